@@ -1,0 +1,32 @@
+"""SHA-256 over bytes, files and canonical JSON.
+
+Canonical JSON is what `canonical_json` returns and nothing else: keys sorted, no spaces, UTF-8
+without escapes beyond JSON's own. Equal values give equal bytes on every machine and version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def canonical_json(value: object) -> bytes:
+    """Return `value` as canonical JSON.
+
+    Raises ValueError for NaN and infinities, UnicodeEncodeError for unpaired surrogates.
+    """
+    return _encode(value).encode("utf-8")
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of `content` as 64 lower-case hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of the file's content as 64 lower-case hex digits; raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,257 @@
+"""Every error qwenbuild raises on purpose, and how one is told to a person.
+
+QwenbuildError                 claim, facts, hint; says whether it is retryable and whether it stops the run
+├── UsageError                 the command line or an API argument makes no sense           (exit 2)
+├── ProjectError               specs, templates, data or config are wrong: all problems     (exit 2)
+├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
+├── BudgetExceeded             the next request would pass the budget                       (stops the run)
+├── ProjectBusy                another build holds the project's lock                       (exit 2)
+├── StateError                 `.qwenbuild/` can't be read or written                       (stops the run)
+├── StoreError                 the store can't be written (full disk, permissions)          (stops the run)
+├── OutputError                a rendered image could not be written to its path
+└── ProviderError              a provider could not make an image
+    ├── Refused                the service refused this request; nothing was billed
+    ├── AccountError           key, quota or bill: no request of this run can succeed        (stops the run)
+    ├── Throttled              slow down and send again                                      (retryable)
+    ├── ServiceFault           the service failed before it accepted                         (retryable)
+    ├── BadImage               the bytes are not the image that was asked for                (retryable)
+    └── AnswerLost             accepted or not, nobody knows: it may have been billed
+
+A message is a claim, aligned facts and a hint. Text that came from specs, templates or a
+service is shown through `visible`, so that it can't steer a terminal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """Return `text` with control, bidi and unencodable characters as escapes (`\\x1b`, `\\u202e`).
+
+    `keep` names control characters that may pass (such as a newline in a paragraph).
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        ch
+        if ch in keep or (ch not in _BIDI and unicodedata.category(ch) not in ("Cc", "Cs", "Zl", "Zp"))
+        else ch.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for ch in text
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` was most likely meant to be, or None."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the hint `did you mean "…"?`, or None when nothing known is near."""
+    near = nearest(name, known)
+    return f'did you mean "{near}"?' if near is not None else None
+
+
+def listing(names: Iterable[str], *, most: int = 12) -> str:
+    """Return names as `a, b, c`, the rest counted where there are more than `most`."""
+    all_names = list(names)
+    shown = ", ".join(all_names[:most])
+    return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span of a text file: `line` and `column` count from 1, `width` is in characters."""
+
+    path: str
+    line: int = 0  # 0: the file as a whole
+    column: int = 1
+    width: int = 1
+    source: str = ""  # the text of that line, without its end
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in what the user wrote: a claim, where, what was expected, what to do."""
+
+    claim: str
+    place: Place | None = None
+    label: str = ""  # beside the caret: what was expected there
+    facts: Sequence[str] = ()
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """Return the problem as a compiler would print it, without colour."""
+        return "\n".join(text for _, text in self.lines())
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (role, text) for each line; roles: error, place, gutter, source, caret, fact, hint."""
+        out = [("error", "error: " + visible(self.claim))]
+        place = self.place
+        gutter = " " * len(str(place.line)) if place and place.line else " "
+        if place:
+            out.append(("place", f"{gutter}--> {visible(str(place))}"))
+            if place.line and place.source:
+                # Tabs become one space so that the caret stays under its text.
+                source = visible(place.source.replace("\t", " "))
+                before = _columns(visible(place.source[: place.column - 1].replace("\t", " ")))
+                span = place.source[place.column - 1 : place.column - 1 + place.width]
+                carets = "^" * max(1, _columns(visible(span)))
+                label = f" {visible(self.label)}" if self.label else ""
+                out.append(("gutter", f"{gutter} |"))
+                out.append(("source", f"{place.line} | {source}"))
+                out.append(("caret", f"{gutter} | {' ' * before}{carets}{label}"))
+            elif self.label:
+                out.append(("fact", f"{gutter} = {visible(self.label)}"))
+        elif self.label:
+            out.append(("fact", f"{gutter} = {visible(self.label)}"))
+        out += [("fact", f"{gutter} = {visible(fact)}") for fact in self.facts]
+        if self.hint:
+            out.append(("hint", f"{gutter} = hint: {visible(self.hint)}"))
+        return out
+
+
+def _columns(text: str) -> int:
+    """Return the number of terminal columns that `text` takes."""
+    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)
+
+
+class QwenbuildError(Exception):
+    """The root: a claim, facts that support it, and what to do next."""
+
+    retryable: ClassVar[bool] = False
+    stops_run: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, claim: str, *, facts: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(claim)
+        self.claim = claim
+        self.facts = tuple(facts)
+        self.hint = hint
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The error as problems to show, one or more."""
+        return (Problem(self.claim, facts=self.facts, hint=self.hint),)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.problems))
+
+
+class UsageError(QwenbuildError):
+    """The command line, or an argument of the Python API, makes no sense."""
+
+
+class ProjectError(QwenbuildError):
+    """Specs, templates, data files or config are wrong; carries every problem that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        if not problems:
+            raise ValueError("a ProjectError needs at least one problem")
+        super().__init__(problems[0].claim)
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self._problems
+
+
+class TooManyRenders(QwenbuildError):
+    """The matrix would need more new renders than `--max-renders` allows."""
+
+
+class BudgetExceeded(QwenbuildError):
+    """The next request would cost more than what is left of the budget."""
+
+    stops_run = True
+    exit_code = 1
+
+
+class ProjectBusy(QwenbuildError):
+    """Another build of the same project is running."""
+
+
+class StateError(QwenbuildError):
+    """The project's state can't be opened, read or written."""
+
+    stops_run = True
+
+
+class StoreError(QwenbuildError):
+    """The store can't be written; rendering on would lose images."""
+
+    stops_run = True
+    exit_code = 1
+
+
+class OutputError(QwenbuildError):
+    """An image is in the store, but could not be written to its output path."""
+
+    exit_code = 1
+
+
+class ProviderError(QwenbuildError):
+    """A provider could not make an image.
+
+    `code` is the service's own error code, `request_id` what its support asks for; both empty
+    where there is none.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        claim: str,
+        *,
+        facts: Sequence[str] = (),
+        hint: str | None = None,
+        code: str = "",
+        request_id: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(claim, facts=facts, hint=hint)
+        self.code = code
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class Refused(ProviderError):
+    """The service refused this request (moderation, parameters, access); nothing was billed."""
+
+
+class AccountError(ProviderError):
+    """Key, quota, bill or access: no request of this run can succeed."""
+
+    stops_run = True
+
+
+class Throttled(ProviderError):
+    """The service asks for a slower pace; the request was not accepted."""
+
+    retryable = True
+
+
+class ServiceFault(ProviderError):
+    """The service failed; the request was not accepted, or its task failed unbilled."""
+
+    retryable = True
+
+
+class BadImage(ProviderError):
+    """The bytes are not the image that was asked for: truncated, corrupt, wrong type or size."""
+
+    retryable = True
+
+
+class AnswerLost(ProviderError):
+    """The request was sent and its answer never arrived: it may have been billed."""

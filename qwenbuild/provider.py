@@ -1,0 +1,161 @@
+"""What turns a request into image bytes: one small protocol, found through the entry point group `qwenbuild.providers`.
+
+An entry point names a callable that takes `Settings` and returns a `Provider`. A provider holds
+no state of the project: what must survive a crash goes through the `Journal` that it is given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from .catalogue import Catalogue
+from .errors import UsageError, did_you_mean, listing
+from .request import Request
+
+GROUP = "qwenbuild.providers"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a provider is made from.
+
+    `table` is the project's `[providers.NAME]`, with command-line choices (`region`,
+    `interface`) laid over it; `environ` the environment; `jobs` how many requests may be
+    rendered at once (None: the provider's own choice).
+    """
+
+    table: Mapping[str, Any]
+    catalogue: Catalogue
+    environ: Mapping[str, str] = field(repr=False)  # holds secrets
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An amount of money; `currency` is an ISO 4217 code."""
+
+    amount: Decimal
+    currency: str = "CNY"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An image as it came: PNG bytes, and the JSON-ready facts that its provenance records.
+
+    A provider whose renders are deterministic puts nothing into `facts` that is not (no times).
+    """
+
+    png: bytes = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request that was, or was about to be, sent: what a crash left in the journal.
+
+    `task_id` is empty while nobody knows whether the service accepted it. `context` is what the
+    provider gave to `Journal.intend` (JSON-ready). Times are seconds since the epoch.
+    """
+
+    id: int
+    key: str
+    request: Request
+    provider: str
+    task_id: str
+    context: Mapping[str, Any]
+    intended_at_s: float
+
+
+class Journal(Protocol):
+    """One request's way to durable memory; every call has reached the disk when it returns."""
+
+    async def intend(self, context: Mapping[str, Any]) -> None:
+        """Record that the request is about to be sent. Must come before anything that may be billed.
+
+        `context` is JSON-ready and holds no secret; it comes back as `Submission.context`.
+        """
+
+    async def accepted(self, task_id: str) -> None:
+        """Record the task that the service made of the request. Must come before the first poll."""
+
+    async def refused(self) -> None:
+        """Record that the service did not take the request: nothing was billed, it may be sent again."""
+
+
+class Provider(Protocol):
+    """Renders requests. Entered before the first render and left after the last.
+
+    `name` is the entry point's; `family` goes into every action key: it changes whenever the
+    same request would give other pixels. `labelled` providers draw `Request.label`.
+    `concurrency` is how many renders may be under way at once.
+    """
+
+    name: str
+    family: str
+    labelled: bool
+    concurrency: int
+
+    def check(self, request: Request) -> str | None:
+        """Return why this provider can't render the request, or None; called while planning, so no I/O."""
+
+    def price(self, request: Request) -> Price | None:
+        """Return what rendering costs, or None where it is free."""
+
+    def shortest_s(self, requests: Sequence[Request]) -> float:
+        """Return the shortest time in seconds that rendering `requests` can take under the provider's limits."""
+
+    def session(self) -> AbstractAsyncContextManager[Any]:
+        """Return the context in which renders run: connections, worker pools. Raises ProviderError on entry."""
+
+    async def render(self, request: Request, journal: Journal) -> Rendered:
+        """Return the image; raises ProviderError. Cancelling it abandons the render."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A provider whose accepted requests live on at a service, and can be collected by a later build."""
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        """Wait for an accepted task and return its image; raises ProviderError. Never submits."""
+
+    async def reconcile(self, submissions: Sequence[Submission]) -> Mapping[int, str]:
+        """Return the task ids, by `Submission.id`, of those whose lost answer could be matched for certain."""
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Return the installed providers' entry points by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def create(name: str, settings: Settings) -> Provider:
+    """Return the provider `name`; raises UsageError where none of that name is installed or it can't be loaded."""
+    points = installed()
+    if name not in points:
+        raise UsageError(
+            f'unknown provider "{name}"',
+            facts=[f"installed: {listing(sorted(points))}"],
+            hint=did_you_mean(name, points),
+        )
+    try:
+        factory = points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
+    provider: Provider = factory(settings)
+    return provider
+
+
+def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) -> None:
+    """Raise UsageError for keys of `[providers.name]` that the provider has not."""
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f'unknown key "{key}" in [providers.{name}]',
+                facts=[f"value: {json.dumps(table[key], default=str)}", f"known: {listing(known) or 'none'}"],
+                hint=did_you_mean(key, known),
+            )

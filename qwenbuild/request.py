@@ -1,0 +1,108 @@
+"""A request is exactly what changes pixels; its action key is the content hash that everything else hangs on.
+
+Invariants: a request is frozen; two requests have the same key exactly when they are equal; the
+key of a given request never changes within a key schema (golden keys are tested).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+from .digest import canonical_json, sha256
+
+KEY_SCHEMA = 1
+
+SEED_MAX = 2_147_483_647
+"""Largest seed of the service (qwen-image API reference, 2026-02: `seed`)."""
+
+_SIZE = re.compile(r"([1-9][0-9]{0,5})[*xX×]([1-9][0-9]{0,5})", re.ASCII)
+
+
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        """Return the size as names and paths show it: `1328x1328`."""
+        return f"{self.width}x{self.height}"
+
+    @property
+    def wire(self) -> str:
+        """The size as the service wants it: `1328*1328`."""
+        return f"{self.width}*{self.height}"
+
+    @property
+    def ratio(self) -> str:
+        """The reduced aspect ratio, such as `1:1` or `52:29`."""
+        divisor = math.gcd(self.width, self.height)
+        return f"{self.width // divisor}:{self.height // divisor}"
+
+    @classmethod
+    def parse(cls, text: str) -> Size | None:
+        """Return the size written as `1328*1328` or `1328x1328`, None where `text` is neither."""
+        match = _SIZE.fullmatch(text)
+        return cls(int(match[1]), int(match[2])) if match else None
+
+
+class Request(NamedTuple):
+    """One concrete text-to-image request.
+
+    `family` is the provider family that makes the pixels ("dashscope", "draft-1"), `seed` is 0 to
+    `SEED_MAX`, `negative_prompt` is empty for none. `label` is text that the provider draws into
+    the image beside the prompt's own (drafts show their cell's name); it is empty, and no part of
+    the key, for every provider that draws none.
+    """
+
+    family: str
+    model: str
+    prompt: str
+    negative_prompt: str
+    size: Size
+    seed: int
+    prompt_extend: bool
+    watermark: bool
+    label: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the request as JSON-ready fields, as keys, provenance and state hold it."""
+        fields: dict[str, Any] = {
+            "family": self.family,
+            "model": self.model,
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "size": self.size.wire,
+            "seed": self.seed,
+            "prompt_extend": self.prompt_extend,
+            "watermark": self.watermark,
+        }
+        if self.label:
+            fields["label"] = self.label
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Request:
+        """Return the request that `as_dict` gave; raises ValueError or KeyError for anything else."""
+        size = Size.parse(fields["size"])
+        if size is None:
+            raise ValueError(f"not a size: {fields['size']!r}")
+        return cls(**{**fields, "size": size})
+
+    @property
+    def key(self) -> str:
+        """The action key: SHA-256 of the canonical JSON, 64 hex digits.
+
+        Raises UnicodeEncodeError where a text holds unpaired surrogates.
+        """
+        return sha256(canonical_json({"schema": KEY_SCHEMA, **self.as_dict()}))
+
+
+def derived_seed(name: str) -> int:
+    """Return the seed of an image that states none: stable while its prompt is edited.
+
+    `name` is the image's name, `spec/image`.
+    """
+    return int(sha256(name.encode())[:8], 16) & SEED_MAX
