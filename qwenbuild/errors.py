@@ -255,3 +255,35 @@ class BadImage(ProviderError):
 
 class AnswerLost(ProviderError):
     """The request was sent and its answer never arrived: it may have been billed."""
+
+
+MOST_PROBLEMS = 10
+"""Problems shown for one image; the rest are counted."""
+
+
+class Findings:
+    """Problems, gathered; each claim and place once, a limited number for each image."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._seen: set[tuple[str, str]] = set()
+        self._counts: dict[str, int] = {}
+
+    def add(self, problems: Iterable[Problem], image: str = "") -> None:
+        """Take problems of an image; beyond `MOST_PROBLEMS` they are only counted."""
+        for problem in problems:
+            mark = (problem.claim, str(problem.place))
+            if mark in self._seen:
+                continue
+            self._seen.add(mark)
+            self._counts[image] = self._counts.get(image, 0) + 1
+            if not image or self._counts[image] <= MOST_PROBLEMS:
+                self.problems.append(problem)
+
+    def raise_if_any(self) -> None:
+        """Raise ProjectError where there is any problem."""
+        for image, count in self._counts.items():
+            if image and count > MOST_PROBLEMS:
+                self.problems.append(Problem(f"{image}: {count - MOST_PROBLEMS:,} more problems like these"))
+        if self.problems:
+            raise ProjectError(self.problems)

@@ -1,0 +1,227 @@
+"""Specs become actions: every cell of every matrix as one concrete request with a key and an output path.
+
+Expansion is pure: the same files give the same actions in the same order. Every problem of every
+spec is collected before anything is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from .catalogue import Catalogue, Model
+from .digest import sha256
+from .errors import Findings, Problem, ProjectError
+from .matrix import Cells, Declaration, Value, size_of
+from .names import cell_name, clash_key, path_fault
+from .project import Project
+from .request import Request, Size, derived_seed
+from .spec import FIELDS
+from .template import Row, Template, Templates, slug
+from .tomlfile import Keys
+
+
+class Action(NamedTuple):
+    """One output to be: its request, the request's key, its path under out/, and its cell."""
+
+    output: str
+    key: str
+    request: Request
+    declaration: Declaration
+    labels: tuple[str, ...]  # of the axes, in the order of the matrix
+
+    @property
+    def name(self) -> str:
+        """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
+        return cell_name(self.declaration.name, dict(zip(self.declaration.axes, self.labels, strict=True)))
+
+    @property
+    def cell(self) -> dict[str, str]:
+        """The label of each axis."""
+        return dict(zip(self.declaration.axes, self.labels, strict=True))
+
+
+def expand(
+    project: Project, declarations: Iterable[Declaration], family: str, labelled: bool, findings: Findings
+) -> list[Action]:
+    """Return the actions of all declarations; problems go into `findings`.
+
+    `family` and `labelled` are the provider's.
+    """
+    templates = Templates(project.templates, project.config.templates)
+    actions: list[Action] = []
+    for declaration in declarations:
+        try:
+            expander = _Expander(project.catalogue, templates, declaration, family, labelled)
+            for cell in Cells(declaration, project.catalogue):
+                try:
+                    actions.append(expander.action(cell))
+                except ProjectError as error:
+                    findings.add(error.problems, declaration.name)
+        except ProjectError as error:
+            findings.add(error.problems)
+    findings.add(_clashes(actions))
+    return actions
+
+
+class _Expander:
+    """Makes the actions of one image."""
+
+    def __init__(
+        self, catalogue: Catalogue, templates: Templates, declaration: Declaration, family: str, labelled: bool
+    ) -> None:
+        self._it = declaration
+        self._family, self._labelled = family, labelled
+        self._catalogue = catalogue
+        image, file = declaration.image, declaration.spec.content
+        self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
+        self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
+        if image.template is not None:
+            source, keys = declaration.spec.source, self._prompt_keys
+            self._prompt = templates.named(image.template, lambda line, token: source.place(keys))
+        else:
+            self._prompt = self._inline(templates, self._prompt_keys, image.prompt or "")
+        self._fields = {
+            name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
+        }
+        self._negative = self._maybe_inline(templates, "negative_prompt")
+        self._output = self._maybe_inline(templates, "output")
+        self._sizes: dict[str, Size] = {}
+
+    def _keys_of(self, name: str) -> Keys:
+        """Return where a field is set: in the image, else at the top of the file."""
+        return (*self._it.keys, name) if getattr(self._it.image, name) is not None else (name,)
+
+    def _maybe_inline(self, templates: Templates, name: str) -> Template | None:
+        keys = self._keys_of(name)
+        text = getattr(self._it.image if len(keys) > 1 else self._it.spec.content, name)
+        return None if text is None else self._inline(templates, keys, text)
+
+    def _inline(self, templates: Templates, keys: Keys, text: str) -> Template:
+        source = self._it.spec.source
+        return templates.inline(text, lambda line, token: source.place_in(keys, line, token))
+
+    def action(self, cell: tuple[tuple[Value, ...], Model]) -> Action:
+        """Return the action of one cell; raises ProjectError."""
+        items, model = cell
+        labels = tuple(item.label for item in items)
+        chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
+        size = chosen.get("size") or self._size(model)
+        seed = chosen.get("seed", self._fields["seed"])
+        if seed is None:
+            seed = derived_seed(self._it.name)
+        values = {**self._base, **chosen, "model": model.name, "size": str(size), "width": size.width,
+                  "height": size.height, "ratio": model.ratio(size), "seed": seed}  # fmt: skip
+        prompt = self._prompt.render(values)
+        if "negative_prompt" in chosen:
+            negative = chosen["negative_prompt"].strip()
+        else:
+            negative = self._negative.render(values) if self._negative else ""
+        name = cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))
+        request = Request(
+            self._family, model.name, prompt, negative, size, seed,
+            chosen.get("prompt_extend", self._fields["prompt_extend"] or False),
+            chosen.get("watermark", self._fields["watermark"] or False),
+            name if self._labelled else "",
+        )  # fmt: skip
+        self._check(request, model, name)
+        output = self._output.render(values) if self._output else self._default_output(items)
+        if fault := path_fault(output):
+            facts = [f"path: {output}", f"cell: {name}"]
+            place = self._it.spec.source.place(self._keys_of("output") if self._output else self._it.keys)
+            raise ProjectError([Problem(f"not an output path: {fault}", place, facts=facts)])
+        try:
+            return Action(output, request.key, request, self._it, labels)
+        except UnicodeEncodeError:
+            raise self._prompt_problem("the prompt holds an unpaired surrogate", name) from None
+
+    def _size(self, model: Model) -> Size:
+        if model.name not in self._sizes:
+            text = self._fields["size"]
+            keys = self._keys_of("size")
+
+            def wrong(reason: str) -> ProjectError:
+                return ProjectError([Problem(f'size "{text}"', self._it.spec.source.place(keys), reason)])
+
+            self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
+        return self._sizes[model.name]
+
+    def _check(self, request: Request, model: Model, name: str) -> None:
+        """Refuse what the service would cut or refuse, before anything is spent."""
+        if not request.prompt:
+            raise self._prompt_problem("the prompt is empty", name)
+        over = len(request.prompt) - model.prompt_limit
+        if over > 0:
+            raise self._prompt_problem(
+                f"the prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
+                name,
+                f"it has {len(request.prompt):,}; {model.name} takes {model.prompt_limit:,} and cuts the rest silently",
+            )
+        over = len(request.negative_prompt) - model.negative_prompt_limit
+        if over > 0:
+            limit = model.negative_prompt_limit
+            keys = self._keys_of("negative_prompt") if self._negative else (*self._it.keys, "matrix", "negative_prompt")
+            raise ProjectError([
+                Problem(
+                    f"the negative prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
+                    self._it.spec.source.place(keys),
+                    facts=[f"it has {limit + over:,}; {model.name} takes {limit:,} and cuts the rest silently"],
+                )
+            ])  # fmt: skip
+
+    def _prompt_problem(self, claim: str, name: str, *facts: str) -> ProjectError:
+        place = self._it.spec.source.place(self._prompt_keys)
+        return ProjectError([Problem(claim, place, facts=[f"cell: {name}", *facts])])
+
+    def _default_output(self, items: Sequence[Value]) -> str:
+        parts = [_path_part(item) for item in items]
+        return f"{self._it.spec.name}/{'-'.join([self._it.image_name, *parts])}.png"
+
+
+def _path_part(item: Value) -> str:
+    """Return a value as a part of a default path: short, readable, and telling cut texts apart."""
+    if not isinstance(item.value, str | Row):
+        return item.label
+    short = slug(item.label)
+    if short and len(short) < 60:
+        return short
+    return f"{short[:48].rstrip('-')}-{sha256(item.label.encode())[:8]}".lstrip("-")
+
+
+def _clashes(actions: Iterable[Action]) -> list[Problem]:
+    """Return a problem for each two cells whose outputs are one path, or where one is a folder of the other."""
+    problems = []
+    owners: dict[str, Action] = {}
+    folders: dict[str, Action] = {}
+    for action in actions:
+        path = clash_key(action.output)
+        other = owners.get(path) or folders.get(path)
+        parent = path.rpartition("/")[0]
+        while not other and parent:
+            other = owners.get(parent)
+            parent = parent.rpartition("/")[0]
+        if other:
+            it = action.declaration
+            keys = (*it.keys, "output") if it.image.output is not None else it.keys
+            same = (
+                "the same output"
+                if other.output == action.output
+                else "outputs that some file systems can't tell apart"
+            )
+            if clash_key(other.output) != path:
+                same = "outputs of which one is a folder of the other"
+            problems.append(
+                Problem(
+                    f"two cells have {same}: {action.output}",
+                    it.spec.source.place(keys),
+                    facts=[other.name, action.name],
+                    hint="name what tells them apart in `output`",
+                )
+            )
+            continue
+        owners[path] = action
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders[parent] = action
+            parent = parent.rpartition("/")[0]
+    return problems

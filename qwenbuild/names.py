@@ -1,0 +1,86 @@
+"""Names of cells, and which texts are safe output paths.
+
+A cell's name is `spec/image[axis=label,…]`, axes sorted; an output path is relative, uses `/`,
+stays inside the output folder on every operating system, and ends in `.png`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
+_PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
+
+_SAFE_PATH = re.compile(r"[\w][\w.@+-]*(?:/[\w][\w.@+-]*)*\.png", re.ASCII)
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+
+
+def cell_name(image: str, cell: Mapping[str, str]) -> str:
+    """Return the name of a cell: `image` is `spec/image`, `cell` maps axes to labels."""
+    if not cell:
+        return image
+    return f"{image}[{','.join(f'{axis}={_quote(cell[axis])}' for axis in sorted(cell))}]"
+
+
+def _quote(label: str) -> str:
+    return label if _PLAIN.fullmatch(label) else json.dumps(label, ensure_ascii=False)
+
+
+def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
+    """Return (`spec/image`, labels by axis) of a cell's name or of one without axes; None where it is malformed."""
+    image, bracket, rest = name.partition("[")
+    if not bracket:
+        return image, {}
+    if not rest.endswith("]"):
+        return None
+    inner, at, cell = rest[:-1], 0, {}
+    while at < len(inner):
+        match = _PAIR.match(inner, at)
+        if match is None:
+            return None
+        try:
+            cell[match[1].strip()] = str(json.loads(match[2])) if match[2].startswith('"') else match[2]
+        except ValueError:
+            return None
+        at = match.end()
+    return image, cell
+
+
+def path_fault(path: str) -> str | None:
+    """Return what is wrong with an output path, or None where it is safe on every system."""
+    if _SAFE_PATH.fullmatch(path) and len(path) < 250 and not any(map(_RESERVED.fullmatch, path.split("/"))):
+        return None
+    if not path:
+        return "it is empty"
+    if not path.endswith(".png"):
+        return 'it must end in ".png"'
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return "it must be relative to the output folder"
+    if bad := re.search(r"[\x00-\x1f\x7f<>:\"|?*\\]|[^\S ]", path):
+        return f"the character {bad[0]!r} can't be part of a path; `| slug` makes a text safe"
+    if len(path.encode("utf-8", "surrogatepass")) > 1000:
+        return "it is longer than 1,000 bytes"
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            return f'"{part}" can\'t be part of it'
+        if _RESERVED.fullmatch(part):
+            return f'"{part}" is a reserved name on Windows'
+        if part[-1] in ". " or part[0] == " ":
+            return f'"{part}" starts or ends with a blank or a dot'
+        if len(part.encode("utf-8", "surrogatepass")) > 240:
+            return f'"{part[:40]}…" is longer than 240 bytes; set a shorter `output`'
+        if any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
+            return "it holds invisible characters"
+    return None
+
+
+def clash_key(path: str) -> str:
+    """Return a text that is equal for paths that some file system takes for one (case, Unicode form)."""
+    return (
+        path.casefold()
+        if path.isascii()
+        else unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    )

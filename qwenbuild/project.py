@@ -1,0 +1,141 @@
+"""A project: the folder with `qwenbuild.toml` (or `[tool.qwenbuild]` in `pyproject.toml`), and its config."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from . import spec as spec_format
+from .catalogue import Catalogue, builtin
+from .errors import Problem, ProjectError, UsageError
+from .tomlfile import Keys, TomlFile
+
+CONFIG_NAME = "qwenbuild.toml"
+
+
+class Budget(BaseModel):
+    """What one build may spend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_cost: Decimal | None = Field(default=None, ge=0, description="most that one build may cost, in CNY")
+
+
+class Config(BaseModel):
+    """The project's config; every key is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="qwenbuild config")
+
+    provider: str = Field(default="dashscope", description="what renders: dashscope, draft, null, or a plugin's name")
+    specs: str = Field(default="specs/*.toml", description="glob of the specs, relative to the project")
+    templates: str = Field(default="templates", description="folder of the templates")
+    out: str = Field(default="out", description="folder of the images")
+    max_renders: int = Field(default=10_000, ge=0, description="most new renders in one build")
+    resubmit: Literal["never", "always"] = Field(
+        default="never", description="whether requests that may have been billed are sent again"
+    )
+    budget: Budget = Field(default_factory=Budget)
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict, description="models beyond the catalogue's")
+
+    @field_validator("specs", "templates", "out")
+    @classmethod
+    def _inside(cls, text: str) -> str:
+        if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/"):
+            raise ValueError("must be a path inside the project")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's root, its config, and the places that follow from them. `shown` names the config in messages."""
+
+    root: Path
+    config: Config
+    catalogue: Catalogue = field(repr=False)
+    config_path: Path | None = None  # None: a folder without any config
+
+    @property
+    def out(self) -> Path:
+        """The folder of the images."""
+        return self.root / self.config.out
+
+    @property
+    def templates(self) -> Path:
+        """The folder of the templates."""
+        return self.root / self.config.templates
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of the state and of everything derived."""
+        return self.root / ".qwenbuild"
+
+    def spec_paths(self) -> list[Path]:
+        """Return the files that the specs' glob matches, sorted by name."""
+        return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] != ".")
+
+    def spec_name(self, path: Path) -> str:
+        """Return a spec's name: its path without suffix, below the folder where the glob's wildcards start."""
+        fixed: list[str] = []
+        for part in self.config.specs.split("/")[:-1]:
+            if any(ch in part for ch in "*?["):
+                break
+            fixed.append(part)
+        return path.relative_to(self.root.joinpath(*fixed)).with_suffix("").as_posix()
+
+    def shown(self, path: Path) -> str:
+        """Return `path` as messages name it: relative to the project where it lies inside."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def find(start: Path) -> Project:
+    """Return the project that `start`, a folder, lies in; raises ProjectError or UsageError."""
+    folder = Path(os.path.abspath(start))
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {start}")
+    for root in (folder, *folder.parents):
+        if (root / CONFIG_NAME).is_file():
+            return _load(root, TomlFile.read(root / CONFIG_NAME, CONFIG_NAME), ())
+        if (root / "pyproject.toml").is_file():
+            source = TomlFile.read(root / "pyproject.toml", "pyproject.toml")
+            tool = source.table.get("tool")
+            if isinstance(tool, dict) and "qwenbuild" in tool:
+                return _load(root, source, ("tool", "qwenbuild"))
+    raise UsageError(
+        f"no project here: neither {CONFIG_NAME} nor [tool.qwenbuild] in pyproject.toml",
+        facts=[f"looked in {folder} and every folder above"],
+        hint="`qwenbuild init` makes a project, `-C DIR` names one",
+    )
+
+
+def _load(root: Path, source: TomlFile, keys: tuple[str, ...]) -> Project:
+    table: Any = source.table
+    for key in keys:
+        table = table[key]
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        raise ProjectError(spec_format.problems(error, source, _known_keys, keys)) from None
+    try:
+        catalogue = builtin().extended(config.models)
+    except ValueError as error:
+        dotted, _, reason = str(error).partition(": ")
+        name, _, key = dotted.removeprefix("models.").rpartition(".")
+        place = source.place((*keys, "models", name, key))
+        raise ProjectError([Problem(f"model {name}: {key}: {reason}", place)]) from None
+    return Project(root, config, catalogue, root / source.shown)
+
+
+def _known_keys(keys: Keys) -> list[str]:
+    match keys:
+        case ():
+            return list(Config.model_fields)
+        case ("budget",):
+            return list(Budget.model_fields)
+        case _:
+            return []
