@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from .catalogue import Catalogue
 from .errors import UsageError, did_you_mean, listing
-from .request import Request
+from .request import Request, Submission
 
 GROUP = "qwenbuild.providers"
 
@@ -49,27 +49,17 @@ class Rendered:
     """An image as it came: PNG bytes, and the JSON-ready facts that its provenance records.
 
     A provider whose renders are deterministic puts nothing into `facts` that is not (no times).
+    `verified` says that the provider has decoded the bytes, or encoded them itself; else the
+    builder does it.
     """
 
     png: bytes = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request that was, or was about to be, sent: what a crash left in the journal.
-
-    `task_id` is empty while nobody knows whether the service accepted it. `context` is what the
-    provider gave to `Journal.intend` (JSON-ready). Times are seconds since the epoch.
-    """
-
-    id: int
-    key: str
-    request: Request
-    provider: str
-    task_id: str
-    context: Mapping[str, Any]
-    intended_at_s: float
+class Detached(Exception):
+    """Raised by `Journal.accepted` when the build only submits: the image is collected by a later build."""
 
 
 class Journal(Protocol):
@@ -81,8 +71,12 @@ class Journal(Protocol):
         `context` is JSON-ready and holds no secret; it comes back as `Submission.context`.
         """
 
-    async def accepted(self, task_id: str) -> None:
-        """Record the task that the service made of the request. Must come before the first poll."""
+    async def accepted(self, handle: str) -> None:
+        """Record by which handle (a task's id, a result's address) `Resumable.collect` can fetch the image.
+
+        Must come before the first poll or download. Raises Detached, to be let through, where
+        the build does not wait.
+        """
 
     async def refused(self) -> None:
         """Record that the service did not take the request: nothing was billed, it may be sent again."""
@@ -125,7 +119,7 @@ class Resumable(Protocol):
         """Wait for an accepted task and return its image; raises ProviderError. Never submits."""
 
     async def reconcile(self, submissions: Sequence[Submission]) -> Mapping[int, str]:
-        """Return the task ids, by `Submission.id`, of those whose lost answer could be matched for certain."""
+        """Return handles, by `Submission.id`, of those whose lost answer could be matched for certain."""
 
 
 def installed() -> dict[str, EntryPoint]:

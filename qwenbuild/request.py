@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .digest import canonical_json, sha256
@@ -98,6 +100,24 @@ class Request(NamedTuple):
         Raises UnicodeEncodeError where a text holds unpaired surrogates.
         """
         return sha256(canonical_json({"schema": KEY_SCHEMA, **self.as_dict()}))
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request that was, or was about to be, sent: what the journal holds of it.
+
+    `handle` is what the provider can collect the image by (a task's id, a result's address),
+    empty while nobody knows whether the service accepted the request. `context` is JSON-ready
+    and the provider's own. `intended_at_s` is in seconds since the epoch.
+    """
+
+    id: int
+    key: str
+    request: Request
+    provider: str
+    handle: str
+    context: Mapping[str, Any]
+    intended_at_s: float
 
 
 def derived_seed(name: str) -> int:

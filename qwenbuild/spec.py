@@ -272,14 +272,13 @@ def problems(
 def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:
     """Return those parts of pydantic's location that are keys of the file; the rest name members of unions."""
     keys: list[str | int] = []
-    at = table
+    at: Any = table
     for index, part in enumerate(loc):
-        if (isinstance(at, Mapping) and part in at) or (
-            isinstance(at, list) and isinstance(part, int) and part < len(at)
-        ):
+        try:
             at = at[part]
-        elif not (missing and index == len(loc) - 1):
-            continue
+        except (LookupError, TypeError):
+            if not (missing and index == len(loc) - 1):
+                continue
         keys.append(part)
     return tuple(keys)
 

@@ -1,0 +1,47 @@
+"""What differs between two requests, in words: `prompt changed: -red +blue; seed 1 -> 2`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_SHOWN = 4  # words of each side that a summary shows
+
+
+def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return how the request `new` differs from `old` (both as `Request.as_dict`), fields in their order."""
+    return "; ".join(
+        _field(name, old.get(name, ""), new.get(name, ""))
+        for name in dict.fromkeys([*new, *old])
+        if old.get(name, "") != new.get(name, "") and name != "label"
+    ) or _label(old, new)
+
+
+def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    return f"renamed from {old['label']}" if old.get("label") and old["label"] != new.get("label") else "key changed"
+
+
+def _field(name: str, old: object, new: object) -> str:
+    if not name.endswith("prompt"):
+        shown = name.replace("_", " ")
+        return f"{shown} {_plain(old)} -> {_plain(new)}"
+    before, after = _WORD.findall(str(old)), _WORD.findall(str(new))
+    removed, added = [], []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "equal":
+            removed += before[i:j]
+            added += after[k:m]
+    words = _few("-", removed) + _few("+", added) or ["white space"]
+    return f"{name.replace('_', ' ')} changed: {' '.join(words)}"
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
+
+
+def _few(sign: str, words: list[str]) -> list[str]:
+    shown = [sign + word for word in words[:_SHOWN]]
+    return [*shown, f"{sign}{len(words) - _SHOWN} more"] if len(words) > _SHOWN else shown

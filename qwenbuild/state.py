@@ -1,0 +1,221 @@
+"""A project's memory, one SQLite file: outputs written, submissions in flight, runs.
+
+Invariants:
+- An intent, and the handle of an accepted submission, are on the disk when their call returns.
+- A submission without outcome may have been billed; with a handle its image can still be had.
+- Outputs are recorded after they stand in place. A record that a crash lost is found again by
+  comparing bytes, so these commits need not wait for the disk.
+
+`.qwenbuild/state.sqlite3` is the only file below `.qwenbuild/` that is not derived.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .digest import canonical_json
+from .errors import StateError
+from .request import Request, Submission
+
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE outputs(
+    path TEXT PRIMARY KEY, key TEXT NOT NULL, image TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE submissions(
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
+    context TEXT NOT NULL, intended_at_s REAL NOT NULL, outcome TEXT
+);
+CREATE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
+CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
+"""
+
+
+class Output(NamedTuple):
+    """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then."""
+
+    path: str
+    key: str
+    image: str
+    size: int
+    mtime_ns: int
+    inode: int
+    name: str
+
+
+class State:
+    """The state of one project. Safe to share between threads; every method may raise StateError."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        """Open the state; without `create` a missing file is an empty state, and nothing is written."""
+        self._path = path
+        self._lock = threading.RLock()
+        with self._faults():
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            elif path.exists():
+                uri = f"{path.absolute().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+            else:
+                self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                create = True
+            self._migrate(create)
+
+    def _migrate(self, create: bool) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StateError(
+                f"{self._path} was written by a newer qwenbuild",
+                facts=[f"its format is {version}, this one knows {_VERSION}"],
+                hint="upgrade qwenbuild",
+            )
+        if version == 0 and create:
+            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+        elif version == 0:
+            self._db.close()
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._migrate(create=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # --- outputs ---
+
+    def outputs(self) -> dict[str, Output]:
+        """Return every output on record, by path."""
+        with self._faults():
+            rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
+            return {row[0]: Output(*row) for row in rows}
+
+    def image_counts(self) -> dict[str, int]:
+        """Return how many outputs are on record for each image (`spec/image`)."""
+        with self._faults():
+            image = "CASE instr(name, '[') WHEN 0 THEN name ELSE substr(name, 1, instr(name, '[') - 1) END"
+            return dict(self._db.execute(f"SELECT {image}, count(*) FROM outputs GROUP BY 1"))  # noqa: S608
+
+    def record(self, outputs: Iterable[Output], requests: Mapping[str, Mapping[str, Any]]) -> None:
+        """Remember outputs that stand in place, and the requests (by key) that they were made from."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO requests VALUES (?, ?)",
+                [(key, canonical_json(request).decode()) for key, request in requests.items()],
+            )
+            self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)", outputs)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop outputs from the record."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM outputs WHERE path = ?", [(path,) for path in paths])
+
+    def request(self, key: str) -> dict[str, Any] | None:
+        """Return the request of that key as it was recorded."""
+        with self._faults():
+            row = self._db.execute("SELECT request FROM requests WHERE key = ?", (key,)).fetchone()
+            return dict(json.loads(row[0])) if row else None
+
+    # --- submissions ---
+
+    def intend(self, key: str, request: Mapping[str, Any], provider: str, context: Mapping[str, Any]) -> int:
+        """Remember, durably, that a request is about to be sent; return the submission's id."""
+        with self._transaction(durable=True):
+            self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
+            cursor = self._db.execute(
+                "INSERT INTO submissions(key, provider, context, intended_at_s) VALUES (?, ?, ?, ?)",
+                (key, provider, canonical_json(context).decode(), time.time()),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def accepted(self, submission: int, handle: str) -> None:
+        """Remember, durably, by which handle the provider can collect the submission's image."""
+        with self._transaction(durable=True):
+            self._db.execute("UPDATE submissions SET handle = ? WHERE id = ?", (handle, submission))
+
+    def settle(self, submission: int, outcome: str) -> None:
+        """Close a submission: `done`, `refused` (nothing billed) or `resubmitted`."""
+        with self._transaction():
+            self._db.execute("UPDATE submissions SET outcome = ? WHERE id = ?", (outcome, submission))
+
+    def open_submissions(self) -> list[Submission]:
+        """Return every submission without outcome, oldest first."""
+        with self._faults():
+            rows = self._db.execute(
+                "SELECT id, key, request, provider, handle, context, intended_at_s"
+                " FROM submissions JOIN requests USING (key) WHERE outcome IS NULL ORDER BY id"
+            )
+            return [
+                Submission(
+                    row[0], row[1], Request.from_dict(json.loads(row[2])), row[3], row[4], json.loads(row[5]), row[6]
+                )
+                for row in rows
+            ]
+
+    # --- runs ---
+
+    def begin_run(self) -> int:
+        """Note that a build starts; return the run's id."""
+        with self._transaction():
+            cursor = self._db.execute("INSERT INTO runs(started_at_s) VALUES (?)", (time.time(),))
+            return int(cursor.lastrowid or 0)
+
+    def end_run(self, run: int, summary: Mapping[str, Any]) -> None:
+        """Note how a build ended."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET finished_at_s = ?, summary = ? WHERE id = ?",
+                (time.time(), canonical_json(summary).decode(), run),
+            )
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return when the last build started and ended (seconds since the epoch) and its summary."""
+        with self._faults():
+            row = self._db.execute(
+                "SELECT started_at_s, finished_at_s, summary FROM runs ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            return row and {"started_at_s": row[0], "finished_at_s": row[1], "summary": json.loads(row[2] or "null")}
+
+    # --- transactions ---
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Any:
+        with self._faults():
+            if durable:  # in WAL mode only FULL waits for the disk at each commit
+                self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            finally:
+                if durable:
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+
+    @contextmanager
+    def _faults(self) -> Any:
+        """Turn SQLite's and the file system's errors into StateError."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, OSError) as error:
+                hint = "free some disk space" if "full" in str(error) else "is the folder writable?"
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                    hint = "move the file away: images are found again in the store; submissions in flight are not"
+                raise StateError(f"{self._path}: {error}", hint=hint) from error
