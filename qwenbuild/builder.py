@@ -1,0 +1,413 @@
+"""Carries out a plan through a provider; every image is in the store, verified, before it counts as done.
+
+Invariants:
+- At most `provider.concurrency` renders are under way, and only their bytes are in memory.
+- The event loop never touches the disk: files, store and state are reached through threads.
+- A failed write to `out/` never costs a render: the next build finds the bytes in the store.
+- A file that changed since the plan saw it is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from . import atomicfile, png
+from .digest import canonical_json, sha256
+from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError, UsageError
+from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
+from .plan import Plan, Step, Verdict
+from .provider import Detached, Provider, Rendered, Resumable
+from .state import Output, State
+from .store import Entry, Store
+
+_RECORD_EVERY_S = 0.2  # outputs are recorded in batches; a lost batch is found again by its bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a build may do: `max_cost` in CNY, `detach` to leave once everything is submitted."""
+
+    fail_fast: bool = False
+    force: bool = False
+    detach: bool = False
+    max_cost: Decimal | None = None
+
+
+class Interrupt:
+    """Ctrl-C in two stages: `request` once to finish what is under way, twice to leave at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at each request."""
+        self._listeners.append(listener)
+
+    def request(self) -> None:
+        """Ask the build to stop."""
+        self.count += 1
+        for listener in self._listeners:
+            listener()
+
+
+class Builder:
+    """One build. Used once: `run` the plan."""
+
+    def __init__(
+        self, plan: Plan, out: Path, staging: Path, state: State, store: Store, provider: Provider, limits: Limits,
+        emit: Emit, interrupt: Interrupt | None = None,
+    ) -> None:  # fmt: skip
+        self._plan, self._out, self._staging = plan, out, staging
+        self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
+        self._interrupt = interrupt or Interrupt()
+        self._counts: Counter[Outcome] = Counter()
+        self._problems: list[Problem] = []
+        self._spent: dict[str, Decimal] = {}
+        self._stopped: str | None = None  # why nothing more is taken up
+        self._running: set[asyncio.Task[None]] = set()
+        self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
+        self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+        self._damaged: set[str] = set()  # keys whose stored bytes could not be used
+        self._folders: set[Path] = set()  # known to lie inside out/
+
+    async def run(self) -> Finished:
+        """Carry out the plan and return how it ended; one output's failure does not end the others."""
+        begun = time.monotonic()
+        self._interrupt.listen(self._interrupted)
+        run = await asyncio.to_thread(self._begin)
+        self._emit(Started(self._provider.name, self._plan.counts))
+        recorder = asyncio.create_task(self._record_now_and_then())
+        try:
+            await self._carry_out()
+        finally:
+            recorder.cancel()
+            await self._record()
+        counts = {outcome.value: self._counts[outcome] for outcome in Outcome}
+        finished = Finished(
+            **counts,
+            seconds=time.monotonic() - begun,
+            orphans=len(self._plan.orphans),
+            interrupted=self._interrupt.count > 0,
+            cost={currency: str(amount) for currency, amount in self._spent.items()},
+            problems=tuple(self._problems),
+        )
+        await asyncio.to_thread(self._state.end_run, run, {**counts, "cost": finished.cost})
+        self._emit(finished)
+        return finished
+
+    def _begin(self) -> int:
+        atomicfile.sweep(self._staging)
+        return self._state.begin_run()
+
+    async def _carry_out(self) -> None:
+        restores: deque[Step] = deque()
+        renders: deque[Step] = deque()
+        for step in self._plan.steps:
+            match step.verdict:
+                case Verdict.UP_TO_DATE:
+                    if step.adopted and step.seen:
+                        self._remember(step, step.adopted, step.seen)
+                    self._finish(step, Outcome.UP_TO_DATE)
+                case Verdict.EDITED:
+                    self._finish(step, Outcome.EDITED)
+                case Verdict.RESTORE if step.entry:
+                    restores.append(step)
+                case Verdict.RESTORE:
+                    self._followers.setdefault(step.action.key, []).append(step)
+                case Verdict.UNKNOWN if step.submission is None:
+                    self._finish(step, Outcome.UNKNOWN)
+                case _:
+                    renders.append(step)
+        await self._work(restores, os.cpu_count() or 1, lambda step: self._restore(step, renders))
+        if renders and not self._stopped:
+            await self._render_all(renders)
+        for step in (*restores, *renders):  # those never begun
+            self._finish_all(step, Outcome.SKIPPED)
+
+    # --- work and stopping ---
+
+    async def _work(self, steps: deque[Step], workers: int, job: Callable[[Step], Awaitable[None]]) -> None:
+        """Take steps off the deque, `workers` at a time, until it is empty or the build stops."""
+
+        async def worker() -> None:
+            while steps and not self._stopped:
+                await job(steps.popleft())
+
+        self._running = {asyncio.create_task(worker()) for _ in range(min(workers, len(steps)))}
+        if self._interrupt.count > 1:
+            self._interrupted()
+        results = await asyncio.gather(*self._running, return_exceptions=True)
+        self._running = set()
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    def _interrupted(self) -> None:
+        if self._interrupt.count == 1:
+            self._stop("interrupted")
+        else:
+            for task in self._running:
+                task.cancel()
+
+    def _stop(self, reason: str) -> None:
+        if self._stopped is None:
+            self._stopped = reason
+            self._emit(Stopping(reason, sum(not task.done() for task in self._running)))
+
+    def _finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
+        self._counts[outcome] += 1
+        problems = error.problems if error else ()
+        self._problems += problems
+        action = step.action
+        reason = error.claim if error else step.reason if outcome is not Outcome.UP_TO_DATE else step.cause
+        self._emit(ImageFinished(action.name, action.output, outcome, reason, seconds, problems))
+
+    def _finish_all(
+        self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None
+    ) -> None:
+        """End a step, and those that wait for its bytes."""
+        for each in (step, *self._followers.pop(step.action.key, ())):
+            self._finish(each, outcome, seconds, error)
+
+    def _fail(self, step: Step, error: QwenbuildError, begun: float) -> None:
+        outcome = Outcome.UNKNOWN if isinstance(error, AnswerLost) else Outcome.FAILED
+        self._finish_all(step, outcome, time.monotonic() - begun, error)
+        if error.stops_run or self._limits.fail_fast:
+            self._stop(error.claim)
+
+    # --- restore ---
+
+    async def _restore(self, step: Step, renders: deque[Step]) -> None:
+        begun = time.monotonic()
+        entry = step.entry
+        assert entry is not None
+        image = await asyncio.to_thread(self._store.read, entry)
+        if image is None:
+            again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
+                            price=self._provider.price(step.action.request))  # fmt: skip
+            if step.action.key in self._damaged:
+                self._followers.setdefault(step.action.key, []).append(again)
+            else:
+                self._damaged.add(step.action.key)
+                renders.append(again)
+            return
+        self._store.touch(entry)
+        await self._materialise(step, entry, image, Outcome.RESTORED, begun)
+
+    # --- render ---
+
+    async def _render_all(self, renders: deque[Step]) -> None:
+        try:
+            async with self._provider.session():
+                await self._reconcile(renders)
+                await self._work(renders, self._provider.concurrency, self._render)
+        except QwenbuildError as error:  # the session could not be opened: no key, a wrong setting
+            self._stop(error.claim)
+            self._problems += error.problems
+
+    async def _reconcile(self, renders: deque[Step]) -> None:
+        """Look up, at the service, what became of submissions whose answer was lost."""
+        unknown = [step for step in renders if step.verdict is Verdict.UNKNOWN]
+        if not unknown:
+            return
+        handles: Mapping[int, str] = {}
+        if isinstance(self._provider, Resumable):
+            handles = await self._provider.reconcile([step.submission for step in unknown if step.submission])
+        for step in unknown:
+            renders.remove(step)
+            submission = step.submission
+            if submission and submission.id in handles:
+                handle = handles[submission.id]
+                await asyncio.to_thread(self._state.accepted, submission.id, handle)
+                renders.appendleft(
+                    replace(step, verdict=Verdict.REATTACH, submission=replace(submission, handle=handle),
+                            cause="found among the service's tasks")
+                )  # fmt: skip
+            else:
+                self._finish_all(step, Outcome.UNKNOWN)
+
+    async def _render(self, step: Step) -> None:
+        begun = time.monotonic()
+        journal = _Journal(self._state, self._provider.name, step, self._limits.detach)
+        action = step.action
+        try:
+            if step.verdict is Verdict.RENDER:
+                self._pay(step)
+            self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
+            if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
+                rendered = await self._provider.collect(step.submission, journal)
+            else:
+                rendered = await self._provider.render(action.request, journal)
+            entry, image = await asyncio.to_thread(self._keep, step, rendered)
+            await journal.settle("done")
+        except Detached:
+            self._finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun)
+            return
+        except BudgetExceeded as error:
+            self._stop(error.claim)
+            self._problems += error.problems
+            self._finish_all(step, Outcome.SKIPPED)
+            return
+        except QwenbuildError as error:
+            if step.price and journal.unbilled:
+                self._spent[step.price.currency] -= step.price.amount
+            self._fail(step, error, begun)
+            return
+        outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
+        await self._materialise(step, entry, image, outcome, begun)
+        for follower in self._followers.pop(action.key, ()):
+            await self._materialise(follower, entry, image, Outcome.RESTORED, time.monotonic())
+
+    def _pay(self, step: Step) -> None:
+        """Count the step's price; raises BudgetExceeded where it would pass the budget."""
+        if step.price is None:
+            return
+        spent = self._spent.get(step.price.currency, Decimal(0)) + step.price.amount
+        limit = self._limits.max_cost
+        if limit is not None and spent > limit:
+            raise BudgetExceeded(
+                f"the next image would cost more than the budget of {limit} {step.price.currency}",
+                facts=[f"spent so far: {spent - step.price.amount}", f"next: {step.price.amount}"],
+                hint="raise --max-cost or [budget] max_cost",
+            )
+        self._spent[step.price.currency] = spent
+
+    def _keep(self, step: Step, rendered: Rendered) -> tuple[Entry, bytes]:
+        """Verify the bytes, put their provenance into them and both into the store; runs in a thread."""
+        request = step.action.request
+        if not rendered.verified:
+            png.verify(rendered.png, request.size)
+        provenance = {
+            "generator": "qwenbuild",
+            "action_key": step.action.key,
+            "provider": self._provider.name,
+            "request": request.as_dict(),
+            **rendered.facts,
+        }
+        image = png.with_provenance(rendered.png, provenance)
+        entry = self._store.put(step.action.key, image, canonical_json(provenance), replace=self._limits.force)
+        if entry.image != sha256(image):  # an equal request was stored first: that image stands
+            image = self._store.read(entry) or image
+        return entry, image
+
+    # --- outputs ---
+
+    async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
+        try:
+            written = await asyncio.to_thread(self._write, step, entry, image)
+        except OutputError as error:
+            self._fail(step, error, begun)
+            return
+        self._remember(step, entry.image, written)
+        self._finish(step, outcome, time.monotonic() - begun)
+
+    def _write(self, step: Step, entry: Entry, image: bytes) -> os.stat_result:
+        path = self._out / step.action.output
+        try:
+            self._ensure_inside(path.parent)
+            self._refuse_changed(path, step)
+            # A clock value that the kernel's coarse one never gives: an edit always changes it.
+            return atomicfile.clone(
+                self._store.blob_path(entry.image), path, image, self._staging, mtime_ns=time.time_ns() | 1
+            )
+        except OSError as error:
+            raise OutputError(
+                f"{path} can't be written: {error.strerror or error}",
+                facts=["the image itself is safe in the store"],
+                hint="make room or set permissions, then build again: it will be restored, not rendered",
+            ) from error
+
+    def _ensure_inside(self, folder: Path) -> None:
+        """Make the folder; refuse one that a symbolic link takes out of the output folder."""
+        if folder in self._folders:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.resolve().is_relative_to(self._out.resolve()):
+            raise OutputError(f"{folder} leads out of {self._out}", hint="remove the symbolic link")
+        self._folders.add(folder)
+
+    def _refuse_changed(self, path: Path, step: Step) -> None:
+        try:
+            now = os.lstat(path)
+        except FileNotFoundError:
+            return
+        then = step.seen
+        if then and (now.st_size, now.st_mtime_ns, now.st_ino) == (then.st_size, then.st_mtime_ns, then.st_ino):
+            if stat.S_ISREG(now.st_mode):
+                return
+            raise OutputError(f"{path} is no regular file", hint="move it away, then build again")
+        raise OutputError(
+            f"{path} changed during the build and was left alone",
+            facts=["the rendered image is safe in the store"],
+            hint="build again; --overwrite gives up the edit",
+        )
+
+    # --- the record ---
+
+    def _remember(self, step: Step, image: str, seen: os.stat_result) -> None:
+        action = step.action
+        output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
+        self._pending.append((output, action.request.as_dict()))
+
+    async def _record_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_RECORD_EVERY_S)
+            await self._record()
+
+    async def _record(self) -> None:
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        requests = {output.key: request for output, request in pending}
+        try:
+            await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
+        except StateError as error:
+            if self._stopped is None:
+                self._problems += error.problems
+            self._stop(error.claim)
+
+
+class _Journal:
+    """`provider.Journal` over the state: one request's submissions."""
+
+    def __init__(self, state: State, provider: str, step: Step, detach: bool) -> None:
+        self._state, self._provider, self._step, self._detach = state, provider, step, detach
+        reattached = step.submission if step.verdict is Verdict.REATTACH else None
+        self._open = reattached.id if reattached else None
+        self.unbilled = True  # whether nothing that was sent can have been billed
+
+    async def intend(self, context: Mapping[str, Any]) -> None:
+        action = self._step.action
+        before = self._step.submission
+        self._open = await asyncio.to_thread(
+            self._state.intend, action.key, action.request.as_dict(), self._provider, context
+        )
+        self.unbilled = False
+        if before and self._step.verdict is Verdict.RENDER:  # --resubmit gives the earlier one up
+            await asyncio.to_thread(self._state.settle, before.id, "resubmitted")
+
+    async def accepted(self, handle: str) -> None:
+        if self._open is None:
+            raise UsageError("a provider accepted a request that it did not intend")
+        await asyncio.to_thread(self._state.accepted, self._open, handle)
+        if self._detach:
+            raise Detached
+
+    async def refused(self) -> None:
+        self.unbilled = True
+        await self.settle("refused")
+
+    async def settle(self, outcome: str) -> None:
+        if self._open is not None:
+            await asyncio.to_thread(self._state.settle, self._open, outcome)
+            self._open = None

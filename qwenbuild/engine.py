@@ -1,0 +1,286 @@
+"""Composes one build from the parts; the public Python API.
+
+```python
+import qwenbuild
+
+engine = qwenbuild.load("path/to/project", where=["seed=1"])
+for step in engine.plan().steps:
+    print(step.action.name, step.verdict, step.reason)
+finished = engine.build()
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from . import expand as expansion
+from . import matrix, selection, spec
+from . import plan as planning
+from .builder import Builder, Interrupt, Limits
+from .errors import Findings, OutputError, Problem, ProjectBusy, ProjectError, TooManyRenders, UsageError
+from .events import Emit, Finished
+from .expand import Action
+from .plan import Plan, Rules
+from .project import Project, find
+from .provider import Provider, Settings, create
+from .spec import Spec
+from .state import Output, State
+from .store import Store, default_root
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run of qwenbuild is asked for; None leaves the choice to the project's config.
+
+    `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions. `jobs` is
+    how many renders run at once, `max_cost` is in CNY. The rest are the command line's options of
+    those names.
+    """
+
+    select: Sequence[str] = ()
+    where: Sequence[str] = ()
+    provider: str | None = None
+    region: str | None = None
+    interface: str | None = None
+    jobs: int | None = None
+    fail_fast: bool = False
+    force: bool = False
+    overwrite: bool = False
+    resubmit: bool | None = None
+    detach: bool = False
+    max_renders: int | None = None
+    max_cost: Decimal | None = None
+
+
+def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
+    """Return the engine of the project that `path` lies in.
+
+    `choices` are fields of `Options`, over `options`. Raises UsageError where there is no project,
+    ProjectError where its config is wrong.
+    """
+    return Engine(find(Path(path)), replace(options or Options(), **choices), os.environ)
+
+
+class Engine:
+    """One project with one set of options. Every method reads the project's files anew."""
+
+    def __init__(self, project: Project, options: Options, environ: Mapping[str, str]) -> None:
+        self.project = project
+        self.options = options
+        self.store = Store(default_root(environ))
+        self._environ = environ
+        self.provider = self._provider()
+
+    def _provider(self) -> Provider:
+        config, options = self.project.config, self.options
+        name = options.provider or config.provider
+        chosen = {"region": options.region, "interface": options.interface}
+        table = {**config.providers.get(name, {}), **{key: value for key, value in chosen.items() if value}}
+        return create(name, Settings(table, self.project.catalogue, self._environ, options.jobs))
+
+    # --- reading ---
+
+    def specs(self) -> list[Spec]:
+        """Return the project's specs; raises ProjectError with every problem of all of them."""
+        findings = Findings()
+        found = self._specs(findings)
+        findings.raise_if_any()
+        return found
+
+    def _specs(self, findings: Findings) -> list[Spec]:
+        paths, specs = self.project.spec_paths(), []
+        if not paths:
+            hint = "`qwenbuild init` writes a first one"
+            findings.add([Problem(f"no specs: nothing matches {self.project.config.specs}", hint=hint)])
+        for path in paths:
+            try:
+                specs.append(spec.load(path, self.project.shown(path), self.project.spec_name(path)))
+            except ProjectError as error:
+                findings.add(error.problems)
+        return specs
+
+    def actions(self) -> list[Action]:
+        """Return every action of the project; raises ProjectError with every problem, TooManyRenders."""
+        findings = Findings()
+        declarations = matrix.declare(self.project, self._specs(findings), findings)
+        with contextlib.closing(self._state(create=False)) as state:
+            self._guard(declarations, state)
+        actions = expansion.expand(self.project, declarations, self.provider.family, self.provider.labelled, findings)
+        findings.add(self._refused(actions))
+        findings.raise_if_any()
+        return actions
+
+    def _guard(self, declarations: Sequence[matrix.Declaration], state: State) -> None:
+        """Refuse a matrix that must need too many renders, before it is expanded."""
+        limit = self._max_renders
+        if sum(declaration.cells for declaration in declarations) <= limit:
+            return
+        known = state.image_counts()
+        new = {it.name: max(0, matrix.count(it, self.project.catalogue) - known.get(it.name, 0)) for it in declarations}
+        self._check_renders(sum(new.values()), max(new, key=lambda name: new[name]))
+
+    def _check_renders(self, renders: int, largest: str = "") -> None:
+        if renders > self._max_renders:
+            raise TooManyRenders(
+                f"{renders:,} new renders; at most {self._max_renders:,} are allowed",
+                facts=[f"largest matrix: {largest}"] if largest else [],
+                hint=f"--max-renders {renders} allows them, -w AXIS=VALUE and exclude make them fewer",
+            )
+
+    @property
+    def _max_renders(self) -> int:
+        asked = self.options.max_renders
+        return self.project.config.max_renders if asked is None else asked
+
+    def _refused(self, actions: Sequence[Action]) -> list[Problem]:
+        """Return a problem for each image and reason for which the provider can't render requests."""
+        found: dict[tuple[str, str], Problem] = {}
+        for action in actions:
+            if reason := self.provider.check(action.request):
+                it = action.declaration
+                place = it.spec.source.place(it.keys)
+                found.setdefault((it.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
+        return list(found.values())
+
+    def _state(self, *, create: bool) -> State:
+        return State(self.project.state_dir / "state.sqlite3", create=create)
+
+    # --- planning ---
+
+    def plan(self) -> Plan:
+        """Return what a build would do, and why. Changes nothing."""
+        with contextlib.closing(self._state(create=False)) as state:
+            return self._plan(state)
+
+    def _plan(self, state: State) -> Plan:
+        every, options = self.actions(), self.options
+        chosen = selection.select(every, options.select, options.where, self.project)
+        resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
+        rules = Rules(options.force, options.overwrite, resubmit)
+        steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules)
+        whole = not options.select and not options.where
+        orphans = planning.orphans(every, self.project.out, state) if whole else []
+        plan = Plan(steps, orphans)
+        return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
+
+    # --- building ---
+
+    def build(self, emit: Emit | None = None, interrupt: Interrupt | None = None) -> Finished:
+        """Plan, build, and return how it ended; `emit` gets every event on the way.
+
+        Ctrl-C, where this runs in the main thread, stops in two stages (see `Interrupt`). Raises
+        ProjectError, UsageError, TooManyRenders, ProjectBusy, StateError.
+        """
+        with self._alone():
+            interrupt = interrupt or Interrupt()
+            with contextlib.closing(self._state(create=True)) as state:
+                plan = self._plan(state)
+                self._check_renders(len(plan.renders))
+                limit = self.options.max_cost
+                limits = Limits(
+                    fail_fast=self.options.fail_fast,
+                    force=self.options.force,
+                    detach=self.options.detach,
+                    max_cost=self.project.config.budget.max_cost if limit is None else limit,
+                )
+                self.store.register(self.project.root)
+                staging = self.project.state_dir / "tmp"
+                builder = Builder(
+                    plan, self.project.out, staging, state, self.store, self.provider, limits,
+                    emit or (lambda event: None), interrupt,
+                )  # fmt: skip
+                return asyncio.run(_interruptible(builder, interrupt))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the project's lock: one build at a time."""
+        from filelock import FileLock, Timeout
+
+        folder = self.project.state_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            ignore = folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", "utf-8")
+            lock = FileLock(folder / "lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise ProjectBusy(
+                "another build of this project is running",
+                facts=[f"lock: {folder / 'lock'}"],
+                hint="wait for it to end; the lock goes with its process",
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{folder} can't be written: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # --- cleaning ---
+
+    def clean(self, *, orphans_only: bool = False, dry_run: bool = False) -> list[tuple[str, bool]]:
+        """Remove outputs that qwenbuild wrote, those selected, or only orphans; the store keeps their bytes.
+
+        Returns (path, removed) for each; edited files are kept.
+        """
+        with self._alone(), contextlib.closing(self._state(create=True)) as state:
+            records = state.outputs()
+            doomed = set(records)
+            if orphans_only:
+                doomed -= {action.output for action in self.actions()}
+            elif self.options.select or self.options.where:
+                chosen = selection.select(self.actions(), self.options.select, self.options.where, self.project)
+                doomed &= {action.output for action in chosen}
+            result = [(path, self._remove(path, records[path], dry_run)) for path in sorted(doomed)]
+            if not dry_run:
+                state.forget(path for path, removed in result if removed)
+            return result
+
+    def _remove(self, path: str, record: Output, dry_run: bool) -> bool:
+        full = self.project.out / path
+        try:
+            seen = os.lstat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        if not planning.is_unchanged(full, record, seen):
+            return False
+        if dry_run:
+            return True
+        try:
+            full.unlink()
+        except OSError as error:
+            raise OutputError(f"{full} can't be removed: {error.strerror or error}") from error
+        parent = full.parent
+        while parent != self.project.out:  # folders that this leaves empty
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+            parent = parent.parent
+        return True
+
+
+async def _interruptible(builder: Builder, interrupt: Interrupt) -> Finished:
+    """Run the builder with SIGINT and SIGTERM leading to `interrupt`."""
+    loop = asyncio.get_running_loop()
+    added = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Only the main thread of a POSIX process can; elsewhere KeyboardInterrupt ends the build at once.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, interrupt.request)
+            added.append(number)
+    try:
+        return await builder.run()
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)
