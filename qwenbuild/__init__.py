@@ -1,3 +1,39 @@
-"""qwenbuild is `make` for images."""
+"""qwenbuild is `make` for images: specs in, Qwen-Image renders out, nothing rendered twice.
+
+```python
+import qwenbuild
+
+engine = qwenbuild.load("path/to/project")
+print(engine.plan().counts)
+finished = engine.build()
+```
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import Engine, Options, load
+    from .errors import QwenbuildError
+    from .events import Event, Finished
+    from .plan import Plan, Step, Verdict
 
 __version__ = "0.1.0"
+
+__all__ = ["Engine", "Event", "Finished", "Options", "Plan", "QwenbuildError", "Step", "Verdict", "__version__", "load"]
+
+_HOMES = {
+    "Engine": "engine", "Options": "engine", "load": "engine", "QwenbuildError": "errors", "Event": "events",
+    "Finished": "events", "Plan": "plan", "Step": "plan", "Verdict": "plan",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -247,9 +248,7 @@ def summary(event: Finished) -> None:
         (event.edited, "edited"), (event.skipped, "skipped"),
     ]  # fmt: skip
     stream = sys.stderr
-    parts = [
-        _style(f"{count:,} {word}", stream, **_OUTCOME_STYLES[word]) for count, word in made if count
-    ]
+    parts = [_style(f"{count:,} {word}", stream, **_OUTCOME_STYLES[word]) for count, word in made if count]
     images = f"{event.up_to_date:,} up to date"
     if not parts:
         parts = [f"nothing to do: {images}"]
@@ -264,7 +263,9 @@ def summary(event: Finished) -> None:
     if event.edited:
         click.echo("edited files were kept; --overwrite replaces them", err=True)
     if event.orphans:
-        click.echo(f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True)
+        click.echo(
+            f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True
+        )
 
 
 # --- plans ---
@@ -311,3 +312,54 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
+
+
+def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool) -> None:
+    """Write each image's outputs by verdict, what needs attention, and how the last build ended."""
+    images: dict[str, Counter[str]] = {}
+    for step in plan.steps:
+        images.setdefault(step.action.declaration.name, Counter())[step.verdict.value] += 1
+    if as_json:
+        for name, counts in images.items():
+            click.echo(json.dumps({"event": "image", "name": name, **counts}, ensure_ascii=False))
+        click.echo(json.dumps({**plan_summary(plan), "event": "status", "last_run": last_run}))
+        return
+    width = max((len(name) for name in images), default=0)
+    for name, counts in images.items():
+        parts = [
+            _style(f"{count:,} {verdict.replace('_', ' ')}", sys.stdout, **_OUTCOME_STYLES[verdict])
+            for verdict, count in counts.items()
+        ]
+        click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
+    if plan.orphans:
+        click.echo(f"{len(plan.orphans):,} outputs are declared no more; `qwenbuild clean --orphans` removes them")
+    if last_run:
+        when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
+        counts = last_run["summary"] or {}
+        ended = ", ".join(f"{counts[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if counts.get(o))
+        click.echo(f"last build {when}: {ended or 'did not end'}")
+
+
+def show_provenance(provenance: Mapping[str, Any]) -> None:
+    """Write an image's provenance as aligned facts, the prompt last."""
+    request = provenance.get("request")
+    fields: dict[str, Any] = dict(request) if isinstance(request, Mapping) else {}
+    prompt = fields.pop("prompt", "")
+    rest = {key: value for key, value in provenance.items() if key not in ("request", "generator")}
+    facts = {**fields, **rest}
+    width = max((len(str(name)) for name in facts), default=0)
+    for name, value in facts.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if text:
+            shown = _style(f"{visible(str(name)).replace('_', ' '):>{width}}", sys.stdout, dim=True)
+            click.echo(f"{shown}  {visible(text)}")
+    click.echo()
+    click.echo(visible(str(prompt), keep="\n"))
+
+
+def byte_size(count: int) -> str:
+    """Return a number of bytes such as `12.3 MB`."""
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"

@@ -26,7 +26,7 @@ from . import expand as expansion
 from . import matrix, selection, spec
 from . import plan as planning
 from .builder import Builder, Interrupt, Limits
-from .errors import Findings, OutputError, Problem, ProjectBusy, ProjectError, TooManyRenders, UsageError
+from .errors import Findings, OutputError, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .plan import Plan, Rules
@@ -102,10 +102,9 @@ class Engine:
             hint = "`qwenbuild init` writes a first one"
             findings.add([Problem(f"no specs: nothing matches {self.project.config.specs}", hint=hint)])
         for path in paths:
-            try:
-                specs.append(spec.load(path, self.project.shown(path), self.project.spec_name(path)))
-            except ProjectError as error:
-                findings.add(error.problems)
+            loaded = spec.load(path, self.project.shown(path), self.project.spec_name(path), findings)
+            if loaded:
+                specs.append(loaded)
         return specs
 
     def actions(self) -> list[Action]:
@@ -171,6 +170,11 @@ class Engine:
         orphans = planning.orphans(every, self.project.out, state) if whole else []
         plan = Plan(steps, orphans)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return when the last build started and ended, and how; None before the first."""
+        with contextlib.closing(self._state(create=False)) as state:
+            return state.last_run()
 
     # --- building ---
 

@@ -14,6 +14,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
     ├── AccountError           key, quota or bill: no request of this run can succeed        (stops the run)
     ├── Throttled              slow down and send again                                      (retryable)
     ├── ServiceFault           the service failed before it accepted                         (retryable)
+    ├── Unreachable            no connection: nothing was sent                   (retryable, stops the run)
     ├── BadImage               the bytes are not the image that was asked for                (retryable)
     └── AnswerLost             accepted or not, nobody knows: it may have been billed
 
@@ -80,6 +81,9 @@ class Place:
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
+_BESIDE = 60  # characters of a label that fit beside a caret
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong in what the user wrote: a claim, where, what was expected, what to do."""
@@ -99,23 +103,22 @@ class Problem:
         out = [("error", "error: " + visible(self.claim))]
         place = self.place
         gutter = " " * len(str(place.line)) if place and place.line else " "
+        framed = place is not None and place.line > 0 and place.source != ""
+        beside = framed and len(self.label) <= _BESIDE  # a long label reads better below
         if place:
             out.append(("place", f"{gutter}--> {visible(str(place))}"))
-            if place.line and place.source:
-                # Tabs become one space so that the caret stays under its text.
-                source = visible(place.source.replace("\t", " "))
-                before = _columns(visible(place.source[: place.column - 1].replace("\t", " ")))
-                span = place.source[place.column - 1 : place.column - 1 + place.width]
-                carets = "^" * max(1, _columns(visible(span)))
-                label = f" {visible(self.label)}" if self.label else ""
-                out.append(("gutter", f"{gutter} |"))
-                out.append(("source", f"{place.line} | {source}"))
-                out.append(("caret", f"{gutter} | {' ' * before}{carets}{label}"))
-            elif self.label:
-                out.append(("fact", f"{gutter} = {visible(self.label)}"))
-        elif self.label:
-            out.append(("fact", f"{gutter} = {visible(self.label)}"))
-        out += [("fact", f"{gutter} = {visible(fact)}") for fact in self.facts]
+        if place and framed:
+            # Tabs become one space so that the caret stays under its text.
+            source = visible(place.source.replace("\t", " "))
+            before = _columns(visible(place.source[: place.column - 1].replace("\t", " ")))
+            span = place.source[place.column - 1 : place.column - 1 + place.width]
+            carets = "^" * max(1, _columns(visible(span)))
+            label = f" {visible(self.label)}" if beside and self.label else ""
+            out.append(("gutter", f"{gutter} |"))
+            out.append(("source", f"{place.line} | {source}"))
+            out.append(("caret", f"{gutter} | {' ' * before}{carets}{label}"))
+        facts = self.facts if beside or not self.label else (self.label, *self.facts)
+        out += [("fact", f"{gutter} = {visible(fact)}") for fact in facts]
         if self.hint:
             out.append(("hint", f"{gutter} = hint: {visible(self.hint)}"))
         return out
@@ -245,6 +248,13 @@ class ServiceFault(ProviderError):
     """The service failed; the request was not accepted, or its task failed unbilled."""
 
     retryable = True
+
+
+class Unreachable(ProviderError):
+    """No connection to the service could be made: nothing was sent, and nothing else can be."""
+
+    retryable = True
+    stops_run = True
 
 
 class BadImage(ProviderError):

@@ -133,7 +133,7 @@ class _Expander:
         try:
             return Action(output, request.key, request, self._it, labels)
         except UnicodeEncodeError:
-            raise self._prompt_problem("the prompt holds an unpaired surrogate", name) from None
+            raise self._prompt_problem(f"the prompt of {name} holds an unpaired surrogate") from None
 
     def _size(self, model: Model) -> Size:
         if model.name not in self._sizes:
@@ -149,12 +149,11 @@ class _Expander:
     def _check(self, request: Request, model: Model, name: str) -> None:
         """Refuse what the service would cut or refuse, before anything is spent."""
         if not request.prompt:
-            raise self._prompt_problem("the prompt is empty", name)
+            raise self._prompt_problem(f"the prompt of {name} is empty")
         over = len(request.prompt) - model.prompt_limit
         if over > 0:
             raise self._prompt_problem(
                 f"the prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
-                name,
                 f"it has {len(request.prompt):,}; {model.name} takes {model.prompt_limit:,} and cuts the rest silently",
             )
         over = len(request.negative_prompt) - model.negative_prompt_limit
@@ -169,9 +168,9 @@ class _Expander:
                 )
             ])  # fmt: skip
 
-    def _prompt_problem(self, claim: str, name: str, *facts: str) -> ProjectError:
+    def _prompt_problem(self, claim: str, *facts: str) -> ProjectError:
         place = self._it.spec.source.place(self._prompt_keys)
-        return ProjectError([Problem(claim, place, facts=[f"cell: {name}", *facts])])
+        return ProjectError([Problem(claim, place, facts=facts)])
 
     def _default_output(self, items: Sequence[Value]) -> str:
         parts = [_path_part(item) for item in items]

@@ -113,6 +113,11 @@ def find(start: Path) -> Project:
     )
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the config (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
 def _load(root: Path, source: TomlFile, keys: tuple[str, ...]) -> Project:
     table: Any = source.table
     for key in keys:
@@ -120,7 +125,8 @@ def _load(root: Path, source: TomlFile, keys: tuple[str, ...]) -> Project:
     try:
         config = Config.model_validate(table)
     except ValidationError as error:
-        raise ProjectError(spec_format.problems(error, source, _known_keys, keys)) from None
+        found = spec_format.problems(error, source, _known_keys, keys)
+        raise ProjectError(list(found.values())) from None
     try:
         catalogue = builtin().extended(config.models)
     except ValueError as error:

@@ -14,7 +14,7 @@ CONFIG = """\
 provider = "draft"       # typeset drafts: no account, no network. "dashscope" renders the real thing
 """
 
-SPEC = '''\
+SPEC = """\
 #:schema ./spec.schema.json
 # What this folder's images are. `qwenbuild plan` tells what a build would do.
 
@@ -37,7 +37,7 @@ seed = { start = 1, count = 2 }
 prompt = "Flat icon of a {{ thing }}, thick outlines, centred on a plain background"
 size = "1:1"
 matrix = { thing = ["ball", "puppy", "star"] }
-'''
+"""
 
 TEMPLATE = """\
 {# What Qwen-Image is to write stands in “quotation marks”: the filter `quoted` sets them. #}

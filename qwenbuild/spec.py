@@ -8,7 +8,7 @@ where cells are made (`expand`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import Problem, ProjectError, did_you_mean, listing
+from .errors import Findings, Problem, ProjectError, did_you_mean, listing
 from .request import SEED_MAX
 from .tomlfile import Keys, TomlFile
 
@@ -147,17 +147,40 @@ class Spec:
     source: TomlFile = field(repr=False)
 
 
-def load(path: Path, shown: str, name: str) -> Spec:
-    """Return the spec at `path`, named `shown` in messages; raises ProjectError with every problem in it."""
-    source = TomlFile.read(path, shown)
+def load(path: Path, shown: str, name: str, findings: Findings) -> Spec | None:
+    """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.
+
+    A spec with mistakes is returned without the images that they are in, so that what is wrong
+    in the others is found in the same run; None where nothing of it can be used.
+    """
     try:
-        content = SpecFile.model_validate(source.table)
+        source = TomlFile.read(path, shown)
+    except ProjectError as error:
+        findings.add(error.problems)
+        return None
+    table = source.table
+    try:
+        content = SpecFile.model_validate(table)
     except ValidationError as error:
-        raise ProjectError(problems(error, source, _known_keys)) from None
+        by_keys = problems(error, source, _known_keys)
+        findings.add(by_keys.values())
+        try:
+            content = SpecFile.model_validate(_without(table, by_keys))
+        except ValidationError:
+            return None
     spec = Spec(name, path, content, source)
-    if found := _name_problems(spec):
-        raise ProjectError(found)
+    findings.add(_name_problems(spec))
     return spec
+
+
+def _without(table: dict[str, Any], mistakes: Iterable[Keys]) -> dict[str, Any]:
+    """Return the file's table less the images, or the top-level keys, that hold mistakes."""
+    top = {keys[0] for keys in mistakes if keys and (keys[0] != "image" or len(keys) < 2)}
+    images = {keys[1] for keys in mistakes if len(keys) > 1 and keys[0] == "image"}
+    kept = {name: value for name, value in table.items() if name not in top}
+    if isinstance(kept.get("image"), dict):
+        kept["image"] = {name: value for name, value in kept["image"].items() if name not in images}
+    return kept
 
 
 def schema() -> dict[str, Any]:
@@ -171,7 +194,7 @@ _IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
 
 def _name_problems(spec: Spec) -> list[Problem]:
     source, found = spec.source, []
-    if not spec.content.image:
+    if not source.table.get("image"):
         hint = 'add one: [image.NAME] with prompt = "…"'
         found.append(Problem(f"{source.shown} declares no image", source.place(()), hint=hint))
     if re.search(r"[\[\]\x00-\x1f\x7f]", spec.name):
@@ -231,8 +254,8 @@ _EXPECTED: dict[str, str] = {
 
 def problems(
     error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
-) -> list[Problem]:
-    """Return pydantic's findings as problems with their places; one problem for each place.
+) -> dict[Keys, Problem]:
+    """Return pydantic's findings as problems, by the keys where they stand; one problem for each place.
 
     `known_keys` maps the keys of a table, from `prefix` on, to the names it may have. `prefix` is
     where in the file the validated table stands.
@@ -266,7 +289,7 @@ def problems(
                 expected = expected or detail["msg"][:1].lower() + detail["msg"][1:]
                 claim = f"{name}: wrong type, {_type_name(detail['input'])}"
                 found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
-    return list(found.values())
+    return found
 
 
 def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:
