@@ -131,7 +131,7 @@ def answered(
     said = message.lower()
     if name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
         rule = Rule(AccountError, "the free quota of this model is used up", "turn on billing, or pick another model")
-    elif "not support" in said and "synchronous" in said or "url error" in said:
+    elif ("not support" in said and "synchronous" in said) or "url error" in said:
         rule = Rule(Refused, "the model has not this interface", _INTERFACE)
     facts = [f"service says: {': '.join(filter(None, (code, message)))}"] if code or message else []
     if status and not code:

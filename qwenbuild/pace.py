@@ -5,8 +5,8 @@ nothing polls, a waiting caller is one future; a cancelled caller takes no turn.
 when the service throttles, once for each time that it saw too much, and climbs back by a tenth of
 the limit for each submit that it takes (additive increase, multiplicative decrease).
 
-Own code, because the pace changes while callers wait: aiolimiter's rate is fixed once made (its
-issue 98), pyrate-limiter's too.
+Own code, because the pace changes while callers wait, which aiolimiter can't do (mjpieters/aiolimiter
+issue 98).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pace:
         loop = asyncio.get_running_loop()
         async with self._queue:
             # A loop, because `slower` may move the turn while it is being waited for.
-            while (wait_s := self._next_s - loop.time()) > 0:
+            while (wait_s := self._next_s - loop.time()) > 0:  # noqa: ASYNC110 - what it waits for is a time
                 await asyncio.sleep(wait_s)
             now = loop.time()
             self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / self.per_s

@@ -7,7 +7,7 @@ no state of the project: what must survive a crash goes through the `Journal` th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -116,10 +116,19 @@ class Resumable(Protocol):
     """A provider whose accepted requests live on at a service, and can be collected by a later build."""
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
-        """Wait for an accepted task and return its image; raises ProviderError. Never submits."""
+        """Wait for an accepted task and return its image; raises ProviderError. Never submits.
 
-    async def reconcile(self, submissions: Sequence[Submission]) -> Mapping[int, str]:
-        """Return handles, by `Submission.id`, of those whose lost answer could be matched for certain."""
+        AnswerLost means that the handle leads nowhere any more: from then on the submission is as
+        one without a handle. After `Journal.refused` it was not billed; after any other error it
+        can be collected later.
+        """
+
+    async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
+        """Return handles, by `Submission.id`, of those whose lost answer could be matched for certain.
+
+        `known` are the provider's other submissions of the last two days, settled ones with their
+        handles included: what is theirs can't be another's.
+        """
 
 
 def installed() -> dict[str, EntryPoint]:
