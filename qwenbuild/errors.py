@@ -109,9 +109,10 @@ class Problem:
             out.append(("place", f"{gutter}--> {visible(str(place))}"))
         if place and framed:
             # Tabs become one space so that the caret stays under its text.
-            source = visible(place.source.replace("\t", " "))
-            before = _columns(visible(place.source[: place.column - 1].replace("\t", " ")))
-            span = place.source[place.column - 1 : place.column - 1 + place.width]
+            text = place.source.replace("\t", " ")
+            source = visible(text)
+            before = _columns(visible(text[: place.column - 1]))
+            span = text[place.column - 1 : place.column - 1 + place.width]
             carets = "^" * max(1, _columns(visible(span)))
             label = f" {visible(self.label)}" if beside and self.label else ""
             out.append(("gutter", f"{gutter} |"))
@@ -126,7 +127,14 @@ class Problem:
 
 def _columns(text: str) -> int:
     """Return the number of terminal columns that `text` takes."""
-    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)
+    return sum(
+        0
+        if unicodedata.category(ch) in ("Mn", "Me", "Cf")  # marks, joiners, variation selectors
+        else 2
+        if unicodedata.east_asian_width(ch) in "WF"
+        else 1
+        for ch in text
+    )
 
 
 class QwenbuildError(Exception):
