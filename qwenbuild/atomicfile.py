@@ -1,7 +1,11 @@
-"""Files appear whole or not at all: written beside their destination's file system, then renamed.
+"""Files appear whole or not at all: written in a staging folder, then renamed.
 
-A crash at any point leaves the destination as it was, or as it should be. What a crash leaves
-behind lies in the staging folder, never beside the user's files; `sweep` removes it.
+A crash at any point, power cuts included, leaves the destination as it was or as it should be.
+What a crash leaves behind lies in the staging folder, where `sweep` removes it; only where that
+folder is on another file system does it lie beside the destination, as `.<16 hex>.tmp`.
+
+A name that was just written may be lost in a power cut until its folder is synced too; callers
+that can't make the file again call `sync_folder`.
 """
 
 from __future__ import annotations
@@ -17,10 +21,11 @@ from pathlib import Path
 
 _Fill = Callable[[int], None]  # writes the content to a file descriptor
 _FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file, copy on write
+_BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 def write(path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
-    """Replace `path` by `content`, durably, and return the new file's status.
+    """Replace `path` by `content` and return the new file's status (its ctime may be that of before the rename).
 
     `staging` is a folder for the temporary file; where it lies on another file system the
     temporary file stands beside `path` instead. Missing parents are made. Raises OSError.
@@ -32,39 +37,100 @@ def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: 
     """Replace `path` by a copy of `source`, whose bytes are `content`; shares extents where the file system can.
 
     The caller has read and verified `content`; it is what gets written where sharing is not to
-    be had. Raises OSError.
+    be had, also where `source` has gone since. Returns and raises as `write` does.
     """
 
     def fill(fd: int) -> None:
         if not _reflink(source, fd, len(content)):
+            os.ftruncate(fd, 0)
             _write_all(fd, content)
 
     return _replace(path, staging, fill, mtime_ns)
 
 
+def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:
+    """Return a new temporary file of `staging` that holds `content`, already on the disk.
+
+    The caller renames it to where it belongs, or unlinks it. `mode` is subject to the umask.
+    The folder must exist. Raises OSError, and leaves nothing behind when it does.
+    """
+    temporary = staging / _temporary_name()
+    _create(temporary, lambda fd: _write_all(fd, content), None, mode)
+    return temporary
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path` and its missing parents, so that they outlive a power cut. Raises OSError."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return
+    except FileNotFoundError:
+        make_folder(path.parent)
+        make_folder(path)
+        return
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names in the folder `path` to the disk; does nothing where the system can't. Raises OSError."""
+    if sys.platform == "win32":  # folders can't be opened there; NTFS journals their entries itself
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
+    finally:
+        os.close(fd)
+
+
 def sweep(staging: Path, *, older_than_s: float = 0.0) -> None:
-    """Remove temporary files that a crash left in `staging`, those of the last `older_than_s` seconds excepted."""
+    """Remove temporary files that a crash left in `staging`, those made in the last `older_than_s` seconds excepted.
+
+    Never raises: what can't be removed stays for the next time.
+    """
     limit = time.time() - older_than_s
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(staging):
+    with contextlib.suppress(OSError), os.scandir(staging) as entries:
+        for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.name.endswith(".tmp") and entry.stat(follow_symlinks=False).st_mtime <= limit:
+                # Not the mtime, which `write` sets to what its caller wants while the file is in use.
+                if entry.name.endswith(".tmp") and entry.stat(follow_symlinks=False).st_ctime <= limit:
                     os.unlink(entry.path)
+
+
+def _temporary_name() -> str:
+    return f"{secrets.token_hex(8)}.tmp"
 
 
 def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        return _via(staging / f"{secrets.token_hex(8)}.tmp", path, fill, mtime_ns)
+        return _via(staging / _temporary_name(), path, fill, mtime_ns)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    return _via(path.with_name(f".{secrets.token_hex(8)}.tmp"), path, fill, mtime_ns)
+    return _via(path.with_name("." + _temporary_name()), path, fill, mtime_ns)
 
 
 def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    _create(temporary, fill, mtime_ns, 0o666)
+    try:
+        # Before the rename: after it the name may already be somebody else's file.
+        status = os.lstat(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
+    return status
+
+
+def _create(temporary: Path, fill: _Fill, mtime_ns: int | None, mode: int) -> None:
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
     try:
         try:
             fill(fd)
@@ -73,12 +139,14 @@ def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.s
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        _discard(temporary)
         raise
-    return os.lstat(path)
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
 
 
 def _write_all(fd: int, content: bytes) -> None:
@@ -92,9 +160,9 @@ def _reflink(source: Path, fd: int, size: int) -> bool:
         return False
     import fcntl
 
-    with open(source, "rb") as file:
-        try:
+    try:
+        with open(source, "rb") as file:
             fcntl.ioctl(fd, _FICLONE, file.fileno())
-        except OSError:
-            return False
+    except OSError:
+        return False
     return os.fstat(fd).st_size == size
