@@ -1,12 +1,20 @@
-"""The `qwenbuild` command."""
+"""The `qwenbuild` command: the fast path first, the command line where it can't tell."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    begun = time.perf_counter()
+    from . import snapshot
+
+    count = snapshot.outputs_unchanged(sys.argv[1:])
+    if count is not None:
+        sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
+        sys.exit(0)
     from .cli import run
 
     sys.exit(run())

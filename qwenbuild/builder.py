@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
 import time
@@ -65,11 +66,11 @@ class Builder:
 
     def __init__(
         self, plan: Plan, out: Path, staging: Path, state: State, store: Store, provider: Provider, limits: Limits,
-        emit: Emit, interrupt: Interrupt | None = None,
+        emit: Emit, interrupt: Interrupt, begun: float,
     ) -> None:  # fmt: skip
         self._plan, self._out, self._staging = plan, out, staging
         self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
-        self._interrupt = interrupt or Interrupt()
+        self._interrupt, self._begun = interrupt, begun  # begun: time.monotonic() when the user's wait began
         self._counts: Counter[Outcome] = Counter()
         self._problems: list[Problem] = []
         self._spent: dict[str, Decimal] = {}
@@ -82,9 +83,9 @@ class Builder:
 
     async def run(self) -> Finished:
         """Carry out the plan and return how it ended; one output's failure does not end the others."""
-        begun = time.monotonic()
         self._interrupt.listen(self._interrupted)
-        run = await asyncio.to_thread(self._begin)
+        idle = all(step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps)
+        run = None if idle else await asyncio.to_thread(self._begin)
         self._emit(Started(self._provider.name, self._plan.counts))
         recorder = asyncio.create_task(self._record_now_and_then())
         try:
@@ -95,19 +96,24 @@ class Builder:
         counts = {outcome.value: self._counts[outcome] for outcome in Outcome}
         finished = Finished(
             **counts,
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - self._begun,
             orphans=len(self._plan.orphans),
             interrupted=self._interrupt.count > 0,
             cost={currency: str(amount) for currency, amount in self._spent.items()},
             problems=tuple(self._problems),
         )
-        await asyncio.to_thread(self._state.end_run, run, {**counts, "cost": finished.cost})
+        if run is not None:
+            await self._end(run, {**counts, "cost": finished.cost})
         self._emit(finished)
         return finished
 
     def _begin(self) -> int:
         atomicfile.sweep(self._staging)
         return self._state.begin_run()
+
+    async def _end(self, run: int, summary: Mapping[str, Any]) -> None:
+        with contextlib.suppress(StateError):  # a full disk was reported when it mattered
+            await asyncio.to_thread(self._state.end_run, run, summary)
 
     async def _carry_out(self) -> None:
         restores: deque[Step] = deque()
@@ -259,6 +265,8 @@ class Builder:
             self._finish_all(step, Outcome.SKIPPED)
             return
         except QwenbuildError as error:
+            if isinstance(error, AnswerLost):
+                await journal.lost()
             if step.price and journal.unbilled:
                 self._spent[step.price.currency] -= step.price.amount
             self._fail(step, error, begun)
@@ -406,6 +414,11 @@ class _Journal:
     async def refused(self) -> None:
         self.unbilled = True
         await self.settle("refused")
+
+    async def lost(self) -> None:
+        """Forget the handle: nothing can be collected by it any more."""
+        if self._open is not None:
+            await asyncio.to_thread(self._state.accepted, self._open, "")
 
     async def settle(self, outcome: str) -> None:
         if self._open is not None:

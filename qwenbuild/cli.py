@@ -50,7 +50,7 @@ class _Commands(click.Group):
         return list(self.commands)  # in the order of their definition: the daily ones first
 
 
-class _Money(click.ParamType):
+class _Money(click.ParamType[Decimal]):
     name = "amount"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
@@ -63,7 +63,7 @@ class _Money(click.ParamType):
         return amount
 
 
-class _Age(click.ParamType):
+class _Age(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -75,7 +75,7 @@ class _Age(click.ParamType):
         return float(match[1]) * _UNITS[match[2]]
 
 
-class _Bytes(click.ParamType):
+class _Bytes(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -138,7 +138,7 @@ def main(ctx: click.Context, project: Path) -> None:
 @_provider
 @_json_option
 @click.pass_obj
-def build(project: Path, as_json: bool, **choices: Any) -> None:
+def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     """Render what is missing or out of date, and nothing else.
 
     \b
@@ -152,7 +152,7 @@ def build(project: Path, as_json: bool, **choices: Any) -> None:
     """
     view = console.view(as_json)
     try:
-        finished = _engine(project, **choices).build(view.emit)
+        finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:])
     finally:
         view.close()
     sys.exit(finished.exit_code)
@@ -166,7 +166,7 @@ def build(project: Path, as_json: bool, **choices: Any) -> None:
 @_provider
 @_json_option
 @click.pass_obj
-def plan(project: Path, every: bool, as_json: bool, **choices: Any) -> None:
+def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
     """Tell what a build would do, and why. Changes nothing and spends nothing.
 
     \b
@@ -191,7 +191,7 @@ def plan(project: Path, every: bool, as_json: bool, **choices: Any) -> None:
 @_provider
 @_json_option
 @click.pass_obj
-def status(project: Path, as_json: bool, **choices: Any) -> None:
+def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     """Tell how the project stands: each image's outputs by verdict, and the last build."""
     engine = _engine(project, **choices)
     console.show_status(engine.plan(), engine.last_run(), as_json=as_json)
@@ -226,7 +226,7 @@ def show(image: Path, as_json: bool) -> None:
 @click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
 @click.pass_obj
-def clean(project: Path, orphans: bool, dry_run: bool, **choices: Any) -> None:
+def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
     """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.
 
     Files that were edited by hand, and files that qwenbuild did not write, are kept.

@@ -21,6 +21,7 @@ import click
 from .errors import Problem, visible
 from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, as_dict
 from .plan import Plan, Step, Verdict
+from .snapshot import nothing_to_do
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -249,13 +250,13 @@ def summary(event: Finished) -> None:
     ]  # fmt: skip
     stream = sys.stderr
     parts = [_style(f"{count:,} {word}", stream, **_OUTCOME_STYLES[word]) for count, word in made if count]
-    images = f"{event.up_to_date:,} up to date"
     if not parts:
-        parts = [f"nothing to do: {images}"]
-    elif event.up_to_date:
-        parts.append(_style(images, stream, dim=True))
-    cost = f", {money(event.cost)}" if event.cost else ""
-    click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
+        click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
+    else:
+        if event.up_to_date:
+            parts.append(_style(f"{event.up_to_date:,} up to date", stream, dim=True))
+        cost = f", {money(event.cost)}" if event.cost else ""
+        click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
     if event.interrupted:
         click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
     if event.unknown:
@@ -335,8 +336,8 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
         click.echo(f"{len(plan.orphans):,} outputs are declared no more; `qwenbuild clean --orphans` removes them")
     if last_run:
         when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
-        counts = last_run["summary"] or {}
-        ended = ", ".join(f"{counts[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if counts.get(o))
+        ends = last_run["summary"] or {}
+        ended = ", ".join(f"{ends[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if ends.get(o))
         click.echo(f"last build {when}: {ended or 'did not end'}")
 
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -23,18 +25,19 @@ from pathlib import Path
 from typing import Any
 
 from . import expand as expansion
-from . import matrix, selection, spec
+from . import matrix, selection, snapshot, spec
 from . import plan as planning
 from .builder import Builder, Interrupt, Limits
 from .errors import Findings, OutputError, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
-from .plan import Plan, Rules
+from .plan import Plan, Rules, Verdict
 from .project import Project, find
 from .provider import Provider, Settings, create
 from .spec import Spec
 from .state import Output, State
 from .store import Store, default_root
+from .template import Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,24 @@ class Engine:
 
     def actions(self) -> list[Action]:
         """Return every action of the project; raises ProjectError with every problem, TooManyRenders."""
-        findings = Findings()
-        declarations = matrix.declare(self.project, self._specs(findings), findings)
+        return self._expand()[0]
+
+    def _expand(self) -> tuple[list[Action], list[Path]]:
+        """Return every action, and the paths that they depend on."""
+        findings, project = Findings(), self.project
+        specs = self._specs(findings)
+        declarations = matrix.declare(project, specs, findings)
         with contextlib.closing(self._state(create=False)) as state:
             self._guard(declarations, state)
-        actions = expansion.expand(self.project, declarations, self.provider.family, self.provider.labelled, findings)
+        templates = Templates(project.templates, project.config.templates)
+        family, labelled = self.provider.family, self.provider.labelled
+        actions = expansion.expand(project.catalogue, templates, declarations, family, labelled, findings)
         findings.add(self._refused(actions))
         findings.raise_if_any()
-        return actions
+        data = {path for declaration in declarations for path in declaration.data_files}
+        own = [Path(inspect.getfile(type(self.provider)))]  # a provider that changed may give other keys
+        specs_at = [*project.spec_folders(), *(spec.path for spec in specs)]
+        return actions, [*project.searched, *specs_at, *templates.paths, *data, *own]
 
     def _guard(self, declarations: Sequence[matrix.Declaration], state: State) -> None:
         """Refuse a matrix that must need too many renders, before it is expanded."""
@@ -161,14 +174,14 @@ class Engine:
             return self._plan(state)
 
     def _plan(self, state: State) -> Plan:
-        every, options = self.actions(), self.options
+        (every, inputs), options = self._expand(), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit)
         steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules)
         whole = not options.select and not options.where
         orphans = planning.orphans(every, self.project.out, state) if whole else []
-        plan = Plan(steps, orphans)
+        plan = Plan(steps, orphans, inputs=inputs)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
 
     def last_run(self) -> dict[str, Any] | None:
@@ -178,31 +191,58 @@ class Engine:
 
     # --- building ---
 
-    def build(self, emit: Emit | None = None, interrupt: Interrupt | None = None) -> Finished:
+    def build(
+        self,
+        emit: Emit | None = None,
+        interrupt: Interrupt | None = None,
+        *,
+        arguments: Sequence[str] | None = None,
+    ) -> Finished:
         """Plan, build, and return how it ended; `emit` gets every event on the way.
+
+        `arguments` is the command line that asks for it: given again, it finds at once that
+        nothing has changed (see `snapshot`).
 
         Ctrl-C, where this runs in the main thread, stops in two stages (see `Interrupt`). Raises
         ProjectError, UsageError, TooManyRenders, ProjectBusy, StateError.
         """
-        with self._alone():
-            interrupt = interrupt or Interrupt()
-            with contextlib.closing(self._state(create=True)) as state:
-                plan = self._plan(state)
-                self._check_renders(len(plan.renders))
-                limit = self.options.max_cost
-                limits = Limits(
-                    fail_fast=self.options.fail_fast,
-                    force=self.options.force,
-                    detach=self.options.detach,
-                    max_cost=self.project.config.budget.max_cost if limit is None else limit,
-                )
+        begun, started_ns = time.monotonic(), time.time_ns()
+        interrupt = interrupt or Interrupt()
+        with self._alone(), contextlib.closing(self._state(create=True)) as state:
+            plan = self._plan(state)
+            self._check_renders(len(plan.renders))
+            limit = self.options.max_cost
+            limits = Limits(
+                fail_fast=self.options.fail_fast,
+                force=self.options.force,
+                detach=self.options.detach,
+                max_cost=self.project.config.budget.max_cost if limit is None else limit,
+            )
+            if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                 self.store.register(self.project.root)
-                staging = self.project.state_dir / "tmp"
-                builder = Builder(
-                    plan, self.project.out, staging, state, self.store, self.provider, limits,
-                    emit or (lambda event: None), interrupt,
-                )  # fmt: skip
-                return asyncio.run(_interruptible(builder, interrupt))
+            staging = self.project.state_dir / "tmp"
+            builder = Builder(
+                plan, self.project.out, staging, state, self.store, self.provider, limits,
+                emit or (lambda event: None), interrupt, begun,
+            )  # fmt: skip
+            finished = asyncio.run(_interruptible(builder, interrupt))
+            records = state.outputs() if arguments is not None else {}
+        if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
+            self._remember(arguments, plan, records, started_ns)
+        return finished
+
+    def _remember(self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], started_ns: int) -> None:
+        """Leave a snapshot, so that the same command line need not look closely again."""
+        folders: dict[str, list[snapshot.Expected]] = {}
+        for step in plan.steps:
+            record = records.get(step.action.output)
+            if record is None:
+                return
+            folder, _, name = record.path.rpartition("/")
+            folders.setdefault(folder, []).append((name, record.size, record.mtime_ns, record.inode))
+        outputs = {os.path.join(self.project.out, folder): names for folder, names in folders.items()}
+        written = [str(self.project.state_dir / "state.sqlite3")]
+        snapshot.write(str(self.project.root), arguments, map(str, plan.inputs), written, outputs, started_ns)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

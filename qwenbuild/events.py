@@ -90,6 +90,11 @@ class Finished:
     problems: Sequence[Problem] = field(default=(), repr=False)
 
     @property
+    def complete(self) -> bool:
+        """Whether every output is there and as its action asks for."""
+        return not (self.failed or self.unknown or self.skipped or self.edited or self.submitted or self.interrupted)
+
+    @property
     def exit_code(self) -> int:
         """0 where every output is there, 1 where some are not, 130 where the build was interrupted."""
         if self.interrupted:

@@ -14,7 +14,6 @@ from .digest import sha256
 from .errors import Findings, Problem, ProjectError
 from .matrix import Cells, Declaration, Value, size_of
 from .names import cell_name, clash_key, path_fault
-from .project import Project
 from .request import Request, Size, derived_seed
 from .spec import FIELDS
 from .template import Row, Template, Templates, slug
@@ -42,18 +41,22 @@ class Action(NamedTuple):
 
 
 def expand(
-    project: Project, declarations: Iterable[Declaration], family: str, labelled: bool, findings: Findings
+    catalogue: Catalogue,
+    templates: Templates,
+    declarations: Iterable[Declaration],
+    family: str,
+    labelled: bool,
+    findings: Findings,
 ) -> list[Action]:
     """Return the actions of all declarations; problems go into `findings`.
 
     `family` and `labelled` are the provider's.
     """
-    templates = Templates(project.templates, project.config.templates)
     actions: list[Action] = []
     for declaration in declarations:
         try:
-            expander = _Expander(project.catalogue, templates, declaration, family, labelled)
-            for cell in Cells(declaration, project.catalogue):
+            expander = _Expander(catalogue, templates, declaration, family, labelled)
+            for cell in Cells(declaration, catalogue):
                 try:
                     actions.append(expander.action(cell))
                 except ProjectError as error:

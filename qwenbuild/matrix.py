@@ -48,6 +48,12 @@ class Declaration:
         return f"{self.spec.name}/{self.image_name}"
 
     @property
+    def data_files(self) -> list[Path]:
+        """The data files that its axes name."""
+        files = [values.file for values in self.image.matrix.values() if isinstance(values, DataFile)]
+        return [self.spec.path.parent / file for file in files]
+
+    @property
     def keys(self) -> Keys:
         """Where the image stands in its spec."""
         return ("image", self.image_name)

@@ -84,11 +84,16 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order of the specs, and orphans; `shortest_s` bounds the time that the renders take from below."""
+    """Steps in the order of the specs, and orphans.
+
+    `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
+    folders that the steps depend on, missing ones that would matter included.
+    """
 
     steps: Sequence[Step]
     orphans: Sequence[Orphan] = ()
     shortest_s: float = 0.0
+    inputs: Sequence[Path] = field(default=(), repr=False)
 
     def count(self, verdict: Verdict) -> int:
         """Return how many steps have the verdict."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -58,7 +60,7 @@ class Project:
     root: Path
     config: Config
     catalogue: Catalogue = field(repr=False)
-    config_path: Path | None = None  # None: a folder without any config
+    searched: tuple[Path, ...] = ()  # config files looked for, the last one being the project's
 
     @property
     def out(self) -> Path:
@@ -79,13 +81,20 @@ class Project:
         """Return the files that the specs' glob matches, sorted by name."""
         return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] != ".")
 
+    def spec_folders(self) -> list[Path]:
+        """Return the folders that were looked through for specs."""
+        fixed = self.root.joinpath(*self._fixed_parts())
+        if fixed == self.root.joinpath(*self.config.specs.split("/")[:-1]):
+            return [fixed]
+        return [Path(folder) for folder, _, _ in os.walk(fixed)]
+
+    def _fixed_parts(self) -> list[str]:
+        """Return the folders of the specs' glob before its first wildcard."""
+        return list(itertools.takewhile(lambda part: not set("*?[") & set(part), self.config.specs.split("/")[:-1]))
+
     def spec_name(self, path: Path) -> str:
         """Return a spec's name: its path without suffix, below the folder where the glob's wildcards start."""
-        fixed: list[str] = []
-        for part in self.config.specs.split("/")[:-1]:
-            if any(ch in part for ch in "*?["):
-                break
-            fixed.append(part)
+        fixed = self._fixed_parts()
         return path.relative_to(self.root.joinpath(*fixed)).with_suffix("").as_posix()
 
     def shown(self, path: Path) -> str:
@@ -98,14 +107,17 @@ def find(start: Path) -> Project:
     folder = Path(os.path.abspath(start))
     if not folder.is_dir():
         raise UsageError(f"no such folder: {start}")
+    searched: list[Path] = []
     for root in (folder, *folder.parents):
-        if (root / CONFIG_NAME).is_file():
-            return _load(root, TomlFile.read(root / CONFIG_NAME, CONFIG_NAME), ())
-        if (root / "pyproject.toml").is_file():
+        searched.append(root / CONFIG_NAME)
+        if searched[-1].is_file():
+            return _load(root, TomlFile.read(root / CONFIG_NAME, CONFIG_NAME), (), searched)
+        searched.append(root / "pyproject.toml")
+        if searched[-1].is_file():
             source = TomlFile.read(root / "pyproject.toml", "pyproject.toml")
             tool = source.table.get("tool")
             if isinstance(tool, dict) and "qwenbuild" in tool:
-                return _load(root, source, ("tool", "qwenbuild"))
+                return _load(root, source, ("tool", "qwenbuild"), searched)
     raise UsageError(
         f"no project here: neither {CONFIG_NAME} nor [tool.qwenbuild] in pyproject.toml",
         facts=[f"looked in {folder} and every folder above"],
@@ -118,7 +130,7 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
 
 
-def _load(root: Path, source: TomlFile, keys: tuple[str, ...]) -> Project:
+def _load(root: Path, source: TomlFile, keys: tuple[str, ...], searched: Sequence[Path]) -> Project:
     table: Any = source.table
     for key in keys:
         table = table[key]
@@ -134,7 +146,7 @@ def _load(root: Path, source: TomlFile, keys: tuple[str, ...]) -> Project:
         name, _, key = dotted.removeprefix("models.").rpartition(".")
         place = source.place((*keys, "models", name, key))
         raise ProjectError([Problem(f"model {name}: {key}: {reason}", place)]) from None
-    return Project(root, config, catalogue, root / source.shown)
+    return Project(root, config, catalogue, tuple(searched))
 
 
 def _known_keys(keys: Keys) -> list[str]:

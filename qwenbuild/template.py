@@ -66,12 +66,13 @@ class Templates:
         self._folder = folder
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
+        self._missing: set[str] = set()
         self._environment = _environment(jinja2.FunctionLoader(self._load))
 
     @property
-    def files(self) -> list[Path]:
-        """The files that were read so far."""
-        return [self._folder / name for name in self._texts]
+    def paths(self) -> list[Path]:
+        """The files that were read, or looked for in vain, so far."""
+        return [self._folder / name for name in (*self._texts, *self._missing)]
 
     def named(self, name: str, locate: Locate) -> Template:
         """Return the template file `name`, relative to the folder; `locate` finds where it is named.
@@ -107,6 +108,7 @@ class Templates:
         if pure.is_absolute() or "\\" in name or not path.resolve().is_relative_to(self._folder.resolve()):
             raise SecurityError(f'template "{name}" lies outside {self._shown}/')
         if not path.exists():
+            self._missing.add(name)
             return None
         self._texts[name] = read_text(path, f"{self._shown}/{name}")
         return self._texts[name], name, lambda: True

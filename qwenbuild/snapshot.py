@@ -1,0 +1,180 @@
+"""The no-op fast path: tells that nothing has changed since a build left nothing to do, importing nothing heavy.
+
+A snapshot is the fingerprint of everything that build's verdict rests on: the command and its
+folder, the environment, every file and folder that was read or found missing, the state's file,
+and every output. Where all agree, the slow path would find the same; where anything differs, is
+unreadable or in doubt, `outputs_unchanged` returns None and the slow path decides.
+
+In doubt is also an input so young that an edit within the clock's granularity could hide: then
+no snapshot is written. Outputs can't hide edits: their times are set by `atomicfile` to values
+that the kernel's coarse clock does not give.
+
+The file holds NUL-separated texts, then native unsigned 64-bit numbers: four for each fingerprint.
+It is parsed without trust; a torn or foreign file is no snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from . import __version__
+
+NAME = os.path.join(".qwenbuild", "snapshot")
+
+_MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version}"
+_ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA")
+_SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
+_ABSENT = (0, 0, 0, 0)
+Expected = tuple[str, int, int, int]  # an output's name, size, modification time in ns, inode
+_AT_FOLDER = os.stat in os.supports_dir_fd and os.open in os.supports_dir_fd
+
+
+def outputs_unchanged(arguments: Sequence[str]) -> int | None:
+    """Return how many outputs are up to date if `arguments` ran here before and nothing changed since, else None."""
+    try:
+        return _compare(arguments)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def nothing_to_do(count: int, seconds: float) -> str:
+    """Return the line that tells that all `count` outputs are up to date."""
+    return f"nothing to do: {count:,} up to date in {max(seconds, 0.01):.2f} s\n"
+
+
+def write(
+    root: str,
+    arguments: Sequence[str],
+    inputs: Iterable[str],
+    written: Iterable[str],
+    outputs: Mapping[str, Sequence[Expected]],
+    started_ns: int,
+) -> None:
+    """Write the project's snapshot, or none where anything is in doubt.
+
+    `inputs` are absolute paths of all that was read, listed or found missing since `started_ns`
+    (`time.time_ns`), `written` those that the build itself wrote; `outputs` maps absolute folders
+    to what is on record of the up-to-date outputs in them.
+    """
+    own, paths = list(written), sorted(set(inputs))
+    marks = [_fingerprint(path) for path in (*own, *paths)]
+    if any(max(mark[1], mark[2]) > started_ns - _SETTLED_NS for mark in marks[len(own) :]):
+        return
+    texts = [*_identity(arguments), str(len(marks)), *own, *paths]
+    numbers = [number for mark in marks for number in mark]
+    for folder, expected in outputs.items():
+        found = [_fingerprint(os.path.join(folder, it[0])) for it in expected]
+        if any((mark[0], mark[1], mark[3]) != it[1:] for mark, it in zip(found, expected, strict=True)):
+            return
+        texts += [folder, str(len(expected)), *(it[0] for it in expected)]
+        for column in zip(*found, strict=True):
+            numbers += column
+    path = os.path.join(root, NAME)
+    temporary = f"{path}.tmp"
+    try:
+        head = os.fsencode("\0".join(texts))
+        body = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
+        with open(temporary, "wb") as file:
+            file.write(len(head).to_bytes(8, sys.byteorder) + body + head)
+        os.replace(temporary, path)
+    except (OSError, OverflowError, ValueError):
+        return  # without a snapshot the next build takes the slow path
+
+
+def _identity(arguments: Sequence[str]) -> list[str]:
+    environ = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_ENVIRON))
+    return [_MAGIC, os.getcwd(), str(len(arguments)), *arguments, str(len(environ)), *environ]
+
+
+def _fingerprint(path: str) -> tuple[int, int, int, int]:
+    """Return size, modification and change time, inode; zeros for what is missing."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return _ABSENT
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _compare(arguments: Sequence[str]) -> int | None:
+    root, raw = _read()
+    content = memoryview(raw)
+    length = int.from_bytes(content[:8], sys.byteorder)
+    numbers = content[8 : len(content) - length].cast("Q")
+    texts = os.fsdecode(bytes(content[len(content) - length :])).split("\0")
+    identity = _identity(arguments)
+    at = len(identity)
+    if texts[:at] != identity or _busy(root):
+        return None
+    count = int(texts[at])
+    used = 0
+    for path in texts[at + 1 : at + 1 + count]:
+        if _fingerprint(path) != tuple(numbers[used : used + 4]):
+            return None
+        used += 4
+    at += 1 + count
+    total = 0
+    while at < len(texts):
+        folder, count = texts[at], int(texts[at + 1])
+        columns = [numbers[used + part * count : used + (part + 1) * count].tolist() for part in range(4)]
+        if not _same(folder, texts[at + 2 : at + 2 + count], columns):
+            return None
+        at, used, total = at + 2 + count, used + 4 * count, total + count
+    return total
+
+
+def _read() -> tuple[str, bytes]:
+    """Return the nearest project with a snapshot, this folder or one above, and the snapshot's bytes."""
+    folder = os.getcwd()
+    while True:
+        try:
+            with open(os.path.join(folder, NAME), "rb") as file:
+                return folder, file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            parent = os.path.dirname(folder)
+            if parent == folder:
+                raise
+            folder = parent
+
+
+def _same(folder: str, names: Sequence[str], columns: Sequence[Sequence[int]]) -> bool:
+    """Whether the files of a folder have these fingerprints; one path look-up for the folder, not one for each file."""
+    stat = os.stat
+    fd = os.open(folder, os.O_RDONLY) if _AT_FOLDER else None
+    try:
+        for name, size, mtime_ns, ctime_ns, inode in zip(names, *columns, strict=True):
+            if fd is None:
+                status = stat(os.path.join(folder, name), follow_symlinks=False)
+            else:
+                status = stat(name, dir_fd=fd, follow_symlinks=False)
+            if (
+                status.st_mtime_ns != mtime_ns
+                or status.st_size != size
+                or status.st_ctime_ns != ctime_ns
+                or status.st_ino != inode
+            ):
+                return False
+        return True
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _busy(root: str) -> bool:
+    """Whether a build of the project is running; the slow path then says so."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fd = os.open(os.path.join(root, ".qwenbuild", "lock"), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
