@@ -33,15 +33,15 @@ from .digest import canonical_json, sha256
 from .errors import StoreError
 
 IMAGE, PROVENANCE = "image.png", "provenance.json"
+MAX_RESULT_BYTES = 16 * 1024
+TEMPORARY_LIFE_S = 86_400.0
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 # Windows does not rename over read-only files, nor remove them.
 _MODE = 0o666 if sys.platform == "win32" else 0o444
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_MAX_RESULT_BYTES = 16 * 1024
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
 _LOCK_TIMEOUT_S = 60.0  # holders keep it for milliseconds
-_TEMPORARY_LIFE_S = 86_400.0
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -68,11 +68,16 @@ def default_root(environ: Mapping[str, str]) -> Path:
     return user_cache_path("qwenbuild", appauthor=False)
 
 
+def is_digest(name: str) -> bool:
+    """Whether `name` is 64 lower-case hex digits, as the names of blobs and action results are."""
+    return _HEX.fullmatch(name) is not None
+
+
 def parse_result(content: bytes) -> dict[str, tuple[str, int]] | None:
     """Return (digest, size in bytes) of each output file of an action result by path, None where it is none."""
     try:
         return {
-            file["path"]: (_digest(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
+            file["path"]: (_checked(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
             for file in json.loads(content)["outputFiles"]
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -98,7 +103,7 @@ class Store:
         taking that for a miss would buy its images again.
         """
         try:
-            content = _content(_sharded(self._results, key), _MAX_RESULT_BYTES)
+            content = _content(_sharded(self._results, key), MAX_RESULT_BYTES)
             entry = _entry(key, content) if content is not None else None
             if entry is None:
                 return None
@@ -160,7 +165,7 @@ class Store:
 
         Never raises: a store that can't be written can still serve a build that renders nothing.
         """
-        atomicfile.sweep(self.staging, older_than_s=_TEMPORARY_LIFE_S)
+        atomicfile.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
         name = os.fsencode(os.path.realpath(project_root))
         path = self.root / "projects" / sha256(name)
         with contextlib.suppress(OSError):
@@ -169,12 +174,13 @@ class Store:
     def projects(self) -> list[Path]:
         """Return the roots of all registered projects, also of those that are gone; raises StoreError."""
         try:
-            registrations = sorted((self.root / "projects").iterdir())
-            return sorted(Path(os.fsdecode(path.read_bytes())) for path in registrations)
+            names = os.listdir(self.root / "projects")
+            roots = [self._registered(name) for name in names if is_digest(name)]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise self.failure(error, "read") from error
+        return sorted(root for root in roots if root is not None)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -212,6 +218,13 @@ class Store:
         if isinstance(error.filename, str) and error.filename != os.fspath(self.root):
             facts.append(f"path:  {error.filename}")
         return StoreError(f"the store can't be {verb}: {reason}", facts=facts, hint=hint)
+
+    def _registered(self, name: str) -> Path | None:
+        try:
+            content = (self.root / "projects" / name).read_bytes()
+        except FileNotFoundError:  # the collector took it
+            return None
+        return Path(os.fsdecode(content)) if sha256(content) == name else None
 
     def _put(self, entry: Entry, content: Mapping[str, bytes], *, replace: bool) -> Entry:
         staged: dict[Path, str] = {}
@@ -264,14 +277,14 @@ class Store:
         return None
 
 
-def _digest(text: str) -> str:
-    if not _HEX.fullmatch(text):
+def _checked(text: str) -> str:
+    if not is_digest(text):
         raise ValueError(f"not 64 lower-case hex digits: {text!r}")
     return text
 
 
 def _sharded(folder: str, name: str) -> str:
-    return f"{folder}{_digest(name)[:2]}{os.sep}{name}"
+    return f"{folder}{_checked(name)[:2]}{os.sep}{name}"
 
 
 def _size(value: object) -> int:
@@ -291,7 +304,7 @@ def _content(path: str, most_bytes: int) -> bytes | None:
         if size > most_bytes:
             return None
         content = os.read(fd, size)
-        while more := os.read(fd, size):
+        while len(content) < size and (more := os.read(fd, size)):
             content += more
         return content
     finally:
