@@ -1,0 +1,80 @@
+"""Tests of digests and canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.digest import canonical_json, sha256, sha256_file
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+_JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def _reversed_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _reversed_keys(value[key]) for key in reversed(value)}
+    return [_reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def test_canonical_json_sorts_keys_and_writes_text_as_it_is() -> None:
+    """Keys are sorted, there are no spaces, and only what JSON must escape is escaped."""
+    assert canonical_json({"b": [1, 2.5, None], "a": '海报 "x"\n\x00'}) == (
+        '{"a":"海报 \\"x\\"\\n\\u0000","b":[1,2.5,null]}'.encode()
+    )
+
+
+@given(_JSON)
+def test_canonical_json_means_the_same_value(value: Any) -> None:
+    """Reading canonical JSON and writing it again gives the same value and the same bytes."""
+    written = canonical_json(value)
+    assert json.loads(written) == value
+    assert canonical_json(json.loads(written)) == written
+
+
+@given(_JSON)
+def test_canonical_json_does_not_depend_on_insertion_order(value: Any) -> None:
+    """Dictionaries that are equal give equal bytes, however they were filled."""
+    assert canonical_json(_reversed_keys(value)) == canonical_json(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": float("-inf")}])
+def test_canonical_json_refuses_what_json_has_not(value: object) -> None:
+    """NaN and infinities raise ValueError."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(value)
+
+
+def test_canonical_json_refuses_unpaired_surrogates() -> None:
+    """Text that is no Unicode raises UnicodeEncodeError."""
+    with pytest.raises(UnicodeEncodeError):
+        canonical_json(["\ud800"])
+
+
+def test_sha256_is_lower_case_hex() -> None:
+    """The digest of the empty string is the well-known one."""
+    assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@given(st.binary(max_size=200))
+def test_sha256_file_is_that_of_its_content(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """A file's digest is the digest of its bytes."""
+    path = tmp_path_factory.getbasetemp() / "content"
+    path.write_bytes(content)
+    assert sha256_file(path) == sha256(content) == hashlib.sha256(content).hexdigest()
+
+
+def test_sha256_file_raises_for_a_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is an OSError."""
+    with pytest.raises(FileNotFoundError):
+        sha256_file(tmp_path / "missing")
