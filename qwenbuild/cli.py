@@ -96,12 +96,17 @@ def _selection(function: _F) -> _F:
 
 
 def _provider(function: _F) -> _F:
-    function = click.option("--provider", metavar="NAME", help="Render with this provider instead of the project's.")(
-        function
-    )
-    return click.option(
-        "--max-renders", type=click.IntRange(0), metavar="N", help="Most new renders allowed (default 10000)."
-    )(function)
+    for option in reversed((
+        click.option("--provider", metavar="NAME", help="Render with this provider instead of the project's."),
+        click.option("--region", metavar="REGION", help="The service's region: singapore or beijing."),
+        click.option("--interface", metavar="KIND", help="The service's interface: sync or async."),
+        click.option("--resubmit", is_flag=True, default=None,
+                     help="Send again what may have been billed before; its price counts."),
+        click.option("--max-renders", type=click.IntRange(0), metavar="N",
+                     help="Most new renders allowed (default 10000)."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
 
 
 def _json_option(function: _F) -> _F:
@@ -135,6 +140,8 @@ def main(ctx: click.Context, project: Path) -> None:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
 @click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
+@click.option("--max-cost", type=_Money(), metavar="CNY", help="Stop before the first request that would pass this.")
+@click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
 @_provider
 @_json_option
 @click.pass_obj
@@ -146,6 +153,7 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     qwenbuild build puppies/poster -w seed=1   some cells of one image
     qwenbuild build --provider draft           typeset drafts, for free
     qwenbuild build --force -w seed=7          roll the dice again
+    qwenbuild build --provider dashscope --max-cost 5
 
     SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
     equal requests render once, and one image's failure does not stop the others.
@@ -248,20 +256,25 @@ def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> Non
     "--max-size", type=_Bytes(), metavar="SIZE", help="The least recently used, until the store is this small."
 )
 @click.option("--unreferenced", is_flag=True, help="Entries that no project's present outputs come from.")
+@click.option("--used", is_flag=True, help="Also entries that projects' present outputs come from.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
-def gc(older_than: float | None, max_size: int | None, unreferenced: bool, dry_run: bool) -> None:
+def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used: bool, dry_run: bool) -> None:
     """Remove rendered images from the store that all projects share. What is removed must be paid for again.
 
     \b
-    qwenbuild gc                                the store's size
+    qwenbuild gc                                how large the store is
     qwenbuild gc --unreferenced --older-than 30d --dry-run
     qwenbuild gc --max-size 20GB
 
-    Criteria narrow each other.
+    Criteria narrow each other. Without --used, what a project's outputs come from is kept.
     """
     from .engine import collect_garbage
 
-    console.show_garbage(collect_garbage(os.environ, older_than, max_size, unreferenced, dry_run), dry_run=dry_run)
+    planned, done = collect_garbage(
+        os.environ, older_than_s=older_than, max_bytes=max_size, unreferenced=unreferenced,
+        spare_referenced=not used, dry_run=dry_run,
+    )  # fmt: skip
+    console.show_garbage(planned, done)
 
 
 @main.command()

@@ -26,6 +26,8 @@ from .snapshot import nothing_to_do
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from .collect import Collected, Collection
+
 _PROBLEM_STYLES: dict[str, dict[str, Any]] = {
     "error": {"bold": True},
     "place": {"fg": "blue"},
@@ -364,3 +366,22 @@ def byte_size(count: int) -> str:
     while amount >= 1000 and len(units) > 1:
         amount, units = amount / 1000, units[1:]
     return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def show_garbage(planned: Collection, done: Collected | None) -> None:
+    """Write what a collection of garbage would remove, or removed, and what is left."""
+    if done is None:
+        for removal in planned.removals:
+            what = removal.key[:12] or "stray file"
+            click.echo(f"{byte_size(removal.bytes_freed):>10}  {what:<12}  {visible(removal.why)}")
+        would = (
+            f"would remove {planned.entries:,} images, {byte_size(planned.bytes_freed)}; " if planned.removals else ""
+        )
+        click.echo(f"{would}{planned.kept_entries:,} images, {byte_size(planned.kept_bytes)} are kept")
+    else:
+        left = planned.kept_entries + planned.entries - done.entries
+        left_bytes = planned.kept_bytes + planned.bytes_freed - done.bytes_freed
+        click.echo(f"removed {done.entries:,} images, {byte_size(done.bytes_freed)}")
+        click.echo(f"{left:,} images, {byte_size(left_bytes)} are left")
+    if planned.spared:
+        click.echo(f"{planned.spared:,} that projects still use are among them; --used would remove these too")

@@ -24,10 +24,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from . import collect, matrix, selection, snapshot, spec
 from . import expand as expansion
-from . import matrix, selection, snapshot, spec
 from . import plan as planning
 from .builder import Builder, Interrupt, Limits
+from .collect import Collected, Collection
 from .errors import Findings, OutputError, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
@@ -328,3 +329,30 @@ async def _interruptible(builder: Builder, interrupt: Interrupt) -> Finished:
     finally:
         for number in added:
             loop.remove_signal_handler(number)
+
+
+def collect_garbage(
+    environ: Mapping[str, str],
+    *,
+    older_than_s: float | None = None,
+    max_bytes: int | None = None,
+    unreferenced: bool = False,
+    spare_referenced: bool = True,
+    dry_run: bool = False,
+) -> tuple[Collection, Collected | None]:
+    """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
+
+    With `dry_run`, and where no criterion is given, nothing is removed. Raises StateError where a
+    project's outputs can't be read: it can't be said then what is still in use.
+    """
+    store = Store(default_root(environ))
+    referenced: set[str] = set()
+    for root in store.projects():
+        with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
+            referenced.update(output.key for output in state.outputs().values())
+    planned = collect.plan_gc(
+        store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
+        referenced_keys=referenced, spare_referenced=spare_referenced,
+    )  # fmt: skip
+    asked = unreferenced or older_than_s is not None or max_bytes is not None
+    return planned, collect.apply_gc(store, planned) if asked and not dry_run else None
