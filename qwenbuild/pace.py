@@ -18,7 +18,6 @@ from typing import Final
 
 _CATCH_UP_S: Final = 0.01  # timers wake late; without this, each turn's lateness would add up
 _SLOWEST: Final = 1 / 32  # of the limit: the pace never falls below this
-_LONGEST_HOLD_S: Final = 900.0  # a longer Retry-After is cut to this
 
 
 class Pace:
@@ -66,7 +65,7 @@ class Pace:
             self.per_s = max(self.per_s / 2, self._limit_per_s * _SLOWEST)
             self._next_s = max(self._next_s, now + 1 / self.per_s)
         if retry_after_s:
-            self._next_s = max(self._next_s, now + min(retry_after_s, _LONGEST_HOLD_S))
+            self._next_s = max(self._next_s, now + retry_after_s)
 
     def faster(self) -> None:
         """Raise the pace a little, up to the limit, because the service took a submit."""

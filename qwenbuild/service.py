@@ -29,6 +29,7 @@ from .errors import AnswerLost, ProviderError, ServiceFault, Unreachable
 CONNECT_S: Final = 15.0
 CREATE_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
+_LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is cut to this
 
 # Raised before the first byte of a request is written; after any other, the service may have it.
 _UNSENT: Final = (
@@ -199,10 +200,10 @@ def _retry_after_s(value: str | None, now_s: float) -> float | None:
     """Return what a Retry-After header asks to wait: seconds, or a date by the clock that says `now_s`."""
     if value is None:
         return None
-    if value.strip().isascii() and value.strip().isdecimal():
-        return float(value)
+    if value.isascii() and value.isdecimal():
+        return min(float(value), _LONGEST_RETRY_AFTER_S)
     at_s = _http_date_s(value)
-    return None if at_s is None else max(0.0, at_s - now_s)
+    return None if at_s is None else min(max(0.0, at_s - now_s), _LONGEST_RETRY_AFTER_S)
 
 
 def _http_date_s(value: str | None) -> float | None:
