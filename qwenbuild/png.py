@@ -72,12 +72,14 @@ class _Chunk(NamedTuple):
 
 
 def verify(png: bytes, size: Size) -> None:
-    """Return if `png` is one whole PNG image of `size` that every decoder will show; raise BadImage otherwise.
+    """Return if `png` is one whole PNG image of `size`, all of whose pixels decode; raise BadImage otherwise.
 
     Checked are every chunk's CRC, the order of the chunks, the dimensions (before anything is
     decompressed), that the pixel data decompresses to exactly as many bytes as the dimensions
     need with its checksum right, that each row's filter is known, and that nothing follows.
-    This is all that can go wrong in decoding, so the pixels themselves need not be computed.
+    This is all that can go wrong in decoding pixels, so they need not be computed. What ancillary
+    chunks say is not judged: decoders may ignore it, and an image that is paid for is not thrown
+    away over a comment.
     """
     chunks = list(_chunks(png))
     for chunk in chunks:
@@ -94,8 +96,10 @@ def verify(png: bytes, size: Size) -> None:
     first, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
     if kinds[first : first + count] != [b"IDAT"] * count:
         _bad("the PNG is corrupt", "its pixel data is interrupted by other chunks")
-    if palette and b"PLTE" not in kinds[:first]:
-        _bad("the PNG is corrupt", "its palette is missing")
+    if palette:
+        colours = [len(chunk.body) for chunk in chunks[:first] if chunk.kind == b"PLTE"]
+        if len(colours) != 1 or colours[0] % 3 or not 3 <= colours[0] <= 768:
+            _bad("the PNG is corrupt", "its palette is missing or malformed")
     _check_pixels(b"".join(chunk.body for chunk in chunks[first : first + count]), rows)
 
 
