@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .catalogue import Catalogue, Model
-from .digest import sha256
 from .errors import Findings, Problem, ProjectError
 from .matrix import Cells, Declaration, Value, size_of
 from .names import cell_name, clash_key, path_fault
 from .request import Request, Size, derived_seed
 from .spec import FIELDS
-from .template import Row, Template, Templates, slug
+from .template import Template, Templates
 from .tomlfile import Keys
 
 
@@ -55,7 +54,7 @@ def expand(
     actions: list[Action] = []
     for declaration in declarations:
         try:
-            expander = _Expander(catalogue, templates, declaration, family, labelled)
+            expander = _Expander(templates, declaration, family, labelled)
             for cell in Cells(declaration, catalogue):
                 try:
                     actions.append(expander.action(cell))
@@ -70,12 +69,9 @@ def expand(
 class _Expander:
     """Makes the actions of one image."""
 
-    def __init__(
-        self, catalogue: Catalogue, templates: Templates, declaration: Declaration, family: str, labelled: bool
-    ) -> None:
+    def __init__(self, templates: Templates, declaration: Declaration, family: str, labelled: bool) -> None:
         self._it = declaration
         self._family, self._labelled = family, labelled
-        self._catalogue = catalogue
         image, file = declaration.image, declaration.spec.content
         self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
         self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
@@ -90,6 +86,12 @@ class _Expander:
         self._negative = self._maybe_inline(templates, "negative_prompt")
         self._output = self._maybe_inline(templates, "output")
         self._sizes: dict[str, Size] = {}
+        self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
+        self._stem = f"{declaration.spec.name}/"
+        seed = self._fields["seed"]
+        self._seed = derived_seed(declaration.name) if seed is None else seed
+        self._prompt_extend = self._fields["prompt_extend"] or False
+        self._watermark = self._fields["watermark"] or False
 
     def _keys_of(self, name: str) -> Keys:
         """Return where a field is set: in the image, else at the top of the file."""
@@ -107,36 +109,44 @@ class _Expander:
     def action(self, cell: tuple[tuple[Value, ...], Model]) -> Action:
         """Return the action of one cell; raises ProjectError."""
         items, model = cell
-        labels = tuple(item.label for item in items)
         chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
         size = chosen.get("size") or self._size(model)
-        seed = chosen.get("seed", self._fields["seed"])
-        if seed is None:
-            seed = derived_seed(self._it.name)
-        values = {**self._base, **chosen, "model": model.name, "size": str(size), "width": size.width,
-                  "height": size.height, "ratio": model.ratio(size), "seed": seed}  # fmt: skip
+        seed = chosen.get("seed", self._seed)
+        canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
+        values = {**self._base, **chosen, **canvas, "seed": seed}
         prompt = self._prompt.render(values)
         if "negative_prompt" in chosen:
             negative = chosen["negative_prompt"].strip()
         else:
             negative = self._negative.render(values) if self._negative else ""
-        name = cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))
         request = Request(
             self._family, model.name, prompt, negative, size, seed,
-            chosen.get("prompt_extend", self._fields["prompt_extend"] or False),
-            chosen.get("watermark", self._fields["watermark"] or False),
-            name if self._labelled else "",
+            chosen.get("prompt_extend", self._prompt_extend), chosen.get("watermark", self._watermark),
         )  # fmt: skip
-        self._check(request, model, name)
-        output = self._output.render(values) if self._output else self._default_output(items)
+        labels = tuple([item.label for item in items])
+        if self._labelled:
+            request = request._replace(label=self._name(labels))
+        self._check(request, model, labels)
+        output = self._output.render(values) if self._output else self._stem + "-".join(
+            [self._it.image_name, *(item.path_part for item in items)]
+        ) + ".png"  # fmt: skip
         if fault := path_fault(output):
-            facts = [f"path: {output}", f"cell: {name}"]
+            facts = [f"path: {output}", f"cell: {self._name(labels)}"]
             place = self._it.spec.source.place(self._keys_of("output") if self._output else self._it.keys)
             raise ProjectError([Problem(f"not an output path: {fault}", place, facts=facts)])
         try:
             return Action(output, request.key, request, self._it, labels)
         except UnicodeEncodeError:
-            raise self._prompt_problem(f"the prompt of {name} holds an unpaired surrogate") from None
+            raise self._prompt_problem(f"the prompt of {self._name(labels)} holds an unpaired surrogate") from None
+
+    def _name(self, labels: Sequence[str]) -> str:
+        return cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))
+
+    def _canvas(self, model: Model, size: Size) -> dict[str, object]:
+        """Return what templates see of a model and a size."""
+        canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
+                  "ratio": model.ratio(size)}  # fmt: skip
+        return self._canvases.setdefault((model.name, size), canvas)
 
     def _size(self, model: Model) -> Size:
         if model.name not in self._sizes:
@@ -149,18 +159,20 @@ class _Expander:
             self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
         return self._sizes[model.name]
 
-    def _check(self, request: Request, model: Model, name: str) -> None:
+    def _check(self, request: Request, model: Model, labels: Sequence[str]) -> None:
         """Refuse what the service would cut or refuse, before anything is spent."""
         if not request.prompt:
-            raise self._prompt_problem(f"the prompt of {name} is empty")
+            raise self._prompt_problem(f"the prompt of {self._name(labels)} is empty")
         over = len(request.prompt) - model.prompt_limit
         if over > 0:
+            name = self._name(labels)
             raise self._prompt_problem(
                 f"the prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
                 f"it has {len(request.prompt):,}; {model.name} takes {model.prompt_limit:,} and cuts the rest silently",
             )
         over = len(request.negative_prompt) - model.negative_prompt_limit
         if over > 0:
+            name = self._name(labels)
             limit = model.negative_prompt_limit
             keys = self._keys_of("negative_prompt") if self._negative else (*self._it.keys, "matrix", "negative_prompt")
             raise ProjectError([
@@ -174,20 +186,6 @@ class _Expander:
     def _prompt_problem(self, claim: str, *facts: str) -> ProjectError:
         place = self._it.spec.source.place(self._prompt_keys)
         return ProjectError([Problem(claim, place, facts=facts)])
-
-    def _default_output(self, items: Sequence[Value]) -> str:
-        parts = [_path_part(item) for item in items]
-        return f"{self._it.spec.name}/{'-'.join([self._it.image_name, *parts])}.png"
-
-
-def _path_part(item: Value) -> str:
-    """Return a value as a part of a default path: short, readable, and telling cut texts apart."""
-    if not isinstance(item.value, str | Row):
-        return item.label
-    short = slug(item.label)
-    if short and len(short) < 60:
-        return short
-    return f"{short[:48].rstrip('-')}-{sha256(item.label.encode())[:8]}".lstrip("-")
 
 
 def _clashes(actions: Iterable[Action]) -> list[Problem]:

@@ -15,21 +15,33 @@ from typing import Any, NamedTuple
 
 from . import rows
 from .catalogue import DEFAULT_MODEL, Catalogue, Model
+from .digest import sha256
 from .errors import Findings, Problem, ProjectError, did_you_mean, listing
 from .project import Project
 from .request import SEED_MAX, Size
 from .spec import DataFile, Image, Range, Spec
-from .template import Row
+from .template import Row, slug
 from .tomlfile import Keys
 
 _COUNTED = 1_000_000  # matrices up to this size are counted exactly, exclusions and all
 
 
 class Value(NamedTuple):
-    """One value of an axis: how names show it, and what templates and requests get."""
+    """One value of an axis: how names show it, how default paths do, and what templates and requests get."""
 
     label: str
+    path_part: str
     value: Any
+
+    @classmethod
+    def of(cls, label: str, value: Any) -> Value:
+        """Return the value with a part of a path made of its label: short, readable, telling cut texts apart."""
+        if not isinstance(value, str | Row):
+            return cls(label, label, value)
+        short = slug(label)
+        if not short or len(short) >= 60:
+            short = f"{short[:48].rstrip('-')}-{sha256(label.encode('utf-8', 'replace'))[:8]}".lstrip("-")
+        return cls(label, short, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ class Cells:
         for index, name in enumerate(models):
             model = self._model(name, (*self._it.keys, "matrix", "model", index) if named else self._model_keys())
             columns = [
-                [Value(str(name), name)] if axis == "model" else self._column(axis, values, model)
+                [Value.of(str(name), name)] if axis == "model" else self._column(axis, values, model)
                 for axis, values in axes.items()
             ]
             excluded = [self._exclusion(number, model) for number in range(len(image.exclude))]
@@ -228,14 +240,14 @@ class Cells:
             if not isinstance(value, str):
                 raise self._wrong(f"size: {value!r} is not a text", keys)
             size = size_of(value, model, lambda reason: self._wrong(f'size "{value}"', keys, reason))
-            return Value(str(size), size)
+            return Value.of(str(size), size)
         if axis == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
             raise self._wrong(f"seed: {value!r}", keys, f"a whole number from 0 to {SEED_MAX}")
         if axis in ("prompt_extend", "watermark") and not isinstance(value, bool):
             raise self._wrong(f"{axis}: {value!r}", keys, "true or false")
         if axis == "negative_prompt" and not isinstance(value, str):
             raise self._wrong(f"negative_prompt: {value!r} is not a text", keys)
-        return Value(_label(value), value)
+        return Value.of(_label(value), value)
 
     def _exclusion(self, number: int, model: Model) -> list[tuple[int, str]]:
         rule, keys = self._it.image.exclude[number], (*self._it.keys, "exclude", number)
