@@ -12,19 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import stat
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from . import atomicfile, png
+from . import png
 from .digest import canonical_json, sha256
-from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError, UsageError
+from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
 from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
+from .journal import StateJournal
+from .outputs import Outputs
 from .plan import Plan, Step, Verdict
 from .provider import Detached, Provider, Rendered, Resumable
 from .state import Output, State
@@ -65,10 +65,10 @@ class Builder:
     """One build. Used once: `run` the plan."""
 
     def __init__(
-        self, plan: Plan, out: Path, staging: Path, state: State, store: Store, provider: Provider, limits: Limits,
+        self, plan: Plan, outputs: Outputs, state: State, store: Store, provider: Provider, limits: Limits,
         emit: Emit, interrupt: Interrupt, begun: float,
     ) -> None:  # fmt: skip
-        self._plan, self._out, self._staging = plan, out, staging
+        self._plan, self._outputs = plan, outputs
         self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
         self._interrupt, self._begun = interrupt, begun  # begun: time.monotonic() when the user's wait began
         self._counts: Counter[Outcome] = Counter()
@@ -79,7 +79,6 @@ class Builder:
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
-        self._folders: set[Path] = set()  # known to lie inside out/
 
     async def run(self) -> Finished:
         """Carry out the plan and return how it ended; one output's failure does not end the others."""
@@ -108,7 +107,7 @@ class Builder:
         return finished
 
     def _begin(self) -> int:
-        atomicfile.sweep(self._staging)
+        self._outputs.sweep()
         return self._state.begin_run()
 
     async def _end(self, run: int, summary: Mapping[str, Any]) -> None:
@@ -165,10 +164,12 @@ class Builder:
             for task in self._running:
                 task.cancel()
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, reason: str, problems: Sequence[Problem] = ()) -> None:
+        """Take up nothing more; `problems` are those that no output has shown."""
         if self._stopped is None:
             self._stopped = reason
-            self._emit(Stopping(reason, sum(not task.done() for task in self._running)))
+            self._problems += problems
+            self._emit(Stopping(reason, sum(not task.done() for task in self._running), problems))
 
     def _finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
         self._counts[outcome] += 1
@@ -218,8 +219,7 @@ class Builder:
                 await self._reconcile(renders)
                 await self._work(renders, self._provider.concurrency, self._render)
         except QwenbuildError as error:  # the session could not be opened: no key, a wrong setting
-            self._stop(error.claim)
-            self._problems += error.problems
+            self._stop(error.claim, error.problems)
 
     async def _reconcile(self, renders: deque[Step]) -> None:
         """Look up, at the service, what became of submissions whose answer was lost."""
@@ -244,7 +244,7 @@ class Builder:
 
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
-        journal = _Journal(self._state, self._provider.name, step, self._limits.detach)
+        journal = StateJournal(self._state, self._provider.name, step, self._limits.detach)
         action = step.action
         try:
             if step.verdict is Verdict.RENDER:
@@ -260,8 +260,7 @@ class Builder:
             self._finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun)
             return
         except BudgetExceeded as error:
-            self._stop(error.claim)
-            self._problems += error.problems
+            self._stop(error.claim, error.problems)
             self._finish_all(step, Outcome.SKIPPED)
             return
         except QwenbuildError as error:
@@ -312,53 +311,13 @@ class Builder:
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
         try:
-            written = await asyncio.to_thread(self._write, step, entry, image)
+            blob = self._store.blob_path(entry.image)
+            written = await asyncio.to_thread(self._outputs.write, step.action.output, blob, image, step.seen)
         except OutputError as error:
             self._fail(step, error, begun)
             return
         self._remember(step, entry.image, written)
         self._finish(step, outcome, time.monotonic() - begun)
-
-    def _write(self, step: Step, entry: Entry, image: bytes) -> os.stat_result:
-        path = self._out / step.action.output
-        try:
-            self._ensure_inside(path.parent)
-            self._refuse_changed(path, step)
-            # A clock value that the kernel's coarse one never gives: an edit always changes it.
-            return atomicfile.clone(
-                self._store.blob_path(entry.image), path, image, self._staging, mtime_ns=time.time_ns() | 1
-            )
-        except OSError as error:
-            raise OutputError(
-                f"{path} can't be written: {error.strerror or error}",
-                facts=["the image itself is safe in the store"],
-                hint="make room or set permissions, then build again: it will be restored, not rendered",
-            ) from error
-
-    def _ensure_inside(self, folder: Path) -> None:
-        """Make the folder; refuse one that a symbolic link takes out of the output folder."""
-        if folder in self._folders:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(self._out.resolve()):
-            raise OutputError(f"{folder} leads out of {self._out}", hint="remove the symbolic link")
-        self._folders.add(folder)
-
-    def _refuse_changed(self, path: Path, step: Step) -> None:
-        try:
-            now = os.lstat(path)
-        except FileNotFoundError:
-            return
-        then = step.seen
-        if then and (now.st_size, now.st_mtime_ns, now.st_ino) == (then.st_size, then.st_mtime_ns, then.st_ino):
-            if stat.S_ISREG(now.st_mode):
-                return
-            raise OutputError(f"{path} is no regular file", hint="move it away, then build again")
-        raise OutputError(
-            f"{path} changed during the build and was left alone",
-            facts=["the rendered image is safe in the store"],
-            hint="build again; --overwrite gives up the edit",
-        )
 
     # --- the record ---
 
@@ -380,47 +339,4 @@ class Builder:
         try:
             await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
         except StateError as error:
-            if self._stopped is None:
-                self._problems += error.problems
-            self._stop(error.claim)
-
-
-class _Journal:
-    """`provider.Journal` over the state: one request's submissions."""
-
-    def __init__(self, state: State, provider: str, step: Step, detach: bool) -> None:
-        self._state, self._provider, self._step, self._detach = state, provider, step, detach
-        reattached = step.submission if step.verdict is Verdict.REATTACH else None
-        self._open = reattached.id if reattached else None
-        self.unbilled = True  # whether nothing that was sent can have been billed
-
-    async def intend(self, context: Mapping[str, Any]) -> None:
-        action = self._step.action
-        before = self._step.submission
-        self._open = await asyncio.to_thread(
-            self._state.intend, action.key, action.request.as_dict(), self._provider, context
-        )
-        self.unbilled = False
-        if before and self._step.verdict is Verdict.RENDER:  # --resubmit gives the earlier one up
-            await asyncio.to_thread(self._state.settle, before.id, "resubmitted")
-
-    async def accepted(self, handle: str) -> None:
-        if self._open is None:
-            raise UsageError("a provider accepted a request that it did not intend")
-        await asyncio.to_thread(self._state.accepted, self._open, handle)
-        if self._detach:
-            raise Detached
-
-    async def refused(self) -> None:
-        self.unbilled = True
-        await self.settle("refused")
-
-    async def lost(self) -> None:
-        """Forget the handle: nothing can be collected by it any more."""
-        if self._open is not None:
-            await asyncio.to_thread(self._state.accepted, self._open, "")
-
-    async def settle(self, outcome: str) -> None:
-        if self._open is not None:
-            await asyncio.to_thread(self._state.settle, self._open, outcome)
-            self._open = None
+            self._stop(error.claim, error.problems)

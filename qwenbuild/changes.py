@@ -26,7 +26,7 @@ def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
-        shown = name.replace("_", " ")
+        shown = "provider" if name == "family" else name.replace("_", " ")
         return f"{shown} {_plain(old)} -> {_plain(new)}"
     before, after = _WORD.findall(str(old)), _WORD.findall(str(new))
     removed, added = [], []

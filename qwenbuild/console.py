@@ -138,6 +138,8 @@ class LineView:
                 self.finished_image(event)
             case Stopping():
                 self.say(stopping(event))
+                for problem in event.problems:
+                    self.say(str(problem))
             case Finished():
                 self.close()
                 summary(event)
@@ -238,7 +240,7 @@ def view(as_json: bool) -> View:
 def stopping(event: Stopping) -> str:
     """Return the line that tells that a build takes up nothing more."""
     if event.reason != "interrupted":
-        return f"{label('failed', sys.stderr)} stopping: {visible(event.reason)}"
+        return f"{label('failed', sys.stderr)} stopping" + ("" if event.problems else f": {visible(event.reason)}")
     waiting = f"; {event.in_flight} renders are under way, their images will be kept" if event.in_flight else ""
     return f"stopping{waiting}. Ctrl-C again leaves at once."
 

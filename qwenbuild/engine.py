@@ -29,9 +29,10 @@ from . import expand as expansion
 from . import plan as planning
 from .builder import Builder, Interrupt, Limits
 from .collect import Collected, Collection
-from .errors import Findings, OutputError, Problem, ProjectBusy, TooManyRenders, UsageError
+from .errors import Findings, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
+from .outputs import Outputs
 from .plan import Plan, Rules, Verdict
 from .project import Project, find
 from .provider import Provider, Settings, create
@@ -164,6 +165,9 @@ class Engine:
                 found.setdefault((it.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
         return list(found.values())
 
+    def _outputs(self) -> Outputs:
+        return Outputs(self.project.out, self.project.state_dir / "tmp")
+
     def _state(self, *, create: bool) -> State:
         return State(self.project.state_dir / "state.sqlite3", create=create)
 
@@ -221,9 +225,8 @@ class Engine:
             )
             if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                 self.store.register(self.project.root)
-            staging = self.project.state_dir / "tmp"
             builder = Builder(
-                plan, self.project.out, staging, state, self.store, self.provider, limits,
+                plan, self._outputs(), state, self.store, self.provider, limits,
                 emit or (lambda event: None), interrupt, begun,
             )  # fmt: skip
             finished = asyncio.run(_interruptible(builder, interrupt))
@@ -286,33 +289,11 @@ class Engine:
             elif self.options.select or self.options.where:
                 chosen = selection.select(self.actions(), self.options.select, self.options.where, self.project)
                 doomed &= {action.output for action in chosen}
-            result = [(path, self._remove(path, records[path], dry_run)) for path in sorted(doomed)]
+            outputs = self._outputs()
+            result = [(path, outputs.remove(records[path], dry_run=dry_run)) for path in sorted(doomed)]
             if not dry_run:
                 state.forget(path for path, removed in result if removed)
             return result
-
-    def _remove(self, path: str, record: Output, dry_run: bool) -> bool:
-        full = self.project.out / path
-        try:
-            seen = os.lstat(full)
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        if not planning.is_unchanged(full, record, seen):
-            return False
-        if dry_run:
-            return True
-        try:
-            full.unlink()
-        except OSError as error:
-            raise OutputError(f"{full} can't be removed: {error.strerror or error}") from error
-        parent = full.parent
-        while parent != self.project.out:  # folders that this leaves empty
-            try:
-                parent.rmdir()
-            except OSError:
-                break
-            parent = parent.parent
-        return True
 
 
 async def _interruptible(builder: Builder, interrupt: Interrupt) -> Finished:

@@ -62,11 +62,15 @@ class ImageFinished:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The build takes up nothing more: `reason` is `interrupted` or an error's claim; `in_flight` renders go on."""
+    """The build takes up nothing more: `reason` is `interrupted` or an error's claim; `in_flight` renders go on.
+
+    `problems` are those that no output's end tells.
+    """
 
     event: ClassVar[str] = "stopping"
     reason: str
     in_flight: int
+    problems: Sequence[Problem] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ Emit = Callable[[Event], None]
 def as_dict(event: Event) -> dict[str, Any]:
     """Return the event as a JSON-ready table."""
     table = {"event": event.event, **asdict(event)}
-    if isinstance(event, ImageFinished | Finished):
+    if isinstance(event, ImageFinished | Stopping | Finished):
         table["problems"] = [str(problem) for problem in event.problems]
         if not event.problems:
             del table["problems"]

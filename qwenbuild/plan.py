@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from .changes import summary
-from .digest import sha256_file
 from .expand import Action
+from .outputs import digest, is_unchanged, status
 from .provider import Price, Provider
 from .request import Submission
 from .state import Output, State
@@ -146,34 +146,10 @@ def orphans(actions: Iterable[Action], out: Path, state: State) -> list[Orphan]:
     found = []
     for path, record in state.outputs().items():
         if path not in declared:
-            seen = _lstat(out / path)
+            seen = status(out / path)
             if seen is not None:
                 found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
     return found
-
-
-def is_unchanged(path: Path, record: Output, seen: os.stat_result) -> bool:
-    """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
-    if (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.size, record.mtime_ns, record.inode):
-        return True
-    return seen.st_size == record.size and _digest(path, seen) == record.image
-
-
-def _lstat(path: Path) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _digest(path: Path, seen: os.stat_result) -> str:
-    """Return the file's digest; empty for what is no regular file or can't be read."""
-    if not stat.S_ISREG(seen.st_mode):
-        return ""
-    try:
-        return sha256_file(path)
-    except OSError:
-        return ""
 
 
 class _Judge:
@@ -187,7 +163,7 @@ class _Judge:
 
     def step(self, action: Action) -> Step:
         path = self._out / action.output
-        record, seen = self._records.get(action.output), _lstat(path)
+        record, seen = self._records.get(action.output), status(path)
         if seen is None:
             cause = "output deleted" if record and record.key == action.key else "never rendered"
             return self._make(action, None, cause, record)
@@ -199,7 +175,7 @@ class _Judge:
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
             return self._make(action, seen, "", record)
         entry = self._store.lookup(action.key)
-        if entry and seen.st_size == entry.size_bytes and _digest(path, seen) == entry.image:
+        if entry and seen.st_size == entry.size_bytes and digest(path, seen) == entry.image:
             if self._rules.force:
                 return self._make(action, seen, "forced", None)
             return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=entry.image)

@@ -1,0 +1,122 @@
+"""The files below `out/`: writing, recognising and removing them.
+
+Invariants: nothing is written outside the output folder, whatever links lie in it; a file that is
+not as it was seen is left alone; only files that are as qwenbuild wrote them are removed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from . import atomicfile
+from .digest import sha256_file
+from .errors import OutputError
+from .state import Output
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return the file's status, links not followed; None where nothing is there."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def digest(path: Path, seen: os.stat_result) -> str:
+    """Return the file's SHA-256; empty for what is no regular file or can't be read."""
+    if not stat.S_ISREG(seen.st_mode):
+        return ""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""
+
+
+def is_unchanged(path: Path, record: Output, seen: os.stat_result) -> bool:
+    """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
+    if (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.size, record.mtime_ns, record.inode):
+        return True
+    return seen.st_size == record.size and digest(path, seen) == record.image
+
+
+class Outputs:
+    """The output folder of one project; `staging` is where files are written before they appear in it."""
+
+    def __init__(self, folder: Path, staging: Path) -> None:
+        self._folder, self._staging = folder, staging
+        self._inside: set[Path] = set()  # folders known to lie inside
+
+    def sweep(self) -> None:
+        """Remove what a crash left in staging."""
+        atomicfile.sweep(self._staging)
+
+    def write(self, name: str, blob: Path, image: bytes, seen: os.stat_result | None) -> os.stat_result:
+        """Write the output `name`, sharing the extents of `blob` where the file system can; return its status.
+
+        `image` are the blob's bytes, `seen` the status on which the decision to write rests.
+        Raises OutputError.
+        """
+        path = self._folder / name
+        try:
+            self._ensure_inside(path.parent)
+            _refuse_changed(path, seen)
+            # A time to the nanosecond: an edit within the kernel's coarse tick still changes it.
+            return atomicfile.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
+        except OSError as error:
+            raise OutputError(
+                f"{path} can't be written: {error.strerror or error}",
+                facts=["the image itself is safe in the store"],
+                hint="make room or set permissions, then build again: it will be restored, not rendered",
+            ) from error
+
+    def remove(self, record: Output, *, dry_run: bool) -> bool:
+        """Remove an output, and the folders that this leaves empty; return False for an edited one, which is kept.
+
+        Raises OutputError.
+        """
+        path = self._folder / record.path
+        seen = status(path)
+        if seen is None:
+            return True
+        if not is_unchanged(path, record, seen):
+            return False
+        if dry_run:
+            return True
+        try:
+            path.unlink()
+        except OSError as error:
+            raise OutputError(f"{path} can't be removed: {error.strerror or error}") from error
+        for parent in path.parents:
+            if parent == self._folder:
+                break
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+        return True
+
+    def _ensure_inside(self, folder: Path) -> None:
+        """Make the folder; refuse one that a symbolic link takes out of the output folder."""
+        if folder in self._inside:
+            return
+        if not folder.resolve().is_relative_to(self._folder.resolve()):
+            raise OutputError(f"{folder} leads out of {self._folder}", hint="remove the symbolic link")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._inside.add(folder)
+
+
+def _refuse_changed(path: Path, then: os.stat_result | None) -> None:
+    now = status(path)
+    if now is None:
+        return
+    if not then or (now.st_size, now.st_mtime_ns, now.st_ino) != (then.st_size, then.st_mtime_ns, then.st_ino):
+        raise OutputError(
+            f"{path} changed during the build and was left alone",
+            facts=["the rendered image is safe in the store"],
+            hint="build again; --overwrite gives up the edit",
+        )
+    if not stat.S_ISREG(now.st_mode):
+        raise OutputError(f"{path} is no regular file", hint="move it away, then build again")
