@@ -21,10 +21,11 @@ import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Scope
 
-from .emulator_app import API, Application
+from .emulator_app import Application
+from .emulator_control import API, Emulation
 from .emulator_faults import FAULT_HELP, Fault, FaultPlan
 from .emulator_images import Renderer
-from .emulator_service import Service, Terms
+from .emulator_service import Terms
 from .errors import UsageError
 
 __all__ = ["FAULT_HELP", "EmulatorOptions", "Running", "environment", "running", "serve"]
@@ -64,21 +65,21 @@ async def serve(
     `started` gets the base URL as soon as the port answers, `stopped` the final bill. Raises
     UsageError for a fault that is none, an unknown provider of images, and a port that is taken.
     """
-    async with _server(options) as (base_url, application):
+    async with _server(options) as (base_url, emulation):
         try:
             started(base_url)
             await asyncio.Event().wait()
         finally:
-            stopped(application.bill())
+            stopped(emulation.bill())
 
 
 class Running:
     """An emulator in a thread of its own. `base_url` is what clients are pointed at, `origin` its root."""
 
-    def __init__(self, base_url: str, application: Application, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, base_url: str, emulation: Emulation, loop: asyncio.AbstractEventLoop) -> None:
         self.base_url = base_url
         self.origin = base_url.removesuffix(API)
-        self._application = application
+        self._emulation = emulation
         self._loop = loop
 
     def environment(self, key: str = "sk-emulator") -> dict[str, str]:
@@ -87,32 +88,32 @@ class Running:
 
     def bill(self) -> dict[str, Any]:
         """Return the bill as of now, as `GET /_emulator/bill` does."""
-        return self._within(self._application.bill)
+        return self._within(self._emulation.bill)
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the remembered calls, oldest first, as `GET /_emulator/requests` does."""
-        return self._within(lambda: [exchange.as_json() for exchange in self._application.calls])
+        return self._within(lambda: [exchange.as_json() for exchange in self._emulation.calls])
 
     def reset(self) -> None:
         """Forget everything: bill, calls, tasks, links, limits, faults; the clock is right again."""
-        self._within(self._application.reset)
+        self._within(self._emulation.reset)
 
     def inject(self, *faults: Fault | str, seed: int = 0) -> None:
         """Replace the faults; raises UsageError for one that is none."""
         plan = FaultPlan(faults, seed)
 
         def act() -> None:
-            self._application.faults = plan
+            self._emulation.faults = plan
 
         self._within(act)
 
     def fired(self) -> dict[str, int]:
         """Return how often each fault has fired."""
-        return self._within(lambda: dict(self._application.faults.fired()))
+        return self._within(lambda: dict(self._emulation.faults.fired()))
 
     def advance(self, seconds: float) -> None:
         """Move the emulated clock, by which tasks and links age."""
-        self._within(lambda: self._application.advance(seconds))
+        self._within(lambda: self._emulation.advance(seconds))
 
     def _within(self, act: Callable[[], _T]) -> _T:
         """Run `act` in the emulator's own thread, where its state is at rest."""
@@ -130,8 +131,8 @@ def running(options: EmulatorOptions | None = None) -> Iterator[Running]:
 
     async def run() -> None:
         stop = asyncio.Event()
-        async with _server(options or EmulatorOptions()) as (base_url, application):
-            ready.set_result((Running(base_url, application, asyncio.get_running_loop()), stop))
+        async with _server(options or EmulatorOptions()) as (base_url, emulation):
+            ready.set_result((Running(base_url, emulation, asyncio.get_running_loop()), stop))
             await stop.wait()
 
     def thread() -> None:
@@ -177,23 +178,23 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Application]]:
-    """Run the server while the context lasts; gives the base URL and the application."""
-    faults = FaultPlan(options.faults, options.seed)
+async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Emulation]]:
+    """Run the server while the context lasts; gives the base URL and what the emulator knows."""
+    emulation = Emulation(options, FaultPlan(options.faults, options.seed))
     async with Renderer(options.images, options.catalogue) as renderer:
         listener = _bind(options.host, options.port)
         config = uvicorn.Config(
             _later, log_config=None, access_log=False, lifespan="off", ws="none", proxy_headers=False,
-            server_header=False, timeout_graceful_shutdown=_STOP_S,
+            server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S,
         )  # fmt: skip
         server = _Server(config)
-        application = Application(Service(options), renderer, faults, server.connection)
+        application = Application(emulation, renderer, server.connection)
         config.app = _guarded(application, options.host)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await server.ready.wait()
             host, port = listener.getsockname()[:2]
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}{API}", application
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}{API}", emulation
         finally:
             application.closing.set()
             server.should_exit = True
@@ -205,12 +206,12 @@ async def _later(*_: object) -> None:
 
 
 def _guarded(application: Application, host: str) -> ASGIApp:
-    if not ip_address_is_loopback(host):
+    if not _is_loopback(host):
         return application
     return TrustedHostMiddleware(application, ["127.0.0.1", "localhost", "[::1]", host], www_redirect=False)
 
 
-def ip_address_is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     with contextlib.suppress(ValueError):
@@ -222,5 +223,5 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise UsageError(f"can't listen at {host}, port {port}: {error}", hint="--port 0 takes any free port") from None

@@ -57,6 +57,7 @@ KINDS = {
     "hang-after": Kind("after", _CALLS, "accepts, and never answers"),
     "drop-after": Kind("after", _CALLS, "accepts, and resets the connection: the answer is lost"),
     "close-after": Kind("after", _CALLS, "accepts, and closes the connection in good order without an answer"),
+    "html-after": Kind("after", _CALLS, "accepts, and a proxy puts its page in the answer's place, with status 502"),
     "timeout": Kind("after", _SUBMITS, "accepts, and answers 500 RequestTimeOut"),
     "garbage": Kind("after", _CALLS, "accepts, and answers 200 with half of the JSON"),
     "missing": Kind("after", _CALLS, "accepts, and answers 200 without the fields that matter"),
