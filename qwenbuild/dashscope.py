@@ -65,7 +65,7 @@ class DashScopeProvider:
                 hint=did_you_mean(str(self.interface), INTERFACES),
             )
         self.endpoint = find_endpoint(table, settings.environ)
-        self._environ = settings.environ
+        self._settings = settings  # whose repr hides the environment, and the key in it
         self._catalogue = _paced(settings.catalogue, table.get("submits"))
         self._timeout_s = _seconds(table, "timeout_s", TIMEOUT_S)
         self._poll_s = _seconds(table, "poll_s", POLL_S)
@@ -111,12 +111,12 @@ class DashScopeProvider:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Connect; raises AccountError where no usable key is found."""
+        """Connect; raises AccountError where no usable key is found, UsageError for a wrong proxy or CA bundle."""
         from .flows import Choices, Session
         from .service import Service
 
         choices = Choices(self.interface, self._poll_s, self._first_wait_s, self._hosts)
-        async with Service(self.endpoint, find_key(self._environ), self._timeout_s) as service:
+        async with Service(self.endpoint, find_key(self._settings.environ), self._timeout_s) as service:
             self._session = Session(service, choices, self._catalogue.model)
             try:
                 yield

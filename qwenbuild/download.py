@@ -25,7 +25,7 @@ from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3
-_WHOLE_S: Final = 300.0  # a download that drips longer than this is given up, and tried again
+WHOLE_S: Final = 300.0  # a download that drips longer than this is given up, and tried again
 _PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
 
 
@@ -45,13 +45,18 @@ class Downloads:
     """Downloads with one client."""
 
     def __init__(
-        self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float
-    ) -> None:
-        """`hosts` are names, or `*.` and a domain; the endpoint's own host is allowed as well."""
+        self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float,
+        whole_s: float = WHOLE_S,
+    ) -> None:  # fmt: skip
+        """`hosts` are names, or `*.` and a domain; the endpoint's own host is allowed as well.
+
+        `read_s` is the longest silence within a download, `whole_s` the longest download.
+        """
         self._client = client
         self._own = _origin(urlsplit(endpoint.base_url))
         self._hosts = tuple(hosts)
         self._first_wait_s = first_wait_s
+        self._whole_s = whole_s
         self._timeout = httpx.Timeout(read_s, connect=15.0, pool=None)
 
     async def image(self, url: str, size: Size) -> Image:
@@ -94,7 +99,7 @@ class Downloads:
             )
             host = request.url.host
             try:
-                async with asyncio.timeout(_WHOLE_S):
+                async with asyncio.timeout(self._whole_s):
                     response = await self._client.send(request, stream=True)
                     try:
                         if response.has_redirect_location:

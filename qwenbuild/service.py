@@ -24,12 +24,15 @@ import httpx
 
 from . import __version__, faults, wire
 from .credentials import ApiKey, Endpoint
-from .errors import AnswerLost, ProviderError, ServiceFault, Unreachable
+from .errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 
 CONNECT_S: Final = 15.0
 CREATE_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
 _LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is cut to this
+_PROXY_HINT: Final = (
+    "set HTTPS_PROXY to an http:// address and unset ALL_PROXY; for a SOCKS proxy, install the package socksio"
+)
 
 # Raised before the first byte of a request is written; after any other, the service may have it.
 _UNSENT: Final = (
@@ -55,13 +58,23 @@ class Service:
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        verify = httpx.create_ssl_context()
-        headers = wire.headers(self._key.reveal(), self.endpoint.workspace, __version__)
+        """Raises UsageError where the environment names a CA bundle or a proxy that can't be used."""
         fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
-        self._submits = await self._exits.enter_async_context(client(self.endpoint, verify, fresh, headers))
-        self._queries = await self._exits.enter_async_context(client(self.endpoint, verify, kept, headers))
-        self.downloads = await self._exits.enter_async_context(client(self.endpoint, verify, kept, {}))
+        headers = wire.headers(self._key.reveal(), self.endpoint.workspace, __version__)
+        wrong = None
+        try:
+            verify = httpx.create_ssl_context()
+            clients = [self._client(verify, *each) for each in ((fresh, headers), (kept, headers), (kept, {}))]
+        except OSError:  # ssl.SSLError as well
+            wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
+        except (ImportError, ValueError, httpx.InvalidURL):
+            wrong = UsageError("the proxy that the environment names can't be used", hint=_PROXY_HINT)
+        if wrong:
+            raise wrong  # outside the handlers: a proxy's address may hold a password
+        self._submits, self._queries, self.downloads = [
+            await self._exits.enter_async_context(client) for client in clients
+        ]
         logging.getLogger("httpx").addFilter(_hide_signatures)
         self._exits.callback(logging.getLogger("httpx").removeFilter, _hide_signatures)
         return self
@@ -70,6 +83,17 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._exits.aclose()
+
+    def _client(self, verify: ssl.SSLContext, limits: httpx.Limits, headers: Mapping[str, str]) -> httpx.AsyncClient:
+        """Return a client that follows no redirect and keeps no cookie, with the environment's proxies."""
+        return httpx.AsyncClient(
+            verify=verify,
+            limits=limits,
+            headers=dict(headers),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=not self.endpoint.is_local,  # a proxy knows nothing of this machine's own servers
+        )
 
     async def submit_sync(self, body: Mapping[str, Any]) -> wire.Answer:
         """Ask for an image and wait for it. Raises AnswerLost where it may have been billed, else another ProviderError."""  # noqa: E501
@@ -149,20 +173,6 @@ class Service:
                 retry_after_s=answer.retry_after_s, account=self._facts,
             )  # fmt: skip
         return answer
-
-
-def client(
-    endpoint: Endpoint, verify: ssl.SSLContext, limits: httpx.Limits, headers: Mapping[str, str]
-) -> httpx.AsyncClient:
-    """Return a client that follows no redirect and keeps no cookie; proxies are used as the environment says."""
-    return httpx.AsyncClient(
-        verify=verify,
-        limits=limits,
-        headers=dict(headers),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        trust_env=not endpoint.is_local,  # a proxy knows nothing of this machine's own servers
-    )
 
 
 def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, request: httpx.Request) -> ProviderError:

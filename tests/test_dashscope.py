@@ -170,6 +170,31 @@ def test_without_a_key_the_session_can_not_be_entered() -> None:
         asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "claim"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "the CA bundle can't be read"),
+        ("ALL_PROXY", "socks5://user:hidden@localhost:1080", "the proxy that the environment names can't be used"),
+        ("HTTPS_PROXY", "gopher://user:hidden@localhost", "the proxy that the environment names can't be used"),
+    ],
+)
+def test_an_environment_that_can_not_be_used_is_explained(
+    variable: str, value: str, claim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong CA bundles and proxies are named; a proxy's password is not."""
+    monkeypatch.setenv(variable, value)
+
+    async def main() -> None:
+        async with DashScopeProvider(Settings({}, builtin(), {"DASHSCOPE_API_KEY": CANARY})).session():
+            raise AssertionError
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(main())
+    assert caught.value.claim == claim
+    assert caught.value.__context__ is None
+    assert variable in (caught.value.hint or "")
+
+
 # --- rendering ---
 
 
