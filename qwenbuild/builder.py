@@ -30,6 +30,7 @@ from .provider import Detached, Provider, Rendered, Resumable
 from .state import Output, State
 from .store import Entry, Store
 
+_RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 _RECORD_EVERY_S = 0.2  # outputs are recorded in batches; a lost batch is found again by its bytes
 
 
@@ -228,7 +229,10 @@ class Builder:
             return
         handles: Mapping[int, str] = {}
         if isinstance(self._provider, Resumable):
-            handles = await self._provider.reconcile([step.submission for step in unknown if step.submission])
+            lost = [step.submission for step in unknown if step.submission]
+            recent = await asyncio.to_thread(self._state.submissions_since, time.time() - _RECENT_S)
+            known = [it for it in recent if it.provider == self._provider.name and it not in lost]
+            handles = await self._provider.reconcile(lost, known)
         for step in unknown:
             renders.remove(step)
             submission = step.submission

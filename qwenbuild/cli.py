@@ -8,112 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from . import __version__, console
-from .errors import ProjectError, QwenbuildError, UsageError, did_you_mean, visible
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+from . import __version__, console, progress
+from .arguments import Age, Bytes, Commands, Money, json_option, provider, selection
+from .errors import QwenbuildError, UsageError, visible
 
 
-class _Commands(click.Group):
-    """A group whose default command is `build`, and which knows near names."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = 0
-        while at < len(args) and args[at] in ("-C", "--project"):
-            at += 2
-        while at < len(args) and args[at].startswith("--project="):
-            at += 1
-        if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
-            args = [*args[:at], "build", *args[at:]]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0]
-        if self.get_command(ctx, name) is None:
-            near = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
-            raise UsageError(f'no command "{visible(name)}"', hint=near)
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of their definition: the daily ones first
-
-
-class _Money(click.ParamType[Decimal]):
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            amount = Decimal(-1)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value} is not an amount such as 5 or 2.50")
-        return amount
-
-
-class _Age(click.ParamType[float]):
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", str(value))
-        if not match:
-            self.fail(f"{value} is not an age such as 30d, 12h or 2w")
-        return float(match[1]) * _UNITS[match[2]]
-
-
-class _Bytes(click.ParamType[int]):
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", str(value), re.IGNORECASE)
-        if not match:
-            self.fail(f"{value} is not a size such as 500MB or 20GB")
-        return int(float(match[1]) * _BYTES[match[2].upper()])
-
-
-def _selection(function: _F) -> _F:
-    function = click.option(
-        "-w", "--where", multiple=True, metavar="AXIS=GLOB",
-        help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
-    )(function)  # fmt: skip
-    return click.argument("select", nargs=-1, metavar="[SELECT]...")(function)
-
-
-def _provider(function: _F) -> _F:
-    for option in reversed((
-        click.option("--provider", metavar="NAME", help="Render with this provider instead of the project's."),
-        click.option("--region", metavar="REGION", help="The service's region: singapore or beijing."),
-        click.option("--interface", metavar="KIND", help="The service's interface: sync or async."),
-        click.option("--resubmit", is_flag=True, default=None,
-                     help="Send again what may have been billed before; its price counts."),
-        click.option("--max-renders", type=click.IntRange(0), metavar="N",
-                     help="Most new renders allowed (default 10000)."),
-    )):  # fmt: skip
-        function = option(function)
-    return function
-
-
-def _json_option(function: _F) -> _F:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")(function)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "--project", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
               help="Work on the project in DIR instead of the one around here.")  # fmt: skip
 @click.version_option(__version__, message="qwenbuild %(version)s")
@@ -135,15 +41,15 @@ def main(ctx: click.Context, project: Path) -> None:
 
 
 @main.command()
-@_selection
+@selection
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
 @click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
-@click.option("--max-cost", type=_Money(), metavar="CNY", help="Stop before the first request that would pass this.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
 @click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
-@_provider
-@_json_option
+@provider
+@json_option
 @click.pass_obj
 def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     """Render what is missing or out of date, and nothing else.
@@ -158,7 +64,7 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
     equal requests render once, and one image's failure does not stop the others.
     """
-    view = console.view(as_json)
+    view = progress.view(as_json)
     try:
         finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:])
     finally:
@@ -167,12 +73,12 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
 
 
 @main.command()
-@_selection
+@selection
 @click.option("--force", is_flag=True, help="As `build --force` would.")
 @click.option("--overwrite", is_flag=True, help="As `build --overwrite` would.")
 @click.option("--all", "every", is_flag=True, help="List what is up to date, too.")
-@_provider
-@_json_option
+@provider
+@json_option
 @click.pass_obj
 def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
     """Tell what a build would do, and why. Changes nothing and spends nothing.
@@ -195,9 +101,9 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
 
 
 @main.command()
-@_selection
-@_provider
-@_json_option
+@selection
+@provider
+@json_option
 @click.pass_obj
 def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     """Tell how the project stands: each image's outputs by verdict, and the last build."""
@@ -207,7 +113,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
 
 @main.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@_json_option
+@json_option
 def show(image: Path, as_json: bool) -> None:
     """Print the provenance that IMAGE.png carries: its request, model, seed and key.
 
@@ -230,7 +136,7 @@ def show(image: Path, as_json: bool) -> None:
 
 
 @main.command()
-@_selection
+@selection
 @click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
 @click.pass_obj
@@ -251,9 +157,9 @@ def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> Non
 
 
 @main.command()
-@click.option("--older-than", type=_Age(), metavar="AGE", help="Entries that no build used for this long: 30d, 12h.")
+@click.option("--older-than", type=Age(), metavar="AGE", help="Entries that no build used for this long: 30d, 12h.")
 @click.option(
-    "--max-size", type=_Bytes(), metavar="SIZE", help="The least recently used, until the store is this small."
+    "--max-size", type=Bytes(), metavar="SIZE", help="The least recently used, until the store is this small."
 )
 @click.option("--unreferenced", is_flag=True, help="Entries that no project's present outputs come from.")
 @click.option("--used", is_flag=True, help="Also entries that projects' present outputs come from.")
@@ -306,6 +212,73 @@ def schema(which: str) -> None:
     click.echo(json.dumps(table, indent=2, ensure_ascii=False))
 
 
+@main.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
+@click.option("--region", metavar="REGION", help="The service's region: singapore or beijing.")
+@click.option("--status", metavar="STATUS", help="Only tasks of this status, such as PENDING.")
+@json_option
+@click.pass_context
+def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: bool) -> None:
+    """List this project's submissions in flight, and the account's tasks of the last 24 hours.
+
+    \b
+    qwenbuild tasks
+    qwenbuild tasks --status PENDING
+    qwenbuild tasks cancel TASK_ID
+
+    Asks the service; needs its API key. What is in flight is collected by the next build.
+    """
+    if ctx.invoked_subcommand is None:
+        engine = _engine(ctx.obj, provider="dashscope", region=region)
+        console.show_tasks(engine.in_flight(), engine.account_tasks(status or ""), as_json=as_json)
+
+
+@tasks.command()
+@click.argument("task_id", nargs=-1, required=True)
+@click.option("--region", metavar="REGION", help="The service's region: singapore or beijing.")
+@click.pass_obj
+def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
+    """Cancel tasks that are still PENDING; running ones can't be cancelled."""
+    _engine(project, provider="dashscope", region=region).cancel_tasks(task_id)
+    for name in task_id:
+        click.echo(f"{'cancelled':>10}  {visible(name)}")
+
+
+@main.command(short_help="Run a local DashScope, for offline work and CI.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8766, metavar="PORT", show_default=True,
+              help="0 takes any free port.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", metavar="HOST", show_default=True, help="Where to listen.")
+@click.option("--latency", "latency_s", type=click.FloatRange(0), default=0.5, metavar="SECONDS", show_default=True,
+              help="How long a render takes.")  # fmt: skip
+@click.option("--images", type=click.Choice(["draft", "null"]), default="draft", show_default=True,
+              help="What draws the images.")  # fmt: skip
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Inject a fault; repeatable. See --faults.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Makes the same faults fire again.")
+@click.option("--limits", type=click.FloatRange(0), default=1.0, metavar="FACTOR", show_default=True,
+              help="Scales the service's rate limits; 0 lifts them.")  # fmt: skip
+@click.option("--region", type=click.Choice(["singapore", "beijing"]), default="singapore", show_default=True,
+              help="Whose keys are taken, and whose prices are charged.")  # fmt: skip
+@click.option("--faults", "explain", is_flag=True, help="Explain the notation of faults.")
+def emulator(explain: bool, **choices: Any) -> None:
+    """Run a local DashScope: both interfaces, tasks, limits, errors and a bill; nothing leaves this machine.
+
+    \b
+    qwenbuild emulator
+    qwenbuild emulator --fault throttle:20% --fault drop-after:sync:1
+
+    Point qwenbuild, or the vendor's SDK, at it with the variables that it prints. The page at its
+    address shows what it would have billed.
+    """
+    import asyncio
+
+    from . import emulator as emulation
+
+    if explain:
+        click.echo(emulation.FAULT_HELP)
+        return
+    options = emulation.EmulatorOptions(**choices)
+    asyncio.run(emulation.serve(options, console.emulator_started, console.emulator_stopped))
+
+
 def _engine(project: Path, **choices: Any) -> Any:
     from .engine import load
 
@@ -337,6 +310,3 @@ def run(arguments: list[str] | None = None) -> int:
 def _usage(error: click.ClickException) -> str | None:
     context = getattr(error, "ctx", None)
     return f"`{context.command_path} --help` lists what it takes" if context else None
-
-
-__all__ = ["ProjectError", "main", "run"]

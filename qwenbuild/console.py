@@ -1,8 +1,6 @@
-"""What a person reads: problems, progress, plans and summaries, on a terminal or in a pipe.
+"""What a person reads: problems, plans, status, provenance, tasks; on a terminal or in a pipe.
 
-On a terminal a build shows one live line with counts and the time left, and keeps only what
-needs attention; in a pipe it writes a line for each image that was made. Colour is off in pipes
-and where NO_COLOR is set. Names and prompts are shown through `visible`.
+Colour is off in pipes and where NO_COLOR is set. Names and prompts are shown through `visible`.
 """
 
 from __future__ import annotations
@@ -14,19 +12,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from .errors import Problem, visible
-from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, as_dict
+from .events import Outcome
 from .plan import Plan, Step, Verdict
-from .snapshot import nothing_to_do
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from .collect import Collected, Collection
+    from .request import Submission
+    from .wire import Task
 
 _PROBLEM_STYLES: dict[str, dict[str, Any]] = {
     "error": {"bold": True},
@@ -36,7 +33,7 @@ _PROBLEM_STYLES: dict[str, dict[str, Any]] = {
     "hint": {"fg": "cyan"},
 }
 
-_OUTCOME_STYLES: dict[str, dict[str, Any]] = {
+OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "rendered": {"fg": "green"},
     "render": {"fg": "green"},
     "restored": {"fg": "cyan"},
@@ -58,7 +55,8 @@ def coloured(stream: IO[Any]) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def _style(text: str, stream: IO[Any], **styles: Any) -> str:
+def styled(text: str, stream: IO[Any], **styles: Any) -> str:
+    """Return the text with click's styles, where the stream shows colour."""
     return click.style(text, **styles) if styles and coloured(stream) else text
 
 
@@ -69,19 +67,19 @@ def problems(found: Iterable[Problem]) -> None:
         for role, text in problem.lines():
             if role == "error":
                 head, claim = text.split(" ", 1)
-                text = f"{_style(head, stream, fg='red', bold=True)} {_style(claim, stream, bold=True)}"
+                text = f"{styled(head, stream, fg='red', bold=True)} {styled(claim, stream, bold=True)}"
                 click.echo(text, err=True)
             else:
-                click.echo(_style(text, stream, **_PROBLEM_STYLES.get(role, {})), err=True)
+                click.echo(styled(text, stream, **_PROBLEM_STYLES.get(role, {})), err=True)
         click.echo(err=True)
     if len(found) > 1:
-        click.echo(_style(f"{len(found)} errors", stream, fg="red", bold=True), err=True)
+        click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True)
 
 
 def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
     """Return a verdict's or outcome's word, padded and coloured."""
     stream = stream or sys.stdout
-    return _style(f"{word.replace('_', ' '):>{width}}", stream, **_OUTCOME_STYLES.get(word, {}))
+    return styled(f"{word.replace('_', ' '):>{width}}", stream, **OUTCOME_STYLES.get(word, {}))
 
 
 def money(amounts: Mapping[str, Decimal | str]) -> str:
@@ -98,182 +96,6 @@ def duration(seconds: float) -> str:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-# --- views of a build ---
-
-
-class View(Protocol):
-    """Something that shows a build's events."""
-
-    def emit(self, event: Event) -> None:
-        """Take one event."""
-
-    def close(self) -> None:
-        """Give the terminal back."""
-
-
-class JsonView:
-    """One event a line, as `--json` prints them."""
-
-    def emit(self, event: Event) -> None:
-        click.echo(json.dumps(as_dict(event), ensure_ascii=False))
-
-    def close(self) -> None:
-        pass
-
-
-class LineView:
-    """A line for each image that was made or needs attention, and a summary."""
-
-    def __init__(self) -> None:
-        self._total = 0
-        self._done = 0
-
-    def emit(self, event: Event) -> None:
-        match event:
-            case Started(plan=plan):
-                self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
-            case ImageFinished():
-                self.finished_image(event)
-            case Stopping():
-                self.say(stopping(event))
-                for problem in event.problems:
-                    self.say(str(problem))
-            case Finished():
-                self.close()
-                summary(event)
-
-    def finished_image(self, event: ImageFinished) -> None:
-        """Show one output's end."""
-        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
-        self._done += made or event.outcome is Outcome.FAILED
-        if made:
-            counter = f"[{self._done}/{self._total}]"
-            self.say(f"{counter:>9} {event.outcome:<9} {visible(event.name)} ({visible(event.reason)})")
-        elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
-            self.attention(event)
-
-    def attention(self, event: ImageFinished) -> None:
-        """Show an output that failed, was kept, or may have been billed."""
-        self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
-        lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
-        for line in lines:
-            self.say(f"{'':>10} {visible(line)}")
-
-    def say(self, text: str) -> None:
-        """Write a line that stays."""
-        click.echo(text, err=True)
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-class LiveView(LineView):
-    """One live line with counts and the time left; only what needs attention stays."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._counts: Counter[str] = Counter()
-
-    def emit(self, event: Event) -> None:
-        if isinstance(event, ImageStarted) and self._progress is None:
-            self._open()
-        super().emit(event)
-
-    def finished_image(self, event: ImageFinished) -> None:
-        self._counts[event.outcome] += 1
-        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
-        if made and self._progress is None and self._total > 50:
-            self._open()
-        self._done += made or event.outcome is Outcome.FAILED
-        if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
-            self.attention(event)
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())
-
-    def _failed(self) -> str:
-        failed = self._counts[Outcome.FAILED]
-        return f" · {failed} failed" if failed else ""
-
-    def _open(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
-        self._progress = Progress(
-            TextColumn("[bold green]{task.description}", justify="right"),
-            BarColumn(bar_width=30, complete_style="green", finished_style="green"),
-            MofNCompleteColumn(),
-            TextColumn("[red]{task.fields[failed]}[/]"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[name]}", style="dim", markup=False),
-            console=console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("   building", total=self._total, completed=self._done, name="", failed="")
-        self._progress.start()
-
-    def say(self, text: str) -> None:
-        if self._progress is None:
-            super().say(text)
-        else:
-            from rich.text import Text
-
-            self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
-
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-
-def view(as_json: bool) -> View:
-    """Return the view that suits the options and where standard error goes."""
-    if as_json:
-        return JsonView()
-    return LiveView() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineView()
-
-
-def stopping(event: Stopping) -> str:
-    """Return the line that tells that a build takes up nothing more."""
-    if event.reason != "interrupted":
-        return f"{label('failed', sys.stderr)} stopping" + ("" if event.problems else f": {visible(event.reason)}")
-    waiting = f"; {event.in_flight} renders are under way, their images will be kept" if event.in_flight else ""
-    return f"stopping{waiting}. Ctrl-C again leaves at once."
-
-
-def summary(event: Finished) -> None:
-    """Write how a build ended: one line, and what to do next where something is left."""
-    made = [
-        (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
-        (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
-        (event.edited, "edited"), (event.skipped, "skipped"),
-    ]  # fmt: skip
-    stream = sys.stderr
-    parts = [_style(f"{count:,} {word}", stream, **_OUTCOME_STYLES[word]) for count, word in made if count]
-    if not parts:
-        click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
-    else:
-        if event.up_to_date:
-            parts.append(_style(f"{event.up_to_date:,} up to date", stream, dim=True))
-        cost = f", {money(event.cost)}" if event.cost else ""
-        click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
-    if event.interrupted:
-        click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
-    if event.unknown:
-        click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
-    if event.edited:
-        click.echo("edited files were kept; --overwrite replaces them", err=True)
-    if event.orphans:
-        click.echo(
-            f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True
-        )
-
-
-# --- plans ---
 
 
 def step_dict(step: Step) -> dict[str, Any]:
@@ -298,11 +120,11 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     """Write a plan: what a build would do and why, its price, and its shortest time."""
     for step in plan.steps:
         if every or step.verdict is not Verdict.UP_TO_DATE:
-            reason = _style(visible(step.reason), sys.stdout, dim=True)
+            reason = styled(visible(step.reason), sys.stdout, dim=True)
             click.echo(f"{label(step.verdict)}  {visible(step.action.name)}  {reason}")
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
-        click.echo(f"{label('orphan')}  {visible(orphan.path)}  {_style(why, sys.stdout, dim=True)}")
+        click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
     words = {"render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
              "unknown": "unknown", "up_to_date": "up to date", "orphans": "orphans"}  # fmt: skip
     counts = plan.counts
@@ -332,7 +154,7 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     width = max((len(name) for name in images), default=0)
     for name, counts in images.items():
         parts = [
-            _style(f"{count:,} {verdict.replace('_', ' ')}", sys.stdout, **_OUTCOME_STYLES[verdict])
+            styled(f"{count:,} {verdict.replace('_', ' ')}", sys.stdout, **OUTCOME_STYLES[verdict])
             for verdict, count in counts.items()
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
@@ -356,7 +178,7 @@ def show_provenance(provenance: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if text:
-            shown = _style(f"{visible(str(name)).replace('_', ' '):>{width}}", sys.stdout, dim=True)
+            shown = styled(f"{visible(str(name)).replace('_', ' '):>{width}}", sys.stdout, dim=True)
             click.echo(f"{shown}  {visible(text)}")
     click.echo()
     click.echo(visible(str(prompt), keep="\n"))
@@ -387,3 +209,48 @@ def show_garbage(planned: Collection, done: Collected | None) -> None:
         click.echo(f"{left:,} images, {byte_size(left_bytes)} are left")
     if planned.spared:
         click.echo(f"{planned.spared:,} that projects still use are among them; --used would remove these too")
+
+
+def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_json: bool) -> None:
+    """Write the project's submissions in flight, and the account's tasks."""
+    mine = {submission.handle.removeprefix("task:"): submission for submission in in_flight}
+    if as_json:
+        for submission in in_flight:
+            table = {"event": "in_flight", "key": submission.key, "handle": submission.handle.partition(":")[0],
+                     "intended_at_s": submission.intended_at_s, "prompt": submission.request.prompt}  # fmt: skip
+            click.echo(json.dumps(table, ensure_ascii=False))
+        for task in tasks:
+            table = {"event": "task", "id": task.id, "status": task.status, "model": task.model,
+                     "created_at_s": task.created_at_s, "ours": task.id in mine}  # fmt: skip
+            click.echo(json.dumps(table, ensure_ascii=False))
+        return
+    for submission in in_flight:
+        what = "to collect" if submission.handle else "unknown"
+        when = datetime.fromtimestamp(submission.intended_at_s).astimezone().isoformat(" ", "seconds")
+        click.echo(f"{what:>10}  {when}  {visible(submission.request.prompt[:60])}")
+    for task in tasks:
+        when = (
+            ""
+            if task.created_at_s is None
+            else datetime.fromtimestamp(task.created_at_s).astimezone().isoformat(" ", "seconds")
+        )
+        ours = "  this project's" if task.id in mine else ""
+        click.echo(f"{visible(task.status):>10}  {when:<25}  {visible(task.id)}  {visible(task.model)}{ours}")
+    if not mine and not tasks:
+        click.echo("nothing is in flight")
+
+
+def emulator_started(base_url: str) -> None:
+    """Write how to reach an emulator."""
+    from .emulator import environment
+
+    click.echo(f"DashScope emulator at {base_url}", err=True)
+    for name, value in environment(base_url).items():
+        click.echo(f"export {name}={value}")
+    click.echo("Ctrl-C stops it.", err=True)
+    sys.stdout.flush()
+
+
+def emulator_stopped(bill: Mapping[str, Any]) -> None:
+    """Write what an emulator would have billed."""
+    click.echo(f"billed: {json.dumps({k: v for k, v in bill.items() if k != 'records'}, ensure_ascii=False)}", err=True)

@@ -18,17 +18,18 @@ import inspect
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import collect, matrix, selection, snapshot, spec
 from . import expand as expansion
 from . import plan as planning
 from .builder import Builder, Interrupt, Limits
 from .collect import Collected, Collection
+from .dashscope import DashScopeProvider
 from .errors import Findings, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
@@ -36,10 +37,14 @@ from .outputs import Outputs
 from .plan import Plan, Rules, Verdict
 from .project import Project, find
 from .provider import Provider, Settings, create
+from .request import Submission
 from .spec import Spec
 from .state import Output, State
 from .store import Store, default_root
 from .template import Templates
+from .wire import Task
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +278,35 @@ class Engine:
             yield
         finally:
             lock.release()
+
+    # --- the service ---
+
+    def in_flight(self) -> list[Submission]:
+        """Return the project's submissions that no build has collected yet."""
+        with contextlib.closing(self._state(create=False)) as state:
+            return state.open_submissions()
+
+    def account_tasks(self, status: str = "") -> Sequence[Task]:
+        """Return the account's tasks of the last 24 hours, those of `status` only where it is given.
+
+        Raises UsageError where the provider has no tasks, ProviderError.
+        """
+        return asyncio.run(self._with_tasks(lambda provider: provider.list_tasks(status=status)))
+
+    def cancel_tasks(self, task_ids: Sequence[str]) -> None:
+        """Cancel PENDING tasks; raises Refused at the first that can't be, UsageError, ProviderError."""
+
+        async def cancel(provider: DashScopeProvider) -> None:
+            for task_id in task_ids:
+                await provider.cancel_task(task_id)
+
+        asyncio.run(self._with_tasks(cancel))
+
+    async def _with_tasks(self, ask: Callable[[DashScopeProvider], Awaitable[_T]]) -> _T:
+        if not isinstance(self.provider, DashScopeProvider):
+            raise UsageError(f'the provider "{self.provider.name}" has no tasks', hint="--provider dashscope has")
+        async with self.provider.session():
+            return await ask(self.provider)
 
     # --- cleaning ---
 

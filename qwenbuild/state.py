@@ -153,16 +153,24 @@ class State:
 
     def open_submissions(self) -> list[Submission]:
         """Return every submission without outcome, oldest first."""
+        return self._submissions("outcome IS NULL")
+
+    def submissions_since(self, since_s: float) -> list[Submission]:
+        """Return every submission intended since then (seconds since the epoch), settled ones included."""
+        return self._submissions("intended_at_s >= ?", since_s)
+
+    def _submissions(self, condition: str, *values: float) -> list[Submission]:
         with self._faults():
             rows = self._db.execute(
-                "SELECT id, key, request, provider, handle, context, intended_at_s"
-                " FROM submissions JOIN requests USING (key) WHERE outcome IS NULL ORDER BY id"
+                "SELECT id, key, request, provider, handle, context, intended_at_s"  # noqa: S608
+                f" FROM submissions JOIN requests USING (key) WHERE {condition} ORDER BY id",
+                values,
             )
             return [
                 Submission(
-                    row[0], row[1], Request.from_dict(json.loads(row[2])), row[3], row[4], json.loads(row[5]), row[6]
+                    id_, key, Request.from_dict(json.loads(request)), provider, handle, json.loads(context), at_s
                 )
-                for row in rows
+                for id_, key, request, provider, handle, context, at_s in rows
             ]
 
     # --- runs ---

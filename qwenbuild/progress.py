@@ -1,0 +1,193 @@
+"""What a person sees of a build as it runs.
+
+On a terminal one live line with counts and the time left, above it only what needs attention; in
+a pipe a line for each image that was made; with `--json` one event a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from .console import OUTCOME_STYLES, coloured, duration, label, money, styled
+from .errors import visible
+from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, as_dict
+from .snapshot import nothing_to_do
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class View(Protocol):
+    """Something that shows a build's events."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+
+    def close(self) -> None:
+        """Give the terminal back."""
+
+
+class JsonView:
+    """One event a line, as `--json` prints them."""
+
+    def emit(self, event: Event) -> None:
+        click.echo(json.dumps(as_dict(event), ensure_ascii=False))
+
+    def close(self) -> None:
+        pass
+
+
+class LineView:
+    """A line for each image that was made or needs attention, and a summary."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._done = 0
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case Started(plan=plan):
+                self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
+            case ImageFinished():
+                self.finished_image(event)
+            case Stopping():
+                self.say(stopping(event))
+                for problem in event.problems:
+                    self.say(str(problem))
+            case Finished():
+                self.close()
+                summary(event)
+
+    def finished_image(self, event: ImageFinished) -> None:
+        """Show one output's end."""
+        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
+        self._done += made or event.outcome is Outcome.FAILED
+        if made:
+            counter = f"[{self._done}/{self._total}]"
+            self.say(f"{counter:>9} {event.outcome:<9} {visible(event.name)} ({visible(event.reason)})")
+        elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
+            self.attention(event)
+
+    def attention(self, event: ImageFinished) -> None:
+        """Show an output that failed, was kept, or may have been billed."""
+        self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
+        lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
+        for line in lines:
+            self.say(f"{'':>10} {visible(line)}")
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        click.echo(text, err=True)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LiveView(LineView):
+    """One live line with counts and the time left; only what needs attention stays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._counts: Counter[str] = Counter()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, ImageStarted) and self._progress is None:
+            self._open()
+        super().emit(event)
+
+    def finished_image(self, event: ImageFinished) -> None:
+        self._counts[event.outcome] += 1
+        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
+        if made and self._progress is None and self._total > 50:
+            self._open()
+        self._done += made or event.outcome is Outcome.FAILED
+        if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
+            self.attention(event)
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())
+
+    def _failed(self) -> str:
+        failed = self._counts[Outcome.FAILED]
+        return f" · {failed} failed" if failed else ""
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
+        self._progress = Progress(
+            TextColumn("[bold green]{task.description}", justify="right"),
+            BarColumn(bar_width=30, complete_style="green", finished_style="green"),
+            MofNCompleteColumn(),
+            TextColumn("[red]{task.fields[failed]}[/]"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[name]}", style="dim", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("   building", total=self._total, completed=self._done, name="", failed="")
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        if self._progress is None:
+            super().say(text)
+        else:
+            from rich.text import Text
+
+            self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def view(as_json: bool) -> View:
+    """Return the view that suits the options and where standard error goes."""
+    if as_json:
+        return JsonView()
+    return LiveView() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineView()
+
+
+def stopping(event: Stopping) -> str:
+    """Return the line that tells that a build takes up nothing more."""
+    if event.reason != "interrupted":
+        return f"{label('failed', sys.stderr)} stopping" + ("" if event.problems else f": {visible(event.reason)}")
+    waiting = f"; {event.in_flight} renders are under way, their images will be kept" if event.in_flight else ""
+    return f"stopping{waiting}. Ctrl-C again leaves at once."
+
+
+def summary(event: Finished) -> None:
+    """Write how a build ended: one line, and what to do next where something is left."""
+    made = [
+        (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
+        (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
+        (event.edited, "edited"), (event.skipped, "skipped"),
+    ]  # fmt: skip
+    stream = sys.stderr
+    parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in made if count]
+    if not parts:
+        click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
+    else:
+        if event.up_to_date:
+            parts.append(styled(f"{event.up_to_date:,} up to date", stream, dim=True))
+        cost = f", {money(event.cost)}" if event.cost else ""
+        click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
+    if event.interrupted:
+        click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
+    if event.unknown:
+        click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
+    if event.edited:
+        click.echo("edited files were kept; --overwrite replaces them", err=True)
+    if event.orphans:
+        click.echo(
+            f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True
+        )
