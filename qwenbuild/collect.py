@@ -28,7 +28,8 @@ from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, is_digest, 
 
 _ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
-_BATCH = 256  # files removed before builds may have the lock again
+_BATCH = 256  # files removed before builds may have the lock
+_PAUSE_S = 0.02  # for so long: more than a waiting build sleeps between two looks at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
     """Remove files, in batches that let builds have the lock between; return for each whether it has gone."""
     gone: list[bool] = []
     for start in range(0, len(stamps), _BATCH):
+        if start:
+            time.sleep(_PAUSE_S)
         try:
             with store.exclusive():
                 gone += [_remove(stamp) for stamp in stamps[start : start + _BATCH]]
