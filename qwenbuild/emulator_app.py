@@ -244,7 +244,8 @@ class Application:
     def _remember(self, request: Request, operation: str, content: bytes) -> Exchange:
         headers = dict(request.headers)
         if "authorization" in headers:
-            headers["authorization"] = "***"
+            scheme, space, _ = headers["authorization"].partition(" ")
+            headers["authorization"] = f"{scheme} ***" if space else "***"
         try:
             body = json.loads(content) if content else None
         except (ValueError, RecursionError):
