@@ -28,7 +28,7 @@ from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, is_digest, 
 
 _ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
-_BATCH = 256  # files removed before builds may have the lock
+_BATCH = 1024  # files removed before builds may have the lock
 _PAUSE_S = 0.02  # for so long: more than a waiting build sleeps between two looks at it
 
 
