@@ -13,9 +13,10 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a no-op build's imports
 if TYPE_CHECKING:
+    from typing import Any
+
     from .engine import Engine, Options, load
     from .errors import QwenbuildError
     from .events import Event, Finished

@@ -168,7 +168,7 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
     """Remove rendered images from the store that all projects share. What is removed must be paid for again.
 
     \b
-    qwenbuild gc                                how large the store is
+    qwenbuild gc                                only what crashes left over
     qwenbuild gc --unreferenced --older-than 30d --dry-run
     qwenbuild gc --max-size 20GB
 

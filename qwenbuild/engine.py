@@ -357,7 +357,7 @@ def collect_garbage(
 ) -> tuple[Collection, Collected | None]:
     """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
 
-    With `dry_run`, and where no criterion is given, nothing is removed. Raises StateError where a
+    With `dry_run` nothing is removed. Raises StateError where a
     project's outputs can't be read: it can't be said then what is still in use.
     """
     store = Store(default_root(environ))
@@ -369,5 +369,4 @@ def collect_garbage(
         store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
         referenced_keys=referenced, spare_referenced=spare_referenced,
     )  # fmt: skip
-    asked = unreferenced or older_than_s is not None or max_bytes is not None
-    return planned, collect.apply_gc(store, planned) if asked and not dry_run else None
+    return planned, None if dry_run else collect.apply_gc(store, planned)
