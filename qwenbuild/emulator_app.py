@@ -30,6 +30,7 @@ from .emulator_faults import Fault
 from .emulator_images import Renderer, corrupted, other_size
 from .emulator_orders import json_body
 from .emulator_replies import Connection, Delivery, Drop, Hang, answer, oss_refused, refused
+from .errors import ProviderError
 
 _SYNC = f"{API}/services/aigc/multimodal-generation/generation"
 _CREATE = f"{API}/services/aigc/text2image/image-synthesis"
@@ -181,6 +182,8 @@ class Application:
                 exchange.answered = True
             except Refusal as refusal:
                 reply = oss_refused(refusal, request.url.path)
+            except ProviderError as error:
+                reply = oss_refused(Refusal("InternalError", error.claim), request.url.path)
         exchange.status = reply.status_code
         return reply
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from .emulator_answers import VENDOR_ERRORS
@@ -155,10 +155,11 @@ def _wrong(text: str, fact: str, hint: str | None = None) -> UsageError:
 
 @dataclass(slots=True)
 class _Armed:
+    notation: str
     fault: Fault
     dice: random.Random
     met: int = 0
-    fired: int = field(default=0)
+    fired: int = 0
 
 
 class FaultPlan:
@@ -166,11 +167,11 @@ class FaultPlan:
 
     def __init__(self, faults: Iterable[Fault | str] = (), seed: int = 0) -> None:
         """Raises UsageError for a notation that is none."""
-        parsed = [Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults]
-        self._armed = [
-            _Armed(fault, random.Random(f"{seed}/{position}/{fault}"))  # noqa: S311 - must be reproducible
-            for position, fault in enumerate(parsed)
-        ]
+        self._armed = []
+        for position, given in enumerate(faults):
+            fault = Fault.parse(given) if isinstance(given, str) else given
+            dice = random.Random(f"{seed}/{position}/{fault}")  # noqa: S311 - must be reproducible
+            self._armed.append(_Armed(str(given), fault, dice))
 
     def draw(self, operation: str) -> Fault | None:
         """Return the fault that befalls this call, or None."""
@@ -186,8 +187,8 @@ class FaultPlan:
         return None
 
     def fired(self) -> list[tuple[str, int]]:
-        """Return each fault's notation and how often it has fired."""
-        return [(str(armed.fault), armed.fired) for armed in self._armed]
+        """Return each fault, as it was given, and how often it has fired."""
+        return [(armed.notation, armed.fired) for armed in self._armed]
 
 
 def _help() -> str:

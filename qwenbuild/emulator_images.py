@@ -7,9 +7,6 @@ the same bytes at each download. What was drawn last is remembered within a limi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import struct
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -18,7 +15,7 @@ from typing import Any, Self
 
 from .catalogue import Catalogue
 from .errors import UsageError
-from .provider import Rendered, Settings, create
+from .provider import Settings, create
 from .request import Request, Size
 
 REMEMBERED_BYTES = 64 * 2**20
@@ -42,10 +39,15 @@ class Renderer:
 
     def __init__(self, name: str, catalogue: Catalogue) -> None:
         """Raises UsageError where no provider of that name can be loaded, or where its renders cost money."""
-        self._provider: Any = _Plain()
-        with contextlib.suppress(UsageError):
-            self._provider = create(name, Settings(table={}, catalogue=catalogue, environ={}))
+        self._provider = create(name, Settings(table={}, catalogue=catalogue, environ={}))
         self.family = self._provider.family
+        model = next(iter(catalogue.models.values()))
+        if self._provider.price(Request(self.family, model.name, "-", "", model.default_size, 0, False, False)):
+            raise UsageError(
+                f'the emulator can not draw with "{name}"',
+                facts=["its renders cost money"],
+                hint='use "draft" or "null"',
+            )
         self._turns = asyncio.Semaphore(self._provider.concurrency)
         self._remembered: OrderedDict[Request, bytes] = OrderedDict()
         self._bytes = 0
@@ -61,15 +63,13 @@ class Renderer:
         await self._exits.aclose()
 
     async def png(self, request: Request) -> bytes:
-        """Return the PNG of `request`; raises UsageError for one that costs money, ProviderError."""
+        """Return the PNG of `request`; raises ProviderError."""
         known = self._remembered.get(request)
         if known is not None:
             self._remembered.move_to_end(request)
             return known
-        if self._provider.price(request) is not None:
-            raise UsageError("the emulator draws with providers that cost nothing")
         async with self._turns:
-            png: bytes = (await self._provider.render(request, _NoJournal())).png
+            png = (await self._provider.render(request, _NoJournal())).png
         if request not in self._remembered:
             self._bytes += len(png)
             self._remembered[request] = png
@@ -88,31 +88,3 @@ def corrupted(png: bytes) -> bytes:
     middle = max(0, len(png) // 2 - 32)
     spoilt = bytes(byte ^ 0xFF for byte in png[middle : middle + 64])
     return png[:middle] + spoilt + png[middle + 64 :]
-
-
-class _Plain:
-    """Plain images, while no provider is installed."""
-
-    family = "plain"
-    concurrency = 4
-
-    def price(self, request: Request) -> None:
-        return None
-
-    @contextlib.asynccontextmanager
-    async def session(self) -> Any:
-        yield None
-
-    async def render(self, request: Request, journal: Any) -> Rendered:
-        width, height = request.size
-
-        def chunk(kind: bytes, content: bytes) -> bytes:
-            return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-        row = b"\0" + bytes([request.seed % 256]) * width
-        return Rendered(
-            b"\x89PNG\r\n\x1a\n"
-            + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(row * height, 1))
-            + chunk(b"IEND", b"")
-        )
