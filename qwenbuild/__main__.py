@@ -9,8 +9,11 @@ import time
 def main() -> None:
     """Run the command line and exit with its code."""
     begun = time.perf_counter()
-    from . import snapshot
+    from . import __version__, snapshot
 
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"qwenbuild {__version__}\n")
+        sys.exit(0)
     count = snapshot.outputs_unchanged(sys.argv[1:])
     if count is not None:
         sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))

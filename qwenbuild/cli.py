@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from . import __version__, console, progress
+from . import __version__, console
 from .arguments import Age, Bytes, Commands, Money, json_option, provider, selection
 from .errors import QwenbuildError, UsageError, visible
 
@@ -64,6 +64,8 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
     equal requests render once, and one image's failure does not stop the others.
     """
+    from . import progress
+
     view = progress.view(as_json)
     try:
         finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:])
@@ -100,7 +102,7 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
         console.show_plan(planned, every=every)
 
 
-@main.command()
+@main.command(short_help="Tell how each image's outputs stand, and how the last build ended.")
 @selection
 @provider
 @json_option
@@ -111,7 +113,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     console.show_status(engine.plan(), engine.last_run(), as_json=as_json)
 
 
-@main.command()
+@main.command(short_help="Print the provenance that an image carries.")
 @click.argument("image", type=click.Path(path_type=Path))
 @json_option
 def show(image: Path, as_json: bool) -> None:
@@ -195,7 +197,7 @@ def init(folder: Path) -> None:
     click.echo(f"next: {into}qwenbuild build")
 
 
-@main.command()
+@main.command(short_help="Print the JSON Schema of specs, or of the config.")
 @click.argument("which", type=click.Choice(["spec", "config"]), default="spec")
 def schema(which: str) -> None:
     """Print the JSON Schema of the spec format (or of the config), for editors.

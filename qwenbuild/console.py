@@ -18,10 +18,10 @@ import click
 
 from .errors import Problem, visible
 from .events import Outcome
-from .plan import Plan, Step, Verdict
 
 if TYPE_CHECKING:
     from .collect import Collected, Collection
+    from .plan import Plan, Step
     from .request import Submission
     from .wire import Task
 
@@ -48,6 +48,11 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
 }
+
+_VERDICT_WORDS = {
+    "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
+    "unknown": "unknown", "up_to_date": "up to date", "orphans": "orphans",
+}  # fmt: skip
 
 
 def coloured(stream: IO[Any]) -> bool:
@@ -119,16 +124,14 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
 def show_plan(plan: Plan, *, every: bool) -> None:
     """Write a plan: what a build would do and why, its price, and its shortest time."""
     for step in plan.steps:
-        if every or step.verdict is not Verdict.UP_TO_DATE:
+        if every or step.verdict.value != "up_to_date":
             reason = styled(visible(step.reason), sys.stdout, dim=True)
             click.echo(f"{label(step.verdict)}  {visible(step.action.name)}  {reason}")
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
-    words = {"render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
-             "unknown": "unknown", "up_to_date": "up to date", "orphans": "orphans"}  # fmt: skip
     counts = plan.counts
-    parts = [f"{counts[verdict]:,} {word}" for verdict, word in words.items() if counts[verdict]]
+    parts = [f"{counts[verdict]:,} {word}" for verdict, word in _VERDICT_WORDS.items() if counts[verdict]]
     click.echo(", ".join(parts) or "nothing is selected")
     by_model: dict[tuple[str, str], list[Decimal]] = {}
     for step in plan.renders:
@@ -154,7 +157,7 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     width = max((len(name) for name in images), default=0)
     for name, counts in images.items():
         parts = [
-            styled(f"{count:,} {verdict.replace('_', ' ')}", sys.stdout, **OUTCOME_STYLES[verdict])
+            styled(f"{count:,} {_VERDICT_WORDS[verdict]}", sys.stdout, **OUTCOME_STYLES[verdict])
             for verdict, count in counts.items()
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
