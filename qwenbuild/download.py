@@ -29,8 +29,14 @@ WHOLE_S: Final = 300.0  # a download that drips longer than this is given up, an
 _PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
 
 
-class LinkDead(Exception):
-    """The link leads nowhere any more: it has expired, or the image is gone."""
+class LinkDead(BadImage):
+    """The storage says that the link has expired, or that the image is gone; it is asked again all the same."""
+
+
+class _Expired(LinkDead):
+    """The link's own time is over, so that asking again is vain."""
+
+    retryable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Downloads:
     async def image(self, url: str, size: Size) -> Image:
         """Return the image at `url`, which must have that size.
 
-        Raises LinkDead, or BadImage where several attempts did not bring the image.
+        Raises BadImage where several attempts did not bring the image, as LinkDead where none will.
         """
         parts = self._allowed(url)
         async for attempt in retrying(self._first_wait_s):
@@ -91,7 +97,7 @@ class Downloads:
 
     async def _fetch(self, url: str) -> bytes:
         """Return the bytes at `url`, following redirects within its host."""
-        fault: ProviderError | LinkDead
+        fault: ProviderError
         for _ in range(_MOST_REDIRECTS + 1):
             # Without this header a server might compress, and a few bytes could unfold to gigabytes.
             request = self._client.build_request(
@@ -145,8 +151,9 @@ async def _read(response: httpx.Response, url: str) -> bytes:
     host = response.url.host
     if response.status_code != 200:
         said = await _beginning(response)
-        if _is_dead(response.status_code, said, url):
-            raise LinkDead
+        dead = _death(response.status_code, said, url)
+        if dead:
+            raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}"])
         raise _bad(f"{host} did not hand the image out", f"status {response.status_code}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _bad(f"{host} sent the image compressed", f"Content-Encoding: {response.headers['Content-Encoding']}")
@@ -164,13 +171,12 @@ async def _beginning(response: httpx.Response) -> str:
     return ""
 
 
-def _is_dead(status: int, said: str, url: str) -> bool:
-    """Return whether the storage's refusal is final: the image is gone, or the link's time (`Expires`) is over."""
-    if status in (404, 410):
-        return True
+def _death(status: int, said: str, url: str) -> type[LinkDead] | None:
+    """Return how dead a storage's refusal says the link to be, None where it says no such thing."""
     expires = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
-    is_over = expires.isascii() and expires.isdecimal() and float(expires) < time.time()
-    return status == 403 and (is_over or "expired" in said.lower())
+    if status == 403 and expires.isascii() and expires.isdecimal() and float(expires) < time.time():
+        return _Expired
+    return LinkDead if status in (404, 410) or (status == 403 and "expired" in said.lower()) else None
 
 
 def _verify(content: bytes, size: Size, host: str) -> None:

@@ -26,7 +26,7 @@ from .pace import Pace
 from .provider import Journal, Rendered
 from .request import Request, Submission
 from .retry import retrying
-from .service import CREATE_S, Service
+from .service import Service
 from .tasks import LIFE_S, Tasks
 
 _GONE: Final = "it was billed, and can't be had any more; `--resubmit` renders it anew, and pays again"
@@ -49,7 +49,7 @@ class Session:
         self._service, self._choices, self._model = service, choices, model
         self.tasks = Tasks(service, choices.poll_s, choices.first_wait_s)
         self._downloads = Downloads(
-            service.downloads, service.endpoint, choices.download_hosts, choices.first_wait_s, CREATE_S
+            service.downloads, service.endpoint, choices.download_hosts, choices.first_wait_s, service.short_s
         )
         self._paces: dict[str, Pace] = {}
         self._open: dict[int, Submission] = {}  # creates of this session that may have made a task nobody knows
@@ -178,10 +178,8 @@ class Session:
         """Return the verified image; raises BadImage, or AnswerLost where the link is dead."""
         try:
             image = await self._downloads.image(url, request.size)
-        except LinkDead:
-            image = None
-        if image is None:
-            raise AnswerLost("the image's link has expired before it was downloaded", hint=_GONE)
+        except LinkDead as dead:
+            raise AnswerLost(dead.claim, facts=dead.facts, hint=_GONE) from None
         known = {name: context[name] for name in ("interface", "region", "model") if name in context}
         return Rendered(image.png, {**known, **facts, "downloaded_from": image.host}, verified=True)
 
@@ -223,7 +221,12 @@ class Session:
             and time.time() - one.intended_at_s < LIFE_S
         ]
         rivals = [one for one in (*submissions, *others) if not one.handle and one.context.get("interface") == "async"]
-        found = await reconcile.match(self.tasks, wanted, lambda: rivals, self._claimed)
+        try:
+            found = await reconcile.match(self.tasks, wanted, lambda: rivals, self._claimed)
+        except ProviderError as error:
+            if error.stops_run:
+                raise
+            found = {}  # they can't be looked up now, and stay UNKNOWN
         self._claimed.update(found.values())
         return {number: f"task:{task_id}" for number, task_id in found.items()}
 

@@ -27,7 +27,7 @@ from .credentials import ApiKey, Endpoint
 from .errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 
 CONNECT_S: Final = 15.0
-CREATE_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
+_SHORT_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
 _LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is cut to this
 _PROXY_HINT: Final = (
@@ -45,7 +45,7 @@ class Service:
     """An entered session with one account of the service."""
 
     def __init__(self, endpoint: Endpoint, key: ApiKey, timeout_s: float) -> None:
-        """`timeout_s` is the longest wait for a sync answer; other requests get `CREATE_S` at most."""
+        """`timeout_s` is the longest wait for a sync answer; other requests get `short_s`, a minute at most."""
         self.endpoint = endpoint
         self.account = key.fingerprint
         self._key = key
@@ -54,7 +54,7 @@ class Service:
             f"key: from {key.origin}; keys of other regions don't hold here",
         )
         self._sync_s = timeout_s
-        self._short_s = min(timeout_s, CREATE_S)
+        self.short_s = min(timeout_s, _SHORT_S)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -101,7 +101,7 @@ class Service:
 
     async def submit_async(self, body: Mapping[str, Any]) -> wire.Answer:
         """Create a task. Raises AnswerLost where it may have been created, else another ProviderError."""
-        return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self._short_s)
+        return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s)
 
     async def _submit(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], answer_s: float
@@ -121,7 +121,7 @@ class Service:
             method,
             self.endpoint.base_url + path,
             params=query or None,
-            timeout=httpx.Timeout(self._short_s, connect=CONNECT_S, pool=None),
+            timeout=httpx.Timeout(self.short_s, connect=CONNECT_S, pool=None),
         )
         try:
             return self._success(await self._exchange(self._queries, request))

@@ -39,7 +39,7 @@ FAULTS: list[tuple[str, list[Reply]]] = [
     ("task", [says(200, {"output": {"task_id": "task-0", "task_status": "UNKNOWN"}})] * 3),
     ("result", [Reply(200, PNG, fault="cut")] * 5),
     ("result", [Reply(302, b"", {"Location": "http://elsewhere.test/"})] * 5),
-    ("result", [Reply(403, b"Request has expired")] * 2),
+    ("result", [Reply(403, b"Request has expired")] * 10),
 ]
 
 
