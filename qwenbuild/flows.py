@@ -125,7 +125,7 @@ class Session:
     async def _create(self, request: Request, journal: Journal) -> str:
         """Return the id of a new task; a lost answer is looked up among the account's tasks."""
         number = next(self._numbers)
-        mine = Submission(number, "", request, "", "", self._context(request), time.time())
+        mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
         self._open[number] = mine
         try:
             answer = await self._submit(request, journal, lambda: self._service.submit_async(wire.async_body(request)))

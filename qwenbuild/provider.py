@@ -126,8 +126,8 @@ class Resumable(Protocol):
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
         """Return handles, by `Submission.id`, of those whose lost answer could be matched for certain.
 
-        `known` are the provider's other submissions of the last two days, settled ones with their
-        handles included: what is theirs can't be another's.
+        `known` are the provider's other submissions of the last two days that were not refused,
+        settled ones with their handles included: what is theirs can't be another's.
         """
 
 

@@ -2,7 +2,7 @@
 
 Invariants: a match is certain or it is none. It is certain when one task, and no other, that nobody
 has claimed, was created while the submission was under way and reports its prompt once finished;
-and when no other open submission could have made that task. A listing names no prompt, size or seed,
+and when no open submission of another request could have made that task. A listing names no prompt, size or seed,
 and a task's result names the prompt alone: two lost submissions of one prompt can't be told apart.
 """
 
@@ -52,7 +52,7 @@ async def match(
         open_ones = {one.id: one for one in (*lost, *rivals()) if one.request.model == model}
         for one in lost:
             task = _certain(one, near, ended, open_ones, claimed, ahead_s)
-            if task:
+            if task and task.id not in found.values():
                 found[one.id] = task.id
     return found
 
@@ -73,7 +73,7 @@ def _certain(
         return None
     listed, task = candidates[0]
     for other in open_ones.values():
-        if other.id != lost.id and _same(other.request.prompt, task.prompt) and _is_near(listed, other, ahead_s):
+        if other.key != lost.key and _same(other.request.prompt, task.prompt) and _is_near(listed, other, ahead_s):
             return None
     return task
 

@@ -156,8 +156,8 @@ class State:
         return self._submissions("outcome IS NULL")
 
     def submissions_since(self, since_s: float) -> list[Submission]:
-        """Return every submission intended since then (seconds since the epoch), settled ones included."""
-        return self._submissions("intended_at_s >= ?", since_s)
+        """Return the submissions that may have been billed and were intended since then (seconds since the epoch)."""
+        return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
 
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
         with self._faults():

@@ -86,6 +86,14 @@ def test_two_lost_submissions_of_one_prompt_can_not_be_told_apart() -> None:
     assert matched(tasks, [lost(1, "cat"), lost(2, "cat"), lost(3, "dog")]) == {3: "c"}
 
 
+def test_a_request_that_was_lost_twice_takes_its_task_once() -> None:
+    """Whichever sending made the task, it is the same request's image."""
+    first, second = lost(1, "cat"), lost(1, "cat")
+    twice = Submission(**{**_fields(second), "id": 2})
+    assert matched([done("a", "cat")], [first], rivals=[twice]) == {1: "a"}
+    assert matched([done("a", "cat")], [first, twice]) == {1: "a"}
+
+
 def test_a_claim_made_while_waiting_counts() -> None:
     """A create that was answered in the meantime takes its task off the list."""
     claimed: set[str] = set()
