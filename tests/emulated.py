@@ -1,4 +1,7 @@
-"""A pytest plugin: the local DashScope as a fixture, for modules that say `pytest_plugins = ("emulated",)`."""
+"""A pytest plugin: the local DashScope as a fixture, for modules that say `pytest_plugins = ("emulated",)`.
+
+PYTEST_DONT_REWRITE: it asserts nothing, and tests may import from it.
+"""
 
 from __future__ import annotations
 
