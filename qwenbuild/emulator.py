@@ -32,6 +32,7 @@ from .errors import UsageError
 __all__ = ["FAULT_HELP", "EmulatorOptions", "Running", "environment", "running", "serve"]
 
 _STOP_S = 1  # for calls in flight when the server stops
+_KEEP_ALIVE_S = 75  # longer than clients keep a connection, so that none sends on one that is closing
 _T = TypeVar("_T")
 
 
@@ -184,13 +185,14 @@ async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Emulatio
     emulation = Emulation(options, FaultPlan(options.faults, options.seed))
     async with Renderer(options.images, options.catalogue) as renderer:
         listener = _bind(options.host, options.port)
-        config = uvicorn.Config(
-            _later, log_config=None, access_log=False, lifespan="off", ws="none", proxy_headers=False,
-            server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S,
+        application = Application(emulation, renderer, lambda scope: server.connection(scope))
+        server = _Server(
+            uvicorn.Config(
+                _guarded(application, options.host), log_config=None, access_log=False, lifespan="off", ws="none",
+                proxy_headers=False, server_header=False, date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S,
+            )
         )  # fmt: skip
-        server = _Server(config)
-        application = Application(emulation, renderer, server.connection)
-        config.app = _guarded(application, options.host)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await server.ready.wait()
@@ -200,10 +202,6 @@ async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Emulatio
             application.closing.set()
             server.should_exit = True
             await serving
-
-
-async def _later(*_: object) -> None:
-    """Stand for the application, which needs the server that needs it."""
 
 
 def _guarded(application: Application, host: str) -> ASGIApp:

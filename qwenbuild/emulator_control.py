@@ -138,7 +138,7 @@ td, th {{ padding-right: 1.5rem; text-align: left }}
 </style>
 <h1>A local DashScope</h1>
 <p>Base URL <code>{escape(base_url)}</code>, region {escape(bill["region"])}.
-<h2>Would have billed: {bill["count"]} images, {bill["amount"]} CNY</h2>
+<h2>Would have billed {bill["amount"]} CNY for {bill["count"]} image{"s" * (bill["count"] != 1)}</h2>
 <table><tr><th>account<th>model<th>images<th>CNY{rows}</table>
 <h2>Tasks</h2>
 <p>{tasks or "none"}

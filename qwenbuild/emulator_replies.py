@@ -7,6 +7,7 @@ on it. `status_code` is 0 for an end without an answer.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -105,8 +106,9 @@ def _drop(transport: asyncio.Transport | None, *, reset: bool) -> None:
     if not reset:
         transport.close()
         return
-    # A linger of 0 makes the kernel send RST instead of FIN.
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # A linger of 0 makes the kernel send RST instead of FIN; Windows has shorts in that structure.
+    linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
 
 

@@ -230,7 +230,7 @@ def test_the_page_shows_the_bill(client: Client) -> None:
     client.task()
     client.http.get("/tasks/")
     page = client.http.get(client.emulator.origin + "/").text
-    assert "Would have billed: 1 images, 0.220177 CNY" in page
+    assert "Would have billed 0.220177 CNY for 1 image<" in page
     assert "1 SUCCEEDED" in page
     assert "<code>slow=0:list</code> 1 times" in page
 
