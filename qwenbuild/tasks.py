@@ -24,6 +24,8 @@ LIFE_S: Final = 24 * 3600.0  # how long the service keeps tasks and results
 _SILENCE_S: Final = 900.0  # a task is polled through failing answers for so long; it stays collectable
 _OFFLINE_S: Final = 120.0  # and without any connection for so long
 _MATCH_S: Final = 300.0  # longest wait for a task to end whose prompt is to be compared
+_LEAST: Final = 0.1  # of the longest interval: the first one
+_LATE: Final = 0.15
 _UNKNOWN_POLLS: Final = 3  # a new task may not be known everywhere at once
 _PAGE: Final = 50
 _MOST_PAGES: Final = 200
@@ -42,23 +44,22 @@ class Tasks:
         Raises AnswerLost where the service knows it no longer, another ProviderError where it does
         not answer for long.
         """
-        wait_s = self._poll_s / 5
-        heard_s = time.monotonic()
-        unknown = 0
+        begun_s = heard_s = time.monotonic()
+        failures = unknown = 0
         while True:
             fault: ProviderError | None = None
             try:
                 task = wire.task(await self._service.ask("GET", wire.task_path(task_id)))
             except (Throttled, ServiceFault, Unreachable) as error:
                 task, fault = None, error
-                wait_s = max(wait_s, min(error.retry_after_s or 0.0, _SILENCE_S))
             if task is None:
+                failures += 1
                 patience_s = _OFFLINE_S if isinstance(fault, Unreachable) else _SILENCE_S
                 is_vain = fault is not None and attempts(fault) == 1
                 if is_vain or time.monotonic() - heard_s > patience_s:
                     raise _silent(fault, task_id)
             else:
-                heard_s = time.monotonic()
+                heard_s, failures = time.monotonic(), 0
                 if task.status in ("SUCCEEDED", "FAILED", "CANCELED"):
                     return task
                 unknown = unknown + 1 if task.status == "UNKNOWN" else 0
@@ -68,8 +69,10 @@ class Tasks:
                         facts=[f"task: {task_id}", f"its status: {task.status}", "tasks are kept for 24 hours"],
                         hint="its image can't be had any more; `--resubmit` renders it anew, and pays again",
                     )
+            # In proportion to the wait so far: a task's end is noticed at most that much too late.
+            wait_s = max(self._poll_s * _LEAST, (time.monotonic() - begun_s) * _LATE) * 2 ** min(failures, 8)
+            wait_s = max(min(wait_s, self._poll_s), (fault and fault.retry_after_s) or 0.0)
             await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311
-            wait_s = min(wait_s * 1.5, self._poll_s)
 
     async def list(self, *, model: str = "", status: str = "", most: int) -> tuple[wire.Task, ...]:
         """Return the account's tasks of 24 hours, at most about `most`. Raises ProviderError."""
