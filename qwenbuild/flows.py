@@ -21,7 +21,7 @@ from typing import Any, Final
 from . import faults, reconcile, wire
 from .catalogue import Model
 from .download import Downloads, LinkDead
-from .errors import AnswerLost, ProviderError, Refused, Throttled
+from .errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
 from .pace import Pace
 from .provider import Journal, Rendered
 from .request import Request, Submission
@@ -111,7 +111,7 @@ class Session:
             await journal.refused()
             raise faults.task_failed(result.code, result.message, request_id=answer.request_id)
         await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
-        return await self._download(result.url, request, self._context(request), result.facts)
+        return await self._download(result.url, request, self._context(request), result.facts, time.time() + LIFE_S)
 
     # --- async ---
 
@@ -125,20 +125,25 @@ class Session:
     async def _create(self, request: Request, journal: Journal) -> str:
         """Return the id of a new task; a lost answer is looked up among the account's tasks."""
         number = next(self._numbers)
-        mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
-        self._open[number] = mine
+
+        def send() -> Coroutine[Any, Any, wire.Answer]:
+            # From here on, and no earlier, a task of this prompt may be this one's.
+            sent = Submission(number, request.key, request, "", "", self._context(request), time.time())
+            self._open[number] = sent
+            return self._service.submit_async(wire.async_body(request))
+
         try:
-            answer = await self._submit(request, journal, lambda: self._service.submit_async(wire.async_body(request)))
+            answer = await self._submit(request, journal, send)
             task = wire.task(answer)
             if task is None:
                 raise _unreadable(answer)
             task_id = task.id
         except AnswerLost as lost:
-            task_id = await self._found(mine) or ""
+            task_id = await self._found(self._open[number]) or ""
             if not task_id:  # it stays among the open ones: a task of its prompt may be anybody's
                 raise lost from None
         except ProviderError:
-            del self._open[number]
+            self._open.pop(number, None)
             raise
         self._claimed.add(task_id)
         del self._open[number]
@@ -163,7 +168,7 @@ class Session:
                     await journal.refused()
                 raise error
             try:
-                return await self._download(task.url, request, context, task.facts)
+                return await self._download(task.url, request, context, task.facts, until_s)
             except AnswerLost:
                 if is_last:
                     raise
@@ -173,13 +178,15 @@ class Session:
     # --- both ---
 
     async def _download(
-        self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any]
+        self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float
     ) -> Rendered:
-        """Return the verified image; raises BadImage, or AnswerLost where the link is dead."""
+        """Return the verified image, kept until `until_s`; raises BadImage, or AnswerLost where it is gone."""
         try:
             image = await self._downloads.image(url, request.size)
-        except LinkDead as dead:
-            raise AnswerLost(dead.claim, facts=dead.facts, hint=_GONE) from None
+        except BadImage as bad:
+            if not isinstance(bad, LinkDead) and time.time() < until_s:
+                raise
+            raise AnswerLost("the image was gone before it was downloaded", facts=[bad.claim], hint=_GONE) from None
         known = {name: context[name] for name in ("interface", "region", "model") if name in context}
         return Rendered(image.png, {**known, **facts, "downloaded_from": image.host}, verified=True)
 
@@ -189,10 +196,11 @@ class Session:
         """Return the image of an accepted submission; never submits. Raises as the module says."""
         kind, _, handle = submission.handle.partition(":")
         request, context = submission.request, submission.context
+        until_s = submission.intended_at_s + LIFE_S
         if kind == "result":
             request_id, _, url = handle.partition(":")
-            return await self._download(url, request, context, {"request_id": request_id} if request_id else {})
-        until_s = submission.intended_at_s + LIFE_S
+            facts = {"request_id": request_id} if request_id else {}
+            return await self._download(url, request, context, facts, until_s)
         self._claimed.add(handle)
         lost: AnswerLost
         try:

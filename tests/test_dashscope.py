@@ -567,7 +567,7 @@ def test_collecting_what_the_service_has_forgotten_says_so() -> None:
 
     assert [error.claim for error in asyncio.run(main())] == [
         "the service has forgotten a task that it accepted",
-        "127.0.0.1 says that the image's link is dead",
+        "the image was gone before it was downloaded",
     ]
 
 

@@ -185,6 +185,20 @@ def test_two_creates_of_one_prompt_that_were_lost_together_stay_unknown() -> Non
     assert [journal.kinds for journal in journals] == [["intend"], ["intend"]]
 
 
+def test_requests_that_wait_for_their_turn_are_no_rivals() -> None:
+    """The same prompt with another seed has not been sent yet, so the lost task can't be its."""
+
+    async def main() -> list[str]:
+        journals = [Journal(), Journal()]
+        async with Scripted() as server:
+            server.script["create"].append(Reply(fault="drop", made=True))
+            async with (provider := server.provider(interface="async", submits="2/second")).session():
+                await asyncio.gather(*(provider.render(request_of(seed=seed), journals[seed]) for seed in (0, 1)))
+        return [journal.handle for journal in journals]
+
+    assert asyncio.run(main()) == ["task:task-0", "task:task-1"]
+
+
 @pytest.mark.parametrize("ahead_s", [0.0, 4000.0, -4000.0])
 def test_a_later_build_finds_the_task_by_itself(ahead_s: float) -> None:
     """Also when this machine's clock is an hour off."""
