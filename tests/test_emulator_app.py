@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -467,3 +469,42 @@ def test_a_task_fails(client: Client) -> None:
     assert [output["task_status"] for output in outputs] == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
     assert (outputs[0]["code"], outputs[1]["results"][0]["code"]) == ("InternalError.Algo", "DataInspectionFailed")
     assert images(client) == 1
+
+
+def test_the_bill_is_exact_under_mixed_faults(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Every call that was accepted is billed, no other is, and the server complains of nothing."""
+    before = ["throttle:sync:4%", "503:sync:4%", "drop-before:sync:4%", "html:sync:4%"]
+    after = ["drop-after:sync:4%", "close-after:sync:4%", "garbage:sync:4%", "timeout:sync:4%"]
+    client.emulator.inject(*before, *after, "cut:10%", "corrupt:10%", seed=7)
+    limits = httpx.Limits(max_keepalive_connections=0)
+
+    async def main() -> int:
+        turns = asyncio.Semaphore(30)
+        async with httpx.AsyncClient(trust_env=False, verify=False, limits=limits, timeout=30) as http:
+
+            async def call(seed: int) -> int:
+                messages = [{"role": "user", "content": [{"text": "a cat"}]}]
+                body = {"model": "qwen-image", "input": {"messages": messages}, "parameters": {"seed": seed}}
+                headers = {"Authorization": f"Bearer {KEY}"}
+                async with turns:
+                    try:
+                        answer = await http.post(client.emulator.base_url + SYNC, json=body, headers=headers)
+                        output = answer.json()["output"]
+                        await http.get(output["choices"][0]["message"]["content"][0]["image"])
+                    except httpx.RemoteProtocolError as error:
+                        return "complete message body" in str(error)
+                    except (httpx.ReadError, ValueError, KeyError):
+                        return 0
+                return 1
+
+            return sum(await asyncio.gather(*map(call, range(300))))
+
+    answered = asyncio.run(main())
+    fired = client.emulator.fired()
+    records = client.emulator.bill()["records"]
+    assert min(fired.values()) > 0
+    assert answered == 300 - sum(fired[fault] for fault in before + after)
+    assert len({record["digest"] for record in records}) == len(records) == answered + sum(fired[f] for f in after)
+    assert sum(record["answered"] for record in records) == answered
+    assert sum(record["delivered"] for record in records) == answered - fired["cut:10%"] - fired["corrupt:10%"]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
