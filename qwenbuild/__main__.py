@@ -14,7 +14,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"qwenbuild {__version__}\n")
         sys.exit(0)
-    count = snapshot.outputs_unchanged(sys.argv[1:])
+    count = snapshot.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
         sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
         sys.exit(0)

@@ -68,7 +68,7 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
 
     view = progress.view(as_json)
     try:
-        finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:])
+        finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:] or ["build"])
     finally:
         view.close()
     sys.exit(finished.exit_code)
