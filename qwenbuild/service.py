@@ -61,11 +61,10 @@ class Service:
         """Raises UsageError where the environment names a CA bundle or a proxy that can't be used."""
         fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
-        headers = wire.headers(self._key.reveal(), self.endpoint.workspace, __version__)
         wrong = None
         try:
             verify = httpx.create_ssl_context()
-            clients = [self._client(verify, *each) for each in ((fresh, headers), (kept, headers), (kept, {}))]
+            clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
         except OSError:  # ssl.SSLError as well
             wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
         except (ImportError, ValueError, httpx.InvalidURL):
@@ -75,6 +74,8 @@ class Service:
         self._submits, self._queries, self.downloads = [
             await self._exits.enter_async_context(client) for client in clients
         ]
+        for client in (self._submits, self._queries):  # and not the third, which leaves the service's own host
+            client.headers.update(wire.headers(self._key.reveal(), self.endpoint.workspace, __version__))
         logging.getLogger("httpx").addFilter(_hide_signatures)
         self._exits.callback(logging.getLogger("httpx").removeFilter, _hide_signatures)
         return self
@@ -84,12 +85,11 @@ class Service:
     ) -> None:
         await self._exits.aclose()
 
-    def _client(self, verify: ssl.SSLContext, limits: httpx.Limits, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    def _client(self, verify: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
         """Return a client that follows no redirect and keeps no cookie, with the environment's proxies."""
         return httpx.AsyncClient(
             verify=verify,
             limits=limits,
-            headers=dict(headers),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=not self.endpoint.is_local,  # a proxy knows nothing of this machine's own servers
