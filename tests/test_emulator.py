@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from emulated import QUICK
+from PIL import Image
 
 from qwenbuild.emulator import EmulatorOptions, environment, running, serve
 from qwenbuild.errors import UsageError
@@ -154,6 +156,18 @@ def test_a_reset_forgets_everything() -> None:
         assert (emulator.bill()["count"], emulator.requests(), emulator.fired()) == (0, [], {})
         assert httpx.get(link, trust_env=False, verify=False).status_code == 403
         assert render(emulator.base_url)["output"]["task_metric"]["SUCCEEDED"] == 1
+
+
+def test_it_draws_drafts_unless_told_otherwise() -> None:
+    """The same link gives the same bytes, also when they have to be drawn again."""
+    with running(replace(QUICK, images=EmulatorOptions().images)) as emulator:
+        link = render(emulator.base_url)["output"]["choices"][0]["message"]["content"][0]["image"]
+        first = httpx.get(link, trust_env=False, verify=False).content
+        emulator.inject("wrong-size:1")
+        other = httpx.get(link, trust_env=False, verify=False).content
+        sizes = [Image.open(io.BytesIO(png)).size for png in (first, other)]
+        assert sizes == [(1664, 928), (1109, 618)]
+        assert httpx.get(link, trust_env=False, verify=False).content == first
 
 
 def test_the_latency_is_that_of_a_render() -> None:
