@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -112,7 +111,7 @@ class Application:
 
         request = Request(scope)
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin is not None and origin != f"{scope['scheme']}://{request.headers.get('host')}":
             await Response("foreign Origin\n", 403, media_type="text/plain")(scope, receive, dated)
             return
         # Where the client is gone there is nobody to answer.

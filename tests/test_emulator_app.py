@@ -282,7 +282,7 @@ def test_loopbacks_own_names_are_taken(client: Client, host: str) -> None:
 def test_what_a_foreign_page_sends_is_refused(client: Client) -> None:
     """The emulator's own pages may call it, others may not."""
     origin = client.emulator.origin
-    for sender, status in ((origin, 200), ("https://evil.example", 403), ("null", 403)):
+    for sender, status in ((origin, 200), ("https://evil.example", 403), ("null", 403), ("http://[", 403)):
         answer = client.http.delete(f"{origin}/_emulator/faults", headers={"Origin": sender})
         assert answer.status_code == status
 
