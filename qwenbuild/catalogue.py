@@ -137,7 +137,7 @@ def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Mo
     )  # fmt: skip
     if "interfaces" in table:
         interfaces = table["interfaces"]
-        if not isinstance(interfaces, list) or not interfaces or not set(interfaces) <= set(INTERFACES):
+        if not isinstance(interfaces, list) or not interfaces or any(it not in INTERFACES for it in interfaces):
             raise wrong("interfaces", f"a list of {' and '.join(INTERFACES)}")
         model = replace(model, interfaces=tuple(interfaces))
     if "sizes" in table:
@@ -155,14 +155,20 @@ def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Mo
             raise wrong("sizes", '"fixed", "any", or a list such as ["1024*1024"]')
     if "pixels" in table:
         pixels = table["pixels"]
-        if not (isinstance(pixels, list) and len(pixels) == 2 and all(type(n) is int and n > 0 for n in pixels)):
+        if not (isinstance(pixels, list) and len(pixels) == 2 and all(type(n) is int for n in pixels)):
             raise wrong("pixels", "the least and the greatest number of pixels, such as [262144, 4194304]")
+        if not 0 < pixels[0] <= pixels[1]:
+            raise wrong("pixels", "the least number of pixels comes first, and is 1 or more")
         model = replace(model, pixels=(pixels[0], pixels[1]))
     if "default_size" in table:
         try:
             model = replace(model, default_size=model.size(str(table["default_size"])))
         except ValueError as error:
             raise wrong("default_size", str(error)) from None
+    try:
+        model.size(str(model.default_size))
+    except ValueError as error:
+        raise wrong("default_size", f"{model.default_size} no longer fits: {error}") from None
     for key in ("prompt_limit", "negative_prompt_limit", "concurrent"):
         if key in table:
             if type(table[key]) is not int or table[key] < 0:
@@ -179,6 +185,8 @@ def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Mo
             if set(prices) - set(REGIONS):
                 raise wrong("price_cny", f"prices by region: {listing(REGIONS)}")
             model = replace(model, price_cny={region: Decimal(str(price)) for region, price in prices.items()})
+            if not all(price.is_finite() and price >= 0 for price in model.price_cny.values()):
+                raise wrong("price_cny", "a price is 0 or more")
         except (InvalidOperation, TypeError):
             raise wrong("price_cny", 'a table such as { beijing = "0.20", singapore = "0.22" }') from None
     return model

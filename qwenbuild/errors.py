@@ -82,6 +82,7 @@ class Place:
 
 
 _BESIDE = 60  # characters of a label that fit beside a caret
+_WIDEST = 100  # columns of a source line that a frame shows; prompts are often one long line
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,10 @@ class Problem:
             out.append(("place", f"{gutter}--> {visible(str(place))}"))
         if place and framed:
             # Tabs become one space so that the caret stays under its text.
-            text = place.source.replace("\t", " ")
+            text, at = _window(place.source.replace("\t", " "), place.column - 1)
             source = visible(text)
-            before = _columns(visible(text[: place.column - 1]))
-            span = text[place.column - 1 : place.column - 1 + place.width]
+            before = _columns(visible(text[:at]))
+            span = text[at : at + place.width]
             carets = "^" * max(1, _columns(visible(span)))
             label = f" {visible(self.label)}" if beside and self.label else ""
             out.append(("gutter", f"{gutter} |"))
@@ -123,6 +124,18 @@ class Problem:
         if self.hint:
             out.append(("hint", f"{gutter} = hint: {visible(self.hint)}"))
         return out
+
+
+def _window(text: str, at: int) -> tuple[str, int]:
+    """Return the part of a long line around position `at`, and where that position is in it."""
+    columns = _columns(text)
+    if columns <= _WIDEST:
+        return text, at
+    length = _WIDEST * len(text) // columns
+    start = max(0, min(at - length // 3, len(text) - length))
+    part = text[start : start + length]
+    before, after = "…" if start else "", "…" if start + length < len(text) else ""
+    return f"{before}{part}{after}", at - start + len(before)
 
 
 def _columns(text: str) -> int:

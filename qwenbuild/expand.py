@@ -6,11 +6,12 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from .catalogue import Catalogue, Model
-from .errors import Findings, Problem, ProjectError
+from .errors import Findings, Place, Problem, ProjectError
 from .matrix import Cells, Declaration, Value, size_of
 from .names import cell_name, clash_key, path_fault
 from .request import Request, Size, derived_seed
@@ -61,8 +62,9 @@ def expand(
                 except ProjectError as error:
                     findings.add(error.problems, declaration.name)
         except ProjectError as error:
-            findings.add(error.problems)
-    findings.add(_clashes(actions))
+            findings.add(error.problems, declaration.name)
+    for image, problem in _clashes(actions):
+        findings.add([problem], image)
     return actions
 
 
@@ -75,16 +77,10 @@ class _Expander:
         image, file = declaration.image, declaration.spec.content
         self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
         self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
-        if image.template is not None:
-            source, keys = declaration.spec.source, self._prompt_keys
-            self._prompt = templates.named(image.template, lambda line, token: source.place(keys))
-        else:
-            self._prompt = self._inline(templates, self._prompt_keys, image.prompt or "")
         self._fields = {
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
         }
-        self._negative = self._maybe_inline(templates, "negative_prompt")
-        self._output = self._maybe_inline(templates, "output")
+        self._templates = self._compiled(templates)
         self._sizes: dict[str, Size] = {}
         self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
         self._stem = f"{declaration.spec.name}/"
@@ -97,47 +93,69 @@ class _Expander:
         """Return where a field is set: in the image, else at the top of the file."""
         return (*self._it.keys, name) if getattr(self._it.image, name) is not None else (name,)
 
-    def _maybe_inline(self, templates: Templates, name: str) -> Template | None:
-        keys = self._keys_of(name)
-        text = getattr(self._it.image if len(keys) > 1 else self._it.spec.content, name)
-        return None if text is None else self._inline(templates, keys, text)
-
-    def _inline(self, templates: Templates, keys: Keys, text: str) -> Template:
-        source = self._it.spec.source
-        return templates.inline(text, lambda line, token: source.place_in(keys, line, token))
+    def _compiled(self, templates: Templates) -> dict[str, Template]:
+        """Return the templates of `prompt`, `negative_prompt` and `output`, where there are such."""
+        it = self._it
+        compiled: dict[str, Template] = {}
+        problems: list[Problem] = []
+        for name in ("prompt", "negative_prompt", "output"):
+            keys = self._prompt_keys if name == "prompt" else self._keys_of(name)
+            text = getattr(it.image if len(keys) > 1 else it.spec.content, str(keys[-1]))
+            if text is None or name in it.axes:
+                continue
+            try:
+                if keys[-1] == "template":
+                    compiled[name] = templates.named(text, partial(_place_of, it, keys))
+                else:
+                    compiled[name] = templates.inline(text, partial(it.spec.source.place_in, keys))
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return compiled
 
     def action(self, cell: tuple[tuple[Value, ...], Model]) -> Action:
-        """Return the action of one cell; raises ProjectError."""
+        """Return the action of one cell; raises ProjectError with all that is wrong with it."""
         items, model = cell
         chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
         size = chosen.get("size") or self._size(model)
         seed = chosen.get("seed", self._seed)
         canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
-        values = {**self._base, **chosen, **canvas, "seed": seed}
-        prompt = self._prompt.render(values)
-        if "negative_prompt" in chosen:
-            negative = chosen["negative_prompt"].strip()
-        else:
-            negative = self._negative.render(values) if self._negative else ""
+        texts = self._texts({**self._base, **chosen, **canvas, "seed": seed})
+        negative = (
+            chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
+        )
         request = Request(
-            self._family, model.name, prompt, negative, size, seed,
+            self._family, model.name, texts["prompt"], negative, size, seed,
             chosen.get("prompt_extend", self._prompt_extend), chosen.get("watermark", self._watermark),
         )  # fmt: skip
         labels = tuple([item.label for item in items])
         if self._labelled:
             request = request._replace(label=self._name(labels))
-        self._check(request, model, labels)
-        output = self._output.render(values) if self._output else self._stem + "-".join(
+        output = texts["output"] if "output" in texts else self._stem + "-".join(
             [self._it.image_name, *(item.path_part for item in items)]
         ) + ".png"  # fmt: skip
-        if fault := path_fault(output):
-            facts = [f"path: {output}", f"cell: {self._name(labels)}"]
-            place = self._it.spec.source.place(self._keys_of("output") if self._output else self._it.keys)
-            raise ProjectError([Problem(f"not an output path: {fault}", place, facts=facts)])
+        fits = len(request.prompt) <= model.prompt_limit and len(negative) <= model.negative_prompt_limit
+        if not (request.prompt and fits) or path_fault(output):
+            raise ProjectError(self._problems(request, model, output, labels))
         try:
             return Action(output, request.key, request, self._it, labels)
         except UnicodeEncodeError:
-            raise self._prompt_problem(f"the prompt of {self._name(labels)} holds an unpaired surrogate") from None
+            claim = f"the prompt of {self._name(labels)} holds an unpaired surrogate"
+            raise ProjectError([self._prompt_problem(claim)]) from None
+
+    def _texts(self, values: Mapping[str, object]) -> dict[str, str]:
+        """Return what the templates render; raises ProjectError with the problems of all of them."""
+        texts: dict[str, str] = {}
+        problems: list[Problem] = []
+        for name, template in self._templates.items():
+            try:
+                texts[name] = template.render(values)
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return texts
 
     def _name(self, labels: Sequence[str]) -> str:
         return cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))
@@ -159,38 +177,46 @@ class _Expander:
             self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
         return self._sizes[model.name]
 
-    def _check(self, request: Request, model: Model, labels: Sequence[str]) -> None:
-        """Refuse what the service would cut or refuse, before anything is spent."""
+    def _problems(self, request: Request, model: Model, output: str, labels: Sequence[str]) -> list[Problem]:
+        """Return what the service would cut or refuse, and what can't be a path: it must not be paid for."""
+        found: list[Problem] = []
         if not request.prompt:
-            raise self._prompt_problem(f"the prompt of {self._name(labels)} is empty")
+            found.append(self._prompt_problem(f"the prompt of {self._name(labels)} is empty"))
         over = len(request.prompt) - model.prompt_limit
         if over > 0:
-            name = self._name(labels)
-            raise self._prompt_problem(
-                f"the prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
-                f"it has {len(request.prompt):,}; {model.name} takes {model.prompt_limit:,} and cuts the rest silently",
-            )
+            claim = f"the prompt of {self._name(labels)} is {_too_long(over)}"
+            found.append(self._prompt_problem(claim, _is_cut(len(request.prompt), model.prompt_limit, model)))
         over = len(request.negative_prompt) - model.negative_prompt_limit
         if over > 0:
-            name = self._name(labels)
-            limit = model.negative_prompt_limit
-            keys = self._keys_of("negative_prompt") if self._negative else (*self._it.keys, "matrix", "negative_prompt")
-            raise ProjectError([
-                Problem(
-                    f"the negative prompt of {name} is {over:,} character{'s' * (over > 1)} too long",
-                    self._it.spec.source.place(keys),
-                    facts=[f"it has {limit + over:,}; {model.name} takes {limit:,} and cuts the rest silently"],
-                )
-            ])  # fmt: skip
+            inline = "negative_prompt" in self._templates
+            keys = self._keys_of("negative_prompt") if inline else (*self._it.keys, "matrix", "negative_prompt")
+            claim = f"the negative prompt of {self._name(labels)} is {_too_long(over)}"
+            facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
+            found.append(Problem(claim, self._it.spec.source.place(keys), facts=facts))
+        if fault := path_fault(output):
+            keys = self._keys_of("output") if "output" in self._templates else self._it.keys
+            facts = [f"path: {output}", f"cell: {self._name(labels)}"]
+            found.append(Problem(f"not an output path: {fault}", self._it.spec.source.place(keys), facts=facts))
+        return found
 
-    def _prompt_problem(self, claim: str, *facts: str) -> ProjectError:
-        place = self._it.spec.source.place(self._prompt_keys)
-        return ProjectError([Problem(claim, place, facts=facts)])
+    def _prompt_problem(self, claim: str, *facts: str) -> Problem:
+        return Problem(claim, self._it.spec.source.place(self._prompt_keys), facts=facts)
 
 
-def _clashes(actions: Iterable[Action]) -> list[Problem]:
-    """Return a problem for each two cells whose outputs are one path, or where one is a folder of the other."""
-    problems = []
+def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:
+    return declaration.spec.source.place(keys)
+
+
+def _too_long(over: int) -> str:
+    return f"{over:,} character{'s' * (over > 1)} too long"
+
+
+def _is_cut(length: int, limit: int, model: Model) -> str:
+    return f"it has {length:,}; {model.name} takes {limit:,} and cuts the rest silently"
+
+
+def _clashes(actions: Iterable[Action]) -> Iterator[tuple[str, Problem]]:
+    """Return image and problem for each two cells whose outputs are one path, or one is a folder of the other."""
     owners: dict[str, Action] = {}
     folders: dict[str, Action] = {}
     for action in actions:
@@ -210,18 +236,12 @@ def _clashes(actions: Iterable[Action]) -> list[Problem]:
             )
             if clash_key(other.output) != path:
                 same = "outputs of which one is a folder of the other"
-            problems.append(
-                Problem(
-                    f"two cells have {same}: {action.output}",
-                    it.spec.source.place(keys),
-                    facts=[other.name, action.name],
-                    hint="name what tells them apart in `output`",
-                )
-            )
+            claim = f"two cells have {same}: {action.output}"
+            hint = "name what tells them apart in `output`"
+            yield it.name, Problem(claim, it.spec.source.place(keys), facts=[other.name, action.name], hint=hint)
             continue
         owners[path] = action
         parent = path.rpartition("/")[0]
         while parent and parent not in folders:
             folders[parent] = action
             parent = parent.rpartition("/")[0]
-    return problems

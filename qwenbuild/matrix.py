@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import rows
+from .axes import Resolver, label, length, table_row
 from .catalogue import DEFAULT_MODEL, Catalogue, Model
 from .digest import sha256
-from .errors import Findings, Problem, ProjectError, did_you_mean, listing
+from .errors import MOST_PROBLEMS, Findings, Problem, ProjectError, did_you_mean, listing
 from .project import Project
 from .request import SEED_MAX, Size
-from .spec import DataFile, Image, Range, Spec
-from .template import Row, slug
+from .sandbox import Row, slug
+from .spec import DataFile, Image, Spec
 from .tomlfile import Keys
 
 _COUNTED = 1_000_000  # matrices up to this size are counted exactly, exclusions and all
@@ -34,14 +34,14 @@ class Value(NamedTuple):
     value: Any
 
     @classmethod
-    def of(cls, label: str, value: Any) -> Value:
-        """Return the value with a part of a path made of its label: short, readable, telling cut texts apart."""
+    def of(cls, name: str, value: Any) -> Value:
+        """Return the value labelled `name`; its part of a path is short, readable, and tells cut texts apart."""
         if not isinstance(value, str | Row):
-            return cls(label, label, value)
-        short = slug(label)
+            return cls(name, name, value)
+        short = slug(name)
         if not short or len(short) >= 60:
-            short = f"{short[:48].rstrip('-')}-{sha256(label.encode('utf-8', 'replace'))[:8]}".lstrip("-")
-        return cls(label, short, value)
+            short = f"{short[:48].rstrip('-')}-{sha256(name.encode('utf-8', 'replace'))[:8]}".lstrip("-")
+        return cls(name, short, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +74,18 @@ class Declaration:
 def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list[Declaration]:
     """Return every image with its axes resolved; data files are read, nothing is expanded."""
     declarations = []
-    read: dict[tuple[str, str | None], list[Row]] = {}
+    resolver = Resolver(project)
     for spec in specs:
         for name, image in spec.content.image.items():
-            try:
-                axes = {
-                    axis: _raw_values(project, spec, name, axis, values, read) for axis, values in image.matrix.items()
-                }
-            except ProjectError as error:
-                findings.add(error.problems)
+            axes: dict[str, Sequence[Any]] = {}
+            for axis, values in image.matrix.items():
+                try:
+                    axes[axis] = resolver.resolve(spec, ("image", name, "matrix", axis), values)
+                except ProjectError as error:
+                    findings.add(error.problems)
+            if len(axes) < len(image.matrix):
                 continue
-            cells = math.prod(_length(values) for values in axes.values()) + len(image.include)
+            cells = math.prod(length(values) for values in axes.values()) + len(image.include)
             declarations.append(Declaration(spec, name, image, axes, cells))
     return declarations
 
@@ -99,71 +100,36 @@ def count(declaration: Declaration, catalogue: Catalogue) -> int:
         return declaration.cells  # `expand` reports it
 
 
-def _length(values: Sequence[Any]) -> int:
-    # len() of a range is limited to the machine's word; a matrix of 10**30 cells must still be counted.
-    if isinstance(values, range):
-        return (values[-1] - values[0]) // values.step + 1
-    return len(values)
+def _size_label(value: object, model: Model) -> str:
+    """Return the label of a size, however it is spelled."""
+    text = label(value)
+    return str(model.ratios.get(text) or Size.parse(text) or text)
 
 
-def _raw_values(
-    project: Project, spec: Spec, image: str, axis: str, values: Any, read: dict[tuple[str, str | None], list[Row]]
-) -> Sequence[Any]:
-    """Return what an axis lists: scalars and tables as written, a range lazily, a file's rows."""
-    keys: Keys = ("image", image, "matrix", axis)
-    place = spec.source.place
-    match values:
-        case []:
-            raise ProjectError([Problem(f"axis {axis} has no values: the matrix is empty", place(keys))])
-        case list():
-            return [
-                _table_row(value, number, spec, keys) if isinstance(value, dict) else value
-                for number, value in enumerate(values, start=1)
-            ]
-        case Range(start=start, count=count_, step=step):
-            return range(start, start + count_ * step, step)
-        case DataFile(file=name, id=column):
-            path = (spec.path.parent / name).resolve()
-            if not path.is_relative_to(project.root.resolve()):
-                hint = "data files are part of the project: copy it into the repository"
-                raise ProjectError([Problem(f"{name} lies outside the project", place((*keys, "file")), hint=hint)])
-            if not path.exists():
-                raise ProjectError([Problem(f"no such file: {name}", place((*keys, "file")), _neighbours(path))])
-            if (str(path), column) not in read:
-                read[str(path), column] = rows.read(path, project.shown(spec.path.parent / name), column)
-            return read[str(path), column]
-        case _:
-            return [values]
+class _Grid(NamedTuple):
+    """The values that the axes have for one model, and what `exclude` takes away: numbers of axes with labels."""
 
+    model: Model
+    columns: list[list[Value]]
+    rules: list[list[tuple[int, str]]]
 
-def _neighbours(path: Path) -> str:
-    names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names) or ""
+    def excludes(self, values: Sequence[Value]) -> bool:
+        return any(all(values[at].label == name for at, name in rule) for rule in self.rules)
 
-
-def _table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row:
-    label = table.get("id", number)
-    if not isinstance(label, str | int | float):
-        where = spec.source.place((*keys, number - 1, "id"))
-        raise ProjectError([Problem("an id must be a text or a number", where)])
-    return Row(table, str(label))
-
-
-def _label(value: object) -> str:
-    match value:
-        case Row():
-            return value.label
-        case bool():
-            return "true" if value else "false"
-        case _:
-            return str(value)
+    def holds(self, values: Sequence[Value]) -> bool:
+        """Return whether the product, less what is excluded, has this cell."""
+        for value, column in zip(values, self.columns, strict=True):
+            if all(value.label != other.label for other in column):
+                return False
+        return not self.excludes(values)
 
 
 class Cells:
     """The cells of one image: the product of its axes, less `exclude`, plus `include`.
 
     Iterating gives, for each cell, its values in the order of the axes, and the model that they
-    choose. Sizes are resolved for that model, so that a ratio name means the right size.
+    choose. Sizes are resolved for that model, so that a ratio name means the right size. Raises
+    ProjectError, with everything that is wrong in the matrix, before the first cell.
     """
 
     def __init__(self, declaration: Declaration, catalogue: Catalogue) -> None:
@@ -172,41 +138,61 @@ class Cells:
         self._source = declaration.spec.source
 
     def __iter__(self) -> Iterator[tuple[tuple[Value, ...], Model]]:
-        image, axes = self._it.image, self._it.axes
-        if not axes:
+        image, keys = self._it.image, self._it.keys
+        if not self._it.axes:
             if image.exclude or image.include:
                 which = "exclude" if image.exclude else "include"
-                raise self._wrong(f"{which} needs a matrix", (*self._it.keys, which))
-            yield (), self._model(self._default_model(), (*self._it.keys, "model"))
+                raise self._wrong(f"{which} needs a matrix", (*keys, which))
+            yield (), self._model(self._default_model(), self._model_keys())
             return
-        named = "model" in axes
-        models = list(axes["model"]) if named else [self._default_model()]
-        empty = True
-        seen: set[tuple[str, ...]] = set()
-        for index, name in enumerate(models):
-            model = self._model(name, (*self._it.keys, "matrix", "model", index) if named else self._model_keys())
-            columns = [
-                [Value.of(str(name), name)] if axis == "model" else self._column(axis, values, model)
-                for axis, values in axes.items()
-            ]
-            excluded = [self._exclusion(number, model) for number in range(len(image.exclude))]
-            for combination in itertools.product(*columns):
-                if any(all(combination[at].label == label for at, label in rule) for rule in excluded):
+        grids, included = self._resolved()
+        empty = not included
+        for grid in grids:
+            for combination in itertools.product(*grid.columns):
+                if grid.rules and grid.excludes(combination):
                     continue
                 empty = False
-                if image.include:
-                    seen.add(tuple(value.label for value in combination))
-                yield combination, model
-        for number in range(len(image.include)):
-            combination, model = self._inclusion(number)
-            labels = tuple(value.label for value in combination)
-            if labels in seen:
-                raise self._wrong("this cell is in the matrix already", (*self._it.keys, "include", number))
-            seen.add(labels)
-            empty = False
-            yield combination, model
+                yield combination, grid.model
         if empty:
-            raise self._wrong("every cell is excluded: the matrix is empty", (*self._it.keys, "exclude"))
+            raise self._wrong("every cell is excluded: the matrix is empty", (*keys, "exclude"))
+        yield from included
+
+    def _resolved(self) -> tuple[list[_Grid], list[tuple[tuple[Value, ...], Model]]]:
+        """Return the values for each model, and the cells to add; raises ProjectError with all that is wrong."""
+        image, axes, keys = self._it.image, self._it.axes, self._it.keys
+        problems: list[Problem] = []
+        grids: list[_Grid] = []
+        names = list(axes["model"]) if "model" in axes else [self._default_model()]
+        for index, name in enumerate(names):
+            at = (*keys, "matrix", "model", index) if "model" in axes else self._model_keys()
+            try:
+                if name in names[:index]:
+                    raise self._wrong(f'axis model has the value "{name}" twice', at)
+                model = self._model(name, at)
+                columns = [
+                    [Value.of(name, name)] if axis == "model" else self._column(axis, values, model)
+                    for axis, values in axes.items()
+                ]
+                grids.append(_Grid(model, columns, [self._rule(rule, model) for rule in image.exclude]))
+            except ProjectError as error:
+                problems += error.problems
+        if not problems:
+            problems += self._exclusion_problems(grids)
+        included: list[tuple[tuple[Value, ...], Model]] = []
+        seen: set[tuple[str, ...]] = set()
+        for number in range(len(image.include)):
+            try:
+                cell = self._inclusion(number)
+                labels = tuple(value.label for value in cell[0])
+                if labels in seen or any(grid.model is cell[1] and grid.holds(cell[0]) for grid in grids):
+                    raise self._wrong("this cell is in the matrix already", (*keys, "include", number))
+                seen.add(labels)
+                included.append(cell)
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return grids, included
 
     def _default_model(self) -> Any:
         return self._it.image.model or self._it.spec.content.model or DEFAULT_MODEL
@@ -224,14 +210,23 @@ class Cells:
 
     def _column(self, axis: str, values: Sequence[Any], model: Model) -> list[Value]:
         column: list[Value] = []
-        known: dict[str, int] = {}
+        known: set[str] = set()
+        problems: list[Problem] = []
         for index, value in enumerate(values):
             keys = (*self._it.keys, "matrix", axis, index)
-            item = self._value(axis, value, model, keys)
-            if item.label in known:
-                raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
-            known[item.label] = index
+            try:
+                item = self._value(axis, value, model, keys)
+                if item.label in known:
+                    raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
+            except ProjectError as error:
+                problems += error.problems
+                if len(problems) > MOST_PROBLEMS:  # a range of a million seeds beyond the last
+                    break
+                continue
+            known.add(item.label)
             column.append(item)
+        if problems:
+            raise ProjectError(problems)
         return column
 
     def _value(self, axis: str, value: Any, model: Model, keys: Keys) -> Value:
@@ -247,31 +242,43 @@ class Cells:
             raise self._wrong(f"{axis}: {value!r}", keys, "true or false")
         if axis == "negative_prompt" and not isinstance(value, str):
             raise self._wrong(f"negative_prompt: {value!r} is not a text", keys)
-        return Value.of(_label(value), value)
+        return Value.of(label(value), value)
 
-    def _exclusion(self, number: int, model: Model) -> list[tuple[int, str]]:
-        rule, keys = self._it.image.exclude[number], (*self._it.keys, "exclude", number)
-        if not rule:
-            raise self._wrong("this exclude names no axis: it would remove every cell", keys)
-        places = []
-        for axis, value in rule.items():
-            self._known_axis(axis, (*keys, axis))
-            label = _label(value)
-            if axis == "size" and isinstance(value, str):
-                parsed = model.ratios.get(value) or Size.parse(value)
-                label = str(parsed) if parsed else value
-            elif axis not in ("size", "model") and not self._has(axis, label):
-                labels = [_label(v) for v in itertools.islice(self._it.axes[axis], 1000)]
-                claim = f'axis {axis} has no value "{label}": this excludes nothing'
-                raise self._wrong(claim, (*keys, axis), did_you_mean(label, labels) or f"values: {listing(labels)}")
-            places.append((list(self._it.axes).index(axis), label))
-        return places
+    def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
+        """Return the numbers of the axes that an exclusion names, with labels; names that are no axes are left out."""
+        return [
+            (at, _size_label(rule[axis], model) if axis == "size" else label(rule[axis]))
+            for at, axis in enumerate(self._it.axes)
+            if axis in rule
+        ]
 
-    def _has(self, axis: str, label: str) -> bool:
-        values = self._it.axes[axis]
-        if isinstance(values, range):
-            return label.lstrip("-").isdecimal() and int(label) in values
-        return any(_label(value) == label for value in values)
+    def _exclusion_problems(self, grids: Sequence[_Grid]) -> list[Problem]:
+        """Return what is wrong with the exclusions: unknown axes, and values that no cell has."""
+        problems: list[Problem] = []
+        for number, rule in enumerate(self._it.image.exclude):
+            keys = (*self._it.keys, "exclude", number)
+            if not rule:
+                claim = "this exclude names no axis: it would remove every cell"
+                problems.append(Problem(claim, self._source.place(keys)))
+            for axis, value in rule.items():
+                try:
+                    self._known_axis(axis, (*keys, axis))
+                    self._known_value(axis, value, grids, (*keys, axis))
+                except ProjectError as error:
+                    problems += error.problems
+        return problems
+
+    def _known_value(self, axis: str, value: Any, grids: Sequence[_Grid], keys: Keys) -> None:
+        at = list(self._it.axes).index(axis)
+        labels: dict[str, None] = {}
+        for grid in grids:
+            wanted = _size_label(value, grid.model) if axis == "size" else label(value)
+            column = [item.label for item in grid.columns[at]]
+            if wanted in column:
+                return
+            labels.update(dict.fromkeys(column))
+        near = did_you_mean(label(value), labels) or f"values: {listing(labels)}"
+        raise self._wrong(f'axis {axis} has no value "{label(value)}": this excludes nothing', keys, near)
 
     def _inclusion(self, number: int) -> tuple[tuple[Value, ...], Model]:
         image, axes = self._it.image, self._it.axes
@@ -285,14 +292,14 @@ class Cells:
         for axis, raw in axes.items():
             value: Any = cell[axis]
             if isinstance(value, dict):
-                value = _table_row(value, len(raw) + 1, self._it.spec, (*keys, axis))
-            elif not isinstance(raw, range) and raw and isinstance(raw[0], Row):
-                row = next((row for row in raw if _label(row) == _label(value)), None)
-                if row is None:
-                    labels = [_label(row) for row in raw]
-                    hint = did_you_mean(_label(value), labels) or f"ids: {listing(labels)}"
+                value = table_row(value, length(raw) + 1, self._it.spec, (*keys, axis))
+            elif not isinstance(raw, range) and any(isinstance(one, Row) for one in raw):
+                found = next((one for one in raw if label(one) == label(value)), None)
+                if found is None and all(isinstance(one, Row) for one in raw):
+                    ids = [label(row) for row in raw]
+                    hint = did_you_mean(label(value), ids) or f"ids: {listing(ids)}"
                     raise self._wrong(f'axis {axis} has no row "{value}"', (*keys, axis), hint)
-                value = row
+                value = value if found is None else found
             values.append(self._value(axis, value, model, (*keys, axis)))
         return tuple(values), model
 

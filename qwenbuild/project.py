@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -37,7 +37,7 @@ class Config(BaseModel):
     specs: str = Field(default="specs/*.toml", description="glob of the specs, relative to the project")
     templates: str = Field(default="templates", description="folder of the templates")
     out: str = Field(default="out", description="folder of the images")
-    max_renders: int = Field(default=10_000, ge=0, description="most new renders in one build")
+    max_renders: int = Field(default=10_000, ge=0, strict=True, description="most new renders in one build")
     resubmit: Literal["never", "always"] = Field(
         default="never", description="whether requests that may have been billed are sent again"
     )
@@ -48,8 +48,16 @@ class Config(BaseModel):
     @field_validator("specs", "templates", "out")
     @classmethod
     def _inside(cls, text: str) -> str:
-        if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/"):
+        if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/") or "\0" in text:
             raise ValueError("must be a path inside the project")
+        return text
+
+    @field_validator("specs")
+    @classmethod
+    def _names_files(cls, text: str) -> str:
+        parts = PurePosixPath(text).parts
+        if not parts or text.endswith("/") or parts[-1] == "**" or any("**" in part != "**" for part in parts):
+            raise ValueError('must be a glob of files, such as "specs/*.toml" or "specs/**/*.toml"')
         return text
 
 
@@ -79,7 +87,7 @@ class Project:
 
     def spec_paths(self) -> list[Path]:
         """Return the files that the specs' glob matches, sorted by name."""
-        return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] != ".")
+        return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] not in ("", "."))
 
     def spec_folders(self) -> list[Path]:
         """Return the folders that were looked through for specs."""

@@ -89,10 +89,13 @@ class Request(NamedTuple):
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Request:
         """Return the request that `as_dict` gave; raises ValueError or KeyError for anything else."""
-        size = Size.parse(fields["size"])
+        size = Size.parse(str(fields["size"]))
         if size is None:
             raise ValueError(f"not a size: {fields['size']!r}")
-        return cls(**{**fields, "size": size})
+        try:
+            return cls(**{**fields, "size": size})
+        except TypeError as error:
+            raise ValueError(f"not a request: {error}") from None
 
     @property
     def key(self) -> str:

@@ -7,13 +7,14 @@ IANA format, in which quotes are ordinary characters; both give texts only.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing
-from .template import Row
+from .sandbox import Row
 from .tomlfile import TomlFile, line_of, read_text
 
 _Numbered = Iterator[tuple[int, dict[str, Any]]]  # line of the file (from 1), and the row's table
@@ -30,12 +31,13 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
     readers: dict[str, Callable[[str, str], _Numbered]] = {
         ".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".ndjson": _json_lines
     }  # fmt: skip
-    if path.suffix == ".toml":
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
         source = TomlFile.read(path, shown)
         text, numbered = source.text, list(_toml(source))
-    elif path.suffix in readers:
+    elif suffix in readers:
         text = read_text(path, shown)
-        numbered = list(readers[path.suffix](text, shown))
+        numbered = list(readers[suffix](text, shown))
     else:
         raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
     if not numbered:
@@ -56,7 +58,7 @@ def _identified(numbered: list[tuple[int, dict[str, Any]]], text: str, shown: st
             hint = did_you_mean(column, table)
             raise ProjectError([Problem(f'no column "{column}"', place, f"columns: {listing(table)}", hint=hint)])
         label = str(table[column]).strip()
-        if not label or isinstance(table[column], dict | list | None.__class__):
+        if not label or isinstance(table[column], dict | list | None):
             raise ProjectError([Problem(f'this row has no "{column}"', place)])
         if label in seen:
             claim = f'two rows have the {column} "{label}"'
@@ -69,7 +71,7 @@ def _identified(numbered: list[tuple[int, dict[str, Any]]], text: str, shown: st
 def _table(header: list[str], cells: list[str], line: int, text: str, shown: str) -> dict[str, Any]:
     if len(cells) != len(header):
         source = line_of(text, line)
-        claim = f"{len(cells)} columns, but the header names {len(header)}"
+        claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
         raise ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), listing(header))])
     return dict(zip(header, cells, strict=True))
 
@@ -84,20 +86,20 @@ def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
 
 
 def _csv(text: str, shown: str) -> _Numbered:
-    lines = text.splitlines(keepends=True)
-    reader = csv.reader(lines, strict=True)
+    # A field may hold line ends; as checked out on Windows or elsewhere, it must be the same text.
+    reader = csv.reader(io.StringIO(text.replace("\r\n", "\n"), newline=""), strict=True)
     header: list[str] | None = None
+    line = 1
     try:
         for cells in reader:
-            line = reader.line_num
-            if not cells:
-                continue
-            if header is None:
+            if cells and header is None:
                 header = _header(cells, line, text, shown)
-            else:
+            elif cells and header is not None:
                 yield line, _table(header, cells, line, text, shown)
+            line = reader.line_num + 1  # where the next record starts
     except csv.Error as error:
-        place = Place(shown, reader.line_num, 1, 1, line_of(text, reader.line_num))
+        source = line_of(text, line)
+        place = Place(shown, line, 1, max(1, len(source)), source)
         raise ProjectError([Problem(f"not valid CSV: {error}", place)]) from None
 
 
@@ -114,13 +116,14 @@ def _tsv(text: str, shown: str) -> _Numbered:
 
 
 def _json_lines(text: str, shown: str) -> _Numbered:
-    for line, source in enumerate(text.split("\n"), start=1):
+    for line, raw in enumerate(text.split("\n"), start=1):
+        source = raw.rstrip("\r")
         if not source.strip():
             continue
         try:
             table = json.loads(source, parse_constant=_no_constant)
-            table_text = json.dumps(table, ensure_ascii=False)
-            table_text.encode()  # JSON can spell unpaired surrogates, UTF-8 can't
+            # JSON can spell unpaired surrogates, which UTF-8 can't, and 1e999, which no number is.
+            json.dumps(table, ensure_ascii=False, allow_nan=False).encode()
         except json.JSONDecodeError as error:
             place = Place(shown, line, error.colno, 1, source)
             raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from .errors import UsageError, did_you_mean, listing
@@ -36,7 +37,7 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
         used: set[str] = set()
         chosen = []
         for action in actions:
-            hits = [want.text for want in wanted if _matches(action, want)]
+            hits = [want.text for want in wanted if _matches(action, want, project)]
             used.update(hits)
             if hits:
                 chosen.append(action)
@@ -46,9 +47,7 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
     for axis, globs in conditions.items():
         _check_axis(axis, actions)
         of = _reader(axis, project)
-        chosen = [
-            action for action in chosen if any(fnmatchcase(value, glob) for glob in globs for value in of(action))
-        ]
+        chosen = [action for action in chosen if any(_fits(value, glob) for glob in globs for value in of(action))]
     if conditions and not chosen:
         texts = [f"{axis}={glob}" for axis, globs in conditions.items() for glob in globs]
         values = {value for axis in conditions for action in actions for value in _reader(axis, project)(action)[:1]}
@@ -57,9 +56,9 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
 
 
 def _parse(name: str, project: Project) -> _Wanted:
-    out = f"{project.config.out}/"
+    out = f"{PurePosixPath(project.config.out)}/"
     path = name.removeprefix("./")
-    if path.startswith(out) or (path.endswith(".png") and "[" not in path):
+    if path.endswith(".png") and (path.startswith(out) or "[" not in path):
         return _Wanted(name, "", "", {}, path.removeprefix(out))
     parsed = parse_cell_name(name)
     if parsed is None:
@@ -69,7 +68,11 @@ def _parse(name: str, project: Project) -> _Wanted:
     return _Wanted(name, spec.removesuffix(".toml"), image_name, cell, "")
 
 
-def _matches(action: Action, want: _Wanted) -> bool:
+def _fits(value: str, glob: str) -> bool:
+    return value == glob or fnmatchcase(value, glob)  # a value may hold a glob's own characters
+
+
+def _matches(action: Action, want: _Wanted, project: Project) -> bool:
     if want.path:
         return action.output == want.path
     declaration = action.declaration
@@ -77,11 +80,8 @@ def _matches(action: Action, want: _Wanted) -> bool:
     if not (fnmatchcase(spec, want.spec) and fnmatchcase(image, want.image)):
         # A spec in a subfolder is named `folder/spec`, which reads like `spec/image`.
         return not want.cell and fnmatchcase(spec, f"{want.spec}/{want.image}")
-    if not want.cell:
-        return True
-    cell = action.cell
     return all(
-        axis in cell and (cell[axis] == label or fnmatchcase(cell[axis], label)) for axis, label in want.cell.items()
+        any(_fits(value, label) for value in _reader(axis, project)(action)) for axis, label in want.cell.items()
     )
 
 

@@ -18,7 +18,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    JsonValue,
     Tag,
     TypeAdapter,
     ValidationError,
@@ -26,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import Findings, Problem, ProjectError, did_you_mean, listing
+from .errors import Findings, Place, Problem, ProjectError, did_you_mean, listing
 from .request import SEED_MAX
 from .tomlfile import Keys, TomlFile
 
@@ -71,27 +70,27 @@ class DataFile(_Strict):
 def _kind(value: object) -> str:
     match value:
         case list() | tuple():
-            return "list"
+            return "<list>"
         case dict() if "file" in value:
-            return "file"
+            return "<file>"
         case dict() | Range():
-            return "range"
+            return "<range>"
         case DataFile():
-            return "file"
+            return "<file>"
         case _:
-            return "value"
+            return "<value>"
 
 
 Axis = Annotated[
-    Annotated[list[Scalar | dict[str, JsonValue]], Tag("list")]
-    | Annotated[DataFile, Tag("file")]
-    | Annotated[Range, Tag("range")]
-    | Annotated[Scalar, Tag("value")],
+    Annotated[list[Scalar | dict[str, Any]], Tag("<list>")]  # names that no key of a spec has: see `_real_keys`
+    | Annotated[DataFile, Tag("<file>")]
+    | Annotated[Range, Tag("<range>")]
+    | Annotated[Scalar, Tag("<value>")],
     Discriminator(_kind),
 ]
 
 Vars = Annotated[
-    dict[str, JsonValue], Field(default_factory=dict, description="variables that templates see; any TOML value")
+    dict[str, Any], Field(default_factory=dict, description="variables that templates see; any TOML value")
 ]
 
 
@@ -117,7 +116,7 @@ class Image(_Fields):
     exclude: list[dict[str, Scalar]] = Field(
         default_factory=list, description="cells to leave out: all that match every value given"
     )
-    include: list[dict[str, Scalar | dict[str, JsonValue]]] = Field(
+    include: list[dict[str, Scalar | dict[str, Any]]] = Field(
         default_factory=list, description="cells to add; each names every axis"
     )
 
@@ -150,9 +149,14 @@ class Spec:
 def load(path: Path, shown: str, name: str, findings: Findings) -> Spec | None:
     """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.
 
-    A spec with mistakes is returned without the images that they are in, so that what is wrong
-    in the others is found in the same run; None where nothing of it can be used.
+    `name` goes into the names of cells, and into derived seeds. A spec with mistakes is returned
+    without the images that they are in, so that what is wrong in the others is found in the same
+    run; None where nothing of it can be used.
     """
+    if re.search(r"[\[\]\x00-\x1f\x7f\ud800-\udfff]", name):
+        claim = f"the file name of {shown} has brackets, control characters or bytes that are not UTF-8"
+        findings.add([Problem(claim, Place(shown))])
+        return None
     try:
         source = TomlFile.read(path, shown)
     except ProjectError as error:
@@ -197,8 +201,6 @@ def _name_problems(spec: Spec) -> list[Problem]:
     if not source.table.get("image"):
         hint = 'add one: [image.NAME] with prompt = "…"'
         found.append(Problem(f"{source.shown} declares no image", source.place(()), hint=hint))
-    if re.search(r"[\[\]\x00-\x1f\x7f]", spec.name):
-        found.append(Problem(f"the file name of {source.shown} has brackets or control characters", source.place(())))
     found += _variable_problems(spec.content.vars, source, ("vars",))
     for name, image in spec.content.image.items():
         if not _IMAGE_NAME.fullmatch(name):
@@ -249,6 +251,8 @@ _EXPECTED: dict[str, str] = {
     "model_type": "a table",
     "model_attributes_type": "a table",
     "list_type": "a list",
+    "decimal_parsing": "a number",
+    "decimal_type": "a number",
 }
 
 
@@ -265,7 +269,7 @@ def problems(
         keys = _real_keys(source.table, (*prefix, *detail["loc"]), missing=detail["type"] == "missing")
         if keys in found:
             continue
-        name = str(keys[-1]) if keys else source.shown
+        name = next((str(key) for key in reversed(keys) if isinstance(key, str)), source.shown)
         match detail["type"]:
             case "extra_forbidden":
                 known = known_keys(keys[len(prefix) : -1])
@@ -282,11 +286,15 @@ def problems(
                 word = "at least" if "ge" in detail["ctx"] else "at most"
                 claim = f"{name} is {detail['input']!r}"
                 found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}")
+            case "literal_error" | "finite_number":
+                expected = detail["ctx"]["expected"] if detail["type"] == "literal_error" else "a number"
+                found[keys] = Problem(f"{name} is {detail['input']!r}", source.place(keys), f"expected {expected}")
+            case "string_too_short":
+                found[keys] = Problem(f"{name} is empty", source.place(keys))
             case kind:
-                expected = _EXPECTED.get(kind)
+                expected = _EXPECTED.get(kind, "a value of another type")
                 if detail["loc"] and detail["loc"][-1] in ("str", "int", "float", "bool"):  # a member of Scalar
                     expected = "a text, a number or true/false"
-                expected = expected or detail["msg"][:1].lower() + detail["msg"][1:]
                 claim = f"{name}: wrong type, {_type_name(detail['input'])}"
                 found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
     return found

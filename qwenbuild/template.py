@@ -1,44 +1,28 @@
-"""Prompts and output patterns as Jinja templates, in a sandbox that makes them pure.
+"""Prompts and output patterns as Jinja templates, found, compiled and rendered.
 
-The same template and values give the same text on every run and machine: nothing random is
-reachable, and only texts, numbers, truth values and rows can be printed. Includes, macros and
-inheritance find files inside the templates folder and nowhere else.
+The same template and values give the same text on every run and machine. Includes, macros and
+inheritance find files inside the templates folder and nowhere else. Whatever a template does
+wrong is told with its place, in the template or in the spec.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jinja2
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing, nearest
-from .tomlfile import find_token, line_of, read_text
-
-MAX_CHARACTERS = 100_000
-"""The longest text a template may produce; far over every prompt limit, far under what exhausts memory."""
+from .sandbox import environment, pure
+from .tomlfile import find_token, line_of, read_text, whole_line
 
 _INLINE = "<inline>"
 
 Locate = Callable[[int, str], Place]
 """Returns the place of a token on a line (from 1) of a template's text."""
-
-
-class Row(dict[str, Any]):
-    """A row of data bound by an axis; prints as its id."""
-
-    def __init__(self, values: Mapping[str, Any], label: str) -> None:
-        super().__init__(values)
-        self.label = label
-
-    def __str__(self) -> str:
-        return self.label
 
 
 class Template:
@@ -55,7 +39,7 @@ class Template:
         Raises ProjectError with the place of the mistake.
         """
         try:
-            return self._compiled.render(values).strip()
+            return pure(self._compiled.render(values)).strip()
         except Exception as error:  # templates can raise anything that Python can
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
 
@@ -68,7 +52,7 @@ class Templates:
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
-        self._environment = _environment(jinja2.FunctionLoader(self._load))
+        self._environment = environment(jinja2.FunctionLoader(self._load))
 
     @property
     def paths(self) -> list[Path]:
@@ -105,10 +89,15 @@ class Templates:
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         pure = PurePosixPath(name)
         path = self._folder / pure
-        # resolve() follows symlinks, so one that leaves the folder is caught with "..".
-        if pure.is_absolute() or "\\" in name or not path.resolve().is_relative_to(self._folder.resolve()):
-            raise SecurityError(f'template "{name}" lies outside {self._shown}/')
-        if not path.exists():
+        try:
+            # resolve() follows symlinks, so one that leaves the folder is caught with "..".
+            inside = path.resolve().is_relative_to(self._folder.resolve())
+            exists = path.exists()
+        except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, a NUL
+            return None
+        if pure.is_absolute() or "\\" in name or not inside:
+            raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/')])
+        if not exists:
             self._missing.add(name)
             return None
         self._texts[name] = read_text(path, f"{self._shown}/{name}")
@@ -118,15 +107,19 @@ class Templates:
         text = self._texts.get(name)
         if text is None:
             return Place(f"{self._shown}/{name}")
-        return find_token(f"{self._shown}/{name}", line, line_of(text, line), token)
+        shown, source = f"{self._shown}/{name}", line_of(text, line)
+        return find_token(shown, line, source, token) or whole_line(shown, line, source)
 
     def problem(self, error: Exception, locate: Locate, values: Mapping[str, Any]) -> Problem:
         """Return what `error`, raised while compiling or rendering, means to the user."""
-        if isinstance(error, ProjectError):
-            return error.problems[0]
         at = self._locator(error, locate)
-        if isinstance(error, jinja2.TemplateSyntaxError):
-            message = error.message or "syntax error"
+        if isinstance(error, ProjectError):  # of a file that can't be read: shown where it is named, if nowhere else
+            found = error.problems[0]
+            return found if found.place else replace(found, place=at(_first(r'"([^"]+)"', found.claim)))
+        # Inside of an {% if %}, a filter or test is looked for only when it is needed.
+        late = isinstance(error, jinja2.TemplateRuntimeError) and re.match("No (filter|test) named", str(error))
+        if isinstance(error, jinja2.TemplateSyntaxError) or late:
+            message = str(getattr(error, "message", None) or "syntax error").removesuffix(" found.")
             token = _first(r"'([^']+)'", message)
             hint = _syntax_hint(message, self._environment)
             return Problem(f"template syntax: {message.rstrip('.')}", at(token), hint=hint)
@@ -138,8 +131,8 @@ class Templates:
         if isinstance(error, jinja2.UndefinedError):
             return _undefined(str(error), at, values)
         if isinstance(error, RecursionError):
-            return Problem("template includes or calls itself without end", at(""))
-        what = str(error) or type(error).__name__
+            return Problem("template is nested too deeply, or includes or calls itself without end", at(""))
+        what = (error.msg if isinstance(error, SyntaxError) else str(error)).rstrip(".") or type(error).__name__
         return Problem(f"template failed: {what}", at(_first(r"'([^']+)'", what)))
 
     def _locator(self, error: Exception, locate: Locate) -> Callable[[str], Place]:
@@ -162,10 +155,13 @@ class Templates:
 def _undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any]) -> Problem:
     if name := _first(r"^'([^']+)' is undefined", message):
         facts = [f"defined: {listing(sorted(values))}"]
-        return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=did_you_mean(name, values))
+        hint = did_you_mean(name, values)
+        if name in values:
+            hint = 'a macro sees only its arguments: pass it, or import the macro "with context"'
+        return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
     if name := _first(r"has no attribute '([^']+)'", message):
         place = at(name)
-        before = re.search(rf"(\w+)\.{re.escape(name)}(?!\w)", place.source)
+        before = re.search(rf"(\w+)(?:\.|\[[\"']){re.escape(name)}(?!\w)", place.source)
         owner = values.get(before[1]) if before else None
         if before and isinstance(owner, Mapping):
             claim = f'"{before[1]}" has no field "{name}"'
@@ -191,101 +187,3 @@ def _syntax_hint(message: str, environment: jinja2.Environment) -> str | None:
 def _first(pattern: str, text: str) -> str:
     match = re.search(pattern, text)
     return match[1] if match else ""
-
-
-# --- the environment ---
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with the operators that can exhaust memory bounded."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "*":
-            for text, times in ((left, right), (right, left)):
-                if isinstance(text, str | list | tuple) and isinstance(times, int):
-                    if len(text) * times > MAX_CHARACTERS:
-                        raise SecurityError(f"the result of * is longer than {MAX_CHARACTERS:,}")
-                    break
-        if operator == "**" and (abs(left) > 10**6 or abs(right) > 64):
-            raise SecurityError("the result of ** is too large")
-        if operator == "%" and isinstance(left, str):
-            raise SecurityError('write "{{ a }} {{ b }}" instead of formatting with %')
-        return super().call_binop(context, operator, left, right)
-
-
-def _bounded(pieces: Iterable[str]) -> str:
-    """Join what a template yields; raises SecurityError where it is longer than a prompt could ever be."""
-    rest = iter(pieces)
-    text = "".join(itertools.islice(rest, 256))  # nearly every template, at full speed
-    for piece in rest:
-        text += piece
-        if len(text) > MAX_CHARACTERS:
-            break
-    if len(text) > MAX_CHARACTERS:
-        raise SecurityError(f"the text is longer than {MAX_CHARACTERS:,} characters")
-    return text
-
-
-def _printable(value: Any) -> Any:
-    """Refuse to print what has no text of its own: it would put `[…]`, `None` or an address into a prompt."""
-    if isinstance(value, str | int | float | Row | jinja2.Undefined):
-        return value
-    kinds: dict[type, str] = {list: "a list (use | join)", dict: "a table (name one of its fields)", type(None): "null"}
-    raise TypeError(f"can't print {kinds.get(type(value), 'this: it has no text')}")
-
-
-def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
-    environment = _Environment(
-        loader=loader,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-        cache_size=-1,
-        auto_reload=False,
-        autoescape=False,  # prompts are plain text
-    )
-    environment.concat = _bounded  # type: ignore[method-assign]
-    # Whatever would give another text on another run, or a text of unbounded width.
-    for name in ("random", "pprint", "format", "center", "filesizeformat", "urlize", "xmlattr"):
-        environment.filters.pop(name, None)
-    environment.globals.pop("lipsum", None)
-    environment.filters.update(slug=slug, quoted=quoted, typographic=typographic, oneline=oneline, listed=listed)
-    return environment
-
-
-# --- filters ---
-
-
-def slug(text: object, length: int = 60) -> str:
-    """Return `text` in lower case, hyphens for all but letters and digits, cut at `length` characters."""
-    folded = unicodedata.normalize("NFC", str(text)).casefold()
-    return re.sub(r"[\W_]+", "-", folded).strip("-")[:length].rstrip("-")
-
-
-def quoted(text: object) -> str:
-    """Return `text` in “double quotation marks”, as Qwen-Image expects the words that it is to write."""
-    return f"“{str(text).strip()}”"
-
-
-def typographic(text: object) -> str:
-    """Return `text` with straight quotes, double hyphens and three dots as “curly”, – and …"""
-    out = re.sub(r'(^|[\s(\[{—–-])"', r"\1“", str(text))
-    out = out.replace('"', "”")
-    out = re.sub(r"(^|[\s(\[{“—–-])'(?!\d0s)", r"\1‘", out)
-    return out.replace("'", "’").replace("...", "…").replace("---", "—").replace("--", "–")
-
-
-def oneline(text: object) -> str:
-    """Return `text` with every run of white space, line ends included, as one space."""
-    return " ".join(str(text).split())
-
-
-def listed(items: Iterable[object], word: str = "and") -> str:
-    """Return items as running text: `a, b and c`."""
-    texts = [str(item) for item in items]
-    if len(texts) < 2:
-        return "".join(texts)
-    return f"{', '.join(texts[:-1])} {word} {texts[-1]}"

@@ -7,9 +7,11 @@ the text parsed a second time, only when something has to be shown to the user.
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +26,16 @@ Keys = tuple[str | int, ...]
 def read_text(path: Path, shown: str) -> str:
     """Return the UTF-8 text of `path`, without a byte-order mark; `shown` names it in messages.
 
-    Raises ProjectError where the file is missing, unreadable, a folder, or not UTF-8.
+    Raises ProjectError where the file is missing, unreadable, no regular file, or not UTF-8.
     """
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for its writer
+            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise ProjectError([Problem(f"{shown} is {what}; a file was expected")])
         content = path.read_bytes()
     except FileNotFoundError:
         raise ProjectError([Problem(f"no such file: {shown}")]) from None
-    except IsADirectoryError:
-        raise ProjectError([Problem(f"{shown} is a folder; a file was expected")]) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ProjectError([Problem(f"{shown} can't be read: {reason}")]) from error
@@ -69,6 +73,8 @@ class TomlFile:
             return cls(shown, text, tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ProjectError([_syntax_problem(shown, text, str(error))]) from None
+        except ValueError:  # Python reads no whole number of over 4,300 digits
+            raise ProjectError([Problem(f"{shown} holds a number with too many digits")]) from None
         except RecursionError:
             raise ProjectError([Problem(f"{shown} is nested too deeply")]) from None
 
@@ -79,13 +85,14 @@ class TomlFile:
         """
         spans = _spans(self.text)
         path: Keys = tuple(keys)
-        exact = True
         while path and path not in spans:
-            path, exact = path[:-1], False
+            path = path[:-1]
         if not path:
             return Place(self.shown)
         key_span, value_span = spans[path]
-        (line, column), (end_line, end_column) = key_span if key or not exact else value_span
+        # A number names one of the values that a range, a file or a single value stands for.
+        of_value = len(path) == len(keys) or isinstance(keys[len(path)], int)
+        (line, column), (end_line, end_column) = value_span if of_value and not key else key_span
         source = line_of(self.text, line)
         stop = end_column if end_line == line else len(source) + 1
         return Place(self.shown, line, column, max(1, stop - column), source)
@@ -93,25 +100,49 @@ class TomlFile:
     def place_in(self, keys: Sequence[str | int], line: int, token: str) -> Place:
         """Return where `token` stands on line `line` (from 1) of the string value at `keys`."""
         start = self.place(keys)
-        if not start.line:
-            return start
         opening = start.source[start.column - 1 :]
-        quotes = 3 if opening.startswith(('"""', "'''")) else 1
-        skipped = quotes == 3 and not opening[quotes:].strip("\r")  # TOML drops a newline right after the quotes
-        number = start.line + line - 1 + (1 if skipped else 0)
-        source = line_of(self.text, number)
-        offset = start.column - 1 + quotes if number == start.line else 0
-        return find_token(self.shown, number, source, token, offset)
+        if not opening.startswith(('"""', "'''")):
+            return find_token(self.shown, start.line, start.source, token, start.column) or start
+        numbers = self._lines_holding(start, line, literal=opening.startswith("'"))
+        for number in numbers:
+            offset = start.column + 2 if number == start.line else 0
+            if found := find_token(self.shown, number, line_of(self.text, number), token, offset):
+                return found
+        return whole_line(self.shown, numbers[0], line_of(self.text, numbers[0]))
+
+    def _lines_holding(self, start: Place, line: int, *, literal: bool) -> list[int]:
+        """Return the lines of the file that line `line` of the multi-line string at `start` was written on."""
+        found: list[int] = []
+        reached, joined = 1, False
+        for number, source in enumerate(self.text.split("\n")[start.line - 1 :], start.line):
+            first = number == start.line
+            body = source[start.column + 2 :] if first else source
+            # TOML drops a line end right after the quotes, and blank lines after a backslash at a line's end.
+            if (first and not body.strip("\r")) or (joined and not body.strip()):
+                continue
+            escapes = [] if literal else re.findall(r"\\(.?)", body.rstrip())
+            joined = escapes[-1:] == [""]
+            ends = escapes.count("n")
+            if reached <= line <= reached + ends:
+                found.append(number)
+            reached += ends if joined else ends + 1
+            if reached > line:
+                break
+        return found or [start.line]
 
 
-def find_token(shown: str, number: int, source: str, token: str, offset: int = 0) -> Place:
-    """Return the place of `token` in a line, as a whole word where it is one; the line's text where it isn't there."""
-    if token:
-        word = re.search(rf"(?<!\w){re.escape(token)}(?!\w)", source[offset:])
-        at = word.start() if word else source[offset:].find(token)
-        if at >= 0:
-            return Place(shown, number, offset + at + 1, len(token), source)
-    indent = offset or len(source) - len(source.lstrip())
+def find_token(shown: str, number: int, source: str, token: str, offset: int = 0) -> Place | None:
+    """Return the place of `token` in a line from `offset` on, as a whole word where it is one; None where it isn't."""
+    if not token:
+        return None
+    word = re.search(rf"(?<!\w){re.escape(token)}(?!\w)", source[offset:])
+    at = word.start() if word else source[offset:].find(token)
+    return Place(shown, number, offset + at + 1, len(token), source) if at >= 0 else None
+
+
+def whole_line(shown: str, number: int, source: str) -> Place:
+    """Return the place of a line's text, without the white space around it."""
+    indent = len(source) - len(source.lstrip())
     return Place(shown, number, indent + 1, max(1, len(source.rstrip()) - indent), source)
 
 
@@ -124,9 +155,18 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
         line = max(1, len(text.rstrip("\n").split("\n")))
         column = len(line_of(text, line)) + 1
     source = line_of(text, line)
+    if twice := re.fullmatch(
+        r"Cannot (?:declare|redefine namespace|mutate immutable namespace) \((.*?),?\)(?: twice)?", claim
+    ):
+        names = re.findall(r"'((?:[^'\\]|\\.)*)'", twice[1])
+        return Problem(f"not valid TOML: {'.'.join(names)} is declared twice", whole_line(shown, line, source))
+    if claim == "Cannot overwrite a value":
+        return Problem("not valid TOML: this key has a value already", whole_line(shown, line, source))
     hint = None
     if claim.startswith("Invalid value"):
         hint = 'texts stand in quotes: model = "qwen-image-plus"; truth values are true and false'
+    if claim == "Illegal character '\\n'":
+        claim = "Unterminated text: the line ends before its quotes are closed"
     return Problem(f"not valid TOML: {claim[:1].lower()}{claim[1:]}", Place(shown, line, column, 1, source), hint=hint)
 
 
@@ -135,6 +175,7 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
 _Span = tuple[tuple[int, int], tuple[int, int]]  # (line, column) of the start and past the end, from 1
 
 
+@lru_cache(maxsize=8)  # problems come in groups
 def _spans(text: str) -> dict[Keys, tuple[_Span, _Span]]:
     """Return, for each path of keys, the spans of its key and of its value."""
     import tree_sitter_toml
@@ -154,9 +195,11 @@ def _spans(text: str) -> dict[Keys, tuple[_Span, _Span]]:
         return point(*node.start_point), point(*node.end_point)
 
     def parts(node: Node) -> list[Node]:
-        if node.type == "dotted_key":
-            return [part for child in node.children if child.type != "." for part in parts(child)]
-        return [node]
+        found: list[Node] = []
+        while node.type == "dotted_key":  # a.b.c nests to the left
+            found.append(node.children[-1])
+            node = node.children[0]
+        return [node, *reversed(found)]
 
     def name(node: Node) -> str:
         raw = (node.text or b"").decode()

@@ -1,0 +1,33 @@
+"""What every test gets: a home, a cache and an environment of its own, and a folder for a project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from workspace import Workspace
+
+# A shared machine is slow at times; what a test may take is pytest's timeout.
+settings.register_profile("qwenbuild", deadline=None)
+settings.load_profile("qwenbuild")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache, settings and credentials out of every test."""
+    for name in os.environ:
+        if name.startswith(("DASHSCOPE_", "QWENBUILD_")):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    places = {"HOME": "", "USERPROFILE": "", "XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config",
+              "XDG_DATA_HOME": ".data", "QWENBUILD_CACHE_DIR": ".cache/qwenbuild"}  # fmt: skip
+    for name, below in places.items():
+        monkeypatch.setenv(name, str(home / below))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Workspace:
+    """A folder with an empty config: the smallest project."""
+    return Workspace(tmp_path / "project").write({"qwenbuild.toml": ""})
