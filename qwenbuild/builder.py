@@ -5,6 +5,7 @@ Invariants:
 - The event loop never touches the disk: files, store and state are reached through threads.
 - A failed write to `out/` never costs a render: the next build finds the bytes in the store.
 - A file that changed since the plan saw it is left alone.
+- Every step ends exactly once, whatever happens.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Starte
 from .journal import StateJournal
 from .outputs import Outputs
 from .plan import Plan, Step, Verdict
-from .provider import Detached, Provider, Rendered, Resumable
+from .provider import Detached, Provider, Rendered, Resumable, Stopped, broken
 from .state import Output, State
 from .store import Entry, Store
 
@@ -76,23 +77,32 @@ class Builder:
         self._problems: list[Problem] = []
         self._spent: dict[str, Decimal] = {}
         self._stopped: str | None = None  # why nothing more is taken up
+        self._unended = {step.action.output: step for step in plan.steps}
+        self._carrying: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._under_way: dict[StateJournal, asyncio.Future[Rendered]] = {}
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     async def run(self) -> Finished:
         """Carry out the plan and return how it ended; one output's failure does not end the others."""
-        self._interrupt.listen(self._interrupted)
         idle = all(step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps)
         run = None if idle else await asyncio.to_thread(self._begin)
         self._emit(Started(self._provider.name, self._plan.counts))
         recorder = asyncio.create_task(self._record_now_and_then())
+        self._carrying = asyncio.create_task(self._carry_out())
+        self._interrupt.listen(self._interrupted)
         try:
-            await self._carry_out()
+            await self._carrying
+        except asyncio.CancelledError:
+            if self._interrupt.count < 2:
+                raise
         finally:
             recorder.cancel()
             await self._record()
+        for step in list(self._unended.values()):
+            self._finish(step, Outcome.SKIPPED)
         counts = {outcome.value: self._counts[outcome] for outcome in Outcome}
         finished = Finished(
             **counts,
@@ -128,17 +138,13 @@ class Builder:
                     self._finish(step, Outcome.EDITED)
                 case Verdict.RESTORE if step.entry:
                     restores.append(step)
-                case Verdict.RESTORE:
+                case Verdict.RESTORE | Verdict.UNKNOWN if step.submission is None:
                     self._followers.setdefault(step.action.key, []).append(step)
-                case Verdict.UNKNOWN if step.submission is None:
-                    self._finish(step, Outcome.UNKNOWN)
                 case _:
                     renders.append(step)
         await self._work(restores, os.cpu_count() or 1, lambda step: self._restore(step, renders))
         if renders and not self._stopped:
             await self._render_all(renders)
-        for step in (*restores, *renders):  # those never begun
-            self._finish_all(step, Outcome.SKIPPED)
 
     # --- work and stopping ---
 
@@ -150,29 +156,30 @@ class Builder:
                 await job(steps.popleft())
 
         self._running = {asyncio.create_task(worker()) for _ in range(min(workers, len(steps)))}
-        if self._interrupt.count > 1:
-            self._interrupted()
         results = await asyncio.gather(*self._running, return_exceptions=True)
-        self._running = set()
         for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            if isinstance(result, BaseException):
                 raise result
 
     def _interrupted(self) -> None:
-        if self._interrupt.count == 1:
-            self._stop("interrupted")
-        else:
-            for task in self._running:
-                task.cancel()
+        self._stop("interrupted")
+        if self._interrupt.count > 1 and self._carrying:
+            self._carrying.cancel()
 
     def _stop(self, reason: str, problems: Sequence[Problem] = ()) -> None:
         """Take up nothing more; `problems` are those that no output has shown."""
         if self._stopped is None:
             self._stopped = reason
             self._problems += problems
-            self._emit(Stopping(reason, sum(not task.done() for task in self._running), problems))
+            in_flight = len(self._under_way)
+            if isinstance(self._provider, Resumable):  # others never tell what is only waiting for its turn
+                for journal, render in self._under_way.items():
+                    if not journal.is_open:
+                        in_flight -= render.cancel()
+            self._emit(Stopping(reason, in_flight, problems))
 
     def _finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
+        del self._unended[step.action.output]
         self._counts[outcome] += 1
         problems = error.problems if error else ()
         self._problems += problems
@@ -189,7 +196,9 @@ class Builder:
 
     def _fail(self, step: Step, error: QwenbuildError, begun: float) -> None:
         outcome = Outcome.UNKNOWN if isinstance(error, AnswerLost) else Outcome.FAILED
-        self._finish_all(step, outcome, time.monotonic() - begun, error)
+        # An output that can't be written says nothing about those that wait for the same bytes.
+        finish = self._finish if isinstance(error, OutputError) else self._finish_all
+        finish(step, outcome, time.monotonic() - begun, error)
         if error.stops_run or self._limits.fail_fast:
             self._stop(error.claim)
 
@@ -199,7 +208,11 @@ class Builder:
         begun = time.monotonic()
         entry = step.entry
         assert entry is not None
-        image = await asyncio.to_thread(self._store.read, entry)
+        try:
+            image = await asyncio.to_thread(self._store.read, entry)
+        except QwenbuildError as error:
+            self._fail(step, error, begun)
+            return
         if image is None:
             again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
                             price=self._provider.price(step.action.request))  # fmt: skip
@@ -248,36 +261,63 @@ class Builder:
 
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
-        journal = StateJournal(self._state, self._provider.name, step, self._limits.detach)
+        journal = StateJournal(
+            self._state, self._provider.name, step, self._limits.detach, lambda: self._stopped is not None
+        )
         action = step.action
         try:
             if step.verdict is Verdict.RENDER:
                 self._pay(step)
             self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
-            if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
-                rendered = await self._provider.collect(step.submission, journal)
-            else:
-                rendered = await self._provider.render(action.request, journal)
+            rendered = await self._rendered(step, journal)
             entry, image = await asyncio.to_thread(self._keep, step, rendered)
             await journal.settle("done")
         except Detached:
             self._finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun)
             return
+        except Stopped:
+            self._refund(step, journal)
+            self._finish_all(step, Outcome.SKIPPED)
+            return
         except BudgetExceeded as error:
             self._stop(error.claim, error.problems)
-            self._finish_all(step, Outcome.SKIPPED)
             return
         except QwenbuildError as error:
             if isinstance(error, AnswerLost):
                 await journal.lost()
-            if step.price and journal.unbilled:
-                self._spent[step.price.currency] -= step.price.amount
+            self._refund(step, journal)
             self._fail(step, error, begun)
             return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
         await self._materialise(step, entry, image, outcome, begun)
         for follower in self._followers.pop(action.key, ()):
             await self._materialise(follower, entry, image, Outcome.RESTORED, time.monotonic())
+
+    def _refund(self, step: Step, journal: StateJournal) -> None:
+        """Take a price back off the account where nothing was billed."""
+        if step.price and journal.unbilled and step.verdict is Verdict.RENDER:
+            self._spent[step.price.currency] -= step.price.amount
+
+    async def _rendered(self, step: Step, journal: StateJournal) -> Rendered:
+        """Return the provider's image; raises Detached, Stopped, ProviderError and StateError, nothing else."""
+        try:
+            if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
+                render = asyncio.ensure_future(self._provider.collect(step.submission, journal))
+            else:
+                render = asyncio.ensure_future(self._provider.render(step.action.request, journal))
+            self._under_way[journal] = render
+            try:
+                return await render
+            except asyncio.CancelledError:
+                if journal.is_open or self._interrupt.count > 1:
+                    raise
+                raise Stopped from None
+            finally:
+                del self._under_way[journal]
+        except (QwenbuildError, Detached, Stopped):
+            raise
+        except Exception as error:  # a plugin's: it must not end the other renders
+            raise broken(self._provider.name, error) from error
 
     def _pay(self, step: Step) -> None:
         """Count the step's price; raises BudgetExceeded where it would pass the budget."""

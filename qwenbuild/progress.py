@@ -161,7 +161,8 @@ def stopping(event: Stopping) -> str:
     """Return the line that tells that a build takes up nothing more."""
     if event.reason != "interrupted":
         return f"{label('failed', sys.stderr)} stopping" + ("" if event.problems else f": {visible(event.reason)}")
-    waiting = f"; {event.in_flight} renders are under way, their images will be kept" if event.in_flight else ""
+    renders = "1 render is" if event.in_flight == 1 else f"{event.in_flight} renders are"
+    waiting = f"; {renders} under way and will be kept" if event.in_flight else ""
     return f"stopping{waiting}. Ctrl-C again leaves at once."
 
 

@@ -7,6 +7,7 @@ no state of the project: what must survive a crash goes through the `Journal` th
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from .catalogue import Catalogue
-from .errors import UsageError, did_you_mean, listing
+from .errors import ProviderError, UsageError, did_you_mean, listing
 from .request import Request, Submission
 
 GROUP = "qwenbuild.providers"
@@ -62,13 +63,18 @@ class Detached(Exception):
     """Raised by `Journal.accepted` when the build only submits: the image is collected by a later build."""
 
 
+class Stopped(Exception):
+    """Raised by `Journal.intend` once the build takes up nothing more: the request must not be sent."""
+
+
 class Journal(Protocol):
     """One request's way to durable memory; every call has reached the disk when it returns."""
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """Record that the request is about to be sent. Must come before anything that may be billed.
 
-        `context` is JSON-ready and holds no secret; it comes back as `Submission.context`.
+        `context` is JSON-ready and holds no secret; it comes back as `Submission.context`. Raises
+        Stopped, to be let through, where the build was stopped meanwhile.
         """
 
     async def accepted(self, handle: str) -> None:
@@ -108,7 +114,10 @@ class Provider(Protocol):
         """Return the context in which renders run: connections, worker pools. Raises ProviderError on entry."""
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Return the image; raises ProviderError. Cancelling it abandons the render."""
+        """Return the image; raises ProviderError. Cancelling it abandons the render.
+
+        A build that stops cancels renders that have nothing open in their journal.
+        """
 
 
 @runtime_checkable
@@ -151,6 +160,17 @@ def create(name: str, settings: Settings) -> Provider:
         raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
     provider: Provider = factory(settings)
     return provider
+
+
+def broken(name: str, error: Exception) -> ProviderError:
+    """Return the error that stands for `error`, an exception that the provider `name` ought not to raise."""
+    told = "".join(traceback.format_exception_only(error)).strip()
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return ProviderError(
+        f'the provider "{name}" broke: {told}',
+        facts=[f"at {frame.f_code.co_filename}:{line}"],
+        hint="this is a mistake in the provider, not in the project",
+    )
 
 
 def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) -> None:
