@@ -1,9 +1,9 @@
 """The no-op fast path: tells that nothing has changed since a build left nothing to do, importing nothing heavy.
 
 A snapshot is the fingerprint of everything that build's verdict rests on: the command and its
-folder, the environment, every file and folder that was read or found missing, the state's file,
-and every output. Where all agree, the slow path would find the same; where anything differs, is
-unreadable or in doubt, `outputs_unchanged` returns None and the slow path decides.
+folder, the environment, every file and folder that was read (links followed) or found missing,
+the state's file, and every output. Where all agree, the slow path would find the same; where
+anything differs, is unreadable or in doubt, `outputs_unchanged` returns None and the slow path decides.
 
 In doubt is also an input so young that an edit within the clock's granularity could hide: then
 no snapshot is written. Outputs can't hide edits: their times are set by `atomicfile` to values
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 NAME = os.path.join(".qwenbuild", "snapshot")
 
-_MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version}"
-_ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA")
+_MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version} {sys.prefix}"
+_ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
+_SECRET = "DASHSCOPE_API_KEY="  # no verdict depends on it, and no file may hold it
 _SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
 _ABSENT = (0, 0, 0, 0)
 _Folder = tuple[str, list[str], list[list[int]]]  # a folder, names in it, a column for each part of the fingerprints
@@ -57,48 +58,59 @@ def write(
     outputs: Mapping[str, Sequence[Expected]],
     started_ns: int,
 ) -> None:
-    """Write the project's snapshot, or none where anything is in doubt.
+    """Write the project's snapshot, or none where anything is in doubt or can't be read or written.
 
     `inputs` are absolute paths of all that was read, listed or found missing since `started_ns`
     (`time.time_ns`), `written` those that the build itself wrote; `outputs` maps absolute folders
     to what is on record of the up-to-date outputs in them.
     """
-    own, paths = list(written), sorted(set(inputs))
-    marks = [_fingerprint(path) for path in (*own, *paths)]
-    if any(max(mark[1], mark[2]) > started_ns - _SETTLED_NS for mark in marks[len(own) :]):
-        return
-    texts = [*_identity(arguments), str(len(marks)), *own, *paths]
-    numbers = [number for mark in marks for number in mark]
-    for folder, expected in outputs.items():
-        found = [_fingerprint(os.path.join(folder, it[0])) for it in expected]
-        if any((mark[0], mark[1], mark[3]) != it[1:] for mark, it in zip(found, expected, strict=True)):
-            return
-        texts += [folder, str(len(expected)), *(it[0] for it in expected)]
-        for column in zip(*found, strict=True):
-            numbers += column
     path = os.path.join(root, NAME)
-    temporary = f"{path}.tmp"
     try:
-        head = os.fsencode("\0".join(texts))
-        body = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
-        with open(temporary, "wb") as file:
-            file.write(len(head).to_bytes(8, sys.byteorder) + body + head)
-        os.replace(temporary, path)
+        content = _content(arguments, list(written), sorted(set(inputs)), outputs, started_ns)
+        if content is not None:
+            with open(f"{path}.tmp", "wb") as file:
+                file.write(content)
+            os.replace(f"{path}.tmp", path)
     except (OSError, OverflowError, ValueError):
         return  # without a snapshot the next build takes the slow path
 
 
+def _content(
+    arguments: Sequence[str], own: list[str], paths: list[str], outputs: Mapping[str, Sequence[Expected]],
+    started_ns: int,
+) -> bytes | None:  # fmt: skip
+    marks = [_fingerprint(path) for path in (*own, *paths)]
+    if any(max(mark[1], mark[2]) > started_ns - _SETTLED_NS for mark in marks[len(own) :]):
+        return None
+    texts = [*_identity(arguments), str(len(marks)), *own, *paths]
+    numbers = [number for mark in marks for number in mark]
+    for folder, expected in outputs.items():
+        found = [_mark(os.lstat(os.path.join(folder, it[0]))) for it in expected]
+        if any((mark[0], mark[1], mark[3]) != it[1:] for mark, it in zip(found, expected, strict=True)):
+            return None
+        texts += [folder, str(len(expected)), *(it[0] for it in expected)]
+        for column in zip(*found, strict=True):
+            numbers += column
+    head = os.fsencode("\0".join(texts))
+    return len(head).to_bytes(8, sys.byteorder) + b"".join(it.to_bytes(8, sys.byteorder) for it in numbers) + head
+
+
 def _identity(arguments: Sequence[str]) -> list[str]:
     environ = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_ENVIRON))
+    environ = [text for text in environ if not text.startswith(_SECRET)]
     return [_MAGIC, os.getcwd(), str(len(arguments)), *arguments, str(len(environ)), *environ]
 
 
 def _fingerprint(path: str) -> tuple[int, int, int, int]:
-    """Return size, modification and change time, inode; zeros for what is missing."""
+    """Return the mark of an input, zeros for what is missing."""
     try:
-        status = os.stat(path, follow_symlinks=False)
+        return _mark(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return _ABSENT
+
+
+def _mark(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return size, modification and change time, inode."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
