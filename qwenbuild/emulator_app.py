@@ -29,6 +29,7 @@ from .emulator_faults import Fault
 from .emulator_images import Renderer, corrupted, other_size
 from .emulator_orders import json_body
 from .emulator_replies import Connection, Delivery, Drop, Hang, answer, oss_refused, refused
+from .emulator_service import Service
 from .errors import ProviderError
 
 _SYNC = f"{API}/services/aigc/multimodal-generation/generation"
@@ -47,6 +48,7 @@ _CODES = {
 class _Call:
     """A call that got through to the service."""
 
+    service: Service
     request: Request
     account: str
     content: bytes
@@ -121,22 +123,29 @@ class Application:
     def _route(self, path: str, method: str, operation: str, act: _Act) -> Route:
         async def endpoint(request: Request) -> Response:
             content = await _content(request)
+            service = self._emulation.service  # a call that waits past a reset belongs to what was before it
             exchange = self._remember(request, operation, content)
             fault = self._draw(exchange)
             reply = await self._before(fault, request) if fault else None
             if reply is None:
-                reply = await self._carry_out(request, content, exchange, fault, act)
+                reply = await self._carry_out(service, request, content, exchange, fault, act)
             exchange.status = reply.status_code
             return reply
 
         return Route(path, endpoint, methods=[method])
 
     async def _carry_out(
-        self, request: Request, content: bytes, exchange: Exchange, fault: Fault | None, act: _Act
+        self,
+        service: Service,
+        request: Request,
+        content: bytes,
+        exchange: Exchange,
+        fault: Fault | None,
+        act: _Act,
     ) -> Response:
         try:
-            account = self._emulation.service.account(request.headers.get("authorization"))
-            found = await act(_Call(request, account, content, exchange, fault))
+            account = service.account(request.headers.get("authorization"))
+            found = await act(_Call(service, request, account, content, exchange, fault))
         except Refusal as refusal:
             return refused(refusal)
         if fault and fault.moment == "after":
@@ -145,7 +154,7 @@ class Application:
         return answer(found)
 
     async def _sync(self, call: _Call) -> dict[str, Any]:
-        service = self._emulation.service
+        service = call.service
         images = service.render(
             call.account, call.body(), call.exchange, self._emulation.now(), asynchronous=call.asynchronous
         )
@@ -155,19 +164,19 @@ class Application:
     async def _create(self, call: _Call) -> dict[str, Any]:
         if not call.asynchronous:
             raise Refusal("AccessDenied", NO_SYNC)
-        return self._emulation.service.create(
+        return call.service.create(
             call.account, call.body(), call.exchange, self._emulation.now(),
             failing=call.failing("task-failed"), failing_item=call.failing("item-failed"),
         )  # fmt: skip
 
     async def _poll(self, call: _Call) -> dict[str, Any]:
-        return self._emulation.service.poll(call.account, call.task_id, self._emulation.now(), call.link)
+        return call.service.poll(call.account, call.task_id, self._emulation.now(), call.link)
 
     async def _cancel(self, call: _Call) -> dict[str, Any]:
-        return self._emulation.service.cancel(call.account, call.task_id, self._emulation.now())
+        return call.service.cancel(call.account, call.task_id, self._emulation.now())
 
     async def _list(self, call: _Call) -> dict[str, Any]:
-        return self._emulation.service.listing(call.account, call.request.query_params, self._emulation.now())
+        return call.service.listing(call.account, call.request.query_params, self._emulation.now())
 
     async def _download(self, request: Request) -> Response:
         exchange = self._remember(request, "download", b"")
