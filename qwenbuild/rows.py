@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing
 from .sandbox import Row
@@ -121,9 +122,8 @@ def _json_lines(text: str, shown: str) -> _Numbered:
         if not source.strip():
             continue
         try:
-            table = json.loads(source, parse_constant=_no_constant)
-            # JSON can spell unpaired surrogates, which UTF-8 can't, and 1e999, which no number is.
-            json.dumps(table, ensure_ascii=False, allow_nan=False).encode()
+            table = json.loads(source, parse_constant=_no_number, parse_float=_finite)
+            json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
         except json.JSONDecodeError as error:
             place = Place(shown, line, error.colno, 1, source)
             raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
@@ -137,8 +137,13 @@ def _json_lines(text: str, shown: str) -> _Numbered:
         yield line, table
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
 
 
 def _toml(source: TomlFile) -> _Numbered:
