@@ -18,7 +18,6 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 from . import png
 from .digest import canonical_json, sha256
@@ -26,18 +25,19 @@ from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildE
 from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
 from .journal import StateJournal
 from .outputs import Outputs
-from .plan import Plan, Step, Verdict
+from .plan import Plan, Step, Verdict, is_done
 from .provider import Detached, Provider, Rendered, Resumable, Stopped, broken
-from .state import Output, State
+from .recorder import Recorder
+from .spending import Spending
+from .state import State
 from .store import Entry, Store
 
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
-_RECORD_EVERY_S = 0.2  # outputs are recorded in batches; a lost batch is found again by its bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a build may do: `max_cost` in CNY, `detach` to leave once everything is submitted."""
+    """What a build may do: `max_cost` as in `Spending`, `detach` to leave once everything is submitted."""
 
     fail_fast: bool = False
     force: bool = False
@@ -75,14 +75,14 @@ class Builder:
         self._interrupt, self._begun = interrupt, begun  # begun: time.monotonic() when the user's wait began
         self._counts: Counter[Outcome] = Counter()
         self._problems: list[Problem] = []
-        self._spent: dict[str, Decimal] = {}
+        self._spending = Spending(limits.max_cost)
         self._stopped: str | None = None  # why nothing more is taken up
         self._unended = {step.action.output: step for step in plan.steps}
         self._carrying: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: dict[StateJournal, asyncio.Future[Rendered]] = {}
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
-        self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+        self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     async def run(self) -> Finished:
@@ -90,40 +90,37 @@ class Builder:
         idle = all(step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps)
         run = None if idle else await asyncio.to_thread(self._begin)
         self._emit(Started(self._provider.name, self._plan.counts))
-        recorder = asyncio.create_task(self._record_now_and_then())
-        self._carrying = asyncio.create_task(self._carry_out())
-        self._interrupt.listen(self._interrupted)
-        try:
-            await self._carrying
-        except asyncio.CancelledError:
-            if self._interrupt.count < 2:
-                raise
-        finally:
-            recorder.cancel()
-            await self._record()
+        async with self._recorder.running():
+            self._carrying = asyncio.create_task(self._carry_out())
+            self._interrupt.listen(self._interrupted)
+            try:
+                await self._carrying
+            except asyncio.CancelledError:
+                if self._interrupt.count < 2:
+                    raise
         for step in list(self._unended.values()):
-            self._finish(step, Outcome.SKIPPED)
+            self._finish(step, Outcome.UNKNOWN if step.verdict is Verdict.UNKNOWN else Outcome.SKIPPED)
         counts = {outcome.value: self._counts[outcome] for outcome in Outcome}
         finished = Finished(
             **counts,
             seconds=time.monotonic() - self._begun,
             orphans=len(self._plan.orphans),
             interrupted=self._interrupt.count > 0,
-            cost={currency: str(amount) for currency, amount in self._spent.items()},
+            cost={currency: str(amount) for currency, amount in self._spending.amounts.items()},
             problems=tuple(self._problems),
         )
         if run is not None:
-            await self._end(run, {**counts, "cost": finished.cost})
+            with contextlib.suppress(StateError):  # a full disk was reported when it mattered
+                await asyncio.to_thread(self._state.end_run, run, {**counts, "cost": finished.cost})
         self._emit(finished)
         return finished
 
     def _begin(self) -> int:
         self._outputs.sweep()
+        for submission in self._state.open_submissions():
+            if is_done(submission, self._store):
+                self._state.settle(submission.id, "done")
         return self._state.begin_run()
-
-    async def _end(self, run: int, summary: Mapping[str, Any]) -> None:
-        with contextlib.suppress(StateError):  # a full disk was reported when it mattered
-            await asyncio.to_thread(self._state.end_run, run, summary)
 
     async def _carry_out(self) -> None:
         restores: deque[Step] = deque()
@@ -132,7 +129,7 @@ class Builder:
             match step.verdict:
                 case Verdict.UP_TO_DATE:
                     if step.adopted and step.seen:
-                        self._remember(step, step.adopted, step.seen)
+                        self._recorder.add(step.action, step.adopted, step.seen)
                     self._finish(step, Outcome.UP_TO_DATE)
                 case Verdict.EDITED:
                     self._finish(step, Outcome.EDITED)
@@ -262,21 +259,25 @@ class Builder:
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
         journal = StateJournal(
-            self._state, self._provider.name, step, self._limits.detach, lambda: self._stopped is not None
-        )
+            self._state, self._provider.name, step, lambda: self._stopped is not None,
+            force=self._limits.force, detach=self._limits.detach,
+        )  # fmt: skip
         action = step.action
         try:
-            if step.verdict is Verdict.RENDER:
-                self._pay(step)
+            self._spending.pay(step.price)
             self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
             rendered = await self._rendered(step, journal)
             entry, image = await asyncio.to_thread(self._keep, step, rendered)
             await journal.settle("done")
+        except asyncio.CancelledError:  # the user does not wait
+            outcome = Outcome.SUBMITTED if journal.handle else Outcome.UNKNOWN if journal.is_open else Outcome.SKIPPED
+            self._finish_all(step, outcome, time.monotonic() - begun)
+            raise
         except Detached:
             self._finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun)
             return
         except Stopped:
-            self._refund(step, journal)
+            self._spending.refund(step.price)
             self._finish_all(step, Outcome.SKIPPED)
             return
         except BudgetExceeded as error:
@@ -285,7 +286,8 @@ class Builder:
         except QwenbuildError as error:
             if isinstance(error, AnswerLost):
                 await journal.lost()
-            self._refund(step, journal)
+            if journal.unbilled:
+                self._spending.refund(step.price)
             self._fail(step, error, begun)
             return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
@@ -293,13 +295,10 @@ class Builder:
         for follower in self._followers.pop(action.key, ()):
             await self._materialise(follower, entry, image, Outcome.RESTORED, time.monotonic())
 
-    def _refund(self, step: Step, journal: StateJournal) -> None:
-        """Take a price back off the account where nothing was billed."""
-        if step.price and journal.unbilled and step.verdict is Verdict.RENDER:
-            self._spent[step.price.currency] -= step.price.amount
-
     async def _rendered(self, step: Step, journal: StateJournal) -> Rendered:
         """Return the provider's image; raises Detached, Stopped, ProviderError and StateError, nothing else."""
+        if step.verdict is Verdict.REATTACH and self._limits.detach:
+            raise Detached
         try:
             if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
                 render = asyncio.ensure_future(self._provider.collect(step.submission, journal))
@@ -319,20 +318,6 @@ class Builder:
         except Exception as error:  # a plugin's: it must not end the other renders
             raise broken(self._provider.name, error) from error
 
-    def _pay(self, step: Step) -> None:
-        """Count the step's price; raises BudgetExceeded where it would pass the budget."""
-        if step.price is None:
-            return
-        spent = self._spent.get(step.price.currency, Decimal(0)) + step.price.amount
-        limit = self._limits.max_cost
-        if limit is not None and spent > limit:
-            raise BudgetExceeded(
-                f"the next image would cost more than the budget of {limit} {step.price.currency}",
-                facts=[f"spent so far: {spent - step.price.amount}", f"next: {step.price.amount}"],
-                hint="raise --max-cost or [budget] max_cost",
-            )
-        self._spent[step.price.currency] = spent
-
     def _keep(self, step: Step, rendered: Rendered) -> tuple[Entry, bytes]:
         """Verify the bytes, put their provenance into them and both into the store; runs in a thread."""
         request = step.action.request
@@ -346,7 +331,8 @@ class Builder:
             **rendered.facts,
         }
         image = png.with_provenance(rendered.png, provenance)
-        entry = self._store.put(step.action.key, image, canonical_json(provenance), replace=self._limits.force)
+        forced = self._limits.force or bool(step.submission and step.submission.forced)
+        entry = self._store.put(step.action.key, image, canonical_json(provenance), replace=forced)
         if entry.image != sha256(image):  # an equal request was stored first: that image stands
             image = self._store.read(entry) or image
         return entry, image
@@ -360,27 +346,5 @@ class Builder:
         except OutputError as error:
             self._fail(step, error, begun)
             return
-        self._remember(step, entry.image, written)
+        self._recorder.add(step.action, entry.image, written)
         self._finish(step, outcome, time.monotonic() - begun)
-
-    # --- the record ---
-
-    def _remember(self, step: Step, image: str, seen: os.stat_result) -> None:
-        action = step.action
-        output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
-        self._pending.append((output, action.request.as_dict()))
-
-    async def _record_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(_RECORD_EVERY_S)
-            await self._record()
-
-    async def _record(self) -> None:
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
-        requests = {output.key: request for output, request in pending}
-        try:
-            await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
-        except StateError as error:
-            self._stop(error.claim, error.problems)

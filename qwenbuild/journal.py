@@ -6,29 +6,36 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .errors import StateError
 from .plan import Step, Verdict
 from .provider import Detached, Stopped
 from .state import State
 
 
 class StateJournal:
-    """`provider.Journal` over the state, for the submissions of one step; `detach` leaves once one is accepted."""
+    """`provider.Journal` over the state, for the submissions of one step.
 
-    def __init__(self, state: State, provider: str, step: Step, detach: bool, is_stopped: Callable[[], bool]) -> None:
-        self._state, self._provider, self._step, self._detach = state, provider, step, detach
-        self._is_stopped = is_stopped
+    `force` says that they are to replace an image that is there, `detach` to leave once one is
+    accepted. What is being written when the render is cancelled is written nevertheless.
+    """
+
+    def __init__(
+        self, state: State, provider: str, step: Step, is_stopped: Callable[[], bool], *, force: bool, detach: bool
+    ) -> None:
+        self._state, self._provider, self._action = state, provider, step.action
+        self._is_stopped, self._force, self._detach = is_stopped, force, detach
         reattached = step.submission if step.verdict is Verdict.REATTACH else None
         self._open = reattached.id if reattached else None
+        self.handle = reattached.handle if reattached else ""
         self.unbilled = True  # whether nothing that was sent can have been billed
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `provider.Journal`."""
         if self._is_stopped():
             raise Stopped
-        action, before = self._step.action, self._step.submission
-        request = action.request.as_dict()
+        key, request = self._action.key, self._action.request.as_dict()
         write = asyncio.ensure_future(
-            asyncio.to_thread(self._state.intend, action.key, request, self._provider, context)
+            asyncio.to_thread(self._state.intend, key, request, self._provider, context, forced=self._force)
         )
         try:
             self._open = await asyncio.shield(write)
@@ -37,8 +44,6 @@ class StateJournal:
             await self.settle("refused")
             raise
         self.unbilled = False
-        if before and self._step.verdict is Verdict.RENDER:  # --resubmit gives the earlier one up
-            await asyncio.to_thread(self._state.settle, before.id, "resubmitted")
 
     @property
     def is_open(self) -> bool:
@@ -46,9 +51,18 @@ class StateJournal:
         return self._open is not None
 
     async def accepted(self, handle: str) -> None:
-        """See `provider.Journal`."""
+        """See `provider.Journal`.
+
+        Where the state can't be written the image is fetched all the same: it is paid for, and this
+        may be the last chance to have it.
+        """
         assert self._open is not None, "a provider accepted a request that it did not intend"
-        await asyncio.to_thread(self._state.accepted, self._open, handle)
+        self.handle = handle
+        try:
+            await _to_its_end(self._state.accepted, self._open, handle)
+        except StateError:
+            if self._detach:
+                raise
         if self._detach:
             raise Detached
 
@@ -60,10 +74,19 @@ class StateJournal:
     async def lost(self) -> None:
         """Forget the handle: nothing can be collected by it any more."""
         if self._open is not None:
-            await asyncio.to_thread(self._state.accepted, self._open, "")
+            self.handle = ""
+            await _to_its_end(self._state.accepted, self._open, "")
 
     async def settle(self, outcome: str) -> None:
         """Close the open submission, if there is one."""
         if self._open is not None:
-            await asyncio.to_thread(self._state.settle, self._open, outcome)
-            self._open = None
+            await _to_its_end(self._state.settle, self._open, outcome)
+            self._open, self.handle = None, ""
+
+
+async def _to_its_end(write: Callable[..., None], *arguments: object) -> None:
+    """Run `write` in a thread; where this is cancelled, it is still carried out before the event loop closes.
+
+    A plain `to_thread` would drop a call that still waits for a free thread.
+    """
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, write, *arguments))

@@ -152,13 +152,21 @@ def orphans(actions: Iterable[Action], out: Path, state: State) -> list[Orphan]:
     return found
 
 
+def is_done(submission: Submission, store: Store) -> bool:
+    """Whether the image of an open submission is in the store: a crash came before the submission was closed.
+
+    A forced one replaces what the store has, so that nothing can be said of it.
+    """
+    return not submission.forced and store.lookup(submission.key) is not None
+
+
 class _Judge:
     """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
 
     def __init__(self, out: Path, state: State, store: Store, provider: Provider, rules: Rules) -> None:
         self._out, self._state, self._store, self._provider, self._rules = out, state, store, provider, rules
         self._records = state.outputs()
-        self._in_flight = {submission.key: submission for submission in state.open_submissions()}
+        self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
 
     def step(self, action: Action) -> Step:
@@ -169,14 +177,14 @@ class _Judge:
             return self._make(action, None, cause, record)
         if record and is_unchanged(path, record, seen):
             if record.key == action.key:
-                if self._rules.force:
+                if self._is_forced(action.key):
                     return self._make(action, seen, "forced", None)
                 moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
             return self._make(action, seen, "", record)
         entry = self._store.lookup(action.key)
         if entry and seen.st_size == entry.size_bytes and digest(path, seen) == entry.image:
-            if self._rules.force:
+            if self._is_forced(action.key):
                 return self._make(action, seen, "forced", None)
             return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=entry.image)
         if self._rules.overwrite and stat.S_ISREG(seen.st_mode):
@@ -192,12 +200,17 @@ class _Judge:
         if first := self._first.get(action.key):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen)
-        entry = None if self._rules.force else self._store.lookup(action.key)
+        entry = None if self._is_forced(action.key) else self._store.lookup(action.key)
         if entry:
             cause = "rendered before" if cause == "never rendered" else cause
             return Step(action, Verdict.RESTORE, cause, before, seen, entry)
         self._first[action.key] = step = self._missing(action, seen, cause, before)
         return step
+
+    def _is_forced(self, key: str) -> bool:
+        """Whether the image is to be replaced: by this build, or by a render that an earlier one left in flight."""
+        submission = self._in_flight.get(key)
+        return self._rules.force or bool(submission and submission.forced and submission.handle)
 
     def _missing(
         self, action: Action, seen: os.stat_result | None, cause: str, before: Mapping[str, Any] | None

@@ -120,7 +120,8 @@ class Submission:
 
     `handle` is what the provider can collect the image by (a task's id, a result's address),
     empty while nobody knows whether the service accepted the request. `context` is JSON-ready
-    and the provider's own. `intended_at_s` is in seconds since the epoch.
+    and the provider's own. `intended_at_s` is in seconds since the epoch. `forced` says that it
+    is to replace an image that is there.
     """
 
     id: int
@@ -130,6 +131,7 @@ class Submission:
     handle: str
     context: Mapping[str, Any]
     intended_at_s: float
+    forced: bool = False
 
 
 def derived_seed(name: str) -> int:

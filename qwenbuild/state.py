@@ -2,7 +2,8 @@
 
 Invariants:
 - An intent, and the handle of an accepted submission, are on the disk when their call returns.
-- A submission without outcome may have been billed; with a handle its image can still be had.
+- A submission without outcome may have been billed; with a handle its image can still be had. A key
+  has one at most.
 - Outputs are recorded after they stand in place. A record that a crash lost is found again by
   comparing bytes, so these commits need not wait for the disk.
 
@@ -35,9 +36,9 @@ CREATE TABLE outputs(
 ) WITHOUT ROWID;
 CREATE TABLE submissions(
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
-    context TEXT NOT NULL, intended_at_s REAL NOT NULL, outcome TEXT
+    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT
 );
-CREATE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
+CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
 """
 
@@ -131,13 +132,20 @@ class State:
 
     # --- submissions ---
 
-    def intend(self, key: str, request: Mapping[str, Any], provider: str, context: Mapping[str, Any]) -> int:
-        """Remember, durably, that a request is about to be sent; return the submission's id."""
+    def intend(
+        self, key: str, request: Mapping[str, Any], provider: str, context: Mapping[str, Any], *, forced: bool = False
+    ) -> int:
+        """Remember, durably, that a request is about to be sent; return the submission's id.
+
+        `forced` says that its image is to replace one that is there. Open submissions of the key
+        are given up for this one: they become `resubmitted`.
+        """
         with self._transaction(durable=True):
             self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
+            self._db.execute("UPDATE submissions SET outcome = 'resubmitted' WHERE key = ? AND outcome IS NULL", (key,))
             cursor = self._db.execute(
-                "INSERT INTO submissions(key, provider, context, intended_at_s) VALUES (?, ?, ?, ?)",
-                (key, provider, canonical_json(context).decode(), time.time()),
+                "INSERT INTO submissions(key, provider, context, intended_at_s, forced) VALUES (?, ?, ?, ?, ?)",
+                (key, provider, canonical_json(context).decode(), time.time(), forced),
             )
             return int(cursor.lastrowid or 0)
 
@@ -147,7 +155,7 @@ class State:
             self._db.execute("UPDATE submissions SET handle = ? WHERE id = ?", (handle, submission))
 
     def settle(self, submission: int, outcome: str) -> None:
-        """Close a submission: `done`, `refused` (nothing billed) or `resubmitted`."""
+        """Close a submission: `done`, or `refused` (nothing billed)."""
         with self._transaction():
             self._db.execute("UPDATE submissions SET outcome = ? WHERE id = ?", (outcome, submission))
 
@@ -162,16 +170,11 @@ class State:
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
         with self._faults():
             rows = self._db.execute(
-                "SELECT id, key, request, provider, handle, context, intended_at_s"  # noqa: S608
+                "SELECT id, key, request, provider, handle, context, intended_at_s, forced"  # noqa: S608
                 f" FROM submissions JOIN requests USING (key) WHERE {condition} ORDER BY id",
                 values,
             )
-            return [
-                Submission(
-                    id_, key, Request.from_dict(json.loads(request)), provider, handle, json.loads(context), at_s
-                )
-                for id_, key, request, provider, handle, context, at_s in rows
-            ]
+            return [_submission(*row) for row in rows]
 
     # --- runs ---
 
@@ -227,3 +230,10 @@ class State:
                 if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                     hint = "move the file away: images are found again in the store; submissions in flight are not"
                 raise StateError(f"{self._path}: {error}", hint=hint) from error
+
+
+def _submission(
+    id_: int, key: str, request: str, provider: str, handle: str, context: str, at_s: float, forced: int
+) -> Submission:
+    fields = Request.from_dict(json.loads(request))
+    return Submission(id_, key, fields, provider, handle, json.loads(context), at_s, bool(forced))

@@ -1,0 +1,60 @@
+"""Outputs that stand in place, on their way into the state.
+
+They are recorded in batches, because each commit costs; a batch that a crash loses is found again
+by its bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .errors import StateError
+from .expand import Action
+from .state import Output, State
+
+_EVERY_S = 0.2
+
+
+class Recorder:
+    """Records the outputs of one build; `on_fault` is told when the state can't be written."""
+
+    def __init__(self, state: State, on_fault: Callable[[StateError], None]) -> None:
+        self._state, self._on_fault = state, on_fault
+        self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+
+    def add(self, action: Action, image: str, seen: os.stat_result) -> None:
+        """Remember that the action's output stands; `image` is the SHA-256 of its bytes, `seen` its status."""
+        output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
+        self._pending.append((output, action.request.as_dict()))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Record now and then while the context lasts, and at its end."""
+        task = asyncio.create_task(self._now_and_then())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self._record()
+
+    async def _now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            await self._record()
+
+    async def _record(self) -> None:
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        requests = {output.key: request for output, request in pending}
+        try:
+            await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
+        except StateError as error:
+            self._on_fault(error)
