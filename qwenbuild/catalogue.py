@@ -6,6 +6,8 @@ models under `[models."name"]` of its config, with the same keys.
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +23,8 @@ INTERFACES = ("sync", "async")
 REGIONS = ("singapore", "beijing")
 DEFAULT_MODEL = "qwen-image-plus"
 
+_RATIO = re.compile(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", re.ASCII)
+_PRICES = 'a table such as { beijing = "0.20", singapore = "0.22" }'
 _SECONDS = {"second": 1.0, "minute": 60.0}
 _KEYS = ("interfaces", "sizes", "default_size", "pixels", "prompt_limit", "negative_prompt_limit", "submits",
          "concurrent", "price_cny")  # fmt: skip
@@ -55,8 +59,7 @@ class Model:
         """
         size = self.ratios.get(text) or Size.parse(text)
         if size is None:
-            near = did_you_mean(text, self.ratios)
-            raise ValueError(f"not a size: write {self._takes()}{'; ' + near if near else ''}")
+            raise ValueError(f"not a size: write {self._takes()}{self._nearest(text)}")
         if self.sizes and size not in self.sizes:
             raise ValueError(f"{self.name} has not this size: it takes {self._takes()}")
         low, high = self.pixels
@@ -69,6 +72,15 @@ class Model:
     def ratio(self, size: Size) -> str:
         """Return the name of the size's ratio, such as `16:9`, or the reduced ratio where it has no name."""
         return next((name for name, known in self.ratios.items() if known == size), size.ratio)
+
+    def _nearest(self, text: str) -> str:
+        if not (match := _RATIO.fullmatch(text)):
+            return ""
+        wanted = math.log(int(match[1]) / int(match[2]))
+        near = min(
+            self.ratios, key=lambda name: abs(math.log(self.ratios[name].width / self.ratios[name].height) - wanted)
+        )
+        return f'; the nearest is "{near}"'
 
     def _takes(self) -> str:
         names = (f'"{name}" ({self.ratios[name].wire})' for name in self.ratios)
@@ -181,12 +193,14 @@ def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Mo
         model = replace(model, submits_per_s=int(count) / _SECONDS[unit])
     if "price_cny" in table:
         prices = table["price_cny"]
+        if not isinstance(prices, dict):
+            raise wrong("price_cny", _PRICES)
+        if set(prices) - set(REGIONS):
+            raise wrong("price_cny", f"prices by region: {listing(REGIONS)}")
         try:
-            if set(prices) - set(REGIONS):
-                raise wrong("price_cny", f"prices by region: {listing(REGIONS)}")
             model = replace(model, price_cny={region: Decimal(str(price)) for region, price in prices.items()})
-            if not all(price.is_finite() and price >= 0 for price in model.price_cny.values()):
-                raise wrong("price_cny", "a price is 0 or more")
-        except (InvalidOperation, TypeError):
-            raise wrong("price_cny", 'a table such as { beijing = "0.20", singapore = "0.22" }') from None
+        except InvalidOperation:
+            raise wrong("price_cny", _PRICES) from None
+        if not all(price.is_finite() and price >= 0 for price in model.price_cny.values()):
+            raise wrong("price_cny", "a price is 0 or more")
     return model

@@ -1,0 +1,237 @@
+"""Tests of the catalogue: the vendor's models, and those that a project declares."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qwenbuild.catalogue import Catalogue, Model, builtin
+from qwenbuild.request import Size
+
+FIVE = {"16:9": "1664*928", "4:3": "1472*1104", "1:1": "1328*1328", "3:4": "1104*1472", "9:16": "928*1664"}
+FIXED = ["qwen-image-max", "qwen-image-max-2025-12-30", "qwen-image-plus", "qwen-image-plus-2026-01-09", "qwen-image"]
+ANY = ["qwen-image-2.0", "qwen-image-2.0-pro"]
+
+
+def declared(table: dict[str, Any], name: str = "my-model") -> Model:
+    return builtin().extended({name: table}).model(name)
+
+
+def refusal(table: dict[str, Any], name: str = "my-model") -> str:
+    with pytest.raises(ValueError, match=r"^models\.") as caught:
+        declared(table, name)
+    return str(caught.value)
+
+
+def wrong_size(model: str, text: str) -> str:
+    with pytest.raises(ValueError, match=r".") as caught:
+        builtin().model(model).size(text)
+    return str(caught.value)
+
+
+def test_the_vendors_models() -> None:
+    """Seven models, each with interfaces, price and pace."""
+    rows = {
+        name: (",".join(it.interfaces), it.submits_per_s, it.concurrent, *map(str, it.price_cny.values()))
+        for name, it in builtin().models.items()
+    }
+    assert rows == {
+        "qwen-image-max": ("sync", 2 / 60, 0, "0.50", "0.550443"),
+        "qwen-image-max-2025-12-30": ("sync", 2 / 60, 0, "0.50", "0.550443"),
+        "qwen-image-plus": ("sync,async", 2.0, 2, "0.20", "0.220177"),
+        "qwen-image-plus-2026-01-09": ("sync", 2.0, 0, "0.20", "0.220177"),
+        "qwen-image": ("sync,async", 2.0, 2, "0.25", "0.256873"),
+        "qwen-image-2.0": ("sync", 2.0, 0, "0.20", "0.256873"),
+        "qwen-image-2.0-pro": ("sync", 2 / 60, 0, "0.50", "0.550443"),
+    }
+
+
+def test_prompt_limits() -> None:
+    """800 characters, 1,300 for 2.0; 500 of negative prompt."""
+    limits = {name: (it.prompt_limit, it.negative_prompt_limit) for name, it in builtin().models.items()}
+    assert limits == {**dict.fromkeys(FIXED, (800, 500)), **dict.fromkeys(ANY, (1300, 500))}
+
+
+@pytest.mark.parametrize("model", FIXED)
+def test_fixed_sizes(model: str) -> None:
+    """Five, by either spelling or ratio; 16:9 by default."""
+    it = builtin().model(model)
+    assert [size.wire for size in it.sizes] == list(FIVE.values())
+    assert it.default_size.wire == "1664*928"
+    for ratio, wire in FIVE.items():
+        assert [it.size(text).wire for text in (ratio, wire, wire.replace("*", "x"))] == [wire] * 3
+        assert it.ratio(it.size(wire)) == ratio
+
+
+@pytest.mark.parametrize("model", ANY)
+def test_any_sizes(model: str) -> None:
+    """From 512² to 2,048² pixels in all; ratios name the largest size of each."""
+    it = builtin().model(model)
+    assert (it.sizes, it.default_size.wire) == ((), "2048*2048")
+    ratios = {"16:9": "2688*1536", "4:3": "2336*1760", "1:1": "2048*2048", "3:4": "1760*2336", "9:16": "1536*2688"}
+    assert {name: size.wire for name, size in it.ratios.items()} == ratios
+    for name, size in it.ratios.items():
+        assert it.size(name) == size
+        assert size.width * size.height <= 2048 * 2048
+    assert it.size("512x512") == Size(512, 512)
+    assert it.size("4096x1024") == Size(4096, 1024)
+    assert it.ratio(Size(1000, 500)) == "2:1"
+    for text, pixels in (("511x512", "261,632"), ("2049x2048", "4,196,352"), ("1x1", "1")):
+        assert wrong_size(model, text) == f"{model} takes 262,144 to 4,194,304 pixels in all; this has {pixels}"
+
+
+@pytest.mark.parametrize("text", ["1472*1140", "1140*1472", "1024*1024", "1328*1329"])
+def test_sizes_that_a_model_has_not(text: str) -> None:
+    """Old clients still send 1472*1140, which the service refuses."""
+    assert wrong_size("qwen-image-plus", text) == (
+        'qwen-image-plus has not this size: it takes "16:9" (1664*928), "4:3" (1472*1104), "1:1" (1328*1328), '
+        '"3:4" (1104*1472), "9:16" (928*1664)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "end"),
+    [
+        ("qwen-image-plus", "16:10", '"9:16" (928*1664); the nearest is "16:9"'),
+        ("qwen-image-plus", "5:4", '"9:16" (928*1664); the nearest is "4:3"'),
+        ("qwen-image-plus", "1:99", '"9:16" (928*1664); the nearest is "9:16"'),
+        ("qwen-image-plus", "large", '"9:16" (928*1664)'),
+        ("qwen-image-2.0", "16:10", '"9:16" (1536*2688), or any "width*height"; the nearest is "16:9"'),
+    ],
+)
+def test_what_is_no_size(model: str, text: str, end: str) -> None:
+    """The names that there are, and the nearest."""
+    message = wrong_size(model, text)
+    assert message.startswith('not a size: write "16:9"')
+    assert message.endswith(end)
+
+
+def test_an_unknown_model() -> None:
+    """All that are known, and the nearest."""
+    with pytest.raises(ValueError, match="known models") as caught:
+        builtin().model("qwen-image-pls")
+    assert str(caught.value) == (
+        "known models: qwen-image-max, qwen-image-max-2025-12-30, qwen-image-plus, qwen-image-plus-2026-01-09, "
+        'qwen-image, qwen-image-2.0, qwen-image-2.0-pro; did you mean "qwen-image-plus"?'
+    )
+
+
+# --- declared models ---
+
+
+def test_nothing_declared_is_the_same_catalogue() -> None:
+    """No copy is made."""
+    assert builtin().extended({}) is builtin()
+
+
+def test_a_declared_model_takes_the_usual_where_it_says_nothing() -> None:
+    """Five sizes, the sync interface, no price."""
+    it = declared({})
+    assert (it.name, it.interfaces, it.sizes, it.price_cny, it.submits_per_s, it.prompt_limit) == (
+        "my-model", ("sync",), builtin().model("qwen-image").sizes, {}, 2.0, 800
+    )  # fmt: skip
+
+
+def test_a_declared_model_says_everything() -> None:
+    """Every key has its effect."""
+    it = declared(
+        {
+            "interfaces": ["async", "sync"], "sizes": ["1024*1024", "1664x928", "2048*1024"], "default_size": "2:1",
+            "pixels": [1, 10**9], "prompt_limit": 100, "negative_prompt_limit": 0, "submits": "30/minute",
+            "concurrent": 5, "price_cny": {"beijing": "0.1", "singapore": 2},
+        }
+    )  # fmt: skip
+    assert it.interfaces == ("async", "sync")
+    assert it.sizes == (Size(1024, 1024), Size(1664, 928), Size(2048, 1024))
+    assert it.default_size == Size(2048, 1024)
+    assert {name: str(size) for name, size in it.ratios.items()} == {
+        "1:1": "1024x1024", "52:29": "1664x928", "16:9": "1664x928", "2:1": "2048x1024"
+    }  # fmt: skip
+    assert (it.pixels, it.prompt_limit, it.negative_prompt_limit) == ((1, 10**9), 100, 0)
+    assert (it.submits_per_s, it.concurrent) == (0.5, 5)
+    assert it.price_cny == {"beijing": Decimal("0.1"), "singapore": Decimal(2)}
+
+
+def test_a_known_model_keeps_what_is_not_overridden() -> None:
+    """A new price leaves the sizes alone."""
+    it = declared({"price_cny": {"beijing": "9"}}, "qwen-image-2.0")
+    before = builtin().model("qwen-image-2.0")
+    assert (it.sizes, it.pixels, it.prompt_limit, it.price_cny) == (
+        before.sizes, before.pixels, 1300, {"beijing": Decimal(9)}
+    )  # fmt: skip
+    assert builtin().model("qwen-image-2.0") is before
+
+
+def test_any_size_within_other_bounds() -> None:
+    """Its own pixels, and a default that lies within."""
+    it = declared({"sizes": "any", "pixels": [1, 1_000_000], "default_size": "1000*1000"})
+    assert it.size("1000*1000") == Size(1000, 1000)
+    with pytest.raises(ValueError, match="1 to 1,000,000 pixels"):
+        it.size("1:1")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"price": 1}, 'models.my-model.price: unknown key; did you mean "price_cny"?'),
+        (
+            {"zzz": 1},
+            "models.my-model.zzz: unknown key; known: interfaces, sizes, default_size, pixels, prompt_limit, "
+            "negative_prompt_limit, submits, concurrent, price_cny",
+        ),
+        ({"interfaces": []}, "models.my-model.interfaces: a list of sync and async"),
+        ({"interfaces": "sync"}, "models.my-model.interfaces: a list of sync and async"),
+        ({"interfaces": [["sync"]]}, "models.my-model.interfaces: a list of sync and async"),
+        ({"interfaces": ["grpc"]}, "models.my-model.interfaces: a list of sync and async"),
+        ({"sizes": []}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
+        ({"sizes": ["1:1"]}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
+        ({"sizes": [5]}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
+        ({"sizes": "all"}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
+        ({"pixels": [1]},
+         "models.my-model.pixels: the least and the greatest number of pixels, such as [262144, 4194304]"),
+        ({"pixels": [True, 2]},
+         "models.my-model.pixels: the least and the greatest number of pixels, such as [262144, 4194304]"),
+        ({"pixels": [5, 2]}, "models.my-model.pixels: the least number of pixels comes first, and is 1 or more"),
+        ({"pixels": [0, 2]}, "models.my-model.pixels: the least number of pixels comes first, and is 1 or more"),
+        (
+            {"sizes": "any", "pixels": [1, 9]},
+            "models.my-model.default_size: 2048x2048 no longer fits: my-model takes 1 to 9 pixels in all; "
+            "this has 4,194,304",
+        ),
+        (
+            {"sizes": ["1024*1024"], "default_size": "512*512"},
+            'models.my-model.default_size: my-model has not this size: it takes "1:1" (1024*1024)',
+        ),
+        ({"default_size": 5}, 'models.my-model.default_size: not a size: write "16:9" (1664*928), "4:3" (1472*1104), '
+                              '"1:1" (1328*1328), "3:4" (1104*1472), "9:16" (928*1664)'),
+        ({"prompt_limit": "800"}, "models.my-model.prompt_limit: a whole number, 0 or more"),
+        ({"prompt_limit": True}, "models.my-model.prompt_limit: a whole number, 0 or more"),
+        ({"negative_prompt_limit": -1}, "models.my-model.negative_prompt_limit: a whole number, 0 or more"),
+        ({"concurrent": 1.5}, "models.my-model.concurrent: a whole number, 0 or more"),
+        ({"submits": "2"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
+        ({"submits": "0/second"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
+        ({"submits": "2/hour"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
+        ({"submits": 2}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
+        ({"price_cny": {"tokyo": "1"}}, "models.my-model.price_cny: prices by region: singapore, beijing"),
+        ({"price_cny": {"beijing": "cheap"}},
+         'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
+        ({"price_cny": 1}, 'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
+        ({"price_cny": "1"}, 'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
+        ({"price_cny": ["beijing"]},
+         'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
+        ({"price_cny": {"beijing": "-1"}}, "models.my-model.price_cny: a price is 0 or more"),
+        ({"price_cny": {"beijing": "NaN"}}, "models.my-model.price_cny: a price is 0 or more"),
+        ({"price_cny": {"beijing": float("inf")}}, "models.my-model.price_cny: a price is 0 or more"),
+    ],
+)  # fmt: skip
+def test_declarations_that_make_no_sense(table: dict[str, Any], message: str) -> None:
+    """The key, and what it takes."""
+    assert refusal(table) == message
+
+
+def test_a_catalogue_is_dated() -> None:
+    """Prices and limits change; the date is when they were read."""
+    assert isinstance(builtin(), Catalogue)
+    assert builtin().date == "2026-07-15"
