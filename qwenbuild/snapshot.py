@@ -41,7 +41,7 @@ def outputs_unchanged(arguments: Sequence[str]) -> int | None:
     """Return how many outputs are up to date if `arguments` ran here before and nothing changed since, else None."""
     try:
         return _compare(arguments)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, TypeError):  # TypeError: a torn file's numbers don't come out even
         return None
 
 
@@ -134,6 +134,8 @@ def _compare(arguments: Sequence[str]) -> int | None:
     folders: list[_Folder] = []
     while at < len(texts):
         count = int(texts[at + 1])
+        if count < 1:  # going on would never end
+            return None
         columns = [numbers[used + part * count : used + (part + 1) * count].tolist() for part in range(4)]
         folders.append((texts[at], texts[at + 2 : at + 2 + count], columns))
         at, used = at + 2 + count, used + 4 * count
