@@ -44,6 +44,7 @@ from .store import Store, default_root
 from .template import Templates
 from .wire import Task
 
+_LOCK_TIMEOUT_S = 0.1
 _T = TypeVar("_T")
 
 
@@ -145,14 +146,15 @@ class Engine:
             return
         known = state.image_counts()
         new = {it.name: max(0, matrix.count(it, self.project.catalogue) - known.get(it.name, 0)) for it in declarations}
-        self._check_renders(sum(new.values()), max(new, key=lambda name: new[name]))
+        largest = max(new, key=lambda name: new[name])
+        self._check_renders(sum(new.values()), "smaller axes and exclude make", [f"largest matrix: {largest}"])
 
-    def _check_renders(self, renders: int, largest: str = "") -> None:
+    def _check_renders(self, renders: int, fewer: str = "-w AXIS=VALUE makes", facts: Sequence[str] = ()) -> None:
         if renders > self._max_renders:
             raise TooManyRenders(
                 f"{renders:,} new renders; at most {self._max_renders:,} are allowed",
-                facts=[f"largest matrix: {largest}"] if largest else [],
-                hint=f"--max-renders {renders} allows them, -w AXIS=VALUE and exclude make them fewer",
+                facts=facts,
+                hint=f"--max-renders {renders} allows them, {fewer} them fewer",
             )
 
     @property
@@ -218,26 +220,28 @@ class Engine:
         """
         begun, started_ns = time.monotonic(), time.time_ns()
         interrupt = interrupt or Interrupt()
-        with self._alone(), contextlib.closing(self._state(create=True)) as state:
-            plan = self._plan(state)
-            self._check_renders(len(plan.renders))
-            limit = self.options.max_cost
-            limits = Limits(
-                fail_fast=self.options.fail_fast,
-                force=self.options.force,
-                detach=self.options.detach,
-                max_cost=self.project.config.budget.max_cost if limit is None else limit,
-            )
-            if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
-                self.store.register(self.project.root)
-            builder = Builder(
-                plan, self._outputs(), state, self.store, self.provider, limits,
-                emit or (lambda event: None), interrupt, begun,
-            )  # fmt: skip
-            finished = asyncio.run(_interruptible(builder, interrupt))
-            records = state.outputs() if arguments is not None else {}
-        if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
-            self._remember(arguments, plan, records, started_ns)
+        limit = self.options.max_cost
+        limits = Limits(
+            fail_fast=self.options.fail_fast,
+            force=self.options.force,
+            detach=self.options.detach,
+            max_cost=self.project.config.budget.max_cost if limit is None else limit,
+        )
+        with self._alone():
+            with contextlib.closing(self._state(create=True)) as state:
+                plan = self._plan(state)
+                self._check_renders(len(plan.renders))
+                if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
+                    self.store.register(self.project.root)
+                builder = Builder(
+                    plan, self._outputs(), state, self.store, self.provider, limits,
+                    emit or (lambda event: None), interrupt, begun,
+                )  # fmt: skip
+                finished = asyncio.run(_interruptible(builder, interrupt))
+                records = state.outputs() if arguments is not None else {}
+            # With the state closed, as its file's fingerprint is taken, and before another build can begin.
+            if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
+                self._remember(arguments, plan, records, started_ns)
         return finished
 
     def _remember(self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], started_ns: int) -> None:
@@ -264,7 +268,8 @@ class Engine:
             ignore = folder / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", "utf-8")
-            lock = FileLock(folder / "lock", timeout=0)
+            # Longer than `snapshot` holds it, shared, to see whether a build is running.
+            lock = FileLock(folder / "lock", timeout=_LOCK_TIMEOUT_S, poll_interval=0.02)
             lock.acquire()
         except Timeout:
             raise ProjectBusy(

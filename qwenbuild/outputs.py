@@ -18,11 +18,15 @@ from .state import Output
 
 
 def status(path: Path) -> os.stat_result | None:
-    """Return the file's status, links not followed; None where nothing is there."""
+    """Return the file's status, links not followed; None where nothing is there. Raises OutputError."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:  # a circle of links, a folder that can't be searched
+        raise OutputError(
+            f"{path} can't be looked at: {error.strerror or error}", hint="set its folder right, then build again"
+        ) from error
 
 
 def digest(path: Path, seen: os.stat_result) -> str:
@@ -37,9 +41,9 @@ def digest(path: Path, seen: os.stat_result) -> str:
 
 def is_unchanged(path: Path, record: Output, seen: os.stat_result) -> bool:
     """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
-    if (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.size, record.mtime_ns, record.inode):
-        return True
-    return seen.st_size == record.size and digest(path, seen) == record.image
+    if seen.st_size != record.size or not stat.S_ISREG(seen.st_mode):
+        return False
+    return (seen.st_mtime_ns, seen.st_ino) == (record.mtime_ns, record.inode) or digest(path, seen) == record.image
 
 
 class Outputs:
@@ -73,15 +77,15 @@ class Outputs:
             ) from error
 
     def remove(self, record: Output, *, dry_run: bool) -> bool:
-        """Remove an output, and the folders that this leaves empty; return False for an edited one, which is kept.
+        """Remove an output, and the folders that this leaves empty; return False for one that is kept.
 
-        Raises OutputError.
+        Those are edited ones, and those that a symbolic link takes out of the output folder. Raises OutputError.
         """
         path = self._folder / record.path
         seen = status(path)
         if seen is None:
             return True
-        if not is_unchanged(path, record, seen):
+        if not is_unchanged(path, record, seen) or not self._is_inside(path.parent):
             return False
         if dry_run:
             return True
@@ -102,10 +106,13 @@ class Outputs:
         """Make the folder; refuse one that a symbolic link takes out of the output folder."""
         if folder in self._inside:
             return
-        if not folder.resolve().is_relative_to(self._folder.resolve()):
+        if not self._is_inside(folder):
             raise OutputError(f"{folder} leads out of {self._folder}", hint="remove the symbolic link")
         folder.mkdir(parents=True, exist_ok=True)
         self._inside.add(folder)
+
+    def _is_inside(self, folder: Path) -> bool:
+        return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(self._folder))
 
 
 def _refuse_changed(path: Path, then: os.stat_result | None) -> None:
