@@ -232,6 +232,7 @@ class Engine:
                 plan = self._plan(state)
                 self._check_renders(len(plan.renders))
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
+                    snapshot.forget(str(self.project.root))
                     self.store.register(self.project.root)
                 builder = Builder(
                     plan, self._outputs(), state, self.store, self.provider, limits,

@@ -28,7 +28,7 @@ NAME = os.path.join(".qwenbuild", "snapshot")
 
 _MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
-_SECRET = "DASHSCOPE_API_KEY="  # no verdict depends on it, and no file may hold it
+_LEFT_OUT = "DASHSCOPE_API_KEY="  # no verdict depends on it, and no file may hold it
 _SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
 _ABSENT = (0, 0, 0, 0)
 _Folder = tuple[str, list[str], list[list[int]]]  # a folder, names in it, a column for each part of the fingerprints
@@ -48,6 +48,14 @@ def outputs_unchanged(arguments: Sequence[str]) -> int | None:
 def nothing_to_do(count: int, seconds: float) -> str:
     """Return the line that tells that all `count` outputs are up to date."""
     return f"nothing to do: {count:,} up to date in {max(seconds, 0.01):.2f} s\n"
+
+
+def forget(root: str) -> None:
+    """Remove the project's snapshot: what a build leaves in the state when it is killed must be looked at."""
+    try:
+        os.unlink(os.path.join(root, NAME))
+    except OSError:
+        return  # it was missing, or what it says is compared with the files all the same
 
 
 def write(
@@ -97,7 +105,7 @@ def _content(
 
 def _identity(arguments: Sequence[str]) -> list[str]:
     environ = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_ENVIRON))
-    environ = [text for text in environ if not text.startswith(_SECRET)]
+    environ = [text for text in environ if not text.startswith(_LEFT_OUT)]
     return [_MAGIC, os.getcwd(), str(len(arguments)), *arguments, str(len(environ)), *environ]
 
 
