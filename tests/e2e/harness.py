@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from qwenbuild.cli import run
 
 COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
 
@@ -69,29 +73,68 @@ class Sandbox:
         assert "Traceback" not in err, err
         return Ran(process.returncode, out, err)
 
+    def here(self, *arguments: str) -> Ran:
+        """Run a command line in this process, which is twenty times as quick."""
+        out, err = io.StringIO(), io.StringIO()
+        kept, folder = dict(os.environ), os.getcwd()
+        os.environ.clear()
+        os.environ.update(self.environ)
+        os.chdir(self.root)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = run(list(arguments))
+        finally:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(kept)
+        return Ran(code, out.getvalue(), err.getvalue())
+
     def build(self, *arguments: str) -> dict[str, Any]:
         """Build; check that it succeeded and that a second build does nothing; return the first's last event."""
         first = self.run("build", "--json", *arguments)
         assert first.code == 0, first.err + first.out
-        again_arguments = [argument for argument in arguments if argument not in ("--force", "--overwrite")]
-        again = self.run("build", "--json", *again_arguments)
-        made = {name: again.finished[name] for name in ("rendered", "restored", "failed", "unknown")}
-        assert made == {"rendered": 0, "restored": 0, "failed": 0, "unknown": 0}, again.out
+        self.build_nothing(*(argument for argument in arguments if argument not in ("--force", "--overwrite")))
         return first.finished
 
-    def verdicts(self, *arguments: str) -> dict[str, str]:
-        """Return the plan: verdict by cell name."""
-        ran = self.run("plan", "--json", *arguments)
-        assert ran.code == 0, ran.err
-        return {event["name"]: event["verdict"] for event in ran.events if event["event"] == "step"}
+    def build_nothing(self, *arguments: str) -> None:
+        """Build; check that this found nothing to do and touched no output."""
+        before = self.stamps()
+        again = self.here("build", "--json", *arguments)
+        assert again.code == 0, again.err + again.out
+        made = {name: again.finished[name] for name in ("rendered", "restored", "failed", "unknown", "skipped")}
+        assert made == dict.fromkeys(made, 0), again.out
+        assert self.stamps() == before
 
-    def reasons(self, *arguments: str) -> dict[str, str]:
-        """Return the plan: reason by cell name."""
-        ran = self.run("plan", "--json", *arguments)
+    def changed(self, *arguments: str) -> dict[str, str]:
+        """Return `verdict: reason`, by the cell's name, for all that a plan would not leave as it is."""
+        ran = self.here("plan", "--json", *arguments)
         assert ran.code == 0, ran.err
-        return {event["name"]: event["reason"] for event in ran.events if event["event"] == "step"}
+        steps = [event for event in ran.events if event["event"] == "step" and event["verdict"] != "up_to_date"]
+        return {step["name"]: f"{step['verdict']}: {step['reason']}" for step in steps}
 
     def outputs(self) -> dict[str, bytes]:
-        """Return the content of every file below out/."""
+        """Return the content of every image below out/."""
+        return {name: (self.root / "out" / name).read_bytes() for name in self.stamps()}
+
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Return the inode and the modification time of every image below out/."""
         out = self.root / "out"
-        return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*.png")) if p.is_file()}
+        found = {path: path.stat() for path in sorted(out.rglob("*.png")) if path.is_file()}
+        return {path.relative_to(out).as_posix(): (it.st_ino, it.st_mtime_ns) for path, it in found.items()}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file of the project."""
+        path = self.root / name
+        text = path.read_text("utf-8")
+        assert old in text, f"{name} has no {old!r}"
+        path.write_text(text.replace(old, new), "utf-8")
+
+    def install(self, name: str, source: str) -> None:
+        """Install a provider plugin: a distribution whose module `source` has a class `Provider`."""
+        site = self.root.parent / "site"
+        about = site / f"{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (site / f"{name}.py").write_text(source, "utf-8")
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
+        (about / "entry_points.txt").write_text(f"[qwenbuild.providers]\n{name} = {name}:Provider\n", "utf-8")
+        self.extra["PYTHONPATH"] = str(site)
