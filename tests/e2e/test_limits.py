@@ -1,0 +1,162 @@
+"""What bounds a build: how many renders, how many at once, and what ends it early."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from e2e.harness import Sandbox
+
+FLAKY = '''
+import asyncio
+from contextlib import asynccontextmanager
+
+from qwenbuild.errors import AccountError, BadImage, Refused
+from qwenbuild.null import plain
+from qwenbuild.provider import Rendered
+
+
+class Provider:
+    """Does to a request what its prompt says."""
+
+    name, family, labelled = "flaky", "flaky-1", False
+    under_way = most = 0
+
+    def __init__(self, settings):
+        self.concurrency = settings.jobs or 2
+
+    def check(self, request):
+        return "forbidden fruit" if "apple" in request.prompt else None
+
+    def price(self, request):
+        return None
+
+    def shortest_s(self, requests):
+        return 0.0
+
+    @asynccontextmanager
+    async def session(self):
+        yield
+
+    async def render(self, request, journal):
+        Provider.under_way += 1
+        Provider.most = max(Provider.most, Provider.under_way)
+        await asyncio.sleep(0.01)
+        Provider.under_way -= 1
+        if "refuse" in request.prompt:
+            raise Refused("the prompt was refused", facts=["by \\x1b[31mmoderation"], hint="say it differently")
+        if "account" in request.prompt:
+            raise AccountError("the key is wrong")
+        if "break" in request.prompt:
+            raise ZeroDivisionError("oh no")
+        if "garbage" in request.prompt:
+            return Rendered(b"GIF89a")
+        png = plain(request.size, b"abc")
+        if "torn" in request.prompt:
+            return Rendered(png[:-20])
+        return Rendered(png, {"most": Provider.most} if "most" in request.prompt else {}, verified=True)
+'''
+
+
+@pytest.fixture
+def flaky(sandbox: Sandbox) -> Sandbox:
+    """A project whose provider fails as its prompts say."""
+    sandbox.install("flaky", FLAKY)
+    return sandbox.write({"qwenbuild.toml": 'provider = "flaky"\n'})
+
+
+def prompts(*texts: str) -> dict[str, str]:
+    """Return a spec with an image for each prompt."""
+    return {"specs/fair.toml": "".join(f'[image.i{at}]\nprompt = "{text}"\n' for at, text in enumerate(texts))}
+
+
+def test_a_failure_does_not_stop_the_others(flaky: Sandbox) -> None:
+    """Every image that can be made is made; the failures are told with their causes, and exit with 1."""
+    flaky.write(prompts("one", "refuse", "two", "break", "garbage", "torn", "three"))
+    ran = flaky.run("build", "--json", "fair")
+    assert ran.code == 1
+    assert {name: ran.finished[name] for name in ("rendered", "failed", "skipped")} == {
+        "rendered": 3, "failed": 4, "skipped": 0
+    }  # fmt: skip
+    reasons = {event["name"]: event["reason"] for event in ran.events if event.get("outcome") == "failed"}
+    assert set(reasons) == {"fair/i1", "fair/i3", "fair/i4", "fair/i5"}
+    assert reasons["fair/i1"] == "the prompt was refused"
+    assert reasons["fair/i3"] == 'the provider "flaky" broke: ZeroDivisionError: oh no'
+    told = flaky.run("build", "fair")
+    assert told.code == 1
+    assert "error: the prompt was refused\n" in told.err
+    assert "  = by \\x1b[31mmoderation\n" in told.err
+    assert "hint: say it differently\n" in told.err
+    assert told.err.splitlines()[-1].startswith("4 failed, 3 up to date in ")
+    flaky.write(prompts("one", "sea", "two", "sky", "sun", "moon", "three"))
+    flaky.extra["QWENBUILD_CACHE_DIR"] = str(flaky.root.parent / "elsewhere")
+    assert flaky.run("build", "--json", "fair").finished["rendered"] == 4
+
+
+def test_fail_fast(flaky: Sandbox) -> None:
+    """`--fail-fast` takes up nothing more after the first failure."""
+    flaky.write(prompts("refuse", *(f"p{at}" for at in range(20))))
+    ran = flaky.run("build", "--json", "--fail-fast", "-j1", "fair")
+    assert ran.code == 1
+    assert {name: ran.finished[name] for name in ("rendered", "failed", "skipped")} == {
+        "rendered": 0, "failed": 1, "skipped": 20
+    }  # fmt: skip
+
+
+def test_an_error_that_stops_the_run(flaky: Sandbox) -> None:
+    """What dooms every request stops the build, is told once, and the rest is skipped."""
+    flaky.write(prompts("account", *(f"p{at}" for at in range(20))))
+    ran = flaky.run("build", "-j1", "fair")
+    assert ran.code == 1
+    assert ran.err.count("the key is wrong") == 2  # with the image, and as the cause of stopping
+    assert "1 failed, 20 skipped in " in ran.err
+
+
+def test_what_the_provider_can_not_render(flaky: Sandbox) -> None:
+    """A request that the provider refuses beforehand is an error before anything is rendered."""
+    flaky.write(prompts("pear", "apple"))
+    ran = flaky.run("build")
+    assert (ran.code, flaky.outputs()) == (2, {})
+    assert "error: forbidden fruit\n --> specs/fair.toml:3:" in ran.err
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_jobs(flaky: Sandbox, jobs: int) -> None:
+    """`-j` is how many renders are under way at once."""
+    flaky.write(prompts(*(f"p{at}" for at in range(12)), "most"))
+    assert flaky.run("build", f"-j{jobs}", "fair").code == 0
+    shown = flaky.here("show", "--json", "out/fair/i12.png")
+    assert shown.finished["most"] == jobs
+
+
+def test_too_many_renders(sandbox: Sandbox) -> None:
+    """A matrix that needs more renders than allowed is refused before it is expanded, however large it is."""
+    axes = "".join(f"a{at} = {{ start = 0, count = 1000 }}\n" for at in range(4))
+    sandbox.write({"specs/vast.toml": f'[image.vast]\nprompt = "p"\n[image.vast.matrix]\n{axes}'})
+    begun = time.monotonic()
+    ran = sandbox.run("build")
+    assert time.monotonic() - begun < 5
+    assert (ran.code, sandbox.outputs()) == (2, {})
+    assert ran.err == (
+        "error: 1,000,000,000,008 new renders; at most 10,000 are allowed\n"
+        "  = largest matrix: vast/vast\n"
+        "  = hint: --max-renders 1000000000008 allows them, smaller axes and exclude make them fewer\n\n"
+    )
+    assert sandbox.here("plan").code == 2
+
+
+def test_max_renders(sandbox: Sandbox) -> None:
+    """`--max-renders` bounds what is rendered, not what is there, nor what is restored."""
+    ran = sandbox.run("build", "--max-renders", "7")
+    assert (ran.code, sandbox.outputs()) == (2, {})
+    assert "8 new renders; at most 7 are allowed" in ran.err
+    assert sandbox.build("--max-renders", "8")["rendered"] == 8
+    assert sandbox.build("--max-renders", "0")["up_to_date"] == 8
+    (sandbox.root / "out/icons/sun.png").unlink()
+    assert sandbox.build("--max-renders", "0")["restored"] == 1
+    sandbox.edit("specs/icons.toml", "sun", "son")
+    sandbox.write({"qwenbuild.toml": 'provider = "null"\nmax_renders = 0\n'})
+    refused = sandbox.run("build")
+    assert refused.code == 2
+    assert "1 new renders; at most 0 are allowed" in refused.err
