@@ -1,0 +1,218 @@
+"""A project that renders at the local DashScope: built here or by the command, and audited against the bill.
+
+PYTEST_DONT_REWRITE: its assertions carry their own messages, and tests import from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from qwenbuild import project, store
+from qwenbuild.emulator import Running
+from qwenbuild.engine import Engine, Options
+from qwenbuild.events import Event, Finished, ImageFinished, Outcome
+from qwenbuild.expand import Action
+from qwenbuild.request import Submission
+from qwenbuild.state import State
+
+from .harness import Ran, Sandbox
+
+KEY = "sk-canary-5f1d0a7c9b3e4862"
+"""The key of every build; it must not be found anywhere afterwards."""
+
+QUICK = {"submits": '"1000/second"', "poll_s": "0.02", "retry_wait_s": "0.002", "timeout_s": "20"}
+"""Settings of the provider under which nothing waits longer than it must."""
+
+PATIENCE_S = 20.0  # for what must happen on a slow machine
+
+
+@dataclass
+class Built:
+    """How a build in this process ended, and everything that it said."""
+
+    finished: Finished
+    events: list[Event] = field(repr=False)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """How each cell ended."""
+        return {event.name: event.outcome for event in self.events if isinstance(event, ImageFinished)}
+
+    @property
+    def text(self) -> str:
+        """Every problem, as a person would read it."""
+        return "\n".join(str(problem) for problem in self.finished.problems)
+
+
+@dataclass
+class Studio(Sandbox):
+    """A project with a store of its own, and the service that it renders at."""
+
+    service: Running = field(kw_only=True)
+
+    @classmethod
+    def make(cls, folder: Path, service: Running, specs: dict[str, str], *, config: str = "", **table: str) -> Studio:
+        """Write a project below `folder`; `table` are settings of the provider, as TOML values."""
+        settings = "\n".join(f"{key} = {value}" for key, value in {**QUICK, **table}.items())
+        made = cls(folder / "project", folder / "store", service.environment(KEY), service=service)
+        made.write({"qwenbuild.toml": f"{config}\n[providers.dashscope]\n{settings}\n"})
+        made.write({f"specs/{name}.toml": text for name, text in specs.items()})
+        return made
+
+    # --- building ---
+
+    def engine(self, **choices: Any) -> Engine:
+        """Return the engine with this project's own environment."""
+        return Engine(project.find(self.root), Options(**choices), self.environ)
+
+    def build_here(self, **choices: Any) -> Built:
+        """Build in this process."""
+        events: list[Event] = []
+        return Built(self.engine(**choices).build(events.append), events)
+
+    @contextlib.contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command, and see to it that it ends; its output goes to files, so that no pipe can fill up."""
+        with self.popen(*arguments) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+
+    def kill_when(self, condition: Callable[[], object], *arguments: str) -> None:
+        """Start a build and end it with SIGKILL as soon as the condition holds."""
+        with self.started("build", *arguments) as process:
+            self.wait(condition, process)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+
+    def wait(self, condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+        """Wait until the condition holds, while the process lasts."""
+        until = time.monotonic() + PATIENCE_S
+        while not condition():
+            if process is not None and process.poll() is not None:
+                raise AssertionError(f"ended with {process.returncode} before its time: {process.communicate()}")
+            if time.monotonic() > until:
+                raise AssertionError("waited in vain")
+            time.sleep(0.01)
+
+    # --- what there is ---
+
+    def calls(self, operation: str) -> int:
+        """Return how many calls of that operation the service has seen."""
+        return sum(call["operation"] == operation for call in self.service.requests())
+
+    @property
+    def submissions(self) -> list[Submission]:
+        """The submissions that the state holds open."""
+        with contextlib.closing(State(self.root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
+            return state.open_submissions()
+
+    @property
+    def actions(self) -> list[Action]:
+        """What the project declares."""
+        return self.engine().actions()
+
+    @property
+    def billed(self) -> Counter[tuple[str, int]]:
+        """How often each request was billed, by its prompt and seed."""
+        return Counter(_name(record) for record in self.service.bill()["records"])
+
+    # --- the audit ---
+
+    def audit(self, unknown: Iterable[str] = (), *, billed_unknown: int | None = None) -> None:
+        """Check that every image but those in `unknown` (cells' names) is there and was billed once.
+
+        Those in `unknown` were billed once or never (`billed_unknown` in all, where it is given). What is in
+        `out/` is whole and right; nothing is left in flight.
+        """
+        unknown = set(unknown)
+        actions = self.actions
+        there = {action.key for action in actions if action.name not in unknown}
+        wanted = Counter({_wire(action): 1 for action in actions if action.key in there})
+        lost = {_wire(action) for action in actions if action.key not in there}
+        billed = self.billed
+        found = Counter({name: count for name, count in billed.items() if name not in lost})
+        assert found == wanted, f"billed {found}, not {wanted}"
+        of_lost = [billed[name] for name in lost]
+        assert all(count <= 1 for count in of_lost), f"billed {of_lost}"
+        assert billed_unknown in (None, sum(of_lost)), f"billed {of_lost}"
+        self.check_outputs(unknown)
+        left = sorted((one.request.prompt, one.request.seed, one.handle) for one in self.submissions)
+        assert left == sorted((*name, "") for name in lost), f"open submissions: {left}"
+
+    def check_outputs(self, missing: Iterable[str] = ()) -> None:
+        """Check that `out/` holds exactly the right images, whole, of all cells but those in `missing`."""
+        missing = set(missing)
+        wanted = {action.output: action for action in self.actions if action.name not in missing}
+        outputs = self.outputs()
+        assert sorted(outputs) == sorted(wanted), f"out/ holds {sorted(outputs)}, not {sorted(wanted)}"
+        for name, content in outputs.items():
+            check_image(content, wanted[name])
+        strays = [path for path in (self.root / "out").rglob("*") if path.is_file() and path.suffix != ".png"]
+        assert strays == [], strays
+
+    def search(self, needle: str) -> list[Path]:
+        """Return the files of project, store and home that hold the text."""
+        return [path for path in self.root.parent.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
+
+
+def check_image(content: bytes, action: Action) -> None:
+    """Check that the PNG decodes whole, has the size, and is of the colour that the null provider gives the request."""
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        assert image.size == tuple(action.request.size), f"{action.name}: {image.size}"
+        colour = action.request._replace(family="null-1").key[:6]
+        assert image.convert("RGB").getpixel((7, 7)) == tuple(bytes.fromhex(colour)), f"{action.name}: another image"
+
+
+def cards(count: int, **extra: str) -> dict[str, str]:
+    """Return a spec with `count` images of different prompts, and keys over them."""
+    lines = "\n".join(f"{key} = {value}" for key, value in extra.items())
+    rows = ", ".join(f'"{number:03}"' for number in range(count))
+    return {"cards": f'{lines}\n[image.card]\nprompt = "card {{{{ no }}}}"\nmatrix.no = [{rows}]\n'}
+
+
+def unresolved(built: Built) -> list[str]:
+    """Return the names of the cells that a build reported as UNKNOWN."""
+    return [name for name, outcome in built.outcomes.items() if outcome is Outcome.UNKNOWN]
+
+
+def stored_images(root: Path) -> int:
+    """Return how many action results the store in `root` has."""
+    return sum(store.is_digest(path.name) for path in (root / "ac").glob("*/*"))
+
+
+def hold(path: Path) -> contextlib.AbstractContextManager[object]:
+    """Hold a lock that builds take, so that they wait."""
+    from filelock import FileLock
+
+    os.makedirs(path.parent, exist_ok=True)
+    return FileLock(path).acquire()
+
+
+def _name(record: dict[str, Any]) -> tuple[str, int]:
+    return record["prompt"], record["seed"]
+
+
+def _wire(action: Action) -> tuple[str, int]:
+    return action.request.prompt, action.request.seed
+
+
+def outputs_of(ran: Ran) -> str:
+    """Return all that a command said."""
+    return ran.out + ran.err

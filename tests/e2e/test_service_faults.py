@@ -1,0 +1,72 @@
+"""Builds under every fault of the local DashScope, at every moment, on both interfaces, and the builds after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.emulator import Running
+from qwenbuild.emulator_faults import KINDS, Fault
+
+from .studio import KEY, Studio, unresolved
+
+pytest_plugins = ("emulated",)
+
+# Two requests, one of them wanted at two paths.
+SPECS = {
+    "fair": '[image.poster]\nprompt = "a fair, {{ hour }}"\nmatrix = { hour = ["noon", "night"], seed = 7 }\n'
+    '[image.cover]\nprompt = "a fair, noon"\nseed = 7\n'
+}
+
+MOMENTS = {
+    "sync": ("sync", "download"),
+    "async": ("create", "poll", "download"),
+}
+DONE = ("rendered", "restored", "reattached", "up_to_date")
+SILENT = {"hang-before", "drop-before", "html"}
+SPOILT = {"hang-after", "drop-after", "close-after", "html-after", "timeout", "garbage", "missing"}
+VALUES = {
+    "slow": "=0.1",
+    "throttle": "=0.1",
+    "error": "=ModelServiceFailed",
+}  # seconds and codes other than the default
+
+
+def _cases() -> list[tuple[str, str]]:
+    return [
+        (interface, f"{kind}{VALUES.get(kind, '')}:{operation}:{often}")
+        for interface, operations in MOMENTS.items()
+        for operation in operations
+        for kind in KINDS
+        if operation in KINDS[kind].operations
+        for often in ("1", "4")
+        if often == "1" or not kind.startswith(("slow", "hang"))  # those take their time
+    ]
+
+
+def _is_lost(fault: Fault) -> bool:
+    """Whether nobody can tell afterwards that the service accepted a request, or that it did not."""
+    if fault.operations == ("sync",):
+        return fault.kind in SILENT or fault.kind in SPOILT
+    return fault.operations == ("create",) and fault.kind in SILENT  # what it has accepted, it lists
+
+
+@pytest.mark.parametrize(("interface", "fault"), _cases())
+def test_a_build_under_a_fault_and_those_after_it(
+    emulator: Running, tmp_path: Path, interface: str, fault: str
+) -> None:
+    """Every image is there and billed once, or its answer was lost for good and it is reported as UNKNOWN."""
+    patience_s = "0.4" if fault.startswith("hang") else "20"
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"', timeout_s=patience_s)
+    emulator.inject(fault)
+    first = studio.build_here(provider="dashscope")
+    assert emulator.fired()[fault] > 0
+    studio.check_outputs(set(first.outcomes) - {name for name, it in first.outcomes.items() if it in DONE})
+    emulator.inject()
+
+    for _ in range(2):
+        last = studio.build_here(provider="dashscope")
+    studio.audit(unresolved(last), billed_unknown=None if interface == "sync" else 0)
+    assert bool(unresolved(last)) == _is_lost(Fault.parse(fault))
+    assert studio.search(KEY) == []

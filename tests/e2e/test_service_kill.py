@@ -1,0 +1,170 @@
+"""`kill -9` of a build at every moment of a render, and the builds after it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.emulator import Running
+from qwenbuild.plan import Verdict
+
+from .studio import Studio, cards, hold, stored_images, unresolved
+
+pytest_plugins = ("emulated",)
+
+# Two requests, one of them wanted at two paths.
+SPECS = {
+    "fair": '[image.poster]\nprompt = "a fair, {{ hour }}"\nmatrix = { hour = ["noon", "night"], seed = 7 }\n'
+    '[image.cover]\nprompt = "a fair, noon"\nseed = 7\n'
+}
+REQUESTS, OUTPUTS = 2, 3
+
+
+@pytest.mark.parametrize(
+    ("interface", "moment", "then"),
+    [
+        ("sync", "hang-before:sync", Verdict.UNKNOWN),
+        ("sync", "hang-after:sync", Verdict.UNKNOWN),
+        ("sync", "hang-before:download", Verdict.REATTACH),
+        ("async", "hang-before:create", Verdict.UNKNOWN),
+        ("async", "hang-after:create", Verdict.UNKNOWN),
+        ("async", "hang-before:poll", Verdict.REATTACH),
+        ("async", "hang-after:poll", Verdict.REATTACH),
+        ("async", "hang-before:download", Verdict.REATTACH),
+    ],
+)
+def test_killed_while_the_service_is_asked(
+    emulator: Running, tmp_path: Path, interface: str, moment: str, then: Verdict
+) -> None:
+    """What has a handle is collected; what has none is found among the tasks, or is UNKNOWN until the user's word."""
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
+    emulator.inject(moment)
+    studio.kill_when(lambda: studio.calls(moment.rpartition(":")[2]) == REQUESTS)
+    emulator.inject()
+    accepted = emulator.bill()["count"]
+
+    verdicts = {action.name: step.verdict for step in studio.engine().plan().steps for action in [step.action]}
+    twin = Verdict.UNKNOWN if then is Verdict.UNKNOWN else Verdict.RESTORE
+    assert verdicts == {
+        "fair/poster[hour=noon,seed=7]": then,
+        "fair/poster[hour=night,seed=7]": then,
+        "fair/cover": twin,
+    }
+    last = studio.build_here()
+    if then is Verdict.REATTACH or moment == "hang-after:create":
+        assert last.finished.complete
+        studio.audit(billed_unknown=0)
+    else:
+        assert len(unresolved(last)) == OUTPUTS
+        studio.audit(unresolved(last), billed_unknown=accepted)
+        assert studio.build_here(resubmit=True).finished.complete
+        assert emulator.bill()["count"] == accepted + REQUESTS
+        studio.check_outputs()
+        assert studio.submissions == []
+    assert studio.build_here().finished.up_to_date == OUTPUTS
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_killed_while_images_are_being_stored(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """What was downloaded, and is not in the store yet, is downloaded again."""
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
+    with hold(studio.store / "lock"):
+        studio.kill_when(lambda: len(list((studio.store / "tmp").glob("*"))) >= 3 * REQUESTS)
+    assert stored_images(studio.store) == 0
+    last = studio.build_here()
+    assert (last.finished.reattached, last.finished.restored) == (REQUESTS, 1)
+    studio.audit()
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_killed_between_the_store_and_the_state(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """An image in the store is done, whatever the state says: it is restored, and nothing stays in flight."""
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
+    emulator.inject("slow=0.7:download")
+    with studio.started("build") as process:
+        studio.wait(lambda: studio.calls("download") == REQUESTS, process)
+        with locked(studio):
+            studio.wait(lambda: stored_images(studio.store) == REQUESTS, process)
+            process.kill()
+            process.wait()
+    assert len(studio.submissions) == REQUESTS
+    emulator.inject()
+    last = studio.build_here()
+    assert last.finished.restored == OUTPUTS
+    studio.audit()
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_killed_before_the_state_holds_the_handle(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """An accepted task is found among the account's; a sync answer that was not written down is UNKNOWN."""
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
+    operation = "sync" if interface == "sync" else "create"
+    emulator.inject(f"slow=0.7:{operation}")
+    with studio.started("build") as process:
+        studio.wait(lambda: studio.calls(operation) == REQUESTS, process)
+        with locked(studio):
+            studio.wait(lambda: sum(call["answered"] for call in emulator.requests()) == REQUESTS, process)
+            process.kill()
+            process.wait()
+    emulator.inject()
+    last = studio.build_here()
+    assert last.finished.unknown == (OUTPUTS if interface == "sync" else 0)
+    studio.audit(unresolved(last), billed_unknown=REQUESTS if interface == "sync" else 0)
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_killed_while_a_forced_image_is_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """A paid replacement is collected by the next build, although the image that it replaces is up to date."""
+    studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
+    before = studio.run("build", "--interface", interface)
+    assert before.code == 0, before
+    emulator.inject("hang-before:download")
+    studio.kill_when(lambda: studio.calls("download") == 2 * REQUESTS, "--force", "--interface", interface)
+    emulator.inject()
+    assert studio.run("build", "--interface", interface).code == 0
+    assert emulator.bill()["count"] == 2 * REQUESTS
+    assert all(record["delivered"] for record in emulator.bill()["records"])
+    assert studio.submissions == []
+    studio.check_outputs()
+    assert studio.build_here().finished.up_to_date == OUTPUTS
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_killed_again_and_again(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """Builds killed at any time add up to one: each image is there and billed once, but for those UNKNOWN."""
+    dice = random.Random(interface)
+    studio = Studio.make(tmp_path, emulator, cards(24), interface=f'"{interface}"', max_concurrency="4")
+    emulator.inject("slow=0.05:20%", "slow=0.02")
+    killed = 0
+    for _ in range(4):
+        seen = len(emulator.requests())
+        with studio.started("build") as process:
+            # Planning is left alone: it changes nothing, and takes most of the time.
+            while len(emulator.requests()) == seen and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(dice.uniform(0, 0.25))
+            killed += process.poll() is None
+            process.kill()
+    assert killed > 0
+    emulator.inject()
+    last = studio.build_here()
+    studio.audit(unresolved(last), billed_unknown=None if interface == "sync" else 0)
+    if unresolved(last):
+        assert studio.build_here(resubmit=True).finished.complete
+    studio.check_outputs()
+    assert studio.submissions == []
+
+
+@contextlib.contextmanager
+def locked(studio: Studio) -> Iterator[None]:
+    """Hold the state's file, so that builds wait with what they have to write into it."""
+    with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")
