@@ -24,7 +24,7 @@ class Commands(click.Group):
         at = 0
         while at < len(args) and args[at] in ("-C", "--project"):
             at += 2
-        while at < len(args) and args[at].startswith("--project="):
+        while at < len(args) and args[at].startswith(("--project=", "-C")):
             at += 1
         if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
             args = [*args[:at], "build", *args[at:]]

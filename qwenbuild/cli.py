@@ -16,7 +16,7 @@ import click
 
 from . import __version__, console
 from .arguments import Age, Bytes, Commands, Money, json_option, provider, selection
-from .errors import QwenbuildError, UsageError, visible
+from .errors import Problem, QwenbuildError, UsageError, visible
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -67,8 +67,9 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     from . import progress
 
     view = progress.view(as_json)
+    arguments = None if as_json else sys.argv[1:] or ["build"]
     try:
-        finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:] or ["build"])
+        finished = _engine(project, **choices).build(view.emit, arguments=arguments)
     finally:
         view.close()
     sys.exit(finished.exit_code)
@@ -108,7 +109,12 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
 @json_option
 @click.pass_obj
 def status(project: Path, /, as_json: bool, **choices: Any) -> None:
-    """Tell how the project stands: each image's outputs by verdict, and the last build."""
+    """Tell how the project stands: each image's outputs by verdict, and the last build.
+
+    \b
+    qwenbuild status
+    qwenbuild status puppies
+    """
     engine = _engine(project, **choices)
     console.show_status(engine.plan(), engine.last_run(), as_json=as_json)
 
@@ -144,6 +150,10 @@ def show(image: Path, as_json: bool) -> None:
 @click.pass_obj
 def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
     """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.
+
+    \b
+    qwenbuild clean --orphans --dry-run
+    qwenbuild clean puppies -w seed=1
 
     Files that were edited by hand, and files that qwenbuild did not write, are kept.
     """
@@ -188,7 +198,12 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Write a small project into FOLDER (default: here), ready to build."""
+    """Write a small project into FOLDER (default: here), ready to build.
+
+    \b
+    qwenbuild init posters
+    cd posters && qwenbuild build
+    """
     from . import scaffold
 
     for name in scaffold.write(folder):
@@ -289,6 +304,7 @@ def _engine(project: Path, **choices: Any) -> Any:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code; errors become text here and nowhere else."""
+    stdout = sys.stdout
     try:
         main.main(args=arguments, prog_name="qwenbuild", standalone_mode=False)
     except QwenbuildError as error:
@@ -302,11 +318,23 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except SystemExit as leave:
+        if sys.stdout is not stdout:  # click's answer to a reader that left, which it takes for a failure
+            return _unwritable(BrokenPipeError())
         return leave.code if isinstance(leave.code, int) else 0
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed into it at exit
-        return 141
+    except OSError as error:
+        if error.filename is not None:  # not of a standard stream
+            raise
+        return _unwritable(error)
     return 0
+
+
+def _unwritable(error: OSError) -> int:
+    """Tell that standard output can't be written, but for a reader that left; return the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
+    if isinstance(error, BrokenPipeError):
+        return 128 + 13  # as a command that SIGPIPE ends
+    console.problems([Problem(f"standard output can't be written: {error.strerror or error}")])
+    return 1
 
 
 def _usage(error: click.ClickException) -> str | None:

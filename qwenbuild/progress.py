@@ -122,7 +122,7 @@ class LiveView(LineView):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
+        console = Console(stderr=True, highlight=False, color_system="auto" if coloured(sys.stderr) else None)
         self._progress = Progress(
             TextColumn("[bold green]{task.description}", justify="right"),
             BarColumn(bar_width=30, complete_style="green", finished_style="green"),

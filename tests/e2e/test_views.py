@@ -1,0 +1,255 @@
+"""What is seen of the commands: on a terminal, in a pipe, as JSON, as help."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.harness import COMMAND, Sandbox
+
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = ("build", "plan", "status", "show", "clean", "gc", "init", "schema", "tasks", "emulator")
+HOSTILE = "\x1b]0;owned\x07\x1b[31m red \x9b31m \u202eeert"
+
+
+def on_terminal(sandbox: Sandbox, *arguments: str, **environ: str) -> tuple[int, str]:
+    """Run a command on a terminal of 100 columns; return its exit code and all that it wrote."""
+    master, slave = pty.openpty()
+    extra = {"TERM": "xterm-256color", "COLUMNS": "100", **environ}
+    kept = {name: value for name, value in sandbox.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [COMMAND, *arguments], cwd=sandbox.root, env={**kept, **extra}, stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        written = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            written += part
+    os.close(master)
+    return process.returncode, written.decode()
+
+
+def test_the_last_line_of_json(sandbox: Sandbox) -> None:
+    """`build --json` prints one event a line; the last has the counts in a fixed order, and the rest after them."""
+    ran = sandbox.run("build", "--json")
+    assert ran.err == ""
+    kinds = [event["event"] for event in ran.events]
+    assert (kinds[0], kinds[-1]) == ("started", "finished")
+    assert sorted(kinds[1:-1]) == ["image_finished"] * 8 + ["image_started"] * 8
+    last = ran.out.splitlines()[-1]
+    assert re.fullmatch(
+        r'\{"event": "finished", "rendered": 8, "restored": 0, "up_to_date": 0, "failed": 0, "edited": 0, '
+        r'"unknown": 0, "seconds": [0-9.]+(, .*)?\}',
+        last,
+    )
+    assert list(ran.finished)[7:] == [
+        "seconds", "reattached", "submitted", "skipped", "orphans", "interrupted", "cost"
+    ]  # fmt: skip
+    assert ran.events[0]["plan"]["render"] == 8
+
+
+def test_a_plan_as_json(sandbox: Sandbox) -> None:
+    """`plan --json` prints a line for each step and orphan, and a summary."""
+    sandbox.build()
+    (sandbox.root / "specs/icons.toml").unlink()
+    ran = sandbox.here("plan", "--json")
+    assert [event["event"] for event in ran.events] == ["step"] * 6 + ["orphan"] * 2 + ["planned"]
+    first, orphan, summary = ran.events[0], ran.events[6], ran.events[-1]
+    assert {key: first[key] for key in first if key != "key"} == {
+        "event": "step", "name": "garden/poster[seed=1,size=1664x928]", "path": "garden/poster-1664x928-1.png",
+        "verdict": "up_to_date", "reason": "up to date", "cell": {"size": "1664x928", "seed": "1"},
+        "model": "qwen-image-plus",
+    }  # fmt: skip
+    assert re.fullmatch("[0-9a-f]{64}", first["key"])
+    assert orphan == {"event": "orphan", "path": "icons/moon.png", "name": "icons/moon", "edited": False}
+    assert summary == {
+        "event": "planned", "up_to_date": 6, "restore": 0, "reattach": 0, "render": 0, "edited": 0, "unknown": 0,
+        "orphans": 2, "cost": {}, "shortest_s": 0.0,
+    }  # fmt: skip
+
+
+def test_a_pipe(sandbox: Sandbox) -> None:
+    """In a pipe a build writes a plain line for each image that it makes, and one when there is nothing to do."""
+    first = sandbox.run("build", "icons", "-j1")
+    assert first.out == ""
+    assert re.fullmatch(
+        r"    \[1/2\] rendered  icons/sun \(never rendered\)\n"
+        r"    \[2/2\] rendered  icons/moon \(never rendered\)\n"
+        r"2 rendered in [0-9.]+ s\n",
+        first.err,
+    )
+    second = sandbox.run("build", "icons", "-j1")
+    assert re.fullmatch(r"nothing to do: 2 up to date in [0-9.]+ s\n", second.err)
+    plan = sandbox.run("plan", "garden/flower", "icons", "--all")
+    assert plan.out == (
+        "    render  garden/flower[flower=rose]  never rendered\n"
+        "    render  garden/flower[flower=lily]  never rendered\n"
+        "up to date  icons/sun  up to date\n"
+        "up to date  icons/moon  up to date\n"
+        "2 to render, 2 up to date\n"
+    )
+
+
+def test_a_terminal(sandbox: Sandbox) -> None:
+    """On a terminal a build shows a live line in colour, which goes, and a coloured summary, which stays."""
+    sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.2\n'})
+    code, written = on_terminal(sandbox, "build", "-j1")
+    assert code == 0
+    assert "building" in written
+    assert re.search(r"[1-7]/8", written)
+    assert "\x1b[32m8 rendered\x1b[0m in " in written
+    assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is back
+    code, written = on_terminal(sandbox, "plan", "--all", "icons")
+    assert written.startswith("\x1b[2mup to date\x1b[0m  icons/sun  \x1b[2mup to date\x1b[0m\r\n")
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour(sandbox: Sandbox, environ: dict[str, str]) -> None:
+    """With NO_COLOR, or on a terminal that can't, nothing is coloured."""
+    for arguments in (["plan"], ["build"], ["status"], ["build", "nosuch"]):
+        _, written = on_terminal(sandbox, *arguments, **environ)
+        assert written != ""
+        assert re.findall(r"\x1b\[[0-9;]*m", written) == []
+
+
+def test_hostile_text(sandbox: Sandbox) -> None:
+    """Control, escape and bidi characters of prompts and names never reach the terminal as such."""
+    hostile = json.dumps(HOSTILE)
+    sandbox.write({"specs/bad.toml": f"[image.x]\nprompt = {hostile}\nmatrix = {{ word = [{hostile}] }}\n"})
+    seen = ""
+    for arguments in (["plan"], ["build"], ["build", "--force"], ["status"], ["build", "bad/x[word=\x1b[31mno]"]):
+        seen += on_terminal(sandbox, *arguments, NO_COLOR="1")[1]
+    path = next((sandbox.root / "out/bad").iterdir())
+    seen += on_terminal(sandbox, "show", str(path), NO_COLOR="1")[1]
+    path.write_bytes(b"edited")
+    sandbox.edit("specs/bad.toml", "owned", "taken")
+    seen += on_terminal(sandbox, "plan", NO_COLOR="1")[1] + on_terminal(sandbox, "build", NO_COLOR="1")[1]
+    (sandbox.root / "specs/bad.toml").unlink()
+    seen += on_terminal(sandbox, "plan", NO_COLOR="1")[1] + on_terminal(sandbox, "clean", NO_COLOR="1")[1]
+    cursor = re.sub(r"\x1b\[(\?25[lh]|2K|1A)|\r", "", seen)  # what the live line itself writes
+    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", cursor) == []
+    assert "\\x1b]0;owned\\x07" in seen
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(sandbox: Sandbox, command: str) -> None:
+    """The help of every command says what it does, and shows examples."""
+    ran = sandbox.here(*command.split(), "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: qwenbuild {command}".rstrip())
+    assert re.search(rf"^ +qwenbuild {command}", ran.out.partition("Usage:")[2].partition("\n")[2], re.MULTILINE)
+
+
+def test_every_command_is_tested_for_help(sandbox: Sandbox) -> None:
+    """The commands that the help lists are those of this file."""
+    listed = sandbox.here("--help").out.partition("Commands:\n")[2]
+    assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
+
+
+def test_show(sandbox: Sandbox) -> None:
+    """`show` prints the provenance that an image carries; a file without any is an error."""
+    sandbox.build("garden/flower")
+    ran = sandbox.here("show", "out/garden/flower-rose.png")
+    assert ran.code == 0
+    facts = dict(line.strip().split("  ", 1) for line in ran.out.split("\n\n")[0].splitlines())
+    assert {key: facts[key] for key in ("model", "size", "provider", "negative prompt")} == {
+        "model": "qwen-image-plus", "size": "1328*1328", "provider": "null", "negative prompt": "blurry"
+    }  # fmt: skip
+    assert ran.out.endswith("\n\nA red rose in a cheerful garden\n")
+    shown = sandbox.here("show", "--json", "out/garden/flower-rose.png").finished
+    assert shown["request"]["prompt"] == "A red rose in a cheerful garden"
+    assert shown["generator"] == "qwenbuild"
+    for name in ("specs/garden.toml", "nosuch.png", "out"):
+        assert sandbox.here("show", name).code == 2
+
+
+def test_status(sandbox: Sandbox) -> None:
+    """`status` counts each image's outputs by verdict, and tells of the last build."""
+    assert sandbox.here("status").out.splitlines()[0] == "garden/poster  4 to render"
+    sandbox.build("icons", "garden/flower")
+    (sandbox.root / "out/icons/sun.png").write_bytes(b"x")
+    lines = sandbox.here("status").out.splitlines()
+    assert lines[:4] == [
+        "garden/poster  4 to render",
+        "garden/flower  2 up to date",
+        "icons/sun      1 edited",
+        "icons/moon     1 up to date",
+    ]
+    assert re.fullmatch(r"last build \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d: 4 rendered", lines[4])
+    events = sandbox.here("status", "--json").events
+    assert events[1] == {"event": "image", "name": "garden/flower", "up_to_date": 2}
+    assert events[-1]["event"] == "status"
+    assert events[-1]["last_run"]["summary"]["rendered"] == 4
+
+
+def test_init(tmp_path: Path) -> None:
+    """`init` writes a project that builds at once; where one stands it writes nothing."""
+    outside = Sandbox(tmp_path, tmp_path / "store")
+    ran = outside.run("init", "posters")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
+    inside = Sandbox(tmp_path / "posters", tmp_path / "store")
+    assert inside.build()["rendered"] == 11
+    again = outside.run("init", "posters")
+    assert again.code == 2
+    assert "has these files already" in again.err
+
+
+def test_schema(sandbox: Sandbox) -> None:
+    """`schema` prints the JSON Schema that the repository's specs name."""
+    committed = REPOSITORY / "specs/spec.schema.json"
+    assert sandbox.here("schema").out == committed.read_text("utf-8")
+    for spec in sorted((REPOSITORY / "specs").glob("*.toml")):
+        assert spec.read_text("utf-8").startswith("#:schema ./spec.schema.json\n"), spec.name
+    assert json.loads(sandbox.here("schema", "config").out)["title"] == "qwenbuild config"
+
+
+def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
+    """A pipe that is closed early ends the command quietly."""
+    for command in ("plan --all", "plan --json", "schema", "build --json", "status"):
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {COMMAND} {command} | head -n1"],
+            cwd=sandbox.root, env=sandbox.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode in (0, 141), done.stderr) == (True, ""), command
+        assert done.stdout.count("\n") == 1
+
+
+def test_output_that_can_not_be_written(sandbox: Sandbox) -> None:
+    """A full disk behind standard output is an error in words."""
+    for command in ("plan", "schema", "--help", "build --json"):
+        done = subprocess.run(
+            ["bash", "-c", f"{COMMAND} {command} > /dev/full"],
+            cwd=sandbox.root, env=sandbox.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr
+        assert "No space left on device" in done.stderr
+        assert done.returncode == 1
+
+
+def test_an_encoding_that_can_not_show_a_name(sandbox: Sandbox) -> None:
+    """Names and prompts that standard output can't show do not end a command."""
+    sandbox.write({"specs/de.toml": '[image.x]\nprompt = "{{ wort }}"\nmatrix = { wort = ["schön 中文"] }\n'})
+    sandbox.extra["PYTHONIOENCODING"] = "ascii"
+    for command in ("plan", "build", "status"):
+        assert sandbox.run(command, "de").code == 0, command
+
+
+def test_a_project_elsewhere(sandbox: Sandbox) -> None:
+    """`-C DIR` works on another folder's project, wherever it stands among the options."""
+    outside = Sandbox(sandbox.root.parent, sandbox.store)
+    for arguments in (["-C", "project", "plan"], ["--project=project", "plan"], ["-Cproject", "plan"]):
+        assert outside.here(*arguments).out.endswith("8 to render\n"), arguments
+    assert outside.here("-C", "project").code == 0
+    assert outside.here("plan").code == 2
+    assert outside.here("-C", "nosuch", "plan").code == 2
