@@ -1,0 +1,103 @@
+"""A build that finds nothing to do: at once, without imports, and only when it is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+from e2e.harness import Ran, Sandbox
+
+HEAVY = {
+    "asyncio", "click", "dataclasses", "hashlib", "httpx", "importlib.metadata", "inspect", "jinja2", "json", "logging",
+    "pathlib", "PIL", "platformdirs", "pydantic", "re", "rich", "sqlite3", "subprocess", "tempfile", "tomllib",
+    "typing", "qwenbuild.cli", "qwenbuild.engine", "qwenbuild.errors",
+}  # fmt: skip
+
+PROBE = """
+import atexit, sys
+def tell():
+    if before is not None:
+        print(*sorted(set(sys.modules) - before))
+before = set(sys.modules)
+atexit.register(tell)
+from qwenbuild.__main__ import main
+sys.argv = ["qwenbuild", *sys.argv[1:]]
+main()
+"""
+
+
+def imported(sandbox: Sandbox, *arguments: str) -> tuple[set[str], Ran]:
+    """Run a command; return the modules that it loaded, but for those that Python itself starts with."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PROBE, *arguments],
+        cwd=sandbox.root, env=sandbox.environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return set(done.stdout.splitlines()[-1].split()), Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
+    """A build that finds its snapshot true loads next to nothing, and says the same as the long way."""
+    sandbox.run("build")
+    time.sleep(0.1)  # a snapshot is of inputs a little older than the build
+    slow = sandbox.run("build")
+    loaded, fast = imported(sandbox, "build")
+    assert loaded & HEAVY == set()
+    assert sorted(name for name in loaded if not name.startswith("_")) == [
+        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.snapshot"
+    ]  # fmt: skip
+    line = r"nothing to do: 8 up to date in [0-9.]+ s\n"
+    assert (fast.code, slow.code) == (0, 0)
+    assert re.fullmatch(line, fast.err)
+    assert re.fullmatch(line, slow.err)
+    assert "qwenbuild.engine" in imported(sandbox, "build", "icons")[0]
+    sandbox.edit("templates/base.j2", "poster", "banner")
+    assert "qwenbuild.engine" in imported(sandbox, "build")[0]
+
+
+def test_the_version_loads_nothing_heavy(sandbox: Sandbox) -> None:
+    """`--version` loads no more than a no-op build does."""
+    loaded, ran = imported(sandbox, "--version")
+    assert ran.out.startswith("qwenbuild 0.1.0\n")
+    assert loaded & HEAVY == set()
+
+
+def test_help_loads_no_engine(sandbox: Sandbox) -> None:
+    """`--help` of a command loads neither the engine nor the formats."""
+    loaded, ran = imported(sandbox, "build", "--help")
+    assert ran.code == 0
+    assert loaded & {"qwenbuild.engine", "pydantic", "jinja2", "httpx", "rich", "sqlite3", "PIL"} == set()
+
+
+def test_the_snapshot_holds_no_key(sandbox: Sandbox) -> None:
+    """The API key in the environment is in no file of the project."""
+    sandbox.extra["DASHSCOPE_API_KEY"] = "sk-0123456789abcdef"
+    sandbox.run("build")
+    time.sleep(0.1)
+    sandbox.run("build")
+    assert (sandbox.root / ".qwenbuild/snapshot").is_file()
+    for folder, _, names in os.walk(sandbox.root):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                assert b"0123456789abcdef" not in file.read(), name
+
+
+def test_a_build_that_runs_is_seen(sandbox: Sandbox) -> None:
+    """While a build is running, a second one says so, though nothing has changed for the first's outputs yet."""
+    sandbox.run("build")
+    time.sleep(0.1)
+    assert sandbox.run("build").code == 0
+    slow = "\n[providers.null]\nlatency_s = 1.0\n"
+    (sandbox.root / "qwenbuild.toml").write_text(f'provider = "null"{slow}')
+    time.sleep(0.1)
+    assert sandbox.run("build").code == 0
+    with sandbox.popen("build", "--force", "-j1", "icons") as first:
+        while first.poll() is None:
+            second = sandbox.run("build")
+            if second.code == 2:
+                break
+        assert second.err.startswith("error: another build of this project is running\n")
+        assert first.wait() == 0
+    assert sandbox.run("build").code == 0
