@@ -28,6 +28,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -50,7 +51,12 @@ def visible(text: str, *, keep: str = "") -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that `name` was most likely meant to be, or None."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return _nearest(name, tuple(known))
+
+
+@lru_cache(maxsize=64)  # a mistake in a template is found once for each cell
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return found[0] if found else None
 
 
@@ -292,6 +298,12 @@ MOST_PROBLEMS = 10
 """Problems shown for one image; the rest are counted."""
 
 
+def in_order(problem: Problem) -> tuple[str, int, int]:
+    """Return what problems are sorted by: file, line and column, those without a place first."""
+    place = problem.place
+    return (place.path, place.line, place.column) if place else ("", 0, 0)
+
+
 class Findings:
     """Problems, gathered; each claim and place once, a limited number for each image."""
 
@@ -312,9 +324,10 @@ class Findings:
                 self.problems.append(problem)
 
     def raise_if_any(self) -> None:
-        """Raise ProjectError where there is any problem."""
+        """Raise ProjectError where there is any problem; its problems are in the order of files and lines."""
+        more = []
         for image, count in self._counts.items():
-            if image and count > MOST_PROBLEMS:
-                self.problems.append(Problem(f"{image}: {count - MOST_PROBLEMS:,} more problems like these"))
+            if image and (rest := count - MOST_PROBLEMS) > 0:
+                more.append(Problem(f"{image}: {rest:,} more problem{'s' * (rest > 1)} like these"))
         if self.problems:
-            raise ProjectError(self.problems)
+            raise ProjectError([*sorted(self.problems, key=in_order), *more])

@@ -7,6 +7,7 @@ one cell after another. A matrix of 10**12 cells is declared as quickly as one o
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from .axes import Resolver, label, length, table_row
 from .catalogue import DEFAULT_MODEL, Catalogue, Model
 from .digest import sha256
-from .errors import MOST_PROBLEMS, Findings, Problem, ProjectError, did_you_mean, listing
+from .errors import Findings, Problem, ProjectError, did_you_mean, listing
 from .project import Project
 from .request import SEED_MAX, Size
 from .sandbox import Row, slug
@@ -106,6 +107,11 @@ def _size_label(value: object, model: Model) -> str:
     return str(model.ratios.get(text) or Size.parse(text) or text)
 
 
+def _toml(value: object) -> str:
+    """Return about what a user wrote for a value."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 class _Grid(NamedTuple):
     """The values that the axes have for one model, and what `exclude` takes away: numbers of axes with labels."""
 
@@ -169,13 +175,14 @@ class Cells:
                 if name in names[:index]:
                     raise self._wrong(f'axis model has the value "{name}" twice', at)
                 model = self._model(name, at)
-                columns = [
-                    [Value.of(name, name)] if axis == "model" else self._column(axis, values, model)
-                    for axis, values in axes.items()
-                ]
-                grids.append(_Grid(model, columns, [self._rule(rule, model) for rule in image.exclude]))
             except ProjectError as error:
                 problems += error.problems
+                continue
+            columns = [
+                [Value.of(name, name)] if axis == "model" else self._column(axis, values, model, problems)
+                for axis, values in axes.items()
+            ]
+            grids.append(_Grid(model, columns, [self._rule(rule, model) for rule in image.exclude]))
         if not problems:
             problems += self._exclusion_problems(grids)
         included: list[tuple[tuple[Value, ...], Model]] = []
@@ -202,16 +209,16 @@ class Cells:
 
     def _model(self, name: Any, keys: Keys) -> Model:
         if not isinstance(name, str):
-            raise self._wrong(f"model: {name!r} is not a model's name", keys)
+            raise self._wrong(f"model: {_toml(name)} is not a model's name", keys)
         try:
             return self._catalogue.model(name)
         except ValueError as error:
             raise self._wrong(f'unknown model "{name}"', keys, str(error)) from None
 
-    def _column(self, axis: str, values: Sequence[Any], model: Model) -> list[Value]:
+    def _column(self, axis: str, values: Sequence[Any], model: Model, problems: list[Problem]) -> list[Value]:
+        """Return the values of an axis; what is wrong with them goes into `problems`."""
         column: list[Value] = []
         known: set[str] = set()
-        problems: list[Problem] = []
         for index, value in enumerate(values):
             keys = (*self._it.keys, "matrix", axis, index)
             try:
@@ -220,28 +227,26 @@ class Cells:
                     raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
             except ProjectError as error:
                 problems += error.problems
-                if len(problems) > MOST_PROBLEMS:  # a range of a million seeds beyond the last
+                if isinstance(values, range):  # its other numbers stand at the same place
                     break
                 continue
             known.add(item.label)
             column.append(item)
-        if problems:
-            raise ProjectError(problems)
         return column
 
     def _value(self, axis: str, value: Any, model: Model, keys: Keys) -> Value:
         """Return the value that an axis gives to a cell; raises ProjectError where a request field can't take it."""
         if axis == "size":
             if not isinstance(value, str):
-                raise self._wrong(f"size: {value!r} is not a text", keys)
+                raise self._wrong(f"size: {_toml(value)} is not a text", keys)
             size = size_of(value, model, lambda reason: self._wrong(f'size "{value}"', keys, reason))
             return Value.of(str(size), size)
         if axis == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
-            raise self._wrong(f"seed: {value!r}", keys, f"a whole number from 0 to {SEED_MAX}")
+            raise self._wrong(f"seed: {_toml(value)}", keys, f"a whole number from 0 to {SEED_MAX}")
         if axis in ("prompt_extend", "watermark") and not isinstance(value, bool):
-            raise self._wrong(f"{axis}: {value!r}", keys, "true or false")
+            raise self._wrong(f"{axis}: {_toml(value)}", keys, "true or false")
         if axis == "negative_prompt" and not isinstance(value, str):
-            raise self._wrong(f"negative_prompt: {value!r} is not a text", keys)
+            raise self._wrong(f"negative_prompt: {_toml(value)} is not a text", keys)
         return Value.of(label(value), value)
 
     def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:

@@ -39,6 +39,8 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
     elif suffix in readers:
         text = read_text(path, shown)
         numbered = list(readers[suffix](text, shown))
+    elif path.is_dir():
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
     else:
         raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
     if not numbered:

@@ -7,6 +7,7 @@ where cells are made (`expand`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import Findings, Place, Problem, ProjectError, did_you_mean, listing
+from .errors import Findings, Place, Problem, ProjectError, did_you_mean, in_order, listing
 from .request import SEED_MAX
 from .tomlfile import Keys, TomlFile
 
@@ -205,7 +206,9 @@ def _name_problems(spec: Spec) -> list[Problem]:
     for name, image in spec.content.image.items():
         if not _IMAGE_NAME.fullmatch(name):
             place = source.place(("image", name), key=True)
-            found.append(Problem(f'not an image name: "{name}"', place, "letters, digits, _, - and ."))
+            found.append(
+                Problem(f'not an image name: "{name}"', place, "letters, digits, _, - and ., first a letter or digit")
+            )
         found += _variable_problems(image.vars, source, ("image", name, "vars"))
         for axis in image.matrix:
             if not axis.isidentifier() or axis in RESERVED:
@@ -259,7 +262,7 @@ _EXPECTED: dict[str, str] = {
 def problems(
     error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
 ) -> dict[Keys, Problem]:
-    """Return pydantic's findings as problems, by the keys where they stand; one problem for each place.
+    """Return pydantic's findings as problems, by the keys where they stand, in the order of the file.
 
     `known_keys` maps the keys of a table, from `prefix` on, to the names it may have. `prefix` is
     where in the file the validated table stands.
@@ -288,7 +291,8 @@ def problems(
                 found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}")
             case "literal_error" | "finite_number":
                 expected = detail["ctx"]["expected"] if detail["type"] == "literal_error" else "a number"
-                found[keys] = Problem(f"{name} is {detail['input']!r}", source.place(keys), f"expected {expected}")
+                claim = f"{name} is {json.dumps(detail['input'], ensure_ascii=False)}"
+                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
             case "string_too_short":
                 found[keys] = Problem(f"{name} is empty", source.place(keys))
             case kind:
@@ -297,7 +301,7 @@ def problems(
                     expected = "a text, a number or true/false"
                 claim = f"{name}: wrong type, {_type_name(detail['input'])}"
                 found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
-    return found
+    return dict(sorted(found.items(), key=lambda item: in_order(item[1])))
 
 
 def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:

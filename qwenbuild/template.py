@@ -52,6 +52,7 @@ class Templates:
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
+        self._names: list[str] | None = None
         self._environment = environment(jinja2.FunctionLoader(self._load))
 
     @property
@@ -80,13 +81,15 @@ class Templates:
         return Template(self, jinja2.Template.from_code(self._environment, code, globals_), locate)
 
     def names(self) -> list[str]:
-        """Return the names of all files in the folder."""
-        if not self._folder.is_dir():
-            return []
-        found = (path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file())
-        return sorted(found)
+        """Return the names of all files in the folder, as they were when they were first asked for."""
+        if self._names is None:
+            files = (path for path in self._folder.rglob("*") if path.is_file()) if self._folder.is_dir() else ()
+            self._names = sorted(path.relative_to(self._folder).as_posix() for path in files)
+        return self._names
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        if name in self._missing:
+            return None
         pure = PurePosixPath(name)
         path = self._folder / pure
         try:
