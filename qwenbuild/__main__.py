@@ -8,6 +8,13 @@ import time
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while modules were loading: nothing has begun
+        sys.exit(130)
+
+
+def _main() -> None:
     begun = time.perf_counter()
     from . import __version__, snapshot
 
