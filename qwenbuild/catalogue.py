@@ -30,6 +30,14 @@ _KEYS = ("interfaces", "sizes", "default_size", "pixels", "prompt_limit", "negat
          "concurrent", "price_cny")  # fmt: skip
 
 
+class BadDeclaration(ValueError):
+    """A key of a declared model has a value that makes no sense."""
+
+    def __init__(self, model: str, key: str, reason: str) -> None:
+        super().__init__(f"models.{model}.{key}: {reason}")
+        self.model, self.key, self.reason = model, key, reason
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """What the service says of one model.
@@ -105,7 +113,7 @@ class Catalogue:
     def extended(self, declared: Mapping[str, Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with `declared` models added; a known name overrides only the keys it states.
 
-        Raises ValueError with what is wrong in a declaration.
+        Raises BadDeclaration.
         """
         if not declared:
             return self
@@ -135,8 +143,8 @@ def _ratios(kind: str) -> dict[str, Size]:
 def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Model:
     """Return the model that `table` declares, over `base` where there is one."""
 
-    def wrong(key: str, expected: str) -> ValueError:
-        return ValueError(f"models.{name}.{key}: {expected}")
+    def wrong(key: str, expected: str) -> BadDeclaration:
+        return BadDeclaration(name, key, expected)
 
     for key in table:
         if key not in _KEYS:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from . import spec as spec_format
-from .catalogue import Catalogue, builtin
+from .catalogue import BadDeclaration, Catalogue, builtin
 from .errors import Problem, ProjectError, UsageError
 from .tomlfile import Keys, TomlFile
 
@@ -149,11 +149,9 @@ def _load(root: Path, source: TomlFile, keys: tuple[str, ...], searched: Sequenc
         raise ProjectError(list(found.values())) from None
     try:
         catalogue = builtin().extended(config.models)
-    except ValueError as error:
-        dotted, _, reason = str(error).partition(": ")
-        name, _, key = dotted.removeprefix("models.").rpartition(".")
-        place = source.place((*keys, "models", name, key))
-        raise ProjectError([Problem(f"model {name}: {key}: {reason}", place)]) from None
+    except BadDeclaration as error:
+        place = source.place((*keys, "models", error.model, error.key))
+        raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
     return Project(root, config, catalogue, tuple(searched))
 
 
