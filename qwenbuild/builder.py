@@ -76,7 +76,7 @@ class Builder:
         self._counts: Counter[Outcome] = Counter()
         self._problems: list[Problem] = []
         self._spending = Spending(limits.max_cost)
-        self._stopped: str | None = None  # why nothing more is taken up
+        self._is_stopped = self._is_closed = False  # nothing more is taken up; nothing more is sent
         self._unended = {step.action.output: step for step in plan.steps}
         self._carrying: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -140,7 +140,7 @@ class Builder:
                 case _:
                     renders.append(step)
         await self._work(restores, os.cpu_count() or 1, lambda step: self._restore(step, renders))
-        if renders and not self._stopped:
+        if renders and not self._is_stopped:
             await self._render_all(renders)
 
     # --- work and stopping ---
@@ -149,7 +149,7 @@ class Builder:
         """Take steps off the deque, `workers` at a time, until it is empty or the build stops."""
 
         async def worker() -> None:
-            while steps and not self._stopped:
+            while steps and not self._is_stopped:
                 await job(steps.popleft())
 
         self._running = {asyncio.create_task(worker()) for _ in range(min(workers, len(steps)))}
@@ -163,17 +163,18 @@ class Builder:
         if self._interrupt.count > 1 and self._carrying:
             self._carrying.cancel()
 
-    def _stop(self, reason: str, problems: Sequence[Problem] = ()) -> None:
-        """Take up nothing more; `problems` are those that no output has shown."""
-        if self._stopped is None:
-            self._stopped = reason
-            self._problems += problems
-            in_flight = len(self._under_way)
-            if isinstance(self._provider, Resumable):  # others never tell what is only waiting for its turn
-                for journal, render in self._under_way.items():
-                    if not journal.is_open:
-                        in_flight -= render.cancel()
-            self._emit(Stopping(reason, in_flight, problems))
+    def _stop(self, reason: str, problems: Sequence[Problem] = (), *, close: bool = True) -> None:
+        """Take up nothing more, and send nothing more (`close`); `problems` are those that no output has shown."""
+        if self._is_closed or (self._is_stopped and not close):
+            return
+        self._is_stopped, self._is_closed = True, close
+        self._problems += problems
+        in_flight = len(self._under_way)
+        if close and isinstance(self._provider, Resumable):  # others never tell what is only waiting for its turn
+            for journal, render in self._under_way.items():
+                if not journal.is_open:
+                    in_flight -= render.cancel()
+        self._emit(Stopping(reason, in_flight, problems))
 
     def _finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
         del self._unended[step.action.output]
@@ -259,7 +260,7 @@ class Builder:
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
         journal = StateJournal(
-            self._state, self._provider.name, step, lambda: self._stopped is not None,
+            self._state, self._provider.name, step, lambda: self._is_closed,
             force=self._limits.force, detach=self._limits.detach,
         )  # fmt: skip
         action = step.action
@@ -281,7 +282,7 @@ class Builder:
             self._finish_all(step, Outcome.SKIPPED)
             return
         except BudgetExceeded as error:
-            self._stop(error.claim, error.problems)
+            self._stop(error.claim, error.problems, close=False)  # what is paid for already is still sent
             return
         except QwenbuildError as error:
             if isinstance(error, AnswerLost):
@@ -336,8 +337,6 @@ class Builder:
         if entry.image != sha256(image):  # an equal request was stored first: that image stands
             image = self._store.read(entry) or image
         return entry, image
-
-    # --- outputs ---
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
         try:
