@@ -1,0 +1,82 @@
+"""Hundreds of images at once from a service that fails often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from emulated import QUICK
+
+from qwenbuild.catalogue import builtin
+from qwenbuild.emulator import Running, running
+
+from .studio import Studio, cards, unresolved
+
+# A model of the user's own, with images small enough for hundreds.
+MODEL = {"interfaces": ["sync", "async"], "sizes": ["48*64"], "price_cny": {"singapore": "0.10"}}
+CONFIG = """
+[models.small]
+interfaces = ["sync", "async"]
+sizes = ["48*64"]
+price_cny = { singapore = "0.10" }
+"""
+
+# In each a fifth of the calls, of every kind there is at that call.
+FAULTS = {
+    "sync": (
+        "throttle=0.02:sync:3%", "500:sync:2%", "503:sync:2%", "drop-before:sync:1%", "business-error:sync:3%",
+        "drop-after:sync:1%", "close-after:sync:1%", "html-after:sync:1%", "timeout:sync:1%", "moderation:sync:2%",
+        "slow=0.05:sync:5%",
+        "truncated:download:5%", "corrupt:download:4%", "wrong-size:download:3%", "cut:download:3%", "500:download:5%",
+    ),
+    "async": (
+        "throttle=0.02:create:3%", "500:create:2%", "drop-before:create:2%", "drop-after:create:3%",
+        "garbage:create:3%", "task-failed:create:4%", "moderation:create:3%",
+        "throttle=0.02:poll:7%", "503:poll:5%", "missing:poll:4%", "drop-after:poll:4%",
+        "truncated:download:4%", "corrupt:download:4%", "wrong-size:download:4%", "expired:download:3%",
+        "html:download:5%",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def emulator() -> Iterator[Running]:
+    """A quick emulator that knows the small model."""
+    with running(replace(QUICK, catalogue=builtin().extended({"small": MODEL}))) as handle:
+        yield handle
+
+
+@pytest.mark.parametrize(("interface", "images"), [("sync", 500), ("async", 200)])
+def test_at_50_at_once_with_20_percent_of_faults(
+    emulator: Running, tmp_path: Path, interface: str, images: int
+) -> None:
+    """All images are there in the end; each was billed once, and once more only where the user had it sent again."""
+    studio = Studio.make(
+        tmp_path, emulator, cards(images, model='"small"'), config=CONFIG,
+        interface=f'"{interface}"', max_concurrency="50",
+    )  # fmt: skip
+    emulator.inject(*FAULTS[interface], seed=5)
+    first = built = studio.build_here()
+    assert first.finished.rendered > images * 0.8
+    assert min(emulator.fired().values()) > 0
+
+    sent_again = 0
+    for attempt in range(12):
+        if built.finished.complete:
+            break
+        unknown = set(unresolved(built))
+        again = attempt % 2 == 1
+        if again:
+            sent_again += sum(
+                studio.billed[action.request.prompt, action.request.seed]
+                for action in studio.actions
+                if action.name in unknown
+            )
+        built = studio.build_here(resubmit=again)
+    assert built.finished.complete
+    assert emulator.bill()["count"] == images + sent_again
+    assert max(studio.billed.values()) <= 2
+    studio.check_outputs()
+    assert studio.submissions == []

@@ -1,0 +1,163 @@
+"""What builds at the service cost: unknown images, the word to send them again, and budgets."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.emulator import Running
+from qwenbuild.events import Outcome
+from qwenbuild.plan import Verdict
+
+from .studio import Studio, cards, unresolved
+
+pytest_plugins = ("emulated",)
+
+PRICE = Decimal("0.220177")  # of qwen-image-plus in Singapore
+
+
+def test_an_unknown_image_is_never_sent_again_by_itself(emulator: Running, tmp_path: Path) -> None:
+    """A lost answer is reported by every build and plan, with exit code 1, until the user has it sent again."""
+    studio = Studio.make(tmp_path, emulator, cards(3))
+    emulator.inject("drop-after:sync:1")
+    first = studio.run("build")
+    assert first.code == 1
+    assert "unknown cards/card[no=" in first.err
+    assert "the answer was lost on its way: the request may have been billed" in first.err
+    assert "--resubmit" in first.err
+    assert emulator.bill()["count"] == 3
+
+    for _ in range(2):
+        again = studio.here("build", "--json")
+        assert (again.code, again.finished["unknown"], again.finished["up_to_date"]) == (1, 1, 2)
+    plan = studio.here("plan")
+    assert "unknown  cards/card[no=" in plan.out
+    assert "an earlier build sent it and lost the answer: it may have been billed" in plan.out
+    assert "cost" not in plan.out
+    assert emulator.bill()["count"] == 3
+
+    plan = studio.here("plan", "--resubmit")
+    assert "render  cards/card[no=" in plan.out
+    assert "may have been billed before; sent again" in plan.out
+    assert "0.22 CNY" in plan.out
+    assert studio.build("--resubmit")["rendered"] == 1
+    assert emulator.bill()["count"] == 4
+    studio.check_outputs()
+    assert studio.submissions == []
+
+
+def test_resubmit_always(emulator: Running, tmp_path: Path) -> None:
+    """`resubmit = "always"` in the config is the user's word for every build."""
+    studio = Studio.make(tmp_path, emulator, cards(2), config='resubmit = "always"')
+    emulator.inject("close-after:sync:1")
+    assert studio.build_here().finished.unknown == 1
+    assert studio.build_here().finished.rendered == 1
+    assert emulator.bill()["count"] == 3
+    studio.check_outputs()
+
+
+def test_sending_again_counts_against_the_budget(emulator: Running, tmp_path: Path) -> None:
+    """What may have been billed is not sent again where its price would pass the budget; it stays UNKNOWN."""
+    studio = Studio.make(tmp_path, emulator, cards(1))
+    emulator.inject("drop-after:sync")
+    studio.build_here()
+    emulator.inject()
+    built = studio.build_here(resubmit=True, max_cost=PRICE - Decimal("0.000001"))
+    assert built.finished.skipped == 1
+    assert emulator.bill()["count"] == 1
+    assert len(unresolved(studio.build_here())) == 1
+    assert studio.build_here(resubmit=True, max_cost=PRICE).finished.rendered == 1
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("max_cost", "affordable"), [(PRICE * 3, 3), (PRICE * 4 - Decimal("0.000001"), 3), (Decimal(0), 0)]
+)
+def test_a_budget_stops_before_the_first_request_that_would_pass_it(
+    emulator: Running, tmp_path: Path, interface: str, max_cost: Decimal, affordable: int
+) -> None:
+    """Exactly as many images are bought as the budget allows; the next build goes on with the rest."""
+    studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"')
+    ran = studio.here("build", "--max-cost", str(max_cost))
+    assert ran.code == 1
+    assert f"the next image would cost more than the budget of {max_cost} CNY" in ran.err
+    assert "raise --max-cost or [budget] max_cost" in ran.err
+    assert emulator.bill()["count"] == affordable
+    assert len(studio.outputs()) == affordable
+    last = studio.build_here().finished
+    assert (last.rendered, last.up_to_date, last.cost) == (
+        6 - affordable,
+        affordable,
+        {"CNY": str(PRICE * (6 - affordable))},
+    )
+    studio.audit()
+
+
+def test_the_budget_of_the_config(emulator: Running, tmp_path: Path) -> None:
+    """`[budget] max_cost` holds for each build; `--max-cost` goes before it."""
+    studio = Studio.make(tmp_path, emulator, cards(5), config="[budget]\nmax_cost = 0.5")
+    first = studio.build_here()
+    assert (first.finished.rendered, first.finished.skipped, first.finished.exit_code) == (2, 3, 1)
+    assert studio.build_here().finished.rendered == 2
+    assert studio.build_here(max_cost=Decimal(0)).finished.rendered == 0
+    assert studio.build_here(max_cost=Decimal(1)).finished.complete
+    studio.audit()
+
+
+def test_what_was_not_billed_is_not_spent(emulator: Running, tmp_path: Path) -> None:
+    """A refused request gives its price back to the budget; a lost answer does not."""
+    studio = Studio.make(tmp_path, emulator, cards(4), max_concurrency="1")
+    emulator.inject("moderation:sync:1")
+    built = studio.build_here(max_cost=PRICE * 3)
+    assert (built.finished.rendered, built.finished.failed, built.finished.skipped) == (3, 1, 0)
+    assert built.finished.cost == {"CNY": str(PRICE * 3)}
+
+    studio.write({"specs/more.toml": cards(3)["cards"].replace("card", "more")})
+    emulator.inject("drop-after:sync:1")
+    built = studio.build_here(select=["more"], max_cost=PRICE * 2)
+    assert (built.finished.rendered, built.finished.unknown, built.finished.skipped) == (1, 1, 1)
+    assert built.finished.cost == {"CNY": str(PRICE * 2)}
+
+
+def test_refused_by_moderation(emulator: Running, tmp_path: Path) -> None:
+    """A refused image fails alone, says what the service said, and costs nothing."""
+    studio = Studio.make(tmp_path, emulator, cards(2), max_concurrency="1")
+    emulator.inject("moderation:sync:1")
+    ran = studio.here("build")
+    assert ran.code == 1
+    assert "the service's moderation refused the prompt or the image" in ran.err
+    assert "DataInspectionFailed: Input data may contain inappropriate content." in ran.err
+    assert "1 rendered, 1 failed" in ran.err
+    assert emulator.bill()["count"] == 1
+
+
+def test_arrears_stop_the_run(emulator: Running, tmp_path: Path) -> None:
+    """An account in arrears is told once, and nothing more is sent."""
+    studio = Studio.make(tmp_path, emulator, cards(40), max_concurrency="2")
+    emulator.inject("arrearage")
+    ran = studio.here("build", "--json")
+    assert ran.code == 1
+    assert studio.calls("sync") <= 2
+    assert ran.finished["skipped"] >= 38
+    emulator.inject()
+    assert studio.build_here().finished.rendered == 40
+    studio.audit()
+
+
+def test_equal_requests_are_bought_once(emulator: Running, tmp_path: Path) -> None:
+    """One request at many paths, of several images and in several projects with one store, is billed once."""
+    specs = {
+        "a": '[image.one]\nprompt = "x"\nseed = 1\n[image.two]\nprompt = "x"\nmatrix = { copy = [1, 2, 3], seed = 1 }\n'
+    }
+    studio = Studio.make(tmp_path, emulator, specs)
+    plan = studio.engine().plan()
+    assert [step.verdict for step in plan.steps] == [Verdict.RENDER, *[Verdict.RESTORE] * 3]
+    assert plan.cost == {"CNY": PRICE}
+    built = studio.build_here()
+    assert sorted(built.outcomes.values()) == [Outcome.RENDERED, *[Outcome.RESTORED] * 3]
+    other = Studio(tmp_path / "other", studio.store, studio.extra, service=emulator)
+    other.write({"qwenbuild.toml": "", "specs/b.toml": specs["a"]})
+    assert other.build_here().finished.restored == 4
+    assert emulator.bill()["count"] == 1
