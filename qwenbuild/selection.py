@@ -26,9 +26,9 @@ class _Wanted(NamedTuple):
 def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str], project: Project) -> list[Action]:
     """Return the actions that match any of `names` and all of `where`, in their order.
 
-    A name is `spec`, `spec/image`, a cell's name or an output's path; all but paths may hold
-    globs. A condition is `axis=glob`; several of one axis are alternatives. Raises UsageError for
-    a name or condition that nothing can match.
+    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output; all but
+    paths may hold globs. A condition is `axis=glob`; several of one axis are alternatives. Sizes
+    are known by any spelling. Raises UsageError for a name or condition that nothing can match.
     """
     wanted = [_parse(name, project) for name in names]
     conditions = _conditions(where)
@@ -64,8 +64,11 @@ def _parse(name: str, project: Project) -> _Wanted:
     if parsed is None:
         raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
     image, cell = parsed
-    spec, _, image_name = image.removeprefix("specs/").rpartition("/") if "/" in image else (image, "", "*")
-    return _Wanted(name, spec.removesuffix(".toml"), image_name, cell, "")
+    for spec_path in project.spec_paths() if path.endswith(".toml") else ():
+        if project.shown(spec_path) == path:
+            return _Wanted(name, project.spec_name(spec_path), "*", {}, "")
+    spec, _, image_name = image.rpartition("/") if "/" in image else (image, "", "*")
+    return _Wanted(name, spec, image_name, cell, "")
 
 
 def _fits(value: str, glob: str) -> bool:
