@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -26,6 +27,9 @@ from .errors import StateError
 from .request import Request, Submission
 
 _VERSION = 1
+_UNREACHABLE = (
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY,
+)  # fmt: skip
 
 _SCHEMA = """
 CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
@@ -63,18 +67,24 @@ class State:
         self._path = path
         self._lock = threading.RLock()
         with self._faults():
+            uri = path.absolute().as_uri()
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-            elif path.exists():
-                uri = f"{path.absolute().as_uri()}?mode=ro"
-                self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
-            else:
-                self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                create = True
-            self._migrate(create)
+            elif not path.exists():
+                uri, create = "file::memory:", True
+            elif os.access(path.parent, os.W_OK):
+                uri += "?mode=ro"
+            else:  # SQLite reads a file in WAL mode only where it can write beside it, or is told that nobody does
+                uri += "?immutable=1"
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+            try:
+                self._migrate(create)
+                if create:
+                    self._db.execute("PRAGMA journal_mode=WAL")
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
 
     def _migrate(self, create: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -225,11 +235,17 @@ class State:
         with self._lock:
             try:
                 yield
-            except (sqlite3.Error, OSError) as error:
-                hint = "free some disk space" if "full" in str(error) else "is the folder writable?"
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                    hint = "move the file away: images are found again in the store; submissions in flight are not"
-                raise StateError(f"{self._path}: {error}", hint=hint) from error
+            except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:  # the last three of damaged rows
+                raise StateError(f"{self._path}: {error}", hint=_hint(error)) from error
+
+
+def _hint(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells the kind of an I/O error
+    if code == sqlite3.SQLITE_FULL:
+        return "free some disk space"
+    if isinstance(error, OSError) or code in _UNREACHABLE:
+        return "is the folder writable?"
+    return "move the file away: images are found again in the store; submissions in flight are not"
 
 
 def _submission(
