@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild import errors
-from qwenbuild.errors import Place, Problem, ProjectError, QwenbuildError, did_you_mean, listing, nearest, visible
+from qwenbuild.errors import (
+    MOST_PROBLEMS,
+    Findings,
+    Place,
+    Problem,
+    ProjectError,
+    QwenbuildError,
+    did_you_mean,
+    listing,
+    nearest,
+    visible,
+)
 
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BRANCH = re.compile(r"^(?P<stem>[│ ]*(?:[├└]── )?)(?P<name>[A-Z]\w+) {2,}(?P<what>.*)$")
@@ -163,6 +174,29 @@ def test_a_place_past_the_end_of_its_line_has_a_caret_there() -> None:
     assert _frame(Place("f", 1, 5, 1, "a = ")) == ["1 | a = ", "  |     ^"]
 
 
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (0, "7 | “" + "a" * 99 + "…\n  | ^"),
+        (500, "7 | …" + "a" * 33 + "“" + "a" * 66 + "…\n  | " + " " * 34 + "^"),
+        (999, "7 | …" + "a" * 99 + "“\n  | " + " " * 100 + "^"),
+    ],
+)
+def test_a_frame_shows_the_part_of_a_long_line_that_is_meant(at: int, shown: str) -> None:
+    """Prompts are often one long line."""
+    source = "a" * at + "“" + "a" * (999 - at)
+    assert "\n".join(_frame(Place("f", 7, at + 1, 1, source))) == shown
+
+
+@given(st.text(st.characters(categories=["L", "So", "Zs"]), max_size=400), st.integers(0, 400))
+def test_a_frame_is_never_much_wider_than_a_terminal(text: str, at: int) -> None:
+    """Wide characters included, and the caret still marks what is meant."""
+    source, at = f"{text[:at]}!{text[at:]}", len(text[:at])
+    place = Place("f", 7, at + 1, 1, source)
+    assert _marked(place) == "!"
+    assert max(map(len, _frame(place))) <= 4 + 2 * 102
+
+
 @given(st.text(), st.integers(1, 30), st.integers(0, 30))
 def test_a_code_frame_has_one_source_line_and_one_caret_line(source: str, column: int, width: int) -> None:
     """No source text, however odd, adds lines to a frame or hides the caret."""
@@ -215,3 +249,55 @@ def test_a_listing_counts_what_it_leaves_out() -> None:
     """Short lists are whole, long ones end with a count."""
     assert listing(["a", "b"]) == "a, b"
     assert listing("abcde", most=3) == "a, b, c and 2 more"
+
+
+# --- findings ---
+
+
+def problem(claim: str, line: int = 1, path: str = "a.toml") -> Problem:
+    return Problem(claim, Place(path, line, 1, 1, "x"))
+
+
+def raised(findings: Findings) -> list[str]:
+    with pytest.raises(ProjectError) as caught:
+        findings.raise_if_any()
+    return [it.claim for it in caught.value.problems]
+
+
+def test_no_findings_raise_nothing() -> None:
+    """A project without problems goes on."""
+    Findings().raise_if_any()
+
+
+def test_a_problem_is_told_once_for_each_place() -> None:
+    """However many cells run into it."""
+    findings = Findings()
+    findings.add([problem("x"), problem("x"), problem("x", 2)], "a/b")
+    findings.add([problem("x")], "a/c")
+    assert raised(findings) == ["x", "x"]
+
+
+def test_problems_are_in_the_order_of_files_and_lines() -> None:
+    """Whatever found them first; those without a place lead."""
+    findings = Findings()
+    findings.add([problem("5", 1, "b.toml"), problem("4", 10), problem("3", 9), Problem("1"), problem("2", 2)])
+    assert raised(findings) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(("number", "more"), [(10, []), (11, ["a/b: 1 more problem like these"]),
+                                              (1510, ["a/b: 1,500 more problems like these"])])  # fmt: skip
+def test_problems_of_an_image_are_capped_and_counted(number: int, more: list[str]) -> None:
+    """Ten are shown; those of other images are not affected."""
+    findings = Findings()
+    findings.add((problem(str(line), line) for line in range(number)), "a/b")
+    findings.add([problem("other")], "a/c")
+    claims = raised(findings)
+    assert claims[MOST_PROBLEMS + 1 :] == more
+    assert "other" in claims
+
+
+def test_problems_of_no_image_are_all_told() -> None:
+    """There is no cap on mistakes in a file itself."""
+    findings = Findings()
+    findings.add(problem(str(line), line) for line in range(50))
+    assert len(raised(findings)) == 50

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -274,6 +277,26 @@ def test_expansion_is_the_same_each_time(project: Workspace) -> None:
     assert [name for name, _, _ in first] == [
         "a/house[m=y,n=2]", "a/house[m=x,n=2]", "a/house[m=y,n=1]", "a/house[m=x,n=1]", "b/house"
     ]  # fmt: skip
+
+
+def test_expansion_is_the_same_in_every_process() -> None:
+    """Nothing hangs on how Python orders hashes: neither keys nor the texts of errors."""
+    script = (
+        "import sys, pathlib; from workspace import Workspace\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "for action in Workspace(root).actions(): print(action.key, action.name, action.output)\n"
+        "for folder in sorted(root.glob('tests/projects/*/')): print(Workspace(folder).complaint())\n"
+    )
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", script, HERE.parent],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE), "PYTHONIOENCODING": "utf-8"},
+            stdout=subprocess.PIPE, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert ran[0] == ran[1]
+    assert len(ran[0].splitlines()) > 1000
 
 
 def test_a_sweep_over_all_parti_prompts(project: Workspace) -> None:

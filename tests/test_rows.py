@@ -279,6 +279,12 @@ def test_an_id_column_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
+def test_a_field_that_is_too_long(tmp_path: Path) -> None:
+    """The standard library's own limit, told with the line."""
+    lines = complaint(tmp_path, "a.csv", "id,t\n1," + "x" * 200_000 + "\n").splitlines()
+    assert lines[:2] == ["error: not valid CSV: field larger than field limit (131072)", " --> data/a.csv:2:1"]
+
+
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     """As for every other file."""
     with pytest.raises(ProjectError, match=r"no such file: data/a\.csv"):

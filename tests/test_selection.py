@@ -20,7 +20,12 @@ FILES = {
         prompt = "A banner"
         seed = 7
         """,
-    "specs/icons.toml": 'model = "qwen-image-2.0"\n[image.icon]\nprompt = "{{ n }}"\nmatrix.n = { start = 1, count = 3 }',
+    "specs/icons.toml": """
+        model = "qwen-image-2.0"
+        [image.icon]
+        prompt = "{{ n }}"
+        matrix.n = { start = 1, count = 3 }
+        """,
     "specs/deep/puppies.toml": '[image.poster]\nprompt = "x"\n',
 }
 

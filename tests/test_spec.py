@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from workspace import Workspace
 
 from qwenbuild import spec
-from qwenbuild.errors import MOST_PROBLEMS, Findings, Place, Problem, ProjectError
+from qwenbuild.errors import Findings
 from qwenbuild.spec import DataFile, Range, Spec, SpecFile
 
 
@@ -158,58 +158,6 @@ def test_the_worked_examples_have_no_problems() -> None:
     findings = Findings()
     found = Workspace(Path(__file__).parent.parent).specs(findings)
     assert (len(found), findings.problems) == (3, [])
-
-
-# --- findings ---
-
-
-def problem(claim: str, line: int = 1, path: str = "a.toml") -> Problem:
-    return Problem(claim, Place(path, line, 1, 1, "x"))
-
-
-def raised(findings: Findings) -> list[str]:
-    with pytest.raises(ProjectError) as caught:
-        findings.raise_if_any()
-    return [it.claim for it in caught.value.problems]
-
-
-def test_no_findings_raise_nothing() -> None:
-    """A project without problems goes on."""
-    Findings().raise_if_any()
-
-
-def test_a_problem_is_told_once_for_each_place() -> None:
-    """However many cells run into it."""
-    findings = Findings()
-    findings.add([problem("x"), problem("x"), problem("x", 2)], "a/b")
-    findings.add([problem("x")], "a/c")
-    assert raised(findings) == ["x", "x"]
-
-
-def test_problems_are_in_the_order_of_files_and_lines() -> None:
-    """Whatever found them first; those without a place lead."""
-    findings = Findings()
-    findings.add([problem("5", 1, "b.toml"), problem("4", 10), problem("3", 9), Problem("1"), problem("2", 2)])
-    assert raised(findings) == ["1", "2", "3", "4", "5"]
-
-
-@pytest.mark.parametrize(("number", "more"), [(10, []), (11, ["a/b: 1 more problem like these"]),
-                                              (1510, ["a/b: 1,500 more problems like these"])])  # fmt: skip
-def test_problems_of_an_image_are_capped_and_counted(number: int, more: list[str]) -> None:
-    """Ten are shown; those of other images are not affected."""
-    findings = Findings()
-    findings.add((problem(str(line), line) for line in range(number)), "a/b")
-    findings.add([problem("other")], "a/c")
-    claims = raised(findings)
-    assert claims[MOST_PROBLEMS + 1 :] == more
-    assert "other" in claims
-
-
-def test_problems_of_no_image_are_all_told() -> None:
-    """There is no cap on mistakes in a file itself."""
-    findings = Findings()
-    findings.add(problem(str(line), line) for line in range(50))
-    assert len(raised(findings)) == 50
 
 
 def _leaves(schema: Any) -> list[Any]:
