@@ -15,14 +15,16 @@ import contextlib
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from . import png
 from .digest import canonical_json, sha256
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
 from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
+from .interrupt import Interrupt
 from .journal import StateJournal
 from .outputs import Outputs
 from .plan import Plan, Step, Verdict, is_done
@@ -32,6 +34,7 @@ from .spending import Spending
 from .state import State
 from .store import Entry, Store
 
+_T = TypeVar("_T")
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 
@@ -43,24 +46,6 @@ class Limits:
     force: bool = False
     detach: bool = False
     max_cost: Decimal | None = None
-
-
-class Interrupt:
-    """Ctrl-C in two stages: `request` once to finish what is under way, twice to leave at once."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._listeners: list[Callable[[], None]] = []
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at each request."""
-        self._listeners.append(listener)
-
-    def request(self) -> None:
-        """Ask the build to stop."""
-        self.count += 1
-        for listener in self._listeners:
-            listener()
 
 
 class Builder:
@@ -80,7 +65,7 @@ class Builder:
         self._unended = {step.action.output: step for step in plan.steps}
         self._carrying: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._under_way: dict[StateJournal, asyncio.Future[Rendered]] = {}
+        self._under_way: dict[asyncio.Future[Any], StateJournal | None] = {}
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
         self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
@@ -171,9 +156,9 @@ class Builder:
         self._problems += problems
         in_flight = len(self._under_way)
         if close and isinstance(self._provider, Resumable):  # others never tell what is only waiting for its turn
-            for journal, render in self._under_way.items():
-                if not journal.is_open:
-                    in_flight -= render.cancel()
+            for task, journal in self._under_way.items():
+                if journal is None or not journal.is_open:
+                    in_flight -= task.cancel()
         self._emit(Stopping(reason, in_flight, problems))
 
     def _finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
@@ -243,7 +228,8 @@ class Builder:
             lost = [step.submission for step in unknown if step.submission]
             recent = await asyncio.to_thread(self._state.submissions_since, time.time() - _RECENT_S)
             known = [it for it in recent if it.provider == self._provider.name and it not in lost]
-            handles = await self._provider.reconcile(lost, known)
+            with contextlib.suppress(Stopped):
+                handles = await self._stoppable(self._provider.reconcile(lost, known))
         for step in unknown:
             renders.remove(step)
             submission = step.submission
@@ -302,22 +288,25 @@ class Builder:
             raise Detached
         try:
             if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
-                render = asyncio.ensure_future(self._provider.collect(step.submission, journal))
-            else:
-                render = asyncio.ensure_future(self._provider.render(step.action.request, journal))
-            self._under_way[journal] = render
-            try:
-                return await render
-            except asyncio.CancelledError:
-                if journal.is_open or self._interrupt.count > 1:
-                    raise
-                raise Stopped from None
-            finally:
-                del self._under_way[journal]
+                return await self._stoppable(self._provider.collect(step.submission, journal), journal)
+            return await self._stoppable(self._provider.render(step.action.request, journal), journal)
         except (QwenbuildError, Detached, Stopped):
             raise
         except Exception as error:  # a plugin's: it must not end the other renders
             raise broken(self._provider.name, error) from error
+
+    async def _stoppable(self, work: Coroutine[Any, Any, _T], journal: StateJournal | None = None) -> _T:
+        """Return what `work` returns; raises Stopped where the build stops while `journal` has nothing open."""
+        task = asyncio.ensure_future(work)
+        self._under_way[task] = journal
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if (journal and journal.is_open) or self._interrupt.count > 1:
+                raise
+            raise Stopped from None
+        finally:
+            del self._under_way[task]
 
     def _keep(self, step: Step, rendered: Rendered) -> tuple[Entry, bytes]:
         """Verify the bytes, put their provenance into them and both into the store; runs in a thread."""

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import inspect
 import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +26,13 @@ from typing import Any, TypeVar
 from . import collect, matrix, selection, snapshot, spec
 from . import expand as expansion
 from . import plan as planning
-from .builder import Builder, Interrupt, Limits
+from .builder import Builder, Limits
 from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
 from .errors import Findings, Problem, ProjectBusy, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
+from .interrupt import Interrupt
 from .outputs import Outputs
 from .plan import Plan, Rules, Verdict
 from .project import Project, find
@@ -238,7 +238,7 @@ class Engine:
                     plan, self._outputs(), state, self.store, self.provider, limits,
                     emit or (lambda event: None), interrupt, begun,
                 )  # fmt: skip
-                finished = asyncio.run(_interruptible(builder, interrupt))
+                finished = asyncio.run(_run(builder, interrupt))
                 records = state.outputs() if arguments is not None else {}
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
             if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
@@ -336,20 +336,9 @@ class Engine:
             return result
 
 
-async def _interruptible(builder: Builder, interrupt: Interrupt) -> Finished:
-    """Run the builder with SIGINT and SIGTERM leading to `interrupt`."""
-    loop = asyncio.get_running_loop()
-    added = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Only the main thread of a POSIX process can; elsewhere KeyboardInterrupt ends the build at once.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, interrupt.request)
-            added.append(number)
-    try:
+async def _run(builder: Builder, interrupt: Interrupt) -> Finished:
+    with interrupt.by_signals():
         return await builder.run()
-    finally:
-        for number in added:
-            loop.remove_signal_handler(number)
 
 
 def collect_garbage(

@@ -1,0 +1,227 @@
+"""Leaving a build while images are at the service: Ctrl-C once and twice, `--detach`, and what becomes of the tasks."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from emulated import QUICK
+
+from qwenbuild.emulator import Running, running
+from qwenbuild.plan import Verdict
+
+from .studio import KEY, Studio, cards
+
+pytest_plugins = ("emulated",)
+
+OPERATION = {"sync": "sync", "async": "create"}
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_the_first_ctrl_c_keeps_what_is_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """Nothing more is submitted, what was is waited for and kept, and the next build goes on with the rest."""
+    studio = Studio.make(tmp_path, emulator, cards(8), interface=f'"{interface}"', max_concurrency="2")
+    operation = {"sync": "sync", "async": "poll"}[interface]
+    emulator.inject(f"slow=0.6:{operation}")
+    with studio.started("build") as process:
+        studio.wait(lambda: studio.calls(operation) == 2, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopping; 2 renders are under way" in err
+    assert "2 rendered, 6 skipped" in err
+    assert "interrupted: everything that is done is kept; build again to go on" in err
+    assert emulator.bill()["count"] == 2
+    assert len(studio.outputs()) == 2
+    assert studio.submissions == []
+    emulator.inject()
+    assert studio.build_here().finished.rendered == 6
+    studio.audit()
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_the_first_ctrl_c_does_not_wait_for_turns(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """Requests that wait for the pace were not sent: they are not sent any more, nor waited for."""
+    studio = Studio.make(tmp_path, emulator, cards(20), interface=f'"{interface}"', submits='"2/minute"')
+    with studio.started("build", "--json") as process:
+        studio.wait(lambda: studio.outputs(), process)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130
+    assert emulator.bill()["count"] == 1
+    assert '"rendered": 1' in out.splitlines()[-1]
+    assert '"skipped": 19' in out.splitlines()[-1]
+    assert studio.submissions == []
+
+
+@pytest.mark.parametrize(
+    ("interface", "pinned", "then"),
+    [
+        ("sync", "hang-before:download", Verdict.REATTACH),
+        ("sync", "hang-after:sync", Verdict.UNKNOWN),
+        ("async", "hang-before:poll", Verdict.REATTACH),
+        ("async", "hang-before:download", Verdict.REATTACH),
+    ],
+)
+def test_the_second_ctrl_c_leaves_at_once(
+    emulator: Running, tmp_path: Path, interface: str, pinned: str, then: Verdict
+) -> None:
+    """What is left with the service is collected by the next build; a sync call without an answer is UNKNOWN."""
+    studio = Studio.make(tmp_path, emulator, cards(8), interface=f'"{interface}"', max_concurrency="2")
+    emulator.inject(pinned)
+    with studio.started("build", "--json") as process:
+        studio.wait(lambda: studio.calls(pinned.rpartition(":")[2]) == 2, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert (process.returncode, err) == (130, "")
+    left = "submitted" if then is Verdict.REATTACH else "unknown"
+    assert f'"{left}": 2' in out.splitlines()[-1]
+    assert '"skipped": 6' in out.splitlines()[-1]
+    counts = studio.engine().plan().counts
+    assert (counts[then], counts[Verdict.RENDER]) == (2, 6)
+    emulator.inject()
+    last = studio.build_here()
+    if then is Verdict.REATTACH:
+        assert (last.finished.reattached, last.finished.rendered) == (2, 6)
+        studio.audit()
+    else:
+        assert (last.finished.unknown, last.finished.rendered) == (2, 6)
+        assert emulator.bill()["count"] == 8
+
+
+def test_leaving_while_lost_answers_are_looked_up(emulator: Running, tmp_path: Path) -> None:
+    """One Ctrl-C ends the search among the account's tasks; nothing is forgotten."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
+    emulator.inject("drop-after:create", "hang-before:list")
+    studio.kill_when(lambda: studio.calls("list"))
+    emulator.inject("hang-before:list")
+    before = studio.calls("list")
+    with studio.started("build", "--json") as process:
+        studio.wait(lambda: studio.calls("list") > before, process)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 130
+    assert '"unknown": 2' in out.splitlines()[-1]
+    emulator.inject()
+    assert studio.build_here().finished.reattached == 2
+    studio.audit()
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """`--detach` submits and leaves with exit code 0; `plan` and `tasks` tell, and a later build collects."""
+    studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"')
+    ran = studio.run("build", "--detach")
+    assert ran.code == 0, ran.err
+    assert "6 submitted" in ran.err
+    assert studio.calls(OPERATION[interface]) == 6
+    assert studio.calls("poll") == studio.calls("download") == 0
+    assert studio.outputs() == {}
+
+    plan = studio.here("plan")
+    assert plan.out.count("reattach  cards/card[no=") == 6
+    assert "6 to collect" in plan.out
+    assert "cost" not in plan.out
+    tasks = studio.here("tasks")
+    assert tasks.out.count("to collect") == 6
+    if interface == "async":
+        assert tasks.out.count("this project's") == 6
+
+    assert studio.here("build", "--detach").code == 0  # it leaves again, and submits nothing twice
+    assert studio.calls(OPERATION[interface]) == 6
+    last = studio.build()
+    assert last["reattached"] == 6
+    assert last["cost"] == {}
+    studio.audit()
+
+
+def test_a_detached_build_within_a_budget(emulator: Running, tmp_path: Path) -> None:
+    """What is submitted counts against the budget of the build that submits it."""
+    studio = Studio.make(tmp_path, emulator, cards(5), interface='"async"')
+    ran = studio.here("build", "--detach", "--max-cost", "0.5", "--json")
+    assert ran.code == 1
+    assert (ran.finished["submitted"], ran.finished["skipped"]) == (2, 3)
+    last = studio.build_here()
+    assert (last.finished.reattached, last.finished.rendered) == (2, 3)
+    studio.audit()
+
+
+@pytest.fixture
+def slow_emulator() -> Iterator[Running]:
+    """An emulator whose tasks wait for half a minute; its clock is moved by the test."""
+    with running(replace(QUICK, queue_s=30.0)) as handle:
+        yield handle
+
+
+def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> None:
+    """A cancelled task costs nothing; the next build tells of it, and the one after it submits it anew."""
+    studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
+    assert studio.here("tasks").out == "nothing is in flight\n"
+    assert studio.here("build", "--detach").code == 0
+    listed = studio.here("tasks", "--status", "PENDING", "--json")
+    pending = [event for event in listed.events if event["event"] == "task"]
+    assert [task["ours"] for task in pending] == [True] * 4
+    doomed = [task["id"] for task in pending[:2]]
+    cancelled = studio.here("tasks", "cancel", *doomed)
+    assert (cancelled.code, cancelled.err) == (0, "")
+    assert cancelled.out == "".join(f" cancelled  {task_id}\n" for task_id in doomed)
+    slow_emulator.advance(60)
+
+    again = studio.here("tasks", "cancel", doomed[0])
+    assert again.code == 1
+    assert "only tasks that are still PENDING can be cancelled" in again.err
+    built = studio.here("build")
+    assert built.code == 1
+    assert built.err.count("the task was cancelled") == 2
+    assert "build again to submit it anew" in built.err
+    assert "2 reattached, 2 failed" in built.err
+    assert slow_emulator.bill()["count"] == 2
+    assert studio.build_here(detach=True).finished.submitted == 2
+    slow_emulator.advance(60)
+    assert studio.build_here().finished.reattached == 2
+    studio.audit()
+
+
+def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
+    """What was not collected for a day is gone: it is UNKNOWN, and made anew at the user's word only."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
+    studio.build_here(detach=True)
+    emulator.bill()  # the tasks end
+    emulator.advance(25 * 3600)
+    ran = studio.here("build")
+    assert ran.code == 1
+    assert "the service has forgotten a task that it accepted" in ran.err
+    assert "2 unknown" in ran.err
+    assert studio.here("build").code == 1
+    assert studio.here("build", "--resubmit").code == 0
+    assert emulator.bill()["count"] == 4
+    studio.check_outputs()
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_in_flight_with_another_key(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """What another account submitted is not asked of this one, nor bought again: the first key collects it."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface=f'"{interface}"')
+    studio.build_here(detach=True)
+    studio.extra["DASHSCOPE_API_KEY"] = "sk-of-another-account"
+    ran = studio.here("build")
+    if interface == "async":
+        assert ran.code == 1
+        assert "an image in flight was submitted with another key or region" in ran.err
+        assert "build with the key and the region that it was submitted with" in ran.err
+        studio.extra["DASHSCOPE_API_KEY"] = KEY
+        ran = studio.here("build")
+    assert ran.code == 0, ran.err  # a sync answer's link needs no key
+    studio.audit()
