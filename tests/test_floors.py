@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "qwenbuild"
 
 FLOORS = [
     # texts and files; the whole tree of errors
-    "errors digest atomicfile names changes sandbox glyphs pace snapshot",
+    "errors digest atomicfile names changes sandbox glyphs pace interrupt snapshot",
     # what is asked for, where it is written, what is told about it
     "request tomlfile store events arguments faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
