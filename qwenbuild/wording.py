@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .glyphs import WIDE
 from .palette import Colour, colours
 
 
@@ -33,23 +34,32 @@ class Text:
     quoted: bool = True
 
 
-_PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ('"', '"'), ("＂", "＂"))
+_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"  # of a script that puts spaces between words
+_PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ("＂", "＂"))
 _QUOTED = re.compile(
     "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
-    # Single quotes are apostrophes too: only those around, not inside, words count.
-    + r"|(?<!\w)‘([^‘’]+(?:’\w[^‘’]*)*)’(?!\w)|(?<!\w)'([^']+(?:'\w[^']*)*)'(?!\w)"
+    + rf'|(?<![0-9])(?<!{_LETTER})"([^"]+)"'  # neither inches nor seconds
+    # Single quotes are apostrophes too: only those around, not inside, words of letters count.
+    + rf"|(?<!{_LETTER})‘([^‘’]+(?:’{_LETTER}[^‘’]*)*)’(?!{_LETTER})"
+    + rf"|(?<!{_LETTER})'([^\s'][^']*(?:'{_LETTER}[^']*)*)'(?!{_LETTER})"
 )
+
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
 
 # The nearest cue before a text, within its sentence, else the first one behind it.
 _CUES: tuple[tuple[Part, str], ...] = (
-    (Part.SUBTITLE, r"subtitle|sub-title|subheading|tagline|slogan|strapline|second line|副标题|副標題|标语|口号"),
-    (Part.BUBBLE, r"speech bubble|thought bubble|bubble|says|saying|对话框|气泡|说"),
-    (Part.BADGE, r"badge|button|sticker|stamp|seal|tag|徽章|按钮|贴纸|印章|角标"),
-    (Part.FOOTER, r"bottom|footer|supplementary|small (?:letters|print|text|font)|fine print|caption|credit"
-                  r"|底部|下方小字|页脚|补充文字|小字|脚注"),
-    (Part.HEADLINE, r"main title|headline|title|heading|banner text|lettering|logo|主标题|大标题|标题|題目|标语牌"),
+    (Part.SUBTITLE, r"subtitle|sub-title|subheading|tagline|slogan|strapline|second line"
+                    r"|副标题|副標題|标语|口号|副題|サブタイトル|부제"),
+    (Part.BUBBLE, r"speech bubble|thought bubble|bubble|\bsays\b|\bsaying\b|对话框|气泡|说|吹き出し|말풍선"),
+    (Part.BADGE, r"\bbadge|\bbutton|\bsticker|\bstamp\b|\bseal\b|\btag\b"
+                 r"|徽章|按钮|贴纸|印章|角标|ボタン|バッジ|버튼|배지"),
+    (Part.FOOTER, r"\bbottom\b|\bfooter|supplementary|small (?:letters|print|text|font)|fine print|\bcaption|\bcredit"
+                  r"|底部|下方小字|页脚|补充文字|小字|脚注|下部|小さな字|하단"),
+    (Part.HEADLINE, r"main title|headline|\btitled?\b|heading|banner text|lettering|\blogo\b"
+                    r"|主标题|大标题|标题|題目|見出し|タイトル|제목"),
 )  # fmt: skip
-_BEHIND = r"^[^.。!?！？;；]{0,60}?"
+# A cue behind a text is its own within the clause: in «“Tea”, at the bottom “Cake”» it belongs to the cake.
+_BEHIND = r"^[^.。!?！？;；,，、“「『《«„\"]{0,60}?"
 _MOST = 8  # texts; what a poster holds
 
 
@@ -78,6 +88,16 @@ def texts(prompt: str) -> list[Text]:
     return found[:_MOST]
 
 
+def scene(prompt: str) -> str:
+    """Return what a prompt says of its picture: its sentences before the first quoted text, else the first one."""
+    prompt = " ".join(prompt.split())
+    first = _QUOTED.search(prompt)
+    ends = [match.end() for match in _SENTENCE_END.finditer(prompt)]
+    before = [end for end in ends if first and end <= first.start()]
+    behind = [end for end in ends if first and end >= first.end()]
+    return prompt[: before[-1] if before else behind[0] if behind else len(prompt)].strip()
+
+
 def _part(before: str, behind: str) -> Part:
     sentence = re.split(r"[.。!?！？;；]\s*", before)[-1][-80:]
     nearest = (-1, Part.BODY)
@@ -88,7 +108,7 @@ def _part(before: str, behind: str) -> Part:
     if nearest[0] >= 0:
         return nearest[1]
     for part, cue in _CUES:
-        if re.search(_BEHIND + f"(?:{cue})", re.split(r"[“「『«\"]", behind)[0], re.IGNORECASE):
+        if re.search(f"{_BEHIND}(?:{cue})", behind, re.IGNORECASE):
             return part
     return Part.BODY
 
@@ -99,9 +119,9 @@ def _colour(words: str, before: str, behind: str) -> Colour | None:
     ended = words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|整|$", behind)
     ending = "" if ended else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", behind)[0]
     opening = re.split(r"[.。!?！？;；，]\s*", before)[-1]
-    for clause in (ending, opening):
+    for clause, nearest in ((ending, 0), (opening, -1)):
         if re.search(r"font|letter|text|type|script|字", clause) and (named := colours(clause)):
-            return named[0]
+            return named[nearest]
     return None
 
 
@@ -109,10 +129,16 @@ def _own_words(prompt: str) -> list[Text]:
     prompt = " ".join(prompt.split())
     if not prompt:
         return []
-    match = re.match(r".{12,90}?(?=[,.;:，。；：](?:\s|$|[^\x00-\x7f]))", prompt)
+    least, most = (5, 28) if WIDE.match(prompt) else (12, 90)
+    match = re.match(rf".{{{least},{most}}}?(?=[,.;:](?:\s|$)|[，。；：])", prompt)
     head = match[0] if match else prompt
-    if len(head) > 90:
-        head = prompt[:90].rsplit(" ", 1)[0]
+    if len(head) > most:
+        head = prompt[:most].rpartition(" ")[0] or prompt[:most]
     rest = prompt[len(head) :].lstrip(" ,.;:，。；：")
-    out = [Text(head, Part.HEADLINE, quoted=False)]
-    return [*out, Text(rest[:1].upper() + rest[1:], Part.BODY, quoted=False)] if rest else out
+    out = [Text(_capital(head), Part.HEADLINE, quoted=False)]
+    return [*out, Text(_capital(rest), Part.BODY, quoted=False)] if rest else out
+
+
+def _capital(text: str) -> str:
+    """Return the text with a capital at its beginning, unless its first word has one elsewhere (iPhone)."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text
