@@ -7,6 +7,7 @@ are told apart; the bytes are made without any image library.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import struct
 import zlib
@@ -29,7 +30,8 @@ class NullProvider:
     def __init__(self, settings: Settings) -> None:
         reject_unknown(settings.table, ("latency_s",), self.name)
         latency_s = settings.table.get("latency_s", 0)
-        if isinstance(latency_s, bool) or not isinstance(latency_s, int | float) or latency_s < 0:
+        number = isinstance(latency_s, int | float) and not isinstance(latency_s, bool)
+        if not number or not 0 <= latency_s < math.inf:
             raise UsageError(f"[providers.null] latency_s = {latency_s!r} is no number of seconds")
         self._latency_s = latency_s
         self.concurrency = settings.jobs or os.cpu_count() or 1
@@ -44,7 +46,7 @@ class NullProvider:
 
     def shortest_s(self, requests: Sequence[Request]) -> float:
         """Return the time that the latency alone takes."""
-        return len(requests) * self._latency_s / self.concurrency
+        return math.ceil(len(requests) / self.concurrency) * self._latency_s
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
