@@ -1,0 +1,131 @@
+"""What is told before anything is spent: prices, times, and requests that the service would refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qwenbuild.emulator import Running
+
+from .studio import Studio, cards
+
+pytest_plugins = ("emulated",)
+
+MODELS = """
+[image.plus]
+prompt = "a"
+matrix.seed = { start = 1, count = 12 }
+
+[image.max]
+prompt = "b"
+model = "qwen-image-max"
+matrix.seed = [1, 2, 3]
+"""
+
+
+def test_plan_tells_the_price_by_model_and_the_shortest_time(emulator: Running, tmp_path: Path) -> None:
+    """Prices are those of the region; times follow from the slowest model's pace; planning asks nobody."""
+    studio = Studio.make(tmp_path, emulator, {"all": MODELS}, submits='"2/second"')
+    studio.write({"qwenbuild.toml": ""})
+    plan = studio.here("plan")
+    assert plan.code == 0
+    assert plan.out.splitlines()[-4:] == [
+        "15 to render",
+        "      cost  2.64 CNY  (qwen-image-plus: 12 at 0.220177)",
+        "      cost  1.65 CNY  (qwen-image-max: 3 at 0.550443)",
+        "      time  1 min 0 s at least, by the service's limits",
+    ]
+    beijing = studio.here("plan", "--region", "beijing", "--json")
+    assert beijing.finished["cost"] == {"CNY": "3.90"}
+    assert beijing.finished["shortest_s"] == 60
+    assert emulator.requests() == []
+
+
+def test_a_model_on_an_interface_that_it_lacks(emulator: Running, tmp_path: Path) -> None:
+    """It is an error of the plan, where the image is declared, for every command; nothing is sent."""
+    studio = Studio.make(tmp_path, emulator, {"all": MODELS})
+    for command in (["plan"], ["build"], ["status"]):
+        ran = studio.here(*command, "--interface", "async")
+        assert ran.code == 2
+        assert ran.out == ""
+        assert (
+            'error: qwen-image-max has no async interface: set interface = "sync" under [providers.dashscope]'
+            in ran.err
+        )
+        assert "--> specs/all.toml:6:" in ran.err
+        assert "cell: all/max[seed=1]" in ran.err
+    studio.write({"specs/all.toml": MODELS.replace("qwen-image-max", "qwen-image-ultra")})
+    ran = studio.here("build")
+    assert ran.code == 2
+    assert 'unknown model "qwen-image-ultra"' in ran.err
+    assert emulator.requests() == []
+
+
+def test_a_model_of_the_users_own(emulator: Running, tmp_path: Path) -> None:
+    """A declared model has its interfaces, sizes, pace and price; without a price it can't be built."""
+    declared = '[models.qwen-image-next]\ninterfaces = ["async"]\nsizes = ["512*512"]\nsubmits = "30/minute"\n'
+    specs = cards(11, model='"qwen-image-next"')
+    studio = Studio.make(tmp_path, emulator, specs)
+    studio.write({"qwenbuild.toml": declared})
+    ran = studio.here("plan")
+    assert ran.code == 2
+    assert "qwen-image-next has no sync interface" in ran.err
+    ran = studio.here("plan", "--interface", "async")
+    assert ran.code == 2
+    assert "no price is known for qwen-image-next in singapore" in ran.err
+    assert 'declare [models."qwen-image-next"] price_cny = { singapore = "0.20" }' in ran.err
+    studio.write({"qwenbuild.toml": declared + 'price_cny = { singapore = "0.5" }\n'})
+    ran = studio.here("plan", "--interface", "async")
+    assert "5.50 CNY  (qwen-image-next: 11 at 0.5)" in ran.out
+    assert "20 s at least" in ran.out
+
+
+def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path) -> None:
+    """From the config, and from the command line before it."""
+    studio = Studio.make(tmp_path, emulator, cards(1), region='"beijing"', interface='"async"')
+    assert studio.here("plan", "--json").finished["cost"] == {"CNY": "0.20"}
+    assert studio.here("plan", "--json", "--region", "singapore").finished["cost"] == {"CNY": "0.220177"}
+    studio.build_here(interface="sync")
+    assert (studio.calls("sync"), studio.calls("create")) == (1, 0)
+    studio.build_here(force=True)
+    assert (studio.calls("sync"), studio.calls("create")) == (1, 1)
+    for wrong, expected in {
+        "--region=bejing": ('unknown region "bejing"', 'did you mean "beijing"?'),
+        "--interface=asynch": ('unknown interface "asynch"', 'did you mean "async"?'),
+    }.items():
+        ran = studio.here("plan", wrong)
+        assert ran.code == 2
+        assert all(text in ran.err for text in expected), ran.err
+
+
+def test_a_key_of_another_region(emulator: Running, tmp_path: Path) -> None:
+    """It is refused once, the run stops, and the message tells region, host, where the key came from and what to do."""
+    studio = Studio.make(tmp_path, emulator, cards(30), max_concurrency="3")
+    studio.extra["DASHSCOPE_API_KEY"] = "sk-beijing-0123456789"
+    ran = studio.here("build")
+    assert ran.code == 1
+    assert "the service refused the API key" in ran.err
+    assert "InvalidApiKey: Invalid API-key provided." in ran.err
+    assert f"region: singapore, at {emulator.origin.removeprefix('http://')}" in ran.err
+    assert "key: from DASHSCOPE_API_KEY; keys of other regions don't hold here" in ran.err
+    assert "each region has its own keys" in ran.err
+    assert "sk-beijing" not in ran.err
+    assert studio.calls("sync") <= 3
+    assert emulator.bill()["count"] == 0
+    assert studio.submissions == []
+
+
+def test_what_was_sent_is_what_the_provenance_says(emulator: Running, tmp_path: Path) -> None:
+    """An image made by a task carries the request, the ids, the times and the rewritten prompt."""
+    spec = '[image.a]\nprompt = "a fair"\nseed = 5\nsize = "1:1"\nprompt_extend = true\nnegative_prompt = "fog"\n'
+    studio = Studio.make(tmp_path, emulator, {"a": spec}, interface='"async"')
+    assert studio.build_here().finished.complete
+    shown = studio.here("show", "--json", str(studio.root / "out" / next(iter(studio.outputs())))).finished
+    (record,) = emulator.bill()["records"]
+    assert shown["request"] == {
+        "family": "dashscope", "model": "qwen-image-plus", "prompt": "a fair", "negative_prompt": "fog",
+        "size": "1328*1328", "seed": 5, "prompt_extend": True, "watermark": False,
+    }  # fmt: skip
+    assert shown["task_id"] == record["task_id"]
+    assert shown["actual_prompt"].startswith("Photorealistic composition: a fair")
+    assert shown["orig_prompt"] == "a fair"
+    assert {"request_id", "submit_time", "scheduled_time", "end_time", "usage", "interface", "region"} <= shown.keys()
