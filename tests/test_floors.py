@@ -23,8 +23,8 @@ FLOORS = [
     # a project; the contract of providers
     "project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with
-    "axes draft null spending service download emulator_bill emulator_images",
-    "matrix tasks emulator_service",
+    "axes artwork null spending service download emulator_bill emulator_images",
+    "matrix draft tasks emulator_service",
     "expand flows emulator_control",
     # what is to be done
     "plan selection recorder dashscope emulator_app",
