@@ -70,3 +70,4 @@ def test_a_build_under_a_fault_and_those_after_it(
     studio.audit(unresolved(last), billed_unknown=None if interface == "sync" else 0)
     assert bool(unresolved(last)) == _is_lost(Fault.parse(fault))
     assert studio.search(KEY) == []
+    assert KEY not in repr(first.events) + repr(last.events) + first.text

@@ -1,0 +1,57 @@
+"""The API key, and the links that open images, stay out of everything that builds leave behind or say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.emulator import Running
+
+from .studio import KEY, Studio, cards
+
+pytest_plugins = ("emulated",)
+
+COMMANDS = (
+    ("build", "--json"), ("build",), ("plan", "--json"), ("plan",), ("status",), ("status", "--json"), ("tasks",),
+    ("tasks", "--json"), ("tasks", "cancel", "no-such-task"), ("build", "--json"), ("build",), ("build",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_what_is_said_and_left_behind(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """No command, under faults or without, shows the key or a link's signature; no file holds the key."""
+    studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"', max_concurrency="2")
+    # Debugging output of the libraries below is shown where the user asks for it.
+    studio.extra.update({"PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1", "PYTHONWARNINGS": "ignore"})
+    said = ""
+    for number, command in enumerate(COMMANDS):
+        if number < 3:
+            emulator.inject(
+                "drop-after:sync,create:20%", "garbage:sync,create:20%", "html:download:20%", "truncated:download:20%",
+                "redirect:download:20%", "error=InvalidApiKey:sync,create:10%", "500:poll:20%", seed=number,
+            )  # fmt: skip
+        else:
+            emulator.inject()
+        ran = studio.run(*command) if command[0] == "build" else studio.here(*command)
+        said += ran.out + ran.err
+    for path in studio.outputs():
+        said += studio.here("show", str(studio.root / "out" / path)).out
+    assert studio.here("build", "--resubmit").code == 0
+    assert len(said) > 2000
+    for secret in (KEY, KEY[-12:], "Signature="):
+        assert secret not in said
+    assert studio.search(KEY) == []
+    holders = {path.name.removesuffix("-wal").removesuffix("-shm") for path in studio.search("Signature=")}
+    assert holders <= {"state.sqlite3"}  # whence the next build collects
+
+
+def test_a_snapshot_holds_no_key(emulator: Running, tmp_path: Path) -> None:
+    """A build with another key is still nothing to do, and no key is needed to find that out."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    assert studio.run("build").code == 0
+    assert (studio.root / ".qwenbuild" / "snapshot").exists()
+    assert studio.search(KEY) == []
+    del studio.extra["DASHSCOPE_API_KEY"]
+    again = studio.run("build")
+    assert (again.code, again.err[:13]) == (0, "nothing to do")
