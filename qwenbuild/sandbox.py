@@ -116,9 +116,9 @@ def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         autoescape=False,  # prompts are plain text
     )
     sandbox.concat = _bounded  # type: ignore[method-assign]
-    # Whatever would give another text on another run, or has a width without a bound, or makes HTML.
+    # Whatever would give another text on another run, or has a width without a bound, or is for the web.
     for name in ("random", "pprint", "format", "center", "indent", "batch", "slice", "filesizeformat",
-                 "urlize", "xmlattr"):  # fmt: skip
+                 "urlencode", "urlize", "xmlattr"):  # fmt: skip
         sandbox.filters.pop(name, None)
     sandbox.globals.pop("lipsum", None)
     sandbox.filters.update(slug=slug, quoted=quoted, typographic=typographic, oneline=oneline, listed=listed)

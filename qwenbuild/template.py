@@ -20,6 +20,7 @@ from .sandbox import environment, pure
 from .tomlfile import find_token, line_of, read_text, whole_line
 
 _INLINE = "<inline>"
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, in Python's words: another one in each run
 
 Locate = Callable[[int, str], Place]
 """Returns the place of a token on a line (from 1) of a template's text."""
@@ -132,10 +133,11 @@ class Templates:
             facts = [f"in {self._shown}/: {listing(known) or 'no templates'}"]
             return Problem(f'no template "{name}"', at(name), facts=facts, hint=did_you_mean(name, known))
         if isinstance(error, jinja2.UndefinedError):
-            return _undefined(str(error), at, values)
+            return _undefined(_ADDRESS.sub("", str(error)), at, values)
         if isinstance(error, RecursionError):
             return Problem("template is nested too deeply, or includes or calls itself without end", at(""))
         what = (error.msg if isinstance(error, SyntaxError) else str(error)).rstrip(".") or type(error).__name__
+        what = _ADDRESS.sub("", what)
         return Problem(f"template failed: {what}", at(_first(r"'([^']+)'", what)))
 
     def _locator(self, error: Exception, locate: Locate) -> Callable[[str], Place]:

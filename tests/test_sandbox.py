@@ -182,6 +182,9 @@ def test_texts_numbers_dates_and_rows_can_be_printed(text: str, expected: str) -
         ("{{ name.upper | trim }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ tags | map('upper') | upper }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ cycler('a') | string }}", "this prints a function or an iterator: call it with (), or use | join"),
+        ("{{ range | slug }}", "can't print this: it has no text"),
+        ("{{ cycler('a') | escape }}", "this prints a function or an iterator: call it with (), or use | join"),
+        ("{{ cycler('a') | urlencode }}", "No filter named 'urlencode'."),
         ("{{ range | string }}", "this prints a function or an iterator: call it with (), or use | join"),
     ],
 )

@@ -418,6 +418,8 @@ def test_other_failures_have_their_line(folder: Folder) -> None:
         "3 | {{ ''.__class__ }}\n"
         "  |       ^^^^^^^^^"
     )
+    claim = folder.inline_complaint("{{ copy[joiner()] }}").splitlines()[0]
+    assert claim == "error: undefined: qwenbuild.sandbox.Row object has no element <jinja2.utils.Joiner object>"
     assert folder.inline_complaint("{{ products }}").splitlines()[0] == (
         "error: template failed: can't print a list (use | join)"
     )
