@@ -73,9 +73,9 @@ class State:
             elif not path.exists():
                 uri, create = "file::memory:", True
             elif os.access(path.parent, os.W_OK):
-                uri += "?mode=ro"
-            else:  # SQLite reads a file in WAL mode only where it can write beside it, or is told that nobody does
-                uri += "?immutable=1"
+                uri += "?mode=rw"  # with "ro" the files that WAL mode needs beside it would be left behind
+            else:
+                uri += "?immutable=1"  # nobody writes there: else it could not be read without those files
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
             try:
                 self._migrate(create)
