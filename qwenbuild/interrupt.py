@@ -16,8 +16,10 @@ class Interrupt:
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at each request."""
+        """Call `listener` at each request, and now for those that were made before."""
         self._listeners.append(listener)
+        for _ in range(self.count):
+            listener()
 
     def request(self) -> None:
         """Ask the build to stop."""
