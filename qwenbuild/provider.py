@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from .catalogue import Catalogue
-from .errors import ProviderError, UsageError, did_you_mean, listing
+from .errors import ProviderError, QwenbuildError, UsageError, did_you_mean, listing
 from .request import Request, Submission
 
 GROUP = "qwenbuild.providers"
@@ -146,7 +146,11 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def create(name: str, settings: Settings) -> Provider:
-    """Return the provider `name`; raises UsageError where none of that name is installed or it can't be loaded."""
+    """Return the provider `name`.
+
+    Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
+    itself raises, as a QwenbuildError.
+    """
     points = installed()
     if name not in points:
         raise UsageError(
@@ -156,9 +160,14 @@ def create(name: str, settings: Settings) -> Provider:
         )
     try:
         factory = points[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing a plugin may raise anything
         raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
-    provider: Provider = factory(settings)
+    try:
+        provider: Provider = factory(settings)
+    except QwenbuildError:
+        raise
+    except Exception as error:
+        raise broken(name, error) from error
     return provider
 
 

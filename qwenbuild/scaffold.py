@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from .errors import UsageError
@@ -66,22 +67,24 @@ def write(folder: Path) -> list[str]:
     A `.gitignore` that exists is added to; every other file that exists is in the way.
     """
     new = files()
-    taken = [name for name in new if (folder / name).exists() and name != ".gitignore"]
+    taken = [name for name in new if os.path.lexists(folder / name) and name != ".gitignore"]
     if taken:
         raise UsageError(
             f"{folder} has these files already: {', '.join(taken)}",
             hint="`init` overwrites nothing; name a new folder: qwenbuild init FOLDER",
         )
+    written = []
     for name, text in new.items():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                present = path.read_text("utf-8")
-                if text.strip() in present.split():
-                    continue
-                text = present.rstrip("\n") + "\n" + text
-            path.write_text(text, "utf-8")
+            present = path.read_bytes() if path.exists() else b""
+            if text.strip().encode() in present.split():
+                continue
+            if present and not present.endswith(b"\n"):
+                present += b"\n"
+            path.write_bytes(present + text.encode())
         except OSError as error:
             raise UsageError(f"{path} can't be written: {error.strerror or error}") from error
-    return list(new)
+        written.append(name)
+    return written
