@@ -257,8 +257,11 @@ class Builder:
             entry, image = await asyncio.to_thread(self._keep, step, rendered)
             await journal.settle("done")
         except asyncio.CancelledError:  # the user does not wait
-            outcome = Outcome.SUBMITTED if journal.handle else Outcome.UNKNOWN if journal.is_open else Outcome.SKIPPED
-            self._finish_all(step, outcome, time.monotonic() - begun)
+            if journal.is_open and not journal.handle:
+                hint = "the next build looks for it; where it can't tell, `--resubmit` sends it again"
+                self._fail(step, AnswerLost("left before the answer came: it may have been billed", hint=hint), begun)
+            else:
+                self._finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)
             raise
         except Detached:
             self._finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun)
