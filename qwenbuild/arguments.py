@@ -22,10 +22,8 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = 0
-        while at < len(args) and args[at] in ("-C", "--project"):
-            at += 2
-        while at < len(args) and args[at].startswith(("--project=", "-C")):
-            at += 1
+        while at < len(args) and args[at].startswith(("-C", "--project")):
+            at += 2 if args[at] in ("-C", "--project") else 1
         if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
             args = [*args[:at], "build", *args[at:]]
         return super().parse_args(ctx, args)
