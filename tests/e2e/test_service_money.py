@@ -71,6 +71,22 @@ def test_sending_again_counts_against_the_budget(emulator: Running, tmp_path: Pa
     assert studio.build_here(resubmit=True, max_cost=PRICE).finished.rendered == 1
 
 
+def test_a_lost_answer_to_a_forced_render(emulator: Running, tmp_path: Path) -> None:
+    """The image that was there stays; forcing again sends nothing again without the user's word."""
+    studio = Studio.make(tmp_path, emulator, cards(1))
+    studio.build_here()
+    emulator.inject("drop-after:sync:1")
+    assert studio.build_here(force=True).finished.unknown == 1
+    studio.check_outputs()
+    assert studio.build_here().finished.up_to_date == 1
+    assert studio.build_here(force=True).finished.unknown == 1
+    assert emulator.bill()["count"] == 2
+    assert studio.build_here(force=True, resubmit=True).finished.rendered == 1
+    assert emulator.bill()["count"] == 3
+    studio.check_outputs()
+    assert studio.submissions == []
+
+
 @pytest.mark.parametrize("interface", ["sync", "async"])
 @pytest.mark.parametrize(
     ("max_cost", "affordable"), [(PRICE * 3, 3), (PRICE * 4 - Decimal("0.000001"), 3), (Decimal(0), 0)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -208,6 +210,19 @@ def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
     assert studio.here("build", "--resubmit").code == 0
     assert emulator.bill()["count"] == 4
     studio.check_outputs()
+
+
+def test_a_task_that_is_days_old_by_a_wrong_clock(slow_emulator: Running, tmp_path: Path) -> None:
+    """As long as the service says that a task waits, it is waited for, whatever this machine's clock said."""
+    studio = Studio.make(tmp_path, slow_emulator, cards(2), interface='"async"')
+    studio.build_here(detach=True)
+    with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
+        db.execute("UPDATE submissions SET intended_at_s = intended_at_s - 200000")
+    with studio.started("build") as process:
+        studio.wait(lambda: studio.calls("poll") >= 4, process)
+        slow_emulator.advance(60)
+        assert process.wait(timeout=30) == 0
+    studio.audit()
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
