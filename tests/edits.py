@@ -142,7 +142,7 @@ def row_of_a_table(place: Place, number: int) -> None:
 
 @edit
 def config(place: Place, number: int) -> None:
-    texts = ('provider = "null"\n', 'provider = "null" \n', 'out = "to"\nprovider = "null"\n', "resubmit = 1\n", "")
+    texts = ('provider = "null"\n', 'provider = "null" \n', 'out = "to"\nprovider = "null"\n', "resubmit = 1\n")
     rewrite(place.root / "qwenbuild.toml", texts[number % len(texts)], number)
 
 
