@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from .provider import Journal, Price, Rendered, Settings, reject_unknown
 from .request import Request
 
-FAMILY = "draft-1"
+FAMILY = "draft-2"
 """Part of every action key of a draft: it changes with whatever changes the pixels of any draft."""
 
 

@@ -32,6 +32,7 @@ _FILES = ("notosanssc/NotoSansSC[wght].ttf", "notosanskr/NotoSansKR[wght].ttf", 
 _FONTS_KEPT = 64  # sizes that a thread keeps open; each costs some 100 kB
 _ESTIMATE_PX = 200  # large enough for hinting not to matter
 _COVERAGE_PX = 24
+_MOST_BEARING = 0.15  # ems; more white at the left is a mark's own (「)
 _NONCHARACTER = "\U0010fffe"  # no font has it
 _KANA, _HANGUL = re.compile(r"[\u3041-\u30ff]"), re.compile(r"[\u1100-\u11ff\uac00-\ud7a3]")
 _OPENING, _CLOSING = frozenset("‘“"), frozenset("’”—–·…")  # as wide as a character in the Chinese font, narrow in Latin
@@ -69,10 +70,10 @@ class Typeface(NamedTuple):
 
     def bearing_px(self, line: str, px: int) -> int:
         """Return the white at the left of a line's first letter, in pixels; 0 where it is the letter's own (「)."""
-        for run, font in runs(line[:1], self.fonts):
+        for char, font in _drawn(line[:1], self.fonts)[:1]:
             if font != MISSING:
-                bearing = round(_font(font, self.weight, px).getbbox(run, anchor="ls")[0])
-                return bearing if 0 < bearing < px * 0.15 else 0
+                bearing = _bearing(char, font, self.weight, px)
+                return bearing if bearing < px * _MOST_BEARING else 0
         return 0
 
     def draw(self, canvas: ImageDraw, line: str, px: int, left: int, baseline: int, fill: Fill) -> None:
@@ -119,10 +120,21 @@ def _glyphs(line: str, fonts: tuple[int, ...]) -> Iterator[tuple[str, int]]:
         if fonts[0] != _KR and (char in _OPENING or char in _CLOSING):
             beside = line[at + 1 : at + 2] if char in _OPENING else before
             order = fonts if WIDE.match(beside) else (_KR, *fonts)
-        font = None if before == _JOINER else covering(char, order)
+        if before != _JOINER:
+            yield from _drawn(char, order)
         before = char
-        if font is not None:
-            yield char, font
+
+
+@lru_cache(maxsize=65536)
+def _drawn(char: str, fonts: tuple[int, ...]) -> tuple[tuple[str, int], ...]:
+    """Return what a character is drawn as: itself, or its plain letters where only those have glyphs (ά, 𝐁)."""
+    font = covering(char, fonts)
+    if font == MISSING:
+        plain = [(part, covering(part, fonts)) for part in unicodedata.normalize("NFKD", char)]
+        letters = tuple((part, font) for part, font in plain if font is not None)
+        if letters and all(font != MISSING for _, font in letters):
+            return letters
+    return () if font is None else ((char, font),)
 
 
 @lru_cache(maxsize=32768)
@@ -136,6 +148,13 @@ def _advance(char: str, font: int, weight: int, px: int) -> int:
     if font == MISSING:
         return round(px * (1.1 if _is_pictogram(char) else 0.55))
     return round(_font(font, weight, px).getlength(char))
+
+
+@lru_cache(maxsize=4096)
+def _bearing(char: str, font: int, weight: int, px: int) -> int:
+    # Pillow's getbbox counts the white as a part of the glyph; its bitmap tells.
+    bounds = _font(font, weight, px).getmask(char).getbbox()
+    return bounds[0] if bounds else 0
 
 
 def _is_pictogram(char: str) -> bool:

@@ -29,11 +29,11 @@ class NullProvider:
 
     def __init__(self, settings: Settings) -> None:
         reject_unknown(settings.table, ("latency_s",), self.name)
-        latency_s = settings.table.get("latency_s", 0)
+        latency_s = settings.table.get("latency_s", 0.0)
         number = isinstance(latency_s, int | float) and not isinstance(latency_s, bool)
         if not number or not 0 <= latency_s < math.inf:
             raise UsageError(f"[providers.null] latency_s = {latency_s!r} is no number of seconds")
-        self._latency_s = latency_s
+        self._latency_s = float(latency_s)
         self.concurrency = settings.jobs or os.cpu_count() or 1
 
     def check(self, request: Request) -> str | None:

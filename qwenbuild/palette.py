@@ -49,7 +49,7 @@ class Palette:
     pop: Colour
 
 
-WHITE, BLACK = Colour(255, 255, 255), Colour(12, 14, 22)
+BLACK, WHITE = Colour(0, 0, 0), Colour(255, 255, 255)
 
 _HEX = {
     "red, 红, 大红, 赤": "d93636", "crimson": "b8143c", "scarlet, 朱红": "d6281f",
@@ -107,7 +107,7 @@ _LATIN = [word for word in _WORDS if word.isascii()]
 _CHINESE = [word for word in _WORDS if not word.isascii()]
 _FIND = re.compile(
     r"(?:\b(?P<tone>" + "|".join(tones for tones in _TONES) + r")[ -]?)?"
-    r"(?:\b(?P<latin>" + _either(_LATIN) + r")(?:e?s|ish)?\b"
+    r"(?:\b(?P<latin>" + _either(_LATIN) + r")(?:e?s)?\b"
     # One Chinese character that names a colour is a part of many other words: 色 or another colour after it tells.
     r"|(?P<chinese>" + _either([word for word in _CHINESE if len(word) > 1]) + r")"
     r"|(?P<single>[" + "".join(word for word in _CHINESE if len(word) == 1) + r"])(?=色|[与和、/]?.{1,2}色))",
@@ -173,7 +173,7 @@ def contrast(one: Colour, other: Colour) -> float:
 
 def readable(colour: Colour, ground: Colour, ratio: float = 4.5) -> Colour:
     """Return `colour`, darkened or lightened until text in it can be read on `ground`."""
-    target = BLACK if contrast(BLACK, ground) > contrast(WHITE, ground) else WHITE
+    target = max(BLACK, WHITE, key=lambda end: contrast(end, ground))
     for step in range(21):
         mixed = colour.mixed(target, step / 20)
         if contrast(mixed, ground) >= ratio:

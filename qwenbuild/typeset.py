@@ -21,6 +21,7 @@ TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: descenders just clear the next
 _GLYPH_TOP = 0.88  # of a Chinese character above its baseline, in ems
 _WORTH_A_BREAK = 0.4  # share of the most that a text shrinks to before its words are broken
 _WORTH_ONE_LINE = 0.6  # share of the size that a text without spaces gives up for standing on one line
+_MOST_BALANCED = 4  # lines; in more of them nobody sees it
 _NEVER_FIRST = frozenset("，。、；：！？）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.;:!?)]}%")
 _NEVER_LAST = frozenset("（「『【《〈“‘([{#$¥￥")
 _TRIMMED = " ,.;:，、。；：…"  # before an ellipsis
@@ -88,8 +89,9 @@ def fit(
         if not breaking and any(measure(piece.rstrip()) > width for piece in pieces):
             continue
         lines = _balanced(pieces, width, measure)
-        if len(lines) <= most_lines and round(len(lines) * leading * size_px) <= height:
-            return _block(lines, face, size_px, leading, whole=True)
+        block = _block(lines, face, size_px, leading, whole=True)
+        if len(lines) <= most_lines and block.height <= height and block.width <= width:
+            return block
     return _cut(pieces, face, width, min(most_lines, int(height / (leading * least_px))), least_px, leading)
 
 
@@ -158,22 +160,31 @@ def _wrap(pieces: list[str], room: float, measure: _Measure) -> list[str]:
         if line and used + measure(piece.rstrip()) > room:
             lines.append(line.rstrip())
             line, used = "", 0.0
+        if not line:
+            while len(piece.rstrip()) > 1 and measure(piece.rstrip()) > room:
+                end = _most_letters(piece, room, measure)
+                lines.append(piece[:end])
+                piece = piece[end:]
         line += piece
         used += measure(piece)
-        while len(line.rstrip()) > 1 and measure(line.rstrip()) > room:
-            end = 1
-            while measure(line[: end + 1]) <= room:
-                end += 1
-            lines.append(line[:end])
-            line = line[end:]
-            used = measure(line)
     return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _most_letters(piece: str, room: float, measure: _Measure) -> int:
+    """Return how many of a piece's letters fit, at least one."""
+    end, used = 0, 0.0
+    while end < len(piece) and used + measure(piece[end]) <= room:
+        used += measure(piece[end])
+        end += 1
+    while end > 1 and measure(piece[:end]) > room:  # a letter's width depends on its neighbour at times
+        end -= 1
+    return max(1, end)
 
 
 def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
     """Return as few lines as the room allows, of about equal length."""
     lines = _wrap(pieces, room, measure)
-    if len(lines) < 2:
+    if not 1 < len(lines) <= _MOST_BALANCED:
         return lines
     low, high = max(room / 2, *(measure(piece.rstrip()) for piece in pieces)), float(room)
     while high - low > room / 100:
@@ -187,15 +198,17 @@ def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
 
 
 def _cut(pieces: list[str], face: Typeface, width: int, most_lines: int, px: int, leading: float) -> Block:
-    """Return what fits at this size, ending in an ellipsis."""
+    """Return what fits at this size, words broken where they must be, ending in an ellipsis."""
     measure = _measure(face, px)
     lines = _wrap(pieces, width, measure)
-    if most_lines < 1:
+    if most_lines < 1 or max(map(measure, lines)) > width:
         return _block([], face, px, leading, whole=False)
+    if len(lines) <= most_lines:
+        return _block(lines, face, px, leading, whole=True)
     full = last = lines[most_lines - 1]
     while last and measure(last + ellipsis(last)) > width:
         last = last[:-1]
-    if " " in last and not full[len(last) :].startswith(" "):
+    if " " in last and not (full + " ")[len(last) :].startswith(" "):
         last = last.rpartition(" ")[0]
     last = last.rstrip(_TRIMMED)
     lines = [*lines[: most_lines - 1], *([last + ellipsis(last)] if last else [])]
