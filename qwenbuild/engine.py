@@ -17,7 +17,7 @@ import contextlib
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -29,7 +29,7 @@ from . import plan as planning
 from .builder import Builder, Limits
 from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
-from .errors import Findings, Problem, ProjectBusy, TooManyRenders, UsageError
+from .errors import Findings, Problem, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
@@ -42,9 +42,9 @@ from .spec import Spec
 from .state import Output, State
 from .store import Store, default_root
 from .template import Templates
+from .turn import alone
 from .wire import Task
 
-_LOCK_TIMEOUT_S = 0.1
 _T = TypeVar("_T")
 
 
@@ -227,7 +227,7 @@ class Engine:
             detach=self.options.detach,
             max_cost=self.project.config.budget.max_cost if limit is None else limit,
         )
-        with self._alone():
+        with alone(self.project.state_dir):
             with contextlib.closing(self._state(create=True)) as state:
                 plan = self._plan(state)
                 self._check_renders(len(plan.renders))
@@ -258,33 +258,6 @@ class Engine:
         written = [str(self.project.state_dir / "state.sqlite3")]
         snapshot.write(str(self.project.root), arguments, map(str, plan.inputs), written, outputs, started_ns)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the project's lock: one build at a time."""
-        from filelock import FileLock, Timeout
-
-        folder = self.project.state_dir
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            ignore = folder / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", "utf-8")
-            # Longer than `snapshot` holds it, shared, to see whether a build is running.
-            lock = FileLock(folder / "lock", timeout=_LOCK_TIMEOUT_S, poll_interval=0.02)
-            lock.acquire()
-        except Timeout:
-            raise ProjectBusy(
-                "another build of this project is running",
-                facts=[f"lock: {folder / 'lock'}"],
-                hint="wait for it to end; the lock goes with its process",
-            ) from None
-        except OSError as error:
-            raise UsageError(f"{folder} can't be written: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
-
     # --- the service ---
 
     def in_flight(self) -> list[Submission]:
@@ -300,11 +273,18 @@ class Engine:
         return asyncio.run(self._with_tasks(lambda provider: provider.list_tasks(status=status)))
 
     def cancel_tasks(self, task_ids: Sequence[str]) -> None:
-        """Cancel PENDING tasks; raises Refused at the first that can't be, UsageError, ProviderError."""
+        """Cancel PENDING tasks; raises Refused at the first that can't be, UsageError, ProviderError.
+
+        Those that are this project's are submitted anew by the next build: what is cancelled is not billed.
+        """
+        mine = {submission.handle: submission.id for submission in self.in_flight()}
 
         async def cancel(provider: DashScopeProvider) -> None:
             for task_id in task_ids:
                 await provider.cancel_task(task_id)
+                if submission := mine.get(f"task:{task_id}"):
+                    with contextlib.closing(self._state(create=True)) as state:
+                        state.settle(submission, "refused")
 
         asyncio.run(self._with_tasks(cancel))
 
@@ -321,7 +301,7 @@ class Engine:
 
         Returns (path, removed) for each; edited files are kept.
         """
-        with self._alone(), contextlib.closing(self._state(create=True)) as state:
+        with alone(self.project.state_dir), contextlib.closing(self._state(create=True)) as state:
             records = state.outputs()
             doomed = set(records)
             if orphans_only:

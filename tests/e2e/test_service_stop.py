@@ -168,7 +168,7 @@ def slow_emulator() -> Iterator[Running]:
 
 
 def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> None:
-    """A cancelled task costs nothing; the next build tells of it, and the one after it submits it anew."""
+    """`tasks` lists what waits; a task that is cancelled there costs nothing, and the next build submits it anew."""
     studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
     assert studio.here("tasks").out == "nothing is in flight\n"
     assert studio.here("build", "--detach").code == 0
@@ -184,11 +184,28 @@ def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> No
     again = studio.here("tasks", "cancel", doomed[0])
     assert again.code == 1
     assert "only tasks that are still PENDING can be cancelled" in again.err
-    built = studio.here("build")
-    assert built.code == 1
-    assert built.err.count("the task was cancelled") == 2
-    assert "build again to submit it anew" in built.err
-    assert "2 reattached, 2 failed" in built.err
+    counts = studio.engine().plan().counts
+    assert (counts[Verdict.REATTACH], counts[Verdict.RENDER]) == (2, 2)
+    built = studio.build_here(detach=True)
+    assert (built.finished.submitted, built.finished.cost) == (4, {"CNY": "0.440354"})
+    slow_emulator.advance(60)
+    assert studio.build_here().finished.reattached == 4
+    studio.audit()
+
+
+def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Running) -> None:
+    """The build that finds it cancelled tells so and spends nothing; the next one submits it anew."""
+    studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
+    other = Studio.make(tmp_path / "other", slow_emulator, cards(1))
+    assert studio.build_here(detach=True).finished.submitted == 4
+    tasks = [submission.handle.removeprefix("task:") for submission in studio.submissions]
+    assert other.here("tasks", "cancel", *tasks[:2]).code == 0
+    slow_emulator.advance(60)
+    ran = studio.here("build")
+    assert ran.code == 1
+    assert ran.err.count("the task was cancelled") == 2
+    assert "build again to submit it anew" in ran.err
+    assert "2 reattached, 2 failed" in ran.err
     assert slow_emulator.bill()["count"] == 2
     assert studio.build_here(detach=True).finished.submitted == 2
     slow_emulator.advance(60)
