@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 from edits import EDITS, Place, made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from workspace import Workspace
 
-from qwenbuild import load
-from qwenbuild.errors import QwenbuildError
-from qwenbuild.events import Finished
+import qwenbuild
+from qwenbuild import Options, load
+from qwenbuild.engine import collect_garbage
+from qwenbuild.errors import ProjectBusy, ProjectError, QwenbuildError, StateError, UsageError
+from qwenbuild.events import Event, Finished, Started
 from qwenbuild.plan import Plan
 
 pytest_plugins = ("edits",)
@@ -62,3 +69,120 @@ def check_round(place: Place, *, exact: bool) -> None:
     assert (again.rendered, again.restored, again.failed) == (0, 0, finished.failed)
     assert (again.edited, again.orphans) == (finished.edited, finished.orphans)
     assert list((place.root / ".qwenbuild").glob("tmp/*")) == []
+
+
+# --- the API ---
+
+
+@pytest.fixture
+def garden(project: Workspace) -> Workspace:
+    """A project of three images."""
+    spec = '[image.a]\nprompt = "a"\nmatrix = { seed = [1, 2] }\n[image.b]\nprompt = "b"\n'
+    return project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": spec})
+
+
+def test_the_api(garden: Workspace) -> None:
+    """A project is loaded, planned and built in three calls; every name of the package is there."""
+    engine = qwenbuild.load(garden.root, where=["seed=1"])
+    assert [step.action.name for step in engine.plan().steps] == ["s/a[seed=1]"]
+    finished = engine.build()
+    assert (finished.rendered, finished.exit_code) == (1, 0)
+    for name in qwenbuild.__all__:
+        assert getattr(qwenbuild, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
+        qwenbuild.nosuch  # noqa: B018
+
+
+def test_loading_from_anywhere_inside(garden: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any folder of a project will do, and paths may be texts."""
+    assert load(garden.root / "specs").project.root == garden.root
+    monkeypatch.chdir(garden.root / "specs")
+    assert load().project.root == load(".").project.root == load("..").project.root == garden.root
+    with pytest.raises(UsageError, match="no project here"):
+        load(garden.root.parent)
+    with pytest.raises(UsageError, match="no such folder"):
+        load("nosuch")
+
+
+def test_options(garden: Workspace) -> None:
+    """Choices stand over options; a wrong one is a mistake in the program."""
+    options = Options(where=["seed=1"], force=True)
+    assert load(garden.root, options, where=["seed=2"]).options == Options(where=["seed=2"], force=True)
+    with pytest.raises(TypeError):
+        load(garden.root, nosuch=1)
+
+
+def test_files_are_read_anew(garden: Workspace) -> None:
+    """One engine sees what was edited between its calls."""
+    engine = load(garden.root)
+    assert engine.build().rendered == 3
+    garden.write({"specs/t.toml": '[image.c]\nprompt = "c"\n'})
+    assert [spec.name for spec in engine.specs()] == ["s", "t"]
+    assert len(engine.actions()) == 4
+    assert engine.build().rendered == 1
+    last = engine.last_run()
+    assert last is not None
+    assert (last["summary"]["rendered"], last["summary"]["up_to_date"]) == (1, 3)
+
+
+def test_one_build_at_a_time(garden: Workspace) -> None:
+    """A second build of a project is refused while one is running, and `clean` too; planning is not."""
+    seen: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, Started):
+            for refused in (load(garden.root).build, load(garden.root).clean):
+                with pytest.raises(ProjectBusy, match="another build of this project is running"):
+                    refused()
+            seen.extend(step.verdict for step in load(garden.root).plan().steps)
+
+    assert load(garden.root).build(meanwhile).rendered == 3
+    assert seen == ["render"] * 3
+    assert load(garden.root).build().up_to_date == 3
+
+
+def test_no_specs(garden: Workspace) -> None:
+    """A project without specs is an error that tells how to have some."""
+    (garden.root / "specs/s.toml").unlink()
+    with pytest.raises(ProjectError) as caught:
+        load(garden.root).plan()
+    assert caught.value.problems[0].claim == "no specs: nothing matches specs/*.toml"
+
+
+def test_cleaning(garden: Workspace) -> None:
+    """`clean` tells of each output whether it was removed, and forgets it."""
+    load(garden.root).build()
+    garden.write({"out/s/a-1.png": "mine"})
+    expected = [("s/a-1.png", False), ("s/a-2.png", True), ("s/b.png", True)]
+    assert load(garden.root).clean(dry_run=True) == expected
+    assert load(garden.root).clean() == expected
+    assert load(garden.root).clean() == [("s/a-1.png", False)]
+    assert load(garden.root).build().restored == 2
+
+
+def test_an_orphan_that_is_declared_again(garden: Workspace) -> None:
+    """What was an orphan is up to date once it is declared again."""
+    load(garden.root).build()
+    spec = (garden.root / "specs/s.toml").read_text()
+    garden.write({"specs/s.toml": '[image.b]\nprompt = "b"\n'})
+    assert len(load(garden.root).plan().orphans) == 2
+    garden.write({"specs/s.toml": spec})
+    plan = load(garden.root).plan()
+    assert (plan.counts["up_to_date"], plan.orphans) == (3, [])
+
+
+def test_garbage_of_every_project(garden: Workspace, tmp_path: Path) -> None:
+    """What the outputs of any project come from is spared; where a state can't be read nothing is removed."""
+    other = Workspace(tmp_path / "other").write({
+        "qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.z]\nprompt = "z"\n'
+    })  # fmt: skip
+    load(garden.root).build()
+    load(other.root).build()
+    planned, done = collect_garbage(os.environ, unreferenced=True)
+    assert (planned.entries, done.entries if done else -1) == (0, 0)
+    other.write({".qwenbuild/state.sqlite3": "torn" * 100})
+    with pytest.raises(StateError):
+        collect_garbage(os.environ, unreferenced=True)
+    shutil.rmtree(other.root)
+    planned, done = collect_garbage(os.environ, unreferenced=True, dry_run=True)
+    assert (planned.entries, done) == (1, None)

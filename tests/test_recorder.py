@@ -1,0 +1,86 @@
+"""Outputs reach the state in batches, all of them in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workspace import Workspace
+
+from qwenbuild.errors import StateError
+from qwenbuild.expand import Action
+from qwenbuild.recorder import Recorder
+from qwenbuild.state import State
+
+
+@pytest.fixture
+def actions(project: Workspace) -> list[Action]:
+    """Ten actions."""
+    return project.write(
+        {"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 0, count = 10 } }\n'}
+    ).actions()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """An empty state."""
+    state = State(tmp_path / "state.sqlite3")
+    yield state
+    state.close()
+
+
+def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, tmp_path: Path) -> None:
+    """What was added while it ran is on record afterwards, with its request; some of it before."""
+    seen = os.stat(tmp_path)
+
+    async def run() -> int:
+        recorder = Recorder(state, lambda error: None)
+        async with recorder.running():
+            for action in actions[:5]:
+                recorder.add(action, "ab", seen)
+            await asyncio.sleep(0.3)
+            early = len(state.outputs())
+            for action in actions[5:]:
+                recorder.add(action, "ab", seen)
+        return early
+
+    assert asyncio.run(run()) == 5
+    found = state.outputs()
+    assert set(found) == {action.output for action in actions}
+    first = found[actions[0].output]
+    assert (first.key, first.size, first.mtime_ns, first.inode) == (
+        actions[0].key, seen.st_size, seen.st_mtime_ns, seen.st_ino
+    )  # fmt: skip
+    assert first.name == "s/a[seed=0]"
+    assert state.request(first.key) == actions[0].request.as_dict()
+
+
+def test_a_build_that_breaks_is_recorded(actions: list[Action], state: State, tmp_path: Path) -> None:
+    """Also where the build ends with an exception, what stands is on record."""
+
+    async def run() -> None:
+        recorder = Recorder(state, lambda error: None)
+        async with recorder.running():
+            recorder.add(actions[0], "ab", os.stat(tmp_path))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())
+    assert list(state.outputs()) == [actions[0].output]
+
+
+def test_a_state_that_can_not_be_written(actions: list[Action], state: State, tmp_path: Path) -> None:
+    """A state that fails is told of, and does not end the build by itself."""
+    faults: list[StateError] = []
+
+    async def run() -> None:
+        recorder = Recorder(state, faults.append)
+        async with recorder.running():
+            recorder.add(actions[0], "ab", os.stat(tmp_path))
+            state.close()
+
+    asyncio.run(run())
+    assert [fault.claim.endswith("closed database.") for fault in faults] == [True]
