@@ -70,6 +70,20 @@ def test_killed_while_the_service_is_asked(
     assert studio.build_here().finished.up_to_date == OUTPUTS
 
 
+@pytest.mark.parametrize(("lost", "found"), [(1, 1), (2, 0)])
+def test_killed_with_seeds_of_one_prompt_unanswered(emulator: Running, tmp_path: Path, lost: int, found: int) -> None:
+    """One task that nobody else can have made is the lost one's; two of one prompt can't be told apart."""
+    spec = '[image.dice]\nprompt = "a throw of dice"\nmatrix.seed = { start = 1, count = 5 }\n'
+    config = "[models.qwen-image-plus]\nconcurrent = 3\n"
+    studio = Studio.make(tmp_path, emulator, {"dice": spec}, config=config, interface='"async"')
+    emulator.inject(f"hang-after:create:{lost}")
+    studio.kill_when(lambda: len(studio.outputs()) == 5 - lost)
+    emulator.inject()
+    last = studio.build_here()
+    assert (last.finished.reattached, last.finished.unknown) == (found, lost - found)
+    studio.audit(unresolved(last), billed_unknown=lost - found)
+
+
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_while_images_are_being_stored(emulator: Running, tmp_path: Path, interface: str) -> None:
     """What was downloaded, and is not in the store yet, is downloaded again."""
