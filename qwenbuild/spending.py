@@ -36,6 +36,6 @@ class Spending:
     def refund(self, price: Price | None) -> None:
         """Take back a price whose request was not billed."""
         if price is not None:
-            self.amounts[price.currency] -= price.amount
-            if not self.amounts[price.currency]:
-                del self.amounts[price.currency]
+            left = self.amounts.pop(price.currency, Decimal(0)) - price.amount
+            if left:
+                self.amounts[price.currency] = left

@@ -23,7 +23,7 @@ pytest_plugins = ("edits",)
 
 
 @pytest.mark.usefixtures("back_again")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     command=st.sampled_from(COMMANDS),
     below=st.booleans(),

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,13 @@ class Sandbox:
 
     def build(self, *arguments: str) -> dict[str, Any]:
         """Build; check that it succeeded and that a second build does nothing; return the first's last event."""
-        first = self.run("build", "--json", *arguments)
+        return self._built(self.run("build", "--json", *arguments), arguments)
+
+    def build_here(self, *arguments: str) -> dict[str, Any]:
+        """Do as `build` does, in this process."""
+        return self._built(self.here("build", "--json", *arguments), arguments)
+
+    def _built(self, first: Ran, arguments: Sequence[str]) -> dict[str, Any]:
         assert first.code == 0, first.err + first.out
         self.build_nothing(*(argument for argument in arguments if argument not in ("--force", "--overwrite")))
         return first.finished

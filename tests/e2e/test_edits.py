@@ -16,14 +16,14 @@ ICONS = {"icons/sun", "icons/moon"}
 
 def made(sandbox: Sandbox, *arguments: str) -> dict[str, int]:
     """Build, and return what it made, by outcome."""
-    finished = sandbox.build(*arguments)
+    finished = sandbox.build_here(*arguments)
     return {name: finished[name] for name in ("rendered", "restored", "up_to_date", "edited") if finished[name]}
 
 
 def test_a_first_build_renders_every_cell(sandbox: Sandbox) -> None:
     """A first build makes an image at the default path of every cell, and a second one makes none."""
     assert sandbox.changed() == dict.fromkeys(POSTERS | FLOWERS | ICONS, "render: never rendered")
-    assert made(sandbox) == {"rendered": 8}
+    assert sandbox.build()["rendered"] == 8
     assert sorted(sandbox.outputs()) == [
         "garden/flower-lily.png", "garden/flower-rose.png",
         "garden/poster-1328x1328-1.png", "garden/poster-1328x1328-2.png",
@@ -35,7 +35,7 @@ def test_a_first_build_renders_every_cell(sandbox: Sandbox) -> None:
 
 def test_a_word_of_a_template(sandbox: Sandbox) -> None:
     """A word changed in an inherited template renders the images that use it; changed back, they are restored."""
-    sandbox.build()
+    sandbox.build_here()
     before = sandbox.outputs()
     sandbox.edit("templates/base.j2", "poster", "banner")
     assert sandbox.changed() == dict.fromkeys(POSTERS, "render: prompt changed: -poster +banner")
@@ -48,7 +48,7 @@ def test_a_word_of_a_template(sandbox: Sandbox) -> None:
 
 def test_a_field_of_a_spec(sandbox: Sandbox) -> None:
     """A field changed at the top of a spec renders that spec's images; a variable, those that use it."""
-    sandbox.build()
+    sandbox.build_here()
     sandbox.edit("specs/garden.toml", "blurry", "noisy")
     expected = "render: negative prompt changed: -blurry +noisy"
     assert sandbox.changed() == dict.fromkeys(POSTERS | FLOWERS, expected)
@@ -62,35 +62,35 @@ def test_a_field_of_a_spec(sandbox: Sandbox) -> None:
 
 def test_a_row_of_a_table(sandbox: Sandbox) -> None:
     """A value changed in a row renders that row's image; a row added is rendered, one removed is an orphan."""
-    sandbox.build()
+    sandbox.build_here()
     sandbox.edit("specs/data/flowers.csv", "white lily", "pink lily")
     assert sandbox.changed() == {"garden/flower[flower=lily]": "render: prompt changed: -white +pink"}
     assert made(sandbox) == {"rendered": 1, "up_to_date": 7}
     sandbox.edit("specs/data/flowers.csv", "lily,pink lily", "iris,iris")
     assert sandbox.changed() == {"garden/flower[flower=iris]": "render: never rendered"}
-    finished = sandbox.build()
+    finished = sandbox.build_here()
     assert (finished["rendered"], finished["orphans"]) == (1, 1)
 
 
 def test_a_spec_added_and_removed(sandbox: Sandbox) -> None:
     """A new spec's images are rendered; a removed spec's are orphans until `clean --orphans` removes them."""
-    sandbox.build()
+    sandbox.build_here()
     sandbox.write({"specs/sea.toml": '[image.wave]\nprompt = "A wave"\n'})
     assert sandbox.changed() == {"sea/wave": "render: never rendered"}
-    sandbox.build()
+    sandbox.build_here()
     (sandbox.root / "specs/icons.toml").unlink()
-    finished = sandbox.build()
+    finished = sandbox.build_here()
     assert (finished["up_to_date"], finished["orphans"]) == (7, 2)
     (sandbox.root / "out/icons/sun.png").write_bytes(b"mine")
     cleaned = sandbox.here("clean", "--orphans")
     assert (cleaned.code, cleaned.out) == (0, "    edited  icons/sun.png  kept\n1 outputs removed\n")
     assert (sandbox.root / "out/icons/sun.png").read_bytes() == b"mine"
-    assert sandbox.build()["orphans"] == 1
+    assert sandbox.build_here()["orphans"] == 1
 
 
 def test_an_output_deleted(sandbox: Sandbox) -> None:
     """A deleted output is restored, byte by byte; without the store it is rendered again."""
-    sandbox.build()
+    sandbox.build_here()
     before = sandbox.outputs()
     (sandbox.root / "out/icons/sun.png").unlink()
     assert sandbox.changed() == {"icons/sun": "restore: output deleted"}
@@ -106,7 +106,7 @@ def test_an_output_deleted(sandbox: Sandbox) -> None:
 
 def test_the_state_deleted_and_the_project_moved(sandbox: Sandbox) -> None:
     """Without its state, or at another place, a project finds its outputs again by their bytes."""
-    sandbox.build()
+    sandbox.build_here()
     shutil.rmtree(sandbox.root / ".qwenbuild")
     assert sandbox.changed() == {}
     assert made(sandbox) == {"up_to_date": 8}
@@ -124,16 +124,16 @@ def test_the_state_deleted_and_the_project_moved(sandbox: Sandbox) -> None:
 def test_an_image_renamed(sandbox: Sandbox) -> None:
     """A renamed image that states its seed is restored at its new path, and the old output is an orphan."""
     sandbox.edit("specs/icons.toml", 'size = "1:1"', 'size = "1:1"\nseed = 9')
-    sandbox.build()
+    sandbox.build_here()
     sandbox.edit("specs/icons.toml", "image.moon", "image.night")
     assert sandbox.changed() == {"icons/night": "restore: rendered before"}
-    finished = sandbox.build()
+    finished = sandbox.build_here()
     assert (finished["restored"], finished["up_to_date"], finished["orphans"]) == (1, 7, 1)
     outputs = sandbox.outputs()
     assert outputs["icons/night.png"] == outputs["icons/moon.png"]
     assert sandbox.here("clean", "--orphans").out == "1 outputs removed\n"
     assert "icons/moon.png" not in sandbox.outputs()
-    assert sandbox.build()["orphans"] == 0
+    assert sandbox.build_here()["orphans"] == 0
 
 
 def test_equal_requests(sandbox: Sandbox) -> None:
@@ -153,7 +153,7 @@ def test_equal_requests(sandbox: Sandbox) -> None:
 
 def test_force(sandbox: Sandbox) -> None:
     """`--force` renders what is selected again, whatever is there."""
-    sandbox.build()
+    sandbox.build_here()
     reasons = sandbox.changed("--force", "icons")
     assert reasons == {"icons/sun": "render: forced", "icons/moon": "render: forced"}
     assert made(sandbox, "--force", "icons") == {"rendered": 2}
@@ -162,11 +162,11 @@ def test_force(sandbox: Sandbox) -> None:
 
 def test_an_edited_output(sandbox: Sandbox) -> None:
     """An output edited by hand is kept, also when its request changes, until `--overwrite` gives it up."""
-    sandbox.build()
+    sandbox.build_here()
     path = sandbox.root / "out/icons/sun.png"
     path.write_bytes(b"my own sun")
     assert sandbox.changed() == {"icons/sun": "edited: changed by hand since it was written"}
-    kept = sandbox.run("build")
+    kept = sandbox.here("build")
     assert kept.code == 0
     assert kept.err.splitlines()[0].split() == ["edited", "icons/sun"]
     assert kept.err.splitlines()[-1] == "edited files were kept; --overwrite replaces them"
@@ -196,7 +196,7 @@ def test_a_file_that_was_there_before(sandbox: Sandbox) -> None:
 
 def test_clean(sandbox: Sandbox) -> None:
     """`clean` removes what is selected, and the next build restores it."""
-    sandbox.build()
+    sandbox.build_here()
     before = sandbox.outputs()
     dry = sandbox.here("clean", "icons", "--dry-run")
     assert dry.out == "would remove  icons/moon.png\nwould remove  icons/sun.png\n"
@@ -217,9 +217,9 @@ def test_selection(sandbox: Sandbox) -> None:
     assert made(sandbox, "-w", "size=1:1", "-w", "seed=1", "-w", "seed=2") == {"up_to_date": 2}
     assert made(sandbox, "icons/*") == {"rendered": 1, "up_to_date": 1}
     assert made(sandbox) == {"rendered": 3, "up_to_date": 5}
-    wrong = sandbox.run("build", "icons/son")
+    wrong = sandbox.here("build", "icons/son")
     assert (wrong.code, wrong.err.splitlines()[0], wrong.err.splitlines()[-2]) == (
         2, 'error: nothing is named "icons/son"', '  = hint: did you mean "icons/sun"?'
     )  # fmt: skip
-    assert sandbox.run("build", "-w", "seed=3").code == 2
-    assert sandbox.run("build", "-w", "sead=1").code == 2
+    assert sandbox.here("build", "-w", "seed=3").code == 2
+    assert sandbox.here("build", "-w", "sead=1").code == 2
