@@ -27,7 +27,7 @@ from qwenbuild.expand import Action
 from qwenbuild.request import Submission
 from qwenbuild.state import State
 
-from .harness import Ran, Sandbox
+from .harness import Sandbox
 
 KEY = "sk-canary-5f1d0a7c9b3e4862"
 """The key of every build; it must not be found anywhere afterwards."""
@@ -130,7 +130,7 @@ class Studio(Sandbox):
     @property
     def billed(self) -> Counter[tuple[str, int]]:
         """How often each request was billed, by its prompt and seed."""
-        return Counter(_name(record) for record in self.service.bill()["records"])
+        return Counter((record["prompt"], record["seed"]) for record in self.service.bill()["records"])
 
     # --- the audit ---
 
@@ -205,14 +205,5 @@ def hold(path: Path) -> contextlib.AbstractContextManager[object]:
     return FileLock(path).acquire()
 
 
-def _name(record: dict[str, Any]) -> tuple[str, int]:
-    return record["prompt"], record["seed"]
-
-
 def _wire(action: Action) -> tuple[str, int]:
     return action.request.prompt, action.request.seed
-
-
-def outputs_of(ran: Ran) -> str:
-    """Return all that a command said."""
-    return ran.out + ran.err

@@ -149,6 +149,16 @@ def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
     studio.audit()
 
 
+def test_in_flight_on_the_other_interface(emulator: Running, tmp_path: Path) -> None:
+    """An image is collected by what was submitted, whichever interface the later build prefers."""
+    studio = Studio.make(tmp_path, emulator, cards(4))
+    studio.build_here(detach=True, interface="async", where=["no=00[01]"])
+    studio.build_here(detach=True, interface="sync", where=["no=00[23]"])
+    assert studio.build_here(interface="sync", where=["no=00[01]"]).finished.reattached == 2
+    assert studio.build_here(interface="async", where=["no=00[23]"]).finished.reattached == 2
+    studio.audit()
+
+
 def test_a_detached_build_within_a_budget(emulator: Running, tmp_path: Path) -> None:
     """What is submitted counts against the budget of the build that submits it."""
     studio = Studio.make(tmp_path, emulator, cards(5), interface='"async"')
