@@ -24,7 +24,7 @@ def test_what_is_said_and_left_behind(emulator: Running, tmp_path: Path, interfa
     """No command, under faults or without, shows the key or a link's signature; no file holds the key."""
     studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"', max_concurrency="2")
     # Debugging output of the libraries below is shown where the user asks for it.
-    studio.extra.update({"PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1", "PYTHONWARNINGS": "ignore"})
+    studio.extra["PYTHONASYNCIODEBUG"] = "1"
     said = ""
     for number, command in enumerate(COMMANDS):
         if number < 3:
