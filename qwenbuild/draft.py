@@ -8,17 +8,23 @@ Deterministic: the same request gives the same bytes, in every thread and proces
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from .provider import Journal, Price, Rendered, Settings, reject_unknown
 from .request import Request
 
+if TYPE_CHECKING:
+    from .drafter import Drafter
+
 FAMILY = "draft-2"
 """Part of every action key of a draft: it changes with whatever changes the pixels of any draft."""
+
+_WORTH_PROCESSES = 32  # drafts of a session; a process starts in the time that ten of them take
+_FAR_FROM_PROCESSES = 100  # drafts after a process died, before another is tried
 
 
 class DraftProvider:
@@ -31,7 +37,6 @@ class DraftProvider:
     def __init__(self, settings: Settings) -> None:
         reject_unknown(settings.table, (), self.name)
         self.concurrency = settings.jobs or os.cpu_count() or 1
-        self._pool: Executor | None = None
 
     def check(self, request: Request) -> str | None:
         """Return None: every request can be drafted."""
@@ -47,21 +52,47 @@ class DraftProvider:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Hold the threads that draw."""
-        with ThreadPoolExecutor(self.concurrency, "qwenbuild-draft") as self._pool:
-            yield
+        """Hold what draws: a thread, and processes once there is enough to draw."""
+        self._begun = 0
+        self._seats = asyncio.Semaphore(min(self.concurrency, os.cpu_count() or 1))
+        self._drafters: list[Drafter] = []
+        self._idle: list[Drafter] = []
+        with ThreadPoolExecutor(1, "qwenbuild-draft") as self._thread:
+            try:
+                yield
+            finally:
+                await asyncio.gather(*(drafter.stop() for drafter in self._drafters))
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the draft of a request."""
-        loop = asyncio.get_running_loop()
-        return Rendered(await loop.run_in_executor(self._pool, png, request), verified=True)
+        from .artwork import png  # here, for plans need a provider and no fonts
 
+        self._begun += 1
+        content = await self._elsewhere(request) if self._begun > _WORTH_PROCESSES and self.concurrency > 1 else None
+        if content is None:
+            content = await asyncio.get_running_loop().run_in_executor(self._thread, png, request)
+        return Rendered(content, verified=True)
 
-def png(request: Request) -> bytes:
-    """Return the draft of a request as PNG, exactly of its size."""
-    from .artwork import image  # here, for plans need a provider and no fonts
+    async def _elsewhere(self, request: Request) -> bytes | None:
+        """Return the draft as another process draws it, None where that can't be had."""
+        from .drafter import Drafter
 
-    out = io.BytesIO()
-    # Level 1: drafts are flat, higher levels cost three times as long for a tenth less.
-    image(request).save(out, "PNG", compress_level=1)
-    return out.getvalue()
+        async with self._seats:
+            drafter = None
+            try:
+                if self._idle:
+                    drafter = self._idle.pop()
+                else:
+                    drafter = await Drafter.start()
+                    self._drafters.append(drafter)
+                content = await drafter.png(request)
+            except (OSError, EOFError):
+                self._begun = -_FAR_FROM_PROCESSES  # one that dies is not replaced at once
+            except asyncio.CancelledError:
+                if drafter:
+                    drafter.kill()
+                raise
+            else:
+                self._idle.append(drafter)
+                return content
+        return None

@@ -8,7 +8,7 @@ texts keep their reading order; all depends on the request alone. What can't be 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -164,7 +164,7 @@ class _Setter:
         by_part = {part: [text for text in wanted if text.part is part] for part in Part}
         # One bubble and one badge find room in a picture; more of them are read as body.
         spare = {id(text) for part in (Part.BUBBLE, Part.BADGE) for text in by_part[part][1:]}
-        body = [text for text in wanted if text.part is Part.BODY or id(text) in spare]
+        body = [replace(text, part=Part.BODY) for text in wanted if text.part is Part.BODY or id(text) in spare]
         self._top = [*by_part[Part.HEADLINE], *by_part[Part.SUBTITLE]]
         self._body, self._footer = body, by_part[Part.FOOTER]
         self._bubble, self._badge = by_part[Part.BUBBLE][:1], by_part[Part.BADGE][:1]
@@ -176,7 +176,8 @@ class _Setter:
         gap = self._px(0.03)
         longest = 0.42 if len(self._top) > 1 else 0.34
         top = self._stack(self._top, content.width, round(content.height * longest))
-        bottom = self._stack([*self._body, *self._footer], content.width, round(content.height * 0.3))
+        below = [*self._body, *self._footer]
+        bottom = self._stack(below, content.width, round(content.height * (0.3 if len(below) < 6 else 0.38)))
         y = self._lay(top, content.x, content.y, content.width, align)
         y += gap if top else 0
         end = content.bottom - _height(bottom)

@@ -6,7 +6,7 @@ A prompt without quotes has its own words as text: what it opens with as headlin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .glyphs import WIDE
@@ -60,7 +60,8 @@ _CUES: tuple[tuple[Part, str], ...] = (
 )  # fmt: skip
 # A cue behind a text is its own within the clause: in «“Tea”, at the bottom “Cake”» it belongs to the cake.
 _BEHIND = r"^[^.。!?！？;；,，、“「『《«„\"]{0,60}?"
-_MOST = 8  # texts; what a poster holds
+_LIKELIEST = (Part.HEADLINE, Part.BODY, Part.SUBTITLE, Part.FOOTER, Part.BADGE, Part.BUBBLE)  # to be the headline
+_MOST = 12  # texts; what a poster holds
 
 
 def texts(prompt: str) -> list[Text]:
@@ -76,15 +77,12 @@ def texts(prompt: str) -> list[Text]:
         found.append(Text(words, _part(before, behind), _colour(words, before, behind)))
     if not found:
         return _own_words(prompt)
-    if not any(text.part is Part.HEADLINE for text in found):
-        first = next((i for i, text in enumerate(found) if text.part is not Part.BUBBLE), 0)
-        found[first] = Text(found[first].text, Part.HEADLINE, found[first].colour)
-    seen = False
+    headline = min(range(len(found)), key=lambda index: _LIKELIEST.index(found[index].part))
     for index, text in enumerate(found):
-        if text.part is Part.HEADLINE:
-            if seen:
-                found[index] = Text(text.text, Part.SUBTITLE, text.colour)
-            seen = True
+        if index == headline:
+            found[index] = replace(text, part=Part.HEADLINE)
+        elif text.part is Part.HEADLINE:
+            found[index] = replace(text, part=Part.SUBTITLE)
     return found[:_MOST]
 
 

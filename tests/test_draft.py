@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from drafts import CHINESE, ENGLISH, PROMPTS, SIZES, parti_prompts, request
@@ -19,10 +22,10 @@ from PIL import Image, ImageChops
 
 from qwenbuild import png
 from qwenbuild.artwork import image
+from qwenbuild.artwork import png as draft
 from qwenbuild.catalogue import builtin
 from qwenbuild.digest import sha256
 from qwenbuild.draft import DraftProvider
-from qwenbuild.draft import png as draft
 from qwenbuild.errors import UsageError
 from qwenbuild.layout import Box, layout
 from qwenbuild.provider import Provider, Settings, create
@@ -75,7 +78,7 @@ def test_the_largest_size_is_met() -> None:
 
 _PROGRAM = """
 import hashlib, json, sys
-from qwenbuild.draft import png
+from qwenbuild.artwork import png
 from qwenbuild.request import Request
 print(json.dumps([hashlib.sha256(png(Request.from_dict(fields))).hexdigest() for fields in json.load(sys.stdin)]))
 """
@@ -157,18 +160,67 @@ def test_parti_prompts_are_drawn(number: int) -> None:
     png.verify(draft(request(parti_prompts()[number], size, seed=number)), size)
 
 
-def test_the_provider_renders_several_at_once() -> None:
-    """Through its session, requests side by side come out as they do one by one, without facts that vary."""
-    requests = [request(seed=seed) for seed in range(6)]
+async def rendered(made: Provider, requests: Sequence[Request]) -> list[bytes]:
+    results = await asyncio.gather(*(made.render(each, NoJournal()) for each in requests))
+    assert [dict(result.facts) for result in results] == [{}] * len(requests)
+    return [result.png for result in results]
 
-    async def rendered() -> list[bytes]:
+
+def children() -> set[int]:
+    """Return the ids of this process's running children."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                found.add(int(entry.parent.name))
+    return found
+
+
+def test_many_drafts_are_those_of_one_by_one() -> None:
+    """A session with enough to draw uses processes: the bytes are the same, and nothing is left running."""
+    requests = [request(prompt, Size(300, 400), seed) for seed, prompt in enumerate(PROMPTS * 4)]
+    before = children()
+
+    async def session() -> tuple[list[bytes], set[int]]:
         made = provider()
         async with made.session():
-            results = await asyncio.gather(*(made.render(each, NoJournal()) for each in requests))
-        assert [dict(result.facts) for result in results] == [{}] * 6
-        return [result.png for result in results]
+            return await rendered(made, requests), children() - before
 
-    assert asyncio.run(rendered()) == [draft(each) for each in requests]
+    contents, helpers = asyncio.run(session())
+    assert contents == [draft(each) for each in requests]
+    assert 1 <= len(helpers) <= 3 if sys.platform == "linux" and (os.cpu_count() or 1) > 1 else helpers == set()
+    assert children() == before
+
+
+def test_a_killed_process_costs_no_draft() -> None:
+    """When its processes are killed, a session goes on without them."""
+    first, second = ([request(size=Size(200, 200), seed=seed) for seed in range(at, at + 45)] for at in (0, 45))
+
+    async def session() -> list[bytes]:
+        made = provider()
+        assert isinstance(made, DraftProvider)
+        async with made.session():
+            contents = await rendered(made, first)
+            for drafter in made._drafters:
+                drafter.kill()
+            return contents + await rendered(made, second)
+
+    assert asyncio.run(session()) == [draft(each) for each in first + second]
+
+
+def test_a_cancelled_session_leaves_nothing_behind() -> None:
+    """Renders that are given up end with their processes."""
+    before = children()
+
+    async def session() -> None:
+        made = provider()
+        async with made.session():
+            await asyncio.wait_for(rendered(made, [request(seed=seed) for seed in range(200)]), 1.0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(session())
+    assert children() == before
 
 
 def test_what_the_provider_says_of_itself() -> None:

@@ -24,8 +24,8 @@ FLOORS = [
     "project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with
     "axes artwork null spending service download emulator_bill emulator_images",
-    "matrix draft tasks emulator_service",
-    "expand flows emulator_control",
+    "matrix drafter tasks emulator_service",
+    "expand draft flows emulator_control",
     # what is to be done
     "plan selection recorder dashscope emulator_app",
     # how it is done
