@@ -20,7 +20,7 @@ from .request import Request
 if TYPE_CHECKING:
     from .drafter import Drafter
 
-FAMILY = "draft-2"
+FAMILY = "draft-3"
 """Part of every action key of a draft: it changes with whatever changes the pixels of any draft."""
 
 _WORTH_PROCESSES = 32  # drafts of a session; a process starts in the time that ten of them take

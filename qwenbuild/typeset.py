@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .glyphs import WIDE, Fill, Typeface
@@ -20,7 +21,7 @@ TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: descenders just clear the next
 
 _GLYPH_TOP = 0.88  # of a Chinese character above its baseline, in ems
 _WORTH_A_BREAK = 0.4  # share of the most that a text shrinks to before its words are broken
-_WORTH_ONE_LINE = 0.6  # share of the size that a text without spaces gives up for standing on one line
+_WORTH_FEWER_LINES = 0.6  # share of the size that a text without spaces keeps for standing on one line or two
 _MOST_BALANCED = 4  # lines; in more of them nobody sees it
 _NEVER_FIRST = frozenset("，。、；：！？）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.;:!?)]}%")
 _NEVER_LAST = frozenset("（「『【《〈“‘([{#$¥￥")
@@ -69,20 +70,22 @@ def fit(
     pieces = _pieces(text)
     widest = max((face.ems(piece.rstrip()) for piece in pieces), default=0.0)
 
-    def fits(px: int, breaking: bool) -> bool:
+    def fits(px: int, breaking: bool, most_lines: int = most_lines) -> bool:
         if widest * px > width and not breaking:
             return False
         lines = _wrap(pieces, width / px, face.ems)
         return len(lines) <= most_lines and round(len(lines) * leading * px) <= height
 
-    px = _largest(least_px, most_px, lambda px: fits(px, breaking=False))
+    px = _largest(least_px, most_px, partial(fits, breaking=False))
     breaking = px < most_px * _WORTH_A_BREAK
     if breaking:  # a word too long for the box is broken rather than set in tiny letters
-        px = _largest(least_px, most_px, lambda px: fits(px, breaking=True))
-    if " " not in text and most_lines > 1:  # one line a little smaller reads better than a break inside a phrase
-        single = int(width / max(0.1, face.ems(text)))
-        if max(least_px, px * _WORTH_ONE_LINE) <= single < px:
-            px = single
+        px = _largest(least_px, most_px, partial(fits, breaking=True))
+    if " " not in text:  # one or two lines, somewhat smaller, read better than more breaks inside a phrase
+        for few in range(1, min(3, most_lines)):
+            smaller = _largest(least_px, px, partial(fits, breaking=breaking, most_lines=few))
+            if smaller >= max(least_px, px * _WORTH_FEWER_LINES):
+                px, most_lines = smaller, few
+                break
     # Small letters are hinted, and up to a tenth wider than estimated: the real widths decide.
     for size_px in range(max(px, least_px), least_px - 1, -1):
         measure = _measure(face, size_px)

@@ -63,6 +63,12 @@ def test_a_word_too_long_is_broken_before_it_gets_tiny() -> None:
     assert (len(block.lines) > 1, block.size_px > 60, "".join(block.lines)) == (True, True, "X" * 60)
 
 
+def test_a_phrase_without_spaces_keeps_together() -> None:
+    """Two lines somewhat smaller are better than three that leave a particle alone."""
+    block = fit("一起来玩球吧！", 590, 900, most_px=190, least_px=20, weight=BLACK, most_lines=4)
+    assert block.lines == ("一起来玩", "球吧！")
+
+
 def test_a_name_too_long_loses_its_middle() -> None:
     """Both ends of a name tell which it is."""
     name = "puppies/poster[copy=en,palette=sunset,seed=1,size=1328x1328]"
