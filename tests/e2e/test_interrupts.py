@@ -23,7 +23,7 @@ CROWD = '[image.face]\nprompt = "a face"\nsize = "1:1"\nmatrix = { seed = { star
 @pytest.fixture
 def crowd(sandbox: Sandbox) -> Sandbox:
     """A project of 48 images that take their time."""
-    return sandbox.write({"specs/crowd.toml": CROWD, "qwenbuild.toml": SLOW.format(0.1)})
+    return sandbox.write({"specs/crowd.toml": CROWD, "qwenbuild.toml": SLOW.format(0.25)})
 
 
 @pytest.fixture
@@ -163,20 +163,22 @@ def test_two_builds_at_once(crowd: Sandbox) -> None:
     """A second build of the same project says that one is running, and changes nothing; `plan` may run."""
     first = group(crowd, "build", "--json", "-j4")
     wait_for_outputs(crowd, 1)
-    second = crowd.run("build")
+    second = crowd.here("build")
     assert (second.code, second.err) == (
         2,
         "error: another build of this project is running\n"
         f"  = lock: {crowd.root / '.qwenbuild/lock'}\n"
         "  = hint: wait for it to end; the lock goes with its process\n\n",
     )
-    assert crowd.run("clean").code == 2
-    assert crowd.run("plan").code == 0
+    assert crowd.here("clean").code == 2
+    assert crowd.here("plan").code == 0
     assert end(first).finished["rendered"] == 48
+    crowd.build_nothing()
 
 
 def test_builds_of_two_projects(crowd: Sandbox, tmp_path: Path) -> None:
     """Two projects that share a store build at the same time, and the store holds each image once."""
+    crowd.write({"qwenbuild.toml": SLOW.format(0.01)})
     other = Sandbox(tmp_path / "other", crowd.store)
     other.write({name: (crowd.root / name).read_text() for name in files(crowd.root)})
     builds = [group(project, "build", "--json", "-j2") for project in (crowd, other)]
