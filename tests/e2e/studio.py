@@ -77,7 +77,7 @@ class Studio(Sandbox):
         """Return the engine with this project's own environment."""
         return Engine(project.find(self.root), Options(**choices), self.environ)
 
-    def build_here(self, **choices: Any) -> Built:
+    def build_inside(self, **choices: Any) -> Built:
         """Build in this process."""
         events: list[Event] = []
         return Built(self.engine(**choices).build(events.append), events)

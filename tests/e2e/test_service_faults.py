@@ -67,13 +67,13 @@ def test_a_build_under_a_fault_and_those_after_it(
     patience_s = "0.4" if fault.startswith("hang") else "20"
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"', timeout_s=patience_s)
     emulator.inject(fault)
-    first = studio.build_here(provider="dashscope")
+    first = studio.build_inside(provider="dashscope")
     assert emulator.fired()[fault] > 0
     studio.check_outputs(set(first.outcomes) - {name for name, it in first.outcomes.items() if it in DONE})
     emulator.inject()
 
     for _ in range(2):
-        last = studio.build_here(provider="dashscope")
+        last = studio.build_inside(provider="dashscope")
     studio.audit(unresolved(last), billed_unknown=None if interface == "sync" else 0)
     assert bool(unresolved(last)) == _is_lost(interface, Fault.parse(fault))
     assert studio.search(KEY) == []

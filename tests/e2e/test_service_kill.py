@@ -56,18 +56,18 @@ def test_killed_while_the_service_is_asked(
         "fair/poster[hour=night,seed=7]": then,
         "fair/cover": twin,
     }
-    last = studio.build_here()
+    last = studio.build_inside()
     if then is Verdict.REATTACH or moment == "hang-after:create":
         assert last.finished.complete
         studio.audit(billed_unknown=0)
     else:
         assert len(unresolved(last)) == OUTPUTS
         studio.audit(unresolved(last), billed_unknown=accepted)
-        assert studio.build_here(resubmit=True).finished.complete
+        assert studio.build_inside(resubmit=True).finished.complete
         assert emulator.bill()["count"] == accepted + REQUESTS
         studio.check_outputs()
         assert studio.submissions == []
-    assert studio.build_here().finished.up_to_date == OUTPUTS
+    assert studio.build_inside().finished.up_to_date == OUTPUTS
 
 
 @pytest.mark.parametrize(("lost", "found"), [(1, 1), (2, 0)])
@@ -79,7 +79,7 @@ def test_killed_with_seeds_of_one_prompt_unanswered(emulator: Running, tmp_path:
     emulator.inject(f"hang-after:create:{lost}")
     studio.kill_when(lambda: len(studio.outputs()) == 5 - lost)
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.unknown) == (found, lost - found)
     studio.audit(unresolved(last), billed_unknown=lost - found)
 
@@ -91,7 +91,7 @@ def test_killed_while_images_are_being_stored(emulator: Running, tmp_path: Path,
     with hold(studio.store / "lock"):
         studio.kill_when(lambda: len(list((studio.store / "tmp").glob("*"))) >= 3 * REQUESTS)
     assert stored_images(studio.store) == 0
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.restored) == (REQUESTS, 1)
     studio.audit()
 
@@ -109,7 +109,7 @@ def test_killed_between_the_store_and_the_state(emulator: Running, tmp_path: Pat
             process.wait()
     assert len(studio.submissions) == REQUESTS
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert last.finished.restored == OUTPUTS
     studio.audit()
 
@@ -127,7 +127,7 @@ def test_killed_before_the_state_holds_the_handle(emulator: Running, tmp_path: P
             process.kill()
             process.wait()
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert last.finished.unknown == (OUTPUTS if interface == "sync" else 0)
     studio.audit(unresolved(last), billed_unknown=REQUESTS if interface == "sync" else 0)
 
@@ -146,7 +146,7 @@ def test_killed_while_a_forced_image_is_in_flight(emulator: Running, tmp_path: P
     assert all(record["delivered"] for record in emulator.bill()["records"])
     assert studio.submissions == []
     studio.check_outputs()
-    assert studio.build_here().finished.up_to_date == OUTPUTS
+    assert studio.build_inside().finished.up_to_date == OUTPUTS
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
@@ -167,10 +167,10 @@ def test_killed_again_and_again(emulator: Running, tmp_path: Path, interface: st
             process.kill()
     assert killed > 0
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     studio.audit(unresolved(last), billed_unknown=None if interface == "sync" else 0)
     if unresolved(last):
-        assert studio.build_here(resubmit=True).finished.complete
+        assert studio.build_inside(resubmit=True).finished.complete
     studio.check_outputs()
     assert studio.submissions == []
 

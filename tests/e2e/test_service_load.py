@@ -58,7 +58,7 @@ def test_at_50_at_once_with_20_percent_of_faults(
         interface=f'"{interface}"', max_concurrency="50",
     )  # fmt: skip
     emulator.inject(*FAULTS[interface], seed=5)
-    first = built = studio.build_here()
+    first = built = studio.build_inside()
     assert first.finished.rendered > images * 0.8
     assert min(emulator.fired().values()) > 0
 
@@ -74,7 +74,7 @@ def test_at_50_at_once_with_20_percent_of_faults(
                 for action in studio.actions
                 if action.name in unknown
             )
-        built = studio.build_here(resubmit=again)
+        built = studio.build_inside(resubmit=again)
     assert built.finished.complete
     assert emulator.bill()["count"] == images + sent_again
     assert max(studio.billed.values()) <= 2

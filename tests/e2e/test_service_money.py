@@ -52,8 +52,8 @@ def test_resubmit_always(emulator: Running, tmp_path: Path) -> None:
     """`resubmit = "always"` in the config is the user's word for every build."""
     studio = Studio.make(tmp_path, emulator, cards(2), config='resubmit = "always"')
     emulator.inject("close-after:sync:1")
-    assert studio.build_here().finished.unknown == 1
-    assert studio.build_here().finished.rendered == 1
+    assert studio.build_inside().finished.unknown == 1
+    assert studio.build_inside().finished.rendered == 1
     assert emulator.bill()["count"] == 3
     studio.check_outputs()
 
@@ -62,26 +62,26 @@ def test_sending_again_counts_against_the_budget(emulator: Running, tmp_path: Pa
     """What may have been billed is not sent again where its price would pass the budget; it stays UNKNOWN."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     emulator.inject("drop-after:sync")
-    studio.build_here()
+    studio.build_inside()
     emulator.inject()
-    built = studio.build_here(resubmit=True, max_cost=PRICE - Decimal("0.000001"))
+    built = studio.build_inside(resubmit=True, max_cost=PRICE - Decimal("0.000001"))
     assert built.finished.skipped == 1
     assert emulator.bill()["count"] == 1
-    assert len(unresolved(studio.build_here())) == 1
-    assert studio.build_here(resubmit=True, max_cost=PRICE).finished.rendered == 1
+    assert len(unresolved(studio.build_inside())) == 1
+    assert studio.build_inside(resubmit=True, max_cost=PRICE).finished.rendered == 1
 
 
 def test_a_lost_answer_to_a_forced_render(emulator: Running, tmp_path: Path) -> None:
     """The image that was there stays; forcing again sends nothing again without the user's word."""
     studio = Studio.make(tmp_path, emulator, cards(1))
-    studio.build_here()
+    studio.build_inside()
     emulator.inject("drop-after:sync:1")
-    assert studio.build_here(force=True).finished.unknown == 1
+    assert studio.build_inside(force=True).finished.unknown == 1
     studio.check_outputs()
-    assert studio.build_here().finished.up_to_date == 1
-    assert studio.build_here(force=True).finished.unknown == 1
+    assert studio.build_inside().finished.up_to_date == 1
+    assert studio.build_inside(force=True).finished.unknown == 1
     assert emulator.bill()["count"] == 2
-    assert studio.build_here(force=True, resubmit=True).finished.rendered == 1
+    assert studio.build_inside(force=True, resubmit=True).finished.rendered == 1
     assert emulator.bill()["count"] == 3
     studio.check_outputs()
     assert studio.submissions == []
@@ -102,7 +102,7 @@ def test_a_budget_stops_before_the_first_request_that_would_pass_it(
     assert "raise --max-cost or [budget] max_cost" in ran.err
     assert emulator.bill()["count"] == affordable
     assert len(studio.outputs()) == affordable
-    last = studio.build_here().finished
+    last = studio.build_inside().finished
     assert (last.rendered, last.up_to_date, last.cost) == (
         6 - affordable,
         affordable,
@@ -114,11 +114,11 @@ def test_a_budget_stops_before_the_first_request_that_would_pass_it(
 def test_the_budget_of_the_config(emulator: Running, tmp_path: Path) -> None:
     """`[budget] max_cost` holds for each build; `--max-cost` goes before it."""
     studio = Studio.make(tmp_path, emulator, cards(5), config="[budget]\nmax_cost = 0.5")
-    first = studio.build_here()
+    first = studio.build_inside()
     assert (first.finished.rendered, first.finished.skipped, first.finished.exit_code) == (2, 3, 1)
-    assert studio.build_here().finished.rendered == 2
-    assert studio.build_here(max_cost=Decimal(0)).finished.rendered == 0
-    assert studio.build_here(max_cost=Decimal(1)).finished.complete
+    assert studio.build_inside().finished.rendered == 2
+    assert studio.build_inside(max_cost=Decimal(0)).finished.rendered == 0
+    assert studio.build_inside(max_cost=Decimal(1)).finished.complete
     studio.audit()
 
 
@@ -126,13 +126,13 @@ def test_what_was_not_billed_is_not_spent(emulator: Running, tmp_path: Path) -> 
     """A refused request gives its price back to the budget; a lost answer does not."""
     studio = Studio.make(tmp_path, emulator, cards(4), max_concurrency="1")
     emulator.inject("moderation:sync:1")
-    built = studio.build_here(max_cost=PRICE * 3)
+    built = studio.build_inside(max_cost=PRICE * 3)
     assert (built.finished.rendered, built.finished.failed, built.finished.skipped) == (3, 1, 0)
     assert built.finished.cost == {"CNY": str(PRICE * 3)}
 
     studio.write({"specs/more.toml": cards(3)["cards"].replace("card", "more")})
     emulator.inject("drop-after:sync:1")
-    built = studio.build_here(select=["more"], max_cost=PRICE * 2)
+    built = studio.build_inside(select=["more"], max_cost=PRICE * 2)
     assert (built.finished.rendered, built.finished.unknown, built.finished.skipped) == (1, 1, 1)
     assert built.finished.cost == {"CNY": str(PRICE * 2)}
 
@@ -158,7 +158,7 @@ def test_arrears_stop_the_run(emulator: Running, tmp_path: Path) -> None:
     assert studio.calls("sync") <= 2
     assert ran.finished["skipped"] >= 38
     emulator.inject()
-    assert studio.build_here().finished.rendered == 40
+    assert studio.build_inside().finished.rendered == 40
     studio.audit()
 
 
@@ -171,9 +171,9 @@ def test_equal_requests_are_bought_once(emulator: Running, tmp_path: Path) -> No
     plan = studio.engine().plan()
     assert [step.verdict for step in plan.steps] == [Verdict.RENDER, *[Verdict.RESTORE] * 3]
     assert plan.cost == {"CNY": PRICE}
-    built = studio.build_here()
+    built = studio.build_inside()
     assert sorted(built.outcomes.values()) == [Outcome.RENDERED, *[Outcome.RESTORED] * 3]
     other = Studio(tmp_path / "other", studio.store, studio.extra, service=emulator)
     other.write({"qwenbuild.toml": "", "specs/b.toml": specs["a"]})
-    assert other.build_here().finished.restored == 4
+    assert other.build_inside().finished.restored == 4
     assert emulator.bill()["count"] == 1

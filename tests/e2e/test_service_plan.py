@@ -84,9 +84,9 @@ def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path)
     studio = Studio.make(tmp_path, emulator, cards(1), region='"beijing"', interface='"async"')
     assert studio.here("plan", "--json").finished["cost"] == {"CNY": "0.20"}
     assert studio.here("plan", "--json", "--region", "singapore").finished["cost"] == {"CNY": "0.220177"}
-    studio.build_here(interface="sync")
+    studio.build_inside(interface="sync")
     assert (studio.calls("sync"), studio.calls("create")) == (1, 0)
-    studio.build_here(force=True)
+    studio.build_inside(force=True)
     assert (studio.calls("sync"), studio.calls("create")) == (1, 1)
     for wrong, expected in {
         "--region=bejing": ('unknown region "bejing"', 'did you mean "beijing"?'),
@@ -118,7 +118,7 @@ def test_what_was_sent_is_what_the_provenance_says(emulator: Running, tmp_path: 
     """An image made by a task carries the request, the ids, the times and the rewritten prompt."""
     spec = '[image.a]\nprompt = "a fair"\nseed = 5\nsize = "1:1"\nprompt_extend = true\nnegative_prompt = "fog"\n'
     studio = Studio.make(tmp_path, emulator, {"a": spec}, interface='"async"')
-    assert studio.build_here().finished.complete
+    assert studio.build_inside().finished.complete
     shown = studio.here("show", "--json", str(studio.root / "out" / next(iter(studio.outputs())))).finished
     (record,) = emulator.bill()["records"]
     assert shown["request"] == {

@@ -41,7 +41,7 @@ def test_the_first_ctrl_c_keeps_what_is_in_flight(emulator: Running, tmp_path: P
     assert len(studio.outputs()) == 2
     assert studio.submissions == []
     emulator.inject()
-    assert studio.build_here().finished.rendered == 6
+    assert studio.build_inside().finished.rendered == 6
     studio.audit()
 
 
@@ -92,7 +92,7 @@ def test_the_second_ctrl_c_leaves_at_once(
     counts = studio.engine().plan().counts
     assert (counts[then], counts[Verdict.RENDER]) == (2, 6)
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     if then is Verdict.REATTACH:
         assert (last.finished.reattached, last.finished.rendered) == (2, 6)
         studio.audit()
@@ -117,7 +117,7 @@ def test_leaving_while_lost_answers_are_looked_up(emulator: Running, tmp_path: P
     assert process.returncode == 130
     assert '"unknown": 2' in out.splitlines()[-1]
     emulator.inject()
-    assert studio.build_here().finished.reattached == 2
+    assert studio.build_inside().finished.reattached == 2
     studio.audit()
 
 
@@ -152,10 +152,10 @@ def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
 def test_in_flight_on_the_other_interface(emulator: Running, tmp_path: Path) -> None:
     """An image is collected by what was submitted, whichever interface the later build prefers."""
     studio = Studio.make(tmp_path, emulator, cards(4))
-    studio.build_here(detach=True, interface="async", where=["no=00[01]"])
-    studio.build_here(detach=True, interface="sync", where=["no=00[23]"])
-    assert studio.build_here(interface="sync", where=["no=00[01]"]).finished.reattached == 2
-    assert studio.build_here(interface="async", where=["no=00[23]"]).finished.reattached == 2
+    studio.build_inside(detach=True, interface="async", where=["no=00[01]"])
+    studio.build_inside(detach=True, interface="sync", where=["no=00[23]"])
+    assert studio.build_inside(interface="sync", where=["no=00[01]"]).finished.reattached == 2
+    assert studio.build_inside(interface="async", where=["no=00[23]"]).finished.reattached == 2
     studio.audit()
 
 
@@ -165,7 +165,7 @@ def test_a_detached_build_within_a_budget(emulator: Running, tmp_path: Path) -> 
     ran = studio.here("build", "--detach", "--max-cost", "0.5", "--json")
     assert ran.code == 1
     assert (ran.finished["submitted"], ran.finished["skipped"]) == (2, 3)
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.rendered) == (2, 3)
     studio.audit()
 
@@ -196,10 +196,10 @@ def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> No
     assert "only tasks that are still PENDING can be cancelled" in again.err
     counts = studio.engine().plan().counts
     assert (counts[Verdict.REATTACH], counts[Verdict.RENDER]) == (2, 2)
-    built = studio.build_here(detach=True)
+    built = studio.build_inside(detach=True)
     assert (built.finished.submitted, built.finished.cost) == (4, {"CNY": "0.440354"})
     slow_emulator.advance(60)
-    assert studio.build_here().finished.reattached == 4
+    assert studio.build_inside().finished.reattached == 4
     studio.audit()
 
 
@@ -207,7 +207,7 @@ def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Runn
     """The build that finds it cancelled tells so and spends nothing; the next one submits it anew."""
     studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
     other = Studio.make(tmp_path / "other", slow_emulator, cards(1))
-    assert studio.build_here(detach=True).finished.submitted == 4
+    assert studio.build_inside(detach=True).finished.submitted == 4
     tasks = [submission.handle.removeprefix("task:") for submission in studio.submissions]
     assert other.here("tasks", "cancel", *tasks[:2]).code == 0
     slow_emulator.advance(60)
@@ -217,16 +217,16 @@ def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Runn
     assert "build again to submit it anew" in ran.err
     assert "2 reattached, 2 failed" in ran.err
     assert slow_emulator.bill()["count"] == 2
-    assert studio.build_here(detach=True).finished.submitted == 2
+    assert studio.build_inside(detach=True).finished.submitted == 2
     slow_emulator.advance(60)
-    assert studio.build_here().finished.reattached == 2
+    assert studio.build_inside().finished.reattached == 2
     studio.audit()
 
 
 def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
     """What was not collected for a day is gone: it is UNKNOWN, and made anew at the user's word only."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
-    studio.build_here(detach=True)
+    studio.build_inside(detach=True)
     emulator.bill()  # the tasks end
     emulator.advance(25 * 3600)
     ran = studio.here("build")
@@ -242,7 +242,7 @@ def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
 def test_a_task_that_is_days_old_by_a_wrong_clock(slow_emulator: Running, tmp_path: Path) -> None:
     """As long as the service says that a task waits, it is waited for, whatever this machine's clock said."""
     studio = Studio.make(tmp_path, slow_emulator, cards(2), interface='"async"')
-    studio.build_here(detach=True)
+    studio.build_inside(detach=True)
     with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
         db.execute("UPDATE submissions SET intended_at_s = intended_at_s - 200000")
     with studio.started("build") as process:
@@ -256,7 +256,7 @@ def test_a_task_that_is_days_old_by_a_wrong_clock(slow_emulator: Running, tmp_pa
 def test_in_flight_with_another_key(emulator: Running, tmp_path: Path, interface: str) -> None:
     """What another account submitted is not asked of this one, nor bought again: the first key collects it."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface=f'"{interface}"')
-    studio.build_here(detach=True)
+    studio.build_inside(detach=True)
     studio.extra["DASHSCOPE_API_KEY"] = "sk-of-another-account"
     ran = studio.here("build")
     if interface == "async":

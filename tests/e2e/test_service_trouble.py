@@ -83,7 +83,7 @@ def closed_port() -> Iterator[int]:
 def test_an_unreachable_service(emulator: Running, tmp_path: Path, closed_port: int, interface: str) -> None:
     """The run stops, each image can be sent later, and what is in flight stays so."""
     studio = Studio.make(tmp_path, emulator, cards(30), interface=f'"{interface}"', max_concurrency="2")
-    studio.build_here(where=["no=00[0-4]"], detach=True)
+    studio.build_inside(where=["no=00[0-4]"], detach=True)
     away = f"http://127.0.0.1:{closed_port}/api/v1"
     studio.extra.update({"DASHSCOPE_HTTP_BASE_URL": away, "DASHSCOPE_BASE_URL": away})
     ran = studio.here("build", "-w", "no=02*")
@@ -93,7 +93,7 @@ def test_an_unreachable_service(emulator: Running, tmp_path: Path, closed_port: 
     assert "is the network up, and the base URL right? Build again later: what is done is kept" in ran.err
     assert len(studio.submissions) == 5
     studio.extra.update(emulator.environment(KEY))
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.rendered) == (5, 25)
     studio.audit()
 
@@ -118,7 +118,7 @@ def test_a_page_of_a_proxy(emulator: Running, tmp_path: Path) -> None:
     ran = studio.here("build")
     assert ran.code == 1
     assert "answered with status 502 and no JSON: <!DOCTYPE html> <html><head><title>502 Bad Gateway" in ran.err
-    assert len(unresolved(studio.build_here())) == 1
+    assert len(unresolved(studio.build_inside())) == 1
     assert emulator.bill()["count"] == studio.calls("sync") == 1
 
 
@@ -126,7 +126,7 @@ def test_half_of_an_answer(emulator: Running, tmp_path: Path) -> None:
     """JSON that breaks off is a lost answer: an async task is found among the account's tasks at once."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.inject("garbage:create", "garbage:list:1", "missing:poll:2")
-    assert studio.build_here().finished.rendered == 2
+    assert studio.build_inside().finished.rendered == 2
     studio.audit()
 
 
@@ -138,7 +138,7 @@ def test_a_clock_that_is_hours_off(emulator: Running, tmp_path: Path, ahead_s: i
     emulator.inject("drop-after:create", "hang-before:list")
     studio.kill_when(lambda: studio.calls("list"))
     emulator.inject()
-    assert studio.build_here().finished.reattached == 2
+    assert studio.build_inside().finished.reattached == 2
     studio.audit()
 
 
@@ -163,7 +163,7 @@ def test_a_full_disk_when_paid_images_arrive(emulator: Running, tmp_path: Path, 
     assert stored_images(studio.store) == 0
     assert list((studio.store / "tmp").glob("*.tmp")) == []
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.rendered) == (3, 17)
     studio.audit()
 
@@ -171,7 +171,7 @@ def test_a_full_disk_when_paid_images_arrive(emulator: Running, tmp_path: Path, 
 def test_a_full_disk_before_a_result_is_written_down(emulator: Running, tmp_path: Path) -> None:
     """An image whose link can't be put on record is fetched and stored all the same: it is the last chance."""
     studio = Studio.make(tmp_path, emulator, cards(20), max_concurrency="3")
-    studio.build_here(where=["no=019"])  # the store's folders are there
+    studio.build_inside(where=["no=019"])  # the store's folders are there
     emulator.inject("slow=0.7:sync")
     wal = studio.root / ".qwenbuild" / "state.sqlite3-wal"
     with studio.started("build", "--json") as process:
@@ -184,7 +184,7 @@ def test_a_full_disk_before_a_result_is_written_down(emulator: Running, tmp_path
     assert emulator.bill()["count"] == 4
     assert stored_images(studio.store) == 4
     emulator.inject()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.unknown, last.finished.rendered) == (0, 16)
     studio.audit()
 
@@ -200,7 +200,7 @@ def test_a_full_disk_before_anything_is_sent(emulator: Running, tmp_path: Path) 
     assert process.returncode in (1, 2)
     assert "state.sqlite3" in out
     assert emulator.bill()["count"] == studio.calls("sync") <= 3
-    last = studio.build_here()
+    last = studio.build_inside()
     assert last.finished.unknown == 0
     studio.audit()
 
@@ -222,7 +222,7 @@ def test_a_store_that_is_a_file(emulator: Running, tmp_path: Path) -> None:
     assert studio.calls("sync") <= 4
     paid = emulator.bill()["count"]
     (studio.store / "tmp").unlink()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert (last.finished.reattached, last.finished.rendered) == (paid, 20 - paid)
     studio.audit()
 
@@ -235,6 +235,6 @@ def test_an_output_folder_that_is_a_file(emulator: Running, tmp_path: Path) -> N
     assert ran.code == 1
     assert "the image itself is safe in the store" in ran.err
     (studio.root / "out" / "cards").unlink()
-    last = studio.build_here()
+    last = studio.build_inside()
     assert last.finished.restored == 3
     studio.audit()
