@@ -68,7 +68,9 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
 
     view = progress.view(as_json)
     try:
-        finished = _engine(project, **choices).build(view.emit, arguments=None if as_json else sys.argv[1:] or ["build"])
+        finished = _engine(project, **choices).build(
+            view.emit, arguments=None if as_json else sys.argv[1:] or ["build"]
+        )
     finally:
         view.close()
     sys.exit(finished.exit_code)
@@ -183,6 +185,28 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
         spare_referenced=not used, dry_run=dry_run,
     )  # fmt: skip
     console.show_garbage(planned, done)
+
+
+@main.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
+@selection
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to write it (default: .qwenbuild/report).")  # fmt: skip
+@click.option("--open", "show_page", is_flag=True, help="Open it in the browser.")
+@provider
+@click.pass_obj
+def report(project: Path, /, output: Path | None, show_page: bool, **choices: Any) -> None:
+    """Write a page that shows every cell: image or what is missing, prompt, provenance, price.
+
+    \b
+    qwenbuild report --open
+    qwenbuild report puppies -w seed=1 -o public
+
+    Static files: they open from disk and from any web server. Spends nothing.
+    """
+    written = _engine(project, **choices).report(output)
+    click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {console.byte_size(written.size_bytes)})")
+    if show_page:
+        click.launch(written.index.absolute().as_uri())
 
 
 @main.command()

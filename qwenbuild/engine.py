@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import collect, matrix, selection, snapshot, spec
 from . import expand as expansion
@@ -43,6 +43,9 @@ from .state import Output, State
 from .store import Store, default_root
 from .template import Templates
 from .wire import Task
+
+if TYPE_CHECKING:
+    from .report import Written
 
 _T = TypeVar("_T")
 
@@ -198,6 +201,18 @@ class Engine:
         """Return when the last build started and ended, and how; None before the first."""
         with contextlib.closing(self._state(create=False)) as state:
             return state.last_run()
+
+    def report(self, folder: Path | None = None) -> Written:
+        """Write the page of all cells into `folder` (see `report`); None: below `.qwenbuild/`.
+
+        Raises what `plan` does, UsageError where the folder holds something else, OutputError.
+        """
+        from . import report
+
+        with contextlib.closing(self._state(create=False)) as state:
+            plan = self._plan(state)
+            folder = folder or self.project.state_dir / "report"
+            return report.write(folder, self.project, plan, state, self.store, self.provider)
 
     # --- building ---
 

@@ -45,14 +45,19 @@ class Template:
 
 
 class Templates:
-    """The templates of one project. `shown` is the folder's path as messages name it."""
+    """The templates of one project.
 
-    def __init__(self, folder: Path, shown: str) -> None:
+    `shown` is the folder's path as messages name it; `sandbox` makes the environment that they run in.
+    """
+
+    def __init__(
+        self, folder: Path, shown: str, sandbox: Callable[[jinja2.BaseLoader], jinja2.Environment] = environment
+    ) -> None:
         self._folder = folder
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
-        self._environment = environment(jinja2.FunctionLoader(self._load))
+        self._environment = sandbox(jinja2.FunctionLoader(self._load))
 
     @property
     def paths(self) -> list[Path]:
