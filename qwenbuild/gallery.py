@@ -223,7 +223,7 @@ def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
             axes.setdefault(axis, {}).setdefault(value, len(axes[axis]))
     last = ("model", "size", "seed")
     ordered = [axis for axis in axes if axis not in last] + [axis for axis in last if axis in axes]
-    return {axis: axes[axis] for axis in ordered if axis in declared or len(axes[axis]) > 1}
+    return {axis: axes[axis] for axis in ordered if axis == "image" or axis in declared or len(axes[axis]) > 1}
 
 
 def _literals(actions: Collection[Action]) -> dict[str, dict[str, dict[str, str]]]:

@@ -130,7 +130,7 @@ qb.app = (() => {
       began ||= { at: performance.now(), ended };
       said.push(running ? `rendering ${running}` : "building");
       const total = data.queued ?? null, done = ended - began.ended;
-      if (total !== null) {
+      if (total) {
         said.push(`${total} to go`);
         if (done > 0) said.push(`${qb.duration((performance.now() - began.at) / 1000 / done * total)} left`);
       }
