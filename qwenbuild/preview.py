@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import hmac
 import json
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -29,13 +28,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import Problem, QwenbuildError, UsageError
-from .events import ImageFinished
+from .events import ImageStarted
 from .gallery import Activity, Curator, Gallery, amounts, frames
 from .plan import Plan
 from .project import Project
 from .report import STATIC, WEB
 from .state import State
-from .store import Store, default_root, is_digest
+from .store import Store, is_digest
 from .thumbnails import Thumbnails, read
 
 _STOP_S = 1  # for calls in flight when the server stops
@@ -55,11 +54,13 @@ class Live(Protocol):
 
     `plan` is the last good one, `problems` what is wrong in the files now; `revision` grows with
     every change. `drafts` are digests by output path, `events` the last event of each cell by
-    name. Money is by currency, `cost_left` in CNY.
+    name, `wishes` what was asked for and has not begun. Money is by currency, `cost_left` in CNY.
     """
 
     @property
     def project(self) -> Project: ...
+    @property
+    def store(self) -> Store: ...
     @property
     def plan(self) -> Plan | None: ...
     @property
@@ -76,6 +77,8 @@ class Live(Protocol):
     def cost_left(self) -> Decimal | None: ...
     @property
     def events(self) -> Mapping[str, Activity]: ...
+    @property
+    def wishes(self) -> Mapping[str, object]: ...
 
     def subscribe(self) -> AsyncIterator[int]:
         """Give the revision whenever it has grown."""
@@ -83,8 +86,8 @@ class Live(Protocol):
     async def render(self, names: Collection[str], *, force: bool = False) -> None:
         """Queue real renders of these cells."""
 
-    def price(self, names: Collection[str]) -> Mapping[str, Decimal]:
-        """Return what rendering these cells would cost."""
+    def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
+        """Return what rendering these cells costs: each of them anew, or with no `force` what is missing."""
 
 
 async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
@@ -119,14 +122,13 @@ class Preview:
 
     def __init__(self, live: Live, token: str) -> None:
         self._live, self._token = live, token
-        self._curator = Curator(live.project, Store(default_root(os.environ)))
+        self._curator = Curator(live.project, live.store)
         self._thumbnails = Thumbnails(live.project.state_dir / "thumbnails")
         self._gallery = Gallery({"cells": []}, {})
         self._made = (-1, -1)  # the revision that the gallery shows, and the number of the gallery
         self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories that were shown
         self._versions: dict[str, tuple[int, str]] = {}  # of each cell: since which gallery it is so, and how
         self._shape: tuple[int, str] = (0, "")  # since which gallery the axes and the order of cells are these
-        self._asked: dict[str, Activity | None] = {}  # cells that the page asked for, with their last event then
         self._making = asyncio.Lock()
         self._closing = asyncio.Event()
         self.application = Starlette(routes=[
@@ -172,12 +174,8 @@ class Preview:
 
     def _status(self) -> dict[str, Any]:
         live = self._live
-        for name, before in list(self._asked.items()):
-            now = live.events.get(name)
-            if isinstance(now, ImageFinished) and now is not before:
-                del self._asked[name]
         return {
-            "queued": len(self._asked),
+            "queued": len(live.wishes) + sum(isinstance(event, ImageStarted) for event in live.events.values()),
             "problems": frames(live.problems),
             "planned": live.plan is not None,
             "building": live.building,
@@ -278,8 +276,8 @@ class Preview:
 
     async def _price(self, request: Request) -> Response:
         """Return what rendering cells anew costs."""
-        names, _ = await _wanted(request)
-        return _json({"price": amounts(self._live.price(names))})
+        names, force = await _wanted(request)
+        return _json({"price": amounts(self._live.price(names, force=force))})
 
     async def _render(self, request: Request) -> Response:
         """Queue real renders of cells; needs the token."""
@@ -291,7 +289,6 @@ class Preview:
         known = {step.action.name for step in plan.steps} if plan else set()
         if not names or not set(names) <= known:
             return _refusal(409, "these cells are declared no more")
-        self._asked.update({name: self._live.events.get(name) for name in names})
         try:
             await self._live.render(names, force=force)
         except QwenbuildError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -19,12 +19,20 @@ from qwenbuild.plan import Plan
 from qwenbuild.preview import serve
 
 
+def built(workspace: Workspace, **choices: Any) -> None:
+    """Build in a thread of its own: Playwright keeps the main thread's event loop to itself."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: engines.load(workspace.root, **choices).build()).result()
+
+
 class Watched:
     """What the preview asks of a watch. `refresh` reads the files anew; every image costs `price_cny`."""
 
     def __init__(self, workspace: Workspace, price_cny: str = "") -> None:
         self._root, self._price = workspace.root, price_cny
         self.project = workspace.project
+        self.store = engines.load(workspace.root).store
+        self.wishes: dict[str, object] = {}
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()
         self.revision = 0
@@ -82,7 +90,7 @@ class Watched:
             self.spent[currency] = self.spent.get(currency, Decimal(0)) + amount
         await self.refresh()
 
-    def price(self, names: Collection[str]) -> Mapping[str, Decimal]:
+    def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
         return {"CNY": Decimal(self._price) * len(names)} if self._price else {}
 
 

@@ -55,8 +55,8 @@ qb.dialog = (kind, title, content, onclose = () => {}) => {
     content);
   dialog.addEventListener("close", () => {
     dialog.remove();
-    onclose();
     if (back && back.isConnected) back.focus();
+    onclose();
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   document.body.append(dialog);
