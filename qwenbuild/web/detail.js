@@ -145,7 +145,7 @@ qb.detail = (() => {
       from.length ? qb.el("mark", { class: hue(from), title: from.join(", ") }, part) : part));
     const key = names.length ? qb.el("ul", { class: "legend", "aria-label": "Where highlighted text comes from" },
       names.map((name) => qb.el("li", {}, qb.el("span", { class: hue([name]), dir: "auto" }, name),
-        qb.model.data.axes.some((axis) => axis.name === name) ? " axis" : " variable"))) : null;
+        qb.model.declares(qb.model.cell(path), name) ? " axis" : " variable"))) : null;
     return qb.el("div", {}, text, key);
   }
 

@@ -140,7 +140,7 @@ qb.verdicts = {
   edited: "edited by hand", unknown: "may have been billed",
 };
 
-qb.kinds = { image: "", draft: "draft", old: "to be replaced", edited: "edited", none: "" };
+qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none: "" };
 
 // What a cell is about to be, or why it is not: one or two words, and a class that colours them.
 qb.standing = (cell) => {
