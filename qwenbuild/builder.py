@@ -46,21 +46,24 @@ class Limits:
 
 
 class Interrupt:
-    """Ctrl-C in two stages: `request` once to finish what is under way, twice to leave at once."""
+    """Ctrl-C in two stages: `request` once to finish what is under way, twice to leave at once; from any thread."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at each request."""
-        self._listeners.append(listener)
+        """Call `listener`, in this event loop, at each request; at once where there was one already."""
+        self._listeners.append((asyncio.get_running_loop(), listener))
+        if self.count:
+            listener()
 
     def request(self) -> None:
         """Ask the build to stop."""
         self.count += 1
-        for listener in self._listeners:
-            listener()
+        for loop, listener in self._listeners:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the build has ended
+                loop.call_soon_threadsafe(listener)
 
 
 class Builder:

@@ -52,20 +52,39 @@ def expand(
 
     `family` and `labelled` are the provider's.
     """
-    actions: list[Action] = []
-    for declaration in declarations:
-        try:
-            expander = _Expander(templates, declaration, family, labelled)
-            for cell in Cells(declaration, catalogue):
-                try:
-                    actions.append(expander.action(cell))
-                except ProjectError as error:
-                    findings.add(error.problems, declaration.name)
-        except ProjectError as error:
-            findings.add(error.problems, declaration.name)
+    actions = [
+        action
+        for declaration in declarations
+        for action in cells(catalogue, templates, declaration, family, labelled, findings)
+    ]
+    tell_apart(actions, findings)
+    return actions
+
+
+def cells(
+    catalogue: Catalogue,
+    templates: Templates,
+    declaration: Declaration,
+    family: str,
+    labelled: bool,
+    findings: Findings,
+) -> Iterator[Action]:
+    """Give the actions of one declaration; problems go into `findings`."""
+    try:
+        expander = _Expander(templates, declaration, family, labelled)
+        for cell in Cells(declaration, catalogue):
+            try:
+                yield expander.action(cell)
+            except ProjectError as error:
+                findings.add(error.problems, declaration.name)
+    except ProjectError as error:
+        findings.add(error.problems, declaration.name)
+
+
+def tell_apart(actions: Iterable[Action], findings: Findings) -> None:
+    """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
     for image, problem in _clashes(actions):
         findings.add([problem], image)
-    return actions
 
 
 def prompts(

@@ -43,11 +43,12 @@ class Live:
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()
         self.revision = 0
-        self.drafts: Mapping[str, str] = {}
+        self.drafts: dict[str, str] = {}
         self.building = False
         self.spent: Mapping[str, Decimal] = {}
         self.cost_left: Decimal | None = None
-        self.events: Mapping[str, ImageStarted | ImageFinished] = {}
+        self.events: dict[str, ImageStarted | ImageFinished] = {}
+        self.is_faulty = False  # whether something is wrong in the files, so that nothing can be rendered
         self.wishes: dict[str, Wish] = {}  # what was asked for and has not begun, by the cell's name
         self._grown = asyncio.Event()
 
@@ -70,8 +71,11 @@ class Live:
         """Queue real renders of these cells, for money where the provider takes any.
 
         What is up to date is rendered only with `force`. A cell whose request changes before its
-        render begins is left out. Raises UsageError where a cell is declared no more.
+        render begins is left out. Raises UsageError where a cell is declared no more, or something is
+        wrong in the files.
         """
+        if self.is_faulty:
+            raise UsageError("something is wrong in the project's files", hint="nothing is rendered until it is mended")
         steps = self._steps(names)
         if unknown := [name for name in names if name not in steps]:
             raise UsageError(f"not declared any more: {listing(unknown)}")
@@ -85,11 +89,11 @@ class Live:
 
         Equal requests are rendered, and paid for, once.
         """
-        total: dict[str, Decimal] = {}
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
+        total: dict[str, Decimal] = {}
         for step in chosen.values():
             if price := self.provider.price(step.action.request):
-                total[price.currency] = total.get(price.currency, Decimal(0)) + price.amount
+                total = added(total, {price.currency: price.amount})
         return total
 
     # --- for their owner ---
@@ -104,3 +108,9 @@ class Live:
         wanted = frozenset(names)
         steps = self.plan.steps if self.plan else ()
         return {name: step for step in steps if (name := step.action.name) in wanted}
+
+
+def added(amounts: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the sums of two amounts of money, by currency."""
+    currencies = (*amounts, *(currency for currency in more if currency not in amounts))
+    return {it: amounts.get(it, Decimal(0)) + more.get(it, Decimal(0)) for it in currencies}

@@ -64,6 +64,17 @@ class Templates:
         """The files that were read, or looked for in vain, so far."""
         return [self._folder / name for name in (*self._texts, *self._missing)]
 
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """What was read so far, by name; None for what was looked for in vain."""
+        return {**self._texts, **dict.fromkeys(self._missing)}
+
+    def text(self, name: str) -> str | None:
+        """Return the text of the file `name`, None where there is none; each is read once. Raises ProjectError."""
+        if name not in self._texts and name not in self._missing:
+            self._load(name)
+        return self._texts.get(name)
+
     def named(self, name: str, locate: Locate) -> Template:
         """Return the template file `name`, relative to the folder; `locate` finds where it is named.
 
