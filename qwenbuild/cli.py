@@ -76,6 +76,38 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     sys.exit(finished.exit_code)
 
 
+@main.command(short_help="Follow the files: a save shows its effect at once, and costs nothing.")
+@selection
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
+              help="Where the page is served (default: any free port).")  # fmt: skip
+@click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
+@click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
+@provider
+@json_option
+@click.pass_obj
+def watch(
+    project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
+) -> None:
+    """Follow specs, templates and data; plan again at each save, and show images on a page.
+
+    \b
+    qwenbuild watch --open
+    qwenbuild watch puppies/poster -w seed=1
+    qwenbuild watch --auto --max-cost 5
+
+    What is free is built at once. Where renders cost money, a save makes drafts, which never
+    touch out/; the real images are rendered when asked for, by `r` or on the page. `q` leaves.
+    """
+    import asyncio
+
+    from . import watching
+
+    asked = watching.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
+    sys.exit(asyncio.run(watching.watch(_engine(project, **choices), asked)))
+
+
 @main.command()
 @selection
 @click.option("--force", is_flag=True, help="As `build --force` would.")

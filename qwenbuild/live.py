@@ -74,6 +74,10 @@ class Live:
         render begins is left out. Raises UsageError where a cell is declared no more, or something is
         wrong in the files.
         """
+        self.wish(names, force=force)
+
+    def wish(self, names: Collection[str], *, force: bool = False) -> None:
+        """Do what `render` does."""
         if self.is_faulty:
             raise UsageError("something is wrong in the project's files", hint="nothing is rendered until it is mended")
         steps = self._steps(names)
