@@ -84,6 +84,7 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
 @click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
 @click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
 @provider
 @json_option
 @click.pass_obj
