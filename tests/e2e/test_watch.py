@@ -237,7 +237,10 @@ def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
         with on_terminal(sandbox, "--no-preview", "--jobs", "1") as terminal:
             terminal.until(r"r render \(")
             terminal.press("r")
-            terminal.until("building  a/poster")
+            deadline = time.monotonic() + _PATIENCE_S
+            while not service.requests():  # before, nothing has been sent, and nothing is waited for
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             terminal.press("\x03")
             terminal.until("finishing what is under way")
             assert terminal.ended() == 130
