@@ -105,7 +105,7 @@ def test_it_ends_with_its_reader(sandbox: Sandbox) -> None:
 
 
 def test_the_lock_is_free_between_builds(sandbox: Sandbox) -> None:
-    """While a watch waits for a save, others may build; while another builds, the watch waits."""
+    """While a watch waits for a save, others may build."""
     with started(sandbox, "--no-preview") as process:
         assert process.stderr is not None
         read_until(process.stderr, r"\[2/2\]")
