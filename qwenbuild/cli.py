@@ -75,6 +75,39 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     sys.exit(finished.exit_code)
 
 
+@main.command(short_help="Follow the files: a save shows its effect at once, and costs nothing.")
+@selection
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
+              help="Where the page is served (default: any free port).")  # fmt: skip
+@click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
+@click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
+@provider
+@json_option
+@click.pass_obj
+def watch(
+    project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
+) -> None:
+    """Follow specs, templates and data; plan again at each save, and show images on a page.
+
+    \b
+    qwenbuild watch --open
+    qwenbuild watch puppies/poster -w seed=1
+    qwenbuild watch --auto --max-cost 5
+
+    What is free is built at once. Where renders cost money, a save makes drafts, which never
+    touch out/; the real images are rendered when asked for, by `r` or on the page. `q` leaves.
+    """
+    import asyncio
+
+    from . import watching
+
+    asked = watching.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
+    sys.exit(asyncio.run(watching.watch(_engine(project, **choices), asked)))
+
+
 @main.command()
 @selection
 @click.option("--force", is_flag=True, help="As `build --force` would.")
@@ -193,6 +226,28 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
         spare_referenced=not used, dry_run=dry_run,
     )  # fmt: skip
     console.show_garbage(planned, done)
+
+
+@main.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
+@selection
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to write it (default: .qwenbuild/report).")  # fmt: skip
+@click.option("--open", "show_page", is_flag=True, help="Open it in the browser.")
+@provider
+@click.pass_obj
+def report(project: Path, /, output: Path | None, show_page: bool, **choices: Any) -> None:
+    """Write a page that shows every cell: image or what is missing, prompt, provenance, price.
+
+    \b
+    qwenbuild report --open
+    qwenbuild report puppies -w seed=1 -o public
+
+    Static files: they open from disk and from any web server. Spends nothing.
+    """
+    written = _engine(project, **choices).report(output)
+    click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {console.byte_size(written.size_bytes)})")
+    if show_page:
+        click.launch(written.index.absolute().as_uri())
 
 
 @main.command()

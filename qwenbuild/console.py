@@ -121,6 +121,12 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
     return {"event": "planned", **plan.counts, "cost": cost, "shortest_s": round(plan.shortest_s, 3)}
 
 
+def counted(counts: Mapping[str, int]) -> str:
+    """Return a plan's counts in words, such as `3 to render, 5 up to date`."""
+    parts = [f"{counts[verdict]:,} {word}" for verdict, word in _VERDICT_WORDS.items() if counts.get(verdict)]
+    return ", ".join(parts) or "nothing is selected"
+
+
 def show_plan(plan: Plan, *, every: bool) -> None:
     """Write a plan: what a build would do and why, its price, and its shortest time."""
     for step in plan.steps:
@@ -130,9 +136,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
-    counts = plan.counts
-    parts = [f"{counts[verdict]:,} {word}" for verdict, word in _VERDICT_WORDS.items() if counts[verdict]]
-    click.echo(", ".join(parts) or "nothing is selected")
+    click.echo(counted(plan.counts))
     by_model: dict[tuple[str, str], list[Decimal]] = {}
     for step in plan.renders:
         if step.price:

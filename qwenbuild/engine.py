@@ -18,10 +18,11 @@ import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import collect, matrix, selection, snapshot, spec
 from . import expand as expansion
@@ -33,6 +34,7 @@ from .errors import Findings, Problem, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
+from .memory import Memory
 from .outputs import Outputs
 from .plan import Plan, Rules, Verdict
 from .project import Project, find
@@ -44,6 +46,9 @@ from .store import Store, default_root
 from .template import Templates
 from .turn import alone
 from .wire import Task
+
+if TYPE_CHECKING:
+    from .report import Written
 
 _T = TypeVar("_T")
 
@@ -88,8 +93,26 @@ class Engine:
         self.project = project
         self.options = options
         self.store = Store(default_root(environ))
+        self.memory: Memory | None = None  # of earlier readings, where a caller keeps one
+        self.inputs: Sequence[Path] = ()  # what the last reading rests on, also where it found mistakes
         self._environ = environ
         self.provider = self._provider()
+
+    def with_options(self, **choices: Any) -> Engine:
+        """Return an engine of the same project with `choices`, fields of `Options`, over these options."""
+        other = Engine(self.project, replace(self.options, **choices), self._environ)
+        other.memory = self.memory
+        return other
+
+    def reloaded(self) -> Engine:
+        """Return the engine of the project as its config is now, with these options. Raises what `load` does."""
+        return Engine(find(self.project.searched[0].parent), self.options, self._environ)
+
+    @property
+    def max_cost(self) -> Decimal | None:
+        """What one build may cost, in CNY; None where nothing limits it."""
+        asked = self.options.max_cost
+        return self.project.config.budget.max_cost if asked is None else asked
 
     def _provider(self) -> Provider:
         config, options = self.project.config, self.options
@@ -125,19 +148,25 @@ class Engine:
     def _expand(self) -> tuple[list[Action], list[Path]]:
         """Return every action, and the paths that they depend on."""
         findings, project = Findings(), self.project
+        self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
         specs = self._specs(findings)
+        data = {path for each in specs for path in each.data_files}
+        self.inputs = [*self.inputs, *data]
         declarations = matrix.declare(project, specs, findings)
         with contextlib.closing(self._state(create=False)) as state:
             self._guard(declarations, state)
-        templates = Templates(project.templates, project.config.templates)
-        family, labelled = self.provider.family, self.provider.labelled
-        actions = expansion.expand(project.catalogue, templates, declarations, family, labelled, findings)
+        if self.memory:
+            actions, read = self.memory.expand(project, declarations, self.provider, findings)
+        else:
+            templates = Templates(project.templates, project.config.templates)
+            family, labelled = self.provider.family, self.provider.labelled
+            actions = expansion.expand(project.catalogue, templates, declarations, family, labelled, findings)
+            read = templates.paths
+        self.inputs = [*self.inputs, *read]
         findings.add(self._refused(actions))
         findings.raise_if_any()
-        data = {path for declaration in declarations for path in declaration.data_files}
         own = [Path(inspect.getfile(type(self.provider)))]  # a provider that changed may give other keys
-        specs_at = [*project.spec_folders(), *(spec.path for spec in specs)]
-        return actions, [*project.searched, *specs_at, *templates.paths, *data, *own]
+        return actions, [*self.inputs, *own]
 
     def _guard(self, declarations: Sequence[matrix.Declaration], state: State) -> None:
         """Refuse a matrix that must need too many renders, before it is expanded."""
@@ -185,13 +214,15 @@ class Engine:
         with contextlib.closing(self._state(create=False)) as state:
             return self._plan(state)
 
-    def _plan(self, state: State) -> Plan:
+    def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
         (every, inputs), options = self._expand(), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
+        if outputs is not None:
+            chosen = [action for action in chosen if action.output in outputs]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit)
         steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules)
-        whole = not options.select and not options.where
+        whole = not options.select and not options.where and outputs is None
         orphans = planning.orphans(every, self.project.out, state) if whole else []
         plan = Plan(steps, orphans, inputs=inputs)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
@@ -201,6 +232,18 @@ class Engine:
         with contextlib.closing(self._state(create=False)) as state:
             return state.last_run()
 
+    def report(self, folder: Path | None = None) -> Written:
+        """Write the page of all cells into `folder` (see `report`); None: below `.qwenbuild/`.
+
+        Raises what `plan` does, UsageError where the folder holds something else, OutputError.
+        """
+        from . import report
+
+        with contextlib.closing(self._state(create=False)) as state:
+            plan = self._plan(state)
+            folder = folder or self.project.state_dir / "report"
+            return report.write(folder, self.project, plan, state, self.store, self.provider)
+
     # --- building ---
 
     def build(
@@ -209,9 +252,11 @@ class Engine:
         interrupt: Interrupt | None = None,
         *,
         arguments: Sequence[str] | None = None,
+        outputs: AbstractSet[str] | None = None,
     ) -> Finished:
         """Plan, build, and return how it ended; `emit` gets every event on the way.
 
+        `outputs` narrows the selection to these paths below `out/`; those declared no more are left out.
         `arguments` is the command line that asks for it: given again, it finds at once that
         nothing has changed (see `snapshot`).
 
@@ -220,16 +265,15 @@ class Engine:
         """
         begun, started_ns = time.monotonic(), time.time_ns()
         interrupt = interrupt or Interrupt()
-        limit = self.options.max_cost
         limits = Limits(
             fail_fast=self.options.fail_fast,
             force=self.options.force,
             detach=self.options.detach,
-            max_cost=self.project.config.budget.max_cost if limit is None else limit,
+            max_cost=self.max_cost,
         )
         with alone(self.project.state_dir):
             with contextlib.closing(self._state(create=True)) as state:
-                plan = self._plan(state)
+                plan = self._plan(state, outputs)
                 self._check_renders(len(plan.renders))
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                     snapshot.forget(str(self.project.root))

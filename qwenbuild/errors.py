@@ -309,12 +309,14 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.told = 0  # how often a problem was added, repeated ones included
         self._seen: set[tuple[str, str]] = set()
         self._counts: dict[str, int] = {}
 
     def add(self, problems: Iterable[Problem], image: str = "") -> None:
         """Take problems of an image; beyond `MOST_PROBLEMS` they are only counted."""
         for problem in problems:
+            self.told += 1
             mark = (problem.claim, str(problem.place))
             if mark in self._seen:
                 continue

@@ -106,14 +106,48 @@ class Finished:
         return 1 if self.failed or self.unknown or self.skipped else 0
 
 
-Event = Started | ImageStarted | ImageFinished | Stopping | Finished
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """A watch has read the files again: what a build would do now and what that costs, by currency as decimal texts.
+
+    `changed` are the files that were saved, as messages name them; none the first time. Where
+    `problems` tell what is wrong in the files, the plan is the last good one, empty before the first.
+    """
+
+    event: ClassVar[str] = "replanned"
+    changed: Sequence[str]
+    plan: dict[str, int]
+    cost: dict[str, str]
+    seconds: float
+    problems: Sequence[Problem] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A watch has made a draft of a cell whose image costs money: `image` is its digest in the store."""
+
+    event: ClassVar[str] = "drafted"
+    name: str
+    path: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The preview answers at `address`, which holds the token that lets it spend money."""
+
+    event: ClassVar[str] = "serving"
+    address: str
+
+
+Event = Started | ImageStarted | ImageFinished | Stopping | Finished | Replanned | Drafted | Serving
 Emit = Callable[[Event], None]
 
 
 def as_dict(event: Event) -> dict[str, Any]:
     """Return the event as a JSON-ready table."""
     table = {"event": event.event, **asdict(event)}
-    if isinstance(event, ImageFinished | Stopping | Finished):
+    if isinstance(event, ImageFinished | Stopping | Finished | Replanned):
         table["problems"] = [str(problem) for problem in event.problems]
         if not event.problems:
             del table["problems"]

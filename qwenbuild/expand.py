@@ -52,20 +52,52 @@ def expand(
 
     `family` and `labelled` are the provider's.
     """
-    actions: list[Action] = []
-    for declaration in declarations:
-        try:
-            expander = _Expander(templates, declaration, family, labelled)
-            for cell in Cells(declaration, catalogue):
-                try:
-                    actions.append(expander.action(cell))
-                except ProjectError as error:
-                    findings.add(error.problems, declaration.name)
-        except ProjectError as error:
-            findings.add(error.problems, declaration.name)
+    actions = [
+        action
+        for declaration in declarations
+        for action in cells(catalogue, templates, declaration, family, labelled, findings)
+    ]
+    tell_apart(actions, findings)
+    return actions
+
+
+def cells(
+    catalogue: Catalogue,
+    templates: Templates,
+    declaration: Declaration,
+    family: str,
+    labelled: bool,
+    findings: Findings,
+) -> Iterator[Action]:
+    """Give the actions of one declaration; problems go into `findings`."""
+    try:
+        expander = _Expander(templates, declaration, family, labelled)
+        for cell in Cells(declaration, catalogue):
+            try:
+                yield expander.action(cell)
+            except ProjectError as error:
+                findings.add(error.problems, declaration.name)
+    except ProjectError as error:
+        findings.add(error.problems, declaration.name)
+
+
+def tell_apart(actions: Iterable[Action], findings: Findings) -> None:
+    """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
     for image, problem in _clashes(actions):
         findings.add([problem], image)
-    return actions
+
+
+def prompts(
+    catalogue: Catalogue, templates: Templates, declaration: Declaration
+) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
+    """Give each cell's labels, its prompt as `templates` render it, and the names that the template saw.
+
+    Raises ProjectError where a prompt can't be rendered.
+    """
+    expander = _Expander(templates, declaration, "", labelled=False)
+    for cell in Cells(declaration, catalogue):
+        values = expander.values(cell)
+        yield tuple([item.label for item in cell[0]]), expander.prompt(values), set(values)
 
 
 class _Expander:
@@ -143,6 +175,17 @@ class _Expander:
         except UnicodeEncodeError:
             claim = f"the prompt of {self._name(labels)} holds an unpaired surrogate"
             raise ProjectError([self._prompt_problem(claim)]) from None
+
+    def values(self, cell: tuple[tuple[Value, ...], Model]) -> dict[str, object]:
+        """Return what the templates of a cell see."""
+        items, model = cell
+        chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
+        canvas = self._canvas(model, chosen.get("size") or self._size(model))
+        return {**self._base, **chosen, **canvas, "seed": chosen.get("seed", self._seed)}
+
+    def prompt(self, values: Mapping[str, object]) -> str:
+        """Return the prompt for what a template sees; raises ProjectError."""
+        return self._templates["prompt"].render(values)
 
     def _texts(self, values: Mapping[str, object]) -> dict[str, str]:
         """Return what the templates render; raises ProjectError with the problems of all of them."""

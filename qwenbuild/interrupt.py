@@ -5,27 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 
 class Interrupt:
-    """Asks a build to stop: `request` once to finish what is under way, twice to leave at once."""
+    """Asks a build to stop: `request` once to finish what is under way, twice to leave at once; from any thread."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+        self._lock = threading.Lock()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at each request, and now for those that were made before."""
-        self._listeners.append(listener)
-        for _ in range(self.count):
+        """Call `listener`, in the running event loop, at each request, and now for those that were made before."""
+        with self._lock:
+            before = self.count
+            self._listeners.append((asyncio.get_running_loop(), listener))
+        for _ in range(before):
             listener()
 
     def request(self) -> None:
         """Ask the build to stop."""
-        self.count += 1
-        for listener in self._listeners:
-            listener()
+        with self._lock:
+            self.count += 1
+            listeners = tuple(self._listeners)
+        for loop, listener in listeners:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the build has ended
+                loop.call_soon_threadsafe(listener)
 
     @contextlib.contextmanager
     def by_signals(self) -> Iterator[None]:

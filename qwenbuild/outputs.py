@@ -17,7 +17,7 @@ from .errors import OutputError
 from .state import Output
 
 
-def status(path: Path) -> os.stat_result | None:
+def status(path: Path | str) -> os.stat_result | None:
     """Return the file's status, links not followed; None where nothing is there. Raises OutputError."""
     try:
         return os.lstat(path)

@@ -170,11 +170,11 @@ class _Judge:
         self._first: dict[str, Step] = {}
 
     def step(self, action: Action) -> Step:
-        path = self._out / action.output
-        record, seen = self._records.get(action.output), status(path)
+        record, seen = self._records.get(action.output), status(os.path.join(self._out, action.output))
         if seen is None:
             cause = "output deleted" if record and record.key == action.key else "never rendered"
             return self._make(action, None, cause, record)
+        path = self._out / action.output
         if record and is_unchanged(path, record, seen):
             if record.key == action.key:
                 if self._is_forced(action.key):

@@ -146,6 +146,12 @@ class Spec:
     content: SpecFile = field(repr=False)
     source: TomlFile = field(repr=False)
 
+    @property
+    def data_files(self) -> list[Path]:
+        """The data files that its axes name, there or not."""
+        axes = [values for image in self.content.image.values() for values in image.matrix.values()]
+        return [self.path.parent / values.file for values in axes if isinstance(values, DataFile)]
+
 
 def load(path: Path, shown: str, name: str, findings: Findings) -> Spec | None:
     """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.

@@ -46,6 +46,19 @@ CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
 """
 
+# Kept by the file itself, so that it grows whoever writes the outputs; files of before get it when next written to.
+_HISTORY = """
+CREATE TABLE IF NOT EXISTS history(
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, image TEXT NOT NULL, at_s REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS history_by_path ON history(path);
+CREATE TRIGGER IF NOT EXISTS remember_output AFTER INSERT ON outputs
+WHEN NEW.image IS NOT (SELECT image FROM history WHERE path = NEW.path ORDER BY id DESC LIMIT 1) BEGIN
+    INSERT INTO history(path, key, image, at_s)
+    VALUES (NEW.path, NEW.key, NEW.image, (julianday('now') - 2440587.5) * 86400.0);
+END;
+"""
+
 
 class Output(NamedTuple):
     """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then."""
@@ -57,6 +70,15 @@ class Output(NamedTuple):
     mtime_ns: int
     inode: int
     name: str
+
+
+class Past(NamedTuple):
+    """An image that stood at an output's path: its SHA-256, the request that it was made from, and since when."""
+
+    key: str
+    image: str
+    at_s: float  # seconds since the epoch
+    request: dict[str, Any] | None
 
 
 class State:
@@ -100,6 +122,9 @@ class State:
             self._db.close()
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._migrate(create=True)
+            return
+        if create:
+            self._db.executescript(_HISTORY)
 
     def close(self) -> None:
         """Close the file."""
@@ -113,6 +138,18 @@ class State:
         with self._faults():
             rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
             return {row[0]: Output(*row) for row in rows}
+
+    def history(self, path: str) -> list[Past]:
+        """Return the images that have stood at an output's path, the newest first; the present one is among them."""
+        with self._faults():
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
+                return []
+            rows = self._db.execute(
+                "SELECT key, image, at_s, request FROM history LEFT JOIN requests USING (key)"
+                " WHERE path = ? ORDER BY id DESC",
+                (path,),
+            )
+            return [Past(key, image, at_s, json.loads(text) if text else None) for key, image, at_s, text in rows]
 
     def image_counts(self) -> dict[str, int]:
         """Return how many outputs are on record for each image (`spec/image`)."""

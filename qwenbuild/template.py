@@ -46,20 +46,36 @@ class Template:
 
 
 class Templates:
-    """The templates of one project. `shown` is the folder's path as messages name it."""
+    """The templates of one project.
 
-    def __init__(self, folder: Path, shown: str) -> None:
+    `shown` is the folder's path as messages name it; `sandbox` makes the environment that they run in.
+    """
+
+    def __init__(
+        self, folder: Path, shown: str, sandbox: Callable[[jinja2.BaseLoader], jinja2.Environment] = environment
+    ) -> None:
         self._folder = folder
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
         self._names: list[str] | None = None
-        self._environment = environment(jinja2.FunctionLoader(self._load))
+        self._environment = sandbox(jinja2.FunctionLoader(self._load))
 
     @property
     def paths(self) -> list[Path]:
         """The files that were read, or looked for in vain, so far."""
         return [self._folder / name for name in (*self._texts, *self._missing)]
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """What was read so far, by name; None for what was looked for in vain."""
+        return {**self._texts, **dict.fromkeys(self._missing)}
+
+    def text(self, name: str) -> str | None:
+        """Return the text of the file `name`, None where there is none; each is read once. Raises ProjectError."""
+        if name not in self._texts and name not in self._missing:
+            self._load(name)
+        return self._texts.get(name)
 
     def named(self, name: str, locate: Locate) -> Template:
         """Return the template file `name`, relative to the folder; `locate` finds where it is named.

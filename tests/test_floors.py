@@ -19,30 +19,33 @@ FLOORS = [
     # what is asked for, where it is written, what is told about it
     "request turn tomlfile store events arguments faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
-    "catalogue template spec rows png state collect wording retry wire emulator_faults emulator_replies",
+    "catalogue template spec rows png state collect wording retry wire thumbnails emulator_faults emulator_replies",
     # a project; the contract of providers
     "project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with
-    "axes artwork null spending service download emulator_bill emulator_images",
+    "axes artwork null saves spending service download emulator_bill emulator_images",
     "matrix drafter tasks emulator_service",
     "expand draft flows emulator_control",
     # what is to be done
-    "plan selection recorder dashscope emulator_app",
+    "plan selection memory origins recorder drafting dashscope emulator_app",
     # how it is done
-    "journal emulator",
-    "builder",
+    "journal gallery emulator",
+    "builder report",
     # one build from all of it, which is the Python API
-    "engine",
-    "__init__ console",
+    "engine preview",
+    "__init__ console live",
+    # builds that follow the files; what a terminal shows
+    "orders keys progress",
+    "watch",
+    "watching",
     # the command
-    "progress",
     "cli",
     "__main__",
 ]
 
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
-MAY_PRINT = {"arguments", "cli", "console", "progress", "__main__"}
+MAY_PRINT = {"arguments", "cli", "console", "keys", "progress", "watching", "__main__"}
 """The command line, and what it is made of."""
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

@@ -5,20 +5,40 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 
 from qwenbuild.interrupt import Interrupt
 
 
 def test_every_listener_hears_every_request() -> None:
-    """Listeners are told of each request, also of those that came before they listened."""
+    """Listeners are told of each request in their event loop, also of those that came before they listened."""
+
+    async def run() -> tuple[int, int, int]:
+        interrupt = Interrupt()
+        early: list[int] = []
+        late: list[int] = []
+        interrupt.listen(lambda: early.append(threading.get_ident()))
+        await asyncio.to_thread(interrupt.request)
+        await asyncio.sleep(0)
+        interrupt.listen(lambda: late.append(threading.get_ident()))
+        interrupt.request()
+        await asyncio.sleep(0)
+        here = threading.get_ident()
+        return interrupt.count, early.count(here), late.count(here)
+
+    assert asyncio.run(run()) == (2, 2, 2)
+
+
+def test_an_ended_loop_is_not_asked() -> None:
+    """A request that comes after a build has ended is counted, and nothing else."""
     interrupt = Interrupt()
-    early: list[int] = []
-    late: list[int] = []
-    interrupt.listen(lambda: early.append(interrupt.count))
+
+    async def listen() -> None:
+        interrupt.listen(lambda: None)
+
+    asyncio.run(listen())
     interrupt.request()
-    interrupt.listen(lambda: late.append(interrupt.count))
-    interrupt.request()
-    assert (interrupt.count, early, late) == (2, [1, 2], [1, 2])
+    assert interrupt.count == 1
 
 
 def test_signals() -> None:

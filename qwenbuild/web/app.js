@@ -1,0 +1,305 @@
+// The page as a whole: the bar above the grid, what is said about the project, and the keys that work everywhere.
+"use strict";
+qb.app = (() => {
+  const { model, pivot, grid } = qb;
+  let choice = pivot.read();
+  let cells = [];
+  let offline = false;
+  let filtering = false; // whether the choice of values is shown
+  let began = null; // when the build was first seen under way, and how many were done then
+
+  // --- arranging ---
+
+  function arrange() {
+    if (!model.data) return;
+    cells = pivot.visible(choice, model.data);
+    grid.set(pivot.layout(choice, model.data, cells, grid.room));
+    status();
+    emptiness();
+  }
+
+  function choose(change, push = false) {
+    choice = { ...choice, ...change };
+    pivot.write(choice, push);
+    arrange();
+    controls();
+    qb.announce(`${qb.plural(cells.length, "cell")} shown`);
+  }
+
+  function select(label, options, value, act, properties = {}) {
+    const element = qb.el("select", { "aria-label": label, onchange: () => act(element.value), ...properties },
+      options.map(([key, text]) => qb.el("option", { value: key }, text)));
+    element.value = value;
+    return qb.el("label", {}, qb.el("span", {}, label), element);
+  }
+
+  function controls() {
+    const { data } = model;
+    const { rows, columns } = pivot.axesOf(choice, data);
+    const names = data.axes.filter((axis) => axis.values.length > 1).map((axis) => axis.name);
+    const options = (taken) => [["", "none"], ...names.filter((name) => !taken.includes(name)).map((name) => [name, name])];
+    const held = document.activeElement?.closest("#choices") ? document.activeElement.getAttribute("aria-label") : "";
+    const axes = data.axes.filter((axis) => axis.values.length > 1);
+    const set = axes.filter((axis) => choice.filters[axis.name]).length;
+    if (set) filtering = true;
+    const list = [
+      select("Rows", options([...rows.slice(1), ...columns]), rows[0] || "", (name) => choose({ rows: name ? [name, ...rows.slice(1)] : [] })),
+      rows.length ? select("then by", options([rows[0], ...columns]), rows[1] || "", (name) => choose({ rows: name ? [rows[0], name] : [rows[0]] })) : null,
+      select("Columns", options(rows), columns[0] || "", (name) => choose({ columns: name ? [name] : [] })),
+      select("Status", [["", "any"], ...Object.entries(qb.verdicts), ["failed", "failed"], ["draft", "drafts"]]
+        .filter(([key]) => !key || key === choice.verdict || count(key)), choice.verdict, (verdict) => choose({ verdict }), { class: choice.verdict ? "set" : "" }),
+      select("Tiles", Object.keys(pivot.TILES).map((name) => [name, name]), choice.tile, (tile) => choose({ tile })),
+      axes.length ? qb.button(set ? `Filters · ${set}` : "Filters", () => { filtering = !filtering; controls(); arrange(); },
+        { "aria-expanded": String(filtering), "aria-label": "Filters" }) : null,
+      narrowed() ? qb.button("Clear filters", clear, { class: "clear" }) : null,
+      filtering ? qb.el("div", { class: "filters", role: "group", "aria-label": "Filter by axis" }, axes.map((axis) => select(axis.name,
+        [["", "all"], ...axis.values.slice(0, 500).map((value) => [value, value])], choice.filters[axis.name] || "", (value) => {
+          const filters = { ...choice.filters };
+          if (value) filters[axis.name] = value;
+          else delete filters[axis.name];
+          choose({ filters });
+        }, { class: choice.filters[axis.name] ? "set" : "" }))) : null,
+    ];
+    qb.byId("choices").replaceChildren(...list.filter(Boolean));
+    if (held) qb.byId("choices").querySelector(`[aria-label="${CSS.escape(held)}"]`)?.focus();
+  }
+
+  function clear() {
+    qb.byId("text").value = "";
+    filtering = false;
+    choose({ text: "", verdict: "", filters: {} });
+  }
+
+  const count = (key) => (key === "failed" ? model.data.cells.some((cell) => cell.activity === "failed")
+    : key === "draft" ? model.data.cells.some((cell) => cell.kind === "draft") : model.data.counts[key] > 0);
+
+  const narrowed = () => choice.text || choice.verdict || Object.keys(choice.filters).length > 0;
+
+  function emptiness() {
+    qb.byId("nothing")?.remove();
+    if (cells.length) return;
+    const { data } = model;
+    const waiting = model.live && !data.planned;
+    const [title, hint] = data.cells.length ? ["No cell matches", "Fewer filters show more."]
+      : waiting && data.problems?.length ? ["Nothing to show yet", "The errors below are in the project’s files; the next save is read at once."]
+        : ["No images yet", "Specs in specs/*.toml declare them."];
+    qb.byId("grid").append(qb.el("div", { id: "nothing" }, qb.el("strong", {}, title), qb.el("p", {}, hint),
+      data.cells.length ? qb.button("Clear filters", clear) : null));
+  }
+
+  // --- what is said ---
+
+  function status() {
+    const { data } = model;
+    document.title = `${data.project || "qwenbuild"} · qwenbuild`;
+    qb.byId("project").textContent = data.project || "qwenbuild";
+    const shown = cells.length === data.cells.length ? qb.plural(cells.length, "cell") : `${qb.number(cells.length)} of ${qb.plural(data.cells.length, "cell")}`;
+    const parts = Object.entries(qb.verdicts).filter(([key]) => data.counts[key] && data.counts[key] < data.cells.length)
+      .map(([key, word]) => `${qb.number(data.counts[key])} ${word}`);
+    const all = Object.entries(qb.verdicts).find(([key]) => data.cells.length && data.counts[key] === data.cells.length);
+    const failed = data.cells.filter((cell) => cell.activity === "failed").length;
+    const drafts = data.cells.filter((cell) => cell.kind === "draft").length;
+    qb.byId("counts").replaceChildren(...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
+      .filter(Boolean).map((text) => qb.el("span", {}, text)), ...(failed ? [qb.el("span", { class: "bad" }, `${failed} failed`)] : []));
+    qb.byId("run").replaceChildren(...run());
+    actions();
+    notice();
+    qb.byId("problems").hidden = !data.problems?.length;
+    if (data.problems?.length) problems(data.problems);
+  }
+
+  // How the build goes, and what it has cost; in a report, how the last one went.
+  function run() {
+    const { data } = model;
+    const said = [];
+    if (data.summary) {
+      const last = data.summary.last_run;
+      if (last && last.summary) {
+        const ends = Object.entries(last.summary).filter(([key, value]) => typeof value === "number" && value && key !== "up_to_date").map(([key, value]) => `${qb.number(value)} ${key.replaceAll("_", " ")}`);
+        said.push(`last build: ${ends.join(", ") || "nothing to do"} in ${qb.duration((last.finished_at_s || last.started_at_s) - last.started_at_s)}`);
+        if (Object.keys(last.summary.cost || {}).length) said.push(qb.money(last.summary.cost));
+      }
+      said.push(Object.keys(data.summary.models).join(", "));
+      const { seeds } = data.summary;
+      said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
+      said.push(new Date(data.made_at_s * 1000).toLocaleString());
+    }
+    if (data.building) {
+      const ended = data.cells.filter((cell) => ["rendered", "restored", "reattached", "failed"].includes(cell.activity)).length;
+      const running = data.cells.filter((cell) => cell.activity === "running").length;
+      began ||= { at: performance.now(), ended };
+      said.push(running ? `rendering ${running}` : "building");
+      const total = data.queued ?? null, done = ended - began.ended;
+      if (total) {
+        said.push(`${total} to go`);
+        if (done > 0) said.push(`${qb.duration((performance.now() - began.at) / 1000 / done * total)} left`);
+      }
+    } else began = null;
+    if (qb.money(data.spent)) said.push(`spent ${qb.money(data.spent)}`);
+    if (data.cost_left) said.push(`${Number(data.cost_left).toFixed(2)} CNY left`);
+    return said.filter(Boolean).map((text) => qb.el("span", {}, text));
+  }
+
+  function actions() {
+    const { data } = model;
+    const renders = data.cells.filter((cell) => cell.verdict === "render" && cell.activity !== "running");
+    qb.byId("actions").replaceChildren(...[
+      model.live && renders.length ? qb.button(`Render ${qb.number(renders.length)}${qb.money(data.cost) ? ` · ${qb.money(data.cost)}` : ""}`,
+        () => render(renders.map((cell) => cell.name), false), { class: "primary", disabled: !model.mayRender, title: model.mayRender ? "" : "Open the address that the terminal shows to render" }) : null,
+      qb.button(`★ ${qb.favourites.count}`, qb.favourites.open, { "aria-label": `Favourites: ${qb.favourites.count}`, title: "Favourites" }),
+      qb.button("?", help, { "aria-label": "Keys", title: "Keys (?)" }),
+    ].filter(Boolean));
+  }
+
+  function notice() {
+    const element = qb.byId("notice");
+    element.hidden = !offline;
+    element.textContent = offline ? "The preview has stopped. What you see is how things stood; `qwenbuild watch` starts it again." : "";
+  }
+
+  function frames(found) {
+    return qb.el("div", { class: "frames" }, found.map((lines) => qb.el("pre", { tabindex: 0, dir: "ltr" },
+      lines.flatMap(([role, text]) => [qb.el("span", { class: `line-${role}` }, text), "\n"]))));
+  }
+
+  function problems(found) {
+    const section = qb.byId("problems");
+    const text = JSON.stringify(found);
+    if (section.dataset.of === text) return;
+    section.dataset.of = text;
+    const planned = model.data.cells.length;
+    section.replaceChildren(qb.el("div", { class: "problems-head" },
+      qb.el("h2", {}, qb.plural(found.length, "error")), qb.el("p", {}, planned ? "The page shows the last state that was right. Saving the files tries again." : "Saving the files tries again."),
+      qb.button("Hide", () => { section.hidden = true; grid.focus(); })), frames(found));
+  }
+
+  // --- rendering ---
+
+  async function render(names, force) {
+    let cost = "";
+    try {
+      cost = qb.money((await model.price(names, force)).price);
+    } catch (error) {
+      qb.toast(error.message);
+      return;
+    }
+    if (names.length === 1 || !cost) {
+      queue(names, force);
+      return;
+    }
+    const dialog = qb.dialog("confirm", `Render ${qb.plural(names.length, "image")}?`, qb.el("div", { class: "sheets" },
+      qb.el("p", {}, `This costs ${cost}.`),
+      qb.el("div", { class: "bar" }, qb.button(`Render for ${cost}`, () => { dialog.close(); queue(names, force); }, { class: "primary" }), qb.button("Cancel", () => dialog.close()))));
+    dialog.querySelector(".primary").focus();
+  }
+
+  async function queue(names, force) {
+    try {
+      await model.render(names, force);
+      qb.toast(`${qb.plural(names.length, "image")} queued`);
+    } catch (error) {
+      qb.toast(error.message);
+    }
+  }
+
+  // --- keys ---
+
+  const KEYS = [["← → ↑ ↓", "move among the images"], ["Enter", "open an image"], ["x", "select it"], ["c", "compare two to four selected"],
+    ["f", "make it a favourite"], ["/", "filter"], ["Esc", "close, or clear the selection"], ["+ − 0", "zoom an open image"], ["?", "these keys"]];
+
+  function help() {
+    qb.dialog("help", "Keys", qb.el("dl", { class: "sheets" }, KEYS.flatMap(([keys, what]) => [qb.el("dt", {}, qb.el("kbd", {}, keys)), qb.el("dd", {}, what)])));
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.target.matches("input:not([type=checkbox]), select, textarea")) {
+      if (event.key === "Escape") grid.focus();
+      return;
+    }
+    const acts = {
+      "/": () => qb.byId("text").focus(), "?": help, c: qb.compare.open, Escape: qb.compare.clear,
+      x: () => grid.active && qb.compare.toggle(grid.active), f: () => grid.active && qb.favourites.toggle(grid.active),
+    };
+    if (acts[event.key]) {
+      event.preventDefault();
+      acts[event.key]();
+    }
+  });
+
+  // --- the address ---
+
+  function open(path) {
+    const from = choice.cell;
+    choice.cell = path;
+    pivot.write(choice, !from);
+    qb.detail.open(path, closed);
+  }
+
+  function closed(path) {
+    choice.cell = "";
+    pivot.write(choice);
+    grid.move(path);
+  }
+
+  function follow() {
+    choice = pivot.read();
+    qb.byId("text").value = choice.text;
+    controls();
+    arrange();
+    if (choice.cell && model.cell(choice.cell)) {
+      if (qb.detail.path !== choice.cell) qb.detail.open(choice.cell, closed);
+    } else qb.detail.close();
+  }
+
+  // --- the beginning ---
+
+  let first = true;
+  model.listen((what) => {
+    const was = offline;
+    if (what === "offline" || what === "online") {
+      offline = what === "offline";
+      if (was !== offline && model.data) notice();
+      if (!model.data) qb.byId("counts").textContent = "waiting for the preview…";
+      return;
+    }
+    if (first) {
+      first = false;
+      qb.favourites.load();
+      follow();
+      return;
+    }
+    if (what === "shape" || (what === "cells" && (choice.verdict || choice.text))) {
+      controls();
+      arrange();
+    } else {
+      grid.repaint();
+      status();
+    }
+    qb.compare.draw();
+    qb.detail.update();
+  });
+  grid.use({ open, mark: qb.compare.toggle, marked: qb.compare.has, favourite: qb.favourites.has });
+
+  let typing = 0;
+  qb.byId("text").addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => choose({ text: qb.byId("text").value }), 120);
+  });
+  qb.byId("more").addEventListener("click", () => {
+    const open = document.body.classList.toggle("arranging");
+    qb.byId("more").setAttribute("aria-expanded", String(open));
+  });
+  qb.byId("skip").addEventListener("click", (event) => { event.preventDefault(); grid.focus(); });
+  window.addEventListener("popstate", () => model.data && follow());
+  let width = grid.room;
+  new ResizeObserver(() => {
+    if (grid.room !== width) { width = grid.room; arrange(); } else grid.draw();
+  }).observe(qb.byId("grid"));
+
+  return {
+    frames, render, favouritesChanged: actions, start: model.start,
+    opened: (path) => { choice.cell = path; pivot.write(choice); grid.move(path, false); },
+  };
+})();
+qb.app.start();

@@ -1,0 +1,77 @@
+// Makes elements. Text only ever becomes text nodes: nothing in this page parses markup.
+"use strict";
+const qb = {};
+
+qb.el = (tag, properties = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") element.className = value;
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value") element.value = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+};
+
+qb.byId = (id) => document.getElementById(id);
+
+qb.button = (text, act, properties = {}) => qb.el("button", { type: "button", onclick: act, ...properties }, text);
+
+// Says a sentence to people who listen to the page.
+qb.announce = (text) => { qb.byId("announce").textContent = text; };
+
+qb.copy = async (text, what) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = qb.el("textarea", { class: "hidden", value: text });
+    (document.querySelector("dialog[open]") || document.body).append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  qb.toast(`Copied ${what}`);
+};
+
+let toastTimer = 0;
+qb.toast = (text) => {
+  let toast = qb.byId("toast");
+  if (!toast) toast = qb.el("div", { id: "toast", role: "status" });
+  (document.querySelector("dialog[open]") || document.body).append(toast);
+  toast.textContent = text;
+  toast.classList.add("shown");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => toast.classList.remove("shown"), 2400);
+};
+
+// Opens a modal dialog with a heading and a close button, in place of one of the same class.
+qb.dialog = (kind, title, content, onclose = () => {}) => {
+  const back = document.activeElement;
+  const heading = qb.el("h2", { id: `${kind}-title`, dir: "auto" }, title);
+  const dialog = qb.el("dialog", { class: kind, "aria-labelledby": `${kind}-title` },
+    qb.el("div", { class: "dialog-head" }, heading, qb.button("Close", () => dialog.close(), { class: "close", title: "Close (Esc)" })),
+    content);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (back && back.isConnected) back.focus();
+    onclose();
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+};
+
+qb.money = (amounts) => Object.entries(amounts || {}).map(([currency, amount]) => `${Number(amount).toFixed(2)} ${currency}`).join(" + ");
+
+qb.number = (count) => count.toLocaleString("en");
+
+qb.plural = (count, one, many = `${one}s`) => `${qb.number(count)} ${count === 1 ? one : many}`;
+
+qb.duration = (seconds) => {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+};

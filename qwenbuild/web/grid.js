@@ -1,0 +1,265 @@
+// The grid: holds the elements of what is visible and no others, and moves the keyboard's place among all cells.
+"use strict";
+qb.grid = (() => {
+  const MARGIN = 600; // pixels beyond the edges that are kept ready
+  const root = qb.byId("grid");
+  const sheet = qb.el("div", { class: "sheet" });
+  const heads = qb.el("div", { class: "heads", role: "row", "aria-rowindex": 1 });
+  let plan = null; // as pivot.layout gives it
+  let active = ""; // path of the cell that the keyboard is at
+  let places = new Map(); // [number of line, number in line] by path
+  const shown = new Map(); // elements by number of line
+  const tiles = new Map(); // elements by path
+  let handlers = { open() {}, mark() {}, marked: () => false, favourite: () => false };
+
+  root.append(heads, sheet);
+  root.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+
+  function set(layout) {
+    plan = layout;
+    places = new Map();
+    layout.lines.forEach((line, number) => line.tiles?.forEach(({ cell }, i) => places.set(cell.path, [number, i])));
+    if (!places.has(active)) active = places.keys().next().value || "";
+    const focused = sheet.contains(document.activeElement);
+    for (const element of shown.values()) element.remove();
+    shown.clear();
+    tiles.clear();
+    sheet.style.height = `${layout.height}px`;
+    sheet.style.width = layout.width > root.clientWidth ? `${layout.width}px` : "";
+    heads.hidden = !layout.heads.length;
+    heads.style.width = sheet.style.width;
+    heads.replaceChildren(...layout.heads.map((head, i) => {
+      const element = qb.el("div", { role: "columnheader", "aria-colindex": i + 1, dir: "auto", title: head.label }, head.label);
+      element.style.left = `${head.x}px`;
+      element.style.width = `${head.width}px`;
+      return element;
+    }));
+    sheet.setAttribute("role", "grid");
+    sheet.setAttribute("aria-label", "Images");
+    sheet.setAttribute("aria-rowcount", layout.lines.length);
+    draw();
+    if (focused) focus();
+  }
+
+  function draw() {
+    if (!plan) return;
+    const from = root.scrollTop - MARGIN, to = root.scrollTop + root.clientHeight + MARGIN;
+    const left = root.scrollLeft - MARGIN, right = root.scrollLeft + root.clientWidth + MARGIN;
+    const wanted = new Set();
+    for (let number = first(from); number < plan.lines.length && plan.lines[number].top < to; number += 1) wanted.add(number);
+    const kept = places.get(active);
+    if (kept && sheet.contains(document.activeElement)) wanted.add(kept[0]);
+    for (const [number, element] of shown) {
+      if (!wanted.has(number)) {
+        element.remove();
+        shown.delete(number);
+        plan.lines[number].tiles?.forEach(({ cell }) => tiles.delete(cell.path));
+      }
+    }
+    for (const number of [...wanted].sort((a, b) => a - b)) {
+      const line = plan.lines[number];
+      if (!shown.has(number)) shown.set(number, row(line, number));
+      const element = shown.get(number);
+      if (line.tiles) fill(element, line, left, right);
+    }
+  }
+
+  // The first line that ends below a height.
+  function first(height) {
+    let low = 0, high = plan.lines.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (plan.lines[middle].top + plan.lines[middle].height < height) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  function row(line, number) {
+    const element = qb.el("div", { role: "row", class: line.kind, "aria-rowindex": number + 1 });
+    element.style.top = `${line.top}px`;
+    element.style.height = `${line.height}px`;
+    if (line.kind === "head") {
+      element.append(qb.el("div", { role: "rowheader", dir: "auto" }, qb.el("bdi", {}, line.label),
+        qb.el("span", { class: "count" }, qb.number(line.count))));
+    }
+    // In the order of the lines, which is that of reading.
+    const after = [...shown.keys()].filter((other) => other > number).sort((a, b) => a - b)[0];
+    sheet.insertBefore(element, after === undefined ? null : shown.get(after));
+    return element;
+  }
+
+  function fill(element, line, left, right) {
+    for (const tile of line.tiles) {
+      const { cell, x } = tile;
+      const near = x + tile.width > left && x < right;
+      const present = tiles.get(cell.path);
+      if (near && !present) {
+        const made = make(cell, line);
+        made.setAttribute("aria-colindex", tile.column + 1);
+        made.style.left = `${x}px`;
+        made.style.width = `${tile.width}px`;
+        tiles.set(cell.path, made);
+        element.append(made);
+      } else if (!near && present && !present.contains(document.activeElement)) {
+        present.remove();
+        tiles.delete(cell.path);
+      }
+    }
+  }
+
+  function make(cell, line) {
+    const mat = qb.el("div", { class: "mat" });
+    mat.style.height = `${line.mat}px`;
+    const check = qb.el("input", { type: "checkbox", tabindex: -1, title: "Select (x)", onclick: (event) => event.stopPropagation(),
+      onchange: () => handlers.mark(cell.path) });
+    const element = qb.el("div", { role: "gridcell", id: `cell-${qb.model.number(cell.path)}`, "data-path": cell.path,
+      onclick: () => { active = cell.path; handlers.open(cell.path); }, onfocus: () => move(cell.path, false) },
+    mat, qb.el("div", { class: "caption" }), check);
+    paint(element, cell);
+    return element;
+  }
+
+  // Brings a tile in line with its cell; a picture that stays is not loaded again.
+  function paint(element, cell) {
+    const standing = qb.standing(cell);
+    const [mat, caption, check] = element.children;
+    const marked = handlers.marked(cell.path), favourite = handlers.favourite(cell.path);
+    element.className = `tile ${cell.kind} is-${standing.tone}${marked ? " marked" : ""}`;
+    element.tabIndex = cell.path === active ? 0 : -1;
+    const what = { draft: "draft, ", old: "to be replaced, ", edited: "edited by hand, ", none: "no image yet, ", image: "" }[cell.kind];
+    element.setAttribute("aria-label", `${cell.name}: ${what}${standing.word}${cell.why ? `: ${cell.why}` : ""}${favourite ? ", favourite" : ""}`);
+    element.setAttribute("aria-selected", marked);
+    check.checked = marked;
+    check.setAttribute("aria-label", `Select ${cell.name}`);
+    picture(mat, cell);
+    const badge = qb.kinds[cell.kind];
+    const tone = standing.tone === "up_to_date" || (standing.tone === "edited") ? null
+      : qb.el("span", { class: "standing" }, cell.price && standing.tone === "render" ? `${standing.word} · ${qb.money(cell.price)}` : standing.word);
+    caption.replaceChildren(
+      qb.el("div", { class: "values", dir: "auto", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, title(cell)),
+      qb.el("div", { class: "state" }, badge ? qb.el("span", { class: "badge" }, badge) : null, tone));
+  }
+
+  function picture(mat, cell) {
+    const before = mat.querySelector("img");
+    const source = cell.image ? qb.model.thumbnail(cell.image) : "";
+    if (before && before.getAttribute("src") === source) return;
+    if (!source) {
+      mat.replaceChildren(blank(cell, cell.activity === "failed" ? cell.why || "failed" : "not rendered yet"));
+      return;
+    }
+    const image = qb.el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false", width: cell.size[0], height: cell.size[1] });
+    image.addEventListener("error", () => image.replaceWith(blank(cell, "can't be shown")));
+    image.src = source;
+    fit(image, cell, mat);
+    mat.replaceChildren(image);
+  }
+
+  function blank(cell, text) {
+    const element = qb.el("div", { class: "blank", dir: "auto" }, qb.el("span", {}, text));
+    fit(element, cell);
+    return element;
+  }
+
+  // The box that a picture of this size takes in its mat.
+  function fit(element, cell) {
+    element.style.aspectRatio = `${cell.size[0]} / ${cell.size[1]}`;
+    element.classList.toggle("tall", cell.size[1] > cell.size[0] * 1.3);
+  }
+
+  // The values that the place in the grid does not tell.
+  function title(cell) {
+    const said = new Set([...plan.rows, ...plan.columns]);
+    const parts = qb.model.data.axes.filter((axis, i) => !said.has(axis.name) && axis.name !== "image" && cell.at[i] >= 0 && qb.model.declares(cell, axis.name))
+      .map((axis) => (axis.name === "seed" ? `seed ${qb.model.value(cell, "seed")}` : qb.model.value(cell, axis.name)));
+    return parts.join(" · ") || qb.model.value(cell, "image") || cell.name;
+  }
+
+  function repaint() {
+    if (!plan) return;
+    for (const [path, element] of tiles) {
+      const cell = qb.model.cell(path);
+      if (cell) paint(element, cell);
+    }
+  }
+
+  function move(path, scroll = true) {
+    if (!places.has(path)) return;
+    const before = tiles.get(active);
+    if (before) before.tabIndex = -1;
+    active = path;
+    if (scroll) focus();
+    else if (tiles.get(path)) tiles.get(path).tabIndex = 0;
+  }
+
+  function focus() {
+    const place = places.get(active);
+    if (!place) { root.focus(); return; }
+    const line = plan.lines[place[0]];
+    const headroom = plan.heads.length ? 36 : 8;
+    if (line.top - headroom < root.scrollTop) root.scrollTop = line.top - headroom - (plan.rows.length ? 44 : 0);
+    else if (line.top + line.height > root.scrollTop + root.clientHeight - 8) root.scrollTop = line.top + line.height - root.clientHeight + 16;
+    const { x, width } = line.tiles[place[1]];
+    if (x < root.scrollLeft) root.scrollLeft = x - 24;
+    else if (x + width > root.scrollLeft + root.clientWidth) root.scrollLeft = x + width - root.clientWidth + 24;
+    draw();
+    const element = tiles.get(active);
+    if (element) {
+      element.tabIndex = 0;
+      element.focus({ preventScroll: true });
+    }
+  }
+
+  // The cell that an arrow key leads to.
+  function beside(key) {
+    const place = places.get(active);
+    if (!place) return active;
+    const order = [...places.keys()];
+    const at = order.indexOf(active);
+    const line = plan.lines[place[0]], x = line.tiles[place[1]].x;
+    const page = Math.max(1, Math.floor(root.clientHeight / (line.height + 16)));
+    const vertical = (steps) => {
+      let number = place[0], left = Math.abs(steps), found = number;
+      while (left > 0) {
+        number += Math.sign(steps);
+        if (number < 0 || number >= plan.lines.length) break;
+        if (plan.lines[number].tiles) { found = number; left -= 1; }
+      }
+      return plan.lines[found].tiles.reduce((a, b) => (Math.abs(b.x - x) < Math.abs(a.x - x) ? b : a)).cell.path;
+    };
+    switch (key) {
+      case "ArrowRight": return order[Math.min(order.length - 1, at + 1)];
+      case "ArrowLeft": return order[Math.max(0, at - 1)];
+      case "ArrowDown": return vertical(1);
+      case "ArrowUp": return vertical(-1);
+      case "PageDown": return vertical(page);
+      case "PageUp": return vertical(-page);
+      case "Home": return order[0];
+      case "End": return order[order.length - 1];
+      default: return null;
+    }
+  }
+
+  sheet.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" && event.target.matches(".tile")) {
+      event.preventDefault();
+      handlers.open(active);
+      return;
+    }
+    const next = beside(event.key);
+    if (next) {
+      event.preventDefault();
+      move(next);
+    }
+  });
+
+  return {
+    set, draw, repaint, focus, move,
+    get active() { return active; },
+    get order() { return [...places.keys()]; },
+    get room() { return root.clientWidth; },
+    use: (given) => { handlers = given; },
+  };
+})();

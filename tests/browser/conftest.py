@@ -1,0 +1,59 @@
+"""A real browser for the page's tests; where there is none they are left out, and the run's summary says why.
+
+`QWENBUILD_BROWSER` names a Chromium; else one is looked for on the PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_FOUND = os.environ.get("QWENBUILD_BROWSER") or next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+_MISSING = (
+    "playwright is not installed" if find_spec("playwright") is None else "" if _FOUND else "no Chromium is installed"
+)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave the browser's tests out where they can't run."""
+    return True if _MISSING and collection_path.name.startswith("test_") else None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say so."""
+    if _MISSING:
+        terminalreporter.write_line(f"tests/browser was left out: {_MISSING} (see .ci/run)", yellow=True)
+
+
+@pytest.fixture(scope="module")  # while it lasts, no other event loop can run in this thread
+def _chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=_FOUND, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(_chromium: Any) -> Iterator[Any]:
+    """A new page of its own; an error or warning on its console, a broken policy among them, fails the test."""
+    context = _chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+    assert said == []

@@ -1,0 +1,219 @@
+"""The preview's page in a real browser: arranging, looking closely, comparing, changing files, spending money."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from watched import Running, built, previewing
+from workspace import Workspace
+
+from qwenbuild.engine import load
+
+SPEC = """
+[image.dog]
+prompt = "A {{ mood }} dog at {{ place | quoted }} <script>alert(1)</script>"
+[image.dog.matrix]
+mood = ["calm", "wild"]
+place = ["sea", "حديقة", "雪の庭"]
+size = ["1:1", "16:9"]
+
+[image.cat]
+prompt = "A cat"
+matrix = { seed = [1, 2, 3] }
+"""
+
+
+@pytest.fixture
+def running(project: Workspace) -> Iterator[Running]:
+    project.write({"qwenbuild.toml": 'provider = "null"', "specs/pets.toml": SPEC})
+    built(project, select=["pets/dog"], where=["mood=calm"])
+    with previewing(project, price_cny="0.20") as preview:
+        yield preview
+
+
+@pytest.fixture
+def shown(running: Running, page: Any) -> Any:
+    page.goto(running.address)
+    expect(page.locator(".tile")).to_have_count(15)
+    return page
+
+
+def save(running: Running, text: str) -> None:
+    (running.watched.project.root / "specs/pets.toml").write_text(text, "utf-8")
+    running.refresh()
+
+
+def test_every_cell_is_there_with_its_standing(shown: Any) -> None:
+    expect(shown.locator("#counts")).to_have_text("15 cells6 up to date9 to render")
+    expect(shown.get_by_role("rowheader")).to_have_text(["pets/dog12", "pets/cat3"])
+    expect(shown.locator(".tile.image img")).to_have_count(6)
+    expect(shown.locator(".tile.none .blank")).to_have_count(9)
+    assert "token" not in shown.url
+
+
+def test_pivot_and_the_address_that_keeps_it(shown: Any) -> None:
+    shown.get_by_label("Rows", exact=True).select_option("mood")
+    shown.get_by_label("Columns").select_option("place")
+    expect(shown.get_by_role("columnheader")).to_have_text(["sea", "حديقة", "雪の庭", "—"])
+    expect(shown.get_by_role("rowheader")).to_have_text(["calm6", "wild6", "—3"])
+    shown.reload()
+    expect(shown.get_by_role("columnheader")).to_have_count(4)
+    assert re.search(r"#rows=mood&cols=place$", shown.url)
+
+
+def test_filter_by_text_verdict_and_axis(shown: Any) -> None:
+    shown.get_by_label("Filter by name or prompt").fill("wild 雪")
+    expect(shown.locator(".tile")).to_have_count(2)
+    shown.get_by_label("Filter by name or prompt").fill("")
+    shown.get_by_label("Status").select_option("up_to_date")
+    expect(shown.locator(".tile")).to_have_count(6)
+    shown.get_by_role("button", name="Filters", exact=True).click()
+    shown.get_by_label("place", exact=True).select_option("sea")
+    expect(shown.locator(".tile")).to_have_count(2)
+    shown.get_by_label("Filter by name or prompt").fill("nothing like it")
+    expect(shown.get_by_text("No cell matches")).to_be_visible()
+    shown.locator("#nothing button").click()
+    expect(shown.locator(".tile")).to_have_count(15)
+
+
+def test_detail_shows_where_words_come_from_and_prompts_are_text(shown: Any) -> None:
+    shown.locator(".tile").nth(2).click()
+    dialog = shown.get_by_role("dialog")
+    expect(dialog.locator(".prompt mark")).to_have_text(["calm", "“حديقة”"])
+    expect(dialog.locator(".legend")).to_have_text("mood axisplace axis")
+    expect(dialog.locator(".prompt").first).to_contain_text("<script>alert(1)</script>")
+    expect(dialog.locator(".frame img")).to_have_js_property("complete", value=True)
+    dialog.get_by_role("button", name="Copy name").click()
+    assert shown.evaluate("navigator.clipboard.readText()").startswith("pets/dog[mood=calm,place=حديقة")
+    shown.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_zoom_by_keys(shown: Any) -> None:
+    shown.locator(".tile").first.click()
+    stage = shown.locator(".stage")
+    stage.focus()
+    shown.keyboard.press("+")
+    expect(shown.locator(".level")).to_have_text("1.4×")
+    shown.keyboard.press("0")
+    expect(shown.locator(".level")).to_have_text("")
+
+
+def test_a_save_shows_at_once_with_what_it_changes(running: Running, shown: Any) -> None:
+    shown.locator(".tile").first.click()
+    save(running, SPEC.replace("dog at", "puppy near"))
+    dialog = shown.get_by_role("dialog")
+    expect(dialog.locator(".verdict strong")).to_have_text("to render")
+    expect(dialog.locator(".diff del")).to_have_text("dog at")
+    expect(dialog.locator(".diff ins")).to_have_text("puppy near")
+    shown.keyboard.press("Escape")
+    expect(shown.locator(".tile.old")).to_have_count(6)
+
+
+def test_an_error_shows_its_frame_and_goes_with_the_next_save(running: Running, shown: Any) -> None:
+    save(running, SPEC.replace("mood }}", "moood }}"))
+    problems = shown.get_by_role("alert")
+    expect(problems).to_contain_text('undefined variable "moood"')
+    expect(problems).to_contain_text("^^^^^")
+    expect(problems).to_contain_text('did you mean "mood"?')
+    expect(shown.locator(".tile")).to_have_count(15)
+    save(running, SPEC)
+    expect(problems).to_be_hidden()
+
+
+def test_a_render_costs_what_its_button_says(running: Running, shown: Any) -> None:
+    shown.locator(".tile.none").first.click()
+    shown.get_by_role("button", name="Render · 0.20 CNY").click()
+    expect(shown.locator(".verdict strong")).to_have_text("up to date")
+    assert running.watched.rendered == [(["pets/dog[mood=wild,place=sea,size=1328x1328]"], False)]
+    shown.get_by_role("button", name="Re-render · 0.20 CNY").click()
+    expect(shown.locator("#run")).to_contain_text("spent 0.40 CNY")
+    assert running.watched.rendered[1] == (["pets/dog[mood=wild,place=sea,size=1328x1328]"], True)
+
+
+def test_many_renders_are_asked_twice(running: Running, shown: Any) -> None:
+    shown.get_by_role("button", name="Render 9").click()
+    dialog = shown.get_by_role("dialog", name="Render 9 images?")
+    expect(dialog).to_contain_text("This costs 1.80 CNY")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert running.watched.rendered == []
+    shown.get_by_role("button", name="Render 9").click()
+    shown.get_by_role("button", name="Render for 1.80 CNY").click()
+    expect(shown.locator("#counts")).to_have_text("15 cellsall up to date")
+
+
+def test_without_the_token_nothing_can_be_bought(running: Running, page: Any) -> None:
+    page.goto(running.origin)
+    expect(page.get_by_role("button", name="Render 9")).to_be_disabled()
+
+
+def test_before_and_after(running: Running, shown: Any) -> None:
+    save(running, SPEC.replace("dog at", "puppy near"))
+    built(Workspace(running.watched.project.root))
+    running.refresh()
+    shown.locator(".tile").first.click()
+    shown.get_by_role("button", name="Compare with the image of").click()
+    expect(shown.locator(".frame img")).to_have_count(2)
+    slider = shown.get_by_role("slider", name="Before and after")
+    slider.fill("80")
+    expect(shown.locator(".layer.after")).to_have_css("clip-path", "inset(0px 0px 0px 80%)")
+    expect(shown.locator(".diff ins")).to_have_text("puppy near")
+
+
+def test_compare_zooms_together(shown: Any) -> None:
+    shown.locator(".tile").first.focus()
+    for key in ("x", "ArrowRight", "x", "ArrowRight", "x", "c"):
+        shown.keyboard.press(key)
+    expect(shown.locator(".compare figure")).to_have_count(3)
+    shown.locator(".compare .stage").first.focus()
+    shown.keyboard.press("+")
+    expect(shown.locator(".compare .level")).to_have_text(["1.4×"] * 3)
+
+
+def test_favourites_become_a_selection(running: Running, shown: Any) -> None:
+    shown.locator(".tile").first.focus()
+    shown.keyboard.press("f")
+    shown.keyboard.press("End")
+    shown.keyboard.press("f")
+    shown.get_by_role("button", name="Favourites: 2").click()
+    commands, tables = shown.locator(".favourites pre").all_inner_texts()
+    assert commands.splitlines() == [
+        "qwenbuild build pets/dog -w mood=calm -w place=sea -w size=1328x1328",
+        "qwenbuild build pets/cat -w seed=3",
+    ]
+    assert "[[image.cat.include]]\nseed = 3" in tables
+    for line in commands.splitlines():
+        words = line.split()[2:]
+        chosen = load(running.watched.project.root, select=[words[0]], where=words[2::2]).plan()
+        assert len(chosen.steps) == 1
+
+
+def test_keys_alone_are_enough(shown: Any) -> None:
+    shown.keyboard.press("Tab")
+    expect(shown.get_by_text("Skip to the images")).to_be_focused()
+    shown.keyboard.press("Enter")
+    expect(shown.locator(".tile").first).to_be_focused()
+    for key, name in (("ArrowRight", "size=1664x928"), ("ArrowDown", "pets/"), ("Home", "place=sea,size=1328x1328"),
+                      ("End", "seed=3")):  # fmt: skip
+        shown.keyboard.press(key)
+        expect(shown.locator(".tile:focus")).to_have_attribute("aria-label", re.compile(re.escape(name)))
+    shown.keyboard.press("Home")
+    shown.keyboard.press("Enter")
+    expect(shown.get_by_role("dialog")).to_be_visible()
+    shown.keyboard.press("ArrowRight")
+    expect(shown.get_by_role("dialog").locator("h2")).to_contain_text("size=1664x928")
+    shown.keyboard.press("Escape")
+    expect(shown.locator(".tile").nth(1)).to_be_focused()
+    shown.keyboard.press("/")
+    expect(shown.get_by_label("Filter by name or prompt")).to_be_focused()
+
+
+def test_narrow_screens_have_it_all(shown: Any) -> None:
+    shown.set_viewport_size({"width": 390, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") == 390
+    shown.get_by_role("button", name="Arrange").click()
+    expect(shown.get_by_label("Columns")).to_be_visible()

@@ -1,0 +1,69 @@
+"""The report in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from playwright.sync_api import expect
+from watched import built
+from workspace import Workspace
+
+from qwenbuild.engine import load
+
+SWEEP = """
+[image.sweep]
+prompt = "A {{ animal }}, {{ light }}"
+[image.sweep.matrix]
+animal = ["cat", "dog", "fox", "owl", "hare", "bear", "wolf", "deer", "lynx", "crow"]
+light = ["dawn", "noon", "dusk", "night", "neon"]
+seed = { start = 1, count = COUNT }
+"""
+
+
+def written(project: Workspace, count: int, *, build: bool = True) -> str:
+    project.write({"qwenbuild.toml": 'provider = "null"', "specs/big.toml": SWEEP.replace("COUNT", str(count))})
+    if build:
+        built(project)
+    return load(project.root).report().index.as_uri()
+
+
+def test_a_thousand_images_open_in_two_seconds(project: Workspace, page: Any) -> None:
+    address = written(project, 20)
+    begun = time.monotonic()
+    page.goto(address)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.tile img')].slice(0, 4).some((image) => image.naturalWidth)"
+    )
+    assert time.monotonic() - begun < 2
+    expect(page.locator("#run")).to_contain_text("last build: 1,000 rendered")
+
+
+def test_the_same_detail_from_disk(project: Workspace, page: Any) -> None:
+    page.goto(written(project, 1))
+    page.locator(".tile").nth(7).click()
+    expect(page.get_by_role("dialog").locator(".prompt mark")).to_have_text(["dog", "dusk"])
+    expect(page.get_by_role("dialog").locator("dl").last).to_contain_text("null")
+    expect(page.get_by_role("button", name="Render")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.get_by_label("Rows", exact=True).select_option("animal")
+    expect(page.get_by_role("rowheader").first).to_have_text("cat5")
+
+
+def test_ten_thousand_cells_hold_only_what_is_visible(project: Workspace, page: Any) -> None:
+    page.goto(written(project, 200, build=False))
+    expect(page.locator("#counts")).to_contain_text("10,000 cells")
+    most = page.evaluate("""async () => {
+        const grid = document.getElementById("grid");
+        let most = 0;
+        for (let step = 0; step <= 50; step += 1) {
+            grid.scrollTop = grid.scrollHeight * step / 50;
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            most = Math.max(most, document.querySelectorAll(".tile").length);
+        }
+        return most;
+    }""")
+    assert 10 < most < 120
+    page.locator(".tile").last.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".tile:focus")).to_have_attribute("data-path", "big/sweep-cat-dawn-1.png")

@@ -1,0 +1,247 @@
+"""`qwenbuild watch` as it is used: in a pipe, on a terminal, interrupted and killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from emulated import QUICK
+
+from e2e.harness import COMMAND, Sandbox
+from qwenbuild.emulator import running
+
+SPEC = '[image.poster]\ntemplate = "poster.j2"\nmatrix.colour = ["red", "blue"]\n'
+FREE = {"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": SPEC, "templates/poster.j2": "a {{ colour }} ball"}
+PAID = {**FREE, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\n'}
+_PATIENCE_S = 60
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path / "project", tmp_path / "store").write(FREE)
+
+
+def read_until(stream: IO[str], pattern: str) -> str:
+    """Return the lines of a pipe up to one that matches."""
+    lines = ""
+    for line in stream:
+        lines += line
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError(f"no {pattern!r} in:\n{lines}")
+
+
+@contextlib.contextmanager
+def started(sandbox: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a watch in a pipe; at the end it is gone, whatever happened."""
+    process = sandbox.popen("watch", *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_in_a_pipe_it_tells_readings_and_images(sandbox: Sandbox) -> None:
+    """A line for each reading and each image; Ctrl-C ends it with 130."""
+    with started(sandbox, "--no-preview") as process:
+        assert process.stderr is not None
+        first = read_until(process.stderr, r"\[2/2\]")
+        assert first.splitlines()[0] == "  watching 2 to render"
+        sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
+        frame = read_until(process.stderr, "the last good plan stays")
+        assert 'error: undefined variable "color"' in frame
+        assert "1 | a {{ color }} ball" in frame
+        sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
+        again = read_until(process.stderr, r"\[2/2\]")
+        assert "   changed templates/poster.j2: 2 to render" in again.splitlines()
+        assert "a/poster[colour=red] (prompt changed: -a +one)" in again
+        process.send_signal(signal.SIGINT)
+        assert process.wait(_PATIENCE_S) == 130
+        assert process.stderr.read() == ""
+    assert sandbox.changed() == {}
+
+
+def test_json_is_one_event_a_line(sandbox: Sandbox) -> None:
+    """With --json standard output has events alone, the page's address among them."""
+    with started(sandbox, "--json") as process:
+        assert process.stdout is not None and process.stderr is not None
+        events: list[dict[str, Any]] = []
+        while not {"serving", "finished"} <= {event["event"] for event in events}:
+            events.append(json.loads(process.stdout.readline()))
+        first = next(event for event in events if event["event"] == "replanned")
+        assert first["plan"]["render"] == 2
+        [serving] = [event for event in events if event["event"] == "serving"]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", serving["address"])
+        process.terminate()
+        assert process.wait(_PATIENCE_S) == 130
+        assert process.stderr.read() == ""
+
+
+def test_it_ends_with_its_reader(sandbox: Sandbox) -> None:
+    """A reader that leaves ends the watch, quietly."""
+    with started(sandbox, "--json", "--no-preview") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
+        assert process.wait(_PATIENCE_S) != 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        process.stdout = None
+
+
+def test_the_lock_is_free_between_builds(sandbox: Sandbox) -> None:
+    """While a watch waits for a save, others may build."""
+    with started(sandbox, "--no-preview") as process:
+        assert process.stderr is not None
+        read_until(process.stderr, r"\[2/2\]")
+        deadline = time.monotonic() + _PATIENCE_S
+        while sandbox.run("build", "--force").code == 2:  # the watch still records what it built
+            assert time.monotonic() < deadline
+        assert len(sandbox.outputs()) == 2
+
+
+def test_a_mistyped_selection_is_a_usage_error(sandbox: Sandbox) -> None:
+    """What a watch can't begin with ends it, as text."""
+    ran = sandbox.run("watch", "poter", "--no-preview")
+    assert ran.code == 2
+    assert 'error: nothing is named "poter"' in ran.err
+
+
+def test_a_killed_watch_leaves_a_project_that_builds(sandbox: Sandbox) -> None:
+    """After kill -9 in the midst of a build the next one finds nothing torn and nothing locked."""
+    sandbox.write({"specs/b.toml": '[image.x]\nprompt = "x"\nmatrix.seed = { start = 1, count = 200 }\n'})
+    with started(sandbox, "--no-preview", "--json") as process:
+        assert process.stdout is not None
+        read_until(process.stdout, '"image_finished"')
+        process.kill()
+    sandbox.build()
+
+
+class Terminal:
+    """A watch on a pseudo-terminal."""
+
+    def __init__(self, sandbox: Sandbox, *arguments: str) -> None:
+        self.master, self._slave = pty.openpty()
+        termios.tcsetwinsize(self.master, (30, 120))
+        self.before = termios.tcgetattr(self._slave)
+        self.process = subprocess.Popen(
+            [COMMAND, "watch", *arguments], cwd=sandbox.root, env={**sandbox.environ, "TERM": "xterm-256color"},
+            stdin=self._slave, stdout=self._slave, stderr=self._slave, start_new_session=True,
+            preexec_fn=lambda: _take(self._slave),
+        )  # fmt: skip
+        self.shown = ""
+
+    def until(self, pattern: str) -> str:
+        """Return what was shown since the last call, up to a match."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not (match := re.search(pattern, self.shown)):
+            assert select.select([self.master], [], [], deadline - time.monotonic())[0], self.shown
+            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(self.master, 65536).decode("utf-8", "replace"))
+        seen, self.shown = self.shown[: match.end()], self.shown[match.end() :]
+        return seen
+
+    def press(self, key: str) -> None:
+        os.write(self.master, key.encode())
+
+    def ended(self) -> int:
+        """Return the exit code; the terminal is as it was."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.process.poll() is None:  # what is not read would block the process
+            assert time.monotonic() < deadline
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.shown += os.read(self.master, 65536).decode("utf-8", "replace")
+        assert termios.tcgetattr(self._slave) == self.before
+        return self.process.returncode
+
+
+def _take(terminal: int) -> None:
+    """Make `terminal` the controlling one, as a shell's is; runs in the new process."""
+    import fcntl
+
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+@contextlib.contextmanager
+def on_terminal(sandbox: Sandbox, *arguments: str) -> Iterator[Terminal]:
+    terminal = Terminal(sandbox, *arguments)
+    try:
+        yield terminal
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+        os.close(terminal._slave)
+
+
+def test_on_a_terminal_one_status_changes_in_place(sandbox: Sandbox) -> None:
+    """It shows what changed, what that means and what is wrong; `q` leaves with 0 and the terminal as it was."""
+    with on_terminal(sandbox, "--no-preview") as terminal:
+        terminal.until("2 up to date")
+        terminal.until("q quit")
+        sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
+        seen = terminal.until("q quit(?s:.)*undefined variable(?s:.)*q quit")
+        assert "changed  templates/poster.j2" in seen
+        assert "2 up to date, before the mistake" in seen
+        sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
+        terminal.until("2 up to date\\s")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_ctrl_c_gives_the_terminal_back(sandbox: Sandbox) -> None:
+    """Ctrl-C on the terminal ends the watch with 130."""
+    with on_terminal(sandbox, "--no-preview") as terminal:
+        terminal.until("2 up to date")
+        terminal.press("\x03")
+        assert terminal.ended() == 130
+
+
+def test_a_key_renders_at_the_price_that_is_shown(sandbox: Sandbox) -> None:
+    """Where images cost money the status tells what rendering costs, and `r` renders."""
+    sandbox.write(PAID)
+    with running(QUICK) as service:
+        sandbox.extra.update(service.environment())
+        with on_terminal(sandbox, "--no-preview") as terminal:
+            seen = terminal.until(r"r render \((\d+\.\d\d CNY)\)")
+            price = re.findall(r"render \((.*)\)", seen)[-1]
+            assert sandbox.outputs() == {}
+            assert service.requests() == []
+            terminal.press("r")
+            terminal.until(re.escape(f"{price} spent"))
+            terminal.until("2 up to date")
+            terminal.press("q")
+            assert terminal.ended() == 0
+    assert len(sandbox.outputs()) == 2
+
+
+def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
+    """What has been sent is paid for: it is kept, and the status says that it is waited for."""
+    sandbox.write(PAID)
+    with running(replace(QUICK, latency_s=2.0)) as service:
+        sandbox.extra.update(service.environment())
+        with on_terminal(sandbox, "--no-preview", "--jobs", "1") as terminal:
+            terminal.until(r"r render \(")
+            terminal.press("r")
+            deadline = time.monotonic() + _PATIENCE_S
+            while not service.requests():  # before, nothing has been sent, and nothing is waited for
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            terminal.press("\x03")
+            terminal.until("finishing what is under way")
+            assert terminal.ended() == 130
+    assert len(sandbox.outputs()) == 1
