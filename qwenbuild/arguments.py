@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .errors import UsageError, did_you_mean, visible
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -100,3 +104,10 @@ def provider(function: _F) -> _F:
 
 def json_option(function: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")(function)
+
+
+def engine_of(project: Path, **choices: Any) -> Engine:
+    """Return the engine of the project at `project`, with the options that were given."""
+    from .engine import load  # here, for `--help` needs none of it
+
+    return load(project, **{name: value for name, value in choices.items() if value is not None})

@@ -1,0 +1,197 @@
+"""The daily commands: build, watch, plan, and what shows how things stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import console
+from .arguments import Money, engine_of, json_option, provider, selection
+from .errors import UsageError, visible
+
+
+@click.command()
+@selection
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
+@click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
+@click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
+@provider
+@json_option
+@click.pass_obj
+def build(project: Path, /, as_json: bool, **choices: Any) -> None:
+    """Render what is missing or out of date, and nothing else.
+
+    \b
+    qwenbuild build                            everything
+    qwenbuild build puppies/poster -w seed=1   some cells of one image
+    qwenbuild build --provider draft           typeset drafts, for free
+    qwenbuild build --force -w seed=7          roll the dice again
+    qwenbuild build --provider dashscope --max-cost 5
+
+    SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
+    equal requests render once, and one image's failure does not stop the others.
+    """
+    from . import progress
+
+    view = progress.view(as_json)
+    arguments = None if as_json else sys.argv[1:] or ["build"]
+    try:
+        finished = engine_of(project, **choices).build(view.emit, arguments=arguments)
+    finally:
+        view.close()
+    sys.exit(finished.exit_code)
+
+
+@click.command(short_help="Follow the files: a save shows its effect at once, and costs nothing.")
+@selection
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
+              help="Where the page is served (default: any free port).")  # fmt: skip
+@click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
+@click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
+@provider
+@json_option
+@click.pass_obj
+def watch(
+    project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
+) -> None:
+    """Follow specs, templates and data; plan again at each save, and show images on a page.
+
+    \b
+    qwenbuild watch --open
+    qwenbuild watch puppies/poster -w seed=1
+    qwenbuild watch --auto --max-cost 5
+
+    What is free is built at once. Where renders cost money, a save makes drafts, which never
+    touch out/; the real images are rendered when asked for, by `r` or on the page. `q` leaves.
+    """
+    import asyncio
+
+    from . import watching
+
+    asked = watching.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
+    sys.exit(asyncio.run(watching.watch(engine_of(project, **choices), asked)))
+
+
+@click.command()
+@selection
+@click.option("--force", is_flag=True, help="As `build --force` would.")
+@click.option("--overwrite", is_flag=True, help="As `build --overwrite` would.")
+@click.option("--all", "every", is_flag=True, help="List what is up to date, too.")
+@provider
+@json_option
+@click.pass_obj
+def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
+    """Tell what a build would do, and why. Changes nothing and spends nothing.
+
+    \b
+    qwenbuild plan                          what is not up to date
+    qwenbuild plan --provider dashscope     what the real thing would cost
+    qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
+    """
+    planned = engine_of(project, **choices).plan()
+    if as_json:
+        for step in planned.steps:
+            click.echo(json.dumps(console.step_dict(step), ensure_ascii=False))
+        for orphan in planned.orphans:
+            table = {"event": "orphan", "path": orphan.path, "name": orphan.name, "edited": orphan.edited}
+            click.echo(json.dumps(table, ensure_ascii=False))
+        click.echo(json.dumps(console.plan_summary(planned)))
+    else:
+        console.show_plan(planned, every=every)
+
+
+@click.command(short_help="Tell how each image's outputs stand, and how the last build ended.")
+@selection
+@provider
+@json_option
+@click.pass_obj
+def status(project: Path, /, as_json: bool, **choices: Any) -> None:
+    """Tell how the project stands: each image's outputs by verdict, and the last build.
+
+    \b
+    qwenbuild status
+    qwenbuild status puppies
+    """
+    engine = engine_of(project, **choices)
+    console.show_status(engine.plan(), engine.last_run(), as_json=as_json)
+
+
+@click.command(short_help="Print the provenance that an image carries.")
+@click.argument("image", type=click.Path(path_type=Path))
+@json_option
+def show(image: Path, as_json: bool) -> None:
+    """Print the provenance that IMAGE.png carries: its request, model, seed and key.
+
+    \b
+    qwenbuild show out/puppies/poster-1.png
+    qwenbuild show --json out/puppies/poster-1.png | jq .request.prompt
+    """
+    from .png import read_provenance_file
+
+    try:
+        provenance = read_provenance_file(image)
+    except OSError as error:
+        raise UsageError(f"{image} can't be read: {error.strerror or error}") from error
+    if provenance is None:
+        raise UsageError(f"{image} carries no provenance", hint="only images that qwenbuild made do")
+    if as_json:
+        click.echo(json.dumps(provenance, ensure_ascii=False))
+    else:
+        console.show_provenance(provenance)
+
+
+@click.command()
+@selection
+@click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
+@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.pass_obj
+def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
+    """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.
+
+    \b
+    qwenbuild clean --orphans --dry-run
+    qwenbuild clean puppies -w seed=1
+
+    Files that were edited by hand, and files that qwenbuild did not write, are kept.
+    """
+    result = engine_of(project, **choices).clean(orphans_only=orphans, dry_run=dry_run)
+    removed = [path for path, done in result if done]
+    for path, done in result:
+        if not done:
+            click.echo(f"{console.label('edited')}  {visible(path)}  kept")
+        elif dry_run:
+            click.echo(f"{'would remove':>10}  {visible(path)}")
+    if not dry_run:
+        click.echo(f"{len(removed):,} outputs removed" if removed else "nothing to remove")
+
+
+@click.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
+@selection
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where to write it (default: .qwenbuild/report).")  # fmt: skip
+@click.option("--open", "show_page", is_flag=True, help="Open it in the browser.")
+@provider
+@click.pass_obj
+def report(project: Path, /, output: Path | None, show_page: bool, **choices: Any) -> None:
+    """Write a page that shows every cell: image or what is missing, prompt, provenance, price.
+
+    \b
+    qwenbuild report --open
+    qwenbuild report puppies -w seed=1 -o public
+
+    Static files: they open from disk and from any web server. Spends nothing.
+    """
+    written = engine_of(project, **choices).report(output)
+    click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {console.byte_size(written.size_bytes)})")
+    if show_page:
+        click.launch(written.index.absolute().as_uri())

@@ -1,0 +1,73 @@
+"""The commands of a repository and of the store that all of a user's projects share."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from . import console
+from .arguments import Age, Bytes
+
+
+@click.command()
+@click.option("--older-than", type=Age(), metavar="AGE", help="Entries that no build used for this long: 30d, 12h.")
+@click.option(
+    "--max-size", type=Bytes(), metavar="SIZE", help="The least recently used, until the store is this small."
+)
+@click.option("--unreferenced", is_flag=True, help="Entries that no project's present outputs come from.")
+@click.option("--used", is_flag=True, help="Also entries that projects' present outputs come from.")
+@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used: bool, dry_run: bool) -> None:
+    """Remove rendered images from the store that all projects share. What is removed must be paid for again.
+
+    \b
+    qwenbuild gc                                only what crashes left over
+    qwenbuild gc --unreferenced --older-than 30d --dry-run
+    qwenbuild gc --max-size 20GB
+
+    Criteria narrow each other. Without --used, what a project's outputs come from is kept.
+    """
+    from .engine import collect_garbage
+
+    planned, done = collect_garbage(
+        os.environ, older_than_s=older_than, max_bytes=max_size, unreferenced=unreferenced,
+        spare_referenced=not used, dry_run=dry_run,
+    )  # fmt: skip
+    console.show_garbage(planned, done)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+def init(folder: Path) -> None:
+    """Write a small project into FOLDER (default: here), ready to build.
+
+    \b
+    qwenbuild init posters
+    cd posters && qwenbuild build
+    """
+    from . import scaffold
+
+    for name in scaffold.write(folder):
+        click.echo(f"{'wrote':>10}  {folder / name}")
+    into = "" if folder == Path() else f"cd {folder} && "
+    click.echo(f"next: {into}qwenbuild build")
+
+
+@click.command(short_help="Print the JSON Schema of specs, or of the config.")
+@click.argument("which", type=click.Choice(["spec", "config"]), default="spec")
+def schema(which: str) -> None:
+    """Print the JSON Schema of the spec format (or of the config), for editors.
+
+    \b
+    qwenbuild schema > specs/spec.schema.json
+
+    A spec that starts with `#:schema ./spec.schema.json` completes in editors with Taplo or
+    Tombi, such as VS Code (Even Better TOML) and Zed.
+    """
+    from . import project, spec
+
+    table = spec.schema() if which == "spec" else project.schema()
+    click.echo(json.dumps(table, indent=2, ensure_ascii=False))
