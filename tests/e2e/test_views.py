@@ -14,7 +14,11 @@ import pytest
 from e2e.harness import COMMAND, Sandbox
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = tuple("build watch plan status show clean report gc init schema tasks emulator".split())
+COMMANDS = (
+    "build", "watch", "plan", "status", "show", "clean", "report",
+    "gc", "init", "schema",
+    "tasks", "emulator",
+)  # fmt: skip
 HOSTILE = "\x1b]0;owned\x07\x1b[31m red \x9b31m \u202eeert"
 
 
