@@ -207,6 +207,12 @@ class BudgetExceeded(QwenbuildError):
     exit_code = 1
 
 
+class LockError(QwenbuildError):
+    """The lock, and what it is compared with, differ."""
+
+    exit_code = 3
+
+
 class ProjectBusy(QwenbuildError):
     """Another build of the same project is running."""
 

@@ -68,7 +68,11 @@ class TomlFile:
     @classmethod
     def read(cls, path: Path, shown: str) -> TomlFile:
         """Return the file; raises ProjectError where it can't be read or isn't TOML."""
-        text = read_text(path, shown)
+        return cls.parse(shown, read_text(path, shown))
+
+    @classmethod
+    def parse(cls, shown: str, text: str) -> TomlFile:
+        """Return the file of that text; raises ProjectError where it isn't TOML."""
         try:
             return cls(shown, text, tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:

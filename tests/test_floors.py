@@ -19,7 +19,8 @@ FLOORS = [
     # what is asked for, where it is written, what is told about it
     "request turn tomlfile store events faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
-    "catalogue template spec rows png state collect wording retry wire thumbnails emulator_faults emulator_replies",
+    "catalogue template spec rows png state lock collect thumbnails wording retry wire",
+    "emulator_faults emulator_replies",
     # a project; the contract of providers
     "project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with

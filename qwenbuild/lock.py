@@ -1,0 +1,212 @@
+"""The lock: which bytes each output is made of, as a file that is committed beside the config.
+
+One short record for each output, sorted by path, so that the difference of two locks is small and
+two branches merge line by line. Where git could not merge, both sides can be read: each is a lock
+of its own, and writing the lock anew resolves the conflict.
+
+Invariants: what is read is valid (digests, paths below the output folder, each once); the file is
+written only when it changes, and then as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from . import atomicfile
+from .errors import OutputError, Problem, ProjectError
+from .names import clash_key, path_fault
+from .request import SEED_MAX
+from .tomlfile import TomlFile, read_text
+
+NAME = "qwenbuild.lock"
+VERSION = 1
+
+_HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversion = {VERSION}\n"
+_TEXT = r'"((?:[^"\\\x00-\x1f\x7f]++|\\["\\])*+)"'  # as tomli-w writes most
+_RECORD = re.compile(
+    rf'\n\[\[output\]\]\npath = {_TEXT}\nname = {_TEXT}\nkey = "([0-9a-f]{{64}})"\nimage = "([0-9a-f]{{64}})"\n'
+    rf"model = {_TEXT}\nseed = (\d{{1,10}})\n"
+)
+_PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
+_ESCAPED = re.compile(r'\\(["\\])')
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
+
+
+class Pin(NamedTuple):
+    """One record: an output's path below the output folder, and what it is made of."""
+
+    path: str
+    name: str  # of the cell
+    key: str  # of the request
+    image: str  # SHA-256 of the bytes
+    model: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock as it was read: `pins` by path; where a merge left conflicts, `theirs` are those of the other side."""
+
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    theirs: Mapping[str, Pin] | None = None
+
+    def pinned(self, path: str, key: str) -> Pin | None:
+        """Return the pin of an output whose request has `key`; of two sides', ours where both have that key."""
+        for pins in (self.pins, self.theirs or {}):
+            if (pin := pins.get(path)) and pin.key == key:
+                return pin
+        return None
+
+
+def read(path: Path) -> Lock:
+    """Return the lock at `path`, an empty one where there is none.
+
+    Raises ProjectError where it is no lock that this version can read.
+    """
+    if not path.is_file() and not path.is_symlink() and not path.exists():
+        return Lock()
+    text = read_text(path, path.name).replace("\r\n", "\n")  # as git checks it out on some systems
+    if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
+        ours, theirs = _sides(text)
+        return Lock(_pins(path.name, ours), _pins(path.name, theirs))
+    return Lock(_pins(path.name, text))
+
+
+def parse(text: str, shown: str) -> Mapping[str, Pin]:
+    """Return the pins of a lock's text; raises what `read` does, for conflicts of a merge as well."""
+    return _pins(shown, text.replace("\r\n", "\n"))
+
+
+def render(pins: Iterable[Pin]) -> str:
+    """Return the text of a lock."""
+    return _HEAD + "".join(
+        f"\n[[output]]\npath = {_text(pin.path)}\nname = {_text(pin.name)}\n"
+        f'key = "{pin.key}"\nimage = "{pin.image}"\nmodel = {_text(pin.model)}\nseed = {pin.seed}\n'
+        for pin in sorted(pins)
+    )
+
+
+def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
+    """Write the lock where it differs from the file; return whether it did. Raises OutputError.
+
+    `staging` is a folder of the same file system for what is being written.
+    """
+    text = render(pins)
+    try:
+        if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == text.encode():
+            return False
+        atomicfile.write(path, text.encode(), staging)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+    return True
+
+
+def _text(value: str) -> str:
+    """Return a TOML string; the library is asked only where something may need an escape, which takes its time."""
+    if _PLAIN.fullmatch(value):
+        return f'"{value}"'
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n")
+
+
+def _sides(text: str) -> tuple[str, str]:
+    """Return our and their text of one that has the marks of a conflict; what both have in common is in both."""
+    ours: list[str] = []
+    theirs: list[str] = []
+    into: Sequence[list[str]] = (ours, theirs)
+    for line in text.splitlines(keepends=True):
+        mark = line[:7] if _CONFLICT.match(line) else ""
+        if not mark:
+            for side in into:
+                side.append(line)
+        else:
+            into = {"<<<<<<<": (ours,), "|||||||": (), "=======": (theirs,), ">>>>>>>": (ours, theirs)}[mark]
+    return "".join(ours), "".join(theirs)
+
+
+def _pins(shown: str, text: str) -> dict[str, Pin]:
+    pins = _quickly(text)
+    return _carefully(shown, text) if pins is None else pins
+
+
+def _quickly(text: str) -> dict[str, Pin] | None:
+    """Return the pins of a text in exactly the form that is written, None of any other."""
+    if not text.startswith(_HEAD):
+        return None
+    pins, at = {}, len(_HEAD)
+    clashes = set()
+    while match := _RECORD.match(text, at):
+        path, name, key, image, model, seed = match.groups()
+        if "\\" in match[0]:
+            path, name, model = (_ESCAPED.sub(r"\1", it) for it in (path, name, model))
+        if path_fault(path) or int(seed) > SEED_MAX:
+            return None
+        pins[path] = Pin(path, name, key, image, model, int(seed))
+        clashes.add(clash_key(path))
+        at = match.end()
+    return pins if at == len(text) and len(clashes) == text.count("\n[[output]]\n") else None  # none twice
+
+
+def _carefully(shown: str, text: str) -> dict[str, Pin]:
+    """Return the pins of a text, or raise ProjectError with every mistake in it."""
+    file = TomlFile.parse(shown, text)
+    version = file.table.get("version")
+    if isinstance(version, int) and version > VERSION:
+        claim = f"{shown} is of version {version}; this qwenbuild reads up to {VERSION}"
+        raise ProjectError([Problem(claim, file.place(("version",)), hint="a newer qwenbuild reads it")])
+    if type(version) is not int or version < 1:
+        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), label=f"version = {VERSION}")])
+    if unknown := set(file.table) - {"version", "output"}:
+        raise ProjectError([Problem(f'unknown key "{key}"', file.place((key,), key=True)) for key in sorted(unknown)])
+    records = file.table.get("output", [])
+    if not isinstance(records, list):
+        raise ProjectError([Problem("output must be [[output]] tables", file.place(("output",)))])
+    pins: dict[str, Pin] = {}
+    seen: dict[str, str] = {}
+    problems: list[Problem] = []
+    for number, record in enumerate(records):
+        fault = _fault(record)
+        if fault:
+            key, claim = fault
+            problems.append(Problem(claim, file.place(("output", number, *key))))
+            continue
+        pin = Pin(**record)
+        if before := seen.get(clash_key(pin.path)):
+            claim = "it is pinned twice" if before == pin.path else f"some file systems can't tell it from {before}"
+            problems.append(Problem(f"{pin.path}: {claim}", file.place(("output", number, "path"))))
+        seen[clash_key(pin.path)] = pin.path
+        pins[pin.path] = pin
+    if problems:
+        raise ProjectError(problems)
+    return pins
+
+
+_FIELDS: Mapping[str, type] = {"path": str, "name": str, "key": str, "image": str, "model": str, "seed": int}
+
+
+def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
+    """Return where in a record something is wrong, and what; None where it is sound."""
+    if not isinstance(record, dict):
+        return (), "a table was expected"
+    for key in record:
+        if key not in _FIELDS:
+            return (key,), f'unknown key "{key}"'
+    for key, kind in _FIELDS.items():
+        if key not in record:
+            return (), f'"{key}" is missing'
+        if type(record[key]) is not kind:
+            return (key,), f"{key} must be {'a text' if kind is str else 'a whole number'}"
+    for key in ("key", "image"):
+        if not _DIGEST.fullmatch(record[key]):
+            return (key,), f"{key} must be 64 hexadecimal digits, lower-case"
+    if not 0 <= record["seed"] <= SEED_MAX:
+        return ("seed",), f"seed must be between 0 and {SEED_MAX}"
+    if fault := path_fault(record["path"]):
+        return ("path",), f"not an output path: {fault}"
+    return None
