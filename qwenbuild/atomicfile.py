@@ -15,6 +15,7 @@ import errno
 import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,18 @@ def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: 
             _write_all(fd, content)
 
     return _replace(path, staging, fill, mtime_ns)
+
+
+def shares(source: Path, target: Path) -> bool:
+    """Return whether a copy of a file in the folder `source` can share its extents in the folder `target`.
+
+    Tries it with files that are gone afterwards. Raises OSError where they can't be made.
+    """
+    content = b"qwenbuild" * 1000
+    with tempfile.NamedTemporaryFile(dir=source) as original, tempfile.TemporaryFile(dir=target) as copy:
+        original.write(content)
+        original.flush()
+        return _reflink(Path(original.name), copy.fileno(), len(content))
 
 
 def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import click
 
 from . import console
-from .arguments import Age, Bytes
+from .arguments import Age, Bytes, json_option
 
 
 @click.command()
@@ -37,6 +38,24 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
         spare_referenced=not used, dry_run=dry_run,
     )  # fmt: skip
     console.show_garbage(planned, done)
+
+
+@click.command(short_help="Check the environment, and say what to fix.")
+@json_option
+@click.pass_obj
+def doctor(project: Path, /, as_json: bool) -> None:
+    """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, project.
+
+    \b
+    qwenbuild doctor
+    qwenbuild doctor --json | jq -r 'select(.level == "fail").hint'
+
+    Changes nothing and spends nothing: the service is asked for the account's tasks. Works without a
+    project and without a network. Exits 1 where something must be fixed.
+    """
+    from .doctor import examine
+
+    sys.exit(console.show_findings(examine(project, os.environ), as_json=as_json))
 
 
 @click.command()

@@ -10,6 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from .events import Outcome
 
 if TYPE_CHECKING:
     from .collect import Collected, Collection
+    from .doctor import Finding
     from .plan import Plan, Step
     from .request import Submission
     from .wire import Task
@@ -216,6 +218,34 @@ def show_garbage(planned: Collection, done: Collected | None) -> None:
         click.echo(f"{left:,} images, {byte_size(left_bytes)} are left")
     if planned.spared:
         click.echo(f"{planned.spared:,} that projects still use are among them; --used would remove these too")
+
+
+def show_findings(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Write what `doctor` finds, as it is found, and a count; return 1 where something must be fixed, else 0."""
+    counts = {"ok": 0, "warn": 0, "fail": 0}
+    styles: dict[str, dict[str, Any]] = {
+        "ok": {"fg": "green"},
+        "warn": {"fg": "yellow"},
+        "fail": OUTCOME_STYLES["failed"],
+    }
+    for finding in findings:
+        level = finding.level.value
+        counts[level] += 1
+        if as_json:
+            click.echo(json.dumps({"event": "finding", **asdict(finding)}, ensure_ascii=False))
+            continue
+        word = styled("FAIL" if level == "fail" else f"{level:>4}", sys.stdout, **styles[level])
+        click.echo(f"{word}  {finding.subject:<9}  {visible(finding.claim)}")
+        for fact in finding.facts:
+            click.echo(f"{'':>17}{styled(visible(fact), sys.stdout, dim=True)}")
+        if finding.hint:
+            click.echo(f"{'':>17}{styled('hint: ' + visible(finding.hint), sys.stdout, **_PROBLEM_STYLES['hint'])}")
+    if as_json:
+        click.echo(json.dumps({"event": "examined", **counts}))
+    else:
+        warnings = f", {counts['warn']} to look at" if counts["warn"] else ""
+        click.echo(f"{counts['fail'] or 'nothing'} to fix{warnings}")
+    return min(1, counts["fail"])
 
 
 def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_json: bool) -> None:

@@ -157,6 +157,17 @@ def _bearing(char: str, font: int, weight: int, px: int) -> int:
     return bounds[0] if bounds else 0
 
 
+def broken_fonts() -> list[str]:
+    """Return what keeps the fonts from being used, in words; nothing where they can be."""
+    found = []
+    for font, name in enumerate(_FILES):
+        try:
+            _font(font, REGULAR, _COVERAGE_PX)
+        except (OSError, ImportError) as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
 def _is_pictogram(char: str) -> bool:
     return unicodedata.east_asian_width(char) == "W" or unicodedata.category(char) == "So"
 

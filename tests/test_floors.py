@@ -30,7 +30,7 @@ FLOORS = [
     # what is to be done
     "plan selection memory origins recorder drafting dashscope emulator_app",
     # how it is done
-    "journal gallery emulator",
+    "journal gallery doctor emulator",
     "builder report",
     # one build from all of it, which is the Python API
     "engine preview",
