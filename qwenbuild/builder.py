@@ -40,11 +40,16 @@ _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a build may do: `max_cost` as in `Spending`, `detach` to leave once everything is submitted."""
+    """What a build may do: `max_cost` as in `Spending`, `detach` to leave once everything is submitted.
+
+    `locked`: what rendering gives must be what the lock pins; `relock`: it need not.
+    """
 
     fail_fast: bool = False
     force: bool = False
     detach: bool = False
+    locked: bool = False
+    relock: bool = False
     max_cost: Decimal | None = None
 
 
@@ -68,6 +73,7 @@ class Builder:
         self._under_way: dict[asyncio.Future[Any], StateJournal | None] = {}
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
         self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
+        self.made: dict[str, str] = {}  # digests of the outputs that this build found or put in place, by path
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     async def run(self) -> Finished:
@@ -114,10 +120,13 @@ class Builder:
             match step.verdict:
                 case Verdict.UP_TO_DATE:
                     if step.adopted and step.seen:
+                        self.made[step.action.output] = step.adopted
                         self._recorder.add(step.action, step.adopted, step.seen)
                     self._finish(step, Outcome.UP_TO_DATE)
                 case Verdict.EDITED:
                     self._finish(step, Outcome.EDITED)
+                case Verdict.MISSING:
+                    self._finish(step, Outcome.MISSING)
                 case Verdict.RESTORE if step.entry:
                     restores.append(step)
                 case Verdict.RESTORE | Verdict.UNKNOWN if step.submission is None:
@@ -199,6 +208,11 @@ class Builder:
         if image is None:
             again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
                             price=self._provider.price(step.action.request))  # fmt: skip
+            if step.pinned and again.price and not self._limits.relock:
+                self._finish(
+                    replace(step, cause="the lock pins it, and its stored bytes were damaged"), Outcome.MISSING
+                )
+                return
             if step.action.key in self._damaged:
                 self._followers.setdefault(step.action.key, []).append(again)
             else:
@@ -280,6 +294,11 @@ class Builder:
                 self._spending.refund(step.price)
             self._fail(step, error, begun)
             return
+        if step.pinned and entry.image != step.pinned and self._limits.locked:
+            other = replace(step, before=None, cause="the lock pins other bytes than rendering gave")
+            for each in (other, *self._followers.pop(action.key, ())):
+                self._finish(each, Outcome.MISSING, time.monotonic() - begun)
+            return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
         await self._materialise(step, entry, image, outcome, begun)
         for follower in self._followers.pop(action.key, ()):
@@ -337,5 +356,6 @@ class Builder:
         except OutputError as error:
             self._fail(step, error, begun)
             return
+        self.made[step.action.output] = entry.image
         self._recorder.add(step.action, entry.image, written)
         self._finish(step, outcome, time.monotonic() - begun)

@@ -20,6 +20,8 @@ from .errors import UsageError, visible
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
 @click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
+@click.option("--locked", is_flag=True, help="Fail, before anything is rendered, if the lock would change.")
+@click.option("--relock", is_flag=True, help="Render what the lock pins and nobody has, and pin that.")
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
 @click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
 @provider
@@ -86,6 +88,7 @@ def watch(
 @selection
 @click.option("--force", is_flag=True, help="As `build --force` would.")
 @click.option("--overwrite", is_flag=True, help="As `build --overwrite` would.")
+@click.option("--relock", is_flag=True, help="As `build --relock` would.")
 @click.option("--all", "every", is_flag=True, help="List what is up to date, too.")
 @provider
 @json_option

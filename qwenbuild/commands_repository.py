@@ -9,8 +9,59 @@ from pathlib import Path
 
 import click
 
-from . import console
-from .arguments import Age, Bytes, json_option
+from . import console, lock
+from .arguments import Age, Bytes, engine_of, json_option
+from .errors import LockError
+
+
+@click.command(name="lock", short_help="Write what each output is made of, for others to get the same bytes.")
+@click.option("--check", is_flag=True, help="Write nothing; fail where a build would change the lock.")
+@click.pass_obj
+def lock_command(project: Path, /, check: bool) -> None:
+    """Write qwenbuild.lock from what is there, rendering nothing. Every build does it, too.
+
+    \b
+    qwenbuild lock             after a merge that left conflicts in it
+    qwenbuild lock --check     in CI, and before a commit
+
+    The lock pins each output to its bytes. Commit it: who builds then gets these bytes, or is told
+    that nobody has them.
+    """
+    engine = engine_of(project)
+    if check:
+        engine.check_lock()
+        click.echo(f"{lock.NAME} is up to date")
+    else:
+        wrote = engine.write_lock()
+        click.echo(f"{'wrote':>10}  {lock.NAME}" if wrote else f"{lock.NAME} is up to date")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def verify(project: Path, /, as_json: bool) -> None:
+    """Compare the output folder with the lock, byte by byte.
+
+    \b
+    qwenbuild verify
+    qwenbuild verify --json | jq -r .path
+
+    Reads the lock and the images alone: no specs, no data, no store. Exits with 3 where an output
+    is missing or differs; images that the lock does not know are named, and do no harm.
+    """
+    from . import verify as verifying
+    from .project import find
+
+    found = find(project)
+    known = lock.read(found.lock_path)
+    if known.theirs is not None:
+        raise LockError(f"{lock.NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
+    if not known.pins and not found.lock_path.exists():
+        raise LockError(f"no {lock.NAME} here", hint="`qwenbuild build` writes it")
+    mismatches = list(verifying.compare(known.pins.values(), found.out))
+    strangers = verifying.strangers(known.pins.values(), found.out)
+    console.show_verified(len(known.pins), mismatches, strangers, as_json=as_json)
+    sys.exit(LockError.exit_code if mismatches else 0)
 
 
 @click.command()

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .plan import Plan, Step
     from .request import Submission
+    from .verify import Mismatch
     from .wire import Task
 
 _PROBLEM_STYLES: dict[str, dict[str, Any]] = {
@@ -46,6 +47,9 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "failed": {"fg": "red", "bold": True},
     "edited": {"fg": "yellow"},
     "unknown": {"fg": "magenta", "bold": True},
+    "missing": {"fg": "magenta", "bold": True},
+    "differs": {"fg": "red", "bold": True},
+    "unlocked": {"dim": True},
     "orphan": {"fg": "yellow"},
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
@@ -53,7 +57,7 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
 
 _VERDICT_WORDS = {
     "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
-    "unknown": "unknown", "up_to_date": "up to date", "orphans": "orphans",
+    "unknown": "unknown", "missing": "missing", "up_to_date": "up to date", "orphans": "orphans",
 }  # fmt: skip
 
 
@@ -275,6 +279,29 @@ def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_jso
         click.echo(f"{visible(task.status):>10}  {when:<25}  {visible(task.id)}  {visible(task.model)}{ours}")
     if not mine and not tasks:
         click.echo("nothing is in flight")
+
+
+def show_verified(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool) -> None:
+    """Write how the output folder differs from the lock."""
+    if as_json:
+        for it in mismatches:
+            table = {"event": "mismatch", "path": it.pin.path, "name": it.pin.name, "fault": it.fault.value}
+            click.echo(json.dumps({**table, "pinned": it.pin.image}, ensure_ascii=False))
+        for path in strangers:
+            click.echo(json.dumps({"event": "stranger", "path": path}, ensure_ascii=False))
+        counts = {"pinned": pinned, "mismatches": len(mismatches), "strangers": len(strangers)}
+        click.echo(json.dumps({"event": "verified", **counts}))
+        return
+    for it in mismatches:
+        click.echo(f"{label(it.fault)}  {visible(it.pin.path)}")
+    for path in strangers:
+        click.echo(f"{label('unlocked')}  {visible(path)}")
+    if mismatches:
+        click.echo(
+            f"{len(mismatches):,} of {pinned:,} outputs are not what the lock pins; `qwenbuild build` mends them"
+        )
+    else:
+        click.echo(f"all {pinned:,} outputs are what the lock pins")
 
 
 def emulator_started(base_url: str) -> None:

@@ -24,7 +24,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import collect, matrix, selection, snapshot, spec
+from . import collect, lock, locking, matrix, selection, snapshot, spec
 from . import expand as expansion
 from . import plan as planning
 from .builder import Builder, Limits
@@ -34,6 +34,7 @@ from .errors import Findings, Problem, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
+from .lock import Lock
 from .memory import Memory
 from .outputs import Outputs
 from .plan import Plan, Rules, Verdict
@@ -73,6 +74,8 @@ class Options:
     overwrite: bool = False
     resubmit: bool | None = None
     detach: bool = False
+    locked: bool = False
+    relock: bool = False
     max_renders: int | None = None
     max_cost: Decimal | None = None
 
@@ -220,12 +223,18 @@ class Engine:
         if outputs is not None:
             chosen = [action for action in chosen if action.output in outputs]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
-        rules = Rules(options.force, options.overwrite, resubmit)
-        steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules)
+        rules = Rules(options.force, options.overwrite, resubmit, options.relock)
+        pins = lock.read(self.project.lock_path) if self._is_locking else Lock()
+        steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules, pins)
         whole = not options.select and not options.where and outputs is None
         orphans = planning.orphans(every, self.project.out, state) if whole else []
-        plan = Plan(steps, orphans, inputs=inputs)
+        plan = Plan(steps, orphans, inputs=[*inputs, self.project.lock_path], actions=every, lock=pins)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
+
+    @property
+    def _is_locking(self) -> bool:
+        """Whether the lock is read and written: it pins what the project's own provider makes."""
+        return self.provider.name == self.project.config.provider
 
     def last_run(self) -> dict[str, Any] | None:
         """Return when the last build started and ended, and how; None before the first."""
@@ -263,17 +272,23 @@ class Engine:
         Ctrl-C, where this runs in the main thread, stops in two stages (see `Interrupt`). Raises
         ProjectError, UsageError, TooManyRenders, ProjectBusy, StateError.
         """
+        if self.options.locked:
+            self._check_locked()
         begun, started_ns = time.monotonic(), time.time_ns()
         interrupt = interrupt or Interrupt()
         limits = Limits(
             fail_fast=self.options.fail_fast,
             force=self.options.force,
             detach=self.options.detach,
+            locked=self.options.locked,
+            relock=self.options.relock,
             max_cost=self.max_cost,
         )
         with alone(self.project.state_dir):
             with contextlib.closing(self._state(create=True)) as state:
                 plan = self._plan(state, outputs)
+                if self.options.locked:
+                    locking.check(plan.actions, plan.lock, state.request)
                 self._check_renders(len(plan.renders))
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                     snapshot.forget(str(self.project.root))
@@ -283,13 +298,48 @@ class Engine:
                     emit or (lambda event: None), interrupt, begun,
                 )  # fmt: skip
                 finished = asyncio.run(_run(builder, interrupt))
-                records = state.outputs() if arguments is not None else {}
+                records = state.outputs()
+            written = [self.project.lock_path] if self._write_lock(plan, builder.made, records) else []
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
             if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
-                self._remember(arguments, plan, records, started_ns)
+                self._remember(arguments, plan, records, written, started_ns)
         return finished
 
-    def _remember(self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], started_ns: int) -> None:
+    def _check_locked(self) -> None:
+        contrary = [name for name in ("force", "relock") if getattr(self.options, name)]
+        if contrary:
+            raise UsageError(f"--locked and --{contrary[0]} contradict each other")
+        if not self._is_locking:
+            configured = self.project.config.provider
+            raise UsageError(f'the lock pins what the provider "{configured}" makes, not "{self.provider.name}"')
+
+    def _write_lock(self, plan: Plan, made: Mapping[str, str], records: Mapping[str, Output]) -> bool:
+        """Write what the lock has to say after a build; return whether that is new."""
+        if self.options.locked or not self._is_locking:
+            return False
+        pins = locking.pins(plan.actions, plan.lock, made, records)
+        return lock.write(self.project.lock_path, pins, self.project.state_dir / "tmp")
+
+    def write_lock(self) -> bool:
+        """Write the lock of what is there already, rendering nothing; return whether that is new.
+
+        What the lock does not pin yet is taken from what is on record of the outputs, else from
+        the store. Raises what `plan` does, ProjectBusy, OutputError.
+        """
+        with alone(self.project.state_dir), contextlib.closing(self._state(create=True)) as state:
+            plan, records = self._plan(state), state.outputs()
+            stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
+            return self._write_lock(plan, stored, records)
+
+    def check_lock(self) -> None:
+        """Raise LockError where a build would change the lock, naming what; changes nothing."""
+        with contextlib.closing(self._state(create=False)) as state:
+            every, _ = self._expand()
+            locking.check(every, lock.read(self.project.lock_path), state.request)
+
+    def _remember(
+        self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], own: Sequence[Path], started_ns: int
+    ) -> None:
         """Leave a snapshot, so that the same command line need not look closely again."""
         folders: dict[str, list[snapshot.Expected]] = {}
         for step in plan.steps:
@@ -299,8 +349,9 @@ class Engine:
             folder, _, name = record.path.rpartition("/")
             folders.setdefault(folder, []).append((name, record.size, record.mtime_ns, record.inode))
         outputs = {os.path.join(self.project.out, folder): names for folder, names in folders.items()}
-        written = [str(self.project.state_dir / "state.sqlite3")]
-        snapshot.write(str(self.project.root), arguments, map(str, plan.inputs), written, outputs, started_ns)
+        written = [str(path) for path in (self.project.state_dir / "state.sqlite3", *own)]
+        inputs = [str(path) for path in plan.inputs if path not in own]
+        snapshot.write(str(self.project.root), arguments, inputs, written, outputs, started_ns)
 
     # --- the service ---
 

@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     EDITED = "edited"
     UNKNOWN = "unknown"
     FAILED = "failed"
+    MISSING = "missing"  # the lock pins bytes that nobody here has
     SUBMITTED = "submitted"  # left with the service, for a later build to collect
     SKIPPED = "skipped"  # not begun: the build was stopped
 
@@ -88,6 +89,7 @@ class Finished:
     reattached: int = 0
     submitted: int = 0
     skipped: int = 0
+    missing: int = 0
     orphans: int = 0
     interrupted: bool = False
     cost: dict[str, str] = field(default_factory=dict)
@@ -96,14 +98,18 @@ class Finished:
     @property
     def complete(self) -> bool:
         """Whether every output is there and as its action asks for."""
-        return not (self.failed or self.unknown or self.skipped or self.edited or self.submitted or self.interrupted)
+        left = self.failed or self.unknown or self.skipped or self.missing or self.edited or self.submitted
+        return not (left or self.interrupted)
 
     @property
     def exit_code(self) -> int:
-        """0 where every output is there, 1 where some are not, 130 where the build was interrupted."""
+        """0 where every output is there, 1 where some are not, 3 where these are those that the lock pins alone.
+
+        130 where the build was interrupted.
+        """
         if self.interrupted:
             return 130
-        return 1 if self.failed or self.unknown or self.skipped else 0
+        return 1 if self.failed or self.unknown or self.skipped else 3 if self.missing else 0
 
 
 @dataclass(frozen=True, slots=True)

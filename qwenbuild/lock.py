@@ -98,8 +98,11 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
     `staging` is a folder of the same file system for what is being written.
     """
+    pins = list(pins)
     text = render(pins)
     try:
+        if not pins and not path.exists():
+            return False
         if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == text.encode():
             return False
         atomicfile.write(path, text.encode(), staging)

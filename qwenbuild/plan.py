@@ -11,6 +11,10 @@ none of them. A build carries out exactly the plan that it is given.
 | RENDER | missing or another | nobody has the bytes: they are paid for |
 | EDITED | not what qwenbuild wrote there | it is kept |
 | UNKNOWN | missing or another | the request was sent and may have been billed; it is not sent again by itself |
+| MISSING | missing or another | the lock pins bytes that nobody here has; others are not paid for by themselves |
+
+Where the lock pins an action's bytes, no others will do: what an equal request gave elsewhere
+restores nothing. What costs nothing is rendered all the same, and is most likely the same.
 """
 
 from __future__ import annotations
@@ -26,11 +30,12 @@ from typing import Any
 
 from .changes import summary
 from .expand import Action
+from .lock import Lock
 from .outputs import digest, is_unchanged, status
 from .provider import Price, Provider
 from .request import Submission
 from .state import Output, State
-from .store import Entry, Store
+from .store import Entry, Store, beside
 
 
 class Verdict(StrEnum):
@@ -42,6 +47,7 @@ class Verdict(StrEnum):
     RENDER = "render"
     EDITED = "edited"
     UNKNOWN = "unknown"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Step:
     `cause` is the reason's fixed part; `before` the request that the present output was made
     from, where that is the difference. `seen` is the file status that the verdict rests on.
     `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
-    right but not on record as it stands.
+    right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
     """
 
     action: Action
@@ -63,6 +69,7 @@ class Step:
     submission: Submission | None = field(default=None, repr=False)
     price: Price | None = None
     adopted: str = ""
+    pinned: str = ""
 
     @property
     def reason(self) -> str:
@@ -87,13 +94,16 @@ class Plan:
     """Steps in the order of the specs, and orphans.
 
     `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
-    folders that the steps depend on, missing ones that would matter included.
+    folders that the steps depend on, missing ones that would matter included. `actions` are all
+    of the project, whatever was selected, and `lock` what they were held against.
     """
 
     steps: Sequence[Step]
     orphans: Sequence[Orphan] = ()
     shortest_s: float = 0.0
     inputs: Sequence[Path] = field(default=(), repr=False)
+    actions: Sequence[Action] = field(default=(), repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def count(self, verdict: Verdict) -> int:
         """Return how many steps have the verdict."""
@@ -124,19 +134,21 @@ class Rules:
     """What the user asked for beyond what is needed.
 
     `force` renders again what is there, `overwrite` gives up edited files, `resubmit` sends again
-    what may have been billed.
+    what may have been billed, `relock` takes other bytes for those that the lock pins and nobody has.
     """
 
     force: bool = False
     overwrite: bool = False
     resubmit: bool = False
+    relock: bool = False
 
 
 def judge(
-    actions: Iterable[Action], out: Path, state: State, store: Store, provider: Provider, rules: Rules
-) -> list[Step]:
+    actions: Iterable[Action], out: Path, state: State, store: Store, provider: Provider, rules: Rules,
+    lock: Lock | None = None,
+) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `provider` names the price of what must be rendered."""
-    judged = _Judge(out, state, store, provider, rules)
+    judged = _Judge(out, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -163,48 +175,79 @@ def is_done(submission: Submission, store: Store) -> bool:
 class _Judge:
     """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
 
-    def __init__(self, out: Path, state: State, store: Store, provider: Provider, rules: Rules) -> None:
+    def __init__(
+        self, out: Path, state: State, store: Store, provider: Provider, rules: Rules, lock: Lock
+    ) -> None:  # fmt: skip
         self._out, self._state, self._store, self._provider, self._rules = out, state, store, provider, rules
+        self._lock = lock
         self._records = state.outputs()
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
 
     def step(self, action: Action) -> Step:
         record, seen = self._records.get(action.output), status(os.path.join(self._out, action.output))
+        pinned = self._pinned(action)
         if seen is None:
             cause = "output deleted" if record and record.key == action.key else "never rendered"
-            return self._make(action, None, cause, record)
+            return self._make(action, None, cause, record, pinned)
         path = self._out / action.output
         if record and is_unchanged(path, record, seen):
-            if record.key == action.key:
-                if self._is_forced(action.key):
-                    return self._make(action, seen, "forced", None)
-                moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
-                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
-            return self._make(action, seen, "", record)
-        entry = self._store.lookup(action.key)
-        if entry and seen.st_size == entry.size_bytes and digest(path, seen) == entry.image:
+            if record.key != action.key:
+                return self._make(action, seen, "", record, pinned)
             if self._is_forced(action.key):
-                return self._make(action, seen, "forced", None)
-            return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=entry.image)
+                return self._make(action, seen, "forced", None, "")
+            if pinned and record.image != pinned:
+                return self._make(action, seen, "the lock pins other bytes", None, pinned)
+            moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
+            return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
+        if wanted := self._is_there(action, path, seen, pinned):
+            if self._is_forced(action.key):
+                return self._make(action, seen, "forced", None, "")
+            return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
         if self._rules.overwrite and stat.S_ISREG(seen.st_mode):
-            return self._make(action, seen, "overwrites an edited file", None)
+            return self._make(action, seen, "overwrites an edited file", None, pinned)
         return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
 
-    def _make(self, action: Action, seen: os.stat_result | None, cause: str, record: Output | None) -> Step:
+    def _pinned(self, action: Action) -> str:
+        """Return the digest that the lock demands of the action's output, empty where any will do."""
+        pin = self._lock.pinned(action.output, action.key)
+        return pin.image if pin and not self._is_forced(action.key) else ""
+
+    def _is_there(self, action: Action, path: Path, seen: os.stat_result, pinned: str) -> str:
+        """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
+        entry = self._entry(action.key, pinned)
+        wanted = pinned or (entry.image if entry else "")
+        if entry and entry.image == wanted and entry.size_bytes != seen.st_size:
+            return ""
+        if not wanted or digest(path, seen) != wanted:
+            return ""
+        return wanted
+
+    def _entry(self, key: str, pinned: str) -> Entry | None:
+        """Return what the store has of a request: the pinned bytes where some are, and others only with `relock`."""
+        entry = self._store.lookup(key)
+        if not pinned or (entry and entry.image == pinned):
+            return entry
+        return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
+
+    def _make(
+        self, action: Action, seen: os.stat_result | None, cause: str, record: Output | None, pinned: str
+    ) -> Step:
         """Return the step of an output that must be made: from the store, the service, or anew."""
         before = None
         if record and record.key != action.key:
             before = self._state.request(record.key)
             cause = "" if before else "its request changed"
+        entry = None if self._is_forced(action.key) else self._entry(action.key, pinned)
+        if entry:
+            cause = "rendered before" if cause == "never rendered" else cause
+            return Step(action, Verdict.RESTORE, cause, before, seen, entry, pinned=pinned)
         if first := self._first.get(action.key):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen)
-        entry = None if self._is_forced(action.key) else self._store.lookup(action.key)
-        if entry:
-            cause = "rendered before" if cause == "never rendered" else cause
-            return Step(action, Verdict.RESTORE, cause, before, seen, entry)
-        self._first[action.key] = step = self._missing(action, seen, cause, before)
+        step = self._missing(action, seen, cause, before, pinned)
+        if step.verdict is not Verdict.MISSING:
+            self._first[action.key] = step
         return step
 
     def _is_forced(self, key: str) -> bool:
@@ -213,7 +256,7 @@ class _Judge:
         return self._rules.force or bool(submission and submission.forced and submission.handle)
 
     def _missing(
-        self, action: Action, seen: os.stat_result | None, cause: str, before: Mapping[str, Any] | None
+        self, action: Action, seen: os.stat_result | None, cause: str, before: Mapping[str, Any] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
@@ -222,12 +265,15 @@ class _Judge:
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission)
+        price = self._provider.price(action.request)
+        if pinned and price and not self._rules.relock:
+            cause = "the lock pins bytes that are not in the store"
+            return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and the store has it no longer"
-        price = self._provider.price(action.request)
-        return Step(action, Verdict.RENDER, cause, before, seen, None, submission, price)
+        return Step(action, Verdict.RENDER, cause, before, seen, None, submission, price, pinned=pinned)
 
 
 def _edited(record: Output | None, seen: os.stat_result) -> str:

@@ -71,7 +71,7 @@ class LineView:
         if made:
             counter = f"[{self._done}/{self._total}]"
             self.say(f"{counter:>9} {event.outcome:<9} {visible(event.name)} ({visible(event.reason)})")
-        elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
+        elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED):
             self.attention(event)
 
     def attention(self, event: ImageFinished) -> None:
@@ -109,7 +109,7 @@ class LiveView(LineView):
         if made and self._progress is None and self._total > 50:
             self._open()
         self._done += made or event.outcome is Outcome.FAILED
-        if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.EDITED):
+        if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED):
             self.attention(event)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())
@@ -171,7 +171,7 @@ def summary(event: Finished) -> None:
     made = [
         (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
         (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
-        (event.edited, "edited"), (event.skipped, "skipped"),
+        (event.missing, "missing"), (event.edited, "edited"), (event.skipped, "skipped"),
     ]  # fmt: skip
     stream = sys.stderr
     parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in made if count]
@@ -186,6 +186,8 @@ def summary(event: Finished) -> None:
         click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
     if event.unknown:
         click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
+    if event.missing:
+        click.echo("the lock pins missing images; --relock takes other bytes for them, and pays for these", err=True)
     if event.edited:
         click.echo("edited files were kept; --overwrite replaces them", err=True)
     if event.orphans:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from . import lock
 from . import spec as spec_format
 from .catalogue import BadDeclaration, Catalogue, builtin
 from .errors import Problem, ProjectError, UsageError
@@ -79,6 +80,11 @@ class Project:
     def templates(self) -> Path:
         """The folder of the templates."""
         return self.root / self.config.templates
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock, which is committed."""
+        return self.root / lock.NAME
 
     @property
     def state_dir(self) -> Path:

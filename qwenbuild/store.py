@@ -9,6 +9,7 @@
 
 Invariants: bytes are handed out only when they match their name. An action result appears after
 the blobs that it names, and names whole ones; the first image of a key wins over later ones.
+What the user has replaced stays, as the result of another key (see `beside`): it was paid for.
 Looking up writes nothing. Files are read-only: an image is bought once, an editor must not change it.
 """
 
@@ -71,6 +72,11 @@ def default_root(environ: Mapping[str, str]) -> Path:
 def is_digest(name: str) -> bool:
     """Whether `name` is 64 lower-case hex digits, as the names of blobs and action results are."""
     return _HEX.fullmatch(name) is not None
+
+
+def beside(key: str, image: str) -> str:
+    """Return the key under which an image of `key` stands when it is not the one that `key` gives."""
+    return sha256(f"{key} {image}".encode())
 
 
 def parse_result(content: bytes) -> dict[str, tuple[str, int]] | None:
@@ -236,6 +242,7 @@ class Store:
             with self.exclusive():
                 standing = None if replace else self._whole(entry.key)
                 if standing is None:
+                    self._set_aside(entry)
                     # Blobs that are there already are renamed over too: this heals a corrupt one,
                     # and tells the collector, who looks at the time, that it is in use again.
                     for temporary, path in staged.items():
@@ -247,6 +254,16 @@ class Store:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
         return standing or entry
+
+    def _set_aside(self, entry: Entry) -> None:
+        """Keep the image that `entry` replaces, as the result of another key."""
+        old = self.lookup(entry.key)
+        if old and old.image != entry.image:
+            path = _sharded(self._results, beside(old.key, old.image))
+            atomicfile.make_folder(Path(path).parent)
+            content = _content(_sharded(self._results, old.key), MAX_RESULT_BYTES) or b""
+            os.replace(atomicfile.stage(content, self.staging, mode=_MODE), path)
+            atomicfile.sync_folder(Path(path).parent)
 
     def _whole(self, key: str) -> Entry | None:
         """Return the entry that stands for `key` if its image's bytes are right."""

@@ -123,7 +123,16 @@ def test_events(build: Build) -> None:
     """A build tells when it starts, what is begun, how each output ends, and how it ended."""
     build.prompts("one")
     finished = build.run()
-    plan = {"up_to_date": 0, "restore": 0, "reattach": 0, "render": 1, "edited": 0, "unknown": 0, "orphans": 0}
+    plan = {
+        "up_to_date": 0,
+        "restore": 0,
+        "reattach": 0,
+        "render": 1,
+        "edited": 0,
+        "unknown": 0,
+        "missing": 0,
+        "orphans": 0,
+    }
     started, begun, ended, last = build.events
     assert started == Started("scripted", plan)
     assert begun == ImageStarted("s/i0", "s/i0.png", "render", "never rendered")

@@ -16,7 +16,7 @@ from e2e.harness import COMMAND, Sandbox
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
     "build", "watch", "plan", "status", "show", "clean", "report",
-    "gc", "doctor", "init", "schema",
+    "lock", "verify", "gc", "doctor", "init", "schema",
     "tasks", "emulator",
 )  # fmt: skip
 HOSTILE = "\x1b]0;owned\x07\x1b[31m red \x9b31m \u202eeert"
@@ -58,7 +58,7 @@ def test_the_last_line_of_json(sandbox: Sandbox) -> None:
         last,
     )
     assert list(ran.finished)[7:] == [
-        "seconds", "reattached", "submitted", "skipped", "orphans", "interrupted", "cost"
+        "seconds", "reattached", "submitted", "skipped", "missing", "orphans", "interrupted", "cost"
     ]  # fmt: skip
     assert ran.events[0]["plan"]["render"] == 8
 
@@ -79,7 +79,7 @@ def test_a_plan_as_json(sandbox: Sandbox) -> None:
     assert orphan == {"event": "orphan", "path": "icons/moon.png", "name": "icons/moon", "edited": False}
     assert summary == {
         "event": "planned", "up_to_date": 6, "restore": 0, "reattach": 0, "render": 0, "edited": 0, "unknown": 0,
-        "orphans": 2, "cost": {}, "shortest_s": 0.0,
+        "missing": 0, "orphans": 2, "cost": {}, "shortest_s": 0.0,
     }  # fmt: skip
 
 
