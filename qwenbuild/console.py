@@ -21,8 +21,8 @@ from .errors import Problem, visible
 from .events import Outcome
 
 if TYPE_CHECKING:
+    from .checkup import Finding
     from .collect import Collected, Collection
-    from .doctor import Finding
     from .plan import Plan, Step
     from .request import Submission
     from .verify import Mismatch

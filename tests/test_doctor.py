@@ -13,8 +13,8 @@ import pytest
 from e2e.harness import Sandbox
 from workspace import Workspace
 
-from qwenbuild import doctor
-from qwenbuild.doctor import Finding, Level
+from qwenbuild import doctor, lock
+from qwenbuild.checkup import Finding, Level
 from qwenbuild.emulator import Running
 from qwenbuild.errors import UsageError
 from qwenbuild.scaffold import files
@@ -56,7 +56,7 @@ def test_a_sound_environment(clinic: Clinic, emulator: Running) -> None:
     found = clinic.findings(**emulator.environment(KEY))
     assert wrong(found) == {}
     assert list(found) == [
-        "qwenbuild", "packages", "fonts", "project", "store", "disk", "provider", "state", "schema",
+        "qwenbuild", "packages", "fonts", "project", "store", "disk", "provider", "state", "lock", "schema",
         "key", "service", "clock",
     ]  # fmt: skip
     assert found["key"].claim == "from DASHSCOPE_API_KEY"
@@ -175,6 +175,19 @@ def test_what_stands_in_the_way_of_a_build(clinic: Clinic) -> None:
     assert wrong(clinic.findings())["state"] == "fail"
 
 
+def test_the_lock(clinic: Clinic) -> None:
+    """A lock that can't be read must be fixed; one that git could not merge, or ignores, is worth a look."""
+    pin = lock.Pin("poster.png", "poster", "a" * 64, "b" * 64, "qwen-image", 1)
+    text = lock.render([pin])
+    clinic.write({lock.NAME: text})
+    assert clinic.findings()["lock"].claim == "1 outputs are pinned"
+    clinic.write({lock.NAME: text.replace("version = 1", "version = 99")})
+    assert clinic.findings()["lock"].level is Level.FAIL
+    head, record = text.split("\n\n", 1)
+    clinic.write({lock.NAME: f"{head}\n\n<<<<<<< HEAD\n{record}=======\n{record}>>>>>>> other\n"})
+    assert clinic.findings()["lock"].hint == "`qwenbuild lock` resolves it"
+
+
 def test_schemas_of_editors(clinic: Clinic) -> None:
     """A schema that a spec names is to be there, and of this version; its layout does not matter."""
     path = clinic.root / "specs/spec.schema.json"
@@ -195,6 +208,9 @@ def test_a_repository(clinic: Clinic) -> None:
         subprocess.run(["git", "-C", str(clinic.root), *arguments], check=True, capture_output=True)
 
     git("init")
+    clinic.write({".gitignore": "*.lock\n.qwenbuild/\n"})
+    assert clinic.findings()["lock"].claim == "git ignores qwenbuild.lock"
+    clinic.write({".gitignore": ".qwenbuild/\n"})
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is ignored"
     clinic.write({".gitignore": "", "out/.gitignore": "", "out/a.png": "x"})
     (clinic.root / "out/.gitignore").unlink()
@@ -229,7 +245,7 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert (sound.code, sound.err) == (0, "")
     lines = sound.out.splitlines()
     assert lines[-1] == "nothing to fix"
-    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 12
+    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 13
     sandbox.extra["DASHSCOPE_API_KEY"] = "sk-beijing-5f1d"
     ill = sandbox.here("doctor")
     assert ill.code == 1
@@ -239,5 +255,5 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert told.code == 1
     service: dict[str, Any] = next(event for event in told.events if event.get("subject") == "service")
     assert list(service) == ["event", "subject", "level", "claim", "facts", "hint"]
-    assert told.finished == {"event": "examined", "ok": 10, "warn": 0, "fail": 1}
+    assert told.finished == {"event": "examined", "ok": 11, "warn": 0, "fail": 1}
     assert "sk-beijing" not in ill.out + told.out

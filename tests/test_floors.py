@@ -28,7 +28,7 @@ FLOORS = [
     "matrix drafter tasks emulator_service",
     "expand draft flows emulator_control",
     # what is to be done
-    "plan selection memory locking verify origins recorder drafting dashscope emulator_app",
+    "plan selection memory locking verify origins recorder drafting dashscope checkup emulator_app",
     # how it is done
     "journal gallery doctor emulator",
     "builder report",
