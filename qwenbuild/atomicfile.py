@@ -6,6 +6,9 @@ folder is on another file system does it lie beside the destination, as `.<16 he
 
 A name that was just written may be lost in a power cut until its folder is synced too; callers
 that can't make the file again call `sync_folder`.
+
+Many files at once wait for the disk together: `stage_clone` each, `sync` them all, rename them,
+`sync` their folders.
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _Fill = Callable[[int], None]  # writes the content to a file descriptor
 _FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file, copy on write
 _BINARY: int = getattr(os, "O_BINARY", 0)
+_FEW = 8  # files that are synced one by one: syncing a file system waits for what others wrote to it, too
 
 
 def write(path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
@@ -40,13 +44,32 @@ def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: 
     The caller has read and verified `content`; it is what gets written where sharing is not to
     be had, also where `source` has gone since. Returns and raises as `write` does.
     """
+    return _replace(path, staging, _cloning(source, content), mtime_ns)
 
-    def fill(fd: int) -> None:
-        if not _reflink(source, fd, len(content)):
-            os.ftruncate(fd, 0)
-            _write_all(fd, content)
 
-    return _replace(path, staging, fill, mtime_ns)
+def stage_clone(source: Path, content: bytes, staging: Path, *, mtime_ns: int) -> tuple[str, os.stat_result]:
+    """Return a new temporary file of `staging`, a copy as `clone` makes it but not yet on the disk, and its status.
+
+    The caller renames it after `sync`, or unlinks it. The folder must exist. Raises OSError, and
+    leaves nothing behind when it does.
+    """
+    temporary = os.path.join(staging, _temporary_name())
+    return temporary, _create(temporary, _cloning(source, content), mtime_ns, 0o666, durable=False)
+
+
+def sync(paths: Sequence[str]) -> None:
+    """Bring files, or the names in folders, to the disk: all at once where the system can. Raises OSError."""
+    if len(paths) > _FEW and (syncfs := _syncfs()):
+        for path in {os.lstat(path).st_dev: path for path in paths}.values():
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                syncfs(fd)
+            finally:
+                os.close(fd)
+        return
+    for path in paths:
+        if sys.platform != "win32" or not os.path.isdir(path):
+            _sync(path)
 
 
 def shares(source: Path, target: Path) -> bool:
@@ -68,7 +91,7 @@ def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:
     The folder must exist. Raises OSError, and leaves nothing behind when it does.
     """
     temporary = staging / _temporary_name()
-    _create(temporary, lambda fd: _write_all(fd, content), None, mode)
+    _create(temporary, lambda fd: _write_all(fd, content), None, mode, durable=True)
     return temporary
 
 
@@ -89,9 +112,13 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Bring the names in the folder `path` to the disk; does nothing where the system can't. Raises OSError."""
-    if sys.platform == "win32":  # folders can't be opened there; NTFS journals their entries itself
-        return
-    fd = os.open(path, os.O_RDONLY)
+    if sys.platform != "win32":  # folders can't be opened there; NTFS journals their entries itself
+        _sync(path)
+
+
+def _sync(path: Path | str) -> None:
+    # Windows flushes only what may be written to.
+    fd = os.open(path, os.O_RDWR | _BINARY if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(fd)
     except OSError as error:
@@ -131,10 +158,9 @@ def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None) -> os
 
 
 def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
-    _create(temporary, fill, mtime_ns, 0o666)
+    # Before the rename: after it the name may already be somebody else's file.
+    status = _create(temporary, fill, mtime_ns, 0o666, durable=True)
     try:
-        # Before the rename: after it the name may already be somebody else's file.
-        status = os.lstat(temporary)
         os.replace(temporary, path)
     except BaseException:
         _discard(temporary)
@@ -142,22 +168,25 @@ def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.s
     return status
 
 
-def _create(temporary: Path, fill: _Fill, mtime_ns: int | None, mode: int) -> None:
+def _create(temporary: Path | str, fill: _Fill, mtime_ns: int | None, mode: int, *, durable: bool) -> os.stat_result:
+    """Return the status of the new file."""
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
     try:
         try:
             fill(fd)
             if mtime_ns is not None:
                 os.utime(fd if os.utime in os.supports_fd else temporary, ns=(mtime_ns, mtime_ns))
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
+        return os.lstat(temporary)  # by name: what Windows knows by the descriptor has no inode
     except BaseException:
         _discard(temporary)
         raise
 
 
-def _discard(temporary: Path) -> None:
+def _discard(temporary: Path | str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(temporary)
 
@@ -166,6 +195,32 @@ def _write_all(fd: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _cloning(source: Path, content: bytes) -> _Fill:
+    def fill(fd: int) -> None:
+        if not _reflink(source, fd, len(content)):
+            os.ftruncate(fd, 0)
+            _write_all(fd, content)
+
+    return fill
+
+
+def _syncfs() -> Callable[[int], None] | None:
+    """Return the function that brings a whole file system to the disk, where the system has one that waits."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return None
+
+    def syncfs(fd: int) -> None:
+        if call(fd):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    return syncfs
 
 
 def _reflink(source: Path, fd: int, size: int) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from . import png
+from . import png, restoring
 from .digest import canonical_json, sha256
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
 from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
@@ -133,14 +133,15 @@ class Builder:
                     self._followers.setdefault(step.action.key, []).append(step)
                 case _:
                     renders.append(step)
-        await self._work(restores, os.cpu_count() or 1, lambda step: self._restore(step, renders))
+        batches = deque(restoring.batches(restores))
+        await self._work(batches, os.cpu_count() or 1, lambda steps: self._restore(steps, renders))
         if renders and not self._is_stopped:
             await self._render_all(renders)
 
     # --- work and stopping ---
 
-    async def _work(self, steps: deque[Step], workers: int, job: Callable[[Step], Awaitable[None]]) -> None:
-        """Take steps off the deque, `workers` at a time, until it is empty or the build stops."""
+    async def _work(self, steps: deque[_T], workers: int, job: Callable[[_T], Awaitable[None]]) -> None:
+        """Take steps, or batches of them, off the deque, `workers` at a time, until it is empty or the build stops."""
 
         async def worker() -> None:
             while steps and not self._is_stopped:
@@ -196,31 +197,27 @@ class Builder:
 
     # --- restore ---
 
-    async def _restore(self, step: Step, renders: deque[Step]) -> None:
+    async def _restore(self, steps: Sequence[Step], renders: deque[Step]) -> None:
         begun = time.monotonic()
-        entry = step.entry
-        assert entry is not None
-        try:
-            image = await asyncio.to_thread(self._store.read, entry)
-        except QwenbuildError as error:
-            self._fail(step, error, begun)
-            return
-        if image is None:
-            again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
-                            price=self._provider.price(step.action.request))  # fmt: skip
-            if step.pinned and again.price and not self._limits.relock:
-                self._finish(
-                    replace(step, cause="the lock pins it, and its stored bytes were damaged"), Outcome.MISSING
-                )
-                return
-            if step.action.key in self._damaged:
-                self._followers.setdefault(step.action.key, []).append(again)
+        for step, ended in await asyncio.to_thread(restoring.restore, steps, self._store, self._outputs):
+            if isinstance(ended, QwenbuildError):
+                self._fail(step, ended, begun)
+            elif ended is not None and step.entry:
+                self._recorder.add(step.action, step.entry.image, ended)
+                self._finish(step, Outcome.RESTORED, time.monotonic() - begun)
             else:
-                self._damaged.add(step.action.key)
-                renders.append(again)
-            return
-        self._store.touch(entry)
-        await self._materialise(step, entry, image, Outcome.RESTORED, begun)
+                self._mend(step, renders)
+            await asyncio.sleep(0)  # telling takes its time: others are to have theirs in between
+
+    def _mend(self, step: Step, renders: deque[Step]) -> None:
+        """Have an image rendered whose stored bytes are damaged; once, for all outputs that want it."""
+        again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
+                        price=self._provider.price(step.action.request))  # fmt: skip
+        if step.action.key in self._damaged:
+            self._followers.setdefault(step.action.key, []).append(again)
+        else:
+            self._damaged.add(step.action.key)
+            renders.append(again)
 
     # --- render ---
 

@@ -6,9 +6,13 @@ not as it was seen is left alone; only files that are as qwenbuild wrote them ar
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import atomicfile
@@ -46,12 +50,27 @@ def is_unchanged(path: Path, record: Output, seen: os.stat_result) -> bool:
     return (seen.st_mtime_ns, seen.st_ino) == (record.mtime_ns, record.inode) or digest(path, seen) == record.image
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The output `name` to be, complete in a temporary file with the status `status`.
+
+    `blob` and `seen` are as `Outputs.write` takes them.
+    """
+
+    name: str
+    blob: Path
+    seen: os.stat_result | None
+    temporary: str
+    status: os.stat_result
+
+
 class Outputs:
     """The output folder of one project; `staging` is where files are written before they appear in it."""
 
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder, self._staging = folder, staging
-        self._inside: set[Path] = set()  # folders known to lie inside
+        self._inside: set[str] = set()  # folders known to lie inside
+        self._is_staging = False  # whether the folder for staging is known to be there
 
     def sweep(self) -> None:
         """Remove what a crash left in staging."""
@@ -65,16 +84,62 @@ class Outputs:
         """
         path = self._folder / name
         try:
-            self._ensure_inside(path.parent)
+            self._ensure_inside(os.path.dirname(path))
             _refuse_changed(path, seen)
             # A time to the nanosecond: an edit within the kernel's coarse tick still changes it.
             return atomicfile.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
         except OSError as error:
-            raise OutputError(
-                f"{path} can't be written: {error.strerror or error}",
-                facts=["the image itself is safe in the store"],
-                hint="make room or set permissions, then build again: it will be restored, not rendered",
-            ) from error
+            raise _unwritable(path, error) from error
+
+    def copy(self, name: str, blob: Path, image: bytes, seen: os.stat_result | None) -> Copy:
+        """Make the file that `place` gives its name; the arguments are those of `write`. Raises OutputError."""
+        path = os.path.join(self._folder, name)
+        try:
+            self._ensure_inside(os.path.dirname(path))
+            if not self._is_staging:
+                self._staging.mkdir(parents=True, exist_ok=True)
+                self._is_staging = True
+            made = atomicfile.stage_clone(blob, image, self._staging, mtime_ns=time.time_ns())
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return Copy(name, blob, seen, *made)
+
+    def place(self, copies: Sequence[Copy]) -> list[os.stat_result | OutputError]:
+        """Give copies their names; return, for each, the status of the output that stands then, or why there is none.
+
+        Two waits for the disk serve all of them: one before any has its name, so that no power cut
+        leaves a torn output, and one before this returns, so that what is recorded outlives it.
+        """
+        try:
+            atomicfile.sync([copy.temporary for copy in copies])
+            found = [self._placed(copy) for copy in copies]
+            atomicfile.sync(sorted({os.path.dirname(self._path(copy)) for copy in copies}))
+        except OSError as error:
+            return [_unwritable(self._path(copy), error) for copy in copies]
+        finally:
+            for copy in copies:
+                with contextlib.suppress(OSError):
+                    os.unlink(copy.temporary)
+        return found
+
+    def _path(self, copy: Copy) -> str:
+        return os.path.join(self._folder, copy.name)
+
+    def _placed(self, copy: Copy) -> os.stat_result | OutputError:
+        path = self._path(copy)
+        try:
+            _refuse_changed(path, copy.seen)
+            os.replace(copy.temporary, path)
+        except OutputError as error:
+            return error
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                return _unwritable(path, error)
+            try:  # staging is on another file system: this one waits for the disk by itself
+                return self.write(copy.name, copy.blob, Path(copy.temporary).read_bytes(), copy.seen)
+            except (OSError, OutputError) as fault:
+                return fault if isinstance(fault, OutputError) else _unwritable(path, fault)
+        return copy.status
 
     def remove(self, record: Output, *, dry_run: bool) -> bool:
         """Remove an output, and the folders that this leaves empty; return False for one that is kept.
@@ -102,20 +167,28 @@ class Outputs:
                 break
         return True
 
-    def _ensure_inside(self, folder: Path) -> None:
+    def _ensure_inside(self, folder: str) -> None:
         """Make the folder; refuse one that a symbolic link takes out of the output folder."""
         if folder in self._inside:
             return
         if not self._is_inside(folder):
             raise OutputError(f"{folder} leads out of {self._folder}", hint="remove the symbolic link")
-        folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         self._inside.add(folder)
 
-    def _is_inside(self, folder: Path) -> bool:
+    def _is_inside(self, folder: Path | str) -> bool:
         return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(self._folder))
 
 
-def _refuse_changed(path: Path, then: os.stat_result | None) -> None:
+def _unwritable(path: Path | str, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} can't be written: {error.strerror or error}",
+        facts=["the image itself is safe in the store"],
+        hint="make room or set permissions, then build again: it will be restored, not rendered",
+    )
+
+
+def _refuse_changed(path: Path | str, then: os.stat_result | None) -> None:
     now = status(path)
     if now is None:
         return

@@ -30,7 +30,7 @@ FLOORS = [
     # what is to be done
     "plan selection memory locking verify origins recorder drafting dashscope checkup emulator_app",
     # how it is done
-    "journal gallery doctor emulator",
+    "journal restoring gallery doctor emulator",
     "builder report",
     # one build from all of it, which is the Python API
     "engine preview",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,40 @@ def test_writing(place: Place) -> None:
     assert (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.size, record.mtime_ns, record.inode)
     assert is_unchanged(path, record, seen)
     assert os.listdir(place.staging) == []
+
+
+def test_many_at_once(place: Place) -> None:
+    """Copies get their names together; one that can't have its own says why, and harms no other."""
+    names = [f"{folder}/{number}.png" for folder in "ab" for number in range(10)]
+    copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in names]
+    assert [path for path in place.out.rglob("*") if path.is_file()] == []
+    (place.out / "a/3.png").write_bytes(b"mine")
+    (place.out / "a/4.png").mkdir()
+    placed = place.outputs.place(copies)
+    assert os.listdir(place.staging) == []
+    failed = [name for name, found in zip(names, placed, strict=True) if isinstance(found, OutputError)]
+    assert failed == ["a/3.png", "a/4.png"]
+    assert (place.out / "a/3.png").read_bytes() == b"mine"
+    for name, found in zip(names, placed, strict=True):
+        if isinstance(found, os.stat_result):
+            now = os.lstat(place.out / name)
+            assert (place.out / name).read_bytes() == IMAGE
+            assert (now.st_size, now.st_mtime_ns, now.st_ino) == (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def test_staging_on_another_file_system(tmp_path: Path) -> None:
+    """Copies reach their place also where staging is on another file system."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or os.stat(shared).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=shared) as staging:
+        (tmp_path / "blob").write_bytes(IMAGE)
+        outputs = Outputs(tmp_path / "out", Path(staging))
+        (found,) = outputs.place([outputs.copy("a.png", tmp_path / "blob", IMAGE, None)])
+        assert not isinstance(found, OutputError)
+        assert os.listdir(staging) == []
+    assert (tmp_path / "out/a.png").read_bytes() == IMAGE
+    assert os.lstat(tmp_path / "out/a.png").st_ino == found.st_ino
 
 
 def test_a_blob_that_has_gone(place: Place) -> None:
