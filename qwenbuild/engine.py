@@ -30,7 +30,7 @@ from . import plan as planning
 from .builder import Builder, Limits
 from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
-from .errors import Findings, Problem, TooManyRenders, UsageError
+from .errors import Findings, Problem, ProjectError, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
@@ -43,7 +43,7 @@ from .provider import Provider, Settings, create
 from .request import Submission
 from .spec import Spec
 from .state import Output, State
-from .store import Store, default_root
+from .store import Store, beside, default_root
 from .template import Templates
 from .turn import alone
 from .wire import Task
@@ -434,7 +434,13 @@ def collect_garbage(
     referenced: set[str] = set()
     for root in store.projects():
         with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
-            referenced.update(output.key for output in state.outputs().values())
+            named = {(output.key, output.image) for output in state.outputs().values()}
+        with contextlib.suppress(ProjectError):  # a lock that can't be read restores nothing
+            known = lock.read(root / lock.NAME)
+            named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
+        for key, image in named:
+            entry = store.lookup(key)
+            referenced.add(key if entry is None or entry.image == image else beside(key, image))
     planned = collect.plan_gc(
         store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
         referenced_keys=referenced, spare_referenced=spare_referenced,

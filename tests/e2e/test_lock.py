@@ -1,0 +1,248 @@
+"""What builds do about the lock, with the local DashScope and its bill."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import lock
+from qwenbuild.emulator import Running
+from qwenbuild.lock import Pin
+
+from .harness import Sandbox
+from .studio import Studio, cards
+
+pytest_plugins = ("emulated",)
+
+
+def pins(sandbox: Sandbox) -> dict[str, Pin]:
+    return dict(lock.read(sandbox.root / lock.NAME).pins)
+
+
+def teammate(sandbox: Sandbox, name: str = "teammate", *, store: bool = False, out: bool = False) -> Sandbox:
+    """Return another's checkout: specs and lock; with `store` also the first's images, with `out` its outputs."""
+    root = sandbox.root.with_name(name)
+    left = [".qwenbuild", *([] if out else ["out"])]
+    shutil.copytree(sandbox.root, root, ignore=shutil.ignore_patterns(*left))
+    folder = sandbox.store if store else root.with_name(f"{name}-store")
+    return Sandbox(root, folder, sandbox.extra)
+
+
+def test_a_build_locks_what_it_made(sandbox: Sandbox) -> None:
+    """Every output is pinned to its bytes; what a build of nothing writes is nothing."""
+    sandbox.build_here()
+    found = pins(sandbox)
+    assert sorted(found) == sorted(sandbox.outputs())
+    text = (sandbox.root / lock.NAME).read_text("utf-8")
+    sandbox.build_nothing()
+    assert (sandbox.root / lock.NAME).read_text("utf-8") == text
+    assert sandbox.here("verify").out == "all 8 outputs are what the lock pins\n"
+    assert sandbox.here("lock", "--check").code == 0
+
+
+def test_only_what_was_asked_for_changes(sandbox: Sandbox) -> None:
+    """A build of some cells leaves the other pins; what is declared no more goes."""
+    sandbox.build_here()
+    before = pins(sandbox)
+    sandbox.edit("templates/base.j2", "poster of", "picture of")
+    (sandbox.root / "specs/icons.toml").unlink()
+    sandbox.here("build", "-w", "seed=1")
+    after = pins(sandbox)
+    assert sorted(before.keys() - after.keys()) == ["icons/moon.png", "icons/sun.png"]
+    changed = [path for path in after if after[path] != before[path]]
+    assert changed == ["garden/poster-1328x1328-1.png", "garden/poster-1664x928-1.png"]
+
+
+def test_locked_names_each_difference_before_rendering(sandbox: Sandbox) -> None:
+    """`--locked` ends with 3 and renders nothing where the lock would change; where it would not, it builds."""
+    sandbox.build_here()
+    assert sandbox.here("build", "--locked").code == 0
+    sandbox.edit("specs/icons.toml", "Icon of the sun", "Icon of the star")
+    sandbox.edit("specs/garden.toml", "seed = [1, 2]", "seed = [1, 3]")
+    refused = sandbox.here("build", "--locked")
+    assert refused.code == 3
+    assert "error: qwenbuild.lock is out of date: 5 of its records would change" in refused.err
+    assert "icons/sun: prompt changed: -sun +star" in refused.err
+    assert "garden/poster[seed=3,size=1328x1328]: not in the lock" in refused.err
+    assert "garden/poster[seed=2,size=1328x1328]: declared no more" in refused.err
+    assert len(sandbox.outputs()) == 8
+    checked = sandbox.here("lock", "--check")
+    assert (checked.code, checked.err) == (3, refused.err)
+
+
+@pytest.mark.parametrize("contrary", ["--force", "--relock"])
+def test_locked_contradicts(sandbox: Sandbox, contrary: str) -> None:
+    """What would change the lock can't be asked for together with `--locked`."""
+    ran = sandbox.here("build", "--locked", contrary)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: --locked and {contrary} contradict each other")
+
+
+def test_another_provider_leaves_the_lock_alone(sandbox: Sandbox) -> None:
+    """The lock pins what the project's own provider makes; drafts of the same cells are nobody's business."""
+    sandbox.here("build", "icons")
+    before = (sandbox.root / lock.NAME).read_bytes()
+    assert sandbox.here("build", "icons", "--provider", "draft").code == 0
+    assert (sandbox.root / lock.NAME).read_bytes() == before
+    assert sandbox.here("build", "--locked", "--provider", "draft").code == 2
+
+
+def test_bytes_of_the_lock_are_restored(emulator: Running, tmp_path: Path) -> None:
+    """A teammate gets the very bytes from a store that has them, whatever else it has for the same request."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    old = pins(studio)
+    first = studio.outputs()
+    studio.build_inside(force=True)
+    new = pins(studio)
+    assert all(old[path].key == new[path].key and old[path].image != new[path].image for path in old)
+    lock.write(studio.root / lock.NAME, old.values(), studio.root / ".qwenbuild/tmp")
+    plan = studio.here("plan")
+    assert plan.out.count("the lock pins other bytes") == 2
+    assert studio.build_inside().finished.restored == 2
+    assert studio.outputs() == first
+    assert emulator.bill()["count"] == 4
+    assert pins(studio) == old
+
+
+def test_what_nobody_has_is_not_paid_for_again(emulator: Running, tmp_path: Path) -> None:
+    """Pinned bytes that are nowhere are told, with exit code 3; rendering others is the user's word."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    mate = teammate(studio)
+    for _ in range(2):
+        ran = mate.here("build")
+        assert ran.code == 3
+        assert ran.err.count("the lock pins bytes that are not in the store") == 2
+        assert "2 missing" in ran.err
+        assert "--relock" in ran.err
+    assert mate.here("build", "--locked").code == 3
+    plan = mate.here("plan")
+    assert "2 missing" in plan.out
+    assert "cost" not in plan.out
+    assert emulator.bill()["count"] == 2
+    assert pins(mate) == pins(studio)
+
+    assert "0.44 CNY" in mate.here("plan", "--relock").out
+    assert mate.build("--relock")["rendered"] == 2
+    assert emulator.bill()["count"] == 4
+    assert pins(mate) != pins(studio)
+
+
+def test_outputs_in_the_repository_are_what_the_lock_pins(emulator: Running, tmp_path: Path) -> None:
+    """Where the images are committed too, a fresh checkout has nothing to do, without store and state."""
+    studio = Studio.make(tmp_path, emulator, cards(3))
+    studio.build_inside()
+    mate = teammate(studio, out=True)
+    assert mate.here("verify").code == 0
+    assert mate.here("build", "--locked", "--json").finished["up_to_date"] == 3
+    assert emulator.bill()["count"] == 3
+
+
+def test_what_is_free_is_rendered(sandbox: Sandbox) -> None:
+    """Images that cost nothing are rendered wherever they are missing; they are the same bytes."""
+    sandbox.build_here()
+    mate = teammate(sandbox)
+    assert mate.here("build", "--locked", "--json").finished["rendered"] == 8
+    assert mate.outputs() == sandbox.outputs()
+
+
+def test_free_bytes_that_differ(sandbox: Sandbox) -> None:
+    """Where a free render gives other bytes than the lock pins, `--locked` keeps them out; else they are pinned."""
+    sandbox.build_here()
+    path = "icons/sun.png"
+    wrong = {**pins(sandbox), path: pins(sandbox)[path]._replace(image="ab" * 32)}
+    lock.write(sandbox.root / lock.NAME, wrong.values(), sandbox.root / ".qwenbuild/tmp")
+    (sandbox.root / "out" / path).unlink()
+    mate = teammate(sandbox)
+    ran = mate.here("build", "--locked", "--json")
+    assert (ran.code, ran.finished["missing"], ran.finished["rendered"]) == (3, 1, 7)
+    assert path not in mate.outputs()
+    assert mate.here("build").code == 0
+    assert pins(mate)[path].image != "ab" * 32
+
+
+def test_verify_names_each_mismatch(sandbox: Sandbox) -> None:
+    """Missing and differing outputs are named, exit code 3; images that nobody pinned do no harm."""
+    sandbox.build_here()
+    out = sandbox.root / "out"
+    (out / "icons/sun.png").unlink()
+    (out / "icons/moon.png").write_bytes(b"other")
+    (out / "mine.png").write_bytes(b"mine")
+    for name in ("specs", "templates", ".qwenbuild"):
+        shutil.rmtree(sandbox.root / name)
+    ran = sandbox.here("verify")
+    assert ran.code == 3
+    assert ran.out.splitlines() == [
+        "   differs  icons/moon.png",
+        "   missing  icons/sun.png",
+        "  unlocked  mine.png",
+        "2 of 8 outputs are not what the lock pins; `qwenbuild build` mends them",
+    ]
+    events = sandbox.here("verify", "--json").events
+    assert [event["event"] for event in events] == ["mismatch", "mismatch", "stranger", "verified"]
+
+
+def test_verify_needs_a_lock(sandbox: Sandbox) -> None:
+    """Without a lock there is nothing to compare with."""
+    ran = sandbox.here("verify")
+    assert (ran.code, ran.err.splitlines()[0]) == (3, "error: no qwenbuild.lock here")
+
+
+def test_a_conflict_is_resolved_by_building(sandbox: Sandbox) -> None:
+    """What git could not merge is no lock for `verify` and `--locked`; `build` and `lock` write it anew."""
+    sandbox.build_here()
+    path = sandbox.root / lock.NAME
+    text = path.read_text("utf-8")
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith("image"))
+    other = f'image = "{"0" * 64}"\n'
+    conflict = text.replace(line, f"<<<<<<< HEAD\n{line}=======\n{other}>>>>>>> theirs\n", 1)
+    for command in (["build"], ["lock"]):
+        path.write_text(conflict, "utf-8")
+        for refusing in (["verify"], ["build", "--locked"], ["lock", "--check"]):
+            refused = sandbox.here(*refusing)
+            assert (refused.code, refused.err.splitlines()[0]) == (
+                3, "error: qwenbuild.lock holds conflicts of a merge"
+            )  # fmt: skip
+        assert sandbox.here(*command).code == 0
+        assert path.read_text("utf-8") == text
+
+
+def test_a_broken_lock_is_told(sandbox: Sandbox) -> None:
+    """A lock that is wrong is an error of its own line for every command that reads it, and is not overwritten."""
+    sandbox.build_here()
+    path = sandbox.root / lock.NAME
+    broken = path.read_text("utf-8").replace('path = "icons/sun.png"', 'path = "../sun.png"')
+    path.write_text(broken, "utf-8")
+    for command in ("build", "plan", "status", "lock", "verify"):
+        ran = sandbox.here(command)
+        assert ran.code == 2
+        assert 'error: not an output path: ".." can\'t be part of it' in ran.err
+        assert "--> qwenbuild.lock:" in ran.err
+    assert path.read_text("utf-8") == broken
+
+
+def test_a_changed_lock_is_seen_by_a_build_that_has_nothing_to_do(sandbox: Sandbox) -> None:
+    """An edit of the lock alone is noticed, also where a snapshot says that nothing has changed."""
+    sandbox.build("-w", "seed=*")
+    sandbox.run("build")
+    sandbox.run("build")
+    (sandbox.root / lock.NAME).unlink()
+    assert sandbox.run("build").code == 0
+    assert len(pins(sandbox)) == 8
+
+
+def test_gc_keeps_what_locks_pin(emulator: Running, tmp_path: Path) -> None:
+    """Images that a project's outputs or lock name are in use, also those that another render has replaced."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    old = pins(studio)
+    studio.build_inside(force=True)
+    lock.write(studio.root / lock.NAME, old.values(), studio.root / ".qwenbuild/tmp")
+    assert studio.here("gc").out.startswith("removed 0 images")
+    assert studio.here("gc", "--unreferenced").out.startswith("removed 0 images")
+    assert studio.build_inside().finished.restored == 2
+    assert studio.here("gc", "--unreferenced").out.startswith("removed 2 images")
+    shutil.rmtree(studio.root / "out")
+    assert studio.build_inside().finished.restored == 2
