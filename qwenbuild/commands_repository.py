@@ -30,10 +30,10 @@ def lock_command(project: Path, /, check: bool) -> None:
     engine = engine_of(project)
     if check:
         engine.check_lock()
-        click.echo(f"{lock.NAME} is up to date")
+        click.echo(f"up to date: {lock.NAME}")
     else:
         wrote = engine.write_lock()
-        click.echo(f"{'wrote':>10}  {lock.NAME}" if wrote else f"{lock.NAME} is up to date")
+        click.echo(f"{'wrote':>10}  {lock.NAME}" if wrote else f"up to date: {lock.NAME}")
 
 
 @click.command()
