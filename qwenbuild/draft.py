@@ -8,6 +8,7 @@ Deterministic: the same request gives the same bytes, in every thread and proces
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +35,11 @@ class DraftProvider:
     family = FAMILY
     labelled = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, apart: bool = False) -> None:
+        """`apart`: draw in other processes from the first draft on, so that this one stays quick meanwhile."""
         reject_unknown(settings.table, (), self.name)
         self.concurrency = settings.jobs or os.cpu_count() or 1
+        self._in_thread = 0 if apart else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
 
     def check(self, request: Request) -> str | None:
         """Return None: every request can be drafted."""
@@ -65,13 +68,17 @@ class DraftProvider:
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the draft of a request."""
-        from .artwork import png  # here, for plans need a provider and no fonts
+        return Rendered(await self.png(request), verified=True)
 
+    async def png(self, request: Request) -> bytes:
+        """Return the draft's bytes; within a session."""
         self._begun += 1
-        content = await self._elsewhere(request) if self._begun > _WORTH_PROCESSES and self.concurrency > 1 else None
+        content = await self._elsewhere(request) if self._begun > self._in_thread else None
         if content is None:
+            from .artwork import png  # here, for plans need a provider and no fonts
+
             content = await asyncio.get_running_loop().run_in_executor(self._thread, png, request)
-        return Rendered(content, verified=True)
+        return content
 
     async def _elsewhere(self, request: Request) -> bytes | None:
         """Return the draft as another process draws it, None where that can't be had."""

@@ -1,6 +1,7 @@
 """Drafts of cells whose real images cost money: made as soon as they are wanted, kept in the store, never in `out/`.
 
-A draft here is the very image that `build --provider draft` makes of the cell.
+A draft here is the very image that `build --provider draft` makes of the cell. Drawing holds the
+interpreter's lock, so that it is left to other processes: plans and the page stay quick.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 from . import png
-from .artwork import png as draw
+from .catalogue import builtin
 from .digest import canonical_json
-from .draft import FAMILY, DraftProvider
+from .draft import DraftProvider
 from .errors import QwenbuildError
 from .expand import Action
-from .store import Store
+from .provider import Settings
+from .request import Request
+from .store import Entry, Store
 
 _Cell = tuple[str, str]  # output and key
 
@@ -34,7 +37,8 @@ class Drafting:
     ) -> None:
         self._store, self._made, self._failed = store, made, failed
         self._count = max(1, (os.cpu_count() or 1) - 1)  # one processor is left for plans
-        self._pool = ThreadPoolExecutor(self._count, "qwenbuild-drafting")
+        self._provider = DraftProvider(Settings({}, builtin(), {}, self._count), apart=True)
+        self._session: AsyncExitStack | None = None  # entered with the first draft
         self._known: dict[_Cell, str] = {}
         self._waiting: deque[Action] = deque()
         self._drawn: set[_Cell] = set()  # being drawn now
@@ -66,16 +70,19 @@ class Drafting:
         """Begin no more drafts, and wait for those that are being drawn."""
         self.pause()
         await asyncio.gather(*self._workers)
-        self._pool.shutdown()
+        if self._session:
+            await self._session.aclose()
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
+        if self._session is None:
+            self._session = AsyncExitStack()
+            await self._session.enter_async_context(self._provider.session())
         while self._waiting:
             action = self._waiting.popleft()
             cell = (action.output, action.key)
             self._drawn.add(cell)
             try:
-                digest = await loop.run_in_executor(self._pool, self._draft, action)
+                digest = await self._draft(action)
             except QwenbuildError as error:
                 self.pause()
                 self._failed(error)
@@ -85,14 +92,17 @@ class Drafting:
             finally:
                 self._drawn.discard(cell)
 
-    def _draft(self, action: Action) -> str:
-        """Return the digest of the action's draft, which is in the store then; runs in a thread."""
-        request = action.request._replace(family=FAMILY, label=action.name)
-        key = request.key
-        if entry := self._store.lookup(key):
-            return entry.image
+    async def _draft(self, action: Action) -> str:
+        """Return the digest of the action's draft, which is in the store then."""
+        request = action.request._replace(family=self._provider.family, label=action.name)
+        entry = await asyncio.to_thread(self._store.lookup, request.key)
+        if entry is None:
+            entry = await asyncio.to_thread(self._keep, request, await self._provider.png(request))
+        return entry.image
+
+    def _keep(self, request: Request, drawn: bytes) -> Entry:
         provenance: dict[str, Any] = {
-            "generator": "qwenbuild", "action_key": key, "provider": DraftProvider.name, "request": request.as_dict(),
+            "generator": "qwenbuild", "action_key": request.key,
+            "provider": self._provider.name, "request": request.as_dict(),
         }  # fmt: skip
-        image = png.with_provenance(draw(request), provenance)
-        return self._store.put(key, image, canonical_json(provenance)).image
+        return self._store.put(request.key, png.with_provenance(drawn, provenance), canonical_json(provenance))
