@@ -1,9 +1,16 @@
-"""The `qwenbuild` command: the fast path first, the command line where it can't tell."""
+"""The `qwenbuild` command: what needs no command line first, which is the version, the help, and a no-op build.
+
+The help is kept as a text, for making it loads the command line with all its commands; a test
+compares the two.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+
+_HELP_COLUMNS = 80
 
 
 def main() -> None:
@@ -18,9 +25,11 @@ def _main() -> None:
     begun = time.perf_counter()
     from . import __version__, snapshot
 
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(f"qwenbuild {__version__}\n")
-        sys.exit(0)
+    match sys.argv[1:]:
+        case ["--version"] if _wrote(f"qwenbuild {__version__}\n"):
+            sys.exit(0)
+        case ["--help" | "-h"] if _wrote(_help()):
+            sys.exit(0)
     count = snapshot.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
         sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
@@ -28,6 +37,27 @@ def _main() -> None:
     from .cli import run
 
     sys.exit(run())
+
+
+def _help() -> str:
+    """Return what `--help` prints; empty where that can't be read, or must be wrapped for a narrow terminal."""
+    try:
+        if sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns < _HELP_COLUMNS:
+            return ""
+        with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _wrote(text: str) -> bool:
+    """Write to standard output; return False where the command line must do it, as it tells what is wrong there."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return bool(text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from workspace import Workspace
@@ -33,6 +34,14 @@ def command(project: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_version(command: Command) -> None:
     """`--version` is understood here, too."""
     assert command("--version") == (0, f"qwenbuild {__version__}\n", "")
+
+
+def test_the_help_that_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--help` is kept as a text, which is what the command line makes of itself."""
+    monkeypatch.setenv("COLUMNS", "80")
+    kept = Path(cli.__file__).with_name("help.txt").read_text("utf-8")
+    again = """COLUMNS=80 python -c 'from qwenbuild.cli import run; run(["--help"])' > qwenbuild/help.txt"""
+    assert command("--help") == (0, kept, ""), f"write it anew: {again}"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from e2e.harness import Ran, Sandbox
 
 HEAVY = {
@@ -57,11 +58,27 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
     assert "qwenbuild.engine" in imported(sandbox, "build")[0]
 
 
-def test_the_version_loads_nothing_heavy(sandbox: Sandbox) -> None:
-    """`--version` loads no more than a no-op build does."""
-    loaded, ran = imported(sandbox, "--version")
-    assert ran.out.startswith("qwenbuild 0.1.0\n")
+@pytest.mark.parametrize(("option", "said"), [("--version", "qwenbuild 0.1.0\n"), ("--help", "Usage: qwenbuild ")])
+def test_the_version_and_the_help_load_nothing_heavy(sandbox: Sandbox, option: str, said: str) -> None:
+    """`--version` and `--help` load no more than a no-op build does."""
+    loaded, ran = imported(sandbox, option)
+    assert ran.out.startswith(said)
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_full_standard_output(sandbox: Sandbox, option: str) -> None:
+    """What can't be written is an error in words, here as in every command."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "qwenbuild", option],
+            env=sandbox.environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1, "error: standard output can't be written: No space left on device"
+    )  # fmt: skip
 
 
 def test_help_loads_no_engine(sandbox: Sandbox) -> None:
