@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from e2e.harness import Ran, Sandbox
 
 HEAVY = {
