@@ -203,6 +203,7 @@ class Builder:
             if isinstance(ended, QwenbuildError):
                 self._fail(step, ended, begun)
             elif ended is not None and step.entry:
+                self.made[step.action.output] = step.entry.image
                 self._recorder.add(step.action, step.entry.image, ended)
                 self._finish(step, Outcome.RESTORED, time.monotonic() - begun)
             else:
@@ -213,7 +214,10 @@ class Builder:
         """Have an image rendered whose stored bytes are damaged; once, for all outputs that want it."""
         again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
                         price=self._provider.price(step.action.request))  # fmt: skip
-        if step.action.key in self._damaged:
+        if step.pinned and again.price and not self._limits.relock:
+            cause = "the lock pins it, and its stored bytes were damaged"
+            self._finish(replace(step, cause=cause), Outcome.MISSING)
+        elif step.action.key in self._damaged:
             self._followers.setdefault(step.action.key, []).append(again)
         else:
             self._damaged.add(step.action.key)
@@ -291,11 +295,6 @@ class Builder:
                 self._spending.refund(step.price)
             self._fail(step, error, begun)
             return
-        if step.pinned and entry.image != step.pinned and self._limits.locked:
-            other = replace(step, before=None, cause="the lock pins other bytes than rendering gave")
-            for each in (other, *self._followers.pop(action.key, ())):
-                self._finish(each, Outcome.MISSING, time.monotonic() - begun)
-            return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
         await self._materialise(step, entry, image, outcome, begun)
         for follower in self._followers.pop(action.key, ()):
@@ -347,6 +346,10 @@ class Builder:
         return entry, image
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
+        if self._limits.locked and step.pinned not in ("", entry.image):
+            other = replace(step, before=None, cause="the lock pins other bytes than rendering gave")
+            self._finish(other, Outcome.MISSING, time.monotonic() - begun)
+            return
         try:
             blob = self._store.blob_path(entry.image)
             written = await asyncio.to_thread(self._outputs.write, step.action.output, blob, image, step.seen)

@@ -328,8 +328,9 @@ class Engine:
         """
         with alone(self.project.state_dir), contextlib.closing(self._state(create=True)) as state:
             plan, records = self._plan(state), state.outputs()
+            there = {step.action.output: step.adopted for step in plan.steps if step.adopted}
             stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
-            return self._write_lock(plan, stored, records)
+            return self._write_lock(plan, there | stored, records)
 
     def check_lock(self) -> None:
         """Raise LockError where a build would change the lock, naming what; changes nothing."""

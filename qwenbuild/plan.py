@@ -242,13 +242,19 @@ class _Judge:
         if entry:
             cause = "rendered before" if cause == "never rendered" else cause
             return Step(action, Verdict.RESTORE, cause, before, seen, entry, pinned=pinned)
-        if first := self._first.get(action.key):
+        first = self._first.get(action.key)
+        # What is paid for another output, with no pin or another one, is not what this one's pin demands.
+        if first and not (first.verdict is Verdict.RENDER and pinned != first.pinned and self._is_held(action, pinned)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
-            return Step(action, verdict, f"same request as {first.action.name}", None, seen)
+            return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
         step = self._missing(action, seen, cause, before, pinned)
         if step.verdict is not Verdict.MISSING:
             self._first[action.key] = step
         return step
+
+    def _is_held(self, action: Action, pinned: str) -> bool:
+        """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
+        return bool(pinned and self._provider.price(action.request) and not self._rules.relock)
 
     def _is_forced(self, key: str) -> bool:
         """Whether the image is to be replaced: by this build, or by a render that an earlier one left in flight."""
@@ -261,12 +267,14 @@ class _Judge:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
         if submission and submission.handle:
-            return Step(action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission)
+            return Step(
+                action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
+            )
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
-            return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission)
+            return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._provider.price(action.request)
-        if pinned and price and not self._rules.relock:
+        if self._is_held(action, pinned):
             cause = "the lock pins bytes that are not in the store"
             return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if submission:

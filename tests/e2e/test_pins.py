@@ -1,0 +1,102 @@
+"""Pins against everything else that could be put in an output's place: renders of equal requests, what is stored."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from e2e.studio import Studio
+from qwenbuild import lock
+from qwenbuild.emulator import Running
+from qwenbuild.lock import Pin
+
+pytest_plugins = ("emulated",)
+
+TWINS = '[image.x]\nprompt = "same"\nseed = 1\n[image.y]\nprompt = "same"\nseed = 1\n'
+X, Y = "twins/x.png", "twins/y.png"
+
+
+@pytest.fixture
+def studio(tmp_path: Path, emulator: Running) -> Studio:
+    """A project of two outputs with one request, built and locked."""
+    made = Studio.make(tmp_path, emulator, {"twins": TWINS})
+    assert made.here("build").code == 0
+    return made
+
+
+def pins(studio: Studio) -> dict[str, Pin]:
+    """Return what the lock pins, by path."""
+    return dict(lock.read(studio.root / lock.NAME).pins)
+
+
+def lose(studio: Studio, **images: str) -> None:
+    """Lose store, state and outputs; pin other bytes, or nothing where they are empty, to the cells named."""
+    for folder in (studio.store, studio.root / "out", studio.root / ".qwenbuild"):
+        shutil.rmtree(folder)
+    kept = [pin._replace(image=images[pin.name[-1]]) for pin in pins(studio).values() if images[pin.name[-1]]]
+    (studio.root / lock.NAME).write_text(lock.render(kept), "utf-8")
+
+
+@pytest.mark.parametrize(("free", "held"), [("x", "y"), ("y", "x")])
+def test_a_render_for_another_output(studio: Studio, free: str, held: str) -> None:
+    """What is paid for an output without a pin does not take the place of bytes that a pin demands."""
+    lose(studio, **{free: "", held: "b" * 64})
+    ran = studio.here("build", "--json")
+    assert (ran.code, ran.finished["rendered"], ran.finished["missing"]) == (3, 1, 1)
+    assert list(studio.outputs()) == [f"twins/{free}.png"]
+    assert pins(studio)[f"twins/{held}.png"].image == "b" * 64
+    relocked = studio.here("build", "--json", "--relock")
+    assert (relocked.code, relocked.finished["restored"]) == (0, 1)
+    assert {pin.image for pin in pins(studio).values()} == {pins(studio)[f"twins/{free}.png"].image}
+    assert studio.here("build", "--locked").code == 0
+
+
+def test_equal_requests_with_pins_of_their_own(studio: Studio) -> None:
+    """A free render that gives one pin's bytes is refused to the other under `--locked`."""
+    studio.write({"qwenbuild.toml": 'provider = "null"\n'})
+    assert studio.here("build", "--overwrite", "--force").code == 0
+    right = pins(studio)[X].image
+    lose(studio, x=right, y="b" * 64)
+    ran = studio.here("build", "--locked", "--json")
+    assert (ran.code, ran.finished["rendered"], ran.finished["missing"]) == (3, 1, 1)
+    assert list(studio.outputs()) == [X]
+    assert pins(studio)[Y].image == "b" * 64
+
+
+def test_stored_bytes_that_are_damaged(studio: Studio) -> None:
+    """Damaged bytes of a pin are not paid for again by themselves."""
+    before = pins(studio)
+    blob = studio.store / "cas" / before[X].image[:2] / before[X].image
+    blob.chmod(0o644)
+    blob.write_bytes(b"\0" * blob.stat().st_size)
+    shutil.rmtree(studio.root / "out")
+    ran = studio.here("build", "--json")
+    assert (ran.code, ran.finished["missing"], len(studio.service.bill()["records"])) == (3, 2, 1)
+    assert pins(studio) == before
+    assert studio.here("build", "--relock").code == 0
+    assert len(studio.service.bill()["records"]) == 2
+
+
+def test_the_lock_of_a_folder_without_records(studio: Studio) -> None:
+    """`lock` pins outputs that are right, though this checkout has no state and no lock yet."""
+    before = pins(studio)
+    shutil.rmtree(studio.root / ".qwenbuild")
+    (studio.root / lock.NAME).unlink()
+    assert studio.here("lock").out.strip() == "wrote  qwenbuild.lock"
+    assert pins(studio) == before
+    assert studio.here("lock", "--check").code == 0
+
+
+def test_an_image_in_flight(tmp_path: Path, emulator: Running) -> None:
+    """What an earlier build left in flight is collected; under `--locked` other bytes than the pin's are refused."""
+    studio = Studio.make(tmp_path, emulator, {"twins": TWINS}, interface='"async"')
+    assert studio.here("build", "--detach").code == 0
+    made = studio.actions
+    wrong = [Pin(it.output, it.name, it.key, "b" * 64, it.request.model, it.request.seed) for it in made]
+    (studio.root / lock.NAME).write_text(lock.render(wrong), "utf-8")
+    ran = studio.here("build", "--locked", "--json")
+    assert (ran.code, ran.finished["missing"]) == (3, 2)
+    assert studio.outputs() == {}
+    assert len(emulator.bill()["records"]) == 1
