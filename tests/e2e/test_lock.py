@@ -246,3 +246,34 @@ def test_gc_keeps_what_locks_pin(emulator: Running, tmp_path: Path) -> None:
     assert studio.here("gc", "--unreferenced").out.startswith("removed 2 images")
     shutil.rmtree(studio.root / "out")
     assert studio.build_inside().finished.restored == 2
+
+
+def test_relock_takes_what_the_store_has(emulator: Running, tmp_path: Path) -> None:
+    """Where the store has other bytes of the same request than the lock pins, `--relock` pins those, for nothing."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    elsewhere = {
+        path: pin._replace(image=digit * 64) for digit, (path, pin) in zip("ab", pins(studio).items(), strict=True)
+    }
+    lock.write(studio.root / lock.NAME, elsewhere.values(), studio.root / ".qwenbuild/tmp")
+    assert studio.here("build").code == 3
+    built = studio.build_inside(relock=True).finished
+    assert (built.restored, built.rendered, built.exit_code) == (2, 0, 0)
+    assert {pin.image for pin in pins(studio).values()}.isdisjoint({"a" * 64, "b" * 64})
+    assert studio.build_inside().finished.up_to_date == 2
+    assert emulator.bill()["count"] == 2
+
+
+def test_a_damaged_pinned_image_is_not_paid_for_again(emulator: Running, tmp_path: Path) -> None:
+    """Where the store's bytes turn out to be damaged, what the lock pins is missing, and told."""
+    studio = Studio.make(tmp_path, emulator, cards(1))
+    studio.build_inside()
+    [pin] = pins(studio).values()
+    shutil.rmtree(studio.root / "out")
+    blob = studio.store / "cas" / pin.image[:2] / pin.image
+    blob.chmod(0o644)
+    blob.write_bytes(b"\0" * blob.stat().st_size)
+    ran = studio.here("build")
+    assert ran.code == 3
+    assert "the lock pins it, and its stored bytes were damaged" in ran.err
+    assert emulator.bill()["count"] == 1
