@@ -32,7 +32,7 @@ from .provider import Detached, Provider, Rendered, Resumable, Stopped, broken
 from .recorder import Recorder
 from .spending import Spending
 from .state import State
-from .store import Entry, Store
+from .store import Entry, Store, beside
 
 _T = TypeVar("_T")
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
@@ -341,7 +341,9 @@ class Builder:
         image = png.with_provenance(rendered.png, provenance)
         forced = self._limits.force or bool(step.submission and step.submission.forced)
         entry = self._store.put(step.action.key, image, canonical_json(provenance), replace=forced)
-        if entry.image != sha256(image):  # an equal request was stored first: that image stands
+        if (made := sha256(image)) == step.pinned != entry.image:  # the lock wins over what was stored first
+            entry = self._store.put(beside(step.action.key, made), image, canonical_json(provenance))
+        elif entry.image != made:  # an equal request was stored first: that image stands
             image = self._store.read(entry) or image
         return entry, image
 

@@ -11,6 +11,7 @@ from e2e.studio import Studio
 from qwenbuild import lock
 from qwenbuild.emulator import Running
 from qwenbuild.lock import Pin
+from qwenbuild.store import Store
 
 pytest_plugins = ("emulated",)
 
@@ -77,6 +78,17 @@ def test_stored_bytes_that_are_damaged(studio: Studio) -> None:
     assert pins(studio) == before
     assert studio.here("build", "--relock").code == 0
     assert len(studio.service.bill()["records"]) == 2
+
+
+def test_a_store_that_has_other_bytes(studio: Studio) -> None:
+    """A free render that gives the pinned bytes wins over what the store has of the request."""
+    studio.write({"qwenbuild.toml": 'provider = "null"\n'})
+    assert studio.here("build", "--overwrite", "--force").code == 0
+    before, image = studio.outputs(), pins(studio)[X]
+    lose(studio, x=image.image, y=image.image)
+    Store(studio.store).put(image.key, b"what another version drew", b"{}")
+    assert studio.here("build", "--locked").code == 0
+    assert studio.outputs() == before
 
 
 def test_the_lock_of_a_folder_without_records(studio: Studio) -> None:
