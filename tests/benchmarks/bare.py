@@ -1,0 +1,62 @@
+"""The bare loops that planning and building are compared with: what nobody could leave out.
+
+python -m tests.benchmarks.bare prompts COUNT
+python -m tests.benchmarks.bare calls COUNT CONCURRENCY BASE_URL
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+
+from .places import PALETTES, PROMPT
+
+
+def prompts(count: int) -> int:
+    """Render `count` prompts with Jinja and hash them; return how many there are."""
+    import jinja2
+
+    template = jinja2.Environment().from_string(PROMPT)
+    keys = [
+        hashlib.sha256(template.render(number=number, palette=palette).encode()).digest()
+        for number in range(count // len(PALETTES))
+        for palette in PALETTES
+    ]
+    return len(keys)
+
+
+async def calls(count: int, concurrency: int, base_url: str) -> int:
+    """Make, with httpx alone, the calls that `count` images take; return the bytes of the images."""
+    import httpx
+
+    left, size = iter(range(count)), 0
+    body = {
+        "model": "qwen-image-plus",
+        "input": {"messages": [{"role": "user", "content": [{"text": PROMPT}]}]},
+        "parameters": {"size": "1328*1328", "n": 1, "seed": 1, "prompt_extend": False, "watermark": False},
+    }
+    headers = {"Authorization": "Bearer sk-emulator"}
+
+    async def worker(client: httpx.AsyncClient) -> None:
+        nonlocal size
+        for number in left:
+            body["parameters"]["seed"] = number  # type: ignore[index]
+            path = f"{base_url}/services/aigc/multimodal-generation/generation"
+            answer = (await client.post(path, json=body, headers=headers)).json()
+            image = await client.get(answer["output"]["choices"][0]["message"]["content"][0]["image"])
+            size += len(image.content)
+
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=2 * concurrency)) as client:
+        await asyncio.gather(*(worker(client) for _ in range(concurrency)))
+    return size
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["prompts", count]:
+            prompts(int(count))
+        case ["calls", count, concurrency, base_url]:
+            asyncio.run(calls(int(count), int(concurrency), base_url))
+        case _:
+            sys.exit(__doc__)

@@ -1,0 +1,118 @@
+"""What a benchmark measures, and how: whole processes, one tool after another, medians.
+
+Each round runs every contender once, so that what slows the machine for a while slows all of them.
+A row's reference is measured in the same rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+Prepare = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of a process: seconds on the clock and of CPU, and the most memory that it held, in bytes."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A command line to measure; `prepare` runs before each run, unmeasured."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+    prepare: Prepare = field(default=lambda: None)
+
+    def run(self) -> Sample:
+        """Run it once; raises SystemExit where it fails."""
+        self.prepare()
+        with open(self.folder / "benchmark.log", "wb") as log:
+            begun = time.perf_counter()
+            process = subprocess.Popen(
+                self.command, cwd=self.folder, env={**os.environ, **self.environ},
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+            _, status, used = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - begun
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            told = (self.folder / "benchmark.log").read_text("utf-8", "replace")
+            raise SystemExit(f"{self.name}: {' '.join(self.command)} exited with {process.returncode}\n{told[-2000:]}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Sample(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: what a job took, and of what; `most` is the contract's bound of the ratio or the amount.
+
+    `amount` is in `unit`; `ratio` is to the reference, 0 for the reference itself and where there is none.
+    """
+
+    job: str
+    tool: str
+    amount: float
+    unit: str = "s"
+    ratio: float = 0.0
+    most: float = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure keeps the contract."""
+        return not self.most or (self.ratio or self.amount) <= self.most
+
+
+def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, Sample]:
+    """Run each contender once a round; return the median of each, by name."""
+    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders:
+            sys.stderr.write(f"\r\033[K  round {number + 1} of {rounds}: {contender.name}")
+            samples[contender.name].append(contender.run())
+    sys.stderr.write("\r\033[K")
+    return {name: _median(found) for name, found in samples.items()}
+
+
+def _median(samples: Sequence[Sample]) -> Sample:
+    return Sample(
+        statistics.median(one.seconds for one in samples),
+        statistics.median(one.cpu_s for one in samples),
+        round(statistics.median(one.peak_bytes for one in samples)),
+    )
+
+
+def compared(job: str, found: Mapping[str, Sample], reference: str, limits: Mapping[str, float]) -> list[Figure]:
+    """Return a line for each contender, with its time's ratio to the reference's, and its limit where it has one."""
+    base = found[reference].seconds
+    return [
+        Figure(job, name, one.seconds, ratio=0.0 if name == reference else one.seconds / base,
+               most=limits.get(name, 0.0), peak_bytes=one.peak_bytes)
+        for name, one in found.items()
+    ]  # fmt: skip
+
+
+def python(*arguments: str) -> list[str]:
+    """Return the command line of this Python with one of this package's modules, or anything else."""
+    return [sys.executable, *arguments]
+
+
+def qwenbuild(*arguments: str) -> list[str]:
+    """Return a command line of the installed qwenbuild."""
+    return [str(BIN / "qwenbuild"), *arguments]

@@ -1,0 +1,232 @@
+"""The rows of the performance contract: what each sets up, what it compares, and the bound that it must keep.
+
+A row gets a new folder, `scale`, by which its numbers of outputs are multiplied, and the number
+of rounds; it returns the lines of the table that it fills.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from .measure import REPOSITORY, Contender, Figure, alternate, compared, python, qwenbuild
+from .places import PROMPT, Project, Tool, built, project
+from .service import running
+
+KIB, GIB = 1024, 1024**3
+Row = Callable[[Path, float, int], list[Figure]]
+
+
+def _scaled(count: int, scale: float) -> int:
+    return max(10, int(count * scale) // 10 * 10)
+
+
+def start(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """`--version` and `--help`, beside an interpreter that does nothing."""
+    found = alternate([
+        Contender("python -c pass", python("-c", "pass"), folder),
+        Contender("qwenbuild --version", qwenbuild("--version"), folder),
+        Contender("qwenbuild --help", qwenbuild("--help"), folder),
+    ], 4 * rounds)  # fmt: skip
+    return compared("start", found, "python -c pass", {"qwenbuild --version": 3.0, "qwenbuild --help": 3.0})
+
+
+def no_op(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A build with nothing to do, 10,000 outputs, beside ninja, make and doit."""
+    return _no_op("no-op", folder, _scaled(10_000, scale), 4 * rounds, 1.0, with_doit=True)
+
+
+def no_op_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A build with nothing to do, 100,000 outputs, beside ninja and make."""
+    return _no_op("no-op-large", folder, _scaled(100_000, scale), rounds, 0.6, with_doit=False)
+
+
+def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with_doit: bool) -> list[Figure]:
+    place = built(folder, count)
+    ninja, make = Tool.ninja(folder / "ninja", count), Tool.make(folder / "make", count)
+    command = qwenbuild("build", "--max-renders", str(count))
+    contenders = [
+        Contender("ninja", ninja.command, ninja.root),
+        Contender("qwenbuild", command, place.root, place.environ),
+        Contender("make", make.command, make.root),
+    ]
+    found = alternate(contenders, rounds)
+    if with_doit:
+        doit = Tool.doit(folder / "doit", count)
+        found |= alternate([Contender("doit", doit.command, doit.root)], min(rounds, 5))
+    return compared(f"{job}, {count:,} outputs", found, "ninja", {"qwenbuild": most})
+
+
+def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A plan after an edit of the one template of 10,000 cells, beside the bare loop."""
+    count = _scaled(10_000, scale)
+    place = built(folder, count, same=False)
+    edits = iter(range(10**9))
+
+    def edit() -> None:
+        (place.root / "templates/poster.j2").write_text(f"{PROMPT} {next(edits)}", "utf-8")
+
+    return _plan(f"template edited, {count:,} cells", place, count, rounds, 3.0, edit)
+
+
+def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A plan of 100,000 cells of which nothing is there yet, beside the bare loop; its memory for each cell."""
+    count = _scaled(100_000, scale)
+    place, small = project(folder, count), project(folder / "small", 10)
+    figures = _plan(f"cold plan, {count:,} cells", place, count, rounds, 4.0)
+    base = alternate([Contender("plan", qwenbuild("plan"), small.root, small.environ)], rounds)["plan"]
+    cell = (figures[1].peak_bytes - base.peak_bytes) / count
+    return [*figures, Figure(f"cold plan, {count:,} cells", "memory of a cell", cell / KIB, "KiB", most=1.0)]
+
+
+def _plan(
+    job: str, place: Project, count: int, rounds: int, most: float, prepare: Callable[[], object] = lambda: None
+) -> list[Figure]:
+    bare = python("-m", "tests.benchmarks.bare", "prompts", str(count))
+    command = qwenbuild("plan", "--max-renders", str(count))
+    found = alternate([
+        Contender("Jinja + SHA-256", bare, REPOSITORY),
+        Contender("qwenbuild plan", command, place.root, place.environ, prepare),
+    ], rounds)  # fmt: skip
+    return compared(job, found, "Jinja + SHA-256", {"qwenbuild plan": most})
+
+
+def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """`plan --json` of 1,000,000 cells; the most memory that it holds."""
+    count = _scaled(1_000_000, scale)
+    place = project(folder, count)
+    command = qwenbuild("plan", "--json", "--max-renders", str(count))
+    found = alternate([Contender("plan --json", command, place.root, place.environ)], 1)["plan --json"]
+    job = f"{count:,} cells"
+    return [
+        Figure(job, "plan --json", found.seconds, peak_bytes=found.peak_bytes),
+        Figure(job, "peak memory", found.peak_bytes / GIB, "GiB", most=1.5),
+    ]
+
+
+def latency(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A build of 1,000 images at a service that takes 2 s each, 50 at once, beside the least time that this takes."""
+    return _latency(folder, _scaled(1_000, scale), rounds)
+
+
+def latency_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """The same with 10,000 images, once; memory must not grow with their number."""
+    return _latency(folder, _scaled(10_000, scale), 1)
+
+
+def _latency(folder: Path, count: int, rounds: int) -> list[Figure]:
+    latency_s, at_once = 2.0, 50
+    with running(latency_s, 200_000) as base_url:
+        place = _service_project(folder, count, base_url, at_once)
+        found = alternate([_first_build("qwenbuild build", place, count)], rounds)["qwenbuild build"]
+    job, least_s = f"{count:,} requests of {latency_s:g} s, {at_once} at once", latency_s * -(-count // at_once)
+    ratio = found.seconds / least_s
+    return [
+        Figure(job, "N·L/C", least_s),
+        Figure(job, "qwenbuild build", found.seconds, ratio=ratio, most=1.05, peak_bytes=found.peak_bytes),
+    ]
+
+
+def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """CPU for each image: of httpx's own calls, and of the builder around a provider that renders at once."""
+    count, at_once = _scaled(1_000, scale), 50
+    with running(0.0, 1_500_000) as base_url:
+        place, plain = _service_project(folder / "service", count, base_url, at_once), project(folder / "null", count)
+        idle = project(folder / "idle", 10)
+        idle.run("build")
+        found = alternate([
+            Contender("httpx alone", python("-m", "tests.benchmarks.bare", "calls", str(count), str(at_once), base_url),
+                      REPOSITORY),
+            _first_build("builder", plain, count),
+            _first_build("build over HTTP", place, count),
+            Contender("idle", qwenbuild("build", "--force"), idle.root, idle.environ),
+            Contender("httpx idle", python("-c", "import httpx, asyncio"), REPOSITORY),
+        ], rounds)  # fmt: skip
+    calls = (found["httpx alone"].cpu_s - found["httpx idle"].cpu_s) / count * 1000
+    job = f"CPU for an image, {count:,} images"
+    figures = [Figure(job, "httpx alone", calls, "ms")]
+    for name, most in (("builder", 1.5), ("build over HTTP", 0.0)):
+        each = (found[name].cpu_s - found["idle"].cpu_s) / count * 1000
+        figures.append(Figure(job, name, each, "ms", each / calls, most, found[name].peak_bytes))
+    return figures
+
+
+def _service_project(folder: Path, count: int, base_url: str, at_once: int) -> Project:
+    config = (
+        '[providers.dashscope]\ninterface = "sync"\nsubmits = "100000/second"\n'
+        f'max_concurrency = {at_once}\nbase_url = "{base_url}"\n'
+    )
+    return project(folder, count, config=config)
+
+
+def _first_build(name: str, place: Project, count: int) -> Contender:
+    """Return a build from nothing: before each run, store, state and outputs of the one before are gone."""
+
+    def prepare() -> None:
+        for path in (place.store, place.root / "out", place.root / ".qwenbuild", place.root / "qwenbuild.lock"):
+            if path.exists():
+                os.rename(path, path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # deleting would disturb the disk
+
+    environ = {**place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
+    return Contender(name, qwenbuild("build", "--max-renders", str(count)), place.root, environ, prepare)
+
+
+def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """10,000 images of 200 kB from the store, beside `cp --reflink=auto` of them and its wait for the disk."""
+    count = _scaled(10_000, scale)
+    with running(0.0, 200_000) as base_url:
+        place = _service_project(folder, count, base_url, 50)
+        environ = {**os.environ, **place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
+        command = qwenbuild("build", "--max-renders", str(count))
+        subprocess.run(command, cwd=place.root, env=environ, check=True, stderr=subprocess.DEVNULL)
+    clones = [place.sibling(f"clone-{number}") for number in range(rounds)]
+    pairs = []
+    for number in range(rounds):
+        copy = f"cp -r --reflink=auto {place.root}/out {folder}/copy-{number} && sync -f {folder}/copy-{number}"
+        pairs.append((
+            Contender("cp + sync", ["sh", "-c", copy], folder, prepare=os.sync),
+            Contender("qwenbuild build", command, clones[number].root, place.environ, prepare=os.sync),
+        ))  # fmt: skip
+    samples = [alternate(pair, 1) for pair in pairs]
+    middle = sorted(samples, key=lambda it: it["qwenbuild build"].seconds / it["cp + sync"].seconds)[len(samples) // 2]
+    return compared(f"restore, {count:,} images", middle, "cp + sync", {"qwenbuild build": 1.5})
+
+
+def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """From a save to the plan known, beyond the watcher's own delay: 1,000 and 10,000 cells."""
+    figures = []
+    for cells, most_ms in ((1_000, 100.0), (10_000, 400.0)):
+        count = _scaled(cells, scale)
+        place = project(folder / str(cells), count)
+        environ = {**os.environ, **place.environ}
+        command = python("-m", "tests.benchmarks.edits", str(place.root), str(rounds))
+        done = subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, capture_output=True, text=True)
+        to_event, to_plan = map(float, done.stdout.split())
+        job = f"edit watched, {count:,} cells"
+        figures.append(Figure(job, "watchfiles", to_event * 1000, "ms"))
+        figures.append(Figure(job, "plan known, more", (to_plan - to_event) * 1000, "ms", most=most_ms))
+    return figures
+
+
+def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A build that renders one image of 100,000; the contract names no bound."""
+    count = _scaled(100_000, scale)
+    place, edits = built(folder, count), iter(range(10**9))
+
+    def edit() -> None:
+        text = f'seed = 1\n[image.one]\nprompt = "number {next(edits)}"\n'
+        (place.root / "specs/one.toml").write_text(text, "utf-8")
+
+    command = qwenbuild("build", "--max-renders", str(count))
+    found = alternate([Contender("qwenbuild build", command, place.root, place.environ, edit)], rounds)
+    return [Figure(f"one of {count:,} changed", "qwenbuild build", one.seconds, peak_bytes=one.peak_bytes)
+            for one in found.values()]  # fmt: skip
+
+
+ROWS: dict[str, Row] = {
+    "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
+    "million": million, "latency": latency, "latency-large": latency_large, "cpu": cpu, "restore": restore,
+    "watch": watch, "one-change": one_change,
+}  # fmt: skip
