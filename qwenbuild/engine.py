@@ -218,18 +218,24 @@ class Engine:
             return self._plan(state)
 
     def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
-        (every, inputs), options = self._expand(), self.options
+        (every, pins, inputs), options = self._declared(state), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
         if outputs is not None:
             chosen = [action for action in chosen if action.output in outputs]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
-        pins = lock.read(self.project.lock_path) if self._is_locking else Lock()
         steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules, pins)
         whole = not options.select and not options.where and outputs is None
         orphans = planning.orphans(every, self.project.out, state) if whole else []
-        plan = Plan(steps, orphans, inputs=[*inputs, self.project.lock_path], actions=every, lock=pins)
+        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
+
+    def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
+        """Return every action, by the key that it is on record by, what they are held against, and what all rest on."""
+        actions, inputs = self._expand()
+        pins = lock.read(self.project.lock_path) if self._is_locking else Lock()
+        every = planning.with_known_keys(actions, pins, state, self.store)
+        return every, pins, [*inputs, self.project.lock_path]
 
     @property
     def _is_locking(self) -> bool:
@@ -335,8 +341,8 @@ class Engine:
     def check_lock(self) -> None:
         """Raise LockError where a build would change the lock, naming what; changes nothing."""
         with contextlib.closing(self._state(create=False)) as state:
-            every, _ = self._expand()
-            locking.check(every, lock.read(self.project.lock_path), state.request)
+            every, pins, _ = self._declared(state)
+            locking.check(every, pins, state.request)
 
     def _remember(
         self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], own: Sequence[Path], started_ns: int

@@ -21,19 +21,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from . import request as requests
 from .changes import summary
 from .expand import Action
 from .lock import Lock
 from .outputs import digest, is_unchanged, status
 from .provider import Price, Provider
-from .request import Submission
+from .request import Request, Submission
 from .state import Output, State
 from .store import Entry, Store, beside
 
@@ -141,6 +142,25 @@ class Rules:
     overwrite: bool = False
     resubmit: bool = False
     relock: bool = False
+
+
+def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: Store) -> Sequence[Action]:
+    """Return the actions with the keys that their requests are on record by, be these of an earlier key schema.
+
+    What the lock says comes first, then the state, then the store; a request that nobody knows has
+    the present schema's key. So a new schema renders nothing anew, and leaves locks as they are.
+    """
+    if not requests.OLDER_KEYS:
+        return actions
+    pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
+    recorded = {it.key for it in (*state.outputs().values(), *state.open_submissions())}
+    sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
+
+    def known(request: Request) -> str:
+        keys = [request.key, *request.older_keys]
+        return next((key for is_known in sources for key in keys if is_known(key)), request.key)
+
+    return [action._replace(key=known(action.request)) for action in actions]
 
 
 def judge(

@@ -2,13 +2,16 @@
 
 Invariants: a request is frozen; two requests have the same key exactly when they are equal; the
 key of a given request never changes within a key schema (golden keys are tested).
+
+What was rendered under an earlier key schema is found as ever: a request also knows the keys that
+earlier schemas gave it, and keeps the one that it is on record by (see `plan.with_known_keys`).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as _text  # a string as canonical JSON has it
 from typing import Any, NamedTuple
@@ -112,6 +115,18 @@ class Request(NamedTuple):
             f'"size":"{self.size.width}*{self.size.height}","watermark":{"true" if self.watermark else "false"}}}'
         )
         return sha256(text.encode())
+
+    @property
+    def older_keys(self) -> list[str]:
+        """The keys that earlier schemas gave this request, the latest first."""
+        return [key for make in OLDER_KEYS if (key := make(self))]
+
+
+OLDER_KEYS: Sequence[Callable[[Request], str | None]] = ()
+"""How earlier key schemas made keys, the latest first; None for a request that a schema could not express.
+
+A new schema adds the function of the one before, and its golden keys stay tested. This one is the first.
+"""
 
 
 @dataclass(frozen=True, slots=True)

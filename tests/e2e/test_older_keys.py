@@ -1,0 +1,93 @@
+"""After an upgrade that makes keys in another way: what stands under the old keys is not paid for again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import lock, request
+from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.emulator import Running
+from qwenbuild.request import Request
+
+from .studio import Studio, cards
+
+pytest_plugins = ("emulated",)
+
+
+def first_schema(of: Request) -> str | None:
+    """Return the key of schema 1, which could not express requests for watermarks, let us say."""
+    return None if of.watermark else sha256(canonical_json({"schema": 1, **of.as_dict()}))
+
+
+def to_next_schema(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(request, "KEY_SCHEMA", request.KEY_SCHEMA + 1)
+    patch.setattr(request, "OLDER_KEYS", (first_schema,))
+
+
+@pytest.mark.parametrize("lost", [(), ("out",), (".qwenbuild",), ("out", ".qwenbuild"), ("out", "lock")])
+def test_nothing_is_rendered_anew(
+    emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, ...]
+) -> None:
+    """Outputs, state, store and lock of an older schema serve as they did, and the lock stays as it is."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    before, text = studio.outputs(), (studio.root / lock.NAME).read_bytes()
+    old = {action.key for action in studio.actions}
+    to_next_schema(monkeypatch)
+    assert old.isdisjoint(action.request.key for action in studio.actions)
+    for name in lost:
+        if name == "lock":
+            (studio.root / lock.NAME).unlink()
+        else:
+            shutil.rmtree(studio.root / name)
+    if "lock" not in lost:
+        assert studio.here("lock", "--check").code == 0
+        assert studio.here("build", "--locked").code == 0
+    finished = studio.build_inside().finished
+    assert (finished.rendered, finished.exit_code) == (0, 0)
+    assert studio.outputs() == before
+    assert (studio.root / lock.NAME).read_bytes() == text
+    assert studio.here("verify").code == 0
+    assert studio.here("gc", "--unreferenced").out.startswith("removed 0 images")
+    assert emulator.bill()["count"] == 2
+
+
+def test_a_pinned_image_is_not_rendered_anew(
+    emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a lock of an older schema pins bytes that nobody has, that is said, as ever."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    for folder in (studio.root / "out", studio.root / ".qwenbuild", studio.store):
+        shutil.rmtree(folder)
+    to_next_schema(monkeypatch)
+    assert studio.build_inside().finished.missing == 2
+    assert studio.build_inside(relock=True).finished.rendered == 2
+    assert studio.build_inside(locked=True).finished.up_to_date == 2
+
+
+def test_what_is_in_flight_is_collected(emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was submitted under an older schema is not submitted again."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
+    assert studio.build_inside(detach=True).finished.submitted == 2
+    to_next_schema(monkeypatch)
+    assert studio.build_inside().finished.reattached == 2
+    assert studio.build_inside().finished.up_to_date == 2
+    assert emulator.bill()["count"] == 2
+
+
+def test_new_requests_have_new_keys(emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has rendered, or what no older schema could express, goes by the present schema."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.build_inside()
+    old = lock.read(studio.root / lock.NAME).pins
+    to_next_schema(monkeypatch)
+    [name] = cards(2)
+    (studio.root / f"specs/{name}.toml").write_text("watermark = true\n" + cards(2)[name], "utf-8")
+    assert studio.build_inside().finished.rendered == 2
+    new = lock.read(studio.root / lock.NAME).pins
+    assert {pin.key for pin in new.values()} == {action.request.key for action in studio.actions}
+    assert {pin.key for pin in new.values()}.isdisjoint(pin.key for pin in old.values())
