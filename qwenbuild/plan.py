@@ -153,7 +153,7 @@ def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: 
     if not requests.OLDER_KEYS:
         return actions
     pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
-    recorded = {it.key for it in (*state.outputs().values(), *state.open_submissions())}
+    recorded = {it.key for it in state.outputs().values()} | {it.key for it in state.open_submissions()}
     sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
 
     def known(request: Request) -> str:
