@@ -95,6 +95,8 @@ def provider(function: _F) -> _F:
         click.option("--interface", metavar="KIND", help="The service's interface: sync or async."),
         click.option("--resubmit", is_flag=True, default=None,
                      help="Send again what may have been billed before; its price counts."),
+        click.option("--remote", metavar="URL", help="Share images with this remote cache instead of the project's."),
+        click.option("--no-remote", "remote", flag_value="", help="Share no images with a remote cache."),
         click.option("--max-renders", type=click.IntRange(0), metavar="N",
                      help="Most new renders allowed (default 10000)."),
     )):  # fmt: skip

@@ -20,21 +20,24 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from . import png, restoring
+from . import png, restoring, transfers
 from .digest import canonical_json, sha256
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
-from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
+from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, Warned
 from .interrupt import Interrupt
 from .journal import StateJournal
 from .outputs import Outputs
 from .plan import Plan, Step, Verdict, is_done
 from .provider import Detached, Provider, Rendered, Resumable, Stopped, broken
 from .recorder import Recorder
+from .sharing import Remote
 from .spending import Spending
 from .state import State
 from .store import Entry, Store, beside
+from .transfers import Pushing
 
 _T = TypeVar("_T")
+_PULLS = 8  # at once, each with an image in memory
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 
@@ -58,7 +61,7 @@ class Builder:
 
     def __init__(
         self, plan: Plan, outputs: Outputs, state: State, store: Store, provider: Provider, limits: Limits,
-        emit: Emit, interrupt: Interrupt, begun: float,
+        emit: Emit, interrupt: Interrupt, begun: float, remote: Remote | None = None,
     ) -> None:  # fmt: skip
         self._plan, self._outputs = plan, outputs
         self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
@@ -74,6 +77,8 @@ class Builder:
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
         self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
         self.made: dict[str, str] = {}  # digests of the outputs that this build found or put in place, by path
+        self._remote = remote
+        self._pushing = Pushing(remote, store) if remote else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     async def run(self) -> Finished:
@@ -81,7 +86,12 @@ class Builder:
         idle = all(step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps)
         run = None if idle else await asyncio.to_thread(self._begin)
         self._emit(Started(self._provider.name, self._plan.counts))
-        async with self._recorder.running():
+        self._warn(self._plan.warnings)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._recorder.running())
+            if self._remote and self._pushing and not idle:
+                await stack.enter_async_context(self._remote)
+                await stack.enter_async_context(self._pushing.running())
             self._carrying = asyncio.create_task(self._carry_out())
             self._interrupt.listen(self._interrupted)
             try:
@@ -89,6 +99,8 @@ class Builder:
             except asyncio.CancelledError:
                 if self._interrupt.count < 2:
                     raise
+        if self._remote and self._pushing:
+            self._warn([*self._remote.warnings(), *self._pushing.warnings])
         for step in list(self._unended.values()):
             self._finish(step, Outcome.UNKNOWN if step.verdict is Verdict.UNKNOWN else Outcome.SKIPPED)
         counts = {outcome.value: self._counts[outcome] for outcome in Outcome}
@@ -106,6 +118,10 @@ class Builder:
         self._emit(finished)
         return finished
 
+    def _warn(self, problems: Sequence[Problem]) -> None:
+        if problems:
+            self._emit(Warned(problems))
+
     def _begin(self) -> int:
         self._outputs.sweep()
         for submission in self._state.open_submissions():
@@ -115,6 +131,7 @@ class Builder:
 
     async def _carry_out(self) -> None:
         restores: deque[Step] = deque()
+        pulls: deque[Step] = deque()
         renders: deque[Step] = deque()
         for step in self._plan.steps:
             match step.verdict:
@@ -129,12 +146,15 @@ class Builder:
                     self._finish(step, Outcome.MISSING)
                 case Verdict.RESTORE if step.entry:
                     restores.append(step)
+                case Verdict.RESTORE if step.shared:
+                    pulls.append(step)
                 case Verdict.RESTORE | Verdict.UNKNOWN if step.submission is None:
                     self._followers.setdefault(step.action.key, []).append(step)
                 case _:
                     renders.append(step)
         batches = deque(restoring.batches(restores))
         await self._work(batches, os.cpu_count() or 1, lambda steps: self._restore(steps, renders))
+        await self._work(pulls, _PULLS, lambda step: self._pull(step, renders))
         if renders and not self._is_stopped:
             await self._render_all(renders)
 
@@ -155,6 +175,8 @@ class Builder:
 
     def _interrupted(self) -> None:
         self._stop("interrupted")
+        if self._pushing:
+            self._pushing.hurry()
         if self._interrupt.count > 1 and self._carrying:
             self._carrying.cancel()
 
@@ -207,21 +229,36 @@ class Builder:
                 self._recorder.add(step.action, step.entry.image, ended)
                 self._finish(step, Outcome.RESTORED, time.monotonic() - begun)
             else:
-                self._mend(step, renders)
+                self._mend(step, renders, "its stored bytes were damaged")
             await asyncio.sleep(0)  # telling takes its time: others are to have theirs in between
 
-    def _mend(self, step: Step, renders: deque[Step]) -> None:
-        """Have an image rendered whose stored bytes are damaged; once, for all outputs that want it."""
-        again = replace(step, verdict=Verdict.RENDER, entry=None, cause="its stored bytes were damaged",
+    def _mend(self, step: Step, renders: deque[Step], cause: str) -> None:
+        """Have an image rendered whose bytes could not be had after all; once, for all outputs that want it."""
+        again = replace(step, verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
                         price=self._provider.price(step.action.request))  # fmt: skip
         if step.pinned and again.price and not self._limits.relock:
-            cause = "the lock pins it, and its stored bytes were damaged"
-            self._finish(replace(step, cause=cause), Outcome.MISSING)
+            self._finish_all(replace(step, cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:
             self._followers.setdefault(step.action.key, []).append(again)
         else:
             self._damaged.add(step.action.key)
             renders.append(again)
+
+    async def _pull(self, step: Step, renders: deque[Step]) -> None:
+        begun, action = time.monotonic(), step.action
+        assert self._remote is not None
+        assert step.shared is not None
+        try:
+            pulled = await transfers.pull(self._remote, self._store, action.request, action.key, step.shared)
+        except QwenbuildError as error:
+            self._fail(step, error, begun)
+            return
+        if pulled is None:
+            self._mend(step, renders, "the remote cache could not give it")
+            return
+        await self._materialise(step, *pulled, Outcome.RESTORED, begun)
+        for follower in self._followers.pop(action.key, ()):
+            await self._materialise(follower, *pulled, Outcome.RESTORED, time.monotonic())
 
     # --- render ---
 
@@ -295,6 +332,8 @@ class Builder:
                 self._spending.refund(step.price)
             self._fail(step, error, begun)
             return
+        if self._pushing:
+            self._pushing.add(entry)
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
         await self._materialise(step, entry, image, outcome, begun)
         for follower in self._followers.pop(action.key, ()):

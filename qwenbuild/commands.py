@@ -102,6 +102,7 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
     qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
     """
     planned = engine_of(project, **choices).plan()
+    console.warnings(planned.warnings)
     if as_json:
         for step in planned.steps:
             click.echo(json.dumps(console.step_dict(step), ensure_ascii=False))

@@ -87,6 +87,21 @@ def problems(found: Iterable[Problem]) -> None:
         click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True)
 
 
+def warnings(found: Iterable[Problem]) -> None:
+    """Write to standard error what is not as it should be, though nothing fails for it."""
+    for problem in found:
+        for line in warning_lines(problem):
+            click.echo(line, err=True)
+
+
+def warning_lines(problem: Problem) -> list[str]:
+    """Return a problem as a warning."""
+    (_, claim), *rest = problem.lines()
+    head = styled("warning:", sys.stderr, fg="yellow", bold=True)
+    below = [styled(text, sys.stderr, **_PROBLEM_STYLES.get(role, {})) for role, text in rest]
+    return [f"{head} {claim.removeprefix('error: ')}", *below]
+
+
 def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
     """Return a verdict's or outcome's word, padded and coloured."""
     stream = stream or sys.stdout

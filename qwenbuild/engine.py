@@ -24,7 +24,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import collect, lock, locking, matrix, selection, snapshot, spec
+from . import collect, lock, locking, matrix, selection, sharing, snapshot, spec
 from . import expand as expansion
 from . import plan as planning
 from .builder import Builder, Limits
@@ -37,10 +37,11 @@ from .interrupt import Interrupt
 from .lock import Lock
 from .memory import Memory
 from .outputs import Outputs
-from .plan import Plan, Rules, Verdict
+from .plan import Plan, Rules, Step, Verdict
 from .project import Project, find
 from .provider import Provider, Settings, create
 from .request import Submission
+from .sharing import Remote
 from .spec import Spec
 from .state import Output, State
 from .store import Store, beside, default_root
@@ -76,6 +77,7 @@ class Options:
     detach: bool = False
     locked: bool = False
     relock: bool = False
+    remote: str | None = None
     max_renders: int | None = None
     max_cost: Decimal | None = None
 
@@ -100,11 +102,12 @@ class Engine:
         self.inputs: Sequence[Path] = ()  # what the last reading rests on, also where it found mistakes
         self._environ = environ
         self.provider = self._provider()
+        self.remote = sharing.of(project.config.remote, options.remote, environ)
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project with `choices`, fields of `Options`, over these options."""
         other = Engine(self.project, replace(self.options, **choices), self._environ)
-        other.memory = self.memory
+        other.memory, other.remote = self.memory, self.remote
         return other
 
     def reloaded(self) -> Engine:
@@ -225,9 +228,12 @@ class Engine:
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
         steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules, pins)
+        if self.remote and not options.force and any(step.verdict is not Verdict.UP_TO_DATE for step in steps):
+            steps = asyncio.run(_share(steps, self.remote))
         whole = not options.select and not options.where and outputs is None
         orphans = planning.orphans(every, self.project.out, state) if whole else []
-        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins)
+        warnings = self.remote.warnings() if self.remote else ()
+        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
 
     def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
@@ -301,7 +307,7 @@ class Engine:
                     self.store.register(self.project.root)
                 builder = Builder(
                     plan, self._outputs(), state, self.store, self.provider, limits,
-                    emit or (lambda event: None), interrupt, begun,
+                    emit or (lambda event: None), interrupt, begun, self.remote,
                 )  # fmt: skip
                 finished = asyncio.run(_run(builder, interrupt))
                 records = state.outputs()
@@ -416,6 +422,13 @@ class Engine:
             if not dry_run:
                 state.forget(path for path, removed in result if removed)
             return result
+
+
+async def _share(steps: Sequence[Step], remote: Remote) -> list[Step]:
+    """Return the steps, those whose images the remote cache has as restores."""
+    async with remote:
+        keys, images = planning.wanted(steps)
+        return list(planning.shared(steps, await remote.find(keys, images)))
 
 
 async def _run(builder: Builder, interrupt: Interrupt) -> Finished:

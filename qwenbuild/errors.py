@@ -300,6 +300,16 @@ class AnswerLost(ProviderError):
     """The request was sent and its answer never arrived: it may have been billed."""
 
 
+class RemoteError(QwenbuildError):
+    """The remote cache could not do what was asked; a build goes on without it."""
+
+    exit_code = 1
+
+
+class RemoteUnreachable(RemoteError):
+    """The remote cache does not answer at all."""
+
+
 MOST_PROBLEMS = 10
 """Problems shown for one image; the rest are counted."""
 

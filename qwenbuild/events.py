@@ -113,6 +113,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is not as it should be, and the build goes on without it; the images don't suffer."""
+
+    event: ClassVar[str] = "warning"
+    problems: Sequence[Problem]
+
+
+@dataclass(frozen=True, slots=True)
 class Replanned:
     """A watch has read the files again: what a build would do now and what that costs, by currency as decimal texts.
 
@@ -146,14 +154,14 @@ class Serving:
     address: str
 
 
-Event = Started | ImageStarted | ImageFinished | Stopping | Finished | Replanned | Drafted | Serving
+Event = Started | ImageStarted | ImageFinished | Stopping | Finished | Warned | Replanned | Drafted | Serving
 Emit = Callable[[Event], None]
 
 
 def as_dict(event: Event) -> dict[str, Any]:
     """Return the event as a JSON-ready table."""
     table = {"event": event.event, **asdict(event)}
-    if isinstance(event, ImageFinished | Stopping | Finished | Replanned):
+    if isinstance(event, ImageFinished | Stopping | Finished | Warned | Replanned):
         table["problems"] = [str(problem) for problem in event.problems]
         if not event.problems:
             del table["problems"]

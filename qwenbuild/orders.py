@@ -95,7 +95,7 @@ def _order(plan: Plan, without: Collection[str], max_cost: Decimal, steps: Itera
 def _is_free(step: Step) -> bool:
     match step.verdict:
         case Verdict.RESTORE:
-            return step.entry is not None
+            return bool(step.entry or step.shared)
         case Verdict.RENDER:
             return step.price is None
         case verdict:

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import Any
 
 from . import request as requests
 from .changes import summary
+from .errors import Problem
 from .expand import Action
 from .lock import Lock
 from .outputs import digest, is_unchanged, status
@@ -59,6 +60,7 @@ class Step:
     from, where that is the difference. `seen` is the file status that the verdict rests on.
     `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
     right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
+    `shared` is the remote cache's entry, without a key where it was asked for by the pinned digest.
     """
 
     action: Action
@@ -71,6 +73,7 @@ class Step:
     price: Price | None = None
     adopted: str = ""
     pinned: str = ""
+    shared: Entry | None = None
 
     @property
     def reason(self) -> str:
@@ -96,7 +99,8 @@ class Plan:
 
     `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
     folders that the steps depend on, missing ones that would matter included. `actions` are all
-    of the project, whatever was selected, and `lock` what they were held against.
+    of the project, whatever was selected, and `lock` what they were held against; `warnings`
+    are of the remote cache.
     """
 
     steps: Sequence[Step]
@@ -105,6 +109,7 @@ class Plan:
     inputs: Sequence[Path] = field(default=(), repr=False)
     actions: Sequence[Action] = field(default=(), repr=False)
     lock: Lock = field(default_factory=Lock, repr=False)
+    warnings: Sequence[Problem] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return how many steps have the verdict."""
@@ -170,6 +175,28 @@ def judge(
     """Return a step for each action, in order; `provider` names the price of what must be rendered."""
     judged = _Judge(out, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
+
+
+def wanted(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
+    """Return the keys, and the pinned digests, of images that nobody here has: what a remote cache is asked for."""
+    lacking = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
+    return {it.action.key for it in lacking if not it.pinned}, {it.pinned for it in lacking if it.pinned}
+
+
+def shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
+    """Give the steps, those whose images a remote cache has (see `wanted`) as RESTORE."""
+    first: dict[str, str] = {}
+    for step in steps:
+        entry = found.get(step.pinned or step.action.key)
+        if entry is None or step.verdict not in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN):
+            yield step
+        elif not step.pinned and step.action.key in first:
+            yield replace(step, verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
+        else:
+            first.setdefault(step.action.key, step.action.name)
+            yield replace(
+                step, verdict=Verdict.RESTORE, cause="in the remote cache", shared=entry, price=None, submission=None
+            )
 
 
 def orphans(actions: Iterable[Action], out: Path, state: State) -> list[Orphan]:

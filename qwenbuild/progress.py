@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from .console import OUTCOME_STYLES, coloured, duration, label, money, styled
+from .console import OUTCOME_STYLES, coloured, duration, label, money, styled, warning_lines
 from .errors import visible
-from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, as_dict
+from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, Warned, as_dict
 from .snapshot import nothing_to_do
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class LineView:
                 self.say(stopping(event))
                 for problem in event.problems:
                     self.say(str(problem))
+            case Warned(problems=problems):
+                for problem in problems:
+                    for line in warning_lines(problem):
+                        self.say(line)
             case Finished():
                 self.close()
                 summary(event)

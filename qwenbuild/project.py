@@ -29,6 +29,20 @@ class Budget(BaseModel):
     max_cost: Decimal | None = Field(default=None, ge=0, description="most that one build may cost, in CNY")
 
 
+class RemoteConfig(BaseModel):
+    """Where rendered images are shared with other machines."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(default=None, description="where: a server of Bazel's HTTP cache protocol")
+    read_only: bool = Field(default=False, strict=True, description="whether nothing is stored there")
+    token_env: str | None = Field(default=None, description="variable that holds the bearer token; empty: read only")
+    secret_env: str | None = Field(
+        default=None, description="variable that holds the secret of signatures; empty: read only, and unverified"
+    )
+    header: dict[str, str] = Field(default_factory=dict, description="headers of every request, by name")
+
+
 class Config(BaseModel):
     """The project's config; every key is optional."""
 
@@ -43,6 +57,7 @@ class Config(BaseModel):
         default="never", description="whether requests that may have been billed are sent again"
     )
     budget: Budget = Field(default_factory=Budget)
+    remote: RemoteConfig = Field(default_factory=RemoteConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
     models: dict[str, dict[str, Any]] = Field(default_factory=dict, description="models beyond the catalogue's")
 
@@ -167,5 +182,7 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(Config.model_fields)
         case ("budget",):
             return list(Budget.model_fields)
+        case ("remote",):
+            return list(RemoteConfig.model_fields)
         case _:
             return []

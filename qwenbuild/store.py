@@ -136,6 +136,10 @@ class Store:
             return None
         return value if isinstance(value, dict) else None
 
+    def blob(self, digest: str, most_bytes: int) -> bytes | None:
+        """Return a blob of at most `most_bytes`, verified; None as `read` does. Raises StoreError."""
+        return self._verified(digest, most_bytes)
+
     def blob_path(self, digest: str) -> Path:
         """Return where the blob is or would be."""
         return Path(_sharded(self._blobs, digest))

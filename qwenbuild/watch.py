@@ -21,7 +21,7 @@ from . import orders
 from .drafting import Drafting
 from .engine import Engine
 from .errors import Problem, ProjectBusy, QwenbuildError, UsageError
-from .events import Drafted, Emit, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping
+from .events import Drafted, Emit, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping, Warned
 from .expand import Action
 from .live import Live, added
 from .memory import Memory
@@ -137,6 +137,8 @@ class Watch:
             self._adopt(plan)
         self._reading_s = time.monotonic() - begun
         self._show()
+        if plan and plan.warnings:
+            self._tell(Warned(plan.warnings))
         if is_first or saved or before != (self._keys, str(fault)):
             self._tell(self._replanned(saved))
         basis = await asyncio.to_thread(Basis.of, self._engine.project, self._engine.inputs)
@@ -290,5 +292,5 @@ def _plan(engine: Engine, is_config_new: bool) -> tuple[Engine, Plan | None, Qwe
 def _is_missing(step: Step) -> bool:
     """Whether the cell's image is neither in its place nor in the store."""
     if step.verdict is Verdict.RESTORE:
-        return step.entry is None
+        return not (step.entry or step.shared)
     return step.verdict in (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)

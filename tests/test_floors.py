@@ -22,13 +22,13 @@ FLOORS = [
     "catalogue template spec rows png state lock collect thumbnails wording retry wire",
     "emulator_faults emulator_replies",
     # a project; the contract of providers
-    "project provider scaffold layout outputs credentials reconcile emulator_orders",
+    "remote project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with
-    "axes artwork null saves spending service download emulator_bill emulator_images",
+    "sharing axes artwork null saves spending service download emulator_bill emulator_images",
     "matrix drafter tasks emulator_service",
     "expand draft flows emulator_control",
     # what is to be done
-    "plan selection memory locking verify origins recorder drafting dashscope checkup emulator_app",
+    "plan transfers selection memory locking verify origins recorder drafting dashscope checkup emulator_app",
     # how it is done
     "journal restoring gallery doctor emulator",
     "builder report",

@@ -1,0 +1,232 @@
+"""The remote cache as builds use it: verified results by action key, verified images by digest, and no failures.
+
+An entry of `ac/` is an `ActionResult` in JSON, as in the store; with a secret it names a third
+file, whose content is a signature of the key and of both digests. Who can't make the signature
+can't make its digest either, so that the entry alone tells whether it is sound.
+
+Invariants: bytes are handed out only when they match their digest; what is wrong, unsigned where
+there is a secret, or unreachable is a miss. Blobs go out before the entry that names them.
+The first trouble is told once; after a few in a row the remote is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256 as hash_sha256
+from typing import TYPE_CHECKING, Final
+
+from .digest import canonical_json, sha256
+from .errors import Problem, RemoteError, RemoteUnreachable, UsageError
+from .project import RemoteConfig
+from .store import IMAGE, MAX_RESULT_BYTES, PROVENANCE, Entry, parse_result
+
+if TYPE_CHECKING:
+    from .remote import Transport
+
+SIGNATURE: Final = "signature.hmac-sha256"
+MAX_IMAGE_BYTES: Final = 64 * 2**20
+MAX_PROVENANCE_BYTES: Final = 1 * 2**20
+_PARALLEL: Final = 16
+_REMEMBERED_S: Final = 60.0
+SCHEMES: Final = ("http", "https")
+_IN_A_ROW: Final = 3  # troubles, until the remote is left alone
+
+
+@dataclass
+class Breaker:
+    """Counts troubles in a row; where it is open, nothing is asked any more. `warn` is told of the first."""
+
+    what: str
+    warn: Callable[[Problem], None] = field(repr=False)
+    troubles: int = 0
+    is_open: bool = False
+    _has_told: bool = False
+
+    def failed(self, error: RemoteError) -> None:
+        """Take note of a trouble."""
+        self.troubles += 1
+        self.is_open = self.is_open or isinstance(error, RemoteUnreachable) or self.troubles >= _IN_A_ROW
+        if not self._has_told:
+            self._has_told = True
+            self.warn(
+                Problem(f"the remote cache is not {self.what}: {error.claim}", facts=error.facts, hint=error.hint)
+            )
+
+    def worked(self) -> None:
+        """Take note of a success."""
+        self.troubles = 0
+
+
+class Remote:
+    """A remote cache over one transport; for one event loop at a time, `opened` there.
+
+    `secret` signs what is stored, and is demanded of what is read; empty for neither.
+    """
+
+    def __init__(self, connect: Callable[[], Transport], *, name: str, writes: bool, secret: bytes = b"") -> None:
+        self._connect, self.name, self.writes, self._secret = connect, name, writes, secret
+        self._warnings: list[Problem] = []
+        self._reading = Breaker("read", self._warnings.append)
+        self._writing = Breaker("written", self._warnings.append)
+        self._answers: dict[str, tuple[float, Entry | None]] = {}
+        self._transport: Transport | None = None
+
+    def warnings(self) -> list[Problem]:
+        """Return the warnings that were not returned before."""
+        found, self._warnings[:] = list(self._warnings), []
+        return found
+
+    async def __aenter__(self) -> Remote:
+        self._transport = self._connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        transport, self._transport = self._transport, None
+        if transport:
+            await transport.aclose()
+
+    # --- reading ---
+
+    async def find(self, keys: Collection[str], images: Collection[str]) -> dict[str, Entry]:
+        """Return what the remote has: entries by action key, and by digest those of images that are asked for so.
+
+        Answers are remembered for a minute, since a watch asks again at each save.
+        """
+        found: dict[str, Entry] = {}
+        seats = asyncio.Semaphore(_PARALLEL)
+
+        async def ask(name: str, *, is_key: bool) -> None:
+            known = self._answers.get(name)
+            if known is None or known[0] < time.monotonic() - _REMEMBERED_S:
+                async with seats:
+                    if self._reading.is_open:
+                        return
+                    known = (time.monotonic(), await (self.entry(name) if is_key else self._image(name)))
+                self._answers[name] = known
+            if known[1]:
+                found[name] = known[1]
+
+        await asyncio.gather(*(ask(it, is_key=True) for it in keys), *(ask(it, is_key=False) for it in images))
+        return found
+
+    async def entry(self, key: str) -> Entry | None:
+        """Return the entry of an action key; None where there is none, or none that is sound."""
+        content = await self._get(f"ac/{key}", MAX_RESULT_BYTES)
+        files = parse_result(content) if content is not None else None
+        if content is not None and (files is None or IMAGE not in files or PROVENANCE not in files):
+            self._reading.failed(RemoteError(f"{self.name} sent something that is no action result"))
+            return None
+        if files is None:
+            return None
+        image, size_bytes = files[IMAGE]
+        entry = Entry(key, image, size_bytes, files[PROVENANCE][0])
+        if self._secret and not hmac.compare_digest(files.get(SIGNATURE, ("", 0))[0], sha256(self._signature(entry))):
+            self._reading.failed(RemoteError(f"{self.name} has entries without a valid signature; they are not used"))
+            return None
+        return entry
+
+    async def _image(self, digest: str) -> Entry | None:
+        try:
+            has = await self._open.has(f"cas/{digest}")
+        except RemoteError as error:
+            self._reading.failed(error)
+            return None
+        self._reading.worked()
+        return Entry("", digest, 0, "") if has else None
+
+    async def blob(self, digest: str, limit: int) -> bytes | None:
+        """Return the bytes of a digest; None where they are not there, or others."""
+        content = await self._get(f"cas/{digest}", limit)
+        if content is not None and await asyncio.to_thread(sha256, content) != digest:
+            self._reading.failed(RemoteError(f"{self.name} sent other bytes than were asked for; they are not used"))
+            return None
+        return content
+
+    async def _get(self, path: str, limit: int) -> bytes | None:
+        if self._reading.is_open:
+            return None
+        try:
+            content = await self._open.get(path, limit)
+        except RemoteError as error:
+            self._reading.failed(error)
+            return None
+        self._reading.worked()
+        return content
+
+    # --- writing ---
+
+    @property
+    def may_write(self) -> bool:
+        """Whether storing makes sense: it is allowed, and has not failed too often."""
+        return self.writes and not self._writing.is_open
+
+    async def store(self, entry: Entry, image: bytes, provenance: bytes) -> bool:
+        """Store an entry and its blobs; return whether that was done. Never raises."""
+        if not self.may_write:
+            return False
+        files = {IMAGE: image, PROVENANCE: provenance}
+        if self._secret:
+            files[SIGNATURE] = self._signature(entry)
+        digests = {name: sha256(content) for name, content in files.items()}
+        result = {
+            "outputFiles": [
+                {"path": name, "digest": {"hash": digests[name], "sizeBytes": str(len(content))}}
+                for name, content in files.items()
+            ]
+        }
+        try:
+            for name, content in files.items():
+                await self._open.put(f"cas/{digests[name]}", content)
+            await self._open.put(f"ac/{entry.key}", canonical_json(result))
+        except RemoteError as error:
+            self._writing.failed(error)
+            return False
+        self._writing.worked()
+        return True
+
+    def _signature(self, entry: Entry) -> bytes:
+        said: Mapping[str, str] = {"image": entry.image, "key": entry.key, "provenance": entry.provenance}
+        return hmac.new(self._secret, canonical_json(said), hash_sha256).hexdigest().encode()
+
+    @property
+    def _open(self) -> Transport:
+        assert self._transport is not None
+        return self._transport
+
+
+def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
+    """Return the remote cache that the config names, or that was `asked` for; None for none, which "" asks for.
+
+    Where the variable of the token or of the secret is named and empty, as in the builds of others' pull
+    requests, nothing is stored. Raises UsageError for a URL that can't be one.
+    """
+    url = config.url if asked is None else asked
+    if not url:
+        return None
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        hint = "such as https://cache.example/qwenbuild"
+        raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
+    secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
+    headers = dict(config.header)
+    if config.token_env and secrets[config.token_env]:
+        headers["Authorization"] = f"Bearer {secrets[config.token_env]}"
+
+    def connect() -> Transport:
+        from .remote import HttpTransport  # here, for httpx takes a while to load
+
+        return HttpTransport(url, headers, _shown(url))
+
+    writes = not config.read_only and all(secrets.values())
+    secret = secrets.get(config.secret_env or "", "").encode()
+    return Remote(connect, name=_shown(url), writes=writes, secret=secret)
+
+
+def _shown(url: str) -> str:
+    """Return a URL as messages show it: without user, password, query and fragment."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].partition('#')[0]}"
