@@ -6,7 +6,7 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -88,16 +88,18 @@ def tell_apart(actions: Iterable[Action], findings: Findings) -> None:
 
 
 def prompts(
-    catalogue: Catalogue, templates: Templates, declaration: Declaration
+    catalogue: Catalogue, templates: Templates, declaration: Declaration, wanted: Collection[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
-    """Give each cell's labels, its prompt as `templates` render it, and the names that the template saw.
+    """Give the labels of each `wanted` cell, its prompt as `templates` render it, and the names that the template saw.
 
     Raises ProjectError where a prompt can't be rendered.
     """
     expander = _Expander(templates, declaration, "", labelled=False)
     for cell in Cells(declaration, catalogue):
-        values = expander.values(cell)
-        yield tuple([item.label for item in cell[0]]), expander.prompt(values), set(values)
+        labels = tuple([item.label for item in cell[0]])
+        if labels in wanted:
+            values = expander.values(cell)
+            yield labels, expander.prompt(values), set(values)
 
 
 class _Expander:

@@ -29,6 +29,7 @@ from .axes import label, length
 from .errors import Problem
 from .events import ImageFinished, ImageStarted, Outcome
 from .expand import Action
+from .matrix import Declaration
 from .outputs import digest
 from .plan import Plan, Step, Verdict
 from .project import Project
@@ -36,7 +37,9 @@ from .provider import Price
 from .state import Output, State
 from .store import Store
 
-Activity = ImageStarted | ImageFinished
+Activity = ImageStarted | ImageFinished | None
+"""What happened to a cell last; None where it is to be rendered and has not begun."""
+
 _MOST_LITERALS = 10_000  # values of one axis whose TOML is looked up; a longer range is of numbers
 
 
@@ -49,11 +52,13 @@ class Gallery:
 
 
 class Curator:
-    """Makes galleries of one project; remembers the digests of files that were edited by hand."""
+    """Makes galleries of one project; remembers what its actions came to, and the digests of edited files."""
 
     def __init__(self, project: Project, store: Store) -> None:
         self._project, self._store = project, store
         self._edited: dict[tuple[str, int, int, int], str] = {}
+        self._labels: object = None  # what the labels of `_declared` rest on
+        self._declared: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
 
     def gallery(
         self, plan: Plan, state: State, drafts: Mapping[str, str] | None = None,
@@ -64,19 +69,36 @@ class Curator:
         `drafts` are digests by output path, `activities` the last event of each cell by name.
         """
         hung = _Hanging(self, state.outputs(), drafts or {}, activities or {})
-        axes = _axes([step.action for step in plan.steps])
-        cells = [hung.cell(step, axes) for step in plan.steps]
+        common, labels = self._of_actions([step.action for step in plan.steps])
         model = {
             "project": self._project.root.name,
-            "axes": [{"name": name, "values": list(values)} for name, values in axes.items()],
-            "cells": cells,
-            "literals": _literals([step.action for step in plan.steps]),
+            **common,
+            "cells": [hung.cell(step, label) for step, label in zip(plan.steps, labels, strict=True)],
             "orphans": [{"path": orphan.path, "edited": orphan.edited} for orphan in plan.orphans],
             "counts": plan.counts,
             "cost": amounts(plan.cost),
             "shortest_s": round(plan.shortest_s, 1),
         }
         return Gallery(model, hung.files)
+
+    def _of_actions(self, actions: Sequence[Action]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return what the actions alone decide, of all together and of each: while they stay, it does.
+
+        A plan follows each image that a build makes, and ten thousand labels are most of its gallery.
+        """
+        declarations = {id(action.declaration): action.declaration for action in actions}
+        basis = (
+            [(action.output, action.key, action.labels) for action in actions],
+            [(it.name, repr(it.axes)) for it in declarations.values()],
+        )
+        if basis != self._labels:
+            axes = _axes(actions)
+            common = {
+                "axes": [{"name": name, "values": list(values)} for name, values in axes.items()],
+                "literals": _literals(declarations.values()),
+            }
+            self._labels, self._declared = basis, (common, [_label(action, axes) for action in actions])
+        return self._declared
 
     def details(
         self, steps: Sequence[Step], state: State, prices: Mapping[str, Price | None]
@@ -132,28 +154,22 @@ class _Hanging:
         self._curator, self._records, self._drafts, self._activities = curator, records, drafts, activities
         self.files: dict[str, Sequence[Path]] = {}
 
-    def cell(self, step: Step, axes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-        action, request = step.action, step.action.request
+    def cell(self, step: Step, label: Mapping[str, Any]) -> dict[str, Any]:
+        action = step.action
         kind, image = self._picture(step)
         if image:
             self.files.setdefault(image, self._curator.places(image, action.output))
-        values = _values(action)
         cell: dict[str, Any] = {
-            "name": action.name,
-            "path": action.output,
-            "at": [numbers.get(values.get(axis, ""), -1) for axis, numbers in axes.items()],
+            **label,
             "verdict": step.verdict.value,
             "reason": step.reason,
             "kind": kind if image else "none",
             "image": image,
-            "size": [request.size.width, request.size.height],
-            "key": action.key,
-            "prompt": request.prompt,
         }
         if step.price:
             cell["price"] = amounts({step.price.currency: step.price.amount})
-        if activity := self._activities.get(action.name):
-            cell |= _activity(activity)
+        if label["name"] in self._activities:
+            cell |= _activity(self._activities[label["name"]])
         return cell
 
     def _picture(self, step: Step) -> tuple[str, str]:
@@ -199,6 +215,8 @@ def summary(gallery: Gallery, last_run: Mapping[str, Any] | None, plan: Plan) ->
 
 
 def _activity(event: Activity) -> dict[str, Any]:
+    if event is None:
+        return {"activity": "queued"}
     if isinstance(event, ImageStarted):
         return {"activity": "running"}
     if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
@@ -226,11 +244,23 @@ def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
     return {axis: axes[axis] for axis in ordered if axis == "image" or axis in declared or len(axes[axis]) > 1}
 
 
-def _literals(actions: Collection[Action]) -> dict[str, dict[str, dict[str, str]]]:
+def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Return what a cell is called, where it stands among the axes, and what it asks for."""
+    values, request = _values(action), action.request
+    return {
+        "name": action.name,
+        "path": action.output,
+        "at": [numbers.get(values.get(axis, ""), -1) for axis, numbers in axes.items()],
+        "size": [request.size.width, request.size.height],
+        "key": action.key,
+        "prompt": request.prompt,
+    }
+
+
+def _literals(declarations: Iterable[Declaration]) -> dict[str, dict[str, dict[str, str]]]:
     """Return how TOML writes values that are not texts, by image, axis and label."""
     found: dict[str, dict[str, dict[str, str]]] = {}
-    declarations = {id(action.declaration): action.declaration for action in actions}
-    for it in declarations.values():
+    for it in declarations:
         for axis, values in it.axes.items():
             if length(values) > _MOST_LITERALS:
                 continue

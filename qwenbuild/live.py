@@ -28,6 +28,19 @@ class Wish:
     force: bool
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A build: `left` are the steps that have not ended, by output path, of which `begun` are being made.
+
+    Both change while it runs. `total` is how many steps it has, `since_s` when it began, by the monotonic clock.
+    """
+
+    left: Mapping[str, Step]
+    begun: Collection[str]
+    total: int
+    since_s: float
+
+
 class Live:
     """The state of one watch.
 
@@ -45,6 +58,7 @@ class Live:
         self.revision = 0
         self.drafts: dict[str, str] = {}
         self.building = False
+        self.under_way: UnderWay | None = None
         self.spent: Mapping[str, Decimal] = {}
         self.cost_left: Decimal | None = None
         self.events: dict[str, ImageStarted | ImageFinished] = {}

@@ -38,16 +38,11 @@ def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
         found[action.output] = [(action.request.prompt, ())]
     for cells in wanted.values():
         declaration = next(iter(cells.values())).declaration
-        left = len(cells)
         try:
-            for labels, marked, known in prompts(project.catalogue, templates, declaration):
-                if action_ := cells.get(labels):
-                    segments = _segments(marked, known)
-                    if "".join(text for text, _ in segments) == action_.request.prompt:
-                        found[action_.output] = segments
-                    left -= 1
-                    if not left:
-                        break
+            for labels, marked, known in prompts(project.catalogue, templates, declaration, cells):
+                segments, action = _segments(marked, known), cells[labels]
+                if "".join(text for text, _ in segments) == action.request.prompt:
+                    found[action.output] = segments
         except ProjectError:  # the files have changed since the plan
             continue
     return found

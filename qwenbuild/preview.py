@@ -1,8 +1,8 @@
 """The preview: what a watch knows right now, as a page on this machine that changes as it does.
 
 Invariants:
-- Bound to loopback; a request whose `Host` or `Origin` is not this server's own is refused.
-- What spends money needs the token, which only the address given to `started` holds.
+- Only this machine is served, and no other site's page (see `loopback`). Looking needs nothing more;
+  what spends money needs the token, which only the address given to `started` holds.
 - Images are served by digest, those of the project's own cells alone.
 - The event loop never reads the disk: files, state and store are reached through threads.
 """
@@ -14,39 +14,44 @@ import contextlib
 import hmac
 import json
 import secrets
-import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import Problem, QwenbuildError, UsageError
-from .events import ImageStarted
+from . import loopback
+from .errors import Problem, QwenbuildError
 from .gallery import Activity, Curator, Gallery, amounts, frames
-from .plan import Plan
+from .plan import Plan, Step
 from .project import Project
 from .report import STATIC, WEB
 from .state import State
 from .store import Store, is_digest
 from .thumbnails import Thumbnails, read
 
-_STOP_S = 1  # for calls in flight when the server stops
+_APART = 4  # times what making a gallery takes, at least, until the next: reading must not take what rendering needs
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _MOST_BYTES = 1_000_000  # of a call's body
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The Content-Security-Policy of every answer."""
+
+class UnderWay(Protocol):
+    """A build: `left` are the steps that have not ended, by output path, of which `begun` are being made."""
+
+    @property
+    def left(self) -> Mapping[str, Step]: ...
+    @property
+    def begun(self) -> Collection[str]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def since_s(self) -> float: ...
 
 
 class Live(Protocol):
@@ -70,7 +75,7 @@ class Live(Protocol):
     @property
     def drafts(self) -> Mapping[str, str]: ...
     @property
-    def building(self) -> bool: ...
+    def under_way(self) -> UnderWay | None: ...
     @property
     def spent(self) -> Mapping[str, Decimal]: ...
     @property
@@ -96,25 +101,9 @@ async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
     `started` gets the page's address, token included, as soon as it answers. Raises UsageError
     for a port that is taken.
     """
-    listener = _bind(port)
-    address = "http://{}:{}".format(*listener.getsockname()[:2])
     token = secrets.token_urlsafe(24)
     page = Preview(live, token)
-    server = _Server(
-        uvicorn.Config(
-            guarded(page.application, address), log_config=None, access_log=False, lifespan="off", ws="none",
-            proxy_headers=False, server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S,
-        )
-    )  # fmt: skip
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await server.ready.wait()
-        started(f"{address}/#token={token}")
-        await asyncio.Event().wait()
-    finally:
-        page.close()
-        server.should_exit = True
-        await serving
+    await loopback.serve(page.application, port, lambda address: started(f"{address}/#token={token}"), page.close)
 
 
 class Preview:
@@ -127,8 +116,11 @@ class Preview:
         self._gallery = Gallery({"cells": []}, {})
         self._made = (-1, -1)  # the revision that the gallery shows, and the number of the gallery
         self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories that were shown
-        self._versions: dict[str, tuple[int, str]] = {}  # of each cell: since which gallery it is so, and how
-        self._shape: tuple[int, str] = (0, "")  # since which gallery the axes and the order of cells are these
+        self._free_at = 0.0  # when the next may be made, by the loop's clock
+        self._versions: dict[
+            str, tuple[int, dict[str, Any]]
+        ] = {}  # of each cell: since which gallery it is so, and how
+        self._shape: tuple[int, Any] = (0, None)  # since which gallery the axes and the order of cells are these
         self._making = asyncio.Lock()
         self._closing = asyncio.Event()
         self.application = Starlette(routes=[
@@ -175,39 +167,42 @@ class Preview:
     def _status(self) -> dict[str, Any]:
         live = self._live
         return {
-            "queued": len(live.wishes) + sum(isinstance(event, ImageStarted) for event in live.events.values()),
             "problems": frames(live.problems),
             "planned": live.plan is not None,
-            "building": live.building,
+            "progress": _progress(live.under_way) if live.under_way else None,
             "spent": amounts(live.spent),
             "cost_left": None if live.cost_left is None else str(live.cost_left),
         }
 
     async def _refresh(self) -> None:
         """Make the gallery of what is known now, unless it is made."""
-        live = self._live
-        plan, revision, number = live.plan, live.revision, self._made[1]
-        if revision == self._made[0] or plan is None:
+        live, clock = self._live, asyncio.get_running_loop().time
+        if live.revision == self._made[0]:
             return
-        drafts, events = dict(live.drafts), dict(live.events)
+        await asyncio.sleep(self._free_at - clock())
+        plan, revision, number, begun = live.plan, live.revision, self._made[1] + 1, clock()
+        if plan is None:
+            return
+        drafts, activities = dict(live.drafts), {**live.events, **dict.fromkeys(_queued(live))}
 
         def make() -> Gallery:
             with contextlib.closing(self._state()) as state:
-                return self._curator.gallery(plan, state, drafts, events)
+                gallery = self._curator.gallery(plan, state, drafts, activities)
+            self._note_changes(gallery.model, number)
+            return gallery
 
         self._gallery = await asyncio.to_thread(make)
-        self._made = (revision, number + 1)
-        await asyncio.to_thread(self._note_changes, number + 1)
+        self._made = (revision, number)
+        self._free_at = clock() + _APART * (clock() - begun)
 
-    def _note_changes(self, number: int) -> None:
-        model = self._gallery.model
-        shape = json.dumps([model["axes"], [cell["path"] for cell in model["cells"]]])
+    def _note_changes(self, model: Mapping[str, Any], number: int) -> None:
+        shape = [model["axes"], model["literals"], [cell["path"] for cell in model["cells"]]]
         if shape != self._shape[1]:
             self._shape = (number, shape)
-        versions: dict[str, tuple[int, str]] = {}
+        versions: dict[str, tuple[int, dict[str, Any]]] = {}
         for cell in model["cells"]:
-            text, before = json.dumps(cell), self._versions.get(cell["path"])
-            versions[cell["path"]] = before if before and before[1] == text else (number, text)
+            before = self._versions.get(cell["path"])
+            versions[cell["path"]] = before if before and before[1] == cell else (number, cell)
         self._versions = versions
 
     async def _details(self, request: Request) -> Response:
@@ -296,53 +291,17 @@ class Preview:
         return _json({"queued": len(names)}, 202)
 
 
-def guarded(application: ASGIApp, address: str) -> ASGIApp:
-    """Return the application behind checks of who asks, every answer with the headers that keep its page to itself."""
-    own = address.removeprefix("http://")
-    hosts = {own, f"localhost:{own.rpartition(':')[2]}"}
-    headers = [
-        (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-    ]  # fmt: skip
-
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        async def kept(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers]
-            await send(message)
-
-        request = Request(scope)
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        if host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
-            await _refusal(403, "not for other hosts or pages")(scope, receive, kept)
-            return
-        await application(scope, receive, kept)
-
-    return guard
+def _queued(live: Live) -> Iterator[str]:
+    """Give the names of the cells that are to be rendered and have not begun."""
+    yield from live.wishes
+    if it := live.under_way:
+        yield from (step.action.name for path, step in it.left.items() if path not in it.begun)
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to its owner and says when its port answers."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-
-def _bind(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port), backlog=128)
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"can't listen at port {port}: {error}", hint="--port 0 takes any free port") from None
+def _progress(it: UnderWay) -> dict[str, Any]:
+    running = sum(path in it.left for path in it.begun)
+    seconds = round(time.monotonic() - it.since_s, 1)
+    return {"done": it.total - len(it.left), "total": it.total, "running": running, "seconds": seconds}
 
 
 async def _wanted(request: Request) -> tuple[list[str], bool]:

@@ -23,7 +23,7 @@ from .engine import Engine
 from .errors import Problem, ProjectBusy, QwenbuildError, UsageError
 from .events import Drafted, Emit, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping, Warned
 from .expand import Action
-from .live import Live, added
+from .live import Live, UnderWay, added
 from .memory import Memory
 from .orders import Order
 from .plan import Plan, Step, Verdict
@@ -194,6 +194,7 @@ class Watch:
         order = None if self._fault else self._next()
         if order:
             self._order = order
+            self.live.under_way = UnderWay(order.left, order.begun, len(order.left), time.monotonic())
             self._build = asyncio.create_task(self._carry_out(order))
             self._show()
 
@@ -236,7 +237,7 @@ class Watch:
             for name, wish in order.wishes.items():
                 if name in names:
                     self.live.wishes.setdefault(name, wish)
-        self._order = self._build = None
+        self._order = self._build = self.live.under_way = None
         self._again = True
         self._show()
         self._wake.set()

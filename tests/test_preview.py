@@ -13,7 +13,7 @@ from workspace import Workspace
 
 from qwenbuild.engine import load
 from qwenbuild.errors import UsageError
-from qwenbuild.preview import POLICY, _bind
+from qwenbuild.loopback import POLICY, bind
 
 SPEC = """
 [image.dog]
@@ -130,4 +130,4 @@ def test_an_error_keeps_the_last_good_cells(running: Running) -> None:
 
 def test_a_port_that_is_taken_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="can't listen at port"):
-        _bind(taken.getsockname()[1])
+        bind(taken.getsockname()[1])

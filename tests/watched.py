@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from workspace import Workspace
 from qwenbuild import engine as engines
 from qwenbuild.errors import Problem, ProjectError
 from qwenbuild.events import Event, ImageFinished, ImageStarted
+from qwenbuild.live import UnderWay
 from qwenbuild.plan import Plan
 from qwenbuild.preview import serve
 
@@ -37,7 +39,7 @@ class Watched:
         self.problems: Sequence[Problem] = ()
         self.revision = 0
         self.drafts: dict[str, str] = {}
-        self.building = False
+        self.under_way: UnderWay | None = None
         self.spent: dict[str, Decimal] = {}
         self.cost_left: Decimal | None = None
         self.events: dict[str, ImageStarted | ImageFinished] = {}
@@ -82,10 +84,11 @@ class Watched:
             if isinstance(event, ImageStarted | ImageFinished):
                 loop.call_soon_threadsafe(self.events.__setitem__, event.name, event)
 
-        self.building = True
+        steps = {step.action.output: step for step in self.plan.steps if step.action.name in names} if self.plan else {}
+        self.under_way = UnderWay(steps, set(), len(steps), time.monotonic())
         await self.grow()
         await asyncio.to_thread(lambda: engines.load(self._root, select=names, force=force).build(emit))
-        self.building = False
+        self.under_way = None
         for currency, amount in self.price(names).items():
             self.spent[currency] = self.spent.get(currency, Decimal(0)) + amount
         await self.refresh()

@@ -6,7 +6,8 @@ qb.app = (() => {
   let cells = [];
   let offline = false;
   let filtering = false; // whether the choice of values is shown
-  let began = null; // when the build was first seen under way, and how many were done then
+  let hidden = ""; // the errors that were put out of sight
+  let building = false;
 
   // --- arranging ---
 
@@ -99,13 +100,23 @@ qb.app = (() => {
     const all = Object.entries(qb.verdicts).find(([key]) => data.cells.length && data.counts[key] === data.cells.length);
     const failed = data.cells.filter((cell) => cell.activity === "failed").length;
     const drafts = data.cells.filter((cell) => cell.kind === "draft").length;
-    qb.byId("counts").replaceChildren(...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
-      .filter(Boolean).map((text) => qb.el("span", {}, text)), ...(failed ? [qb.el("span", { class: "bad" }, `${failed} failed`)] : []));
-    qb.byId("run").replaceChildren(...run());
+    qb.refill(qb.byId("counts"), [...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
+      .filter(Boolean).map((text) => qb.el("span", {}, text)), failed ? qb.el("span", { class: "bad" }, `${qb.number(failed)} failed`) : null]);
+    qb.refill(qb.byId("run"), run());
+    progress(data.progress);
     actions();
     notice();
-    qb.byId("problems").hidden = !data.problems?.length;
-    if (data.problems?.length) problems(data.problems);
+    problems(data.problems || []);
+  }
+
+  // How far the build is, as a bar; its beginning and its end are said to people who listen.
+  function progress(now) {
+    const bar = qb.byId("progress");
+    bar.hidden = !now;
+    if (now) { bar.max = now.total; bar.value = now.done; }
+    if (Boolean(now) === building) return;
+    building = Boolean(now);
+    qb.announce(building ? `Rendering ${qb.plural(now.total, "image")}` : `The build has ended: ${[...qb.byId("counts").children].map((part) => part.textContent).join(", ")}`);
   }
 
   // How the build goes, and what it has cost; in a report, how the last one went.
@@ -124,31 +135,39 @@ qb.app = (() => {
       said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
       said.push(new Date(data.made_at_s * 1000).toLocaleString());
     }
-    if (data.building) {
-      const ended = data.cells.filter((cell) => ["rendered", "restored", "reattached", "failed"].includes(cell.activity)).length;
-      const running = data.cells.filter((cell) => cell.activity === "running").length;
-      began ||= { at: performance.now(), ended };
-      said.push(running ? `rendering ${running}` : "building");
-      const total = data.queued ?? null, done = ended - began.ended;
-      if (total) {
-        said.push(`${total} to go`);
-        if (done > 0) said.push(`${qb.duration((performance.now() - began.at) / 1000 / done * total)} left`);
-      }
-    } else began = null;
+    if (data.progress) {
+      const { done, total, running, seconds } = data.progress;
+      said.push(running ? `rendering ${running}` : "building", `${qb.number(done)} of ${qb.number(total)}`);
+      if (done && seconds > 2) said.push(`${qb.duration(seconds / done * (total - done))} left`);
+    }
     if (qb.money(data.spent)) said.push(`spent ${qb.money(data.spent)}`);
     if (data.cost_left) said.push(`${Number(data.cost_left).toFixed(2)} CNY left`);
     return said.filter(Boolean).map((text) => qb.el("span", {}, text));
   }
 
+  // Those of some cells that a click may have rendered, and what a button says of that.
+  const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !["running", "queued"].includes(cell.activity)) : []);
+
+  // Equal requests are rendered, and paid for, once.
+  function cost(some) {
+    const sums = {};
+    for (const { price } of new Map(some.map((cell) => [cell.key, cell])).values()) {
+      for (const [currency, amount] of Object.entries(price || {})) sums[currency] = (sums[currency] || 0) + Number(amount);
+    }
+    return qb.money(sums);
+  }
+
+  const priced = (some) => [`Render ${qb.number(some.length)}`, cost(some)].filter(Boolean).join(" · ");
+
   function actions() {
-    const { data } = model;
-    const renders = data.cells.filter((cell) => cell.verdict === "render" && cell.activity !== "running");
-    qb.byId("actions").replaceChildren(...[
-      model.live && renders.length ? qb.button(`Render ${qb.number(renders.length)}${qb.money(data.cost) ? ` · ${qb.money(data.cost)}` : ""}`,
-        () => render(renders.map((cell) => cell.name), false), { class: "primary", disabled: !model.mayRender, title: model.mayRender ? "" : "Open the address that the terminal shows to render" }) : null,
-      qb.button(`★ ${qb.favourites.count}`, qb.favourites.open, { "aria-label": `Favourites: ${qb.favourites.count}`, title: "Favourites" }),
-      qb.button("?", help, { "aria-label": "Keys", title: "Keys (?)" }),
-    ].filter(Boolean));
+    const all = () => renderable(model.data.cells);
+    const { mayRender } = model;
+    qb.refill(qb.byId("actions"), [
+      all().length ? qb.button(priced(all()), () => render(all(), false), { class: "primary", "data-act": "render", disabled: !mayRender,
+        title: mayRender ? null : "Open the address that the terminal shows to render" }) : null,
+      qb.button(`★ ${qb.favourites.count}`, qb.favourites.open, { "aria-label": `★ ${qb.favourites.count} Favourites`, title: "Favourites", "data-act": "favourites" }),
+      qb.button("?", help, { "aria-label": "? Keys", title: "Keys (?)", "data-act": "help" }),
+    ]);
   }
 
   function notice() {
@@ -163,33 +182,40 @@ qb.app = (() => {
   }
 
   function problems(found) {
-    const section = qb.byId("problems");
-    const text = JSON.stringify(found);
-    if (section.dataset.of === text) return;
+    const section = qb.byId("problems"), text = JSON.stringify(found);
+    section.hidden = !found.length || text === hidden;
+    if (section.hidden || section.dataset.of === text) return;
     section.dataset.of = text;
     const planned = model.data.cells.length;
     section.replaceChildren(qb.el("div", { class: "problems-head" },
       qb.el("h2", {}, qb.plural(found.length, "error")), qb.el("p", {}, planned ? "The page shows the last state that was right. Saving the files tries again." : "Saving the files tries again."),
-      qb.button("Hide", () => { section.hidden = true; grid.focus(); })), frames(found));
+      qb.button("Hide", () => { hidden = text; section.hidden = true; grid.focus(); })), frames(found));
   }
 
   // --- rendering ---
 
-  async function render(names, force) {
-    let cost = "";
+  // One click renders one image whose price stands on the button; many, or one that is there already, are asked about.
+  async function render(some, force) {
+    const names = some.map((cell) => cell.name);
+    let amounts = {};
     try {
-      cost = qb.money((await model.price(names, force)).price);
+      amounts = (await model.price(names, force)).price;
     } catch (error) {
       qb.toast(error.message);
       return;
     }
-    if (names.length === 1 || !cost) {
+    const price = qb.money(amounts), { cost_left: left } = model.data;
+    if (!price || (names.length === 1 && !force)) {
       queue(names, force);
       return;
     }
-    const dialog = qb.dialog("confirm", `Render ${qb.plural(names.length, "image")}?`, qb.el("div", { class: "sheets" },
-      qb.el("p", {}, `This costs ${cost}.`),
-      qb.el("div", { class: "bar" }, qb.button(`Render for ${cost}`, () => { dialog.close(); queue(names, force); }, { class: "primary" }), qb.button("Cancel", () => dialog.close()))));
+    const short = left !== null && Number(amounts.CNY || 0) > Number(left);
+    const act = force ? "Re-render" : "Render";
+    const dialog = qb.dialog("confirm", names.length > 1 ? `${act} ${qb.plural(names.length, "image")}?` : `${act} this image?`, qb.el("div", { class: "sheets" },
+      qb.el("p", {}, `${force ? "It is up to date. Rendering it again costs" : "This costs"} ${price}.`),
+      short ? qb.el("p", { class: "warning" }, `${Number(left).toFixed(2)} CNY of the budget are left: rendering stops before it would pass that.`) : null,
+      qb.el("div", { class: "bar" }, qb.button(`${act} for ${price}`, () => { dialog.close(); queue(names, force); }, { class: "primary" }), qb.button("Cancel", () => dialog.close()))));
+    dialog.querySelector(".close").remove();
     dialog.querySelector(".primary").focus();
   }
 
@@ -208,7 +234,7 @@ qb.app = (() => {
     ["f", "make it a favourite"], ["/", "filter"], ["Esc", "close, or clear the selection"], ["+ − 0", "zoom an open image"], ["?", "these keys"]];
 
   function help() {
-    qb.dialog("help", "Keys", qb.el("dl", { class: "sheets" }, KEYS.flatMap(([keys, what]) => [qb.el("dt", {}, qb.el("kbd", {}, keys)), qb.el("dd", {}, what)])));
+    qb.dialog("help", "Keys", qb.el("dl", { class: "sheets" }, KEYS.flatMap(([keys, what]) => [qb.el("dt", {}, keys.split(" ").map((key) => qb.el("kbd", {}, key))), qb.el("dd", {}, what)])));
   }
 
   document.addEventListener("keydown", (event) => {
@@ -298,7 +324,7 @@ qb.app = (() => {
   }).observe(qb.byId("grid"));
 
   return {
-    frames, render, favouritesChanged: actions, start: model.start,
+    frames, render, renderable, priced, favouritesChanged: actions, start: model.start,
     opened: (path) => { choice.cell = path; pivot.write(choice); grid.move(path, false); },
   };
 })();

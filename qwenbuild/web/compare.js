@@ -27,16 +27,16 @@ qb.compare = (() => {
     if (!chosen.size) return;
     const cells = [...chosen].map((path) => qb.model.cell(path));
     const fits = cells.length >= 2 && cells.length <= MOST;
-    const stale = cells.filter((cell) => cell.verdict !== "up_to_date" && cell.verdict !== "edited");
-    tray.replaceChildren(...[
+    const stale = () => qb.app.renderable([...chosen].map((path) => qb.model.cell(path)));
+    qb.refill(tray, [
       qb.el("div", { class: "chosen" }, cells.slice(0, 6).map((cell) => (cell.image
         ? qb.el("img", { src: qb.model.thumbnail(cell.image), alt: "" }) : qb.el("span", { class: "nothing" })))),
       qb.el("strong", {}, qb.plural(cells.length, "cell")), qb.el("span", { class: "hint" }, fits ? "" : `${cells.length < 2 ? "select another" : `at most ${MOST}`} to compare`),
-      qb.button("Compare", open, { class: "primary", disabled: !fits, title: "c" }),
-      qb.model.live && stale.length ? qb.button(`Render ${stale.length}`, () => qb.app.render(stale.map((cell) => cell.name), false), { disabled: !qb.model.mayRender }) : null,
-      qb.button("Favourite", () => { qb.favourites.add(chosen); qb.toast("Added to favourites"); qb.grid.repaint(); }),
-      qb.button("Clear", clear, { title: "Clear the selection" }),
-    ].filter(Boolean));
+      qb.button("Compare", open, { class: "primary", disabled: !fits, title: "c", "data-act": "compare" }),
+      stale().length ? qb.button(qb.app.priced(stale()), () => qb.app.render(stale(), false), { disabled: !qb.model.mayRender, "data-act": "render" }) : null,
+      qb.button("Favourite", () => { qb.favourites.add(chosen); qb.toast("Added to favourites"); qb.grid.repaint(); }, { "data-act": "favourite" }),
+      qb.button("Clear", clear, { title: "Clear the selection (Esc)", "data-act": "clear" }),
+    ]);
   }
 
   function open() {

@@ -46,7 +46,7 @@ qb.detail = (() => {
     if (!cell) { dialog.close(); return; }
     const asked = path;
     shown = JSON.stringify(cell);
-    dialog.querySelector("h2").textContent = cell.name;
+    dialog.querySelector("h2").replaceChildren(qb.name(cell.name));
     const body = dialog.querySelector(".detail-body");
     body.setAttribute("aria-busy", "true");
     let detail = null, failure = "";
@@ -58,7 +58,7 @@ qb.detail = (() => {
     if (!dialog || path !== asked) return;
     body.removeAttribute("aria-busy");
     const scroll = keep ? body.querySelector(".facts")?.scrollTop : 0;
-    const facts = qb.el("div", { class: "facts" }, failure ? qb.el("p", { class: "failure" }, failure) : about(cell, detail));
+    const facts = qb.el("div", { class: "facts", tabindex: 0, role: "region", "aria-label": "About this cell" }, failure ? qb.el("p", { class: "failure" }, failure) : about(cell, detail));
     const before = keep && body.querySelector(".picture");
     const picture = before && before.dataset.of === look(cell) ? before : view(cell, detail);
     const held = document.activeElement && dialog.contains(document.activeElement) ? document.activeElement.dataset.act : "";
@@ -106,6 +106,7 @@ qb.detail = (() => {
         cell.reason && cell.reason !== standing.word ? qb.el("span", { dir: "auto" }, cell.reason) : null),
       cell.problems && cell.problems.length ? qb.app.frames(cell.problems) : cell.why ? qb.el("p", { class: "failure", dir: "auto" }, cell.why) : null,
       actions(cell, detail),
+      qb.model.live && qb.kept[cell.verdict] ? qb.el("p", { class: "hint" }, qb.kept[cell.verdict]) : null,
       qb.el("h3", {}, "Prompt"), prompt(detail.segments),
     ];
     if (detail.request.negative_prompt) parts.push(qb.el("h3", {}, "Negative prompt"), qb.el("p", { class: "prompt quiet", dir: "auto" }, detail.request.negative_prompt));
@@ -124,10 +125,11 @@ qb.detail = (() => {
     const bar = qb.el("div", { class: "bar" });
     if (qb.model.live) {
       const fresh = cell.verdict !== "up_to_date";
-      const text = cell.activity === "running" ? "Rendering…" : `${fresh ? "Render" : "Re-render"}${price ? ` · ${price}` : ""}`;
-      const disabled = !qb.model.mayRender || cell.activity === "running" || cell.verdict === "edited";
-      bar.append(qb.button(text, () => qb.app.render([cell.name], !fresh), { class: "primary", disabled, "data-act": "render",
-        title: qb.model.mayRender ? (cell.verdict === "edited" ? "Edited files are kept; build --overwrite replaces them" : "") : "Open the address that the terminal shows to render" }));
+      const busy = { running: "Rendering…", queued: "Queued" }[cell.activity];
+      const text = busy || `${fresh ? "Render" : "Re-render"}${price ? ` · ${price}` : ""}`;
+      const disabled = !qb.model.mayRender || Boolean(busy) || cell.verdict in qb.kept;
+      bar.append(qb.button(text, () => qb.app.render([cell], !fresh), { class: "primary", disabled, "data-act": "render",
+        title: qb.model.mayRender ? null : "Open the address that the terminal shows to render" }));
     }
     const favourite = qb.favourites.has(path);
     bar.append(

@@ -11,13 +11,25 @@ qb.el = (tag, properties = {}, ...children) => {
     else if (name === "value") element.value = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 };
 
 qb.byId = (id) => document.getElementById(id);
 
 qb.button = (text, act, properties = {}) => qb.el("button", { type: "button", onclick: act, ...properties }, text);
+
+// Puts elements in place of others that say something else; the keyboard stays at the same act.
+qb.refill = (parent, children) => {
+  const fresh = children.filter(Boolean);
+  if (fresh.length === parent.childNodes.length && fresh.every((child, i) => child.isEqualNode(parent.childNodes[i]))) return;
+  const held = parent.contains(document.activeElement) ? document.activeElement.dataset.act : "";
+  parent.replaceChildren(...fresh);
+  if (held) parent.querySelector(`[data-act="${held}"]`)?.focus();
+};
+
+// A name that may be broken where its parts end, and nowhere else unless it must.
+qb.name = (text) => qb.el("span", {}, text.split(/(?<=[[,=/])/).flatMap((part) => [part, qb.el("wbr")]));
 
 // Says a sentence to people who listen to the page.
 qb.announce = (text) => { qb.byId("announce").textContent = text; };

@@ -5,6 +5,8 @@ qb.grid = (() => {
   const root = qb.byId("grid");
   const sheet = qb.el("div", { class: "sheet" });
   const heads = qb.el("div", { class: "heads", role: "row", "aria-rowindex": 1 });
+  const table = qb.el("div", { class: "table", role: "grid", "aria-label": "Images" }, heads, sheet);
+  let isDrawing = false;
   let plan = null; // as pivot.layout gives it
   let active = ""; // path of the cell that the keyboard is at
   let places = new Map(); // [number of line, number in line] by path
@@ -12,8 +14,12 @@ qb.grid = (() => {
   const tiles = new Map(); // elements by path
   let handlers = { open() {}, mark() {}, marked: () => false, favourite: () => false };
 
-  root.append(heads, sheet);
-  root.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+  root.append(table);
+  root.addEventListener("scroll", () => {
+    if (isDrawing) return;
+    isDrawing = true;
+    requestAnimationFrame(() => { isDrawing = false; draw(); });
+  }, { passive: true });
 
   function set(layout) {
     plan = layout;
@@ -34,9 +40,7 @@ qb.grid = (() => {
       element.style.width = `${head.width}px`;
       return element;
     }));
-    sheet.setAttribute("role", "grid");
-    sheet.setAttribute("aria-label", "Images");
-    sheet.setAttribute("aria-rowcount", layout.lines.length);
+    table.setAttribute("aria-rowcount", layout.lines.length + 1);
     draw();
     if (focused) focus();
   }
@@ -76,7 +80,7 @@ qb.grid = (() => {
   }
 
   function row(line, number) {
-    const element = qb.el("div", { role: "row", class: line.kind, "aria-rowindex": number + 1 });
+    const element = qb.el("div", { role: "row", class: line.kind, "aria-rowindex": number + 2 });
     element.style.top = `${line.top}px`;
     element.style.height = `${line.height}px`;
     if (line.kind === "head") {
@@ -113,9 +117,10 @@ qb.grid = (() => {
     mat.style.height = `${line.mat}px`;
     const check = qb.el("input", { type: "checkbox", tabindex: -1, title: "Select (x)", onclick: (event) => event.stopPropagation(),
       onchange: () => handlers.mark(cell.path) });
-    const element = qb.el("div", { role: "gridcell", id: `cell-${qb.model.number(cell.path)}`, "data-path": cell.path,
+    const number = qb.model.number(cell.path);
+    const element = qb.el("div", { role: "gridcell", "data-path": cell.path, "aria-labelledby": `caption-${number}`,
       onclick: () => { active = cell.path; handlers.open(cell.path); }, onfocus: () => move(cell.path, false) },
-    mat, qb.el("div", { class: "caption" }), check);
+    mat, qb.el("div", { class: "caption", id: `caption-${number}` }), check);
     paint(element, cell);
     return element;
   }
@@ -127,18 +132,18 @@ qb.grid = (() => {
     const marked = handlers.marked(cell.path), favourite = handlers.favourite(cell.path);
     element.className = `tile ${cell.kind} is-${standing.tone}${marked ? " marked" : ""}`;
     element.tabIndex = cell.path === active ? 0 : -1;
-    const what = { draft: "draft, ", old: "to be replaced, ", edited: "edited by hand, ", none: "no image yet, ", image: "" }[cell.kind];
-    element.setAttribute("aria-label", `${cell.name}: ${what}${standing.word}${cell.why ? `: ${cell.why}` : ""}${favourite ? ", favourite" : ""}`);
     element.setAttribute("aria-selected", marked);
     check.checked = marked;
     check.setAttribute("aria-label", `Select ${cell.name}`);
     picture(mat, cell);
-    const badge = qb.kinds[cell.kind];
-    const tone = standing.tone === "up_to_date" || (standing.tone === "edited") ? null
-      : qb.el("span", { class: "standing" }, cell.price && standing.tone === "render" ? `${standing.word} · ${qb.money(cell.price)}` : standing.word);
-    caption.replaceChildren(
-      qb.el("div", { class: "values", dir: "auto", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, title(cell)),
-      qb.el("div", { class: "state" }, badge ? qb.el("span", { class: "badge" }, badge) : null, tone));
+    const badge = qb.kinds[cell.kind], name = title(cell);
+    const word = standing.tone === "up_to_date" || standing.tone === "edited" ? "" : cell.why ? `${standing.word}: ${cell.why}` : standing.word;
+    const price = standing.tone === "render" ? qb.money(cell.price) : "";
+    qb.refill(caption, [
+      qb.el("div", { class: "values", dir: "auto", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
+      qb.el("div", { class: "state" }, badge ? [qb.el("span", { class: "badge" }, badge), " "] : null,
+        word ? [qb.el("span", { class: "standing", title: cell.why || null }, word), " "] : null, price ? qb.el("span", { class: "price" }, price) : null),
+      qb.el("div", { class: "hidden" }, [word ? "" : standing.word, favourite ? "favourite" : "", cell.name].filter(Boolean).join(", "))]);
   }
 
   function picture(mat, cell) {

@@ -137,7 +137,14 @@ qb.model = (() => {
 
 qb.verdicts = {
   up_to_date: "up to date", restore: "to restore", reattach: "to collect", render: "to render",
-  edited: "edited by hand", unknown: "may have been billed",
+  edited: "edited by hand", unknown: "may have been billed", missing: "missing",
+};
+
+// What a click does not do to a cell, and the command that does.
+qb.kept = {
+  edited: "Edited files are kept; build --overwrite replaces them.",
+  unknown: "It is not sent again by itself; build --resubmit sends it.",
+  missing: "Another image is not what the lock pins; build --relock renders one.",
 };
 
 qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none: "" };
@@ -145,6 +152,7 @@ qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none
 // What a cell is about to be, or why it is not: one or two words, and a class that colours them.
 qb.standing = (cell) => {
   if (cell.activity === "running") return { word: "rendering…", tone: "running" };
+  if (cell.activity === "queued") return { word: "queued", tone: "queued" };
   if (cell.activity === "failed") return { word: "failed", tone: "failed" };
   if (cell.activity === "rendered" && cell.verdict === "render") return { word: "rendered", tone: "done" };
   return { word: qb.verdicts[cell.verdict], tone: cell.verdict };

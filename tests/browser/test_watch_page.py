@@ -1,0 +1,134 @@
+"""The page of a real `qwenbuild watch` that renders for money, at the local DashScope."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.harness import Sandbox
+from emulated import QUICK
+from playwright.sync_api import expect
+
+from qwenbuild import emulator
+
+FILES = {
+    "qwenbuild.toml": '[budget]\nmax_cost = 1\n[providers.dashscope]\nsubmits = "1000/second"\n',
+    "specs/a.toml": '[image.poster]\ntemplate = "poster.j2"\nmatrix.colour = ["red", "blue", "gold"]\n',
+    "templates/poster.j2": "a {{ colour }} ball <img src=x onerror=alert(1)>",
+}
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A watch in a process of its own, the project that it follows, and the service that it renders at."""
+
+    sandbox: Sandbox
+    service: emulator.Running
+    address: str
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        self.sandbox.edit(name, old, new)
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Watching]:
+    with emulator.running(replace(QUICK, latency_s=0.2)) as service:
+        sandbox = Sandbox(tmp_path / "project", tmp_path / "store", service.environment()).write(FILES)
+        process = sandbox.popen("watch", "--json")
+        assert process.stdout is not None
+        try:
+            events = (json.loads(line) for line in process.stdout)
+            address = next(event["address"] for event in events if event["event"] == "serving")
+            reading = threading.Thread(target=process.communicate)  # a full pipe would hold it up
+            reading.start()
+            yield Watching(sandbox, service, address)
+        finally:
+            process.kill()
+            reading.join()
+
+
+@pytest.fixture
+def shown(watching: Watching, page: Any) -> Any:
+    page.goto(watching.address)
+    expect(page.locator(".tile.draft img")).to_have_count(3)
+    return page
+
+
+def test_drafts_at_once_and_what_they_would_cost(watching: Watching, shown: Any) -> None:
+    """A save that costs money shows drafts; nothing is sent, nothing is in the output folder."""
+    expect(shown.locator("#counts")).to_have_text("3 cellsall to render3 drafts")
+    expect(shown.locator("#run")).to_have_text("1.00 CNY left")
+    expect(shown.locator(".tile .price")).to_have_text(["0.22 CNY"] * 3)
+    expect(shown.get_by_role("button", name="Render 3 · 0.66 CNY")).to_be_enabled()
+    assert watching.service.requests() == []
+    assert watching.sandbox.outputs() == {}
+
+
+def test_a_click_buys_one_image_and_a_second_one_asks(watching: Watching, shown: Any) -> None:
+    """What the button says is what the service bills; a render of what is there already is asked about."""
+    shown.locator(".tile").nth(1).click()
+    shown.get_by_role("button", name="Render · 0.22 CNY").click()
+    expect(shown.locator(".verdict strong")).to_have_text("up to date")
+    expect(shown.locator(".facts dl").last).to_contain_text("request id")
+    shown.get_by_role("button", name="Re-render · 0.22 CNY").click()
+    asked = shown.get_by_role("dialog", name="Re-render this image?")
+    expect(asked).to_contain_text("It is up to date. Rendering it again costs 0.22 CNY.")
+    shown.keyboard.press("Escape")
+    expect(shown.locator("#run")).to_have_text("spent 0.22 CNY0.78 CNY left")
+    shown.get_by_role("button", name="Re-render · 0.22 CNY").click()
+    shown.get_by_role("button", name="Re-render for 0.22 CNY").click()
+    expect(shown.locator("#run")).to_have_text("spent 0.44 CNY0.56 CNY left")
+    assert [call["operation"] for call in watching.service.requests()].count("sync") == 2
+    shown.keyboard.press("Escape")
+    expect(shown.locator(".tile.image")).to_have_count(1)
+    expect(shown.get_by_role("button", name="Render 2 · 0.44 CNY")).to_be_enabled()
+
+
+def test_a_save_shows_drafts_beside_the_image_that_they_would_replace(watching: Watching, shown: Any) -> None:
+    """An edit drafts anew; the detail says which words changed, and before and after stand under one slider."""
+    shown.get_by_role("button", name="Render 3").click()
+    shown.get_by_role("button", name="Render for 0.66 CNY").click()
+    expect(shown.locator(".tile.image")).to_have_count(3)
+    watching.edit("templates/poster.j2", "ball", "kite")
+    expect(shown.locator(".tile.draft")).to_have_count(3)
+    shown.locator(".tile").first.click()
+    expect(shown.locator(".diff del")).to_have_text("ball")
+    expect(shown.locator(".diff ins")).to_have_text("kite")
+    shown.get_by_role("button", name="Compare with the image of").click()
+    expect(shown.get_by_role("slider", name="Before and after")).to_be_visible()
+    shown.keyboard.press("Escape")
+    shown.get_by_role("button", name="Render 3").click()
+    expect(shown.get_by_role("dialog")).to_contain_text("0.34 CNY of the budget are left: rendering stops before")
+
+
+def test_an_error_in_a_template_and_the_save_that_mends_it(watching: Watching, shown: Any) -> None:
+    """The overlay has the terminal's code frame; hidden, it stays so until something else is wrong."""
+    watching.edit("templates/poster.j2", "{{ colour }}", "{{ color }}")
+    problems = shown.get_by_role("alert")
+    expect(problems).to_contain_text('undefined variable "color"')
+    expect(problems).to_contain_text("^^^^^")
+    expect(shown.locator(".tile")).to_have_count(3)
+    problems.get_by_role("button", name="Hide").click()
+    expect(problems).to_be_hidden()
+    watching.edit("templates/poster.j2", "{{ color }}", "{{ culour }}")
+    expect(problems).to_contain_text('undefined variable "culour"')
+    watching.edit("templates/poster.j2", "{{ culour }}", "{{ colour }}")
+    expect(problems).to_be_hidden()
+
+
+def test_a_failure_says_why(watching: Watching, shown: Any) -> None:
+    """What the service refused stands at its cell, with the service's own words; nothing was spent."""
+    watching.service.inject("moderation:1")
+    shown.locator(".tile").first.click()
+    shown.get_by_role("button", name="Render · 0.22 CNY").click()
+    expect(shown.locator(".verdict strong")).to_have_text("failed")
+    expect(shown.locator(".facts .frames")).to_contain_text("DataInspectionFailed")
+    shown.keyboard.press("Escape")
+    expect(shown.locator(".tile.is-failed .standing")).to_contain_text("failed: ")
+    expect(shown.locator("#counts .bad")).to_have_text("1 failed")
+    expect(shown.locator("#run")).to_have_text("1.00 CNY left")
