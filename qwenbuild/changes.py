@@ -28,7 +28,10 @@ def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
         shown = "provider" if name == "family" else name.replace("_", " ")
         return f"{shown} {_plain(old)} -> {_plain(new)}"
-    before, after = _WORD.findall(str(old)), _WORD.findall(str(new))
+    # Most edits are of a few words: only what lies between the first and the last of them is compared.
+    one, other = _trimmed(str(old), str(new))
+    one, other = (text[::-1] for text in _trimmed(one[::-1], other[::-1]))
+    before, after = _WORD.findall(one), _WORD.findall(other)
     removed, added = [], []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "equal":
@@ -36,6 +39,20 @@ def _field(name: str, old: object, new: object) -> str:
             added += after[k:m]
     words = _few("-", removed) + _few("+", added) or ["white space"]
     return f"{name.replace('_', ' ')} changed: {' '.join(words)}"
+
+
+def _trimmed(one: str, other: str) -> tuple[str, str]:
+    """Return both texts without the words that they begin with alike."""
+    alike, unknown = 0, min(len(one), len(other))
+    while alike < unknown:
+        middle = (alike + unknown + 1) // 2
+        if one[alike:middle] == other[alike:middle]:
+            alike = middle
+        else:
+            unknown = middle - 1
+    while alike and (one[alike - 1].isalnum() or one[alike - 1] == "_"):
+        alike -= 1
+    return one[alike:], other[alike:]
 
 
 def _plain(value: object) -> str:

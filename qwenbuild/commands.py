@@ -104,8 +104,7 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
     planned = engine_of(project, **choices).plan()
     console.warnings(planned.warnings)
     if as_json:
-        for step in planned.steps:
-            click.echo(json.dumps(console.step_dict(step), ensure_ascii=False))
+        console.write(json.dumps(console.step_dict(step), ensure_ascii=False) for step in planned.steps)
         for orphan in planned.orphans:
             table = {"event": "orphan", "path": orphan.path, "name": orphan.name, "edited": orphan.edited}
             click.echo(json.dumps(table, ensure_ascii=False))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -63,7 +64,7 @@ _VERDICT_WORDS = {
 
 def coloured(stream: IO[Any]) -> bool:
     """Whether `stream` shows colour."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def styled(text: str, stream: IO[Any], **styles: Any) -> str:
@@ -148,12 +149,21 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(parts) or "nothing is selected"
 
 
+def write(lines: Iterable[str]) -> None:
+    """Write many lines to standard output, some hundred at a time."""
+    rest = iter(lines)
+    while some := list(islice(rest, 500)):
+        click.echo("\n".join(some))
+
+
 def show_plan(plan: Plan, *, every: bool) -> None:
     """Write a plan: what a build would do and why, its price, and its shortest time."""
-    for step in plan.steps:
-        if every or step.verdict.value != "up_to_date":
-            reason = styled(visible(step.reason), sys.stdout, dim=True)
-            click.echo(f"{label(step.verdict)}  {visible(step.action.name)}  {reason}")
+    labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
+    write(
+        f"{labels[step.verdict]}  {visible(step.action.name)}  {styled(visible(step.reason), sys.stdout, dim=True)}"
+        for step in plan.steps
+        if every or step.verdict.value != "up_to_date"
+    )
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
