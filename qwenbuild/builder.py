@@ -388,7 +388,7 @@ class Builder:
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
         if self._limits.locked and step.pinned not in ("", entry.image):
-            other = replace(step, before=None, cause="the lock pins other bytes than rendering gave")
+            other = replace(step, was="", cause="the lock pins other bytes than rendering gave")
             self._finish(other, Outcome.MISSING, time.monotonic() - begun)
             return
         try:

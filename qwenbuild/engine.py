@@ -227,11 +227,12 @@ class Engine:
             chosen = [action for action in chosen if action.output in outputs]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
-        steps = planning.judge(chosen, self.project.out, state, self.store, self.provider, rules, pins)
+        records = state.outputs()
+        steps = planning.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
         if self.remote and not options.force and any(step.verdict is not Verdict.UP_TO_DATE for step in steps):
             steps = asyncio.run(_share(steps, self.remote))
         whole = not options.select and not options.where and outputs is None
-        orphans = planning.orphans(every, self.project.out, state) if whole else []
+        orphans = planning.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
         plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))

@@ -6,7 +6,7 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from .request import Request, Size, derived_seed
 from .spec import FIELDS
 from .template import Template, Templates
 from .tomlfile import Keys
+
+_CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
 
 class Action(NamedTuple):
@@ -81,10 +83,15 @@ def cells(
         findings.add(error.problems, declaration.name)
 
 
-def tell_apart(actions: Iterable[Action], findings: Findings) -> None:
+def tell_apart(actions: Collection[Action], findings: Findings) -> None:
     """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
-    for image, problem in _clashes(actions):
-        findings.add([problem], image)
+    paths = {clash_key(action.output) for action in actions}
+    folders = {path.rpartition("/")[0] for path in paths}
+    while above := {folder.rpartition("/")[0] for folder in folders} - folders:
+        folders |= above
+    if len(paths) < len(actions) or not paths.isdisjoint(folders):
+        for image, problem in _clashes(actions):
+            findings.add([problem], image)
 
 
 def prompts(
@@ -115,6 +122,8 @@ class _Expander:
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
         }
         self._templates = self._compiled(templates)
+        self._read_by = {name: self._axes_read(template) for name, template in self._templates.items()}
+        self._rendered: dict[str, dict[tuple[int, ...] | None, str]] = {name: {} for name in self._templates}
         self._sizes: dict[str, Size] = {}
         self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
         self._stem = f"{declaration.spec.name}/"
@@ -154,8 +163,7 @@ class _Expander:
         chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
         size = chosen.get("size") or self._size(model)
         seed = chosen.get("seed", self._seed)
-        canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
-        texts = self._texts({**self._base, **chosen, **canvas, "seed": seed})
+        texts = self._texts(items, lambda: self.values(cell))
         negative = (
             chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
@@ -182,25 +190,44 @@ class _Expander:
         """Return what the templates of a cell see."""
         items, model = cell
         chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
-        canvas = self._canvas(model, chosen.get("size") or self._size(model))
+        size = chosen.get("size") or self._size(model)
+        canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
         return {**self._base, **chosen, **canvas, "seed": chosen.get("seed", self._seed)}
 
     def prompt(self, values: Mapping[str, object]) -> str:
         """Return the prompt for what a template sees; raises ProjectError."""
         return self._templates["prompt"].render(values)
 
-    def _texts(self, values: Mapping[str, object]) -> dict[str, str]:
-        """Return what the templates render; raises ProjectError with the problems of all of them."""
+    def _texts(self, items: Sequence[Value], values: Callable[[], Mapping[str, object]]) -> dict[str, str]:
+        """Return what the templates render; raises ProjectError with the problems of all of them.
+
+        A text is rendered once for all cells that differ in nothing that its template reads.
+        """
         texts: dict[str, str] = {}
         problems: list[Problem] = []
         for name, template in self._templates.items():
+            known, axes = self._rendered[name], self._read_by[name]
+            # By identity: a row that an `include` makes may be labelled as another is. They live as long as the cells.
+            at = tuple([id(items[number]) for number in axes]) if axes is not None else None
             try:
-                texts[name] = template.render(values)
+                texts[name] = known[at] if at in known else template.render(values())
+                if at is not None:
+                    known[at] = texts[name]
             except ProjectError as error:
                 problems += error.problems
         if problems:
             raise ProjectError(problems)
         return texts
+
+    def _axes_read(self, template: Template) -> list[int] | None:
+        """Return the numbers of the axes that a template's text can depend on; None for all of them."""
+        reads = template.reads
+        if reads is None:
+            return None
+        if reads & _CANVAS:  # a ratio's name means another size for another model
+            reads |= {"model", "size"}
+        found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
+        return found if len(found) < len(self._it.axes) else None
 
     def _name(self, labels: Sequence[str]) -> str:
         return cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))

@@ -14,7 +14,10 @@ from collections.abc import Mapping
 _PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
 _PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
 
-_SAFE_PATH = re.compile(r"(?:\w(?:[\w.@+-]*[\w@+-])?/)*\w[\w.@+-]*\.png", re.ASCII)  # most paths, at full speed
+_DEVICE = r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
+_SAFE_PATH = re.compile(  # most paths, at full speed
+    rf"(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII | re.IGNORECASE
+)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
 
 
@@ -51,7 +54,7 @@ def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
 
 def path_fault(path: str) -> str | None:
     """Return what is wrong with an output path, or None where it is safe on every system."""
-    if _SAFE_PATH.fullmatch(path) and len(path) < 240 and not any(map(_RESERVED.fullmatch, path.split("/"))):
+    if len(path) < 240 and _SAFE_PATH.fullmatch(path) and path.endswith(".png"):
         return None
     if not path:
         return "it is empty"

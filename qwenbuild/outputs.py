@@ -33,7 +33,7 @@ def status(path: Path | str) -> os.stat_result | None:
         ) from error
 
 
-def digest(path: Path, seen: os.stat_result) -> str:
+def digest(path: Path | str, seen: os.stat_result) -> str:
     """Return the file's SHA-256; empty for what is no regular file or can't be read."""
     if not stat.S_ISREG(seen.st_mode):
         return ""
@@ -43,7 +43,7 @@ def digest(path: Path, seen: os.stat_result) -> str:
         return ""
 
 
-def is_unchanged(path: Path, record: Output, seen: os.stat_result) -> bool:
+def is_unchanged(path: Path | str, record: Output, seen: os.stat_result) -> bool:
     """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
     if seen.st_size != record.size or not stat.S_ISREG(seen.st_mode):
         return False

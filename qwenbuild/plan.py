@@ -19,8 +19,11 @@ restores nothing. What costs nothing is rendered all the same, and is most likel
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -56,8 +59,8 @@ class Verdict(StrEnum):
 class Step:
     """One action of a plan.
 
-    `cause` is the reason's fixed part; `before` the request that the present output was made
-    from, where that is the difference. `seen` is the file status that the verdict rests on.
+    `cause` is the reason's fixed part; `was` the request that the present output was made from,
+    as JSON, where that is the difference. `seen` is the file status that the verdict rests on.
     `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
     right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
     `shared` is the remote cache's entry, without a key where it was asked for by the pinned digest.
@@ -66,7 +69,7 @@ class Step:
     action: Action
     verdict: Verdict
     cause: str
-    before: Mapping[str, Any] | None = field(default=None, repr=False)
+    was: str = field(default="", repr=False)
     seen: os.stat_result | None = field(default=None, repr=False)
     entry: Entry | None = None
     submission: Submission | None = field(default=None, repr=False)
@@ -76,11 +79,19 @@ class Step:
     shared: Entry | None = None
 
     @property
+    def before(self) -> Mapping[str, Any] | None:
+        """The request that the present output was made from, where that is the difference and is known."""
+        with contextlib.suppress(ValueError):  # of a damaged record
+            return dict(json.loads(self.was)) if self.was else None
+        return None
+
+    @property
     def reason(self) -> str:
         """Why the verdict is what it is, such as `prompt changed: -red +blue`."""
-        if self.before is None:
-            return self.cause
-        difference = summary(self.before, self.action.request.as_dict())
+        before = self.before
+        if before is None:
+            return self.cause or "its request changed"
+        difference = summary(before, self.action.request.as_dict())
         return f"{difference}; {self.cause}" if self.cause else difference
 
 
@@ -132,7 +143,8 @@ class Plan:
     @property
     def counts(self) -> dict[str, int]:
         """The number of steps by verdict, and of orphans."""
-        return {**{verdict.value: self.count(verdict) for verdict in Verdict}, "orphans": len(self.orphans)}
+        steps = Counter([step.verdict for step in self.steps])
+        return {**{verdict.value: steps[verdict] for verdict in Verdict}, "orphans": len(self.orphans)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +181,12 @@ def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: 
 
 
 def judge(
-    actions: Iterable[Action], out: Path, state: State, store: Store, provider: Provider, rules: Rules,
-    lock: Lock | None = None,
+    actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
+    provider: Provider, rules: Rules, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
-    """Return a step for each action, in order; `provider` names the price of what must be rendered."""
-    judged = _Judge(out, state, store, provider, rules, lock or Lock())
+    """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
+    changed = {it.key for action in actions if (it := records.get(action.output)) and it.key != action.key}
+    judged = _Judge(out, records, state.requests(changed), state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -199,11 +212,11 @@ def shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
             )
 
 
-def orphans(actions: Iterable[Action], out: Path, state: State) -> list[Orphan]:
-    """Return the recorded outputs that none of `actions` (all of the project's) declares and that still exist."""
+def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output]) -> list[Orphan]:
+    """Return those of `records`, the state's outputs, that still exist and that none of `actions` (all) declares."""
     declared = {action.output for action in actions}
     found = []
-    for path, record in state.outputs().items():
+    for path, record in records.items():
         if path not in declared:
             seen = status(out / path)
             if seen is not None:
@@ -223,21 +236,21 @@ class _Judge:
     """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
 
     def __init__(
-        self, out: Path, state: State, store: Store, provider: Provider, rules: Rules, lock: Lock
+        self, out: Path, records: Mapping[str, Output], requests: Mapping[str, str],
+        state: State, store: Store, provider: Provider, rules: Rules, lock: Lock,
     ) -> None:  # fmt: skip
-        self._out, self._state, self._store, self._provider, self._rules = out, state, store, provider, rules
-        self._lock = lock
-        self._records = state.outputs()
+        self._out, self._store, self._provider, self._rules, self._lock = str(out), store, provider, rules, lock
+        self._records, self._requests = records, requests  # outputs by path; the requests of changed ones, by key
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
 
     def step(self, action: Action) -> Step:
-        record, seen = self._records.get(action.output), status(os.path.join(self._out, action.output))
+        record, path = self._records.get(action.output), f"{self._out}/{action.output}"
+        seen = status(path)
         pinned = self._pinned(action)
         if seen is None:
             cause = "output deleted" if record and record.key == action.key else "never rendered"
             return self._make(action, None, cause, record, pinned)
-        path = self._out / action.output
         if record and is_unchanged(path, record, seen):
             if record.key != action.key:
                 return self._make(action, seen, "", record, pinned)
@@ -260,7 +273,7 @@ class _Judge:
         pin = self._lock.pinned(action.output, action.key)
         return pin.image if pin and not self._is_forced(action.key) else ""
 
-    def _is_there(self, action: Action, path: Path, seen: os.stat_result, pinned: str) -> str:
+    def _is_there(self, action: Action, path: str, seen: os.stat_result, pinned: str) -> str:
         """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
         entry = self._entry(action.key, pinned)
         wanted = pinned or (entry.image if entry else "")
@@ -281,20 +294,20 @@ class _Judge:
         self, action: Action, seen: os.stat_result | None, cause: str, record: Output | None, pinned: str
     ) -> Step:
         """Return the step of an output that must be made: from the store, the service, or anew."""
-        before = None
+        was = ""
         if record and record.key != action.key:
-            before = self._state.request(record.key)
-            cause = "" if before else "its request changed"
+            was = self._requests.get(record.key, "")
+            cause = ""
         entry = None if self._is_forced(action.key) else self._entry(action.key, pinned)
         if entry:
             cause = "rendered before" if cause == "never rendered" else cause
-            return Step(action, Verdict.RESTORE, cause, before, seen, entry, pinned=pinned)
+            return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
         first = self._first.get(action.key)
         # What is paid for another output, with no pin or another one, is not what this one's pin demands.
         if first and not (first.verdict is Verdict.RENDER and pinned != first.pinned and self._is_held(action, pinned)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
-            return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
-        step = self._missing(action, seen, cause, before, pinned)
+            return Step(action, verdict, f"same request as {first.action.name}", "", seen, pinned=pinned)
+        step = self._missing(action, seen, cause, was, pinned)
         if step.verdict is not Verdict.MISSING:
             self._first[action.key] = step
         return step
@@ -308,27 +321,25 @@ class _Judge:
         submission = self._in_flight.get(key)
         return self._rules.force or bool(submission and submission.forced and submission.handle)
 
-    def _missing(
-        self, action: Action, seen: os.stat_result | None, cause: str, before: Mapping[str, Any] | None, pinned: str
-    ) -> Step:
+    def _missing(self, action: Action, seen: os.stat_result | None, cause: str, was: str, pinned: str) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
         if submission and submission.handle:
             return Step(
-                action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
+                action, Verdict.REATTACH, "submitted by an earlier build", "", seen, None, submission, pinned=pinned
             )
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
-            return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
+            return Step(action, Verdict.UNKNOWN, cause, "", seen, None, submission, pinned=pinned)
         price = self._provider.price(action.request)
         if self._is_held(action, pinned):
             cause = "the lock pins bytes that are not in the store"
-            return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
+            return Step(action, Verdict.MISSING, cause, "", seen, None, submission, price, pinned=pinned)
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and the store has it no longer"
-        return Step(action, Verdict.RENDER, cause, before, seen, None, submission, price, pinned=pinned)
+        return Step(action, Verdict.RENDER, cause, was, seen, None, submission, price, pinned=pinned)
 
 
 def _edited(record: Output | None, seen: os.stat_result) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import date, time
 from typing import Any
 
@@ -40,6 +40,10 @@ class _Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with what exhausts memory bounded, and what differs between runs out of reach."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> dict[str, Any]:
+        """Return the globals of a template, as a plain dictionary: Jinja copies them for each text."""
+        return {**self.globals, **(d or {})}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return a field of a table before a method of that name: a column may be named `items`."""

@@ -27,6 +27,7 @@ from .errors import StateError
 from .request import Request, Submission
 
 _VERSION = 1
+_AT_ONCE = 500  # keys in one query; SQLite takes 999 values at least
 _UNREACHABLE = (
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY,
 )  # fmt: skip
@@ -137,7 +138,7 @@ class State:
         """Return every output on record, by path."""
         with self._faults():
             rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
-            return {row[0]: Output(*row) for row in rows}
+            return {row[0]: Output._make(row) for row in rows}
 
     def history(self, path: str) -> list[Past]:
         """Return the images that have stood at an output's path, the newest first; the present one is among them."""
@@ -174,8 +175,18 @@ class State:
     def request(self, key: str) -> dict[str, Any] | None:
         """Return the request of that key as it was recorded."""
         with self._faults():
-            row = self._db.execute("SELECT request FROM requests WHERE key = ?", (key,)).fetchone()
-            return dict(json.loads(row[0])) if row else None
+            text = self.requests([key]).get(key)
+            return dict(json.loads(text)) if text else None
+
+    def requests(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the requests of these keys as they were recorded: canonical JSON, unread."""
+        wanted, found = list(keys), dict[str, str]()
+        with self._faults():
+            for at in range(0, len(wanted), _AT_ONCE):
+                some = wanted[at : at + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                found.update(self._db.execute(f"SELECT key, request FROM requests WHERE key IN ({marks})", some))  # noqa: S608
+        return found
 
     # --- submissions ---
 

@@ -27,12 +27,19 @@ Locate = Callable[[int, str], Place]
 
 
 class Template:
-    """One compiled template: a text of its own, or a file of the templates folder."""
+    """One compiled template: a text of its own, or a file of the templates folder.
 
-    def __init__(self, owner: Templates, compiled: jinja2.Template, locate: Locate) -> None:
+    `reads` are the variables that its text can depend on, those of all templates that it goes
+    through included; None where that is known only when it renders.
+    """
+
+    def __init__(
+        self, owner: Templates, compiled: jinja2.Template, locate: Locate, reads: frozenset[str] | None
+    ) -> None:
         self._owner = owner
         self._compiled = compiled
         self._locate = locate
+        self.reads = reads
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text for `values`, without white space at its ends.
@@ -86,7 +93,7 @@ class Templates:
             compiled = self._environment.get_template(name)
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
-        return Template(self, compiled, locate)
+        return Template(self, compiled, locate, self._reads(self._texts[name], {name}))
 
     def inline(self, text: str, locate: Locate) -> Template:
         """Return the template that `text` is; `locate` finds its lines in the file where it stands."""
@@ -95,7 +102,31 @@ class Templates:
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
         globals_ = self._environment.make_globals(None)
-        return Template(self, jinja2.Template.from_code(self._environment, code, globals_), locate)
+        compiled = jinja2.Template.from_code(self._environment, code, globals_)
+        return Template(self, compiled, locate, self._reads(text, set()))
+
+    def _reads(self, text: str, met: set[str]) -> frozenset[str] | None:
+        """Return what a text, and what it includes, imports or extends, reads; `met` are files that are in it already.
+
+        None where a name is computed, or a file is not there: whether it is needed only rendering tells.
+        """
+        from jinja2 import meta
+
+        try:
+            tree = self._environment.parse(text)
+            found = frozenset(meta.find_undeclared_variables(tree))
+            for name in meta.find_referenced_templates(tree):
+                if name in met:
+                    continue
+                within = None if name is None else self.text(name)
+                met.add(name or "")
+                more = None if within is None else self._reads(within, met)
+                if more is None:
+                    return None
+                found |= more
+        except (jinja2.TemplateError, ProjectError, RecursionError):  # what it is about is told when it renders
+            return None
+        return found
 
     def names(self) -> list[str]:
         """Return the names of all files in the folder, as they were when they were first asked for."""

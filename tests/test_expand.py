@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workspace import Workspace
 
+from qwenbuild import expand
 from qwenbuild.errors import ProjectError, QwenbuildError
 from qwenbuild.matrix import Declaration
 from qwenbuild.names import clash_key, parse_cell_name
 from qwenbuild.request import Size, derived_seed
+from qwenbuild.template import Templates
 
 HERE = Path(__file__).parent
 PROJECTS = sorted(path.parent for path in (HERE / "projects").glob("*/expected.txt"))
@@ -379,3 +381,35 @@ def _declared(workspace: Workspace) -> list[Declaration]:
         return workspace.declarations()
     except QwenbuildError:
         return []
+
+
+def test_a_text_is_shared_only_by_cells_that_its_template_cannot_tell_apart(project: Workspace) -> None:
+    """Prompts are those that each cell would have rendered by itself, whatever way its template reads variables."""
+    project.write({
+        "specs/a.toml": """
+[image.poster]
+template = "poster.j2"
+output = "{{ copy.id }}-{{ hue }}-{{ size }}-{{ model }}-{{ seed }}.png"
+[image.poster.matrix]
+seed = [1, 2]
+hue = ["red", "blue"]
+size = ["1:1", "16:9"]
+model = ["qwen-image-plus", "qwen-image-max"]
+copy = [{ id = "en", title = "ball" }, { id = "de", title = "Ball" }]
+[[image.poster.include]]
+seed = 3
+hue = "red"
+size = "1:1"
+model = "qwen-image-plus"
+copy = { id = "en", title = "another" }
+""",
+        "templates/poster.j2": '{% extends "base.j2" %}{% block body %}{% include "part.j2" %}{% endblock %}',
+        "templates/base.j2": "{% block body %}{% endblock %}{{ brand | default('-') }} {{ width }}",
+        "templates/part.j2": '{% from "macros.j2" import m with context %}{{ copy.title }} {{ m() }}',
+        "templates/macros.j2": "{% macro m() %}{{ model }}{% endmacro %}",
+    })  # fmt: skip
+    templates = Templates(project.root / "templates", "templates")
+    [declaration] = project.declarations()
+    alone = [prompt for _, prompt, _ in expand.prompts(project.project.catalogue, templates, declaration)]
+    assert len(alone) == 33
+    assert project.prompts() == alone

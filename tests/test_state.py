@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Size
 from qwenbuild.state import Output, State
@@ -40,6 +41,8 @@ def test_outputs_are_remembered(path: Path) -> None:
     assert again.outputs() == {"a.png": output("a.png", "s/b"), "b.png": output("b.png")}
     assert again.request(KEY) == REQUEST.as_dict()
     assert again.request("0" * 64) is None
+    many = [f"{number:064}" for number in range(2000)]
+    assert again.requests([*many, KEY]) == {KEY: canonical_json(REQUEST.as_dict()).decode()}
     again.close()
 
 

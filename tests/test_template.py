@@ -423,3 +423,22 @@ def test_other_failures_have_their_line(folder: Folder) -> None:
     assert folder.inline_complaint("{{ products }}").splitlines()[0] == (
         "error: template failed: can't print a list (use | join)"
     )
+
+
+def test_what_a_template_reads(tmp_path: Path) -> None:
+    """The variables of a template are known through includes, imports and inheritance; not where a name is computed."""
+    folder = Folder(tmp_path).write({
+        "base.j2": "{{ brand }} {% block body %}{{ size }}{% endblock %}",
+        "child.j2": '{% extends "base.j2" %}{% block body %}{% set x = seed %}{{ x }}{{ super() }}{% endblock %}',
+        "parts.j2": "{% macro m(a) %}{{ a }} {{ mood }}{% endmacro %}",
+        "uses.j2": '{% import "parts.j2" as it with context %}{% for y in copy %}{{ y }}{% endfor %}{{ it.m(hue) }}',
+        "itself.j2": '{{ brand }}{% include "itself.j2" %}',
+        "computed.j2": "{% include brand %}",
+        "missing.j2": '{% if no %}{% include "nowhere.j2" %}{% endif %}',
+    })  # fmt: skip
+    reads = {name: folder.named(f"{name}.j2").reads for name in ("child", "uses", "itself", "computed", "missing")}
+    assert reads == {
+        "child": {"brand", "size", "seed"}, "uses": {"copy", "hue", "mood"}, "itself": {"brand"},
+        "computed": None, "missing": None,
+    }  # fmt: skip
+    assert folder.inline('{% include "base.j2" %}{{ copy.title }}').reads == frozenset({"brand", "size", "copy"})
