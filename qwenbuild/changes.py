@@ -1,4 +1,4 @@
-"""What differs between two requests, in words: `prompt changed: -red +blue; seed 1 -> 2`."""
+"""What differs between two requests, in words: `prompt changed: -red +blue; seed 1 -> 2`; and word by word."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_PIECE = re.compile(r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]")
 _SHOWN = 4  # words of each side that a summary shows
 
 
@@ -18,6 +19,21 @@ def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         for name in dict.fromkeys([*new, *old])
         if old.get(name, "") != new.get(name, "") and name != "label"
     ) or _label(old, new)
+
+
+def pieces(old: str, new: str) -> list[tuple[str, str]]:
+    """Return how the text `new` came of `old`, as (sign, text): "-" what went, "+" what came, " " what stayed.
+
+    Words are told apart, and characters of scripts without spaces; what went and what stayed make up `old`.
+    """
+    before, after = _PIECE.findall(old), _PIECE.findall(new)
+    found: list[tuple[str, str]] = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            found.append((" ", "".join(before[i:j])))
+            continue
+        found += [(sign, "".join(part)) for sign, part in (("-", before[i:j]), ("+", after[k:m])) if part]
+    return found
 
 
 def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

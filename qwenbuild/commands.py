@@ -113,6 +113,33 @@ def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
         console.show_plan(planned, every=every)
 
 
+@click.command(short_help="Tell why outputs are what they are, and what would mend them.")
+@selection
+@provider
+@json_option
+@click.pass_obj
+def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
+    """Tell why outputs are what they are: what differs from the last time, and where each value came from.
+
+    \b
+    qwenbuild explain out/puppies/poster-1.png
+    qwenbuild explain puppies/poster -w seed=1
+    qwenbuild explain --json out/icons/sun.png | jq -r .remedy.command
+
+    Names file and line, axis or default of every field, what would make the output up to date and what
+    that costs, and which images stood there before. Changes nothing and spends nothing.
+    """
+    from . import explaining
+    from .explain import as_dict
+
+    explanations = engine_of(project, **choices).explain()
+    if as_json:
+        for it in explanations:
+            click.echo(json.dumps(as_dict(it), ensure_ascii=False))
+    else:
+        explaining.show(explanations)
+
+
 @click.command(short_help="Tell how each image's outputs stand, and how the last build ended.")
 @selection
 @provider

@@ -50,6 +50,7 @@ from .turn import alone
 from .wire import Task
 
 if TYPE_CHECKING:
+    from .explain import Explanation
     from .report import Written
 
 _T = TypeVar("_T")
@@ -265,6 +266,18 @@ class Engine:
             plan = self._plan(state)
             folder = folder or self.project.state_dir / "report"
             return report.write(folder, self.project, plan, state, self.store, self.provider)
+
+    def explain(self) -> list[Explanation]:
+        """Return why each selected output is what it is, and what would make it up to date. Changes nothing.
+
+        Raises what `plan` does, and UsageError where more are selected than a person reads.
+        """
+        from .explain import Explainer
+
+        options = {name: getattr(self.options, name) for name in ("provider", "region", "interface")}
+        with contextlib.closing(self._state(create=False)) as state:
+            plan = self._plan(state)
+            return Explainer(self.project, state, self.store, self.provider, options).explain(plan)
 
     # --- building ---
 

@@ -101,7 +101,7 @@ def count(declaration: Declaration, catalogue: Catalogue) -> int:
         return declaration.cells  # `expand` reports it
 
 
-def _size_label(value: object, model: Model) -> str:
+def size_label(value: object, model: Model) -> str:
     """Return the label of a size, however it is spelled."""
     text = label(value)
     return str(model.ratios.get(text) or Size.parse(text) or text)
@@ -252,7 +252,7 @@ class Cells:
     def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
         """Return the numbers of the axes that an exclusion names, with labels; names that are no axes are left out."""
         return [
-            (at, _size_label(rule[axis], model) if axis == "size" else label(rule[axis]))
+            (at, size_label(rule[axis], model) if axis == "size" else label(rule[axis]))
             for at, axis in enumerate(self._it.axes)
             if axis in rule
         ]
@@ -277,7 +277,7 @@ class Cells:
         at = list(self._it.axes).index(axis)
         labels: dict[str, None] = {}
         for grid in grids:
-            wanted = _size_label(value, grid.model) if axis == "size" else label(value)
+            wanted = size_label(value, grid.model) if axis == "size" else label(value)
             column = [item.label for item in grid.columns[at]]
             if wanted in column:
                 return

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing
 from .sandbox import Row
-from .tomlfile import TomlFile, line_of, read_text
+from .tomlfile import TomlFile, line_of, read_text, whole_line
 
 _Numbered = Iterator[tuple[int, dict[str, Any]]]  # line of the file (from 1), and the row's table
 
@@ -29,6 +29,25 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
     A row's id is its `id_column`, by default its `id`, else its number from 1. Raises
     ProjectError for a file that can't be read, has no rows, or has an id twice.
     """
+    text, numbered = _read(path, shown)
+    if not numbered:
+        raise ProjectError([Problem(f"{shown} has no rows")])
+    return _identified(numbered, text, shown, id_column)
+
+
+def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | None:
+    """Return where the row of that id stands in the file, None where it has none. Raises what `read` does."""
+    text, numbered = _read(path, shown)
+    if not numbered:
+        return None
+    for row, (line, _) in zip(_identified(numbered, text, shown, id_column), numbered, strict=True):
+        if str(row) == label:
+            return whole_line(shown, line, line_of(text, line))
+    return None
+
+
+def _read(path: Path, shown: str) -> tuple[str, list[tuple[int, dict[str, Any]]]]:
+    """Return the file's text, and its rows as tables, each with its line."""
     readers: dict[str, Callable[[str, str], _Numbered]] = {
         ".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".ndjson": _json_lines
     }  # fmt: skip
@@ -43,9 +62,7 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
     else:
         raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
-    if not numbered:
-        raise ProjectError([Problem(f"{shown} has no rows")])
-    return _identified(numbered, text, shown, id_column)
+    return text, numbered
 
 
 def _identified(numbered: list[tuple[int, dict[str, Any]]], text: str, shown: str, column: str | None) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.changes import summary
+from qwenbuild.changes import pieces, summary
 from qwenbuild.request import Request, Size
 
 PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", Size(1328, 1328), 1, False, False, "a/b")
@@ -55,3 +55,25 @@ def test_any_two_prompts_have_a_difference(one: str, other: str) -> None:
     words = summary(PUPPIES._replace(prompt=one).as_dict(), PUPPIES._replace(prompt=other).as_dict())
     assert words == "key changed" if one == other else words.startswith("prompt changed: ")
     assert len(words.split(" ")) <= 2 + 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("a red dog", "a blue dog", [(" ", "a "), ("-", "red"), ("+", "blue"), (" ", " dog")]),
+        ("一起玩球吧", "一起踢球吧", [(" ", "一起"), ("-", "玩"), ("+", "踢"), (" ", "球吧")]),
+        ("", "a", [("+", "a")]),
+        ("a", "a", [(" ", "a")]),
+    ],
+)
+def test_word_by_word(old: str, new: str, found: list[tuple[str, str]]) -> None:
+    """What went and what came stand in their places, also in scripts without spaces."""
+    assert pieces(old, new) == found
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_pieces_make_up_both_texts(old: str, new: str) -> None:
+    """Nothing is lost: what stayed and what went is the old text, what stayed and what came the new one."""
+    found = pieces(old, new)
+    assert "".join(text for sign, text in found if sign != "+") == old
+    assert "".join(text for sign, text in found if sign != "-") == new

@@ -28,15 +28,15 @@ FLOORS = [
     "matrix drafter tasks emulator_service",
     "expand draft flows emulator_control",
     # what is to be done
-    "plan transfers selection memory locking verify origins recorder drafting dashscope checkup emulator_app",
+    "plan transfers selection memory locking verify origins sources recorder drafting dashscope checkup emulator_app",
     # how it is done
-    "journal restoring gallery doctor emulator",
+    "journal restoring gallery explain doctor emulator",
     "builder report",
     # one build from all of it, which is the Python API
     "engine preview",
     "__init__ console live arguments",
     # builds that follow the files; what a terminal shows
-    "orders keys progress",
+    "orders keys progress explaining",
     "watch",
     "watching",
     # the command
@@ -48,7 +48,8 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
 MAY_PRINT = {
-    "__main__", "arguments", "cli", "commands", "commands_repository", "commands_service", "console", "keys",
+    "__main__", "arguments", "cli", "commands", "commands_repository", "commands_service", "console",
+    "explaining", "keys",
     "progress", "watching",
 }  # fmt: skip
 """The command line, and what it is made of."""

@@ -15,7 +15,7 @@ from e2e.harness import COMMAND, Sandbox
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
-    "build", "watch", "plan", "status", "show", "clean", "report",
+    "build", "watch", "plan", "explain", "status", "show", "clean", "report",
     "lock", "verify", "gc", "doctor", "init", "schema",
     "tasks", "emulator",
 )  # fmt: skip

@@ -1,0 +1,165 @@
+"""`explain`: what differs from the last time, where values came from, what would mend it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import Any
+
+from e2e.harness import Sandbox
+from e2e.test_views import on_terminal
+
+ROSE = "garden/flower[flower=rose]"
+
+
+def explained(sandbox: Sandbox, *arguments: str) -> dict[str, Any]:
+    """Return the one explanation that `explain --json` prints."""
+    ran = sandbox.here("explain", "--json", *arguments)
+    assert (ran.code, ran.err) == (0, "")
+    (table,) = ran.events
+    return table
+
+
+def test_in_a_pipe(sandbox: Sandbox) -> None:
+    """Every field with where it came from, what changed word by word, the prompt's variables, and the history."""
+    sandbox.build_here("garden/flower")
+    sandbox.edit("specs/garden.toml", "blurry", "blurry text")
+    sandbox.edit("specs/data/flowers.csv", "red rose", "dark red rose")
+    ran = sandbox.here("explain", "out/garden/flower-rose.png")
+    assert ran.code == 0
+    assert (
+        re.sub(r"\d{4}-.*?[+-]\d\d:\d\d  [0-9a-f]{12}", "WHEN", ran.out)
+        == """\
+garden/flower[flower=rose]
+    render  prompt changed: +dark; negative prompt changed: +text
+    output  garden/flower-rose.png  default pattern
+    remedy  render it
+            qwenbuild build 'garden/flower[flower=rose]'
+
+compared with the image in place
+        provider  null-1           qwenbuild.toml:1
+           model  qwen-image-plus  default
+*negative prompt  blurry{+ text+}  specs/garden.toml:1
+            size  1328*1328        specs/garden.toml:15
+            seed  1947674240       derived from the name garden/flower
+   prompt extend  false            default
+       watermark  false            default
+
+*         prompt  specs/garden.toml:14
+  A{+ dark+} red rose in a cheerful garden
+
+          flower  dark red rose  axis flower, specs/data/flowers.csv:2
+            mood  cheerful  specs/garden.toml:4
+
+images that stood here, the newest first
+  WHEN  in the store
+"""
+    )
+    difference = explained(sandbox, ROSE)["fields"][2]["difference"]
+    assert [it["sign"] + it["text"] for it in difference] == [" A", "+ dark", "  red rose in a cheerful garden"]
+
+
+def test_on_a_terminal(sandbox: Sandbox) -> None:
+    """Words that went are struck out; NO_COLOR leaves the text of a pipe."""
+    sandbox.build_here("icons")
+    sandbox.edit("specs/icons.toml", "the sun", "the star")
+    _, written = on_terminal(sandbox, "explain", "icons/sun")
+    assert "Icon of the \x1b[31m\x1b[9msun\x1b[0m\x1b[32m\x1b[1mstar\x1b[0m\r\n" in written
+    _, plain = on_terminal(sandbox, "explain", "icons/sun", NO_COLOR="1")
+    assert plain.replace("\r\n", "\n") == sandbox.here("explain", "icons/sun").out
+
+
+def test_each_verdict(sandbox: Sandbox) -> None:
+    """The remedy is a command that leads to an output that is up to date."""
+    assert explained(sandbox, ROSE)["remedy"]["effect"] == "render it"
+    sandbox.build_here()
+    assert explained(sandbox, ROSE)["remedy"] == {
+        "command": None, "effect": "nothing: it is what its spec asks for", "price": None
+    }  # fmt: skip
+    path = sandbox.root / "out/garden/flower-rose.png"
+    path.unlink()
+    assert explained(sandbox, ROSE)["remedy"]["effect"] == "restore its bytes, which were rendered before"
+    path.write_bytes(b"mine")
+    told = explained(sandbox, ROSE)
+    assert (told["verdict"], told["remedy"]["command"]) == ("edited", f"qwenbuild build --overwrite '{ROSE}'")
+    assert sandbox.here("build", "--overwrite", ROSE).code == 0
+    assert explained(sandbox, ROSE)["verdict"] == "up_to_date"
+    path.unlink()
+    path.mkdir()
+    assert explained(sandbox, ROSE)["remedy"]["effect"] == "move away what is in its place, then build"
+
+
+def test_what_it_costs(sandbox: Sandbox) -> None:
+    """The price is that of the one output, with the options that were given."""
+    told = explained(sandbox, ROSE, "--provider", "dashscope", "--region", "beijing")
+    assert told["remedy"] == {
+        "command": f"qwenbuild build --provider dashscope --region beijing '{ROSE}'", "effect": "render it",
+        "price": {"amount": "0.20", "currency": "CNY"},
+    }  # fmt: skip
+    assert told["fields"][0] == {
+        "name": "family", "value": "dashscope",
+        "source": {"kind": "option", "words": "--provider", "file": None, "line": None},
+    }  # fmt: skip
+
+
+def test_equal_requests(sandbox: Sandbox) -> None:
+    """Each of two outputs of one request has the price of a build of that output alone."""
+    image = 'prompt = "x"\nseed = 1\n'
+    sandbox.write({"specs/two.toml": f"[image.a]\n{image}[image.b]\n{image}"})
+    tables = sandbox.here("explain", "--json", "two", "--provider", "dashscope", "--region", "beijing").events
+    assert [(it["verdict"], it["remedy"]["price"]["amount"]) for it in tables] == [
+        ("render", "0.20"),
+        ("restore", "0.20"),
+    ]
+
+
+def test_without_a_state(sandbox: Sandbox) -> None:
+    """What the last image was made from is read out of it; where it tells nonsense, nothing is claimed."""
+    sandbox.build_here("icons")
+    sandbox.edit("specs/icons.toml", "the sun", "the star")
+    shutil.rmtree(sandbox.root / ".qwenbuild")
+    told = explained(sandbox, "icons/sun")
+    assert told["compared_with"] == "the image in place, by what it says of itself"
+    assert told["fields"][2]["before"] == "Icon of the sun"
+    assert told["history"] == []
+    (sandbox.root / "out/icons/sun.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert explained(sandbox, "icons/sun")["compared_with"] is None
+
+
+def test_the_history(sandbox: Sandbox) -> None:
+    """Every image that stood there, with how it differed; an up-to-date output is compared with the one before."""
+    sandbox.build_here("icons")
+    sandbox.edit("specs/icons.toml", "the sun", "the star")
+    sandbox.build_here("icons/sun")
+    told = explained(sandbox, "icons/sun")
+    assert told["compared_with"] == "the image before this one"
+    assert [past["request"]["prompt"] for past in told["history"]] == ["Icon of the star", "Icon of the sun"]
+    assert [past["in_store"] for past in told["history"]] == [True, True]
+    assert sandbox.here("explain", "icons/sun").out.splitlines()[-2].endswith("  prompt changed: -sun +star")
+    shutil.rmtree(sandbox.store / "cas")
+    assert [past["in_store"] for past in explained(sandbox, "icons/sun")["history"]] == [False, False]
+
+
+def test_too_many(sandbox: Sandbox) -> None:
+    """More than a person reads are refused; none of that name is an error."""
+    sandbox.write({"specs/many.toml": '[image.x]\nprompt = "{{ n }}"\nmatrix = { n = { start = 1, count = 30 } }\n'})
+    ran = sandbox.here("explain", "many")
+    assert (ran.code, ran.out) == (2, "")
+    assert "30 cells are selected; at most 20 are explained at once" in ran.err
+    assert sandbox.here("explain", "many", "-w", "n=1?").out.count("remedy") == 10
+    assert sandbox.here("explain", "nosuch").code == 2
+
+
+def test_hostile_text(sandbox: Sandbox) -> None:
+    """Prompts, names and what an image tells of itself don't steer the terminal."""
+    text = json.dumps("\x1b]0;owned\x07 \u202eeert")
+    sandbox.write({"specs/bad.toml": f"[image.x]\nprompt = '{{{{ word }}}}'\nmatrix = {{ word = [{text}] }}\n"})
+    sandbox.build_here("bad")
+    shutil.rmtree(sandbox.root / ".qwenbuild")
+    sandbox.edit("specs/bad.toml", "owned", "taken")
+    path = next((sandbox.root / "out/bad").iterdir())
+    sandbox.edit("specs/bad.toml", "[image.x]", f'[image.x]\noutput = "bad/{path.name}"')
+    out = sandbox.here("explain", "bad").out
+    assert "by what it says of itself" in out
+    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out) == []
