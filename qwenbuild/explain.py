@@ -169,7 +169,9 @@ class Explainer:
                 return self._building(step)
 
     def _judged(self, step: Step, lock: Lock, rules: Rules) -> Step:
-        judged = judge([step.action], self._project.out, self._state, self._store, self._provider, rules, lock)
+        judged = judge(
+            [step.action], self._project.out, self._records, self._state, self._store, self._provider, rules, lock
+        )
         return judged[0]
 
     def _building(self, step: Step, option: str = "", first: str = "") -> Remedy:
