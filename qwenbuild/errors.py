@@ -5,10 +5,13 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 ├── ProjectError               specs, templates, data or config are wrong: all problems     (exit 2)
 ├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
 ├── BudgetExceeded             the next request would pass the budget                       (stops the run)
+├── LockError                  `qwenbuild.lock` and what it is compared with differ         (exit 3)
 ├── ProjectBusy                another build holds the project's lock                       (exit 2)
 ├── StateError                 `.qwenbuild/` can't be read or written                       (stops the run)
 ├── StoreError                 the store can't be written (full disk, permissions)          (stops the run)
 ├── OutputError                a rendered image could not be written to its path
+├── RemoteError                the remote cache could not do what was asked; a build goes on without it
+│   └── RemoteUnreachable      it does not answer, or lets nobody in: asking again is vain
 └── ProviderError              a provider could not make an image
     ├── Refused                the service refused this request; nothing was billed
     ├── AccountError           key, quota or bill: no request of this run can succeed        (stops the run)
@@ -307,7 +310,7 @@ class RemoteError(QwenbuildError):
 
 
 class RemoteUnreachable(RemoteError):
-    """The remote cache does not answer at all."""
+    """The remote cache does not answer at all, or lets nobody in: asking it again is in vain."""
 
 
 MOST_PROBLEMS = 10

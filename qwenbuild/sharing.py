@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256 as hash_sha256
 from typing import TYPE_CHECKING, Final
 
+from . import cloud
 from .digest import canonical_json, sha256
 from .errors import Problem, RemoteError, RemoteUnreachable, UsageError
 from .project import RemoteConfig
@@ -32,7 +33,7 @@ MAX_IMAGE_BYTES: Final = 64 * 2**20
 MAX_PROVENANCE_BYTES: Final = 1 * 2**20
 _PARALLEL: Final = 16
 _REMEMBERED_S: Final = 60.0
-SCHEMES: Final = ("http", "https")
+SCHEMES: Final = ("http", "https", *cloud.SCHEMES)
 _IN_A_ROW: Final = 3  # troubles, until the remote is left alone
 
 
@@ -209,14 +210,17 @@ def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> R
         return None
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
-        hint = "such as https://cache.example/qwenbuild"
+        hint = "such as https://cache.example/qwenbuild, or s3://my-bucket/qwenbuild"
         raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
+    bucket = cloud.Bucket(url, environ) if scheme in cloud.SCHEMES else None
     secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
     headers = dict(config.header)
     if config.token_env and secrets[config.token_env]:
         headers["Authorization"] = f"Bearer {secrets[config.token_env]}"
 
     def connect() -> Transport:
+        if bucket:
+            return bucket
         from .remote import HttpTransport  # here, for httpx takes a while to load
 
         return HttpTransport(url, headers, _shown(url))

@@ -19,7 +19,7 @@ settings.load_profile("qwenbuild")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache, settings and credentials out of every test."""
     for name in os.environ:
-        if name.startswith(("DASHSCOPE_", "QWENBUILD_")):
+        if name.startswith(("DASHSCOPE_", "QWENBUILD_", "AWS_", "GOOGLE_", "AZURE_", "OSS_", "ALIBABA_CLOUD_")):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     places = {"HOME": "", "USERPROFILE": "", "XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config",

@@ -17,7 +17,7 @@ FLOORS = [
     # texts and files; the whole tree of errors
     "errors digest atomicfile names changes sandbox glyphs pace interrupt snapshot",
     # what is asked for, where it is written, what is told about it
-    "request turn loopback tomlfile store events faults palette typeset emulator_answers",
+    "request turn loopback tomlfile store cloud events faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
     "catalogue template spec rows png state lock collect thumbnails wording retry wire",
     "emulator_faults emulator_replies",
