@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from . import __version__, commands, commands_repository, commands_service, console
+from . import __version__, commands, commands_cache, commands_repository, commands_service, console
 from .arguments import Commands
 from .errors import Problem, QwenbuildError, UsageError
 
@@ -41,7 +41,7 @@ def main(ctx: click.Context, project: Path) -> None:
 for _command in (
     commands.build, commands.watch, commands.plan, commands.explain, commands.status, commands.show, commands.clean,
     commands.report,
-    commands_repository.lock_command, commands_repository.verify, commands_repository.gc, commands_repository.doctor,
+    commands_repository.lock_command, commands_repository.verify, commands_cache.cache, commands_repository.gc, commands_repository.doctor,
     commands_repository.init, commands_repository.schema,
     commands_service.tasks, commands_service.emulator,
 ):  # fmt: skip

@@ -119,14 +119,14 @@ class Remote:
         content = await self._get(f"ac/{key}", MAX_RESULT_BYTES)
         files = parse_result(content) if content is not None else None
         if content is not None and (files is None or IMAGE not in files or PROVENANCE not in files):
-            self._reading.failed(RemoteError(f"{self.name} sent something that is no action result"))
+            self._distrust("sent something that is no action result")
             return None
         if files is None:
             return None
         image, size_bytes = files[IMAGE]
         entry = Entry(key, image, size_bytes, files[PROVENANCE][0])
         if self._secret and not hmac.compare_digest(files.get(SIGNATURE, ("", 0))[0], sha256(self._signature(entry))):
-            self._reading.failed(RemoteError(f"{self.name} has entries without a valid signature; they are not used"))
+            self._distrust("has an entry without a valid signature")
             return None
         return entry
 
@@ -134,7 +134,7 @@ class Remote:
         try:
             has = await self._open.has(f"cas/{digest}")
         except RemoteError as error:
-            self._reading.failed(error)
+            self._failed(self._reading, error)
             return None
         self._reading.worked()
         return Entry("", digest, 0, "") if has else None
@@ -143,7 +143,7 @@ class Remote:
         """Return the bytes of a digest; None where they are not there, or others."""
         content = await self._get(f"cas/{digest}", limit)
         if content is not None and await asyncio.to_thread(sha256, content) != digest:
-            self._reading.failed(RemoteError(f"{self.name} sent other bytes than were asked for; they are not used"))
+            self._distrust("sent something else than was asked for")
             return None
         return content
 
@@ -153,10 +153,18 @@ class Remote:
         try:
             content = await self._open.get(path, limit)
         except RemoteError as error:
-            self._reading.failed(error)
+            self._failed(self._reading, error)
             return None
         self._reading.worked()
         return content
+
+    def _distrust(self, what: str) -> None:
+        self._failed(self._reading, RemoteError(f"{self.name} {what}; it is not used"))
+
+    def _failed(self, breaker: Breaker, error: RemoteError) -> None:
+        breaker.failed(error)
+        if isinstance(error, RemoteUnreachable):  # for both: one warning says it
+            self._reading.is_open = self._writing.is_open = True
 
     # --- writing ---
 
@@ -184,7 +192,7 @@ class Remote:
                 await self._open.put(f"cas/{digests[name]}", content)
             await self._open.put(f"ac/{entry.key}", canonical_json(result))
         except RemoteError as error:
-            self._writing.failed(error)
+            self._failed(self._writing, error)
             return False
         self._writing.worked()
         return True

@@ -34,13 +34,13 @@ FLOORS = [
     "builder report",
     # one build from all of it, which is the Python API
     "engine preview",
-    "__init__ console live arguments",
+    "__init__ console live cache arguments",
     # builds that follow the files; what a terminal shows
     "orders keys progress explaining",
     "watch",
     "watching",
     # the command
-    "commands commands_repository commands_service",
+    "commands commands_cache commands_repository commands_service",
     "cli",
     "__main__",
 ]
@@ -48,7 +48,7 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
 MAY_PRINT = {
-    "__main__", "arguments", "cli", "commands", "commands_repository", "commands_service", "console",
+    "__main__", "arguments", "cli", "commands", "commands_cache", "commands_repository", "commands_service", "console",
     "explaining", "keys",
     "progress", "watching",
 }  # fmt: skip

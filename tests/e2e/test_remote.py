@@ -1,0 +1,325 @@
+"""Two machines and one remote cache: the same bytes, one payment, and no harm from whatever the remote does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caches import NGINX, Cache, nginx
+
+from qwenbuild import lock
+from qwenbuild.digest import sha256
+from qwenbuild.emulator import Running
+
+from .harness import Sandbox
+from .studio import Studio, cards
+
+pytest_plugins = ("emulated",)
+
+TOKEN, SECRET = "tok-canary-9d3f", "sec-canary-71ba"
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache]:
+    with Cache().running() as running:
+        yield running
+
+
+def machine(first: Sandbox, name: str, *, locked: bool = True) -> Sandbox:
+    """Return another machine: a checkout of the first one's project, with a store of its own."""
+    root = first.root.with_name(name)
+    left = [".qwenbuild", "out", *([] if locked else [lock.NAME])]
+    shutil.copytree(first.root, root, ignore=shutil.ignore_patterns(*left))
+    return Sandbox(root, root.with_name(f"{name}-store"), dict(first.extra))
+
+
+def team(folder: Path, emulator: Running, url: str, count: int = 3, more: str = "") -> Studio:
+    return Studio.make(folder, emulator, cards(count), config=f'[remote]\nurl = "{url}"\n{more}')
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_two_machines_pay_once(emulator: Running, tmp_path: Path, cache: Cache, locked: bool) -> None:
+    """What one machine rendered the other restores, byte by byte, with the lock and without."""
+    first = team(tmp_path, emulator, cache.url)
+    assert first.here("build").code == 0
+    assert (len(cache.names("ac")), len(cache.names("cas"))) == (3, 6)
+    second = machine(first, "second", locked=locked)
+    plan = second.here("plan")
+    assert plan.out.count("in the remote cache") == 3
+    assert "3 to restore" in plan.out
+    assert "cost" not in plan.out
+    assert second.build_here()["restored"] == 3
+    assert second.outputs() == first.outputs()
+    assert emulator.bill()["count"] == 3
+    assert (second.root / lock.NAME).read_bytes() == (first.root / lock.NAME).read_bytes()
+
+
+@pytest.mark.skipif(NGINX is None, reason="left out: no nginx is installed (see .ci/run)")
+def test_nginx(emulator: Running, tmp_path: Path) -> None:
+    """The real nginx with WebDAV is a remote: built here, restored there, pushed and pulled."""
+    with nginx(tmp_path / "nginx") as url:
+        first = team(tmp_path, emulator, f"{url}/some/folder")
+        assert first.here("build").code == 0
+        second = machine(first, "second")
+        assert second.here("cache", "status").out.splitlines()[1:] == [
+            "       use  read and write",
+            "    images  3 of 3 are there",
+        ]
+        assert second.here("cache", "pull").out == "3 images pulled, 0 are in the store\n"
+        assert second.here("cache", "push").out == "0 images pushed, 3 were there before\n"
+        assert second.here("build", "--no-remote", "--json").finished["restored"] == 3
+        assert second.outputs() == first.outputs()
+    assert emulator.bill()["count"] == 3
+
+
+def test_the_protocol(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Blobs go out before the entry that names them, with their length and type; entries are asked for as JSON."""
+    first = team(tmp_path, emulator, cache.url, 1, 'token_env = "TOKEN"\nheader = { X-Team = "posters" }\n')
+    first.extra["TOKEN"] = TOKEN
+    assert first.here("build").code == 0
+    puts = [it for it in cache.headers if it["method"] == "PUT"]
+    assert [it["path"].split("/")[1] for it in puts] == ["cas", "cas", "ac"]
+    for it in puts:
+        assert int(it["Content-Length"]) == len(cache.files[it["path"][1:]])
+        assert "Transfer-Encoding" not in it
+    assert puts[-1]["Content-Type"] == "application/json"
+    assert all(it["X-Team"] == "posters" and it["Authorization"] == f"Bearer {TOKEN}" for it in cache.headers)
+    asked = next(it for it in cache.headers if it["method"] == "GET")
+    assert (asked["path"][:4], asked["Accept"]) == ("/ac/", "application/json")
+    for name, content in cache.files.items():
+        if name.startswith("cas/"):
+            assert sha256(content) == name[4:]
+    [result] = [json.loads(content) for name, content in cache.files.items() if name.startswith("ac/")]
+    assert [file["path"] for file in result["outputFiles"]] == ["image.png", "provenance.json"]
+
+
+def test_the_lock_wins_and_its_bytes_come_from_the_remote(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Two machines that both rendered a request end with the bytes of the lock that was committed."""
+    first = team(tmp_path, emulator, cache.url, 2)
+    second = machine(first, "second")
+    assert first.here("build").code == 0
+    assert second.here("build", "--no-remote").code == 0
+    assert second.outputs() != first.outputs()
+    shutil.copy(first.root / lock.NAME, second.root)
+    assert second.build_here()["restored"] == 2
+    assert second.outputs() == first.outputs()
+    assert emulator.bill()["count"] == 4
+
+
+def test_cutting_the_remote_off_leaves_pins_missing(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Where the lock pins what the remote has lost, nothing is paid for again by itself."""
+    first = team(tmp_path, emulator, cache.url, 2)
+    assert first.here("build").code == 0
+    for name in cache.names("cas"):
+        del cache.files[f"cas/{name}"]
+    second = machine(first, "second")
+    ran = second.here("build")
+    assert ran.code == 3
+    assert "2 missing" in ran.err
+    assert emulator.bill()["count"] == 2
+
+
+def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """With a secret, entries that are unsigned, badly signed, or signed for another request are not used."""
+    more = 'secret_env = "SECRET"\n'
+    first = team(tmp_path, emulator, cache.url, 2, more)
+    first.extra["SECRET"] = SECRET
+    assert first.here("build").code == 0
+    for name in cache.names("ac"):
+        paths = [file["path"] for file in json.loads(cache.files[f"ac/{name}"])["outputFiles"]]
+        assert paths == ["image.png", "provenance.json", "signature.hmac-sha256"]
+    trusting = machine(first, "trusting", locked=False)
+    assert "2 to restore" in trusting.here("plan").out
+
+    one, other = (f"ac/{name}" for name in cache.names("ac"))
+    cache.files[one], cache.files[other] = cache.files[other], cache.files[one]
+    swapped = trusting.here("plan")
+    assert "2 to render" in swapped.out
+    assert "an entry without a valid signature; it is not used" in swapped.err
+    cache.files[one], cache.files[other] = cache.files[other], cache.files[one]
+    trusting.extra["SECRET"] = "another"
+    assert "2 to render" in trusting.here("plan").out
+    trusting.extra["SECRET"] = ""  # as in the build of a stranger's pull request
+    assert "2 to restore" in trusting.here("plan").out
+    before = dict(cache.files)
+    trusting.edit("specs/cards.toml", "card", "kard")
+    assert trusting.here("build").code == 0
+    assert cache.files == before
+
+
+@pytest.mark.parametrize("why", ["read_only", "no token"])
+def test_reading_only(emulator: Running, tmp_path: Path, cache: Cache, why: str) -> None:
+    """A remote that is read only, or whose token is not there, is read, and nothing is stored in it."""
+    more = "read_only = true\n" if why == "read_only" else 'token_env = "TOKEN"\n'
+    first = team(tmp_path, emulator, cache.url, 1, more)
+    assert first.here("build").code == 0
+    assert cache.calls["PUT"] == 0
+    assert cache.calls["GET"] == 1
+    refused = first.here("cache", "push")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: nothing may be stored in this remote cache")
+
+
+def truncated(handler: BaseHTTPRequestHandler, path: str, content: bytes) -> bool:
+    if handler.command != "GET" or not content:
+        return False
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[: len(content) // 2])
+    handler.close_connection = True
+    return True
+
+
+def wrong_bytes(handler: Any, path: str, content: bytes) -> bool:
+    if handler.command != "GET" or not path.startswith("cas/"):
+        return False
+    handler.answer(200, content[::-1])
+    return True
+
+
+def server_error(handler: Any, path: str, content: bytes) -> bool:
+    handler.answer(500, b"oops")
+    return True
+
+
+def dropped(handler: BaseHTTPRequestHandler, path: str, content: bytes) -> bool:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def evicted(handler: Any, path: str, content: bytes) -> bool:
+    if handler.command == "PUT" or not path.startswith("cas/"):
+        return False
+    handler.answer(404)
+    return True
+
+
+def html(handler: Any, path: str, content: bytes) -> bool:
+    handler.answer(200, b"<!doctype html><title>Sign in</title>", **{"Content-Type": "text/html"})
+    return True
+
+
+def redirected(handler: Any, path: str, content: bytes) -> bool:
+    handler.answer(302, Location="http://127.0.0.1:9/elsewhere")
+    return True
+
+
+def endless(handler: BaseHTTPRequestHandler, path: str, content: bytes) -> bool:
+    if handler.command != "GET":
+        return False
+    handler.send_response(200)
+    handler.end_headers()
+    block = b"x" * 65536
+    with contextlib.suppress(OSError):
+        for _ in range(2000):
+            handler.wfile.write(block)
+    handler.close_connection = True
+    return True
+
+
+@pytest.mark.parametrize("fault", [
+    truncated, wrong_bytes, server_error, dropped, evicted, html, redirected, endless,
+])  # fmt: skip
+def test_faults_are_misses(emulator: Running, tmp_path: Path, cache: Cache, fault: Any) -> None:
+    """Whatever the remote answers, the build succeeds, no wrong image appears, and nothing is paid for twice."""
+    first = team(tmp_path, emulator, cache.url, 4)
+    assert first.here("build").code == 0
+    second = machine(first, "second", locked=False)
+    cache.fault = fault
+    ran = second.here("build")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("warning:") <= 2
+    assert ("warning:" in ran.err) == (fault is not evicted)
+    assert emulator.bill()["count"] == 8
+    cache.fault = None
+    second.build_nothing()
+    third = machine(first, "third")
+    assert third.here("build").code == 0
+    assert third.outputs() == first.outputs()
+    assert emulator.bill()["count"] == 8
+
+
+def test_a_remote_that_hangs_costs_little_time(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """A remote that never answers is waited for once, however many images there are."""
+
+    def hang(handler: Any, path: str, content: bytes) -> bool:
+        cache.closing.wait()
+        handler.close_connection = True
+        return True
+
+    first = team(tmp_path, emulator, cache.url, 40)
+    cache.fault = hang
+    begun = time.monotonic()
+    ran = first.here("build")
+    assert ran.code == 0
+    assert ran.err.count("warning:") == 1
+    assert "does not answer" in ran.err
+    assert time.monotonic() - begun < 40
+    assert cache.calls["GET"] <= 16
+
+
+def test_a_remote_that_is_not_there(emulator: Running, tmp_path: Path) -> None:
+    """A remote that refuses connections costs one warning."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    first = team(tmp_path, emulator, f"http://127.0.0.1:{port}", 5)
+    ran = first.here("build")
+    assert ran.code == 0
+    assert ran.err.count("warning:") == 1
+    assert f"warning: the remote cache is not read: http://127.0.0.1:{port} can't be reached" in ran.err
+    assert first.here("build", "--locked").code == 0
+    status = first.here("cache", "status")
+    assert status.code != 0
+    assert "can't be reached" in status.err
+
+
+def test_the_token_is_nowhere(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Neither token nor secret nor password is in any output, file, state, lock or store, also when things fail."""
+    config = 'token_env = "TOKEN"\nsecret_env = "SECRET"\n'
+    first = team(tmp_path, emulator, cache.url.replace("http://", "http://user:pass-canary@"), 2, config)
+    first.extra |= {"TOKEN": TOKEN, "SECRET": SECRET}
+    said = ""
+    for fault in (None, server_error, dropped):
+        cache.fault = fault
+        first.edit("specs/cards.toml", "card", "card ")
+        for command in (["build"], ["build", "--json"], ["plan"], ["cache", "status"], ["doctor"]):
+            ran = first.here(*command)
+            said += ran.out + ran.err
+    found = [path for path in first.root.parent.rglob("*") if path.is_file() and path.name != "qwenbuild.toml"]
+    texts = [said.encode(), *(path.read_bytes() for path in found)]
+    for canary in (TOKEN, SECRET, "pass-canary"):
+        assert not [text for text in texts if canary.encode() in text]
+
+
+def test_a_url_that_is_none(sandbox: Sandbox) -> None:
+    """A remote that can't be one is a usage error."""
+    for url in ("ftp://x/y", "nonsense", "http://", "http:///x"):
+        ran = sandbox.here("build", "--remote", url)
+        assert ran.code == 2, url
+        assert ran.err.startswith("error: ")
+
+
+def test_two_writers_keep_one_image(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Two machines that render the same at once end, once they share a lock, with the same image."""
+    first = team(tmp_path, emulator, cache.url, 2)
+    second = machine(first, "second")
+    with first.popen("build") as one, second.popen("build") as two:
+        one.communicate()
+        two.communicate()
+    assert (one.returncode, two.returncode) == (0, 0)
+    third = machine(first, "third")
+    assert third.here("build", "--locked").code == 0
+    assert third.outputs() == first.outputs()
+    shutil.copy(first.root / lock.NAME, second.root)
+    assert second.here("build", "--locked").code == 0
+    assert second.outputs() == first.outputs()
+    assert emulator.bill()["count"] <= 4
