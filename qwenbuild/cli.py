@@ -41,7 +41,8 @@ def main(ctx: click.Context, project: Path) -> None:
 for _command in (
     commands.build, commands.watch, commands.plan, commands.explain, commands.status, commands.show, commands.clean,
     commands.report,
-    commands_repository.lock_command, commands_repository.verify, commands_cache.cache, commands_repository.gc, commands_repository.doctor,
+    commands_repository.lock_command, commands_repository.verify, commands_cache.cache, commands_repository.gc,
+    commands_repository.doctor,
     commands_repository.init, commands_repository.schema,
     commands_service.tasks, commands_service.emulator,
 ):  # fmt: skip
