@@ -95,7 +95,7 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
 @json_option
 @click.pass_obj
 def doctor(project: Path, /, as_json: bool) -> None:
-    """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, project.
+    """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, remote, project.
 
     \b
     qwenbuild doctor

@@ -18,11 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from . import __version__, glyphs, provider, wire
+from . import __version__, glyphs, provider, sharing, wire
 from .checkup import Finding, Level, failed, of_project, of_store
 from .credentials import ApiKey, Endpoint, find_endpoint, find_key
 from .dashscope import DashScopeProvider
-from .errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError
+from .errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError, listing
 from .project import CONFIG_NAME, Project, find
 from .store import Store, default_root
 
@@ -59,6 +59,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         except QwenbuildError as error:
             yield failed("provider", error)
         yield from of_project(project)
+        yield from _remote(project, environ)
     yield from _account(project, chosen, environ)
 
 
@@ -114,6 +115,34 @@ def _fonts() -> Finding:
         hint = f"{sys.executable} -m pip install --force-reinstall justmytype-intl-cjk"
         return Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", tuple(broken), hint)
     return Finding("fonts", Level.OK, "those of drafts are there")
+
+
+def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Ask the remote cache, where there is one, for something that it has not."""
+    config = project.config.remote
+    try:
+        remote = sharing.of(config, None, environ)
+        if remote is None:
+            return
+        asyncio.run(_asked(remote))
+    except QwenbuildError as error:
+        yield failed("remote", error)
+        return
+    except TimeoutError:
+        yield Finding("remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s")
+        return
+    for problem in remote.warnings():
+        yield Finding("remote", Level.WARN, problem.claim, tuple(problem.facts), problem.hint)
+        return
+    empty = [name for name in (config.token_env, config.secret_env) if name and not environ.get(name)]
+    facts = (f"empty: {listing(empty)}",) if empty else ()
+    use = "reads and writes" if remote.writes else "only reads"
+    yield Finding("remote", Level.OK, f"{remote.name} answers; a build {use}", facts)
+
+
+async def _asked(remote: sharing.Remote) -> None:
+    async with asyncio.timeout(_PATIENCE_S), remote:
+        await remote.find(["0" * 64], ())
 
 
 def _account(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buckets import BUCKET, S3
 from e2e.harness import Sandbox
 from workspace import Workspace
 
@@ -20,7 +21,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.scaffold import files
 from qwenbuild.store import Store
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("buckets", "emulated")
 
 KEY = "sk-canary-0d9c1f7be2a84c36"
 NOWHERE = "http://127.0.0.1:9/api/v1"  # the port of discard, where nothing listens
@@ -186,6 +187,24 @@ def test_the_lock(clinic: Clinic) -> None:
     head, record = text.split("\n\n", 1)
     clinic.write({lock.NAME: f"{head}\n\n<<<<<<< HEAD\n{record}=======\n{record}>>>>>>> other\n"})
     assert clinic.findings()["lock"].hint == "`qwenbuild lock` resolves it"
+
+
+def test_the_remote(clinic: Clinic, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remote cache is asked for something; one that is not there is a warning, as for a build."""
+    environ = s3.environment()
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    config = '[remote]\nurl = "s3://{}"\nsecret_env = "CACHE_SECRET"\n'
+    clinic.write({"qwenbuild.toml": 'provider = "draft"\n' + config.format(BUCKET)})
+    remote = clinic.findings(**environ)["remote"]
+    assert (remote.claim, remote.facts) == (f"s3://{BUCKET} answers; a build only reads", ("empty: CACHE_SECRET",))
+    remote = clinic.findings(**environ, CACHE_SECRET="canary")["remote"]
+    assert (remote.level, remote.claim) == (Level.OK, f"s3://{BUCKET} answers; a build reads and writes")
+    clinic.write({"qwenbuild.toml": 'provider = "draft"\n' + config.format("no-such-bucket")})
+    remote = clinic.findings(**environ)["remote"]
+    assert (remote.level, "NoSuchBucket" in remote.claim) == (Level.WARN, True)
+    clinic.write({"qwenbuild.toml": 'provider = "draft"\n[remote]\nurl = "ftp://x"\n'})
+    assert clinic.findings()["remote"].level is Level.FAIL
 
 
 def test_schemas_of_editors(clinic: Clinic) -> None:
