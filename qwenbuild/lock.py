@@ -11,6 +11,7 @@ written only when it changes, and then as a whole.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,8 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
             return False
         if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == text.encode():
             return False
-        atomicfile.write(path, text.encode(), staging)
+        # A time to the nanosecond: an edit within the kernel's coarse tick still changes it (see `snapshot`).
+        atomicfile.write(path, text.encode(), staging, mtime_ns=time.time_ns())
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return True

@@ -55,7 +55,10 @@ class Place:
     def slow(self) -> int | None:
         """Return how many outputs are up to date; None where there is anything else to say."""
         try:
-            plan = load(**self.options).plan()
+            engine = load(**self.options)
+            plan = engine.plan()
+            if self.options.get("locked"):
+                engine.check_lock()
         except QwenbuildError:
             return None
         return len(plan.steps) if plan.count(Verdict.UP_TO_DATE) == len(plan.steps) else None
@@ -68,6 +71,8 @@ def made(top: Path, arguments: Sequence[str] = (), *, settle_s: float = SETTLE_S
     os.chdir(top / "project")
     os.environ["QWENBUILD_CACHE_DIR"] = str(top / "store")
     place = Place(top, list(arguments), options)
+    if options.get("locked"):  # which writes no lock
+        load().build()
     place.build(settle_s)
     return place
 
@@ -358,3 +363,88 @@ def folder_blocked(place: Place, number: int) -> None:
 def twin(place: Place, number: int) -> None:
     text = '[image.t]\nprompt = "sky"\nseed = 7\nmatrix = { at = [1, 2, 3] }\n'
     rewrite(place.root / "specs/t.toml", text.replace("3", str(3 + number % 2)), number)
+
+
+@edit
+def lock_edited(place: Place, number: int) -> None:
+    path = place.root / "qwenbuild.lock"
+    if path.exists():
+        text = path.read_text("utf-8")
+        digits = text.replace("0", "1") if number % 4 else text.replace('image = "', 'image = "x', 1)
+        rewrite(path, digits if number % 5 else text.rpartition("[[output]]")[0], number)
+
+
+@edit
+def lock_deleted(place: Place, number: int) -> None:
+    (place.root / "qwenbuild.lock").unlink(missing_ok=True)
+
+
+@edit
+def lock_of_before(place: Place, number: int) -> None:
+    path, kept = place.root / "qwenbuild.lock", place.top / "kept.lock"
+    if number % 2 and kept.exists():
+        shutil.copy2(kept, path) if number % 4 == 1 else rewrite(path, kept.read_text("utf-8"), number)
+    elif path.exists():
+        shutil.copy2(path, kept)
+
+
+INPUTS = ("specs/b.toml", "specs/rows.csv", "templates/base.j2", "qwenbuild.toml", "specs", "templates")
+
+
+@edit
+def permissions(place: Place, number: int) -> None:
+    path = place.root / INPUTS[number % len(INPUTS)]
+    if path.exists():
+        path.chmod((0o755, 0o700, 0o777)[number % 3])
+
+
+@edit
+def clock_that_was_ahead(place: Place, number: int) -> None:
+    """What was saved before the clock was set back lies in the future."""
+    path = place.root / INPUTS[number % len(INPUTS)]
+    if path.exists():
+        ahead = time.time_ns() + (10**8, 10**12)[number % 2]
+        os.utime(path, ns=(ahead, ahead))
+
+
+@edit
+def clock_that_was_behind(place: Place, number: int) -> None:
+    """An edit that takes a file's time back."""
+    path = place.root / INPUTS[number % 4]
+    if path.is_file():
+        before = path.stat().st_mtime_ns - 10**9 * (1 + number % 100)
+        path.write_bytes(path.read_bytes().replace(b"red", b"tan").replace(b"sky", b"sea"))
+        os.utime(path, ns=(before, before))
+
+
+@edit
+def equal_copy(place: Place, number: int) -> None:
+    """Another file with the same bytes and times in an input's place: only its inode tells."""
+    path = place.root / INPUTS[number % 4]
+    if path.is_file() and not path.is_symlink():
+        copy = path.with_name(f"{path.name}.copy")
+        shutil.copy2(path, copy)
+        copy.replace(path)
+
+
+@edit
+def hard_link(place: Place, number: int) -> None:
+    """An input that is edited through another of its names."""
+    path, other = place.root / INPUTS[number % 4], place.top / f"other-{number % 4}"
+    if other.exists():
+        vary(other, "sky", "sea", 3 * number)
+    elif path.is_file():
+        os.link(path, other, follow_symlinks=True)
+
+
+@edit
+def at_once(place: Place, number: int) -> None:
+    """A build, and an edit of the same size right after it, within the same second and often the same tick."""
+    try:
+        place.build(settle_s=(0.0, SETTLE_S)[number % 2])
+    except QwenbuildError:
+        return
+    path = place.root / INPUTS[number % 4]
+    if path.is_file():
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"red", b"tan").replace(b"sky", b"sea").replace(b"of", b"on"))

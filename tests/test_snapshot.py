@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +12,14 @@ from edits import EDITS, made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qwenbuild import snapshot
 from qwenbuild.errors import QwenbuildError
 
 COMMANDS: list[tuple[list[str], dict[str, Any]]] = [
     ([], {}),
     (["build", "-w", "seed=1"], {"where": ["seed=1"]}),
     (["build", "--overwrite", "b"], {"select": ["b"], "overwrite": True}),
+    (["build", "--locked"], {"locked": True}),
 ]
 
 
@@ -52,3 +56,33 @@ def test_the_fast_path_agrees_with_the_slow_path(
         found = place.fast()
         if found is not None:
             assert found == place.slow(), name
+
+
+@pytest.mark.usefixtures("back_again")
+@pytest.mark.parametrize("name", EDITS)
+def test_each_edit(tmp_path: Path, name: str) -> None:
+    """Each kind of edit, in its first variants: where the fast path still counts, the slow one counts the same."""
+    place = made(tmp_path)
+    for number in range(3):
+        EDITS[name](place, number)
+        found = place.fast()
+        assert found is None or found == place.slow()
+        try:
+            place.build()
+        except QwenbuildError:
+            continue
+
+
+@pytest.mark.usefixtures("back_again")
+def test_inputs_of_the_future(tmp_path: Path) -> None:
+    """After the clock was set back, what the inputs' times say is in doubt: there is no snapshot."""
+    place = made(tmp_path)
+    path = place.root / snapshot.NAME
+    assert path.exists()
+    path.unlink()
+    now = time.time_ns()
+    root, inputs = str(place.root), [str(place.root / "qwenbuild.toml")]
+    snapshot.write(root, [], inputs, [], {}, now - 3600 * 10**9)
+    assert not path.exists()
+    snapshot.write(root, [], inputs, [], {}, now)
+    assert path.exists()
