@@ -16,7 +16,7 @@ from workspace import Workspace
 
 from qwenbuild import expand
 from qwenbuild.errors import ProjectError, QwenbuildError
-from qwenbuild.matrix import Declaration
+from qwenbuild.matrix import Cells, Declaration
 from qwenbuild.names import clash_key, parse_cell_name
 from qwenbuild.request import Size, derived_seed
 from qwenbuild.template import Templates
@@ -410,6 +410,8 @@ copy = { id = "en", title = "another" }
     })  # fmt: skip
     templates = Templates(project.root / "templates", "templates")
     [declaration] = project.declarations()
-    alone = [prompt for _, prompt, _ in expand.prompts(project.project.catalogue, templates, declaration)]
+    catalogue = project.project.catalogue
+    every = {tuple(item.label for item in cell[0]) for cell in Cells(declaration, catalogue)}
+    alone = [prompt for _, prompt, _ in expand.prompts(catalogue, templates, declaration, every)]
     assert len(alone) == 33
     assert project.prompts() == alone
