@@ -87,7 +87,7 @@ def _order(plan: Plan, without: Collection[str], max_cost: Decimal, steps: Itera
     keys = {step.action.key for step in steps}.difference(without)
     if not keys:
         return None
-    settled = (*_SETTLED, Verdict.UNKNOWN)
+    settled = (*_SETTLED, Verdict.UNKNOWN, Verdict.MISSING)
     left = {step.action.output: step for step in plan.steps if step.action.key in keys and step.verdict not in settled}
     return Order(left, max_cost)
 

@@ -294,4 +294,4 @@ def _is_missing(step: Step) -> bool:
     """Whether the cell's image is neither in its place nor in the store."""
     if step.verdict is Verdict.RESTORE:
         return not (step.entry or step.shared)
-    return step.verdict in (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
+    return step.verdict in (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING)

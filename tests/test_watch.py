@@ -17,6 +17,7 @@ from emulated import QUICK
 from workspace import Workspace
 
 from qwenbuild import engine as engines
+from qwenbuild import lock
 from qwenbuild.emulator import Running, running
 from qwenbuild.errors import UsageError
 from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned
@@ -433,6 +434,27 @@ def test_what_was_paid_for_comes_back_by_itself(project: Workspace, service: Run
             await it.until(it.is_done)
             assert [(project.root / "out" / name).read_bytes() for name in it.outputs] == images
             assert it.live.spent == spent
+
+    asyncio.run(use())
+
+
+def test_locked_images_that_nobody_has_are_drafted(project: Workspace, service: Running) -> None:
+    """They cost nothing, and the lock is kept to."""
+    project.write(PAID)
+    engines.load(project.root).build()
+    path = project.root / lock.NAME
+    before = lock.read(path).pins
+    elsewhere = [pin._replace(image=digit * 64) for digit, pin in zip("ab", before.values(), strict=True)]
+    path.write_text(lock.render(elsewhere), "utf-8")
+    for folder in (project.root / "out", project.root / ".qwenbuild", engines.load(project.root).store.root):
+        shutil.rmtree(folder)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            assert it.plan.count(Verdict.MISSING) == 2
+            assert it.live.spent == {}
+            assert lock.read(path).pins == {pin.path: pin for pin in elsewhere}
 
     asyncio.run(use())
 
