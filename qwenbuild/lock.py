@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +33,10 @@ _HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversi
 _TEXT = r'"((?:[^"\\\x00-\x1f\x7f]++|\\["\\])*+)"'  # as tomli-w writes most
 _RECORD = re.compile(
     rf'\n\[\[output\]\]\npath = {_TEXT}\nname = {_TEXT}\nkey = "([0-9a-f]{{64}})"\nimage = "([0-9a-f]{{64}})"\n'
-    rf"model = {_TEXT}\nseed = (\d{{1,10}})\n"
+    rf"model = {_TEXT}\nseed = (0|[1-9][0-9]{{0,9}})\n"
 )
+_FORM = '\n[[output]]\npath = {}\nname = {}\nkey = "{}"\nimage = "{}"\nmodel = {}\nseed = {}\n'
+_FIXED = len(_FORM.format('""', '""', "", "", '""', ""))
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _ESCAPED = re.compile(r'\\(["\\])')
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -88,9 +91,8 @@ def parse(text: str, shown: str) -> Mapping[str, Pin]:
 def render(pins: Iterable[Pin]) -> str:
     """Return the text of a lock."""
     return _HEAD + "".join(
-        f"\n[[output]]\npath = {_text(pin.path)}\nname = {_text(pin.name)}\n"
-        f'key = "{pin.key}"\nimage = "{pin.image}"\nmodel = {_text(pin.model)}\nseed = {pin.seed}\n'
-        for pin in sorted(pins)
+        _FORM.format(_text(path), _text(name), key, image, _text(model), seed)
+        for path, name, key, image, model, seed in sorted(pins)
     )
 
 
@@ -142,20 +144,17 @@ def _pins(shown: str, text: str) -> dict[str, Pin]:
 
 def _quickly(text: str) -> dict[str, Pin] | None:
     """Return the pins of a text in exactly the form that is written, None of any other."""
-    if not text.startswith(_HEAD):
+    records: list[tuple[str, ...]] = _RECORD.findall(text) if text.startswith(_HEAD) else []
+    found = sum(map(len, chain.from_iterable(records))) + _FIXED * len(records)
+    if len(_HEAD) + found != len(text):  # something stands between the records
         return None
-    pins, at = {}, len(_HEAD)
-    clashes = set()
-    while match := _RECORD.match(text, at):
-        path, name, key, image, model, seed = match.groups()
-        if "\\" in match[0]:
-            path, name, model = (_ESCAPED.sub(r"\1", it) for it in (path, name, model))
-        if path_fault(path) or int(seed) > SEED_MAX:
-            return None
-        pins[path] = Pin(path, name, key, image, model, int(seed))
-        clashes.add(clash_key(path))
-        at = match.end()
-    return pins if at == len(text) and len(clashes) == text.count("\n[[output]]\n") else None  # none twice
+    if "\\" in text:
+        records = [tuple(_ESCAPED.sub(r"\1", value) for value in record) for record in records]
+    pins = {path: Pin(path, name, key, image, model, int(seed)) for path, name, key, image, model, seed in records}
+    clashes = set(clash_key("\n".join(pins)).split("\n"))
+    if len(clashes) < len(records) or any(map(path_fault, pins)) or any(pin.seed > SEED_MAX for pin in pins.values()):
+        return None
+    return pins
 
 
 def _carefully(shown: str, text: str) -> dict[str, Pin]:

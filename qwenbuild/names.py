@@ -77,7 +77,7 @@ def path_fault(path: str) -> str | None:
             return f'"{part}" starts or ends with a blank or a dot'
         if len(part.encode("utf-8", "surrogatepass")) > 240:
             return f'"{part[:40]}…" is longer than 240 bytes; set a shorter `output`'
-        if any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
+        if not part.isprintable() and any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
             return "it holds invisible characters"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_records_are_sorted() -> None:
 def test_it_comes_back(written: list[Pin]) -> None:
     """Whatever names, paths and models hold, what is read is what was written, line ends of any system."""
     text = lock.render(written)
+    assert tomllib.loads(text).get("output", []) == [pin._asdict() for pin in sorted(written)]
     assert lock.parse(text, "x") == {pin.path: pin for pin in written}
     assert lock.parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
 
@@ -122,6 +124,8 @@ def test_what_git_could_not_merge(tmp_path: Path) -> None:
         ("seed = 1", "seed = -1", "seed must be between 0 and 2147483647"),
         ("seed = 1", 'seed = "1"', "seed must be a whole number"),
         ("seed = 1", "seed = 99999999999", "seed must be between 0 and 2147483647"),
+        ("seed = 1", "seed = 01", "not valid TOML"),
+        ("seed = 1", "seed = \u0661", "not valid TOML"),
         ("seed = 1", "", '"seed" is missing'),
         ("seed = 1", "seed = 1\nsize = 2", 'unknown key "size"'),
         ("[[output]]", "[output]", "output must be [[output]] tables"),
