@@ -142,10 +142,16 @@ class Engine:
         if not paths:
             hint = "`qwenbuild init` writes a first one"
             findings.add([Problem(f"no specs: nothing matches {self.project.config.specs}", hint=hint)])
+        known = self.memory.specs if self.memory else {}
         for path in paths:
-            loaded = spec.load(path, self.project.shown(path), self.project.spec_name(path), findings)
+            told = findings.told
+            loaded = spec.load(
+                path, self.project.shown(path), self.project.spec_name(path), findings, known.pop(path, None)
+            )
             if loaded:
                 specs.append(loaded)
+                if findings.told == told:
+                    known[path] = loaded
         return specs
 
     def actions(self) -> list[Action]:
@@ -241,7 +247,10 @@ class Engine:
     def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return every action, by the key that it is on record by, what they are held against, and what all rest on."""
         actions, inputs = self._expand()
-        pins = lock.read(self.project.lock_path) if self._is_locking else Lock()
+        known = self.memory.lock if self.memory else None
+        pins = lock.read(self.project.lock_path, known) if self._is_locking else Lock()
+        if self.memory:
+            self.memory.lock = pins
         every = planning.with_known_keys(actions, pins, state, self.store)
         return every, pins, [*inputs, self.project.lock_path]
 

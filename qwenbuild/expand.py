@@ -21,6 +21,8 @@ from .tomlfile import Keys
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
+_WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
+
 
 class Action(NamedTuple):
     """One output to be: its request, the request's key, its path under out/, and its cell."""
@@ -221,7 +223,7 @@ class _Expander:
 
     def _axes_read(self, template: Template) -> list[int] | None:
         """Return the numbers of the axes that a template's text can depend on; None for all of them."""
-        reads = template.reads
+        reads = template.reads() if self._it.cells >= _WORTH_SHARING else None
         if reads is None:
             return None
         if reads & _CANVAS:  # a ratio's name means another size for another model

@@ -60,6 +60,7 @@ class Lock:
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     theirs: Mapping[str, Pin] | None = None
+    text: str = field(default="", repr=False, compare=False)  # of the file
 
     def pinned(self, path: str, key: str) -> Pin | None:
         """Return the pin of an output whose request has `key`; of two sides', ours where both have that key."""
@@ -69,18 +70,20 @@ class Lock:
         return None
 
 
-def read(path: Path) -> Lock:
-    """Return the lock at `path`, an empty one where there is none.
+def read(path: Path, known: Lock | None = None) -> Lock:
+    """Return the lock at `path`, an empty one where there is none; `known` while its text is the file's.
 
     Raises ProjectError where it is no lock that this version can read.
     """
     if not path.is_file() and not path.is_symlink() and not path.exists():
         return Lock()
     text = read_text(path, path.name).replace("\r\n", "\n")  # as git checks it out on some systems
+    if known and known.text == text:
+        return known
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(_pins(path.name, ours), _pins(path.name, theirs))
-    return Lock(_pins(path.name, text))
+        return Lock(_pins(path.name, ours), _pins(path.name, theirs), text)
+    return Lock(_pins(path.name, text), text=text)
 
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:

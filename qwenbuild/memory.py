@@ -9,15 +9,23 @@ problems is never remembered, as they name lines that other edits move.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import CodeType
+
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 from . import expand
 from .errors import Findings, ProjectError
 from .expand import Action
+from .lock import Lock
 from .matrix import Declaration
 from .project import Project
 from .provider import Provider
+from .sandbox import environment
+from .spec import Spec
 from .template import Templates
 
 
@@ -25,16 +33,24 @@ from .template import Templates
 class _Kept:
     """The actions of one image, and what they rest on."""
 
-    basis: tuple[str, ...]
+    spec: Spec = field(repr=False)
+    basis: tuple[str, ...]  # what of the spec matters to the image
+    axes: str
     texts: Mapping[str, str | None]  # of the templates, by name; None for one that was looked for in vain
     actions: Sequence[Action] = field(repr=False)
 
 
 class Memory:
-    """The memory of one project with one config; not to be shared between threads."""
+    """The memory of one project with one config. Threads may share it: what one takes, another reads again.
+
+    `specs` without mistakes, by path, and the `lock`, are those that were read last.
+    """
 
     def __init__(self) -> None:
+        self.specs: dict[Path, Spec] = {}
+        self.lock: Lock | None = None
         self._kept: dict[str, _Kept] = {}
+        self._compiled = _Compiled()
 
     def expand(
         self, project: Project, declarations: Iterable[Declaration], provider: Provider, findings: Findings
@@ -44,40 +60,61 @@ class Memory:
         Problems go into `findings`.
         """
         actions: list[Action] = []
-        paths: dict[Path, None] = {}
+        names: dict[str, None] = {}
         kept: dict[str, _Kept] = {}
-        now = _templates(project)
+        now = self._templates(project)
         for it in declarations:
-            basis = _basis(it, provider)
-            known = self._kept.get(it.name)
-            if known and known.basis == basis and _same(known.texts, now):
-                # The declaration is replaced, since messages show where it stands now.
-                made: Sequence[Action] = [action._replace(declaration=it) for action in known.actions]
-                texts = known.texts
-            else:
-                templates, told = _templates(project), findings.told
-                made = list(expand.cells(
-                    project.catalogue, templates, it, provider.family, provider.labelled, findings
-                ))  # fmt: skip
-                texts = templates.texts
-                known = _Kept(basis, texts, made) if findings.told == told else None
-            if known:
+            told = findings.told
+            known = self._again(it, provider, now) or self._anew(project, it, provider, findings)
+            if findings.told == told:
                 kept[it.name] = known
-            actions += made
-            paths.update(dict.fromkeys(project.templates / name for name in texts))
+            actions += known.actions
+            names.update(dict.fromkeys(known.texts))
         self._kept = kept
         expand.tell_apart(actions, findings)
-        return actions, list(paths)
+        return actions, [project.templates / name for name in names]
+
+    def _again(self, it: Declaration, provider: Provider, now: Templates) -> _Kept | None:
+        """Return what is known of an image, None where something that it rests on is not as it was."""
+        known = self._kept.get(it.name)
+        if known is None or repr(it.axes) != known.axes or not _same(known.texts, now):
+            return None
+        if it.spec is known.spec:
+            return known
+        if _basis(it, provider) != known.basis:
+            return None
+        # The declaration is replaced, since messages show where it stands now.
+        return replace(known, spec=it.spec, actions=[action._replace(declaration=it) for action in known.actions])
+
+    def _anew(self, project: Project, it: Declaration, provider: Provider, findings: Findings) -> _Kept:
+        templates = self._templates(project)
+        cells = expand.cells(project.catalogue, templates, it, provider.family, provider.labelled, findings)
+        actions = list(cells)
+        return _Kept(it.spec, _basis(it, provider), repr(it.axes), templates.texts, actions)
+
+    def _templates(self, project: Project) -> Templates:
+        return Templates(project.templates, project.config.templates, partial(environment, compiled=self._compiled))
 
 
-def _templates(project: Project) -> Templates:
-    return Templates(project.templates, project.config.templates)
+class _Compiled(BytecodeCache):
+    """Template files as they were compiled before, by name: the text that each had last."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._codes.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code:
+            self._codes[bucket.key] = bucket.checksum, bucket.code
 
 
 def _basis(it: Declaration, provider: Provider) -> tuple[str, ...]:
     # As texts, which tell 1 from true; a spec's default matters to each image, another image does not.
     defaults = it.spec.content.model_copy(update={"image": {}})
-    return repr(defaults), repr(it.image), repr(it.axes), provider.family, str(provider.labelled)
+    return repr(defaults), repr(it.image), provider.family, str(provider.labelled)
 
 
 def _same(texts: Mapping[str, str | None], now: Templates) -> bool:

@@ -107,10 +107,11 @@ def _printable(value: Any) -> Any:
     raise TypeError(f"can't print {kinds.get(type(value), 'this: it has no text')}")
 
 
-def environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
-    """Return the environment in which all templates of a project compile and render."""
+def environment(loader: jinja2.BaseLoader, compiled: jinja2.BytecodeCache | None = None) -> jinja2.Environment:
+    """Return the environment in which all templates of a project compile and render; `compiled` remembers files."""
     sandbox = _Environment(
         loader=loader,
+        bytecode_cache=compiled,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

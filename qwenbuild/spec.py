@@ -28,7 +28,7 @@ from pydantic import (
 
 from .errors import Findings, Place, Problem, ProjectError, did_you_mean, in_order, listing
 from .request import SEED_MAX
-from .tomlfile import Keys, TomlFile
+from .tomlfile import Keys, TomlFile, read_text
 
 FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
 """Request fields that a spec, an image or an axis may set."""
@@ -153,19 +153,22 @@ class Spec:
         return [self.path.parent / values.file for values in axes if isinstance(values, DataFile)]
 
 
-def load(path: Path, shown: str, name: str, findings: Findings) -> Spec | None:
+def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | None = None) -> Spec | None:
     """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.
 
     `name` goes into the names of cells, and into derived seeds. A spec with mistakes is returned
     without the images that they are in, so that what is wrong in the others is found in the same
-    run; None where nothing of it can be used.
+    run; None where nothing of it can be used. `known`, without mistakes, is returned while its text is the file's.
     """
     if re.search(r"[\[\]\x00-\x1f\x7f\ud800-\udfff]", name):
         claim = f"the file name of {shown} has brackets, control characters or bytes that are not UTF-8"
         findings.add([Problem(claim, Place(shown))])
         return None
     try:
-        source = TomlFile.read(path, shown)
+        text = read_text(path, shown)
+        if known and known.source.text == text:
+            return known
+        source = TomlFile.parse(shown, text)
     except ProjectError as error:
         findings.add(error.problems)
         return None

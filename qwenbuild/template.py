@@ -27,19 +27,20 @@ Locate = Callable[[int, str], Place]
 
 
 class Template:
-    """One compiled template: a text of its own, or a file of the templates folder.
+    """One compiled template: a text of its own, or a file of the templates folder."""
 
-    `reads` are the variables that its text can depend on, those of all templates that it goes
-    through included; None where that is known only when it renders.
-    """
-
-    def __init__(
-        self, owner: Templates, compiled: jinja2.Template, locate: Locate, reads: frozenset[str] | None
-    ) -> None:
+    def __init__(self, owner: Templates, compiled: jinja2.Template, locate: Locate, source: str) -> None:
         self._owner = owner
         self._compiled = compiled
         self._locate = locate
-        self.reads = reads
+        self._source = source
+
+    def reads(self) -> frozenset[str] | None:
+        """Return the variables that the text can depend on, those of all templates that it goes through included.
+
+        None where that is known only when it renders. Takes about as long as compiling.
+        """
+        return self._owner.reads(self._source, set())
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text for `values`, without white space at its ends.
@@ -93,7 +94,7 @@ class Templates:
             compiled = self._environment.get_template(name)
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
-        return Template(self, compiled, locate, self._reads(self._texts[name], {name}))
+        return Template(self, compiled, locate, self._texts[name])
 
     def inline(self, text: str, locate: Locate) -> Template:
         """Return the template that `text` is; `locate` finds its lines in the file where it stands."""
@@ -103,9 +104,9 @@ class Templates:
             raise ProjectError([self.problem(error, locate, {})]) from None
         globals_ = self._environment.make_globals(None)
         compiled = jinja2.Template.from_code(self._environment, code, globals_)
-        return Template(self, compiled, locate, self._reads(text, set()))
+        return Template(self, compiled, locate, text)
 
-    def _reads(self, text: str, met: set[str]) -> frozenset[str] | None:
+    def reads(self, text: str, met: set[str]) -> frozenset[str] | None:
         """Return what a text, and what it includes, imports or extends, reads; `met` are files that are in it already.
 
         None where a name is computed, or a file is not there: whether it is needed only rendering tells.
@@ -120,7 +121,7 @@ class Templates:
                     continue
                 within = None if name is None else self.text(name)
                 met.add(name or "")
-                more = None if within is None else self._reads(within, met)
+                more = None if within is None else self.reads(within, met)
                 if more is None:
                     return None
                 found |= more

@@ -436,9 +436,9 @@ def test_what_a_template_reads(tmp_path: Path) -> None:
         "computed.j2": "{% include brand %}",
         "missing.j2": '{% if no %}{% include "nowhere.j2" %}{% endif %}',
     })  # fmt: skip
-    reads = {name: folder.named(f"{name}.j2").reads for name in ("child", "uses", "itself", "computed", "missing")}
+    reads = {name: folder.named(f"{name}.j2").reads() for name in ("child", "uses", "itself", "computed", "missing")}
     assert reads == {
         "child": {"brand", "size", "seed"}, "uses": {"copy", "hue", "mood"}, "itself": {"brand"},
         "computed": None, "missing": None,
     }  # fmt: skip
-    assert folder.inline('{% include "base.j2" %}{{ copy.title }}').reads == frozenset({"brand", "size", "copy"})
+    assert folder.inline('{% include "base.j2" %}{{ copy.title }}').reads() == frozenset({"brand", "size", "copy"})
