@@ -209,19 +209,28 @@ def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> Non
 @selection
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Where to write it (default: .qwenbuild/report).")  # fmt: skip
+@click.option("--small", is_flag=True, help="Leave the full-size images out: small enough for a CI artifact.")
 @click.option("--open", "show_page", is_flag=True, help="Open it in the browser.")
 @provider
 @click.pass_obj
-def report(project: Path, /, output: Path | None, show_page: bool, **choices: Any) -> None:
+def report(project: Path, /, output: Path | None, small: bool, show_page: bool, **choices: Any) -> None:
     """Write a page that shows every cell: image or what is missing, prompt, provenance, price.
 
     \b
     qwenbuild report --open
     qwenbuild report puppies -w seed=1 -o public
+    qwenbuild report --small -o artifact
 
     Static files: they open from disk and from any web server. Spends nothing.
     """
-    written = engine_of(project, **choices).report(output)
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(length=1, label=f"{'writing':>10}", file=sys.stderr, show_pos=True, hidden=hidden) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(1)
+
+        written = engine_of(project, **choices).report(output, small=small, tell=tell)
     click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {console.byte_size(written.size_bytes)})")
     if show_page:
         click.launch(written.index.absolute().as_uri())

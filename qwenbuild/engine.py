@@ -264,9 +264,12 @@ class Engine:
         with contextlib.closing(self._state(create=False)) as state:
             return state.last_run()
 
-    def report(self, folder: Path | None = None) -> Written:
+    def report(
+        self, folder: Path | None = None, *, small: bool = False, tell: Callable[[int, int], None] | None = None
+    ) -> Written:
         """Write the page of all cells into `folder` (see `report`); None: below `.qwenbuild/`.
 
+        A `small` one has thumbnails alone; `tell` gets how many images are done, and of how many.
         Raises what `plan` does, UsageError where the folder holds something else, OutputError.
         """
         from . import report
@@ -274,7 +277,7 @@ class Engine:
         with contextlib.closing(self._state(create=False)) as state:
             plan = self._plan(state)
             folder = folder or self.project.state_dir / "report"
-            return report.write(folder, self.project, plan, state, self.store, self.provider)
+            return report.write(folder, self.project, plan, state, self.store, self.provider, small=small, tell=tell)
 
     def explain(self) -> list[Explanation]:
         """Return why each selected output is what it is, and what would make it up to date. Changes nothing.

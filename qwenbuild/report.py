@@ -3,7 +3,7 @@
     index.html, style.css, *.js   the page
     data.js                       the cells
     details/N.js                  what the cells' own pages show, in chunks, loaded when one is opened
-    images/, thumbnails/          by digest
+    thumbnails/, images/          by digest; a small report has no images/
 
 Data is in scripts because pages opened from disk may load those, and nothing else. A folder that
 holds anything but an earlier report is refused; files of an earlier one that are no longer needed go.
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from . import atomicfile
 from .errors import OutputError, UsageError
 from .gallery import Curator, Gallery, summary
 from .plan import Plan
@@ -49,8 +49,22 @@ class Written:
     size_bytes: int
 
 
-def write(folder: Path, project: Project, plan: Plan, state: State, store: Store, provider: Provider) -> Written:
-    """Write the report of a plan into `folder`; raises UsageError where that holds something else, OutputError."""
+def write(
+    folder: Path,
+    project: Project,
+    plan: Plan,
+    state: State,
+    store: Store,
+    provider: Provider,
+    *,
+    small: bool = False,
+    tell: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Write the report of a plan into `folder`, a `small` one with thumbnails alone.
+
+    `tell` is called with how many images are done, and of how many. Raises UsageError where the
+    folder holds something else, OutputError.
+    """
     _refuse_foreign(folder)
     curator = Curator(project, store)
     gallery = curator.gallery(plan, state)
@@ -63,13 +77,14 @@ def write(folder: Path, project: Project, plan: Plan, state: State, store: Store
     sources = {**{image: places for image, places in past.items() if image in kept}, **gallery.files}
     try:
         files = {name: (WEB / name).read_bytes() for name in STATIC}
-        files[_DATA] = _script("model", _model(gallery, state, plan, provider))
+        files[_DATA] = _script("model", {**_model(gallery, state, plan, provider), "small": small})
         paths = list(details)
         for number, start in enumerate(range(0, len(paths), CHUNK)):
             chunk = {path: details[path] for path in paths[start : start + CHUNK]}
             files[f"details/{number}.js"] = _script(f"details[{number}]", chunk)
-        size = _write_all(folder, files) + _write_images(folder, project, sources)
-        _sweep(folder, {*files}, sources)
+        images = _write_images(folder, project, sources, small, tell or (lambda done, total: None))
+        _sweep(folder, {*files, *images})
+        size = _write_all(folder, files) + sum(images.values())
     except OSError as error:
         raise OutputError(f"{folder} can't be written: {error.strerror or error}") from error
     return Written(folder / "index.html", len(steps), size)
@@ -108,26 +123,43 @@ def _write_all(folder: Path, files: dict[str, bytes]) -> int:
     return sum(map(len, files.values()))
 
 
-def _write_images(folder: Path, project: Project, sources: dict[str, Sequence[Path]]) -> int:
-    """Write images and thumbnails; those of an earlier report are there already."""
-    size = 0
-    for name in ("images", "thumbnails"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+def _write_images(
+    folder: Path, project: Project, sources: Mapping[str, Sequence[Path]], small: bool, tell: Callable[[int, int], None]
+) -> dict[str, int]:
+    """Write images and thumbnails, on all cores; return their sizes by name. Those of an earlier report stay."""
     thumbnails = Thumbnails(project.state_dir / "thumbnails")
+    for name in ("thumbnails", "images"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def put(source: tuple[str, Sequence[Path]]) -> dict[str, int]:
+        digest, places = source
+        written = {f"thumbnails/{digest}{SUFFIX}": lambda: thumbnails.make(digest, places)}
+        if not small:
+            written[f"images/{digest}.png"] = lambda: read(digest, places)
+        return {name: size for name, content in written.items() if (size := _put(folder / name, content))}
+
+    sizes: dict[str, int] = {}
     try:
-        small = thumbnails.make_all(list(sources.items()))
+        for done, put_now in enumerate(thumbnails.side_by_side(put, sources.items())):
+            sizes |= put_now
+            tell(done + 1, len(sources))
     finally:
         thumbnails.close()
-    for (image, places), thumbnail in zip(sources.items(), small, strict=True):
-        if thumbnail is not None:
-            (folder / "thumbnails" / f"{image}{SUFFIX}").write_bytes(thumbnail)
-            size += len(thumbnail)
-        path = folder / "images" / f"{image}.png"
-        content = read(image, places)
-        if content is not None:
-            atomicfile.clone(places[0], path, content, folder / "images")
-            size += len(content)
-    return size
+    return sizes
+
+
+def _put(path: Path, content: Callable[[], bytes | None]) -> int:
+    """Write a file whose name tells its bytes, unless it is there; return its size, 0 for what can't be had."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        made = content()
+    if made is None:
+        return 0
+    half = path.with_name(f"{path.name}.part")  # a report that was broken off has no torn image
+    half.write_bytes(made)
+    half.replace(path)
+    return len(made)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -144,10 +176,9 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _sweep(folder: Path, written: set[str], sources: dict[str, Sequence[Path]]) -> None:
+def _sweep(folder: Path, wanted: AbstractSet[str]) -> None:
     """Remove what an earlier report had beyond this one."""
-    wanted = {f"images/{image}.png" for image in sources} | {f"thumbnails/{image}{SUFFIX}" for image in sources}
     for name in _FOLDERS:
         for path in (folder / name).glob("*"):
-            if f"{name}/{path.name}" not in wanted | written:
+            if f"{name}/{path.name}" not in wanted:
                 path.unlink()

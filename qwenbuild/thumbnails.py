@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from . import atomicfile
 from .digest import sha256
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 SIDE_PX = 512
 """The longer side of a thumbnail: sharp at the grid's largest tile on an ordinary screen."""
@@ -55,9 +59,9 @@ class Thumbnails:
                     return small
             return small
 
-    def make_all(self, images: Sequence[tuple[str, Sequence[Path]]]) -> list[bytes | None]:
-        """Return the thumbnails of many images, made side by side."""
-        return list(self._pool.map(lambda image: self.make(*image), images))
+    def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """Give what `act` returns for each item, in order; it runs in these threads, and may call `make`."""
+        return self._pool.map(act, items)
 
     def close(self) -> None:
         """End the threads."""
@@ -88,10 +92,10 @@ def shrink(content: bytes) -> bytes | None:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > _MOST_PIXELS:
                 return None
-            image.thumbnail((SIDE_PX, SIDE_PX), reducing_gap=2.0)
-            shown = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            shown = image.convert("RGBA" if image.has_transparency_data else "RGB")  # a palette can't be interpolated
+            shown.thumbnail((SIDE_PX, SIDE_PX), reducing_gap=1.0)
             out = io.BytesIO()
-            shown.save(out, "WEBP", quality=_QUALITY, method=2)
+            shown.save(out, "WEBP", quality=_QUALITY, method=1)
             return out.getvalue()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a hand-edited file may be anything
         return None

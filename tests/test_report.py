@@ -43,6 +43,26 @@ def test_it_holds_the_page_the_cells_and_their_images(pets: Workspace) -> None:
     assert [path.stem for path in (folder / "thumbnails").iterdir()] == [cells[0]["image"]]
 
 
+def test_a_small_one_has_thumbnails_alone_and_a_full_one_may_follow(pets: Workspace, tmp_path: Path) -> None:
+    load(pets.root).build()
+    told: list[tuple[int, int]] = []
+    small = load(pets.root).report(tmp_path / "page", small=True, tell=lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+    assert len(list((tmp_path / "page" / "thumbnails").iterdir())) == 2
+    assert list((tmp_path / "page" / "images").iterdir()) == []
+    assert data(tmp_path / "page")["small"] is True
+    full = load(pets.root).report(tmp_path / "page")
+    assert len(list((tmp_path / "page" / "images").iterdir())) == 2
+    assert full.size_bytes > small.size_bytes
+
+
+def test_an_earlier_images_torn_copy_is_swept(pets: Workspace, tmp_path: Path) -> None:
+    load(pets.root).report(tmp_path / "page")
+    (tmp_path / "page" / "images" / "0.png.part").write_bytes(b"half")
+    load(pets.root).report(tmp_path / "page")
+    assert list((tmp_path / "page" / "images").iterdir()) == []
+
+
 def test_no_prompt_can_end_a_script(pets: Workspace) -> None:
     load(pets.root).report()
     for path in (pets.root / ".qwenbuild" / "report").rglob("*.js"):

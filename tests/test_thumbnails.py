@@ -52,3 +52,17 @@ def test_bytes_that_are_not_those_of_the_digest_are_no_image(tmp_path: Path) -> 
     place = tmp_path / "image.png"
     place.write_bytes(b"other")
     assert read(sha256(b"image"), [place]) is None
+
+
+def test_colours_of_a_palette_are_mixed() -> None:
+    """Fine lines of an image with a palette, as drafts are, stay lines: none is dropped for its neighbour."""
+    image = Image.new("P", (2048, 1024))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    for x in range(0, 2048, 2):
+        image.paste(1, (x, 0, x + 1, 1024))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    small = shrink(out.getvalue())
+    assert small is not None
+    with Image.open(io.BytesIO(small)) as shown:
+        assert all(100 < value < 156 for value in shown.convert("L").tobytes())

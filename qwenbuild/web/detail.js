@@ -135,7 +135,7 @@ qb.detail = (() => {
     bar.append(
       qb.button(favourite ? "★ Favourite" : "☆ Favourite", () => { qb.favourites.toggle(path); show(true); }, { "aria-pressed": String(favourite), "data-act": "favourite", title: "f" }),
       qb.button("Copy name", () => qb.copy(cell.name, "the cell’s name"), { "data-act": "copy" }));
-    if (cell.image) bar.append(qb.el("a", { class: "button", href: qb.model.image(cell.image), target: "_blank", rel: "noopener", "data-act": "open" }, "Open file"));
+    if (cell.image && !qb.model.data.small) bar.append(qb.el("a", { class: "button", href: qb.model.image(cell.image), target: "_blank", rel: "noopener", "data-act": "open" }, "Open file"));
     return bar;
   }
 

@@ -123,7 +123,7 @@ qb.model = (() => {
     cell: (path) => data.cells[byPath.get(path)],
     number: (path) => byPath.get(path),
     thumbnail: (digest) => `thumbnails/${digest}.webp`,
-    image: (digest) => `images/${digest}.png`,
+    image: (digest) => (data.small ? `thumbnails/${digest}.webp` : `images/${digest}.png`),
     price: (names, force) => post("price", { names, force }),
     render: (names, force = false) => post("render", { names, force }),
     // Whether an axis is one of the cell's own matrix; model, size and seed are every cell's.

@@ -33,7 +33,7 @@ qb.viewer = (() => {
     }, frame);
     const level = qb.el("output", { class: "level", "aria-label": "Zoom" });
     const box = qb.el("div", { class: "viewer" }, stage, level);
-    if (sources.length > 1) box.append(slider(layers[1]));
+    if (sources.length > 1) box.append(slider(frame, layers[1]));
 
     function draw() {
       for (const layer of layers) {
@@ -95,9 +95,11 @@ qb.viewer = (() => {
     return box;
   }
 
-  function slider(after) {
+  function slider(frame, after) {
+    const divider = qb.el("div", { class: "divider" });
+    frame.append(divider);
     const range = qb.el("input", { type: "range", min: 0, max: 100, value: "50", class: "slider", "aria-label": "Before and after" });
-    const show = () => { after.style.clipPath = `inset(0 0 0 ${range.value}%)`; range.setAttribute("aria-valuetext", `${range.value}% before`); };
+    const show = () => { after.style.clipPath = `inset(0 0 0 ${range.value}%)`; divider.style.left = `${range.value}%`; range.setAttribute("aria-valuetext", `${range.value}% before`); };
     range.addEventListener("input", show);
     range.addEventListener("keydown", (event) => event.stopPropagation());
     show();
