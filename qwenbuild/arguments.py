@@ -80,6 +80,23 @@ class Bytes(click.ParamType[int]):
         return int(float(match[1]) * _BYTES[match[2].upper()])
 
 
+class Shard(click.ParamType[tuple[int, int]]):
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value), re.ASCII)
+        number, of = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= number <= of:
+            self.fail(f"{value} is not a shard such as 1/4: the first of four")
+        return number, of
+
+
+def shard_option(function: _F) -> _F:
+    return click.option("--shard", type=Shard(), metavar="K/N", help="Only the K-th of N parts, for a CI matrix.")(
+        function
+    )
+
+
 def selection(function: _F) -> _F:
     function = click.option(
         "-w", "--where", multiple=True, metavar="AXIS=GLOB",

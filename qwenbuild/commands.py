@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import console
-from .arguments import Money, engine_of, json_option, provider, selection
+from .arguments import Money, engine_of, json_option, provider, selection, shard_option
 from .errors import UsageError, visible
+
+if TYPE_CHECKING:
+    from .events import Event
 
 
 @click.command()
@@ -22,12 +25,15 @@ from .errors import UsageError, visible
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
 @click.option("--locked", is_flag=True, help="Fail, before anything is rendered, if the lock would change.")
 @click.option("--relock", is_flag=True, help="Render what the lock pins and nobody has, and pin that.")
+@shard_option
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write how it went as JUnit XML, for CI.")  # fmt: skip
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
 @click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
 @provider
 @json_option
 @click.pass_obj
-def build(project: Path, /, as_json: bool, **choices: Any) -> None:
+def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -> None:
     """Render what is missing or out of date, and nothing else.
 
     \b
@@ -41,13 +47,22 @@ def build(project: Path, /, as_json: bool, **choices: Any) -> None:
     equal requests render once, and one image's failure does not stop the others.
     """
     from . import progress
+    from .junit import Recording
 
     view = progress.view(as_json)
-    arguments = None if as_json else sys.argv[1:] or ["build"]
+    recording = Recording()
+
+    def emit(event: Event) -> None:
+        recording.emit(event)
+        view.emit(event)
+
+    arguments = None if as_json or junit else sys.argv[1:] or ["build"]
     try:
-        finished = engine_of(project, **choices).build(view.emit, arguments=arguments)
+        finished = engine_of(project, **choices).build(emit, arguments=arguments)
     finally:
         view.close()
+        if junit:
+            recording.write(junit)
     sys.exit(finished.exit_code)
 
 
@@ -89,27 +104,44 @@ def watch(
 @click.option("--force", is_flag=True, help="As `build --force` would.")
 @click.option("--overwrite", is_flag=True, help="As `build --overwrite` would.")
 @click.option("--relock", is_flag=True, help="As `build --relock` would.")
+@shard_option
+@click.option("--base", metavar="REV", help="Also what changes against the lock of this git revision.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As a comment for a pull request.")
 @click.option("--all", "every", is_flag=True, help="List what is up to date, too.")
 @provider
 @json_option
 @click.pass_obj
-def plan(project: Path, /, every: bool, as_json: bool, **choices: Any) -> None:
+def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: str | None, **choices: Any) -> None:
     """Tell what a build would do, and why. Changes nothing and spends nothing.
 
     \b
     qwenbuild plan                          what is not up to date
     qwenbuild plan --provider dashscope     what the real thing would cost
+    qwenbuild plan --base origin/main --markdown
     qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
     """
-    planned = engine_of(project, **choices).plan()
+    from . import review
+
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown are two forms of one plan: take one")
+    engine = engine_of(project, **choices)
+    planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
+    if as_markdown:
+        click.echo(review.markdown(planned, changes), nl=False)
+        return
     console.warnings(planned.warnings)
     if as_json:
+        console.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
         console.write(json.dumps(console.step_dict(step), ensure_ascii=False) for step in planned.steps)
         for orphan in planned.orphans:
             table = {"event": "orphan", "path": orphan.path, "name": orphan.name, "edited": orphan.edited}
             click.echo(json.dumps(table, ensure_ascii=False))
         click.echo(json.dumps(console.plan_summary(planned)))
     else:
+        for change in changes or ():
+            click.echo(f"{console.label(change.kind)}  {visible(change.name)}  {visible(change.reason)}")
+        if changes is not None:
+            click.echo(f"{len(changes):,} outputs differ from {visible(base or '')}\n")
         console.show_plan(planned, every=every)
 
 

@@ -52,6 +52,7 @@ from .wire import Task
 if TYPE_CHECKING:
     from .explain import Explanation
     from .report import Written
+    from .review import Change
 
 _T = TypeVar("_T")
 
@@ -60,13 +61,15 @@ _T = TypeVar("_T")
 class Options:
     """What one run of qwenbuild is asked for; None leaves the choice to the project's config.
 
-    `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions. `jobs` is
+    `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions, `shard` the
+    number of a part of these, from 1, and how many parts there are. `jobs` is
     how many renders run at once, `max_cost` is in CNY. The rest are the command line's options of
     those names.
     """
 
     select: Sequence[str] = ()
     where: Sequence[str] = ()
+    shard: tuple[int, int] | None = None
     provider: str | None = None
     region: str | None = None
     interface: str | None = None
@@ -230,6 +233,8 @@ class Engine:
     def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
         (every, pins, inputs), options = self._declared(state), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
+        if options.shard:
+            chosen = selection.shard(chosen, *options.shard)
         if outputs is not None:
             chosen = [action for action in chosen if action.output in outputs]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
@@ -238,7 +243,7 @@ class Engine:
         steps = planning.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
         if self.remote and not options.force and any(step.verdict is not Verdict.UP_TO_DATE for step in steps):
             steps = asyncio.run(_share(steps, self.remote))
-        whole = not options.select and not options.where and outputs is None
+        whole = not (options.select or options.where or options.shard) and outputs is None
         orphans = planning.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
         plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings)
@@ -278,6 +283,24 @@ class Engine:
             plan = self._plan(state)
             folder = folder or self.project.state_dir / "report"
             return report.write(folder, self.project, plan, state, self.store, self.provider, small=small, tell=tell)
+
+    def review(self, revision: str) -> tuple[Plan, list[Change]]:
+        """Return the plan, and how it differs from the lock of another git revision.
+
+        Raises what `plan` does, UsageError where git has no such revision.
+        """
+        from . import review
+
+        before = review.base(self.project.root, revision)
+        with contextlib.closing(self._state(create=False)) as state:
+            plan = self._plan(state)
+
+            def request_of(key: str) -> Mapping[str, Any] | None:
+                entry = self.store.lookup(key)
+                told = self.store.provenance(entry) if entry else None
+                return state.request(key) or (told or {}).get("request")
+
+            return plan, review.changes(plan, before, request_of)
 
     def explain(self) -> list[Explanation]:
         """Return why each selected output is what it is, and what would make it up to date. Changes nothing.

@@ -133,3 +133,8 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
     return UsageError(
         f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=did_you_mean(text, known)
     )
+
+
+def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
+    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its key."""
+    return [action for action in actions if int(action.key, 16) % of == number - 1]

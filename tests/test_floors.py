@@ -22,7 +22,7 @@ FLOORS = [
     "catalogue template spec rows png state lock collect thumbnails wording retry wire",
     "emulator_faults emulator_replies",
     # a project; the contract of providers
-    "remote project provider scaffold layout outputs credentials reconcile emulator_orders",
+    "remote junit project provider scaffold layout outputs credentials reconcile emulator_orders",
     # providers without a service; the parts of the one with
     "sharing axes artwork null saves spending service download emulator_bill emulator_images",
     "matrix drafter tasks emulator_service",
