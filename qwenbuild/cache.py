@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from . import transfers
 from .engine import Engine
-from .errors import Problem, UsageError
+from .errors import Problem, QwenbuildError, UsageError
 from .plan import Plan
 from .sharing import Remote
 from .store import Entry, beside
@@ -117,18 +117,28 @@ def _stored(engine: Engine, plan: Plan) -> dict[str, Entry]:
 async def _each(
     remote: Remote, items: Iterable[_T], job: Callable[[_T], Awaitable[bool | None]], tell: Tell
 ) -> list[bool | None]:
-    """Do a job for each item, several at once; return what each came to: done, not possible, or None for no need."""
+    """Do a job for each item, several at once; return what each came to: done, not possible, or None for no need.
+
+    Raises the first QwenbuildError of a job, once those under way have ended.
+    """
     waiting = list(items)[::-1]
     total, ended = len(waiting), list[bool | None]()
+    failures: list[QwenbuildError] = []
 
     async def work() -> None:
         while waiting:
-            ended.append(await job(waiting.pop()))
+            try:
+                ended.append(await job(waiting.pop()))
+            except QwenbuildError as error:
+                waiting.clear()
+                failures.append(error)
             tell(len(ended), total)
 
     async with remote, asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, total)):
             group.create_task(work())
+    if failures:
+        raise failures[0]
     return ended
 
 

@@ -113,7 +113,7 @@ class Bucket:
     async def put(self, path: str, content: bytes) -> None:
         """Write the object, whole or not at all. Raises RemoteError."""
         store = self._opened()
-        with self._told():
+        with self._told(denied=RemoteError):  # a key that may only read
             await store.put_async(path, content, use_multipart=False)
 
     async def aclose(self) -> None:
@@ -185,22 +185,24 @@ class Bucket:
         }
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what obstore raises into RemoteError; what would go on failing into RemoteUnreachable."""
+    def _told(self, denied: type[RemoteError] = RemoteUnreachable) -> Iterator[None]:
+        """Turn what obstore raises into RemoteError: what would go on failing into RemoteUnreachable."""
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-        lasting: tuple[type[Exception], ...] = (
-            FileNotFoundError, PermissionDeniedError, UnauthenticatedError, ValueError,
-        )  # fmt: skip
         try:
             yield
         except (BaseError, FileNotFoundError, ValueError) as error:
             text = str(error)
-            words = _said(text)
-            is_lasting = isinstance(error, lasting) or _NO_ANSWER in text
+            match error:
+                case PermissionDeniedError():
+                    kind = denied
+                case FileNotFoundError() | UnauthenticatedError() | ValueError():
+                    kind = RemoteUnreachable
+                case _:
+                    kind = RemoteUnreachable if _NO_ANSWER in text else RemoteError
         else:
             return
-        raise (RemoteUnreachable if is_lasting else RemoteError)(f"{self.name}: {words}")
+        raise kind(f"{self.name}: {_said(text)}")
 
 
 def _said(text: str) -> str:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256 as hash_sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import cloud
 from .digest import canonical_json, sha256
@@ -35,6 +36,8 @@ _PARALLEL: Final = 16
 _REMEMBERED_S: Final = 60.0
 SCHEMES: Final = ("http", "https", *cloud.SCHEMES)
 _IN_A_ROW: Final = 3  # troubles, until the remote is left alone
+_AGAIN_S: Final = 0.2
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -132,7 +135,7 @@ class Remote:
 
     async def _image(self, digest: str) -> Entry | None:
         try:
-            has = await self._open.has(f"cas/{digest}")
+            has = await self._tried(lambda remote: remote.has(f"cas/{digest}"))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -151,7 +154,7 @@ class Remote:
         if self._reading.is_open:
             return None
         try:
-            content = await self._open.get(path, limit)
+            content = await self._tried(lambda remote: remote.get(path, limit))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -188,9 +191,9 @@ class Remote:
             ]
         }
         try:
-            for name, content in files.items():
-                await self._open.put(f"cas/{digests[name]}", content)
-            await self._open.put(f"ac/{entry.key}", canonical_json(result))
+            blobs = {f"cas/{digests[name]}": content for name, content in files.items()}
+            for path, content in {**blobs, f"ac/{entry.key}": canonical_json(result)}.items():
+                await self._tried(partial(_put, path, content))
         except RemoteError as error:
             self._failed(self._writing, error)
             return False
@@ -201,10 +204,22 @@ class Remote:
         said: Mapping[str, str] = {"image": entry.image, "key": entry.key, "provenance": entry.provenance}
         return hmac.new(self._secret, canonical_json(said), hash_sha256).hexdigest().encode()
 
-    @property
-    def _open(self) -> Transport:
+    # --- both ---
+
+    async def _tried(self, ask: Callable[[Transport], Awaitable[_T]]) -> _T:
+        """Ask the transport, once more where the trouble may pass: a miss can cost a render. Raises RemoteError."""
         assert self._transport is not None
-        return self._transport
+        try:
+            return await ask(self._transport)
+        except RemoteUnreachable:
+            raise
+        except RemoteError:
+            await asyncio.sleep(_AGAIN_S)
+        return await ask(self._transport)
+
+
+async def _put(path: str, content: bytes, remote: Transport) -> None:
+    await remote.put(path, content)
 
 
 def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> Remote | None:

@@ -323,3 +323,44 @@ def test_two_writers_keep_one_image(emulator: Running, tmp_path: Path, cache: Ca
     assert second.here("build", "--locked").code == 0
     assert second.outputs() == first.outputs()
     assert emulator.bill()["count"] <= 4
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_trouble_that_passes(emulator: Running, tmp_path: Path, cache: Cache, locked: bool) -> None:
+    """What fails once is asked for again: a miss would be paid for."""
+    first = team(tmp_path, emulator, cache.url)
+    first.here("build")
+    failed: set[tuple[str, str]] = set()
+
+    def stumble(call: Any, path: str, content: bytes) -> bool:
+        if (call.command, path) in failed:
+            return False
+        failed.add((call.command, path))
+        if path.startswith("ac/"):
+            call.answer(503)
+        else:
+            call.close_connection = True  # in the middle of an answer
+            call.send_response(200)
+            call.send_header("Content-Length", str(len(content)))
+            call.end_headers()
+            call.wfile.write(content[:100])
+        return True
+
+    cache.fault = stumble
+    second = machine(first, "second", locked=locked)
+    ran = second.here("build", "--json")
+    assert (ran.code, ran.finished["rendered"], ran.finished["restored"], ran.err) == (0, 0, 3, "")
+    assert [event["event"] for event in ran.events].count("warned") == 0
+    assert second.outputs() == first.outputs()
+
+
+def test_a_store_that_can_not_be_written(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """`cache pull` ends with the store's own error where nothing can be put into it."""
+    first = team(tmp_path, emulator, cache.url)
+    first.here("build")
+    second = machine(first, "second")
+    second.store.mkdir()
+    (second.store / "cas").write_text("in the way", "utf-8")
+    ran = second.here("cache", "pull")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.count("the store can't be written: something else is in a folder's place") == 1
