@@ -20,20 +20,21 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from . import png, restoring, transfers
-from .digest import canonical_json, sha256
+from . import restoring, transfers
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
 from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, Warned
 from .interrupt import Interrupt
 from .journal import StateJournal
+from .keeping import keep
 from .outputs import Outputs
 from .plan import Plan, Step, Verdict, is_done
 from .provider import Detached, Provider, Rendered, Resumable, Stopped, broken
 from .recorder import Recorder
+from .request import Submission
 from .sharing import Remote
 from .spending import Spending
 from .state import State
-from .store import Entry, Store, beside
+from .store import Entry, Store
 from .transfers import Pushing
 
 _T = TypeVar("_T")
@@ -67,6 +68,7 @@ class Builder:
         self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
         self._interrupt, self._begun = interrupt, begun  # begun: time.monotonic() when the user's wait began
         self._counts: Counter[Outcome] = Counter()
+        self._collected = 0
         self._problems: list[Problem] = []
         self._spending = Spending(limits.max_cost)
         self._is_stopped = self._is_closed = False  # nothing more is taken up; nothing more is sent
@@ -83,7 +85,9 @@ class Builder:
 
     async def run(self) -> Finished:
         """Carry out the plan and return how it ended; one output's failure does not end the others."""
-        idle = all(step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps)
+        idle = not self._plan.strays and all(
+            step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps
+        )
         run = None if idle else await asyncio.to_thread(self._begin)
         self._emit(Started(self._provider.name, self._plan.counts))
         self._warn(self._plan.warnings)
@@ -108,6 +112,7 @@ class Builder:
             **counts,
             seconds=time.monotonic() - self._begun,
             orphans=len(self._plan.orphans),
+            strays=self._collected,
             interrupted=self._interrupt.count > 0,
             cost={currency: str(amount) for currency, amount in self._spending.amounts.items()},
             problems=tuple(self._problems),
@@ -155,8 +160,9 @@ class Builder:
         batches = deque(restoring.batches(restores))
         await self._work(batches, os.cpu_count() or 1, lambda steps: self._restore(steps, renders))
         await self._work(pulls, _PULLS, lambda step: self._pull(step, renders))
-        if renders and not self._is_stopped:
-            await self._render_all(renders)
+        strays = deque(() if self._limits.detach else self._plan.strays)
+        if (renders or strays) and not self._is_stopped:
+            await self._render_all(renders, strays)
 
     # --- work and stopping ---
 
@@ -262,11 +268,12 @@ class Builder:
 
     # --- render ---
 
-    async def _render_all(self, renders: deque[Step]) -> None:
+    async def _render_all(self, renders: deque[Step], strays: deque[Submission]) -> None:
         try:
             async with self._provider.session():
                 await self._reconcile(renders)
                 await self._work(renders, self._provider.concurrency, self._render)
+                await self._work(strays, self._provider.concurrency, self._collect)
         except QwenbuildError as error:  # the session could not be opened: no key, a wrong setting
             self._stop(error.claim, error.problems)
 
@@ -297,16 +304,20 @@ class Builder:
 
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
+        action = step.action
         journal = StateJournal(
-            self._state, self._provider.name, step, lambda: self._is_closed,
+            self._state, self._provider.name, action.key, action.request, lambda: self._is_closed,
+            collected=step.submission if step.verdict is Verdict.REATTACH else None,
             force=self._limits.force, detach=self._limits.detach,
         )  # fmt: skip
-        action = step.action
         try:
             self._spending.pay(step.price)
             self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
             rendered = await self._rendered(step, journal)
-            entry, image = await asyncio.to_thread(self._keep, step, rendered)
+            entry, image = await asyncio.to_thread(
+                keep, self._store, self._provider.name, action.key, action.request, rendered,
+                pinned=step.pinned, forced=self._limits.force or bool(step.submission and step.submission.forced),
+            )  # fmt: skip
             await journal.settle("done")
         except asyncio.CancelledError:  # the user does not wait
             if journal.is_open and not journal.handle:
@@ -339,6 +350,30 @@ class Builder:
         for follower in self._followers.pop(action.key, ()):
             await self._materialise(follower, entry, image, Outcome.RESTORED, time.monotonic())
 
+    async def _collect(self, stray: Submission) -> None:
+        """Collect an image that no spec asks for any more: it is paid for, and may be asked for again."""
+        journal = StateJournal(
+            self._state, self._provider.name, stray.key, stray.request, lambda: self._is_closed, collected=stray
+        )
+        try:
+            if isinstance(self._provider, Resumable):
+                rendered = await self._stoppable(self._provider.collect(stray, journal), journal)
+                await asyncio.to_thread(
+                    keep, self._store, self._provider.name, stray.key, stray.request, rendered, forced=stray.forced
+                )
+                await journal.settle("done")
+                self._collected += 1
+        except Stopped:
+            return
+        except QwenbuildError as error:  # a later build tries again, but where nothing can be had any more
+            if isinstance(error, AnswerLost):
+                await journal.lost()
+            self._warn(error.problems)
+            if error.stops_run:
+                self._stop(error.claim)
+        except Exception as error:  # a plugin's: it must not end the others
+            self._warn(broken(self._provider.name, error).problems)
+
     async def _rendered(self, step: Step, journal: StateJournal) -> Rendered:
         """Return the provider's image; raises Detached, Stopped, ProviderError and StateError, nothing else."""
         if step.verdict is Verdict.REATTACH and self._limits.detach:
@@ -364,27 +399,6 @@ class Builder:
             raise Stopped from None
         finally:
             del self._under_way[task]
-
-    def _keep(self, step: Step, rendered: Rendered) -> tuple[Entry, bytes]:
-        """Verify the bytes, put their provenance into them and both into the store; runs in a thread."""
-        request = step.action.request
-        if not rendered.verified:
-            png.verify(rendered.png, request.size)
-        provenance = {
-            "generator": "qwenbuild",
-            "action_key": step.action.key,
-            "provider": self._provider.name,
-            "request": request.as_dict(),
-            **rendered.facts,
-        }
-        image = png.with_provenance(rendered.png, provenance)
-        forced = self._limits.force or bool(step.submission and step.submission.forced)
-        entry = self._store.put(step.action.key, image, canonical_json(provenance), replace=forced)
-        if (made := sha256(image)) == step.pinned != entry.image:  # the lock wins over what was stored first
-            entry = self._store.put(beside(step.action.key, made), image, canonical_json(provenance))
-        elif entry.image != made:  # an equal request was stored first: that image stands
-            image = self._store.read(entry) or image
-        return entry, image
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
         if self._limits.locked and step.pinned not in ("", entry.image):

@@ -140,7 +140,13 @@ def step_dict(step: Step) -> dict[str, Any]:
 def plan_summary(plan: Plan) -> dict[str, Any]:
     """Return the last line of `plan --json`."""
     cost = {currency: str(amount) for currency, amount in plan.cost.items()}
-    return {"event": "planned", **plan.counts, "cost": cost, "shortest_s": round(plan.shortest_s, 3)}
+    return {
+        "event": "planned",
+        **plan.counts,
+        "strays": len(plan.strays),
+        "cost": cost,
+        "shortest_s": round(plan.shortest_s, 3),
+    }
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -167,6 +173,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
+    _show_strays(plan)
     click.echo(counted(plan.counts))
     by_model: dict[tuple[str, str], list[Decimal]] = {}
     for step in plan.renders:
@@ -177,6 +184,12 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
+
+
+def _show_strays(plan: Plan) -> None:
+    if plan.strays:
+        told = "in flight that no spec asks for any more; a build collects them into the store"
+        click.echo(f"{len(plan.strays):,} {told}")
 
 
 def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool) -> None:
@@ -196,6 +209,7 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
             for verdict, count in counts.items()
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
+    _show_strays(plan)
     if plan.orphans:
         click.echo(f"{len(plan.orphans):,} outputs are declared no more; `qwenbuild clean --orphans` removes them")
     if last_run:

@@ -11,17 +11,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Any
 
-from . import png
 from .catalogue import builtin
-from .digest import canonical_json
 from .draft import DraftProvider
 from .errors import QwenbuildError
 from .expand import Action
-from .provider import Settings
-from .request import Request
-from .store import Entry, Store
+from .keeping import keep
+from .provider import Rendered, Settings
+from .store import Store
 
 _Cell = tuple[str, str]  # output and key
 
@@ -95,14 +92,8 @@ class Drafting:
     async def _draft(self, action: Action) -> str:
         """Return the digest of the action's draft, which is in the store then."""
         request = action.request._replace(family=self._provider.family, label=action.name)
-        entry = await asyncio.to_thread(self._store.lookup, request.key)
-        if entry is None:
-            entry = await asyncio.to_thread(self._keep, request, await self._provider.png(request))
-        return entry.image
-
-    def _keep(self, request: Request, drawn: bytes) -> Entry:
-        provenance: dict[str, Any] = {
-            "generator": "qwenbuild", "action_key": request.key,
-            "provider": self._provider.name, "request": request.as_dict(),
-        }  # fmt: skip
-        return self._store.put(request.key, png.with_provenance(drawn, provenance), canonical_json(provenance))
+        if entry := await asyncio.to_thread(self._store.lookup, request.key):
+            return entry.image
+        rendered = Rendered(await self._provider.png(request), verified=True)
+        made, _ = await asyncio.to_thread(keep, self._store, self._provider.name, request.key, request, rendered)
+        return made.image

@@ -246,7 +246,8 @@ class Engine:
         whole = not (options.select or options.where or options.shard) and outputs is None
         orphans = planning.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
-        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings)
+        strays = [] if options.select or options.where else planning.strays(every, state, self.store, self.provider)
+        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings, strays=strays)
         return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
 
     def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
@@ -362,7 +363,7 @@ class Engine:
                 records = state.outputs()
             written = [self.project.lock_path] if self._write_lock(plan, builder.made, records) else []
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
-            if arguments is not None and finished.complete and not (self.options.force or plan.orphans):
+            if arguments is not None and finished.complete and not (self.options.force or plan.orphans or plan.strays):
                 self._remember(arguments, plan, records, written, started_ns)
         return finished
 

@@ -76,7 +76,10 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The build ended. Counts are of outputs; `seconds` is wall time; `cost` is by currency, as decimal texts."""
+    """The build ended. Counts are of outputs; `seconds` is wall time; `cost` is by currency, as decimal texts.
+
+    `strays` are images that no spec asks for any more and that were collected into the store.
+    """
 
     event: ClassVar[str] = "finished"
     rendered: int
@@ -91,6 +94,7 @@ class Finished:
     skipped: int = 0
     missing: int = 0
     orphans: int = 0
+    strays: int = 0
     interrupted: bool = False
     cost: dict[str, str] = field(default_factory=dict)
     problems: Sequence[Problem] = field(default=(), repr=False)

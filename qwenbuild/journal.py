@@ -7,33 +7,34 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import StateError
-from .plan import Step, Verdict
 from .provider import Detached, Stopped
+from .request import Request, Submission
 from .state import State
 
 
 class StateJournal:
-    """`provider.Journal` over the state, for the submissions of one step.
+    """`provider.Journal` over the state, for the submissions of one request.
 
-    `force` says that they are to replace an image that is there, `detach` to leave once one is
-    accepted. What is being written when the render is cancelled is written nevertheless.
+    `collected` is the one whose image is collected, where that is what is done. `force` says that
+    they are to replace an image that is there, `detach` to leave once one is accepted. What is
+    being written when the render is cancelled is written nevertheless.
     """
 
     def __init__(
-        self, state: State, provider: str, step: Step, is_stopped: Callable[[], bool], *, force: bool, detach: bool
-    ) -> None:
-        self._state, self._provider, self._action = state, provider, step.action
+        self, state: State, provider: str, key: str, request: Request, is_stopped: Callable[[], bool],
+        *, collected: Submission | None = None, force: bool = False, detach: bool = False,
+    ) -> None:  # fmt: skip
+        self._state, self._provider, self._key, self._request = state, provider, key, request
         self._is_stopped, self._force, self._detach = is_stopped, force, detach
-        reattached = step.submission if step.verdict is Verdict.REATTACH else None
-        self._open = reattached.id if reattached else None
-        self.handle = reattached.handle if reattached else ""
+        self._open = collected.id if collected else None
+        self.handle = collected.handle if collected else ""
         self.unbilled = True  # whether nothing that was sent can have been billed
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `provider.Journal`."""
         if self._is_stopped():
             raise Stopped
-        key, request = self._action.key, self._action.request.as_dict()
+        key, request = self._key, self._request.as_dict()
         write = asyncio.ensure_future(
             asyncio.to_thread(self._state.intend, key, request, self._provider, context, forced=self._force)
         )

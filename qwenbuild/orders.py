@@ -28,14 +28,21 @@ class Order:
     """One build. `left` are the steps that have not ended, by output path; of these, those in `begun` are under way.
 
     `max_cost` is in CNY, None without limit; `wishes` are what of it the user asked for, by the cell's name.
+    `strays` are keys of images that it collects though no cell asks for them.
     """
 
     left: dict[str, Step]
     max_cost: Decimal | None
     wishes: Mapping[str, Wish] = field(default_factory=dict)
     force: bool = False
+    strays: Collection[str] = ()
     begun: set[str] = field(default_factory=set)
     interrupt: Interrupt = field(default_factory=Interrupt)
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of what has not ended, strays included."""
+        return {step.action.key for step in self.left.values()}.union(self.strays)
 
     def is_obsolete(self, keys: Mapping[str, str]) -> bool:
         """Whether something that has not begun is wanted no more; `keys` are what is wanted, by output path."""
@@ -59,7 +66,8 @@ def asked_for(plan: Plan, wishes: dict[str, Wish], cost_left: Decimal | None) ->
 
 def free(plan: Plan, tried: Collection[str]) -> Order | None:
     """Return the order of all that costs nothing, but for keys that were `tried`."""
-    return _order(plan, tried, Decimal(0), (step for step in plan.steps if _is_free(step)))
+    strays = {it.key for it in plan.strays}.difference(tried)
+    return _order(plan, tried, Decimal(0), (step for step in plan.steps if _is_free(step)), strays)
 
 
 def bought(plan: Plan, had: Collection[str], cost_left: Decimal) -> Order | None:
@@ -82,14 +90,16 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
     return await asyncio.to_thread(build)
 
 
-def _order(plan: Plan, without: Collection[str], max_cost: Decimal, steps: Iterable[Step]) -> Order | None:
+def _order(
+    plan: Plan, without: Collection[str], max_cost: Decimal, steps: Iterable[Step], strays: Collection[str] = ()
+) -> Order | None:
     """Return the order of these steps and of those that take their bytes."""
     keys = {step.action.key for step in steps}.difference(without)
-    if not keys:
+    if not keys and not strays:
         return None
     settled = (*_SETTLED, Verdict.UNKNOWN, Verdict.MISSING)
     left = {step.action.output: step for step in plan.steps if step.action.key in keys and step.verdict not in settled}
-    return Order(left, max_cost)
+    return Order(left, max_cost, strays=strays)
 
 
 def _is_free(step: Step) -> bool:

@@ -37,7 +37,7 @@ from .errors import Problem
 from .expand import Action
 from .lock import Lock
 from .outputs import digest, is_unchanged, status
-from .provider import Price, Provider
+from .provider import Price, Provider, Resumable
 from .request import Request, Submission
 from .state import Output, State
 from .store import Entry, Store, beside
@@ -111,7 +111,8 @@ class Plan:
     `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
     folders that the steps depend on, missing ones that would matter included. `actions` are all
     of the project, whatever was selected, and `lock` what they were held against; `warnings`
-    are of the remote cache.
+    are of the remote cache. `strays` were accepted by the service, and no spec asks for their images
+    any more: these are collected into the store, for they are paid for.
     """
 
     steps: Sequence[Step]
@@ -121,6 +122,7 @@ class Plan:
     actions: Sequence[Action] = field(default=(), repr=False)
     lock: Lock = field(default_factory=Lock, repr=False)
     warnings: Sequence[Problem] = ()
+    strays: Sequence[Submission] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return how many steps have the verdict."""
@@ -222,6 +224,15 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output])
             if seen is not None:
                 found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
     return found
+
+
+def strays(actions: Iterable[Action], state: State, store: Store, provider: Provider) -> list[Submission]:
+    """Return the submissions that can be collected and that none of `actions` (all of the project's) asks for."""
+    if not isinstance(provider, Resumable):
+        return []
+    in_flight = [it for it in state.open_submissions() if it.handle and it.provider == provider.name]
+    declared = {action.key for action in actions} if in_flight else ()
+    return [it for it in in_flight if it.key not in declared and not is_done(it, store)]
 
 
 def is_done(submission: Submission, store: Store) -> bool:

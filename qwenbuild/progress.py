@@ -194,6 +194,11 @@ def summary(event: Finished) -> None:
         click.echo("the lock pins missing images; --relock takes other bytes for them, and pays for these", err=True)
     if event.edited:
         click.echo("edited files were kept; --overwrite replaces them", err=True)
+    if event.strays:
+        what = "an image" if event.strays == 1 else f"{event.strays:,} images"
+        click.echo(
+            f"collected {what} in flight that no spec asks for any more; the store keeps what is paid for", err=True
+        )
     if event.orphans:
         click.echo(
             f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True

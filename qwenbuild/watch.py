@@ -207,11 +207,12 @@ class Watch:
                 self._build_problems = ()
                 return order
         if order := orders.free(live.plan, self._tried):
-            self._tried.update(step.action.key for step in order.left.values())
+            self._tried |= order.keys
             return order
         if self._auto and live.cost_left is not None and asyncio.get_running_loop().time() >= self._settled_at:
             order = orders.bought(live.plan, self._bought, live.cost_left)
-            self._bought.update(step.action.key for step in order.left.values()) if order else None
+            if order:
+                self._bought |= order.keys
             return order
         return None
 
@@ -230,9 +231,8 @@ class Watch:
         except QwenbuildError as error:
             self._build_problems = error.problems
         if order.interrupt.count:  # what was dropped before it began is to be had again, where it is still wanted
-            keys = {step.action.key for step in order.left.values()}
-            self._tried -= keys
-            self._bought -= keys
+            self._tried -= order.keys
+            self._bought -= order.keys
             names = {step.action.name for step in order.left.values()}
             for name, wish in order.wishes.items():
                 if name in names:

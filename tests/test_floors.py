@@ -26,7 +26,7 @@ FLOORS = [
     # providers without a service; the parts of the one with
     "sharing axes artwork null saves spending service download emulator_bill emulator_images",
     "matrix drafter tasks emulator_service",
-    "expand draft flows emulator_control",
+    "expand draft keeping flows emulator_control",
     # what is to be done
     "plan transfers selection memory locking verify origins sources recorder drafting dashscope checkup emulator_app",
     # how it is done

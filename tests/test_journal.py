@@ -11,7 +11,7 @@ from workspace import Workspace
 
 from qwenbuild import load
 from qwenbuild.journal import StateJournal
-from qwenbuild.plan import Step
+from qwenbuild.plan import Step, Verdict
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Submission
 from qwenbuild.state import State
@@ -38,7 +38,11 @@ def travel(
     state: State, step: Step, journey: Journey, *, stopped: bool = False, force: bool = False, detach: bool = False
 ) -> StateJournal:
     """Make a journal, and have the provider's calls made; return the journal."""
-    journal = StateJournal(state, "p", step, lambda: stopped, force=force, detach=detach)
+    collected = step.submission if step.verdict is Verdict.REATTACH else None
+    journal = StateJournal(
+        state, "p", step.action.key, step.action.request, lambda: stopped,
+        collected=collected, force=force, detach=detach,
+    )  # fmt: skip
 
     async def run() -> None:
         await journey(journal)

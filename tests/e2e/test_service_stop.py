@@ -267,3 +267,51 @@ def test_in_flight_with_another_key(emulator: Running, tmp_path: Path, interface
         ran = studio.here("build")
     assert ran.code == 0, ran.err  # a sync answer's link needs no key
     studio.audit()
+
+
+def test_what_is_asked_for_no_more_is_collected(emulator: Running, tmp_path: Path) -> None:
+    """An image that was paid for while its spec changed goes into the store alone: asked for again, it is there."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
+    studio.build_inside(detach=True)
+    assert studio.build_inside(detach=True, select=["cards/card[no=000]"]).finished.strays == 0
+    changed = {"specs/cards.toml": cards(2)["cards"].replace("card {{", "new card {{")}
+    studio.write(changed)
+    plan = studio.engine().plan()
+    assert [stray.request.prompt for stray in plan.strays] == ["card 000", "card 001"]
+    assert studio.engine(select=["cards"]).plan().strays == []
+    finished = studio.build_inside().finished
+    assert (finished.rendered, finished.strays) == (2, 2)
+    studio.check_outputs()
+    assert studio.submissions == []
+    assert emulator.bill()["count"] == 4
+    again = studio.build_inside().finished
+    assert (again.up_to_date, again.strays) == (2, 0)
+    studio.write({f"specs/{name}.toml": text for name, text in cards(2).items()})
+    assert studio.build_inside().finished.restored == 2
+    assert emulator.bill()["count"] == 4
+
+
+def test_strays_are_told(emulator: Running, tmp_path: Path) -> None:
+    """The plan says that a build collects them, though nothing else is to be done, and the build that it has."""
+    studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
+    studio.build_inside(detach=True)
+    studio.write({f"specs/{name}.toml": text for name, text in cards(1).items()})
+    assert "1 in flight that no spec asks for any more" in studio.run("plan").out
+    ran = studio.run("build")
+    assert "collected an image in flight that no spec asks for any more" in ran.err
+    assert len(studio.outputs()) == 1
+    assert studio.submissions == []
+
+
+def test_a_stray_that_fails_fails_no_build(emulator: Running, tmp_path: Path) -> None:
+    """What can't be collected is a warning: every output is there."""
+    studio = Studio.make(tmp_path, emulator, cards(1), interface='"async"')
+    studio.build_inside(detach=True)
+    studio.write({"specs/cards.toml": '[image.card]\nprompt = "another"\n'})
+    studio.build_inside(select=["cards"])
+    emulator.inject("corrupt:download")
+    built = studio.build_inside()
+    assert built.finished.exit_code == 0
+    assert [type(event).__name__ for event in built.events].count("Warned") == 1
+    emulator.inject()
+    assert studio.build_inside().finished.strays == 1
