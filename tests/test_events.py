@@ -37,8 +37,8 @@ PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it")
         (
             DONE,
             {"event": "finished", "rendered": 2, "restored": 1, "up_to_date": 3, "failed": 0, "edited": 0,
-             "unknown": 0, "seconds": 1.235, "reattached": 0, "submitted": 0, "skipped": 0, "missing": 0, "orphans": 0, "strays": 0,
-             "interrupted": False, "cost": {}},
+             "unknown": 0, "seconds": 1.235, "reattached": 0, "submitted": 0, "skipped": 0, "missing": 0, "orphans": 0,
+             "strays": 0, "interrupted": False, "cost": {}},
         ),
     ],
 )  # fmt: skip
