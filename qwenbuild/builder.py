@@ -39,6 +39,7 @@ from .transfers import Pushing
 
 _T = TypeVar("_T")
 _PULLS = 8  # at once, each with an image in memory
+_ASKED_FOR = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 
@@ -80,7 +81,9 @@ class Builder:
         self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
         self.made: dict[str, str] = {}  # digests of the outputs that this build found or put in place, by path
         self._remote = remote
-        self._pushing = Pushing(remote, store) if remote else None
+        # Connecting takes its time; what is here already needs no remote cache.
+        is_asked = any(step.shared or step.verdict in _ASKED_FOR for step in plan.steps)
+        self._pushing = Pushing(remote, store) if remote and is_asked else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     async def run(self) -> Finished:
@@ -93,7 +96,7 @@ class Builder:
         self._warn(self._plan.warnings)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder.running())
-            if self._remote and self._pushing and not idle:
+            if self._remote and self._pushing:
                 await stack.enter_async_context(self._remote)
                 await stack.enter_async_context(self._pushing.running())
             self._carrying = asyncio.create_task(self._carry_out())

@@ -44,7 +44,7 @@ from .request import Submission
 from .sharing import Remote
 from .spec import Spec
 from .state import Output, State
-from .store import Store, beside, default_root
+from .store import Entry, Store, beside, default_root
 from .template import Templates
 from .turn import alone
 from .wire import Task
@@ -241,8 +241,8 @@ class Engine:
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
         records = state.outputs()
         steps = planning.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
-        if self.remote and not options.force and any(step.verdict is not Verdict.UP_TO_DATE for step in steps):
-            steps = asyncio.run(_share(steps, self.remote))
+        if self.remote and not options.force:
+            steps = _share(steps, self.remote)
         whole = not (options.select or options.where or options.shard) and outputs is None
         orphans = planning.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
@@ -474,11 +474,15 @@ class Engine:
             return result
 
 
-async def _share(steps: Sequence[Step], remote: Remote) -> list[Step]:
-    """Return the steps, those whose images the remote cache has as restores."""
-    async with remote:
-        keys, images = planning.wanted(steps)
-        return list(planning.shared(steps, await remote.find(keys, images)))
+def _share(steps: list[Step], remote: Remote) -> list[Step]:
+    """Return the steps, those whose images the remote cache has as restores; asks it only where some are lacking."""
+    keys, images = planning.wanted(steps)
+
+    async def find() -> Mapping[str, Entry]:
+        async with remote:
+            return await remote.find(keys, images)
+
+    return list(planning.shared(steps, asyncio.run(find()))) if keys or images else steps
 
 
 async def _run(builder: Builder, interrupt: Interrupt) -> Finished:

@@ -364,3 +364,15 @@ def test_a_store_that_can_not_be_written(emulator: Running, tmp_path: Path, cach
     ran = second.here("cache", "pull")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.count("the store can't be written: something else is in a folder's place") == 1
+
+
+def test_what_is_here_is_not_asked_for(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """A build, a plan and a report that lack nothing leave the remote alone."""
+    studio = team(tmp_path, emulator, cache.url)
+    studio.here("build")
+    before = sum(cache.calls.values())
+    shutil.rmtree(studio.root / "out")
+    for command in ("plan", "status", "report", "build"):
+        assert studio.here(command).code == 0
+    assert len(studio.outputs()) == 3
+    assert sum(cache.calls.values()) == before
