@@ -23,6 +23,9 @@ def main() -> None:
 
 def _main() -> None:
     begun = time.perf_counter()
+    if asked := os.environ.get("_QWENBUILD_COMPLETE"):
+        _complete(asked)
+        sys.exit(0)
     from . import __version__, snapshot
 
     match sys.argv[1:]:
@@ -37,6 +40,16 @@ def _main() -> None:
     from .cli import run
 
     sys.exit(run())
+
+
+def _complete(asked: str) -> None:
+    """Tell a shell what it asks for; nothing where anything is wrong, for it happens while a line is typed."""
+    try:
+        from .cli import main
+        from .completing import answer
+    except ImportError:
+        return
+    answer(main, asked)
 
 
 def _help() -> str:

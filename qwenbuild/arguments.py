@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from . import completing
 from .errors import UsageError, did_you_mean, visible
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ class Commands(click.Group):
         at = 0
         while at < len(args) and args[at].startswith(("-C", "--project")):
             at += 2 if args[at] in ("-C", "--project") else 1
+        if ctx.resilient_parsing and at >= len(args):  # a shell completes: all commands may follow
+            return super().parse_args(ctx, args)
         if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
             args = [*args[:at], "build", *args[at:]]
         return super().parse_args(ctx, args)
@@ -38,6 +42,14 @@ class Commands(click.Group):
             near = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
             raise UsageError(f'no command "{visible(name)}"', hint=near)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return commands, or options, those of the default command among them."""
+        found = super().shell_complete(ctx, incomplete)
+        if self.callback and incomplete.startswith("-") and (default := self.commands.get("build")):
+            known = {it.value for it in found}
+            found += [it for it in default.shell_complete(ctx, incomplete) if it.value not in known]
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of their definition: the daily ones first
@@ -99,17 +111,19 @@ def shard_option(function: _F) -> _F:
 
 def selection(function: _F) -> _F:
     function = click.option(
-        "-w", "--where", multiple=True, metavar="AXIS=GLOB",
+        "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completing.where,
         help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
     )(function)  # fmt: skip
-    return click.argument("select", nargs=-1, metavar="[SELECT]...")(function)
+    return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completing.select)(function)
 
 
 def provider(function: _F) -> _F:
     for option in reversed((
-        click.option("--provider", metavar="NAME", help="Render with this provider instead of the project's."),
-        click.option("--region", metavar="REGION", help="The service's region: singapore or beijing."),
-        click.option("--interface", metavar="KIND", help="The service's interface: sync or async."),
+        click.option("--provider", metavar="NAME", shell_complete=completing.providers,
+                     help="Render with this provider instead of the project's."),
+        region_option,
+        click.option("--interface", metavar="KIND", shell_complete=completing.one_of("sync", "async"),
+                     help="The service's interface: sync or async."),
         click.option("--resubmit", is_flag=True, default=None,
                      help="Send again what may have been billed before; its price counts."),
         click.option("--remote", metavar="URL", help="Share images with this remote cache instead of the project's."),
@@ -119,6 +133,13 @@ def provider(function: _F) -> _F:
     )):  # fmt: skip
         function = option(function)
     return function
+
+
+def region_option(function: _F) -> _F:
+    return click.option(
+        "--region", metavar="REGION", shell_complete=completing.one_of("singapore", "beijing"),
+        help="The service's region: singapore or beijing.",
+    )(function)  # fmt: skip
 
 
 def json_option(function: _F) -> _F:

@@ -15,7 +15,7 @@ from typing import Any
 from . import rows
 from .errors import Place, Problem, ProjectError, did_you_mean
 from .project import Project
-from .sandbox import Row
+from .row import Row
 from .spec import DataFile, Range, Spec
 from .tomlfile import Keys
 

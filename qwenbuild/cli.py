@@ -14,11 +14,12 @@ import click
 
 from . import __version__, commands, commands_cache, commands_repository, commands_service, console
 from .arguments import Commands
+from .completing import folders
 from .errors import Problem, QwenbuildError, UsageError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-C", "--project", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
+@click.option("-C", "--project", type=click.Path(path_type=Path), default=Path(), metavar="DIR", shell_complete=folders,
               help="Work on the project in DIR instead of the one around here.")  # fmt: skip
 @click.version_option(__version__, message="qwenbuild %(version)s")
 @click.pass_context
@@ -44,6 +45,7 @@ for _command in (
     commands_repository.lock_command, commands_repository.verify, commands_cache.cache, commands_repository.gc,
     commands_repository.doctor,
     commands_repository.init, commands_repository.schema,
+    commands_repository.completion,
     commands_service.tasks, commands_service.emulator,
 ):  # fmt: skip
     main.add_command(_command)

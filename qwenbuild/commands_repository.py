@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from . import console, lock
+from . import console
 from .arguments import Age, Bytes, engine_of, json_option
+from .completing import SHELLS, script
 from .errors import LockError
 
 
@@ -27,6 +28,8 @@ def lock_command(project: Path, /, check: bool) -> None:
     The lock pins each output to its bytes. Commit it: who builds then gets these bytes, or is told
     that nobody has them.
     """
+    from . import lock
+
     engine = engine_of(project)
     if check:
         engine.check_lock()
@@ -49,6 +52,7 @@ def verify(project: Path, /, as_json: bool) -> None:
     Reads the lock and the images alone: no specs, no data, no store. Exits with 3 where an output
     is missing or differs; images that the lock does not know are named, and do no harm.
     """
+    from . import lock
     from . import verify as verifying
     from .project import find
 
@@ -141,3 +145,19 @@ def schema(which: str) -> None:
 
     table = spec.schema() if which == "spec" else project.schema()
     click.echo(json.dumps(table, indent=2, ensure_ascii=False))
+
+
+@click.command(short_help="Print the script that lets a shell complete commands, images and axes.")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that lets SHELL complete commands, options, specs, images, cells, axes and values.
+
+    \b
+    qwenbuild completion bash > ~/.local/share/bash-completion/completions/qwenbuild
+    qwenbuild completion zsh > ~/.zfunc/_qwenbuild
+    qwenbuild completion fish > ~/.config/fish/completions/qwenbuild.fish
+
+    Bash needs the package bash-completion for this; elsewhere, put `eval "$(qwenbuild completion bash)"`
+    into ~/.bashrc. For zsh, ~/.zfunc must be in `fpath` before `compinit` runs in ~/.zshrc.
+    """
+    click.echo(script(shell), nl=False)

@@ -8,13 +8,19 @@ from typing import Any
 import click
 
 from . import console
-from .arguments import engine_of, json_option
+from .arguments import engine_of, json_option, region_option
+from .completing import one_of
 from .errors import visible
 
 
 @click.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
-@click.option("--region", metavar="REGION", help="The service's region: singapore or beijing.")
-@click.option("--status", metavar="STATUS", help="Only tasks of this status, such as PENDING.")
+@region_option
+@click.option(
+    "--status",
+    metavar="STATUS",
+    shell_complete=one_of("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"),
+    help="Only tasks of this status, such as PENDING.",
+)
 @json_option
 @click.pass_context
 def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: bool) -> None:
@@ -34,7 +40,7 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
 
 @tasks.command()
 @click.argument("task_id", nargs=-1, required=True)
-@click.option("--region", metavar="REGION", help="The service's region: singapore or beijing.")
+@region_option
 @click.pass_obj
 def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
     """Cancel tasks that are still PENDING; running ones can't be cancelled."""

@@ -19,7 +19,6 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from .errors import Problem, visible
-from .events import Outcome
 
 if TYPE_CHECKING:
     from .checkup import Finding
@@ -215,6 +214,8 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     if last_run:
         when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
         ends = last_run["summary"] or {}
+        from .events import Outcome  # here, for a shell's Tab needs none of it
+
         ended = ", ".join(f"{ends[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if ends.get(o))
         click.echo(f"last build {when}: {ended or 'did not end'}")
 

@@ -20,7 +20,8 @@ from .digest import sha256
 from .errors import Findings, Problem, ProjectError, did_you_mean, listing
 from .project import Project
 from .request import SEED_MAX, Size
-from .sandbox import Row, slug
+from .row import Row
+from .sandbox import slug
 from .spec import DataFile, Image, Spec
 from .tomlfile import Keys
 

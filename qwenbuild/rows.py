@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing
-from .sandbox import Row
+from .row import Row
 from .tomlfile import TomlFile, line_of, read_text, whole_line
 
 _Numbered = Iterator[tuple[int, dict[str, Any]]]  # line of the file (from 1), and the row's table

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from datetime import date, time
 from typing import Any
 
@@ -17,19 +17,10 @@ import jinja2
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from .row import Row
+
 MAX_CHARACTERS = 100_000
 """The longest text a template may produce; far over every prompt limit, far under what exhausts memory."""
-
-
-class Row(dict[str, Any]):
-    """A row of data bound by an axis; prints as its id."""
-
-    def __init__(self, values: Mapping[str, Any], label: str) -> None:
-        super().__init__(values)
-        self._label = label  # out of a template's reach: `row.label` is the column
-
-    def __str__(self) -> str:
-        return self._label
 
 
 _WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})

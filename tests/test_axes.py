@@ -7,7 +7,7 @@ from workspace import Workspace
 
 from qwenbuild.axes import Resolver, label, length, table_row
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.sandbox import Row
+from qwenbuild.row import Row
 from qwenbuild.spec import DataFile, Range, Spec
 
 

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "qwenbuild"
 
 FLOORS = [
     # texts and files; the whole tree of errors
-    "errors digest atomicfile names changes sandbox glyphs pace interrupt snapshot",
+    "errors digest atomicfile names changes row glyphs pace interrupt snapshot",
     # what is asked for, where it is written, what is told about it
-    "request turn loopback tomlfile store cloud events faults palette typeset emulator_answers",
+    "request turn sandbox loopback tomlfile store cloud events faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
     "catalogue template spec rows png state lock collect thumbnails wording retry wire",
     "emulator_faults emulator_replies",
@@ -33,7 +33,7 @@ FLOORS = [
     "journal restoring gallery explain doctor emulator",
     "builder report",
     # one build from all of it, which is the Python API
-    "engine preview",
+    "engine preview completing",
     "__init__ console live cache arguments",
     # builds that follow the files; what a terminal shows
     "orders keys progress explaining",
@@ -48,9 +48,8 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
 MAY_PRINT = {
-    "__main__", "arguments", "cli", "commands", "commands_cache", "commands_repository", "commands_service", "console",
-    "explaining", "keys",
-    "progress", "watching",
+    "__main__", "arguments", "cli", "commands", "commands_cache", "commands_repository", "commands_service",
+    "completing", "console", "explaining", "keys", "progress", "watching",
 }  # fmt: skip
 """The command line, and what it is made of."""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qwenbuild import rows
 from qwenbuild.errors import ProjectError
-from qwenbuild.sandbox import Row
+from qwenbuild.row import Row
 
 DATA = Path(__file__).with_name("data")
 

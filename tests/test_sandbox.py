@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.sandbox import MAX_CHARACTERS, Row, environment, listed, oneline, pure, quoted, slug, typographic
+from qwenbuild.row import Row
+from qwenbuild.sandbox import MAX_CHARACTERS, environment, listed, oneline, pure, quoted, slug, typographic
 
 ROW = Row({"id": "r1", "title": "Come Play Ball!", "items": "three", "label": "L", "tags": ["a", "b"]}, "r1")
 VALUES: dict[str, Any] = {"copy": ROW, "name": "cat", "n": 3, "day": date(2026, 2, 10), "tags": ["a", "b"], "gap": None}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qwenbuild.errors import Place, ProjectError
-from qwenbuild.sandbox import Row
+from qwenbuild.row import Row
 from qwenbuild.template import Template, Templates
 from qwenbuild.tomlfile import find_token, line_of, whole_line
 

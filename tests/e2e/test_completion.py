@@ -1,0 +1,172 @@
+"""Completion in the real shells: what a Tab makes of a line, read back as the words that the shell sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.harness import COMMAND, Sandbox
+from qwenbuild.completing import SHELLS
+
+HOSTILE = "x$(touch pwned)'\"`touch pwned`;z"
+SPEC = f"""\
+[image.banner]
+prompt = "{{{{ palette }}}}"
+matrix.palette = ["sunset oranges", {json.dumps(HOSTILE)}]
+matrix.seed = {{ start = 7, count = 2 }}
+matrix.flower = {{ file = "data/flowers.csv" }}
+"""
+PREPARED = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+    "fish": ["fish", "--no-config", "-i"],
+}
+SETUP = {
+    "bash": "bind 'set bell-style none'; eval \"$(qwenbuild completion bash)\"",
+    "zsh": "bindkey -e; autoload -Uz compinit; compinit -D; source =(qwenbuild completion zsh)",
+    "fish": "qwenbuild completion fish | source",
+}
+
+
+def installed(shell: str) -> None:
+    """Leave a test out where the shell is not installed."""
+    if shutil.which(shell) is None or shutil.which("setsid") is None:
+        pytest.skip(f"the distribution's {shell} is not installed: completion was not tried in it")
+
+
+def typed(sandbox: Sandbox, shell: str, line: str) -> list[str]:
+    """Type a line in a shell on a terminal; return the words that it has become, as the shell reads them."""
+    master, slave = pty.openpty()
+    path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = {**sandbox.environ, "PATH": path, "TERM": "xterm", "LC_ALL": "C.UTF-8", "PS1": "", "XDG_CONFIG_HOME": ""}
+    with subprocess.Popen(
+        ["setsid", "--ctty", *PREPARED[shell]],
+        cwd=sandbox.root, env=environ, stdin=slave, stdout=slave, stderr=slave,
+    ) as process:  # fmt: skip
+        os.close(slave)
+        written = b""
+
+        def wait_for(mark: bytes) -> None:
+            nonlocal written
+            until = time.monotonic() + 30
+            while mark not in written:
+                ready, _, _ = select.select([master], [], [], max(0.0, until - time.monotonic()))
+                assert ready, f"no {mark!r} in {written!r}"
+                try:
+                    written += os.read(master, 65536)
+                except OSError:  # the shell has left
+                    raise AssertionError(f"{shell} left: {written!r}") from None
+
+        try:
+            os.write(master, f"{SETUP[shell]}; printf 'it is %s\\n' ready\r".encode())
+            wait_for(b"it is ready\r\n")
+            # Ctrl-A: what was completed becomes the arguments of another command.
+            os.write(master, f"{line}\x01printf '<%s>\\n' \x05 ; printf 'it is %s\\n' over\r".encode())
+            wait_for(b"it is over\r\n")
+        finally:
+            process.kill()
+            process.wait()
+            os.close(master)
+    text = re.sub(r"\x1b(\[[0-9;?>=]*[a-zA-Z]|[()][A-Z0-9]|[=>]|\][^\x07]*\x07)|\r", "", written.decode())
+    return re.findall(r"^<(.*)>$", text, re.MULTILINE)
+
+
+@pytest.fixture
+def posters(sandbox: Sandbox) -> Sandbox:
+    """The project, with a spec whose values need quotes."""
+    return sandbox.write({"specs/posters.toml": SPEC})
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("qwenbuild stat\tposters/b\t-w pal\tsun\t", ["status", "posters/banner", "-w", "palette=sunset oranges"]),
+        ('qwenbuild status -w "palette=sun\t', ["status", "-w", "palette=sunset oranges"]),
+        ("qwenbuild status -w palette=x\t", ["status", "-w", f"palette={HOSTILE}"]),
+        ("qwenbuild plan --over\tQposters/banner[pal\tsun\tfl\tro\tse\t7\t",
+         ["plan", "--overwrite", "posters/banner[palette=sunset oranges,flower=rose,seed=7]"]),
+    ],
+    ids=["words", "quotes", "hostile", "cell"],
+)  # fmt: skip
+def test_a_tab(posters: Sandbox, shell: str, line: str, words: list[str]) -> None:
+    """Commands, options, images, axes, values and cells are completed; what a spec says is never run."""
+    installed(shell)
+    line = line.replace("Q", '"' if shell == "zsh" else "")  # zsh takes an open bracket for a pattern
+    assert typed(posters, shell, line) == ["qwenbuild", *words]
+    assert not (posters.root / "pwned").exists()
+
+
+def asked(sandbox: Sandbox, line: str) -> list[str]:
+    """Return what bash is told for a line."""
+    sandbox.extra |= {"_QWENBUILD_COMPLETE": "bash_complete", "COMP_LINE": line}
+    ran = sandbox.run()
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "answers"),
+    [
+        ("qwenbuild e", ["plain,explain", "plain,emulator"]),
+        ("qwenbuild --proj", ["plain,--project"]),
+        ("qwenbuild --max-c", ["plain,--max-cost"]),  # of the default command
+        ("qwenbuild build --provider d", ["plain,dashscope", "plain,draft"]),
+        ("qwenbuild build --interface=s", ["plain,sync"]),
+        ("qwenbuild plan garden/f", ["plain,garden/flower"]),
+        ("qwenbuild plan -w seed=", ["plain,1", "plain,2", "plain,7", "plain,8"]),
+        ("qwenbuild plan posters -w f", ["open,flower="]),
+        ("qwenbuild plan garden/flower -w s", ["open,size=", "open,seed="]),
+        ("qwenbuild plan out/ga", ["file,out/ga"]),
+        ("qwenbuild -C ", ["dir,"]),
+        ("qwenbuild -C / plan p", ["file,p"]),
+        ("qwenbuild completion f", ["plain,fish"]),
+        ("qwenbuild nosuch ", []),
+        ("qwenbuild plan -w nosuch=", []),
+        ("qwenbuild plan \"'", ["file,'"]),
+    ],
+)
+def test_what_a_shell_is_told(posters: Sandbox, line: str, answers: list[str]) -> None:
+    """Names of the project, of what is selected so far; files where nothing else fits."""
+    assert asked(posters, line) == answers
+
+
+def test_mistakes_are_silent(posters: Sandbox) -> None:
+    """What can't be read is left out, and nothing is said of it, whatever else is asked."""
+    posters.write({"specs/torn.toml": "[image", "specs/odd.toml": "image = 3\n[x]", "specs/data/flowers.csv": '"'})
+    posters.write({"specs/wild.toml": '[image.w]\nprompt = "x"\nmatrix = { a = ["\\u001b[31m", "ok"], b = 3.5 }\n'})
+    assert asked(posters, "qwenbuild plan posters -w flower=") == []
+    assert asked(posters, "qwenbuild plan wild -w a=") == ["plain,ok"]
+    assert asked(posters, "qwenbuild plan po") == ["plain,posters", "plain,posters/banner"]
+    posters.write({"qwenbuild.toml": "torn = "})
+    assert asked(posters, "qwenbuild plan po") == []
+    for strange in ("bash_source", "tcsh_complete", "zsh_complete", "fish_complete", "x"):
+        posters.extra |= {"_QWENBUILD_COMPLETE": strange}
+        ran = posters.run()
+        assert (ran.code, ran.out, ran.err) == (0, "", ""), strange
+
+
+def test_a_tab_loads_little(posters: Sandbox) -> None:
+    """A Tab must be quick: neither pydantic nor Jinja nor anything of a build is loaded for it."""
+    environ = posters.environ | {
+        "_QWENBUILD_COMPLETE": "bash_complete",
+        "COMP_LINE": "qwenbuild plan posters -w flower=",
+    }
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND], cwd=posters.root, env=environ, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == "plain,rose\nplain,lily\n"
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    heavy = {"pydantic", "jinja2", "httpx", "rich", "sqlite3", "asyncio", "qwenbuild.engine", "qwenbuild.events"}
+    assert loaded & heavy == set()
