@@ -30,7 +30,7 @@ from . import plan as planning
 from .builder import Builder, Limits
 from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
-from .errors import Findings, Problem, ProjectError, TooManyRenders, UsageError
+from .errors import Findings, Problem, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
@@ -351,10 +351,14 @@ class Engine:
                 plan = self._plan(state, outputs)
                 if self.options.locked:
                     locking.check(plan.actions, plan.lock, state.request)
+                    locking.check_edits(plan.steps)
                 self._check_renders(len(plan.renders))
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                     snapshot.forget(str(self.project.root))
                     self.store.register(self.project.root)
+                if self.options.force:  # were it killed, the lock would bring back what it has replaced
+                    replaced = {step.action.output for step in plan.steps}
+                    self._write_lock(replace(plan, lock=plan.lock.without(replaced)), {}, {})
                 builder = Builder(
                     plan, self._outputs(), state, self.store, self.provider, limits,
                     emit or (lambda event: None), interrupt, begun, self.remote,
@@ -501,17 +505,16 @@ def collect_garbage(
 ) -> tuple[Collection, Collected | None]:
     """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
 
-    With `dry_run` nothing is removed. Raises StateError where a
-    project's outputs can't be read: it can't be said then what is still in use.
+    With `dry_run` nothing is removed. Raises StateError and ProjectError where a project's state or
+    lock can't be read: it can't be said then what is still in use.
     """
     store = Store(default_root(environ))
     referenced: set[str] = set()
     for root in store.projects():
         with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
             named = {(output.key, output.image) for output in state.outputs().values()}
-        with contextlib.suppress(ProjectError):  # a lock that can't be read restores nothing
-            known = lock.read(root / lock.NAME)
-            named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
+        known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
+        named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
         for key, image in named:
             entry = store.lookup(key)
             referenced.add(key if entry is None or entry.image == image else beside(key, image))

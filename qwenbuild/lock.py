@@ -10,9 +10,10 @@ written only when it changes, and then as a whole.
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -62,6 +63,13 @@ class Lock:
     theirs: Mapping[str, Pin] | None = None
     text: str = field(default="", repr=False, compare=False)  # of the file
 
+    def without(self, paths: Collection[str]) -> Lock:
+        """Return the lock less the pins of these outputs."""
+        ours, theirs = (
+            {path: pin for path, pin in (pins or {}).items() if path not in paths} for pins in (self.pins, self.theirs)
+        )
+        return Lock(ours, None if self.theirs is None else theirs)
+
     def pinned(self, path: str, key: str) -> Pin | None:
         """Return the pin of an output whose request has `key`; of two sides', ours where both have that key."""
         for pins in (self.pins, self.theirs or {}):
@@ -70,20 +78,22 @@ class Lock:
         return None
 
 
-def read(path: Path, known: Lock | None = None) -> Lock:
+def read(path: Path, known: Lock | None = None, *, shown: str = NAME) -> Lock:
     """Return the lock at `path`, an empty one where there is none; `known` while its text is the file's.
+
+    Messages name the file as `shown`.
 
     Raises ProjectError where it is no lock that this version can read.
     """
-    if not path.is_file() and not path.is_symlink() and not path.exists():
+    if not os.path.lexists(path):
         return Lock()
-    text = read_text(path, path.name).replace("\r\n", "\n")  # as git checks it out on some systems
+    text = read_text(path, shown).replace("\r\n", "\n")  # as git checks it out on some systems
     if known and known.text == text:
         return known
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(_pins(path.name, ours), _pins(path.name, theirs), text)
-    return Lock(_pins(path.name, text), text=text)
+        return Lock(_pins(shown, ours), _pins(shown, theirs), text)
+    return Lock(_pins(shown, text), text=text)
 
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
@@ -104,18 +114,21 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
     `staging` is a folder of the same file system for what is being written.
     """
-    pins = list(pins)
-    text = render(pins)
+    content = render(pins).encode()
     try:
-        if not pins and not path.exists():
-            return False
-        if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == text.encode():
+        now = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else _HEAD.encode()
+        if now == content:  # where nothing is pinned, no file needs to say so
             return False
         # A time to the nanosecond: an edit within the kernel's coarse tick still changes it (see `snapshot`).
-        atomicfile.write(path, text.encode(), staging, mtime_ns=time.time_ns())
+        atomicfile.write(path, content, staging, mtime_ns=time.time_ns())
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return True
+
+
+def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
+    """Whether `write` would leave the file that `lock` was read from alone."""
+    return render(pins) == (lock.text or _HEAD)
 
 
 def _text(value: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from .changes import summary
 from .errors import LockError
 from .expand import Action
-from .lock import NAME, Lock, Pin
+from .lock import NAME, Lock, Pin, is_written
+from .plan import Step, Verdict
 from .state import Output
 
 _SHOWN = 20  # differences
@@ -29,10 +30,10 @@ def pins(
         pin = lock.pinned(path, action.key)
         if image is None and pin is None and record and record.key == action.key:
             image = record.image
+        if image is None and pin is not None:
+            image = pin.image
         if image is not None:
             yield Pin(path, action.name, action.key, image, request.model, request.seed)
-        elif pin is not None:
-            yield pin._replace(name=action.name)
         elif path in lock.pins:
             yield lock.pins[path]
 
@@ -67,9 +68,25 @@ def check(actions: Sequence[Action], lock: Lock, request_of: Callable[[str], Map
     if lock.theirs is not None:
         raise LockError(f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
     if found := differences(actions, lock, request_of):
-        more = [f"and {len(found) - _SHOWN:,} more"] if len(found) > _SHOWN else []
         raise LockError(
             f"{NAME} is out of date: {len(found):,} of its records would change",
-            facts=[*found[:_SHOWN], *more],
+            facts=_shown(found),
             hint="`qwenbuild build` renders and locks what is new; then commit the lock",
         )
+    if not is_written(lock, pins(actions, lock, {}, {})):
+        raise LockError(f"{NAME} is not as qwenbuild writes it", hint="`qwenbuild lock` does; then commit the lock")
+
+
+def check_edits(steps: Iterable[Step]) -> None:
+    """Raise LockError where outputs are not what qwenbuild wrote: they are kept, and so not what the lock pins."""
+    edited = [step for step in steps if step.verdict is Verdict.EDITED]
+    if edited:
+        raise LockError(
+            f"edited outputs are not what the lock pins: {len(edited):,}",
+            facts=_shown([f"{step.action.output}: {step.reason}" for step in edited]),
+            hint="--overwrite gives them up",
+        )
+
+
+def _shown(found: Sequence[str]) -> list[str]:
+    return [*found[:_SHOWN], *([f"and {len(found) - _SHOWN:,} more"] if len(found) > _SHOWN else [])]

@@ -28,9 +28,9 @@ FLOORS = [
     "matrix drafter tasks emulator_service",
     "expand draft keeping flows emulator_control",
     # what is to be done
-    "plan transfers selection memory locking verify origins sources recorder drafting dashscope checkup emulator_app",
+    "plan transfers selection memory verify origins sources recorder drafting dashscope checkup emulator_app",
     # how it is done
-    "journal restoring gallery explain doctor emulator",
+    "journal locking restoring gallery explain doctor emulator",
     "builder report",
     # one build from all of it, which is the Python API
     "engine preview completing",

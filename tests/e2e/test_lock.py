@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import lock
+from qwenbuild.digest import sha256
 from qwenbuild.emulator import Running
 from qwenbuild.lock import Pin
 
@@ -277,3 +278,92 @@ def test_a_damaged_pinned_image_is_not_paid_for_again(emulator: Running, tmp_pat
     assert ran.code == 3
     assert "the lock pins it, and its stored bytes were damaged" in ran.err
     assert emulator.bill()["count"] == 1
+
+
+def test_locked_refuses_edits(sandbox: Sandbox) -> None:
+    """A file in an output's place that is kept is not what the lock pins; `--overwrite` gives it up."""
+    sandbox.build_here()
+    before = sandbox.outputs()
+    (sandbox.root / "out/icons/sun.png").write_bytes(b"edited")
+    ran = sandbox.here("build", "--locked")
+    assert ran.code == 3
+    assert "error: edited outputs are not what the lock pins: 1" in ran.err
+    assert "icons/sun.png: changed by hand since it was written" in ran.err
+    assert sandbox.here("build", "--locked", "icons/moon").code == 0
+    assert sandbox.here("build", "--locked", "--overwrite").code == 0
+    assert sandbox.outputs() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("version = 1\n", "version = 1  # mine\n"),
+        ("seed = 1\n", "seed = 2\n"),
+        ('model = "qwen-image-plus"\n', 'model = "qwen-image"\n'),
+        ("version = 1\n\n", "version = 1\n\n\n"),
+    ],
+)
+def test_a_lock_that_a_build_would_write_otherwise(sandbox: Sandbox, old: str, new: str) -> None:
+    """What is readable, but not as a build writes it, is no lock that is up to date."""
+    sandbox.build_here()
+    path = sandbox.root / lock.NAME
+    text = path.read_text("utf-8")
+    path.write_text(text.replace(old, new), "utf-8")
+    assert path.read_text("utf-8") != text
+    ran = sandbox.here("lock", "--check")
+    assert (ran.code, ran.err.splitlines()[0]) == (3, "error: qwenbuild.lock is not as qwenbuild writes it")
+    assert sandbox.here("lock").code == 0
+    assert path.read_text("utf-8") == text
+
+
+def test_line_ends_are_no_change(sandbox: Sandbox) -> None:
+    """A checkout with another system's line ends is up to date, and stays as it is."""
+    sandbox.build_here()
+    path = sandbox.root / lock.NAME
+    content = path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(content)
+    for command in (["lock", "--check"], ["build", "--locked"], ["build"], ["verify"]):
+        assert sandbox.here(*command).code == 0
+    assert path.read_bytes() == content
+
+
+def test_gc_asks_every_lock(sandbox: Sandbox) -> None:
+    """Where a lock can't be read, nothing is removed: it may pin what was paid for."""
+    sandbox.build_here()
+    path = sandbox.root / lock.NAME
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("version = 1", "version = 2"), "utf-8")
+    ran = sandbox.here("gc", "--unreferenced")
+    assert ran.code == 2
+    assert f"error: {path} is of version 2" in ran.err
+    path.write_text(text, "utf-8")
+    assert sandbox.here("gc", "--unreferenced").out.startswith("removed 0 images")
+
+
+def test_a_build_that_is_killed_before_it_locks(emulator: Running, tmp_path: Path) -> None:
+    """The next build locks what the killed one left in place, and pays for none of it again."""
+    studio = Studio.make(tmp_path, emulator, cards(3))
+    studio.kill_when(lambda: len(studio.outputs()) == 1, "--jobs", "1")
+    studio.build_inside(resubmit=True)
+    assert studio.here("verify").code == 0
+    assert {path: pin.image for path, pin in pins(studio).items()} == {
+        path: sha256(image) for path, image in studio.outputs().items()
+    }
+
+
+def test_a_forced_build_that_is_killed(emulator: Running, tmp_path: Path) -> None:
+    """What it has replaced stays: the lock of before does not bring back what was there."""
+    studio = Studio.make(tmp_path, emulator, cards(3))
+    studio.build_inside()
+    before = studio.outputs()
+
+    def replaced() -> dict[str, bytes]:
+        return {path: image for path, image in studio.outputs().items() if image != before[path]}
+
+    studio.kill_when(replaced, "--force", "--jobs", "1")
+    new = replaced()
+    assert studio.build_inside().finished.rendered == 0
+    assert studio.outputs() == {**before, **new}
+    assert {path: pin.image for path, pin in pins(studio).items()} == {
+        path: sha256(image) for path, image in studio.outputs().items()
+    }
