@@ -13,10 +13,12 @@ from .events import Event, Finished, ImageFinished, Outcome
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
 _FAILURES: Mapping[Outcome, str] = {
-    Outcome.FAILED: "failed", Outcome.UNKNOWN: "may have been billed", Outcome.MISSING: "pinned by the lock, and missing",
+    Outcome.FAILED: "failed", Outcome.UNKNOWN: "may have been billed",
+    Outcome.MISSING: "pinned by the lock, and missing",
 }  # fmt: skip
 _SKIPPED: Mapping[Outcome, str] = {
-    Outcome.SKIPPED: "not begun", Outcome.EDITED: "edited by hand, and kept", Outcome.SUBMITTED: "left with the service",
+    Outcome.SKIPPED: "not begun", Outcome.EDITED: "edited by hand, and kept",
+    Outcome.SUBMITTED: "left with the service",
 }  # fmt: skip
 
 
@@ -52,14 +54,13 @@ class Recording:
             for event in cases:
                 _case(suite, image, event)
         ElementTree.indent(root)
-        return ElementTree.tostring(root, "utf-8", xml_declaration=True) + b"\n"
+        text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+        return text + b"\n"
 
 
 def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:
-    case = ElementTree.SubElement(
-        suite, "testcase",
-        {"classname": _clean(image), "name": _clean(event.name), "file": _clean(event.path), "time": f"{event.seconds:.3f}"},
-    )  # fmt: skip
+    about = {"classname": _clean(image), "name": _clean(event.name), "file": _clean(event.path)}
+    case = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{event.seconds:.3f}"})
     if word := _FAILURES.get(event.outcome):
         message = _clean(event.reason) or word
         failure = ElementTree.SubElement(case, "failure", {"type": event.outcome.value, "message": message})

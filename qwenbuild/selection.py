@@ -136,5 +136,8 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
 
 
 def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
-    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its key."""
-    return [action for action in actions if int(action.key, 16) % of == number - 1]
+    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its key.
+
+    That is the key of the present schema: what a request is on record by may differ between machines.
+    """
+    return [action for action in actions if int(action.request.key, 16) % of == number - 1]
