@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -101,4 +102,5 @@ def bind(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port), backlog=128)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"can't listen at port {port}: {error}", hint="--port 0 takes any free port") from None
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise UsageError(f"can't listen at port {port}: {reason}", hint="--port 0 takes any free port") from None

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -192,8 +193,8 @@ class _Status:
 
     @property
     def stale(self) -> list[str]:
-        """The names of cells that a build would make."""
-        made = (Verdict.RENDER, Verdict.RESTORE, Verdict.REATTACH)
+        """The names of cells that a build would make, or look up at the service."""
+        made = (Verdict.RENDER, Verdict.RESTORE, Verdict.REATTACH, Verdict.UNKNOWN)
         steps = self._live.plan.steps if self._live.plan else ()
         return [step.action.name for step in steps if step.verdict in made]
 
@@ -206,6 +207,10 @@ class _Status:
         terminal = Console(stderr=True, highlight=False, no_color=not console.coloured(sys.stderr))
         display = stack.enter_context(Display(console=terminal, auto_refresh=False, transient=True))
         revisions = self._live.subscribe()
+        if hasattr(signal, "SIGWINCH"):
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGWINCH, self._live.changed)
+            stack.callback(loop.remove_signal_handler, signal.SIGWINCH)
         while True:
             lines = list(self._lines(terminal.height))
             text = Text("\n", no_wrap=True, overflow="ellipsis").join(Text(line, style) for style, line in lines)
@@ -216,18 +221,20 @@ class _Status:
         """Give the lines of the status with their styles, no more than fit."""
         live, plan = self._live, self._live.plan
         below = [*self._happening(), *self._foot()]
-        yield "bold", f"{'watching':>10}  {visible(live.project.root.name)}"
+        above = [("bold", f"{'watching':>10}  {visible(live.project.root.name)}")]
         if self.changed:
-            yield "", f"{'changed':>10}  {_files(self.changed).removesuffix(': ')}"
+            above.append(("", f"{'changed':>10}  {_files(self.changed).removesuffix(': ')}"))
         if plan:
-            yield (
-                "",
-                f"{'plan':>10}  {console.counted(plan.counts)}" + (", before the mistake" if live.is_faulty else ""),
-            )
-            if first := next(iter(plan.renders), None):
-                yield "dim", f"{'why':>10}  {visible(first.reason)}"
+            before = ", before the mistake" if live.is_faulty else ""
+            above.append(("", f"{'plan':>10}  {console.counted(plan.counts)}{before}"))
+            if not live.is_faulty and (first := next(iter(plan.renders), None)):
+                above.append(("dim", f"{'why':>10}  {visible(first.reason)}"))
+            if plan.count(Verdict.UNKNOWN):
+                told = "may have been billed: r looks them up, `build --resubmit` sends them again"
+                above.append(("yellow", f"{'unknown':>10}  {told}"))
+        yield from above
         frames = [line for problem in live.problems for line in _frame(problem)]
-        room = max(6, height - 6 - len(below))
+        room = max(1, height - 2 - len(above) - len(below))
         yield from frames[:room]
         if len(frames) > room:
             yield "dim", f"{'':>10}  and {len(frames) - room} lines more"
@@ -246,9 +253,19 @@ class _Status:
             yield "red", f"{'':>10}  and {len(failed) - _MOST_FAILURES} more"
         if live.building:
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
-            yield "green", f"{'building':>10}  {visible(running[0]) if running else ''}{more}"
+            yield "green", f"{'building':>10}  {self._progress()}{visible(running[0]) if running else ''}{more}"
         if left := self._watch.drafting.left:
             yield "cyan", f"{'drafting':>10}  {left:,} to come"
+
+    def _progress(self) -> str:
+        """Return how far the build is, and how long it still takes if it goes on as it has."""
+        it = self._live.under_way
+        if it is None or it.total < 2:
+            return ""
+        done, left_s = it.total - len(it.left), ""
+        if done:
+            left_s = f", {console.duration((time.monotonic() - it.since_s) / done * len(it.left))} left"
+        return f"{done:,} of {it.total:,}{left_s}  "
 
     def _foot(self) -> Iterator[tuple[str, str]]:
         live = self._live

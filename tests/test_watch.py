@@ -544,3 +544,54 @@ def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None
             assert it.live.wishes == {}
 
     asyncio.run(use())
+
+
+def test_links_are_followed_to_what_they_name(project: Workspace) -> None:
+    """A spec that is a symbolic link is read again when the file that it leads to is saved, or the link is set anew."""
+    project.write({**FREE, "shared/one.toml": SPEC, "shared/two.toml": SPEC.replace("red", "green")})
+    spec = project.root / "specs/a.toml"
+    spec.unlink()
+    spec.symlink_to("../shared/one.toml")
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("a red ball", "a blue ball")
+            by_replace(project.root / "shared/one.toml", SPEC.replace("red", "pink"))
+            await it.until_prompts("a pink ball", "a blue ball")
+            spec.unlink()
+            spec.symlink_to("../shared/two.toml")
+            await it.until_prompts("a green ball", "a blue ball")
+
+    asyncio.run(use())
+
+
+def test_outputs_that_are_deleted_come_back_with_the_next_save(project: Workspace) -> None:
+    """A deleted out/ is made again from the store."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            shutil.rmtree(project.root / "out")
+            project.write({"specs/b.toml": '[image.kite]\nprompt = "a kite"\n'})
+            await it.until(lambda: len(it.outputs) == 3 and it.is_done())
+
+    asyncio.run(use())
+
+
+def test_a_watch_collects_what_is_asked_for_no_more(project: Workspace, service: Running) -> None:
+    """What was left with the service is collected though its spec has changed: back at it, its image is there."""
+    project.write({**PAID, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\ninterface = "async"\n'})
+    engines.load(project.root, detach=True).build()
+    project.write({"templates/poster.j2": "one {{ colour }} ball"})
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: any(event.strays == 2 for event in it.told_of(Finished)))
+            assert it.outputs == []
+            project.write({"templates/poster.j2": "a {{ colour }} ball"})
+            await it.until_prompts("a red ball", "a blue ball")
+            await it.until(it.is_done)
+
+    asyncio.run(use())
+    assert service.bill()["count"] == 2

@@ -245,3 +245,75 @@ def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
             terminal.until("finishing what is under way")
             assert terminal.ended() == 130
     assert len(sandbox.outputs()) == 1
+
+
+def test_a_suspended_watch_gives_the_terminal_back_and_takes_it_again(sandbox: Sandbox) -> None:
+    """After Ctrl-Z and fg keys work as before, and what was saved meanwhile is read."""
+    with on_terminal(sandbox, "--no-preview") as terminal:
+        terminal.until("2 up to date(?s:.)*q quit")
+        os.kill(terminal.process.pid, signal.SIGSTOP)  # no shell is there to take part in Ctrl-Z
+        termios.tcsetattr(terminal.master, termios.TCSANOW, terminal.before)  # as a shell does
+        sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
+        os.kill(terminal.process.pid, signal.SIGCONT)
+        terminal.until("changed  templates/poster.j2")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_a_resized_terminal_shows_what_fits(sandbox: Sandbox) -> None:
+    """The status follows the terminal's size at once, and its keys stay in view."""
+    with on_terminal(sandbox, "--no-preview") as terminal:
+        terminal.until("2 up to date(?s:.)*q quit")
+        sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
+        terminal.until("= hint(?s:.)*q quit")
+        termios.tcsetwinsize(terminal.master, (9, 40))
+        seen = terminal.until(r"and \d+ lines more(?s:.)*q quit")
+        assert "error: undefined variable" in seen
+        terminal.press("\x03")
+        assert terminal.ended() == 130
+
+
+def test_a_closed_terminal_ends_the_watch(sandbox: Sandbox) -> None:
+    """A hangup leaves nothing running."""
+    with on_terminal(sandbox, "--no-preview") as terminal:
+        terminal.until("2 up to date")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.ended() == 130
+
+
+def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
+    """What is under way is left to a later build, which knows that it may have been billed."""
+    sandbox.write(PAID)
+    with running(replace(QUICK, latency_s=60.0)) as service:
+        sandbox.extra.update(service.environment())
+        with on_terminal(sandbox, "--no-preview", "--jobs", "1") as terminal:
+            terminal.until(r"r render \(")
+            terminal.press("r")
+            terminal.until(r"building  0 of 2  a/poster\[colour=red\]")
+            deadline = time.monotonic() + _PATIENCE_S
+            while not service.requests():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            terminal.press("\x03")
+            terminal.until("finishing what is under way")
+            terminal.press("\x03")
+            assert terminal.ended() == 130
+    assert "1 unknown, 1 to render" in sandbox.run("status").out
+
+
+def test_a_watch_waits_for_another_build(sandbox: Sandbox) -> None:
+    """While another process holds the project's lock the status says so; then the watch goes on by itself."""
+    sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.5\n'})
+    spec = '[image.slow]\nprompt = "x"\nmatrix.seed = { start = 1, count = 8 }\n'
+    sandbox.write({"specs/b.toml": spec})
+    other = sandbox.popen("build", "--jobs", "1", "--json")
+    try:
+        assert other.stdout is not None
+        read_until(other.stdout, '"image_started"')
+        with on_terminal(sandbox, "--no-preview") as terminal:
+            terminal.until("another build of this project is running")
+            terminal.until("10 up to date")
+            terminal.press("q")
+            assert terminal.ended() == 0
+    finally:
+        other.communicate()
