@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from . import console
 from .arguments import engine_of, json_option, region_option
 from .completing import one_of
-from .errors import visible
+from .errors import QwenbuildError, visible
 
 
 @click.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
@@ -35,7 +36,14 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     """
     if ctx.invoked_subcommand is None:
         engine = engine_of(ctx.obj, provider="dashscope", region=region)
-        console.show_tasks(engine.in_flight(), engine.account_tasks(status or ""), as_json=as_json)
+        in_flight = engine.in_flight()
+        try:
+            listed = engine.account_tasks(status or "")
+        except QwenbuildError:  # no key, no network: what is on record here is known all the same
+            if in_flight:
+                console.show_tasks(in_flight, (), as_json=as_json)
+            raise
+        console.show_tasks(in_flight, listed, as_json=as_json)
 
 
 @tasks.command()
@@ -43,10 +51,20 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
 @region_option
 @click.pass_obj
 def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
-    """Cancel tasks that are still PENDING; running ones can't be cancelled."""
-    engine_of(project, provider="dashscope", region=region).cancel_tasks(task_id)
-    for name in task_id:
-        click.echo(f"{'cancelled':>10}  {visible(name)}")
+    """Cancel tasks that are still PENDING; running ones can't be cancelled.
+
+    \b
+    qwenbuild tasks cancel TASK_ID TASK_ID
+
+    Tries each, and exits 1 where one could not be cancelled.
+    """
+    ended = engine_of(project, provider="dashscope", region=region).cancel_tasks(task_id)
+    for name, error in ended.items():
+        if error is None:
+            click.echo(f"{'cancelled':>10}  {visible(name)}")
+        else:
+            console.problems(error.problems)
+    sys.exit(1 if any(ended.values()) else 0)
 
 
 @click.command(short_help="Run a local DashScope, for offline work and CI.")

@@ -30,7 +30,7 @@ from . import plan as planning
 from .builder import Builder, Limits
 from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
-from .errors import Findings, Problem, TooManyRenders, UsageError
+from .errors import Findings, Problem, ProviderError, TooManyRenders, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
@@ -42,6 +42,7 @@ from .project import Project, find
 from .provider import Provider, Settings, create
 from .request import Submission
 from .sharing import Remote
+from .sources import Sources
 from .spec import Spec
 from .state import Output, State
 from .store import Entry, Store, beside, default_root
@@ -213,8 +214,10 @@ class Engine:
         for action in actions:
             if reason := self.provider.check(action.request):
                 it = action.declaration
-                place = it.spec.source.place(it.keys)
-                found.setdefault((it.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
+                if (it.name, reason) not in found:
+                    model = Sources(self.project, action, asked=False).fields()["model"]
+                    place = model.place or it.spec.source.place(it.keys)
+                    found[it.name, reason] = Problem(reason, place, facts=[f"cell: {action.name}"])
         return list(found.values())
 
     def _outputs(self) -> Outputs:
@@ -434,21 +437,30 @@ class Engine:
         """
         return asyncio.run(self._with_tasks(lambda provider: provider.list_tasks(status=status)))
 
-    def cancel_tasks(self, task_ids: Sequence[str]) -> None:
-        """Cancel PENDING tasks; raises Refused at the first that can't be, UsageError, ProviderError.
+    def cancel_tasks(self, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:
+        """Cancel PENDING tasks; return, for each that was tried, why it was not. Raises UsageError, AccountError.
 
         Those that are this project's are submitted anew by the next build: what is cancelled is not billed.
         """
         mine = {submission.handle: submission.id for submission in self.in_flight()}
 
-        async def cancel(provider: DashScopeProvider) -> None:
-            for task_id in task_ids:
-                await provider.cancel_task(task_id)
+        async def cancel(provider: DashScopeProvider) -> dict[str, ProviderError | None]:
+            ended: dict[str, ProviderError | None] = {}
+            for task_id in dict.fromkeys(task_ids):
+                try:
+                    await provider.cancel_task(task_id)
+                except ProviderError as error:
+                    ended[task_id] = error
+                    if error.stops_run:
+                        break
+                    continue
+                ended[task_id] = None
                 if submission := mine.get(f"task:{task_id}"):
                     with contextlib.closing(self._state(create=True)) as state:
                         state.settle(submission, "refused")
+            return ended
 
-        asyncio.run(self._with_tasks(cancel))
+        return asyncio.run(self._with_tasks(cancel))
 
     async def _with_tasks(self, ask: Callable[[DashScopeProvider], Awaitable[_T]]) -> _T:
         if not isinstance(self.provider, DashScopeProvider):

@@ -164,7 +164,8 @@ def view(as_json: bool) -> View:
 def stopping(event: Stopping) -> str:
     """Return the line that tells that a build takes up nothing more."""
     if event.reason != "interrupted":
-        return f"{label('failed', sys.stderr)} stopping" + ("" if event.problems else f": {visible(event.reason)}")
+        word = styled(f"{'stopping':>10}", sys.stderr, fg="yellow", bold=True)
+        return word if event.problems else f"{word}  {visible(event.reason)}"
     renders = "1 render is" if event.in_flight == 1 else f"{event.in_flight} renders are"
     waiting = f"; {renders} under way and will be kept" if event.in_flight else ""
     return f"stopping{waiting}. Ctrl-C again leaves at once."

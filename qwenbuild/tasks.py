@@ -16,7 +16,7 @@ import time
 from typing import Final
 
 from . import wire
-from .errors import AnswerLost, ProviderError, ServiceFault, Throttled, Unreachable
+from .errors import AnswerLost, ProviderError, Refused, ServiceFault, Throttled, Unreachable
 from .retry import attempts, retrying
 from .service import Service
 
@@ -82,7 +82,16 @@ class Tasks:
 
     async def cancel(self, task_id: str) -> None:
         """Cancel a PENDING task; raises Refused for any other, ProviderError."""
-        await self._service.ask("POST", wire.task_path(task_id, "/cancel"))
+        try:
+            await self._service.ask("POST", wire.task_path(task_id, "/cancel"))
+        except Refused as error:
+            raise Refused(
+                f"task {task_id} can't be cancelled",
+                facts=error.facts,
+                hint="only tasks that are still PENDING can be; `qwenbuild tasks` lists the account's",
+                code=error.code,
+                request_id=error.request_id,
+            ) from None
 
     async def listed(self, model: str) -> tuple[tuple[wire.Task, ...], float] | None:
         """`reconcile.Account`."""

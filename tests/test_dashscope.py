@@ -627,7 +627,7 @@ def test_tasks_are_listed_page_by_page_and_cancelled() -> None:
     assert [task.id for task in tasks] == [f"task-{number}" for number in range(120)]
     assert {task.model for task in tasks} == {"qwen-image-plus"}
     assert posts == ["/tasks/task-1/cancel", "/tasks/task-1/cancel", "/tasks/task-2/cancel"]
-    assert error.hint == "only tasks that are still PENDING can be cancelled"
+    assert error.hint == "only tasks that are still PENDING can be; `qwenbuild tasks` lists the account's"
 
 
 def test_a_failing_listing_is_an_error_and_no_end() -> None:

@@ -48,8 +48,8 @@ def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "stopping; 3 renders are under way and will be kept. Ctrl-C again leaves at once.\n"
         "stopping. Ctrl-C again leaves at once.\n"
-        "    failed stopping: the disk is full\n"
-        "    failed stopping\nerror: no key\n  = hint: set one\n"
+        "  stopping  the disk is full\n"
+        "  stopping\nerror: no key\n  = hint: set one\n"
     )
 
 

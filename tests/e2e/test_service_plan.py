@@ -51,7 +51,7 @@ def test_a_model_on_an_interface_that_it_lacks(emulator: Running, tmp_path: Path
             'error: qwen-image-max has no async interface: set interface = "sync" under [providers.dashscope]'
             in ran.err
         )
-        assert "--> specs/all.toml:6:" in ran.err
+        assert '--> specs/all.toml:8:9\n  |\n8 | model = "qwen-image-max"\n' in ran.err
         assert "cell: all/max[seed=1]" in ran.err
     studio.write({"specs/all.toml": MODELS.replace("qwen-image-max", "qwen-image-ultra")})
     ran = studio.here("build")

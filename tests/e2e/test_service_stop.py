@@ -191,9 +191,18 @@ def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> No
     assert cancelled.out == "".join(f" cancelled  {task_id}\n" for task_id in doomed)
     slow_emulator.advance(60)
 
-    again = studio.here("tasks", "cancel", doomed[0])
-    assert again.code == 1
-    assert "only tasks that are still PENDING can be cancelled" in again.err
+    again = studio.here("tasks", "cancel", doomed[0], "nope\x1b")
+    assert (again.code, again.out) == (1, "")
+    assert f"error: task {doomed[0]} can't be cancelled\n" in again.err
+    assert "error: task nope\\x1b can't be cancelled\n" in again.err
+    assert again.err.count("hint: only tasks that are still PENDING can be") == 2
+    in_flight = studio.here("tasks", "--json").events
+    studio.extra.pop("DASHSCOPE_API_KEY")
+    unasked = studio.here("tasks", "--json")
+    assert unasked.code == 1
+    assert unasked.events == [event for event in in_flight if event["event"] == "in_flight"]
+    assert "no API key" in unasked.err
+    studio.extra["DASHSCOPE_API_KEY"] = KEY
     counts = studio.engine().plan().counts
     assert (counts[Verdict.REATTACH], counts[Verdict.RENDER]) == (2, 2)
     built = studio.build_inside(detach=True)
