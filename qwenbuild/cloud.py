@@ -1,7 +1,7 @@
 """Buckets as remotes: Amazon S3 and what is compatible with it, Google Cloud Storage, Azure, Alibaba Cloud OSS.
 
-Invariants: credentials come from the environment's variables alone: no profile is read and no machine's
-metadata service is asked, unless a variable names it. Errors hold what the service says, never an
+Invariants: credentials come from the environment's variables alone: no profile is read, and where no
+variable speaks of an identity, no machine's metadata service is asked for one. Errors hold what the service says, never an
 address's query nor a header: signatures stand in both. What does not exist is None; a bucket that
 does not exist is an error.
 
@@ -50,6 +50,12 @@ _CREDENTIALS: Final = {
     ),
     "oss": ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"),
 }  # fmt: skip
+_USUAL: Final = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "oss": "OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_REGION",
+}
 _ENDPOINTS: Final = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "gs": ("GOOGLE_BASE_URL",),
@@ -62,7 +68,6 @@ _OSS_REGION: Final = re.compile(r"(?:s3\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliy
 _SAID: Final = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 _NO_ANSWER: Final = "error sending request"  # as obstore calls refused and lost connections, and silence
 _MOST_SAID: Final = 300  # characters
-_RETRIES: Final = 1
 
 
 class Bucket:
@@ -128,8 +133,8 @@ class Bucket:
             names = _CREDENTIALS[self._scheme]
             if not any(self._environ.get(name) for name in names):
                 raise RemoteUnreachable(
-                    f"no credentials for {self.name}", facts=[f"looked for: {listing(names)}"],
-                    hint="set them as the vendor's tools want them",
+                    f"no credentials for {self.name}", facts=[f"looked for: {listing(names, most=3)}"],
+                    hint=f"set {_USUAL[self._scheme]}",
                 )  # fmt: skip
             with self._told():
                 self._store = self._made()
@@ -146,7 +151,7 @@ class Bucket:
                 "read_timeout": timedelta(seconds=SILENCE_S),
                 "timeout": timedelta(seconds=TRANSFER_S),
             },
-            "retry_config": {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=SILENCE_S)},
+            "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=SILENCE_S)},
         }
         if self._prefix:
             options["prefix"] = self._prefix
