@@ -1,9 +1,9 @@
 """Buckets as remotes: Amazon S3 and what is compatible with it, Google Cloud Storage, Azure, Alibaba Cloud OSS.
 
 Invariants: credentials come from the environment's variables alone: no profile is read, and where no
-variable speaks of an identity, no machine's metadata service is asked for one. Errors hold what the service says, never an
-address's query nor a header: signatures stand in both. What does not exist is None; a bucket that
-does not exist is an error.
+variable speaks of an identity, no machine's metadata service is asked for one. Errors hold what the
+service says, never an address's query nor a header: signatures stand in both. What does not exist is
+None; a bucket that does not exist is an error.
 
 Needs the extra `qwenbuild[cloud]`, which is `obstore`; it is loaded with the first request.
 
