@@ -86,7 +86,7 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
 
     Criteria narrow each other. Without --used, what a project's outputs come from is kept.
     """
-    from .engine import collect_garbage
+    from .garbage import collect_garbage
 
     planned, done = collect_garbage(
         os.environ, older_than_s=older_than, max_bytes=max_size, unreferenced=unreferenced,

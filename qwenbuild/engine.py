@@ -24,11 +24,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import collect, lock, locking, matrix, selection, sharing, snapshot, spec
 from . import expand as expansion
+from . import lock, locking, matrix, selection, sharing, snapshot, spec
 from . import plan as planning
 from .builder import Builder, Limits
-from .collect import Collected, Collection
 from .dashscope import DashScopeProvider
 from .errors import Findings, Problem, ProviderError, TooManyRenders, UsageError
 from .events import Emit, Finished
@@ -45,7 +44,7 @@ from .sharing import Remote
 from .sources import Sources
 from .spec import Spec
 from .state import Output, State
-from .store import Entry, Store, beside, default_root
+from .store import Entry, Store, default_root
 from .template import Templates
 from .turn import alone
 from .wire import Task
@@ -504,34 +503,3 @@ def _share(steps: list[Step], remote: Remote) -> list[Step]:
 async def _run(builder: Builder, interrupt: Interrupt) -> Finished:
     with interrupt.by_signals():
         return await builder.run()
-
-
-def collect_garbage(
-    environ: Mapping[str, str],
-    *,
-    older_than_s: float | None = None,
-    max_bytes: int | None = None,
-    unreferenced: bool = False,
-    spare_referenced: bool = True,
-    dry_run: bool = False,
-) -> tuple[Collection, Collected | None]:
-    """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
-
-    With `dry_run` nothing is removed. Raises StateError and ProjectError where a project's state or
-    lock can't be read: it can't be said then what is still in use.
-    """
-    store = Store(default_root(environ))
-    referenced: set[str] = set()
-    for root in store.projects():
-        with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
-            named = {(output.key, output.image) for output in state.outputs().values()}
-        known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
-        named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
-        for key, image in named:
-            entry = store.lookup(key)
-            referenced.add(key if entry is None or entry.image == image else beside(key, image))
-    planned = collect.plan_gc(
-        store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
-        referenced_keys=referenced, spare_referenced=spare_referenced,
-    )  # fmt: skip
-    return planned, None if dry_run else collect.apply_gc(store, planned)

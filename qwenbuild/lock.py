@@ -181,7 +181,7 @@ def _carefully(shown: str, text: str) -> dict[str, Pin]:
         claim = f"{shown} is of version {version}; this qwenbuild reads up to {VERSION}"
         raise ProjectError([Problem(claim, file.place(("version",)), hint="a newer qwenbuild reads it")])
     if type(version) is not int or version < 1:
-        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), label=f"version = {VERSION}")])
+        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), hint=_MENDED)])
     if unknown := set(file.table) - {"version", "output"}:
         raise ProjectError([Problem(f'unknown key "{key}"', file.place((key,), key=True)) for key in sorted(unknown)])
     records = file.table.get("output", [])
@@ -207,6 +207,7 @@ def _carefully(shown: str, text: str) -> dict[str, Pin]:
     return pins
 
 
+_MENDED = "restore it from your repository, or delete it and run `qwenbuild lock`"
 _FIELDS: Mapping[str, type] = {"path": str, "name": str, "key": str, "image": str, "model": str, "seed": int}
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 from edits import EDITS, Place, made
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +10,7 @@ from workspace import Workspace
 
 import qwenbuild
 from qwenbuild import Options, load
-from qwenbuild.engine import collect_garbage
-from qwenbuild.errors import ProjectBusy, ProjectError, QwenbuildError, StateError, UsageError
+from qwenbuild.errors import ProjectBusy, ProjectError, QwenbuildError, UsageError
 from qwenbuild.events import Event, Finished, Started
 from qwenbuild.plan import Plan
 
@@ -169,20 +164,3 @@ def test_an_orphan_that_is_declared_again(garden: Workspace) -> None:
     garden.write({"specs/s.toml": spec})
     plan = load(garden.root).plan()
     assert (plan.counts["up_to_date"], plan.orphans) == (3, [])
-
-
-def test_garbage_of_every_project(garden: Workspace, tmp_path: Path) -> None:
-    """What the outputs of any project come from is spared; where a state can't be read nothing is removed."""
-    other = Workspace(tmp_path / "other").write({
-        "qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.z]\nprompt = "z"\n'
-    })  # fmt: skip
-    load(garden.root).build()
-    load(other.root).build()
-    planned, done = collect_garbage(os.environ, unreferenced=True)
-    assert (planned.entries, done.entries if done else -1) == (0, 0)
-    other.write({".qwenbuild/state.sqlite3": "torn" * 100})
-    with pytest.raises(StateError):
-        collect_garbage(os.environ, unreferenced=True)
-    shutil.rmtree(other.root)
-    planned, done = collect_garbage(os.environ, unreferenced=True, dry_run=True)
-    assert (planned.entries, done) == (1, None)

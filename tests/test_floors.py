@@ -31,7 +31,7 @@ FLOORS = [
     "plan transfers selection memory verify origins sources recorder drafting dashscope checkup emulator_app",
     # how it is done
     "journal locking restoring review gallery explain doctor emulator",
-    "builder report",
+    "builder report garbage",
     # one build from all of it, which is the Python API
     "engine preview completing",
     "__init__ console live cache arguments",
