@@ -40,8 +40,9 @@ async def serve(application: ASGIApp, port: int, started: Callable[[str], None],
     address = "http://{}:{}".format(*listener.getsockname()[:2])
     server = _Server(
         uvicorn.Config(
-            guarded(application, address), log_config=None, access_log=False, lifespan="off", ws="none",
-            proxy_headers=False, server_header=False, date_header=False, timeout_graceful_shutdown=_STOP_S,
+            guarded(application, address), log_config=None, log_level="critical", access_log=False,
+            lifespan="off", ws="none", proxy_headers=False, server_header=False, date_header=False,
+            timeout_graceful_shutdown=_STOP_S,
         )
     )  # fmt: skip
     serving = asyncio.create_task(server.serve(sockets=[listener]))

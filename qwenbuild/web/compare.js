@@ -46,14 +46,14 @@ qb.compare = (() => {
     dialog = qb.dialog("compare", `Compare ${cells.length}`, qb.el("div", { class: `side n${cells.length}` }, cells.map((cell) =>
       qb.el("figure", { class: cell.kind },
         cell.image ? qb.viewer.make([qb.model.image(cell.image)], cell.size, cell.name, shared) : qb.el("div", { class: "blank" }, qb.el("span", {}, "not rendered yet")),
-        qb.el("figcaption", { dir: "auto" }, qb.kinds[cell.kind] ? qb.el("span", { class: "badge" }, qb.kinds[cell.kind]) : null, differing(cell, cells))))),
+        qb.el("figcaption", {}, qb.kinds[cell.kind] ? qb.el("span", { class: "badge" }, qb.kinds[cell.kind]) : null, differing(cell, cells))))),
     () => { dialog = null; });
   }
 
   // What sets a cell apart from those beside it.
   function differing(cell, cells) {
     const axes = qb.model.data.axes.filter((_, i) => new Set(cells.map((one) => one.at[i])).size > 1);
-    return axes.map((axis) => `${axis.name} ${qb.model.value(cell, axis.name) ?? "—"}`).join(" · ") || cell.name;
+    return qb.el("span", {}, qb.dotted(axes.length ? axes.map((axis) => `${axis.name} ${qb.model.value(cell, axis.name) ?? "—"}`) : [cell.name]));
   }
 
   return { toggle, clear, draw, open, has: (path) => chosen.has(path) };

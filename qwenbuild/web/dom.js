@@ -28,8 +28,10 @@ qb.refill = (parent, children) => {
   if (held) parent.querySelector(`[data-act="${held}"]`)?.focus();
 };
 
-// A name that may be broken where its parts end, and nowhere else unless it must.
-qb.name = (text) => qb.el("span", {}, text.split(/(?<=[[,=/])/).flatMap((part) => [part, qb.el("wbr")]));
+// A name that may be broken where its parts end, and nowhere else unless it must; each part in the direction of its script.
+qb.name = (text) => qb.el("span", { dir: "ltr" }, text.split(/([[\],=/])/).map((part, i) => (i % 2 ? [part, qb.el("wbr")] : qb.el("bdi", {}, part))));
+
+qb.dotted = (parts) => parts.flatMap((part, i) => [i ? " · " : "", qb.el("bdi", {}, part)]);
 
 // Says a sentence to people who listen to the page.
 qb.announce = (text) => { qb.byId("announce").textContent = text; };

@@ -9,7 +9,8 @@ qb.grid = (() => {
   let isDrawing = false;
   let plan = null; // as pivot.layout gives it
   let active = ""; // path of the cell that the keyboard is at
-  let places = new Map(); // [number of line, number in line] by path
+  let places = new Map(); // [number of line, number in line, number of all] by path
+  let order = []; // paths, in the order of reading
   const shown = new Map(); // elements by number of line
   const tiles = new Map(); // elements by path
   let handlers = { open() {}, mark() {}, marked: () => false, favourite: () => false };
@@ -24,8 +25,9 @@ qb.grid = (() => {
   function set(layout) {
     plan = layout;
     places = new Map();
-    layout.lines.forEach((line, number) => line.tiles?.forEach(({ cell }, i) => places.set(cell.path, [number, i])));
-    if (!places.has(active)) active = places.keys().next().value || "";
+    layout.lines.forEach((line, number) => line.tiles?.forEach(({ cell }, i) => places.set(cell.path, [number, i, places.size])));
+    order = [...places.keys()];
+    if (!places.has(active)) active = order[0] || "";
     const focused = sheet.contains(document.activeElement);
     for (const element of shown.values()) element.remove();
     shown.clear();
@@ -140,7 +142,7 @@ qb.grid = (() => {
     const word = standing.tone === "up_to_date" || standing.tone === "edited" ? "" : cell.why ? `${standing.word}: ${cell.why}` : standing.word;
     const price = standing.tone === "render" ? qb.money(cell.price) : "";
     qb.refill(caption, [
-      qb.el("div", { class: "values", dir: "auto", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
+      qb.el("div", { class: "values", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
       qb.el("div", { class: "state" }, badge ? [qb.el("span", { class: "badge" }, badge), " "] : null,
         word ? [qb.el("span", { class: "standing", title: cell.why || null }, word), " "] : null, price ? qb.el("span", { class: "price" }, price) : null),
       qb.el("div", { class: "hidden" }, [word ? "" : standing.word, favourite ? "favourite" : "", cell.name].filter(Boolean).join(", "))]);
@@ -178,7 +180,7 @@ qb.grid = (() => {
     const said = new Set([...plan.rows, ...plan.columns]);
     const parts = qb.model.data.axes.filter((axis, i) => !said.has(axis.name) && axis.name !== "image" && cell.at[i] >= 0 && qb.model.declares(cell, axis.name))
       .map((axis) => (axis.name === "seed" ? `seed ${qb.model.value(cell, "seed")}` : qb.model.value(cell, axis.name)));
-    return parts.join(" · ") || qb.model.value(cell, "image") || cell.name;
+    return qb.dotted(parts.length ? parts : [qb.model.value(cell, "image") || cell.name]);
   }
 
   function repaint() {
@@ -220,8 +222,7 @@ qb.grid = (() => {
   function beside(key) {
     const place = places.get(active);
     if (!place) return active;
-    const order = [...places.keys()];
-    const at = order.indexOf(active);
+    const at = place[2];
     const line = plan.lines[place[0]], x = line.tiles[place[1]].x;
     const page = Math.max(1, Math.floor(root.clientHeight / (line.height + 16)));
     const vertical = (steps) => {
@@ -263,7 +264,7 @@ qb.grid = (() => {
   return {
     set, draw, repaint, focus, move,
     get active() { return active; },
-    get order() { return [...places.keys()]; },
+    get order() { return order; },
     get room() { return root.clientWidth; },
     use: (given) => { handlers = given; },
   };

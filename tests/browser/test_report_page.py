@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 from playwright.sync_api import expect
@@ -19,6 +22,13 @@ animal = ["cat", "dog", "fox", "owl", "hare", "bear", "wolf", "deer", "lynx", "c
 light = ["dawn", "noon", "dusk", "night", "neon"]
 seed = { start = 1, count = COUNT }
 """
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Any web server."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
 
 
 def written(project: Workspace, count: int, *, build: bool = True) -> str:
@@ -48,6 +58,20 @@ def test_the_same_detail_from_disk(project: Workspace, page: Any) -> None:
     page.keyboard.press("Escape")
     page.get_by_label("Rows", exact=True).select_option("animal")
     expect(page.get_by_role("rowheader").first).to_have_text("cat5")
+
+
+def test_a_small_report_from_a_web_server(project: Workspace, page: Any) -> None:
+    """Below any address, as CI's artifacts are shown; where there are thumbnails alone the detail shows those."""
+    written(project, 1)
+    folder = load(project.root).report(project.root / "page", small=True).index.parent
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder.parent))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{server.server_port}/{folder.name}/")
+        page.locator(".tile").nth(7).click()
+        expect(page.get_by_role("dialog").locator(".prompt mark")).to_have_text(["dog", "dusk"])
+        expect(page.locator(".frame img")).to_have_js_property("naturalWidth", 512)
+        expect(page.get_by_text("Open file")).to_have_count(0)
+        server.shutdown()
 
 
 def test_ten_thousand_cells_hold_only_what_is_visible(project: Workspace, page: Any) -> None:
