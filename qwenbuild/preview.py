@@ -114,7 +114,8 @@ class Preview:
         self._curator = Curator(live.project, live.store)
         self._thumbnails = Thumbnails(live.project.state_dir / "thumbnails")
         self._gallery = Gallery({"cells": []}, {})
-        self._made = (-1, -1)  # the revision that the gallery shows, and the number of the gallery
+        # The revision that the gallery shows, and its number: beyond those of any preview that was at this port before.
+        self._made = (-1, int(time.time() * 1000))
         self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories that were shown
         self._free_at = 0.0  # when the next may be made, by the loop's clock
         self._versions: dict[

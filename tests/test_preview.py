@@ -68,6 +68,13 @@ def test_later_models_hold_only_what_changed(running: Running) -> None:
     assert "cells" not in later
 
 
+def test_a_page_that_outlives_its_preview_gets_all_cells(running: Running) -> None:
+    """Numbers of one preview mean nothing to the next."""
+    first = httpx.get(f"{running.origin}/model.json").json()
+    with previewing(Workspace(running.watched.project.root)) as later:
+        assert len(httpx.get(f"{later.origin}/model.json?since={first['number']}").json()["cells"]) == 4
+
+
 def test_images_are_served_by_digest_and_only_the_projects_own(running: Running) -> None:
     cell = httpx.get(f"{running.origin}/model.json").json()["cells"][0]
     image = httpx.get(f"{running.origin}/images/{cell['image']}.png")

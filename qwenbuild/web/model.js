@@ -108,7 +108,7 @@ qb.model = (() => {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Qwenbuild-Token": token },
       body: JSON.stringify(body),
-    });
+    }).catch(() => { throw new Error("The preview does not answer"); });
     if (!answer.ok) throw new Error((await answer.text()).trim());
     return answer.json();
   }
