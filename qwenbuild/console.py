@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from .errors import Problem, visible
+from .errors import Problem, columns, visible
 
 if TYPE_CHECKING:
     from .checkup import Finding
@@ -54,6 +54,8 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
 }
+
+_WIDEST_NAME = 80  # columns; longer names push their reasons out of line
 
 _VERDICT_WORDS = {
     "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
@@ -162,16 +164,22 @@ def write(lines: Iterable[str]) -> None:
 
 
 def show_plan(plan: Plan, *, every: bool) -> None:
-    """Write a plan: what a build would do and why, its price, and its shortest time."""
+    """Write a plan as a table, what a build would do and why, then its counts, its price, and its shortest time."""
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
-    write(
-        f"{labels[step.verdict]}  {visible(step.action.name)}  {styled(visible(step.reason), sys.stdout, dim=True)}"
+    rows = [
+        (labels[step.verdict], visible(step.action.name), step.reason)
         for step in plan.steps
         if every or step.verdict.value != "up_to_date"
-    )
+    ]
     for orphan in plan.orphans:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
-        click.echo(f"{label('orphan')}  {visible(orphan.path)}  {styled(why, sys.stdout, dim=True)}")
+        rows.append((label("orphan"), visible(orphan.path), why))
+    widths = [columns(name) for _, name, _ in rows]
+    widest = max((width for width in widths if width <= _WIDEST_NAME), default=0)
+    write(
+        f"{verdict}  {name}{' ' * (widest - width)}  {styled(visible(reason), sys.stdout, dim=True)}"
+        for (verdict, name, reason), width in zip(rows, widths, strict=True)
+    )
     _show_strays(plan)
     click.echo(counted(plan.counts))
     by_model: dict[tuple[str, str], list[Decimal]] = {}
@@ -181,6 +189,8 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     for (model, currency), amounts in by_model.items():
         total = money({currency: sum(amounts, Decimal(0))})
         click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
+    if len(by_model) > 1:
+        click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
 

@@ -121,9 +121,9 @@ class Problem:
             # Tabs become one space so that the caret stays under its text.
             text, at = _window(place.source.replace("\t", " "), place.column - 1)
             source = visible(text)
-            before = _columns(visible(text[:at]))
+            before = columns(visible(text[:at]))
             span = text[at : at + place.width]
-            carets = "^" * max(1, _columns(visible(span)))
+            carets = "^" * max(1, columns(visible(span)))
             label = f" {visible(self.label)}" if beside and self.label else ""
             out.append(("gutter", f"{gutter} |"))
             out.append(("source", f"{place.line} | {source}"))
@@ -137,18 +137,20 @@ class Problem:
 
 def _window(text: str, at: int) -> tuple[str, int]:
     """Return the part of a long line around position `at`, and where that position is in it."""
-    columns = _columns(text)
-    if columns <= _WIDEST:
+    wide = columns(text)
+    if wide <= _WIDEST:
         return text, at
-    length = _WIDEST * len(text) // columns
+    length = _WIDEST * len(text) // wide
     start = max(0, min(at - length // 3, len(text) - length))
     part = text[start : start + length]
     before, after = "…" if start else "", "…" if start + length < len(text) else ""
     return f"{before}{part}{after}", at - start + len(before)
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Return the number of terminal columns that `text` takes."""
+    if text.isascii():
+        return len(text)
     return sum(
         0
         if unicodedata.category(ch) in ("Mn", "Me", "Cf")  # marks, joiners, variation selectors

@@ -96,10 +96,12 @@ def test_a_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     console.show_plan(load(project.root, region="beijing").plan(), every=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "    render  s/a[seed=1]  never rendered"
-    assert lines[-4:] == [
+    assert lines[9] == "    render  s/b          never rendered"
+    assert lines[-5:] == [
         "11 to render",
         "      cost  1.80 CNY  (qwen-image-plus: 9 at 0.2)",
         "      cost  1.00 CNY  (qwen-image-max: 2 at 0.5)",
+        "    in all  2.80 CNY",
         lines[-1],
     ]
     assert lines[-1].endswith(" at least, by the service's limits")

@@ -28,10 +28,11 @@ def test_plan_tells_the_price_by_model_and_the_shortest_time(emulator: Running, 
     studio.write({"qwenbuild.toml": ""})
     plan = studio.here("plan")
     assert plan.code == 0
-    assert plan.out.splitlines()[-4:] == [
+    assert plan.out.splitlines()[-5:] == [
         "15 to render",
         "      cost  2.64 CNY  (qwen-image-plus: 12 at 0.220177)",
         "      cost  1.65 CNY  (qwen-image-max: 3 at 0.550443)",
+        "    in all  4.29 CNY",
         "      time  1 min 0 s at least, by the service's limits",
     ]
     beijing = studio.here("plan", "--region", "beijing", "--json")

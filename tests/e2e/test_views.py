@@ -58,7 +58,7 @@ def test_the_last_line_of_json(sandbox: Sandbox) -> None:
         last,
     )
     assert list(ran.finished)[7:] == [
-        "seconds", "reattached", "submitted", "skipped", "missing", "orphans", "interrupted", "cost"
+        "seconds", "reattached", "submitted", "skipped", "missing", "orphans", "strays", "interrupted", "cost"
     ]  # fmt: skip
     assert ran.events[0]["plan"]["render"] == 8
 
@@ -79,7 +79,7 @@ def test_a_plan_as_json(sandbox: Sandbox) -> None:
     assert orphan == {"event": "orphan", "path": "icons/moon.png", "name": "icons/moon", "edited": False}
     assert summary == {
         "event": "planned", "up_to_date": 6, "restore": 0, "reattach": 0, "render": 0, "edited": 0, "unknown": 0,
-        "missing": 0, "orphans": 2, "cost": {}, "shortest_s": 0.0,
+        "missing": 0, "orphans": 2, "strays": 0, "cost": {}, "shortest_s": 0.0,
     }  # fmt: skip
 
 
@@ -99,8 +99,8 @@ def test_a_pipe(sandbox: Sandbox) -> None:
     assert plan.out == (
         "    render  garden/flower[flower=rose]  never rendered\n"
         "    render  garden/flower[flower=lily]  never rendered\n"
-        "up to date  icons/sun  up to date\n"
-        "up to date  icons/moon  up to date\n"
+        "up to date  icons/sun                   up to date\n"
+        "up to date  icons/moon                  up to date\n"
         "2 to render, 2 up to date\n"
     )
 
@@ -115,7 +115,7 @@ def test_a_terminal(sandbox: Sandbox) -> None:
     assert "\x1b[32m8 rendered\x1b[0m in " in written
     assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is back
     code, written = on_terminal(sandbox, "plan", "--all", "icons")
-    assert written.startswith("\x1b[2mup to date\x1b[0m  icons/sun  \x1b[2mup to date\x1b[0m\r\n")
+    assert written.startswith("\x1b[2mup to date\x1b[0m  icons/sun   \x1b[2mup to date\x1b[0m\r\n")
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
