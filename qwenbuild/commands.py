@@ -11,7 +11,7 @@ import click
 
 from . import console
 from .arguments import Money, engine_of, json_option, provider, selection, shard_option
-from .errors import UsageError, visible
+from .errors import QwenbuildError, UsageError, visible
 
 if TYPE_CHECKING:
     from .events import Event
@@ -42,27 +42,36 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     qwenbuild build --provider draft           typeset drafts, for free
     qwenbuild build --force -w seed=7          roll the dice again
     qwenbuild build --provider dashscope --max-cost 5
+    qwenbuild build --shard 2/4 --junit junit.xml
 
     SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
     equal requests render once, and one image's failure does not stop the others.
     """
     from . import progress
-    from .junit import Recording
 
+    recording = None
+    if junit:
+        from .junit import Recording
+
+        recording = Recording(junit)
     view = progress.view(as_json)
-    recording = Recording()
 
     def emit(event: Event) -> None:
-        recording.emit(event)
         view.emit(event)
+        if recording:
+            recording.emit(event)
 
     arguments = None if as_json or junit else sys.argv[1:] or ["build"]
     try:
         finished = engine_of(project, **choices).build(emit, arguments=arguments)
+    except (QwenbuildError, KeyboardInterrupt) as error:
+        if recording:
+            recording.fail(error)
+        raise
     finally:
         view.close()
-        if junit:
-            recording.write(junit)
+        if recording:
+            recording.write()
     sys.exit(finished.exit_code)
 
 

@@ -50,6 +50,10 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "missing": {"fg": "magenta", "bold": True},
     "differs": {"fg": "red", "bold": True},
     "unlocked": {"dim": True},
+    "added": {"fg": "green"},
+    "changed": {"fg": "cyan"},
+    "repinned": {"fg": "cyan"},
+    "dropped": {"fg": "yellow"},
     "orphan": {"fg": "yellow"},
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
@@ -182,11 +186,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     )
     _show_strays(plan)
     click.echo(counted(plan.counts))
-    by_model: dict[tuple[str, str], list[Decimal]] = {}
-    for step in plan.renders:
-        if step.price:
-            by_model.setdefault((step.action.request.model, step.price.currency), []).append(step.price.amount)
-    for (model, currency), amounts in by_model.items():
+    for (model, currency), amounts in plan.prices.items():
         total = money({currency: sum(amounts, Decimal(0))})
         click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
     if len(by_model) > 1:

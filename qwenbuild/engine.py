@@ -294,6 +294,7 @@ class Engine:
         """
         from . import review
 
+        self._check_locking()
         before = review.base(self.project.root, revision)
         with contextlib.closing(self._state(create=False)) as state:
             plan = self._plan(state)
@@ -303,7 +304,10 @@ class Engine:
                 told = self.store.provenance(entry) if entry else None
                 return state.request(key) or (told or {}).get("request")
 
-            return plan, review.changes(plan, before, request_of)
+            if before is None:
+                claim = f"{revision} has no {lock.NAME}: all that is declared counts as added"
+                plan = replace(plan, warnings=[*plan.warnings, Problem(claim)])
+            return plan, review.changes(plan, before or Lock(), request_of)
 
     def explain(self) -> list[Explanation]:
         """Return why each selected output is what it is, and what would make it up to date. Changes nothing.
@@ -377,6 +381,9 @@ class Engine:
         contrary = [name for name in ("force", "relock") if getattr(self.options, name)]
         if contrary:
             raise UsageError(f"--locked and --{contrary[0]} contradict each other")
+        self._check_locking()
+
+    def _check_locking(self) -> None:
         if not self._is_locking:
             configured = self.project.config.provider
             raise UsageError(f'the lock pins what the provider "{configured}" makes, not "{self.provider.name}"')

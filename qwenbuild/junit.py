@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 from . import atomicfile
-from .errors import OutputError
-from .events import Event, Finished, ImageFinished, Outcome
+from .errors import OutputError, UsageError
+from .events import Event, Finished, ImageFinished, Outcome, Stopping
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
 _FAILURES: Mapping[Outcome, str] = {
@@ -23,32 +24,55 @@ _SKIPPED: Mapping[Outcome, str] = {
 
 
 class Recording:
-    """Takes a build's events, and writes what they come to."""
+    """Takes a build's events, and writes what they come to; what no output's end tells is an error of the whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        """Raise UsageError where nothing can be written to `path`: after a build it is too late to learn that."""
+        self._path = path
         self._cases: dict[str, list[ImageFinished]] = {}
-        self._finished: Finished | None = None
+        self._problems: list[str] = []
+        self._seconds: float | None = None
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UsageError(f"{path} can't be written", hint="--junit names a file, such as report/junit.xml")
 
     def emit(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, ImageFinished):
-            self._cases.setdefault(event.name.partition("[")[0], []).append(event)
-        elif isinstance(event, Finished):
-            self._finished = event
+        match event:
+            case ImageFinished():
+                self._cases.setdefault(event.name.partition("[")[0], []).append(event)
+            case Stopping():
+                self._problems += [event.reason, *map(str, event.problems)]
+            case Finished():
+                self._seconds = event.seconds
 
-    def write(self, path: Path) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Take what ended the build before it was finished."""
+        self._problems.append(str(error) or "interrupted")
+
+    def write(self) -> None:
         """Write the report as a whole; raises OutputError."""
         try:
-            atomicfile.write(path, self.xml(), path.parent)
+            atomicfile.write(self._path, self.xml(), self._path.parent)
         except OSError as error:
-            raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+            raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
 
     def xml(self) -> bytes:
         """Return the report."""
         events = [event for cases in self._cases.values() for event in cases]
-        seconds = self._finished.seconds if self._finished else sum(event.seconds for event in events)
-        root = ElementTree.Element("testsuites", {"name": "qwenbuild", **_counts(events), "time": f"{seconds:.3f}"})
-        for image, cases in self._cases.items():
+        seconds = sum(event.seconds for event in events) if self._seconds is None else self._seconds
+        whole = int(bool(self._problems))
+        counts = {**_counts(events), "tests": str(len(events) + whole), "errors": str(whole)}
+        root = ElementTree.Element("testsuites", {"name": "qwenbuild", **counts, "time": f"{seconds:.3f}"})
+        if self._problems:
+            about = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+            suite = ElementTree.SubElement(root, "testsuite", {"name": "qwenbuild", **about})
+            case = ElementTree.SubElement(
+                suite, "testcase", {"classname": "qwenbuild", "name": "build", "time": "0.000"}
+            )
+            message = _clean(self._problems[0].split("\n")[0])
+            ElementTree.SubElement(case, "error", {"message": message}).text = _clean("\n\n".join(self._problems))
+        for image, cases in sorted(self._cases.items()):
             took = {"time": f"{sum(event.seconds for event in cases):.3f}"}
             suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(image), **_counts(cases), **took})
             for event in cases:
@@ -59,8 +83,8 @@ class Recording:
 
 
 def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:
-    about = {"classname": _clean(image), "name": _clean(event.name), "file": _clean(event.path)}
-    case = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{event.seconds:.3f}"})
+    about = {"classname": image, "name": event.name, "file": event.path, "time": f"{event.seconds:.3f}"}
+    case = ElementTree.SubElement(suite, "testcase", {name: _clean(text) for name, text in about.items()})
     if word := _FAILURES.get(event.outcome):
         message = _clean(event.reason) or word
         failure = ElementTree.SubElement(case, "failure", {"type": event.outcome.value, "message": message})

@@ -143,6 +143,15 @@ class Plan:
         return total
 
     @property
+    def prices(self) -> dict[tuple[str, str], list[Decimal]]:
+        """The price of each render, by model and currency; empty where they are free."""
+        found: dict[tuple[str, str], list[Decimal]] = {}
+        for step in self.renders:
+            if step.price:
+                found.setdefault((step.action.request.model, step.price.currency), []).append(step.price.amount)
+        return found
+
+    @property
     def counts(self) -> dict[str, int]:
         """The number of steps by verdict, and of orphans."""
         steps = Counter([step.verdict for step in self.steps])

@@ -22,6 +22,7 @@ from .plan import Plan, Step, Verdict
 
 MOST_CHARACTERS = 65_000  # of a comment; GitHub refuses more than 65,536
 _MOST_PROMPT = 1_500  # characters of one difference
+_BESIDE = 40  # characters of a prompt that are shown beside a change
 _GIT_S = 60.0
 
 _WORDS = {
@@ -32,7 +33,10 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An output that differs from the base's lock: `kind` is added, changed or dropped; `before` its request there."""
+    """An output that differs from the base's lock: `before` is its request there.
+
+    `kind` is added, changed, repinned (the same request, other bytes), or dropped.
+    """
 
     kind: str
     name: str
@@ -43,13 +47,15 @@ class Change:
     @property
     def reason(self) -> str:
         """What of its request changed, as far as that is known."""
+        if self.kind == "repinned":
+            return "the lock pins other bytes"
         if self.kind != "changed" or self.step is None:
             return self.kind
         return summary(self.before, self.step.action.request.as_dict()) if self.before else "its request changed"
 
 
-def base(root: Path, revision: str) -> Lock:
-    """Return the lock of another revision of the git repository around `root`; an empty one where it has none.
+def base(root: Path, revision: str) -> Lock | None:
+    """Return the lock of another revision of the git repository around `root`; None where it has none.
 
     Raises UsageError where there is no git, no repository, or no such revision; ProjectError where that lock is wrong.
     """
@@ -61,9 +67,9 @@ def base(root: Path, revision: str) -> Lock:
         hint = "is it fetched? A shallow checkout has few: `git fetch --depth=1 origin REV`"
         raise UsageError(f'no revision "{visible(revision)}"', hint=hint)
     found = commit.stdout.decode().strip()
-    content = _git(root, "show", f"{found}:./{lock.NAME}")
+    content = _git(root, "cat-file", "blob", f"{found}:./{lock.NAME}")  # the bytes, past filters and viewers
     if content.returncode:
-        return Lock()
+        return None
     return Lock(lock.parse(content.stdout.decode("utf-8", "replace"), f"{revision}:{lock.NAME}"))
 
 
@@ -89,8 +95,10 @@ def changes(plan: Plan, before: Lock, request_of: Callable[[str], Mapping[str, A
         action, pin = step.action, before.pins.get(step.action.output)
         if pin is None:
             found.append(Change("added", action.name, action.output, step))
-        elif pin.key != action.key:
+        elif pin.key not in (action.key, action.request.key, *action.request.older_keys):
             found.append(Change("changed", action.name, action.output, step, request_of(pin.key)))
+        elif (now := plan.lock.pins.get(action.output)) and now.key == pin.key and now.image != pin.image:
+            found.append(Change("repinned", action.name, action.output, step))
     if len(plan.steps) == len(plan.actions):
         declared = {action.output for action in plan.actions}
         found += [Change("dropped", it.name, path) for path, it in before.pins.items() if path not in declared]
@@ -120,14 +128,10 @@ def markdown(plan: Plan, found: Sequence[Change] | None = None) -> str:
 
 
 def _prices(plan: Plan) -> Iterator[str]:
-    by_model: dict[tuple[str, str], list[Decimal]] = {}
-    for step in plan.renders:
-        if step.price:
-            by_model.setdefault((step.action.request.model, step.price.currency), []).append(step.price.amount)
-    if by_model:
+    if plan.prices:
         yield "| model | renders | each | in all |"
         yield "|---|--:|--:|--:|"
-        for (model, currency), amounts in by_model.items():
+        for (model, currency), amounts in plan.prices.items():
             total = sum(amounts, Decimal(0))
             shown = _code(model).replace("|", "\\|")
             yield f"| {shown} | {len(amounts):,} | {amounts[0].normalize():f} {currency} | **{total:.2f} {currency}** |"
@@ -140,67 +144,86 @@ def _prices(plan: Plan) -> Iterator[str]:
         )
 
 
-_Section = tuple[str, list[str]]
+_Section = tuple[str, Sequence[Any], Callable[[Any], str]]  # a title, what it is about, and how that is told
 
 
 def _differences(found: Iterable[Change]) -> Iterator[_Section]:
     groups: dict[str, list[Change]] = {}
     for change in found:
         groups.setdefault(change.kind, []).append(change)
-    for kind in ("changed", "added", "dropped"):
+    for kind in ("changed", "repinned", "added", "dropped"):
         if group := groups.get(kind):
-            yield f"{len(group):,} {kind} against the base", [_told(change) for change in group]
+            yield f"{len(group):,} {kind} against the base", group, _told
 
 
 def _told(change: Change) -> str:
+    name = f"- {_code(change.name)}"
     if change.step is None:
-        return f"- {_code(change.name)}\n"
+        return f"{name}\n"
     request = change.step.action.request.as_dict()
+    if change.kind == "added":
+        return f"{name}\n\n{_fence(request['prompt'])}\n"
     if change.before is None:
-        return (
-            f"- {_code(change.name)}\n\n{_fence(str(request['prompt']))}\n"
-            if change.kind == "added"
-            else (f"- {_code(change.name)}: its request changed\n\n{_fence(str(request['prompt']))}\n")
-        )
+        return f"{name}: {_code(change.reason)}\n"
     others = {**change.before, "prompt": request["prompt"]}
     fields = f": {_code(summary(others, request))}" if others != request else ""
-    return f"- {_code(change.name)}{fields}\n\n{_prompt(str(change.before.get('prompt', '')), request['prompt'])}"
+    return f"{name}{fields}\n{_prompt(str(change.before.get('prompt', '')), request['prompt'])}"
 
 
 def _prompt(old: str, new: str) -> str:
-    """Return the difference of two prompts as a fence that GitHub colours; nothing where there is none."""
+    """Return the difference of two prompts, word by word, as a fence that GitHub colours; nothing for none."""
     if old == new:
         return ""
-    before = "".join(text for sign, text in pieces(old, new) if sign != "+")
-    lines = [*(f"- {line}" for line in before.splitlines()), *(f"+ {line}" for line in new.splitlines())]
-    return f"{_fence(chr(10).join(lines), 'diff')}\n"
+    lines = [
+        f"{sign} {line.strip(' ')}"
+        for sign, text in pieces(old, new)
+        for line in (_shortened(text) if sign == " " else text).split("\n")
+        if line.strip(" ") or sign != " "
+    ]
+    return f"\n{_fence(chr(10).join(lines), 'diff')}\n"
+
+
+def _shortened(text: str) -> str:
+    """Return what stayed, its middle left out: the words beside a change tell where it is."""
+    return text if len(text) <= 3 * _BESIDE else f"{text[:_BESIDE]}…{text[-_BESIDE:]}"
 
 
 def _verdicts(plan: Plan) -> Iterator[_Section]:
     for verdict, word in _WORDS.items():
         steps = [step for step in plan.steps if step.verdict is verdict]
         if steps:
-            yield f"{len(steps):,} {word}", [f"- {_code(it.action.name)}: {_code(it.reason)}\n" for it in steps]
+            yield f"{len(steps):,} {word}", steps, lambda it: f"- {_code(it.action.name)}: {_code(it.reason)}\n"
 
 
 def _orphans(plan: Plan) -> Iterator[_Section]:
     if plan.orphans:
-        yield f"{len(plan.orphans):,} declared no more", [f"- {_code(orphan.path)}\n" for orphan in plan.orphans]
+        yield f"{len(plan.orphans):,} declared no more", plan.orphans, lambda it: f"- {_code(it.path)}\n"
 
 
 def _fitted(text: str, sections: Iterable[_Section]) -> str:
-    """Return the text with the sections, folded, as far as they fit."""
-    for title, entries in sections:
+    """Return the text with the sections, folded, as far as they fit; what does not is counted."""
+    size = _size(text)
+    for title, items, told in sections:
         opening, closing = f"\n<details><summary>{title}</summary>\n\n", "\n</details>\n"
-        room = MOST_CHARACTERS - len(text) - len(opening) - len(closing) - 40
-        shown = 0
-        while shown < len(entries) and len(entries[shown]) <= room:
-            room -= len(entries[shown])
-            shown += 1
-        rest = f"\nand {len(entries) - shown:,} more\n" if shown < len(entries) else ""
-        if shown or room > 0:
-            text += opening + "".join(entries[:shown]) + rest + closing
+        room = MOST_CHARACTERS - size - len(opening) - len(closing) - 40
+        entries: list[str] = []
+        for item in items:
+            entry = told(item)
+            room -= _size(entry)
+            if room < 0:
+                break
+            entries.append(entry)
+        left = len(items) - len(entries)
+        section = opening + "".join(entries) + (f"\nand {left:,} more\n" if left else "") + closing
+        if MOST_CHARACTERS - size >= len(opening) + len(closing) + 40:
+            text += section
+            size += _size(section)
     return text
+
+
+def _size(text: str) -> int:
+    """Return a text's length as JavaScript counts it, which is never less than in characters."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _code(text: str) -> str:

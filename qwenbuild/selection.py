@@ -136,8 +136,11 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
 
 
 def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
-    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its key.
+    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its request.
 
-    That is the key of the present schema: what a request is on record by may differ between machines.
+    The request alone tells the part, so that machines whose stores and locks know older keys of it agree.
+    Raises UsageError for a part that there is not.
     """
+    if not 1 <= number <= of:
+        raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four")
     return [action for action in actions if int(action.request.key, 16) % of == number - 1]
