@@ -189,7 +189,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     for (model, currency), amounts in plan.prices.items():
         total = money({currency: sum(amounts, Decimal(0))})
         click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
-    if len(by_model) > 1:
+    if len(plan.prices) > 1:
         click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
