@@ -164,7 +164,7 @@ qb.detail = (() => {
     const rows = [];
     for (const [name, value] of Object.entries(facts)) {
       if (name === "request" || name === "generator" || name === "action_key") continue;
-      rows.push([name.replaceAll("_", " "), /_at(_s)?$/.test(name) && typeof value === "number" ? when(value)
+      rows.push([name === "actual_prompt" ? "rewritten prompt" : name.replaceAll("_", " "), /_at(_s)?$/.test(name) && typeof value === "number" ? when(value)
         : typeof value === "object" ? JSON.stringify(value) : String(value)]);
     }
     return list(rows);
