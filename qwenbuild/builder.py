@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from . import restoring, transfers
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
-from .events import Emit, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, Warned
+from .events import Emit, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping, Warned
 from .interrupt import Interrupt
 from .journal import StateJournal
 from .keeping import keep
@@ -40,6 +40,7 @@ from .transfers import Pushing
 _T = TypeVar("_T")
 _PULLS = 8  # at once, each with an image in memory
 _ASKED_FOR = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
+_SILENCE_S = 1.0  # nobody wonders for so long why nothing happens
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 
@@ -290,8 +291,12 @@ class Builder:
             lost = [step.submission for step in unknown if step.submission]
             recent = await asyncio.to_thread(self._state.submissions_since, time.time() - _RECENT_S)
             known = [it for it in recent if it.provider == self._provider.name and it not in lost]
-            with contextlib.suppress(Stopped):
-                handles = await self._stoppable(self._provider.reconcile(lost, known))
+            told = asyncio.get_running_loop().call_later(_SILENCE_S, lambda: self._emit(LookingUp(len(lost))))
+            try:
+                with contextlib.suppress(Stopped):
+                    handles = await self._stoppable(self._provider.reconcile(lost, known))
+            finally:
+                told.cancel()
         for step in unknown:
             renders.remove(step)
             submission = step.submission

@@ -62,6 +62,14 @@ class ImageFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class LookingUp:
+    """The service is being asked what became of `submissions` whose answers were lost, and takes its time."""
+
+    event: ClassVar[str] = "looking_up"
+    submissions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The build takes up nothing more: `reason` is `interrupted` or an error's claim; `in_flight` renders go on.
 
@@ -158,7 +166,9 @@ class Serving:
     address: str
 
 
-Event = Started | ImageStarted | ImageFinished | Stopping | Finished | Warned | Replanned | Drafted | Serving
+Event = (
+    Started | LookingUp | ImageStarted | ImageFinished | Stopping | Finished | Warned | Replanned | Drafted | Serving
+)
 Emit = Callable[[Event], None]
 
 

@@ -16,7 +16,7 @@ import click
 
 from .console import OUTCOME_STYLES, coloured, duration, label, money, styled, warning_lines
 from .errors import visible
-from .events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, Warned, as_dict
+from .events import Event, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping, Warned, as_dict
 from .snapshot import nothing_to_do
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class LineView:
         match event:
             case Started(plan=plan):
                 self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
+            case LookingUp(submissions=count):
+                answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
+                self.say(f"{'looking up':>10}  {answers}: the service is asked what became of them")
             case ImageFinished():
                 self.finished_image(event)
             case Stopping():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +15,12 @@ from workspace import Workspace
 
 from qwenbuild import Engine, load
 from qwenbuild.errors import AccountError, AnswerLost, Refused, StateError
-from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping
+from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping
 from qwenbuild.interrupt import Interrupt
 from qwenbuild.null import plain
 from qwenbuild.png import read_provenance_file
 from qwenbuild.provider import Journal, Price, Rendered
-from qwenbuild.request import Request, Size
+from qwenbuild.request import Request, Size, Submission
 
 Act = Callable[[Request, Journal], Awaitable[Rendered | None]]
 
@@ -287,6 +287,31 @@ def test_a_lost_answer(build: Build) -> None:
     finished = build.run(resubmit=True)
     assert (finished.rendered, finished.restored) == (1, 1)
     assert build.engine().in_flight() == []
+
+
+def test_a_long_look_up(build: Build) -> None:
+    """Where the service takes its time to tell what became of lost answers, it is told what is waited for."""
+
+    class Slow(Scripted):
+        told = asyncio.Event()
+
+        async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+            raise AssertionError("nothing was found")
+
+        async def reconcile(self, lost: Sequence[Submission], known: Iterable[Submission] = ()) -> dict[int, str]:
+            await self.told.wait()
+            return {}
+
+    async def lose(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        raise AnswerLost("gone")
+
+    build.provider = slow = Slow(lose)
+    build.prompts("one", "two")
+    assert build.run().unknown == 2
+    assert not [event for event in build.events if isinstance(event, LookingUp)]
+    assert build.run(lambda event: slow.told.set() if isinstance(event, LookingUp) else None).unknown == 2
+    assert [event for event in build.events if isinstance(event, LookingUp)] == [LookingUp(2)]
 
 
 def test_a_state_that_can_not_be_written(build: Build) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qwenbuild.errors import Problem
-from qwenbuild.events import Finished, ImageFinished, Outcome, Started, Stopping
+from qwenbuild.events import Finished, ImageFinished, LookingUp, Outcome, Started, Stopping
 from qwenbuild.progress import JsonView, LineView, view
 
 PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}
@@ -35,6 +35,17 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "    edited s/\\x1ba\n           by \\x1b hand\n"
         "    failed s/\\x1ba\n           error: torn\n             = hint: mend\n"
         "    [4/4] submitted s/\\x1ba (why)\n",
+    )
+
+
+def test_looking_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """While lost answers are looked up, it is said what is waited for."""
+    shown = LineView()
+    shown.emit(LookingUp(1))
+    shown.emit(LookingUp(1200))
+    assert capsys.readouterr().err == (
+        "looking up  1 lost answer: the service is asked what became of them\n"
+        "looking up  1,200 lost answers: the service is asked what became of them\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -190,6 +191,17 @@ def test_a_state_that_can_not_be_opened(path: Path, content: bytes | None, hint:
             State(path, create=create)
         assert caught.value.claim.startswith(f"{path}: ")
         assert (caught.value.hint or "").startswith(hint)
+
+
+def test_a_state_of_another_layout(path: Path) -> None:
+    """One whose tables are others is told to be moved away: its folder is none of the reasons."""
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 1;")
+    for create in (True, False):
+        with contextlib.closing(State(path, create=create)) as state, pytest.raises(StateError) as caught:
+            state.outputs()
+        assert (caught.value.hint or "").startswith("move the file away")
 
 
 def test_a_newer_state_is_left_alone(path: Path) -> None:
