@@ -9,6 +9,7 @@ from typing import Any
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _PIECE = re.compile(r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]")
+_LONGEST = 20_000  # characters compared word by word; far over two prompts, which an image's provenance may exceed
 _SHOWN = 4  # words of each side that a summary shows
 
 
@@ -26,6 +27,8 @@ def pieces(old: str, new: str) -> list[tuple[str, str]]:
 
     Words are told apart, and characters of scripts without spaces; what went and what stayed make up `old`.
     """
+    if len(old) + len(new) > _LONGEST:
+        return [(" ", old)] if old == new else [(sign, text) for sign, text in (("-", old), ("+", new)) if text]
     before, after = _PIECE.findall(old), _PIECE.findall(new)
     found: list[tuple[str, str]] = []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():

@@ -64,7 +64,9 @@ def test_any_two_prompts_have_a_difference(one: str, other: str) -> None:
         ("一起玩球吧", "一起踢球吧", [(" ", "一起"), ("-", "玩"), ("+", "踢"), (" ", "球吧")]),
         ("", "a", [("+", "a")]),
         ("a", "a", [(" ", "a")]),
+        ("a b " * 9000, "b", [("-", "a b " * 9000), ("+", "b")]),  # what no service takes is not looked into
     ],
+    ids=["words", "characters", "new", "same", "huge"],
 )
 def test_word_by_word(old: str, new: str, found: list[tuple[str, str]]) -> None:
     """What went and what came stand in their places, also in scripts without spaces."""
