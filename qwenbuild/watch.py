@@ -21,7 +21,18 @@ from . import orders
 from .drafting import Drafting
 from .engine import Engine
 from .errors import Problem, ProjectBusy, QwenbuildError, UsageError
-from .events import Drafted, Emit, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping, Warned
+from .events import (
+    Drafted,
+    Emit,
+    Event,
+    Finished,
+    ImageFinished,
+    ImageStarted,
+    Outcome,
+    Replanned,
+    Stopping,
+    Warned,
+)
 from .expand import Action
 from .live import Live, UnderWay, added
 from .memory import Memory
@@ -259,6 +270,8 @@ class Watch:
                         price = self._engine.provider.price(step.action.request)
                         live.spent = added(live.spent, {price.currency: price.amount} if price else {})
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
+                self._build_problems = (*self._build_problems, *problems)
+            case Warned(problems=problems):
                 self._build_problems = (*self._build_problems, *problems)
             case Finished(cost=cost):
                 live.spent = added(before, {currency: Decimal(amount) for currency, amount in cost.items()})

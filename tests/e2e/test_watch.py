@@ -139,8 +139,9 @@ class Terminal:
         self.master, self._slave = pty.openpty()
         termios.tcsetwinsize(self.master, (30, 120))
         self.before = termios.tcgetattr(self._slave)
+        environ = {name: value for name, value in sandbox.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [COMMAND, "watch", *arguments], cwd=sandbox.root, env={**sandbox.environ, "TERM": "xterm-256color"},
+            [COMMAND, "watch", *arguments], cwd=sandbox.root, env={**environ, "TERM": "xterm-256color"},
             stdin=self._slave, stdout=self._slave, stderr=self._slave, start_new_session=True,
             preexec_fn=lambda: _take(self._slave),
         )  # fmt: skip
