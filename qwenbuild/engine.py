@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,12 +23,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import expand as expansion
-from . import lock, locking, matrix, selection, sharing, snapshot, spec
+from . import lock, locking, selection, sharing, snapshot
 from . import plan as planning
 from .builder import Builder, Limits
 from .dashscope import DashScopeProvider
-from .errors import Findings, Problem, ProviderError, TooManyRenders, UsageError
+from .errors import Problem, ProviderError, UsageError
 from .events import Emit, Finished
 from .expand import Action
 from .interrupt import Interrupt
@@ -39,13 +37,12 @@ from .outputs import Outputs
 from .plan import Plan, Rules, Step, Verdict
 from .project import Project, find
 from .provider import Provider, Settings, create
+from .reading import Reading, check_renders
 from .request import Submission
 from .sharing import Remote
-from .sources import Sources
 from .spec import Spec
 from .state import Output, State
 from .store import Entry, Store, default_root
-from .template import Templates
 from .turn import alone
 from .wire import Task
 
@@ -135,27 +132,7 @@ class Engine:
 
     def specs(self) -> list[Spec]:
         """Return the project's specs; raises ProjectError with every problem of all of them."""
-        findings = Findings()
-        found = self._specs(findings)
-        findings.raise_if_any()
-        return found
-
-    def _specs(self, findings: Findings) -> list[Spec]:
-        paths, specs = self.project.spec_paths(), []
-        if not paths:
-            hint = "`qwenbuild init` writes a first one"
-            findings.add([Problem(f"no specs: nothing matches {self.project.config.specs}", hint=hint)])
-        known = self.memory.specs if self.memory else {}
-        for path in paths:
-            told = findings.told
-            loaded = spec.load(
-                path, self.project.shown(path), self.project.spec_name(path), findings, known.pop(path, None)
-            )
-            if loaded:
-                specs.append(loaded)
-                if findings.told == told:
-                    known[path] = loaded
-        return specs
+        return self._reading().specs()
 
     def actions(self) -> list[Action]:
         """Return every action of the project; raises ProjectError with every problem, TooManyRenders."""
@@ -163,61 +140,20 @@ class Engine:
 
     def _expand(self) -> tuple[list[Action], list[Path]]:
         """Return every action, and the paths that they depend on."""
-        findings, project = Findings(), self.project
-        self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
-        specs = self._specs(findings)
-        data = {path for each in specs for path in each.data_files}
-        self.inputs = [*self.inputs, *data]
-        declarations = matrix.declare(project, specs, findings)
-        with contextlib.closing(self._state(create=False)) as state:
-            self._guard(declarations, state)
-        if self.memory:
-            actions, read = self.memory.expand(project, declarations, self.provider, findings)
-        else:
-            templates = Templates(project.templates, project.config.templates)
-            family, labelled = self.provider.family, self.provider.labelled
-            actions = expansion.expand(project.catalogue, templates, declarations, family, labelled, findings)
-            read = templates.paths
-        self.inputs = [*self.inputs, *read]
-        findings.add(self._refused(actions))
-        findings.raise_if_any()
-        own = [Path(inspect.getfile(type(self.provider)))]  # a provider that changed may give other keys
-        return actions, [*self.inputs, *own]
+        reading = self._reading()
+        try:
+            with contextlib.closing(self._state(create=False)) as state:
+                return reading.actions(state.image_counts)
+        finally:
+            self.inputs = reading.inputs
 
-    def _guard(self, declarations: Sequence[matrix.Declaration], state: State) -> None:
-        """Refuse a matrix that must need too many renders, before it is expanded."""
-        limit = self._max_renders
-        if sum(declaration.cells for declaration in declarations) <= limit:
-            return
-        known = state.image_counts()
-        new = {it.name: max(0, matrix.count(it, self.project.catalogue) - known.get(it.name, 0)) for it in declarations}
-        largest = max(new, key=lambda name: new[name])
-        self._check_renders(sum(new.values()), "smaller axes and exclude make", [f"largest matrix: {largest}"])
-
-    def _check_renders(self, renders: int, fewer: str = "-w AXIS=VALUE makes", facts: Sequence[str] = ()) -> None:
-        if renders > self._max_renders:
-            raise TooManyRenders(
-                f"{renders:,} new renders; at most {self._max_renders:,} are allowed",
-                facts=facts,
-                hint=f"--max-renders {renders} allows them, {fewer} them fewer",
-            )
+    def _reading(self) -> Reading:
+        return Reading(self.project, self.provider, self.memory, self._max_renders)
 
     @property
     def _max_renders(self) -> int:
         asked = self.options.max_renders
         return self.project.config.max_renders if asked is None else asked
-
-    def _refused(self, actions: Sequence[Action]) -> list[Problem]:
-        """Return a problem for each image and reason for which the provider can't render requests."""
-        found: dict[tuple[str, str], Problem] = {}
-        for action in actions:
-            if reason := self.provider.check(action.request):
-                it = action.declaration
-                if (it.name, reason) not in found:
-                    model = Sources(self.project, action, asked=False).fields()["model"]
-                    place = model.place or it.spec.source.place(it.keys)
-                    found[it.name, reason] = Problem(reason, place, facts=[f"cell: {action.name}"])
-        return list(found.values())
 
     def _outputs(self) -> Outputs:
         return Outputs(self.project.out, self.project.state_dir / "tmp")
@@ -358,7 +294,7 @@ class Engine:
                 if self.options.locked:
                     locking.check(plan.actions, plan.lock, state.request)
                     locking.check_edits(plan.steps)
-                self._check_renders(len(plan.renders))
+                check_renders(len(plan.renders), self._max_renders)
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                     snapshot.forget(str(self.project.root))
                     self.store.register(self.project.root)

@@ -30,7 +30,7 @@ FLOORS = [
     # what is to be done
     "plan transfers selection memory verify origins sources recorder drafting dashscope checkup emulator_app",
     # how it is done
-    "journal locking restoring review gallery explain doctor emulator",
+    "reading journal locking restoring review gallery explain doctor emulator",
     "builder report garbage",
     # one build from all of it, which is the Python API
     "engine preview completing",
