@@ -81,7 +81,7 @@ class Step:
     @property
     def before(self) -> Mapping[str, Any] | None:
         """The request that the present output was made from, where that is the difference and is known."""
-        with contextlib.suppress(ValueError):  # of a damaged record
+        with contextlib.suppress(ValueError, TypeError):  # of a damaged record
             return dict(json.loads(self.was)) if self.was else None
         return None
 
