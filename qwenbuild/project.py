@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -38,9 +39,18 @@ class RemoteConfig(BaseModel):
     read_only: bool = Field(default=False, strict=True, description="whether nothing is stored there")
     token_env: str | None = Field(default=None, description="variable that holds the bearer token; empty: read only")
     secret_env: str | None = Field(
-        default=None, description="variable that holds the secret of signatures; empty: read only, and unverified"
-    )
+        default=None,
+        description="variable that holds the secret of signatures; empty: read only, and unverified",
+    )  # fmt: skip
     header: dict[str, str] = Field(default_factory=dict, description="headers of every request, by name")
+
+    @field_validator("token_env", "secret_env")
+    @classmethod
+    def _is_for_remotes(cls, name: str | None) -> str | None:
+        # A prefix of its own, so that no project that somebody clones can have another secret sent to its remote.
+        if name is not None and not re.fullmatch("QWENBUILD_REMOTE_[A-Z0-9_]+", name):
+            raise ValueError("must be a variable that begins with QWENBUILD_REMOTE_, such as QWENBUILD_REMOTE_TOKEN")
+        return name
 
 
 class Config(BaseModel):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ MAX_IMAGE_BYTES: Final = 64 * 2**20
 MAX_PROVENANCE_BYTES: Final = 1 * 2**20
 _PARALLEL: Final = 16
 _REMEMBERED_S: Final = 60.0
+_LEFT_ALONE_S: Final = 60.0
 SCHEMES: Final = ("http", "https", *cloud.SCHEMES)
 _IN_A_ROW: Final = 3  # troubles, until the remote is left alone
 _AGAIN_S: Final = 0.2
@@ -42,18 +44,30 @@ _T = TypeVar("_T")
 
 @dataclass
 class Breaker:
-    """Counts troubles in a row; where it is open, nothing is asked any more. `warn` is told of the first."""
+    """Counts troubles in a row; while it is open, nothing is asked. `warn` is told of the first."""
 
     what: str
     warn: Callable[[Problem], None] = field(repr=False)
     troubles: int = 0
-    is_open: bool = False
+    all_troubles: int = 0
+    _opened_s: float = -math.inf
     _has_told: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is asked: for a minute, since in a watch the remote may well come back."""
+        return time.monotonic() < self._opened_s + _LEFT_ALONE_S
+
+    def open(self) -> None:
+        """Have nothing asked for a while."""
+        self._opened_s, self.troubles = time.monotonic(), 0
 
     def failed(self, error: RemoteError) -> None:
         """Take note of a trouble."""
         self.troubles += 1
-        self.is_open = self.is_open or isinstance(error, RemoteUnreachable) or self.troubles >= _IN_A_ROW
+        self.all_troubles += 1
+        if isinstance(error, RemoteUnreachable) or self.troubles >= _IN_A_ROW:
+            self.open()
         if not self._has_told:
             self._has_told = True
             self.warn(
@@ -78,6 +92,10 @@ class Remote:
         self._writing = Breaker("written", self._warnings.append)
         self._answers: dict[str, tuple[float, Entry | None]] = {}
         self._transport: Transport | None = None
+
+    def warn(self, problem: Problem) -> None:
+        """Have a build tell something."""
+        self._warnings.append(problem)
 
     def warnings(self) -> list[Problem]:
         """Return the warnings that were not returned before."""
@@ -109,8 +127,10 @@ class Remote:
                 async with seats:
                     if self._reading.is_open:
                         return
+                    troubles = self._reading.all_troubles
                     known = (time.monotonic(), await (self.entry(name) if is_key else self._image(name)))
-                self._answers[name] = known
+                if troubles == self._reading.all_troubles:  # else it may be there for all that
+                    self._answers[name] = known
             if known[1]:
                 found[name] = known[1]
 
@@ -167,7 +187,8 @@ class Remote:
     def _failed(self, breaker: Breaker, error: RemoteError) -> None:
         breaker.failed(error)
         if isinstance(error, RemoteUnreachable):  # for both: one warning says it
-            self._reading.is_open = self._writing.is_open = True
+            self._reading.open()
+            self._writing.open()
 
     # --- writing ---
 
@@ -237,8 +258,9 @@ def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> R
         raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
     bucket = cloud.Bucket(url, environ) if scheme in cloud.SCHEMES else None
     secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
-    headers = dict(config.header)
-    if config.token_env and secrets[config.token_env]:
+    own = asked in (None, config.url)  # what the config holds is not for another remote
+    headers = dict(config.header) if own else {}
+    if own and config.token_env and secrets[config.token_env]:
         headers["Authorization"] = f"Bearer {secrets[config.token_env]}"
 
     def connect() -> Transport:
@@ -250,7 +272,11 @@ def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> R
 
     writes = not config.read_only and all(secrets.values())
     secret = secrets.get(config.secret_env or "", "").encode()
-    return Remote(connect, name=_shown(url), writes=writes, secret=secret)
+    remote = Remote(connect, name=_shown(url), writes=writes, secret=secret)
+    if config.secret_env and not secret:
+        hint = "what the lock pins is verified all the same"
+        remote.warn(Problem(f"entries of the remote cache can't be verified: {config.secret_env} is empty", hint=hint))
+    return remote
 
 
 def _shown(url: str) -> str:

@@ -28,7 +28,7 @@ NAME = os.path.join(".qwenbuild", "snapshot")
 
 _MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
-_LEFT_OUT = "DASHSCOPE_API_KEY="  # no verdict depends on it, and no file may hold it
+_LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # no verdict depends on it, and no file may hold it
 _SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
 _ABSENT = (0, 0, 0, 0)
 _Folder = tuple[str, list[str], list[list[int]]]  # a folder, names in it, a column for each part of the fingerprints

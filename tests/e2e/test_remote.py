@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -18,6 +19,8 @@ from caches import NGINX, Cache, nginx
 from qwenbuild import lock
 from qwenbuild.digest import sha256
 from qwenbuild.emulator import Running
+from qwenbuild.errors import RemoteUnreachable
+from qwenbuild.sharing import Remote
 
 from .harness import Sandbox
 from .studio import Studio, cards
@@ -82,8 +85,10 @@ def test_nginx(emulator: Running, tmp_path: Path) -> None:
 
 def test_the_protocol(emulator: Running, tmp_path: Path, cache: Cache) -> None:
     """Blobs go out before the entry that names them, with their length and type; entries are asked for as JSON."""
-    first = team(tmp_path, emulator, cache.url, 1, 'token_env = "TOKEN"\nheader = { X-Team = "posters" }\n')
-    first.extra["TOKEN"] = TOKEN
+    first = team(
+        tmp_path, emulator, cache.url, 1, 'token_env = "QWENBUILD_REMOTE_TOKEN"\nheader = { X-Team = "posters" }\n'
+    )
+    first.extra["QWENBUILD_REMOTE_TOKEN"] = TOKEN
     assert first.here("build").code == 0
     puts = [it for it in cache.headers if it["method"] == "PUT"]
     assert [it["path"].split("/")[1] for it in puts] == ["cas", "cas", "ac"]
@@ -129,9 +134,9 @@ def test_cutting_the_remote_off_leaves_pins_missing(emulator: Running, tmp_path:
 
 def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
     """With a secret, entries that are unsigned, badly signed, or signed for another request are not used."""
-    more = 'secret_env = "SECRET"\n'
+    more = 'secret_env = "QWENBUILD_REMOTE_SECRET"\n'
     first = team(tmp_path, emulator, cache.url, 2, more)
-    first.extra["SECRET"] = SECRET
+    first.extra["QWENBUILD_REMOTE_SECRET"] = SECRET
     assert first.here("build").code == 0
     for name in cache.names("ac"):
         paths = [file["path"] for file in json.loads(cache.files[f"ac/{name}"])["outputFiles"]]
@@ -145,10 +150,12 @@ def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
     assert "2 to render" in swapped.out
     assert "an entry without a valid signature; it is not used" in swapped.err
     cache.files[one], cache.files[other] = cache.files[other], cache.files[one]
-    trusting.extra["SECRET"] = "another"
+    trusting.extra["QWENBUILD_REMOTE_SECRET"] = "another"
     assert "2 to render" in trusting.here("plan").out
-    trusting.extra["SECRET"] = ""  # as in the build of a stranger's pull request
-    assert "2 to restore" in trusting.here("plan").out
+    trusting.extra["QWENBUILD_REMOTE_SECRET"] = ""  # as in the build of a stranger's pull request
+    unverified = trusting.here("plan")
+    assert "2 to restore" in unverified.out
+    assert "can't be verified: QWENBUILD_REMOTE_SECRET is empty" in unverified.err
     before = dict(cache.files)
     trusting.edit("specs/cards.toml", "card", "kard")
     assert trusting.here("build").code == 0
@@ -158,7 +165,7 @@ def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
 @pytest.mark.parametrize("why", ["read_only", "no token"])
 def test_reading_only(emulator: Running, tmp_path: Path, cache: Cache, why: str) -> None:
     """A remote that is read only, or whose token is not there, is read, and nothing is stored in it."""
-    more = "read_only = true\n" if why == "read_only" else 'token_env = "TOKEN"\n'
+    more = "read_only = true\n" if why == "read_only" else 'token_env = "QWENBUILD_REMOTE_TOKEN"\n'
     first = team(tmp_path, emulator, cache.url, 1, more)
     assert first.here("build").code == 0
     assert cache.calls["PUT"] == 0
@@ -284,9 +291,9 @@ def test_a_remote_that_is_not_there(emulator: Running, tmp_path: Path) -> None:
 
 def test_the_token_is_nowhere(emulator: Running, tmp_path: Path, cache: Cache) -> None:
     """Neither token nor secret nor password is in any output, file, state, lock or store, also when things fail."""
-    config = 'token_env = "TOKEN"\nsecret_env = "SECRET"\n'
+    config = 'token_env = "QWENBUILD_REMOTE_TOKEN"\nsecret_env = "QWENBUILD_REMOTE_SECRET"\n'
     first = team(tmp_path, emulator, cache.url.replace("http://", "http://user:pass-canary@"), 2, config)
-    first.extra |= {"TOKEN": TOKEN, "SECRET": SECRET}
+    first.extra |= {"QWENBUILD_REMOTE_TOKEN": TOKEN, "QWENBUILD_REMOTE_SECRET": SECRET}
     said = ""
     for fault in (None, server_error, dropped):
         cache.fault = fault
@@ -376,3 +383,66 @@ def test_what_is_here_is_not_asked_for(emulator: Running, tmp_path: Path, cache:
         assert studio.here(command).code == 0
     assert len(studio.outputs()) == 3
     assert sum(cache.calls.values()) == before
+
+
+@pytest.mark.parametrize("key", ["token_env", "secret_env"])
+def test_no_other_secret_is_sent(sandbox: Sandbox, cache: Cache, key: str) -> None:
+    """A config can't name another variable than those of remotes, such as the service's key."""
+    sandbox.write(
+        {"qwenbuild.toml": f'provider = "null"\n[remote]\nurl = "{cache.url}"\n{key} = "DASHSCOPE_API_KEY"\n'}
+    )
+    sandbox.extra["DASHSCOPE_API_KEY"] = "sk-canary"
+    ran = sandbox.here("build")
+    assert ran.code == 2
+    assert "QWENBUILD_REMOTE_" in ran.err
+    assert cache.headers == []
+
+
+def test_the_token_is_for_its_own_remote(emulator: Running, tmp_path: Path, cache: Cache) -> None:
+    """Another remote than the config's gets neither its token nor its headers."""
+    more = 'token_env = "QWENBUILD_REMOTE_TOKEN"\nheader = { X-Team = "posters" }\n'
+    first = team(tmp_path, emulator, "http://127.0.0.1:9", 1, more)
+    first.extra["QWENBUILD_REMOTE_TOKEN"] = TOKEN
+    assert first.here("build", "--remote", cache.url).code == 0
+    assert [it for it in cache.headers if "Authorization" in it or "X-Team" in it] == []
+    assert len(cache.names("ac")) == 1
+
+
+def test_a_remote_that_comes_back() -> None:
+    """After a while a remote that could not be reached is asked again, and what it did not say is not remembered."""
+    asked: list[str] = []
+
+    class Flaky:
+        is_down = True
+
+        async def get(self, path: str, limit: int) -> bytes | None:
+            asked.append(path)
+            if self.is_down:
+                raise RemoteUnreachable("down")
+            return None
+
+        async def has(self, path: str) -> bool:
+            return False
+
+        async def put(self, path: str, content: bytes) -> None:
+            return None
+
+        async def aclose(self) -> None:
+            return None
+
+    transport = Flaky()
+    remote = Remote(lambda: transport, name="x", writes=True)
+
+    async def find() -> None:
+        async with remote:
+            await remote.find({"a" * 64}, ())
+
+    asyncio.run(find())
+    asyncio.run(find())
+    assert len(asked) == 1
+    transport.is_down = False
+    remote._reading._opened_s -= 61
+    asyncio.run(find())
+    asyncio.run(find())
+    assert len(asked) == 2
+    assert len(remote.warnings()) == 1
