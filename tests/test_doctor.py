@@ -202,7 +202,7 @@ def test_the_remote(clinic: Clinic, s3: S3, monkeypatch: pytest.MonkeyPatch) -> 
     remote = clinic.findings(**environ, QWENBUILD_REMOTE_SECRET="canary")["remote"]
     assert (remote.level, remote.claim) == (Level.OK, f"s3://{BUCKET} answers; a build reads and writes")
     clinic.write({"qwenbuild.toml": 'provider = "draft"\n' + config.format("no-such-bucket")})
-    remote = clinic.findings(**environ)["remote"]
+    remote = clinic.findings(**environ, QWENBUILD_REMOTE_SECRET="canary")["remote"]
     assert (remote.level, "NoSuchBucket" in remote.claim) == (Level.WARN, True)
     clinic.write({"qwenbuild.toml": 'provider = "draft"\n[remote]\nurl = "ftp://x"\n'})
     assert clinic.findings()["remote"].level is Level.FAIL

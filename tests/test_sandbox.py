@@ -178,7 +178,7 @@ def test_texts_numbers_dates_and_rows_can_be_printed(text: str, expected: str) -
         ("{{ name.upper }}", "can't print this: it has no text"),
         ("{{ cycler('a') }}", "can't print this: it has no text"),
         ("{{ nothing }}", "'nothing' is undefined"),
-        ("{{ copy.nothing }}", "'qwenbuild.sandbox.Row object' has no attribute 'nothing'"),
+        ("{{ copy.nothing }}", "'qwenbuild.row.Row object' has no attribute 'nothing'"),
         ("{{ 'a' ~ name.upper }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ name.upper | trim }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ tags | map('upper') | upper }}", "this prints a function or an iterator: call it with (), or use | join"),

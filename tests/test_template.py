@@ -419,7 +419,7 @@ def test_other_failures_have_their_line(folder: Folder) -> None:
         "  |       ^^^^^^^^^"
     )
     claim = folder.inline_complaint("{{ copy[joiner()] }}").splitlines()[0]
-    assert claim == "error: undefined: qwenbuild.sandbox.Row object has no element <jinja2.utils.Joiner object>"
+    assert claim == "error: undefined: qwenbuild.row.Row object has no element <jinja2.utils.Joiner object>"
     assert folder.inline_complaint("{{ products }}").splitlines()[0] == (
         "error: template failed: can't print a list (use | join)"
     )
