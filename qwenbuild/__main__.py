@@ -37,8 +37,10 @@ def _main() -> None:
     if count is not None:
         sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
         sys.exit(0)
-    from .cli import run
+    from .loading import loading
 
+    with loading():
+        from .cli import run
     sys.exit(run())
 
 

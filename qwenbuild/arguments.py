@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from . import completing
 from .errors import UsageError, did_you_mean, visible
+from .loading import loading
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -148,6 +149,7 @@ def json_option(function: _F) -> _F:
 
 def engine_of(project: Path, **choices: Any) -> Engine:
     """Return the engine of the project at `project`, with the options that were given."""
-    from .engine import load  # here, for `--help` needs none of it
+    with loading():
+        from .engine import load  # here, for `--help` needs none of it
 
     return load(project, **{name: value for name, value in choices.items() if value is not None})
