@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -49,15 +50,19 @@ def _field(name: str, old: object, new: object) -> str:
         return f"{shown} {_plain(old)} -> {_plain(new)}"
     # Most edits are of a few words: only what lies between the first and the last of them is compared.
     one, other = _trimmed(str(old), str(new))
-    one, other = (text[::-1] for text in _trimmed(one[::-1], other[::-1]))
+    one, other = _trimmed(one[::-1], other[::-1])
+    return f"{name.replace('_', ' ')} changed: {_words(one[::-1], other[::-1])}"
+
+
+@lru_cache(maxsize=256)  # an edit of a template changes the prompts of its cells alike
+def _words(one: str, other: str) -> str:
     before, after = _WORD.findall(one), _WORD.findall(other)
     removed, added = [], []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "equal":
             removed += before[i:j]
             added += after[k:m]
-    words = _few("-", removed) + _few("+", added) or ["white space"]
-    return f"{name.replace('_', ' ')} changed: {' '.join(words)}"
+    return " ".join(_few("-", removed) + _few("+", added) or ["white space"])
 
 
 def _trimmed(one: str, other: str) -> tuple[str, str]:
