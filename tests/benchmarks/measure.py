@@ -76,7 +76,7 @@ class Figure:
     @property
     def is_met(self) -> bool:
         """Whether the figure keeps the contract."""
-        return not self.most or (self.ratio or self.amount) <= self.most
+        return not self.most or 0 <= (self.ratio or self.amount) <= self.most
 
 
 def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, Sample]:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from .measure import REPOSITORY, Contender, Figure, alternate, compared, python, qwenbuild
+from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild
 from .places import PROMPT, Project, Tool, built, project
 from .service import running
 
@@ -74,23 +74,31 @@ def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
 def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A plan of 100,000 cells of which nothing is there yet, beside the bare loop; its memory for each cell."""
     count = _scaled(100_000, scale)
-    place, small = project(folder, count), project(folder / "small", 10)
-    figures = _plan(f"cold plan, {count:,} cells", place, count, rounds, 4.0)
-    base = alternate([Contender("plan", qwenbuild("plan"), small.root, small.environ)], rounds)["plan"]
-    cell = (figures[1].peak_bytes - base.peak_bytes) / count
-    return [*figures, Figure(f"cold plan, {count:,} cells", "memory of a cell", cell / KIB, "KiB", most=1.0)]
+    job = f"cold plan, {count:,} cells"
+    figures = _plan(job, project(folder, count), count, rounds, 4.0)
+    cell = figures[1].peak_bytes / count
+    return [*figures, Figure(job, "memory of a cell", cell / KIB, "KiB", most=1.0)]
 
 
 def _plan(
     job: str, place: Project, count: int, rounds: int, most: float, prepare: Callable[[], object] = lambda: None
 ) -> list[Figure]:
-    bare = python("-m", "tests.benchmarks.bare", "prompts", str(count))
-    command = qwenbuild("plan", "--max-renders", str(count))
+    """Compare the CPU that each takes beyond its start: what the same command takes for ten cells is taken off."""
+    small = project(place.root.parent / "small", 10)
+    options = ("plan", "--max-renders", str(count))
+    bare = ("-m", "tests.benchmarks.bare", "prompts")
     found = alternate([
-        Contender("Jinja + SHA-256", bare, REPOSITORY),
-        Contender("qwenbuild plan", command, place.root, place.environ, prepare),
+        Contender("Jinja + SHA-256", python(*bare, str(count)), REPOSITORY),
+        Contender("qwenbuild plan", qwenbuild(*options), place.root, place.environ, prepare),
+        Contender("bare start", python(*bare, "10"), REPOSITORY),
+        Contender("start", qwenbuild(*options), small.root, small.environ),
     ], rounds)  # fmt: skip
-    return compared(job, found, "Jinja + SHA-256", {"qwenbuild plan": most})
+    starts = {"Jinja + SHA-256": found["bare start"], "qwenbuild plan": found["start"]}
+    beyond = {
+        name: Sample(found[name].cpu_s - it.cpu_s, 0.0, found[name].peak_bytes - it.peak_bytes)
+        for name, it in starts.items()
+    }
+    return compared(job, beyond, "Jinja + SHA-256", {"qwenbuild plan": most})
 
 
 def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
