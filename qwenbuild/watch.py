@@ -15,6 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from . import orders
@@ -159,6 +160,8 @@ class Watch:
     def _adopt(self, plan: Plan) -> None:
         """Take over a plan: what it does not want any more is dropped, what it wants drafted is drafted."""
         live = self.live
+        if self._order:
+            plan = replace(plan, steps=[_as_ordered(step, self._order) for step in plan.steps])
         live.plan, live.project, live.provider = plan, self._engine.project, self._engine.provider
         live.events = {
             name: event for name, event in live.events.items()
@@ -301,6 +304,13 @@ def _plan(engine: Engine, is_config_new: bool) -> tuple[Engine, Plan | None, Qwe
         return engine, engine.plan(), None
     except QwenbuildError as error:
         return engine, None, error
+
+
+def _as_ordered(step: Step, order: Order) -> Step:
+    """Return what a step was when it was ordered where its render is under way: that has lost no answer yet."""
+    ordered = order.left.get(step.action.output)
+    under_way = step.verdict in (Verdict.UNKNOWN, Verdict.REATTACH)
+    return ordered if under_way and ordered and ordered.action.key == step.action.key else step
 
 
 def _is_missing(step: Step) -> bool:

@@ -524,6 +524,9 @@ def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, monkeypatch: 
                 await it.live.render([step.action.name for step in it.plan.steps])
                 await it.until(lambda: bool(it.told_of(ImageStarted)))
                 project.write({"specs/b.toml": '[image.kite]\nprompt = "two kites"\n'})
+                await it.until(lambda: it.prompts[-1] == "two kites")
+                assert it.live.building
+                assert it.plan.count(Verdict.UNKNOWN) == 0, "what is under way has lost no answer"
                 await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 2 and not it.live.building)
                 assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
                 assert it.plan.steps[-1].verdict is Verdict.RENDER
