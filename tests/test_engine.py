@@ -35,7 +35,7 @@ def check_agreement(plan: Plan, finished: Finished, *, exact: bool) -> None:
 
 
 @pytest.mark.usefixtures("back_again")
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.tuples(st.sampled_from(sorted(EDITS)), st.integers(0, 10_000)), min_size=1, max_size=5))
 def test_a_build_does_what_its_plan_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

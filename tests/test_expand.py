@@ -357,7 +357,7 @@ def _edited(draw: st.DrawFn) -> dict[str, str]:
     return files
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(_edited())
 def test_whatever_is_written_expands_or_is_told(files: dict[str, str]) -> None:
     """An edit of the worked examples gives actions with clean paths, or a ProjectError with a place; nothing else."""
