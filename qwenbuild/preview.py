@@ -116,7 +116,7 @@ class Preview:
         self._gallery = Gallery({"cells": []}, {})
         # The revision that the gallery shows, and its number: beyond those of any preview that was at this port before.
         self._made = (-1, int(time.time() * 1000))
-        self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories that were shown
+        self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories, and of earlier galleries
         self._free_at = 0.0  # when the next may be made, by the loop's clock
         self._versions: dict[
             str, tuple[int, dict[str, Any]]
@@ -192,7 +192,8 @@ class Preview:
             self._note_changes(gallery.model, number)
             return gallery
 
-        self._gallery = await asyncio.to_thread(make)
+        before, self._gallery = self._gallery.files, await asyncio.to_thread(make)
+        self._past = {**self._past, **before}  # a page that has not asked for the new model yet still shows these
         self._made = (revision, number)
         self._free_at = clock() + _APART * (clock() - begun)
 
