@@ -363,7 +363,8 @@ def test_a_forced_build_that_is_killed(emulator: Running, tmp_path: Path) -> Non
     studio.kill_when(replaced, "--force", "--jobs", "1")
     new = replaced()
     assert studio.build_inside().finished.rendered == 0
-    assert studio.outputs() == {**before, **new}
+    # Others may be new too: the next one may have been in the store already, though not in its place.
+    assert new.items() <= studio.outputs().items()
     assert {path: pin.image for path, pin in pins(studio).items()} == {
         path: sha256(image) for path, image in studio.outputs().items()
     }
