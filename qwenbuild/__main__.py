@@ -10,6 +10,10 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 _HELP_COLUMNS = 80
 
 
@@ -30,18 +34,24 @@ def _main() -> None:
 
     match sys.argv[1:]:
         case ["--version"] if _wrote(f"qwenbuild {__version__}\n"):
-            sys.exit(0)
+            _leave()
         case ["--help" | "-h"] if _wrote(_help()):
-            sys.exit(0)
+            _leave()
     count = snapshot.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
         sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
-        sys.exit(0)
+        _leave()
     from .loading import loading
 
     with loading():
         from .cli import run
     sys.exit(run())
+
+
+def _leave() -> NoReturn:
+    """End the process at once: to be taken apart takes an interpreter longer than all that was done here."""
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _complete(asked: str) -> None:

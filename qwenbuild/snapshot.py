@@ -31,7 +31,7 @@ _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON"
 _LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # no verdict depends on it, and no file may hold it
 _SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
 _ABSENT = (0, 0, 0, 0)
-_Folder = tuple[str, list[str], list[list[int]]]  # a folder, names in it, a column for each part of the fingerprints
+_Folder = tuple[bytes, list[bytes], list[memoryview]]  # a folder, names in it, a column for each part of their marks
 Expected = tuple[str, int, int, int]  # an output's name, size, modification time in ns, inode
 _WORTH_A_FORK = 4000  # outputs; below, a second process costs more than it saves
 _AT_FOLDER = os.stat in os.supports_dir_fd and os.open in os.supports_dir_fd
@@ -109,7 +109,7 @@ def _identity(arguments: Sequence[str]) -> list[str]:
     return [_MAGIC, os.getcwd(), str(len(arguments)), *arguments, str(len(environ)), *environ]
 
 
-def _fingerprint(path: str) -> tuple[int, int, int, int]:
+def _fingerprint(path: str | bytes) -> tuple[int, int, int, int]:
     """Return the mark of an input, zeros for what is missing."""
     try:
         return _mark(os.stat(path))
@@ -127,10 +127,10 @@ def _compare(arguments: Sequence[str]) -> int | None:
     content = memoryview(raw)
     length = int.from_bytes(content[:8], sys.byteorder)
     numbers = content[8 : len(content) - length].cast("Q")
-    texts = os.fsdecode(bytes(content[len(content) - length :])).split("\0")
+    texts = raw[len(raw) - length :].split(b"\0")
     identity = _identity(arguments)
     at = len(identity)
-    if texts[:at] != identity or _busy(root):
+    if texts[:at] != [os.fsencode(text) for text in identity] or _busy(root):
         return None
     count = int(texts[at])
     used = 0
@@ -144,7 +144,7 @@ def _compare(arguments: Sequence[str]) -> int | None:
         count = int(texts[at + 1])
         if count < 1:  # going on would never end
             return None
-        columns = [numbers[used + part * count : used + (part + 1) * count].tolist() for part in range(4)]
+        columns = [numbers[used + part * count : used + (part + 1) * count] for part in range(4)]
         folders.append((texts[at], texts[at + 2 : at + 2 + count], columns))
         at, used = at + 2 + count, used + 4 * count
     return sum(len(names) for _, names, _ in folders) if _all_same(folders) else None
@@ -188,13 +188,14 @@ def _all_same(folders: Sequence[_Folder]) -> bool:
     return same and status == 0
 
 
-def _same(folder: str, names: Sequence[str], columns: Sequence[Sequence[int]]) -> bool:
+def _same(folder: bytes, names: Sequence[bytes], columns: Sequence[memoryview]) -> bool:
     """Whether the files of one folder have these fingerprints."""
     stat = os.stat
     # Names relative to an open folder spare the system the look-up of each path.
     fd = os.open(folder, os.O_RDONLY) if _AT_FOLDER else None
     try:
-        for name, size, mtime_ns, ctime_ns, inode in zip(names, *columns, strict=True):
+        marks = zip(names, *[column.tolist() for column in columns], strict=True)
+        for name, size, mtime_ns, ctime_ns, inode in marks:
             if fd is None:
                 status = stat(os.path.join(folder, name), follow_symlinks=False)
             else:
