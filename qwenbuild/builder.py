@@ -245,7 +245,7 @@ class Builder:
     def _mend(self, step: Step, renders: deque[Step], cause: str) -> None:
         """Have an image rendered whose bytes could not be had after all; once, for all outputs that want it."""
         again = replace(step, verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
-                        price=self._provider.price(step.action.request))  # fmt: skip
+                        price=self._provider.price(step.action.model.name))  # fmt: skip
         if step.pinned and again.price and not self._limits.relock:
             self._finish_all(replace(step, cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:

@@ -116,7 +116,7 @@ def watch(
 @shard_option
 @click.option("--base", metavar="REV", help="Also what changes against the lock of this git revision.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As a comment for a pull request.")
-@click.option("--all", "every", is_flag=True, help="List what is up to date, too.")
+@click.option("--all", "every", is_flag=True, help="List what is up to date, too, and all of a long plan.")
 @provider
 @json_option
 @click.pass_obj

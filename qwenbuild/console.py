@@ -61,6 +61,7 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
 
 _WIDEST_NAME = 80  # columns; longer names push their reasons out of line
 
+_LISTED = 1_000  # lines of a plan: more than anybody reads, and most of the time that a large plan takes
 _VERDICT_WORDS = {
     "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
     "unknown": "unknown", "missing": "missing", "up_to_date": "up to date", "orphans": "orphans",
@@ -135,7 +136,7 @@ def step_dict(step: Step) -> dict[str, Any]:
     action = step.action
     table: dict[str, Any] = {
         "event": "step", "name": action.name, "path": action.output, "verdict": step.verdict.value,
-        "reason": step.reason, "key": action.key, "cell": action.cell, "model": action.request.model,
+        "reason": step.reason, "key": action.key, "cell": action.cell, "model": action.model.name,
     }  # fmt: skip
     if step.price:
         table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
@@ -168,14 +169,15 @@ def write(lines: Iterable[str]) -> None:
 
 
 def show_plan(plan: Plan, *, every: bool) -> None:
-    """Write a plan as a table, what a build would do and why, then its counts, its price, and its shortest time."""
+    """Write a plan as a table, what a build would do and why, then its counts, its price, and its shortest time.
+
+    `every` lists what is up to date, too, and all of a long plan.
+    """
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
-    rows = [
-        (labels[step.verdict], visible(step.action.name), step.reason)
-        for step in plan.steps
-        if every or step.verdict.value != "up_to_date"
-    ]
-    for orphan in plan.orphans:
+    steps = [step for step in plan.steps if every or step.verdict.value != "up_to_date"]
+    most = len(steps) if every else _LISTED
+    rows = [(labels[step.verdict], visible(step.action.name), step.reason) for step in steps[:most]]
+    for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         rows.append((label("orphan"), visible(orphan.path), why))
     widths = [columns(name) for _, name, _ in rows]
@@ -184,6 +186,8 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         f"{verdict}  {name}{' ' * (widest - width)}  {styled(visible(reason), sys.stdout, dim=True)}"
         for (verdict, name, reason), width in zip(rows, widths, strict=True)
     )
+    if unlisted := len(steps) + len(plan.orphans) - len(rows):
+        click.echo(f"{'…':>10}  {unlisted:,} more, not listed; `plan --all` lists every one")
     _show_strays(plan)
     click.echo(counted(plan.counts))
     for (model, currency), amounts in plan.prices.items():

@@ -9,7 +9,6 @@ Source of the defaults: Qwen-Image API reference of 2026-02-10.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -77,36 +76,35 @@ class DashScopeProvider:
         self.concurrency = settings.jobs or concurrency
         self._session: Session | None = None
 
-    def check(self, request: Request) -> str | None:
-        """Return why the request can't be sent: no such model, interface or price."""
+    def check(self, model: str) -> str | None:
+        """Return why requests of the model can't be sent: no such model, interface or price."""
         try:
-            model = self._catalogue.model(request.model)
+            known = self._catalogue.model(model)
         except ValueError as error:
-            return f'unknown model "{request.model}"; {error}'
-        if self.interface not in model.interfaces:
+            return f'unknown model "{model}"; {error}'
+        if self.interface not in known.interfaces:
             return (
-                f"{model.name} has no {self.interface} interface: "
-                f'set interface = "{model.interfaces[0]}" under [providers.dashscope]'
+                f"{known.name} has no {self.interface} interface: "
+                f'set interface = "{known.interfaces[0]}" under [providers.dashscope]'
             )
         region = self.endpoint.region
-        if region not in model.price_cny:
+        if region not in known.price_cny:
             # Without it the budget would count this model as free.
             return (
-                f"no price is known for {model.name} in {region}: "
-                f'declare [models."{model.name}"] price_cny = {{ {region} = "0.20" }}'
+                f"no price is known for {model} in {region}: "
+                f'declare [models."{model}"] price_cny = {{ {region} = "0.20" }}'
             )
         return None
 
-    def price(self, request: Request) -> Price | None:
+    def price(self, model: str) -> Price | None:
         """Return the catalogue's price of one image in the region."""
-        amount = self._catalogue.model(request.model).price_cny.get(self.endpoint.region)
+        amount = self._catalogue.model(model).price_cny.get(self.endpoint.region)
         return None if amount is None else Price(amount)
 
-    def shortest_s(self, requests: Sequence[Request]) -> float:
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return when the last submit can go out at the earliest, in seconds; models have paces of their own."""
-        counts = Counter(request.model for request in requests)
         return max(
-            ((count - 1) / self._catalogue.model(name).submits_per_s for name, count in counts.items()), default=0.0
+            ((count - 1) / self._catalogue.model(name).submits_per_s for name, count in renders.items()), default=0.0
         )
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -41,15 +41,15 @@ class DraftProvider:
         self.concurrency = settings.jobs or os.cpu_count() or 1
         self._in_thread = 0 if apart else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
 
-    def check(self, request: Request) -> str | None:
-        """Return None: every request can be drafted."""
+    def check(self, model: str) -> str | None:
+        """Return None: every model's images can be drafted."""
         return None
 
-    def price(self, request: Request) -> Price | None:
+    def price(self, model: str) -> Price | None:
         """Return None: drafts are free."""
         return None
 
-    def shortest_s(self, requests: Sequence[Request]) -> float:
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return 0: no limit but the machine's."""
         return 0.0
 

@@ -42,7 +42,7 @@ class Renderer:
         self._provider = create(name, Settings(table={}, catalogue=catalogue, environ={}))
         self.family = self._provider.family
         model = next(iter(catalogue.models.values()))
-        if self._provider.price(Request(self.family, model.name, "-", "", model.default_size, 0, False, False)):
+        if self._provider.price(model.name):
             raise UsageError(
                 f'the emulator can not draw with "{name}"',
                 facts=["its renders cost money"],

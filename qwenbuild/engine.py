@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -169,6 +171,10 @@ class Engine:
             return self._plan(state)
 
     def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
+        with _uncollected():
+            return self._planned(state, outputs)
+
+    def _planned(self, state: State, outputs: AbstractSet[str] | None) -> Plan:
         (every, pins, inputs), options = self._declared(state), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
         if options.shard:
@@ -186,7 +192,8 @@ class Engine:
         warnings = self.remote.warnings() if self.remote else ()
         strays = [] if options.select or options.where else planning.strays(every, state, self.store, self.provider)
         plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings, strays=strays)
-        return replace(plan, shortest_s=self.provider.shortest_s([step.action.request for step in plan.renders]))
+        renders = Counter([step.action.model.name for step in plan.renders])
+        return replace(plan, shortest_s=self.provider.shortest_s(renders))
 
     def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return every action, by the key that it is on record by, what they are held against, and what all rest on."""
@@ -441,6 +448,18 @@ def _share(steps: list[Step], remote: Remote) -> list[Step]:
             return await remote.find(keys, images)
 
     return list(planning.shared(steps, asyncio.run(find()))) if keys or images else steps
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away: what a plan makes stays, and to look through it again and again takes time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 async def _run(builder: Builder, interrupt: Interrupt) -> Finished:

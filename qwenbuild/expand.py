@@ -6,9 +6,9 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .catalogue import Catalogue, Model
 from .errors import Findings, Place, Problem, ProjectError
@@ -24,30 +24,60 @@ _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templ
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
 
 
+_REQUESTS_KEPT = 20_000  # of one reading; a prompt takes more memory than all else that is known of a cell
+
+
 class Action(NamedTuple):
-    """One output to be: its request, the request's key, its path under out/, and its cell."""
+    """One output to be: its path under out/, its request's key, and its cell.
+
+    `source` is the request, or what makes it again: in large projects requests are not kept.
+    """
 
     output: str
     key: str
-    request: Request
     declaration: Declaration
-    labels: tuple[str, ...]  # of the axes, in the order of the matrix
+    values: tuple[Value, ...]  # of the axes, in the order of the matrix
+    model: Model
+    source: Request | Requests
+
+    @property
+    def request(self) -> Request:
+        """The request that the key is of."""
+        source = self.source
+        return source if isinstance(source, Request) else source.request(self.values, self.model)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label of each axis, in the order of the matrix."""
+        return tuple([value.label for value in self.values])
 
     @property
     def name(self) -> str:
         """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
-        return cell_name(self.declaration.name, dict(zip(self.declaration.axes, self.labels, strict=True)))
+        return cell_name(self.declaration.name, self.cell)
 
     @property
     def cell(self) -> dict[str, str]:
         """The label of each axis."""
-        return dict(zip(self.declaration.axes, self.labels, strict=True))
+        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
+
+
+class Requests(Protocol):
+    """Makes requests; the same one each time for the same cell, whatever has become of the files since."""
+
+    def request(self, values: tuple[Value, ...], model: Model) -> Request:
+        """Return the request of a cell."""
+
+
+def is_kept(declarations: Iterable[Declaration]) -> bool:
+    """Whether the requests of the images that are read together are few enough to be kept."""
+    return sum(declaration.cells for declaration in declarations) <= _REQUESTS_KEPT
 
 
 def expand(
     catalogue: Catalogue,
     templates: Templates,
-    declarations: Iterable[Declaration],
+    declarations: Collection[Declaration],
     family: str,
     labelled: bool,
     findings: Findings,
@@ -56,10 +86,11 @@ def expand(
 
     `family` and `labelled` are the provider's.
     """
+    keep = is_kept(declarations)
     actions = [
         action
         for declaration in declarations
-        for action in cells(catalogue, templates, declaration, family, labelled, findings)
+        for action in cells(catalogue, templates, declaration, family, labelled, findings, keep=keep)
     ]
     tell_apart(actions, findings)
     return actions
@@ -72,13 +103,18 @@ def cells(
     family: str,
     labelled: bool,
     findings: Findings,
+    *,
+    keep: bool,
 ) -> Iterator[Action]:
-    """Give the actions of one declaration; problems go into `findings`."""
+    """Give the actions of one declaration; problems go into `findings`.
+
+    With `keep` they hold their requests, without it they make them again when asked.
+    """
     try:
         expander = _Expander(templates, declaration, family, labelled)
-        for cell in Cells(declaration, catalogue):
+        for values, model in Cells(declaration, catalogue):
             try:
-                yield expander.action(cell)
+                yield expander.action(values, model, keep=keep)
             except ProjectError as error:
                 findings.add(error.problems, declaration.name)
     except ProjectError as error:
@@ -87,7 +123,8 @@ def cells(
 
 def tell_apart(actions: Collection[Action], findings: Findings) -> None:
     """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
-    paths = {clash_key(action.output) for action in actions}
+    # Nearly all paths are their own keys: to hold these twice takes as much memory as the requests' keys.
+    paths = {action.output if (key := clash_key(action.output)) == action.output else key for action in actions}
     folders = {path.rpartition("/")[0] for path in paths}
     while above := {folder.rpartition("/")[0] for folder in folders} - folders:
         folders |= above
@@ -104,11 +141,11 @@ def prompts(
     Raises ProjectError where a prompt can't be rendered.
     """
     expander = _Expander(templates, declaration, "", labelled=False)
-    for cell in Cells(declaration, catalogue):
-        labels = tuple([item.label for item in cell[0]])
+    for values, model in Cells(declaration, catalogue):
+        labels = tuple([value.label for value in values])
         if labels in wanted:
-            values = expander.values(cell)
-            yield labels, expander.prompt(values), set(values)
+            seen = expander.seen(values, model)
+            yield labels, expander.prompt(seen), set(seen)
 
 
 class _Expander:
@@ -124,6 +161,7 @@ class _Expander:
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
         }
         self._templates = self._compiled(templates)
+        self._of_requests = {name: template for name, template in self._templates.items() if name != "output"}
         self._read_by = {name: self._axes_read(template) for name, template in self._templates.items()}
         self._rendered: dict[str, dict[tuple[int, ...] | None, str]] = {name: {} for name in self._templates}
         self._sizes: dict[str, Size] = {}
@@ -159,60 +197,68 @@ class _Expander:
             raise ProjectError(problems)
         return compiled
 
-    def action(self, cell: tuple[tuple[Value, ...], Model]) -> Action:
+    def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
         """Return the action of one cell; raises ProjectError with all that is wrong with it."""
-        items, model = cell
-        chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
-        size = chosen.get("size") or self._size(model)
-        seed = chosen.get("seed", self._seed)
-        texts = self._texts(items, lambda: self.values(cell))
+        chosen = {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
+        texts = self._texts(values, chosen, model, self._templates)
+        request = self._request(values, chosen, model, texts)
+        output = texts["output"] if "output" in texts else self._stem + "-".join(
+            [self._it.image_name, *(value.path_part for value in values)]
+        ) + ".png"  # fmt: skip
+        fits = len(request.prompt) <= model.prompt_limit and len(request.negative_prompt) <= model.negative_prompt_limit
+        if not (request.prompt and fits) or path_fault(output):
+            raise ProjectError(self._problems(request, model, output, self._name(values)))
+        try:
+            return Action(output, request.key, self._it, values, model, request if keep else self)
+        except UnicodeEncodeError:
+            claim = f"the prompt of {self._name(values)} holds an unpaired surrogate"
+            raise ProjectError([self._prompt_problem(claim)]) from None
+
+    def request(self, values: tuple[Value, ...], model: Model) -> Request:
+        """Return the request of a cell once more: templates and data are those of the first time."""
+        chosen = {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
+        return self._request(values, chosen, model, self._texts(values, chosen, model, self._of_requests))
+
+    def _request(
+        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, texts: Mapping[str, str]
+    ) -> Request:
         negative = (
             chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
-        request = Request(
-            self._family, model.name, texts["prompt"], negative, size, seed,
-            chosen.get("prompt_extend", self._prompt_extend), chosen.get("watermark", self._watermark),
+        return Request(
+            self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
+            chosen.get("seed", self._seed), chosen.get("prompt_extend", self._prompt_extend),
+            chosen.get("watermark", self._watermark), self._name(values) if self._labelled else "",
         )  # fmt: skip
-        labels = tuple([item.label for item in items])
-        if self._labelled:
-            request = request._replace(label=self._name(labels))
-        output = texts["output"] if "output" in texts else self._stem + "-".join(
-            [self._it.image_name, *(item.path_part for item in items)]
-        ) + ".png"  # fmt: skip
-        fits = len(request.prompt) <= model.prompt_limit and len(negative) <= model.negative_prompt_limit
-        if not (request.prompt and fits) or path_fault(output):
-            raise ProjectError(self._problems(request, model, output, labels))
-        try:
-            return Action(output, request.key, request, self._it, labels)
-        except UnicodeEncodeError:
-            claim = f"the prompt of {self._name(labels)} holds an unpaired surrogate"
-            raise ProjectError([self._prompt_problem(claim)]) from None
 
-    def values(self, cell: tuple[tuple[Value, ...], Model]) -> dict[str, object]:
+    def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
         """Return what the templates of a cell see."""
-        items, model = cell
-        chosen = {axis: item.value for axis, item in zip(self._it.axes, items, strict=True)}
+        return self._seen({axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}, model)
+
+    def _seen(self, chosen: Mapping[str, Any], model: Model) -> dict[str, object]:
         size = chosen.get("size") or self._size(model)
         canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
         return {**self._base, **chosen, **canvas, "seed": chosen.get("seed", self._seed)}
 
-    def prompt(self, values: Mapping[str, object]) -> str:
+    def prompt(self, seen: Mapping[str, object]) -> str:
         """Return the prompt for what a template sees; raises ProjectError."""
-        return self._templates["prompt"].render(values)
+        return self._templates["prompt"].render(seen)
 
-    def _texts(self, items: Sequence[Value], values: Callable[[], Mapping[str, object]]) -> dict[str, str]:
+    def _texts(
+        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, templates: Mapping[str, Template]
+    ) -> dict[str, str]:
         """Return what the templates render; raises ProjectError with the problems of all of them.
 
         A text is rendered once for all cells that differ in nothing that its template reads.
         """
         texts: dict[str, str] = {}
         problems: list[Problem] = []
-        for name, template in self._templates.items():
+        for name, template in templates.items():
             known, axes = self._rendered[name], self._read_by[name]
             # By identity: a row that an `include` makes may be labelled as another is. They live as long as the cells.
-            at = tuple([id(items[number]) for number in axes]) if axes is not None else None
+            at = tuple([id(values[number]) for number in axes]) if axes is not None else None
             try:
-                texts[name] = known[at] if at in known else template.render(values())
+                texts[name] = known[at] if at in known else template.render(self._seen(chosen, model))
                 if at is not None:
                     known[at] = texts[name]
             except ProjectError as error:
@@ -231,8 +277,9 @@ class _Expander:
         found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
         return found if len(found) < len(self._it.axes) else None
 
-    def _name(self, labels: Sequence[str]) -> str:
-        return cell_name(self._it.name, dict(zip(self._it.axes, labels, strict=True)))
+    def _name(self, values: Sequence[Value]) -> str:
+        labels = {axis: value.label for axis, value in zip(self._it.axes, values, strict=True)}
+        return cell_name(self._it.name, labels)
 
     def _canvas(self, model: Model, size: Size) -> dict[str, object]:
         """Return what templates see of a model and a size."""
@@ -251,25 +298,25 @@ class _Expander:
             self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
         return self._sizes[model.name]
 
-    def _problems(self, request: Request, model: Model, output: str, labels: Sequence[str]) -> list[Problem]:
+    def _problems(self, request: Request, model: Model, output: str, name: str) -> list[Problem]:
         """Return what the service would cut or refuse, and what can't be a path: it must not be paid for."""
         found: list[Problem] = []
         if not request.prompt:
-            found.append(self._prompt_problem(f"the prompt of {self._name(labels)} is empty"))
+            found.append(self._prompt_problem(f"the prompt of {name} is empty"))
         over = len(request.prompt) - model.prompt_limit
         if over > 0:
-            claim = f"the prompt of {self._name(labels)} is {_too_long(over)}"
+            claim = f"the prompt of {name} is {_too_long(over)}"
             found.append(self._prompt_problem(claim, _is_cut(len(request.prompt), model.prompt_limit, model)))
         over = len(request.negative_prompt) - model.negative_prompt_limit
         if over > 0:
             inline = "negative_prompt" in self._templates
             keys = self._keys_of("negative_prompt") if inline else (*self._it.keys, "matrix", "negative_prompt")
-            claim = f"the negative prompt of {self._name(labels)} is {_too_long(over)}"
+            claim = f"the negative prompt of {name} is {_too_long(over)}"
             facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
             found.append(Problem(claim, self._it.spec.source.place(keys), facts=facts))
         if fault := path_fault(output):
             keys = self._keys_of("output") if "output" in self._templates else self._it.keys
-            facts = [f"path: {output}", f"cell: {self._name(labels)}"]
+            facts = [f"path: {output}", f"cell: {name}"]
             found.append(Problem(f"not an output path: {fault}", self._it.spec.source.place(keys), facts=facts))
         return found
 

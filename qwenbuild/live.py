@@ -110,7 +110,7 @@ class Live:
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
         total: dict[str, Decimal] = {}
         for step in chosen.values():
-            if price := self.provider.price(step.action.request):
+            if price := self.provider.price(step.action.model.name):
                 total = added(total, {price.currency: price.amount})
         return total
 

@@ -8,7 +8,7 @@ problems is never remembered, as they name lines that other edits move.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -53,19 +53,20 @@ class Memory:
         self._compiled = _Compiled()
 
     def expand(
-        self, project: Project, declarations: Iterable[Declaration], provider: Provider, findings: Findings
+        self, project: Project, declarations: Collection[Declaration], provider: Provider, findings: Findings
     ) -> tuple[list[Action], list[Path]]:
         """Return the actions of all declarations, and the paths of the templates that they rest on.
 
         Problems go into `findings`.
         """
+        keep = expand.is_kept(declarations)
         actions: list[Action] = []
         names: dict[str, None] = {}
         kept: dict[str, _Kept] = {}
         now = self._templates(project)
         for it in declarations:
             told = findings.told
-            known = self._again(it, provider, now) or self._anew(project, it, provider, findings)
+            known = self._again(it, provider, now) or self._anew(project, it, provider, findings, keep=keep)
             if findings.told == told:
                 kept[it.name] = known
             actions += known.actions
@@ -86,9 +87,9 @@ class Memory:
         # The declaration is replaced, since messages show where it stands now.
         return replace(known, spec=it.spec, actions=[action._replace(declaration=it) for action in known.actions])
 
-    def _anew(self, project: Project, it: Declaration, provider: Provider, findings: Findings) -> _Kept:
+    def _anew(self, project: Project, it: Declaration, provider: Provider, findings: Findings, *, keep: bool) -> _Kept:
         templates = self._templates(project)
-        cells = expand.cells(project.catalogue, templates, it, provider.family, provider.labelled, findings)
+        cells = expand.cells(project.catalogue, templates, it, provider.family, provider.labelled, findings, keep=keep)
         actions = list(cells)
         return _Kept(it.spec, _basis(it, provider), repr(it.axes), templates.texts, actions)
 

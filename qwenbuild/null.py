@@ -11,7 +11,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -36,17 +36,17 @@ class NullProvider:
         self._latency_s = float(latency_s)
         self.concurrency = settings.jobs or os.cpu_count() or 1
 
-    def check(self, request: Request) -> str | None:
-        """Return None: every request can be rendered."""
+    def check(self, model: str) -> str | None:
+        """Return None: all models will do."""
         return None
 
-    def price(self, request: Request) -> Price | None:
+    def price(self, model: str) -> Price | None:
         """Return None: it is free."""
         return None
 
-    def shortest_s(self, requests: Sequence[Request]) -> float:
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return the time that the latency alone takes."""
-        return math.ceil(len(requests) / self.concurrency) * self._latency_s
+        return math.ceil(sum(renders.values()) / self.concurrency) * self._latency_s
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:

@@ -24,7 +24,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -148,7 +148,7 @@ class Plan:
         found: dict[tuple[str, str], list[Decimal]] = {}
         for step in self.renders:
             if step.price:
-                found.setdefault((step.action.request.model, step.price.currency), []).append(step.price.amount)
+                found.setdefault((step.action.model.name, step.price.currency), []).append(step.price.amount)
         return found
 
     @property
@@ -196,8 +196,11 @@ def judge(
     provider: Provider, rules: Rules, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
-    changed = {it.key for action in actions if (it := records.get(action.output)) and it.key != action.key}
-    judged = _Judge(out, records, state.requests(changed), state, store, provider, rules, lock or Lock())
+    found = [(action.key, records.get(action.output)) for action in actions]
+    changed = [(key, record) for key, record in found if record is None or record.key != key]
+    requests = state.requests({record.key for _, record in changed if record})
+    absent = store.absent({key for key, _ in changed})
+    judged = _Judge(out, records, requests, absent, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -257,10 +260,11 @@ class _Judge:
 
     def __init__(
         self, out: Path, records: Mapping[str, Output], requests: Mapping[str, str],
-        state: State, store: Store, provider: Provider, rules: Rules, lock: Lock,
+        absent: Set[str], state: State, store: Store, provider: Provider, rules: Rules, lock: Lock,
     ) -> None:  # fmt: skip
         self._out, self._store, self._provider, self._rules, self._lock = str(out), store, provider, rules, lock
         self._records, self._requests = records, requests  # outputs by path; the requests of changed ones, by key
+        self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
 
@@ -305,7 +309,7 @@ class _Judge:
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
         """Return what the store has of a request: the pinned bytes where some are, and others only with `relock`."""
-        entry = self._store.lookup(key)
+        entry = None if key in self._absent else self._store.lookup(key)
         if not pinned or (entry and entry.image == pinned):
             return entry
         return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
@@ -334,7 +338,7 @@ class _Judge:
 
     def _is_held(self, action: Action, pinned: str) -> bool:
         """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
-        return bool(pinned and self._provider.price(action.request) and not self._rules.relock)
+        return bool(pinned and self._provider.price(action.model.name) and not self._rules.relock)
 
     def _is_forced(self, key: str) -> bool:
         """Whether the image is to be replaced: by this build, or by a render that an earlier one left in flight."""
@@ -351,7 +355,7 @@ class _Judge:
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
             return Step(action, Verdict.UNKNOWN, cause, "", seen, None, submission, pinned=pinned)
-        price = self._provider.price(action.request)
+        price = self._provider.price(action.model.name)
         if self._is_held(action, pinned):
             cause = "the lock pins bytes that are not in the store"
             return Step(action, Verdict.MISSING, cause, "", seen, None, submission, price, pinned=pinned)

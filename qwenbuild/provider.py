@@ -101,14 +101,14 @@ class Provider(Protocol):
     labelled: bool
     concurrency: int
 
-    def check(self, request: Request) -> str | None:
-        """Return why this provider can't render the request, or None; called while planning, so no I/O."""
+    def check(self, model: str) -> str | None:
+        """Return why this provider can't render with a model, or None; called while planning, so no I/O."""
 
-    def price(self, request: Request) -> Price | None:
-        """Return what rendering costs, or None where it is free."""
+    def price(self, model: str) -> Price | None:
+        """Return what an image of a model costs, or None where it is free."""
 
-    def shortest_s(self, requests: Sequence[Request]) -> float:
-        """Return the shortest time in seconds that rendering `requests` can take under the provider's limits."""
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
+        """Return the shortest time in seconds that so many renders, by model, take under the provider's limits."""
 
     def session(self) -> AbstractAsyncContextManager[Any]:
         """Return the context in which renders run: connections, worker pools. Raises ProviderError on entry."""

@@ -86,14 +86,14 @@ class Reading:
 
     def _refused(self, actions: Sequence[Action]) -> list[Problem]:
         """Return a problem for each image and reason for which the provider can't render requests."""
+        first = {(id(action.declaration), action.model.name): action for action in reversed(actions)}
         found: dict[tuple[str, str], Problem] = {}
-        for action in actions:
-            if reason := self._provider.check(action.request):
+        for (_, model), action in reversed(first.items()):
+            if reason := self._provider.check(model):
                 it = action.declaration
-                if (it.name, reason) not in found:
-                    model = Sources(self._project, action, asked=False).fields()["model"]
-                    place = model.place or it.spec.source.place(it.keys)
-                    found[it.name, reason] = Problem(reason, place, facts=[f"cell: {action.name}"])
+                stated = Sources(self._project, action, asked=False).fields()["model"].place
+                place = stated or it.spec.source.place(it.keys)
+                found.setdefault((it.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
         return list(found.values())
 
 

@@ -69,7 +69,7 @@ def write(
     curator = Curator(project, store)
     gallery = curator.gallery(plan, state)
     steps = list(plan.steps)
-    prices = {step.action.output: provider.price(step.action.request) for step in steps}
+    prices = {step.action.output: provider.price(step.action.model.name) for step in steps}
     details, past = curator.details(steps, state, prices)
     for detail in details.values():
         detail["history"] = _replaced(detail["history"], gallery)

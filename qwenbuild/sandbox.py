@@ -90,9 +90,12 @@ def pure(text: str) -> str:
     return text
 
 
+_PRINTED = (str, int, float, Row, date, time, jinja2.Undefined)  # as a tuple: made once
+
+
 def _printable(value: Any) -> Any:
     """Refuse to print what has no text of its own: it would put `[…]`, `None` or an address into a prompt."""
-    if isinstance(value, str | int | float | Row | date | time | jinja2.Undefined):
+    if isinstance(value, _PRINTED):
         return value
     kinds: dict[type, str] = {list: "a list (use | join)", dict: "a table (name one of its fields)", type(None): "null"}
     raise TypeError(f"can't print {kinds.get(type(value), 'this: it has no text')}")

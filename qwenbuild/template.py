@@ -7,6 +7,7 @@ wrong is told with its place, in the template or in the spec.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,12 +15,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing, nearest
 from .sandbox import environment, pure
 from .tomlfile import find_token, line_of, read_text, whole_line
 
 _INLINE = "<inline>"
+_WORTH_PARSING = 200  # renders of one template: in fewer it does not pay to find out how they could be quicker
+_PLAIN = (nodes.Output, nodes.If, nodes.Expr, nodes.Keyword, nodes.Pair)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, in Python's words: another one in each run
 
 Locate = Callable[[int, str], Place]
@@ -34,6 +38,8 @@ class Template:
         self._compiled = compiled
         self._locate = locate
         self._source = source
+        self._rendered = 0
+        self._blank: dict[str, Any] | None = None  # the state of a context in which this renders, but for the values
 
     def reads(self) -> frozenset[str] | None:
         """Return the variables that the text can depend on, those of all templates that it goes through included.
@@ -48,9 +54,21 @@ class Template:
         Raises ProjectError with the place of the mistake.
         """
         try:
-            return pure(self._compiled.render(values)).strip()
+            return pure(self._text(values)).strip()
         except Exception as error:  # templates can raise anything that Python can
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
+
+    def _text(self, values: Mapping[str, Any]) -> str:
+        # Making a context takes longer than most prompts: where no text can change it, the first one is copied.
+        self._rendered += 1
+        if self._rendered == _WORTH_PARSING and self._owner.is_plain(self._source):
+            self._blank = vars(self._compiled.new_context())
+        if self._blank is not None:
+            context: jinja2.runtime.Context = object.__new__(self._compiled.environment.context_class)
+            vars(context).update(self._blank, parent={**self._blank["parent"], **values})
+            with contextlib.suppress(Exception):  # to render it again tells the place
+                return self._compiled.environment.concat(self._compiled.root_render_func(context))
+        return self._compiled.render(values)
 
 
 class Templates:
@@ -128,6 +146,11 @@ class Templates:
         except (jinja2.TemplateError, ProjectError, RecursionError):  # what it is about is told when it renders
             return None
         return found
+
+    def is_plain(self, text: str) -> bool:
+        """Whether rendering a text leaves its context as it was: it neither sets nor includes anything."""
+        kinds = {type(node) for node in self._environment.parse(text).find_all(nodes.Node)}
+        return all(issubclass(kind, _PLAIN) for kind in kinds)
 
     def names(self) -> list[str]:
         """Return the names of all files in the folder, as they were when they were first asked for."""

@@ -169,9 +169,9 @@ class Watch:
         }  # fmt: skip
         if self._order and not self._order.interrupt.count and self._order.is_obsolete(self._keys):
             self._order.interrupt.request()
-        price = self._engine.provider.price
+        priced = {name for name in {step.action.model.name for step in plan.steps} if self._engine.provider.price(name)}
         live.drafts = self.drafting.want(
-            step.action for step in plan.steps if _is_missing(step) and price(step.action.request)
+            step.action for step in plan.steps if _is_missing(step) and step.action.model.name in priced
         )  # fmt: skip
 
     def _replanned(self, saved: set[str]) -> Replanned:
@@ -270,7 +270,7 @@ class Watch:
                     live.events[name] = event
                     self._refresh_soon()
                     if outcome is Outcome.RENDERED:
-                        price = self._engine.provider.price(step.action.request)
+                        price = self._engine.provider.price(step.action.model.name)
                         live.spent = added(live.spent, {price.currency: price.amount} if price else {})
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
                 self._build_problems = (*self._build_problems, *problems)

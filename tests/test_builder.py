@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -36,13 +36,13 @@ class Scripted:
         self.prompts: list[str] = []
         self.under_way = self.most = 0
 
-    def check(self, request: Request) -> str | None:
+    def check(self, model: str) -> str | None:
         return None
 
-    def price(self, request: Request) -> Price | None:
+    def price(self, model: str) -> Price | None:
         return Price(Decimal(self._price)) if self._price else None
 
-    def shortest_s(self, requests: Sequence[Request]) -> float:
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
         return 0.0
 
     @asynccontextmanager

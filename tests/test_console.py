@@ -107,6 +107,21 @@ def test_a_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].endswith(" at least, by the service's limits")
 
 
+def test_a_long_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand lines are listed and the others counted; asked for, all are."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 1100 } }\n'})
+    plan = load(project.root).plan()
+    console.show_plan(plan, every=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[999].split() == ["render", "s/a[seed=1000]", "never", "rendered"]
+    assert lines[1000:1002] == [
+        "         …  100 more, not listed; `plan --all` lists every one",
+        "1,100 to render",
+    ]
+    console.show_plan(plan, every=True)
+    assert len(capsys.readouterr().out.splitlines()) == 1103
+
+
 def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
     """A plan of nothing says so."""
     console.show_plan(Plan([]), every=True)

@@ -81,10 +81,9 @@ def test_planning_loads_nothing_heavy_and_needs_no_key() -> None:
         "import sys\n"
         "from qwenbuild.provider import Settings, create\n"
         "from qwenbuild.catalogue import builtin\n"
-        "from qwenbuild.request import Request, Size\n"
         "p = create('dashscope', Settings({}, builtin(), {}))\n"
-        "r = Request('dashscope', 'qwen-image-plus', 'x', '', Size(1328, 1328), 1, False, False)\n"
-        "assert p.check(r) is None and p.price(r) and p.shortest_s([r]) == 0\n"
+        "m = 'qwen-image-plus'\n"
+        "assert p.check(m) is None and p.price(m) and p.shortest_s({m: 1}) == 0\n"
         "print([m for m in ('httpx', 'asyncio', 'tenacity', 'PIL', 'ssl') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -112,29 +111,28 @@ def test_a_request_that_can_not_be_sent_is_known_while_planning(
 ) -> None:
     """Interface and price are checked against the catalogue, declared models included."""
     provider = planned(table, mine={"price_cny": {"singapore": "1"}})
-    assert provider.check(request_of(model=model)) == expected
+    assert provider.check(model) == expected
 
 
 def test_an_unknown_model_is_named_with_the_nearest() -> None:
     """The check says what is known."""
-    found = planned({}).check(request_of(model="qwen-imag-plus"))
+    found = planned({}).check("qwen-imag-plus")
     assert found and found.endswith('did you mean "qwen-image-plus"?')
 
 
 def test_prices_are_the_regions() -> None:
     """The same model costs differently in each region."""
-    request = request_of(model="qwen-image-max")
-    assert planned({}).price(request) == Price(Decimal("0.550443"))
-    assert planned({"region": "beijing"}).price(request) == Price(Decimal("0.50"))
+    assert planned({}).price("qwen-image-max") == Price(Decimal("0.550443"))
+    assert planned({"region": "beijing"}).price("qwen-image-max") == Price(Decimal("0.50"))
 
 
 def test_the_shortest_time_is_that_of_the_slowest_model() -> None:
     """Models have paces of their own, and the first submit waits for nothing."""
-    requests = [request_of(model="qwen-image-max")] * 5 + [request_of()] * 101
-    assert planned({}).shortest_s(requests) == pytest.approx(120.0)
-    assert planned({}).shortest_s(requests[5:]) == pytest.approx(50.0)
-    assert planned({"submits": "10/second"}).shortest_s(requests) == pytest.approx(10.0)
-    assert planned({}).shortest_s([]) == 0.0
+    renders = {"qwen-image-max": 5, "qwen-image-plus": 101}
+    assert planned({}).shortest_s(renders) == pytest.approx(120.0)
+    assert planned({}).shortest_s({"qwen-image-plus": 101}) == pytest.approx(50.0)
+    assert planned({"submits": "10/second"}).shortest_s(renders) == pytest.approx(10.0)
+    assert planned({}).shortest_s({}) == 0.0
 
 
 def test_concurrency_is_the_users_choice() -> None:

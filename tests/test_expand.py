@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from workspace import Workspace
 
 from qwenbuild import expand
-from qwenbuild.errors import ProjectError, QwenbuildError
+from qwenbuild.errors import Findings, ProjectError, QwenbuildError
 from qwenbuild.matrix import Declaration
 from qwenbuild.names import clash_key, parse_cell_name
 from qwenbuild.request import Size, derived_seed
@@ -414,3 +414,34 @@ copy = { id = "en", title = "another" }
     assert len(cells) == 321
     catalogue = project.project.catalogue
     assert {labels: prompt for labels, prompt, _ in expand.prompts(catalogue, templates, declaration, cells)} == cells
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "labelled"])
+def test_a_request_that_was_not_kept_is_made_again(project: Workspace, labelled: bool) -> None:
+    """It is the one that the key is of, even where the files are others, or gone, by now."""
+    project.write({
+        "specs/a.toml": """
+[image.poster]
+template = "poster.j2"
+negative_prompt = "{{ hue }}"
+output = "{{ hue }}-{{ size }}-{{ seed }}-{{ model }}.png"
+matrix = { seed = { start = 5, count = 30 }, hue = ["red", "blue"], size = ["1:1", "16:9"], watermark = [true, false] }
+include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
+""",
+        "templates/poster.j2": "{% include 'part.j2' %} {{ width }}",
+        "templates/part.j2": "a {{ hue }} dog, {{ seed }}",
+    })  # fmt: skip
+    templates = Templates(project.root / "templates", "templates")
+    [declaration] = project.declarations()
+    catalogue = project.project.catalogue
+    made = [
+        list(expand.cells(catalogue, templates, declaration, "family", labelled, Findings(), keep=keep))
+        for keep in (True, False)
+    ]
+    assert len(made[0]) == 241
+    project.write({"templates/poster.j2": "another"})
+    (project.root / "templates/part.j2").unlink()
+    for kept, unkept in zip(*made, strict=True):
+        assert unkept.request == kept.request
+        assert unkept.request.key == unkept.key == kept.key
+        assert (unkept.output, unkept.name, unkept.labels) == (kept.output, kept.name, kept.labels)

@@ -74,7 +74,7 @@ def test_the_latency_is_taken() -> None:
 @pytest.mark.parametrize(("count", "seconds"), [(0, 0), (1, 0.5), (4, 0.5), (5, 1.0), (8, 1.0)])
 def test_the_shortest_time_is_that_of_whole_rounds(count: int, seconds: float) -> None:
     """Of four at once, five take two rounds."""
-    assert provider(latency_s=0.5).shortest_s([request()] * count) == seconds
+    assert provider(latency_s=0.5).shortest_s({"qwen-image": count}) == seconds
 
 
 @pytest.mark.parametrize("latency", [-1, "1", True, math.nan, math.inf, None])
@@ -96,4 +96,4 @@ def test_what_the_provider_says_of_itself() -> None:
     made = provider()
     assert isinstance(made, NullProvider)
     assert (made.name, made.family, made.labelled, made.concurrency) == ("null", "null-1", False, 4)
-    assert (made.check(request()), made.price(request())) == (None, None)
+    assert (made.check("any"), made.price("any")) == (None, None)

@@ -63,6 +63,24 @@ def _run(script: str, *arguments: object) -> str:
 # --- storing and reading ---
 
 
+def test_what_is_absent(store: Store) -> None:
+    """What listing finds missing has no entry; few keys, and a store that is far larger, are not worth listing."""
+    there = [sha256(b"there %d" % number) for number in range(3000)]
+    missing = {sha256(b"missing %d" % number) for number in range(3000)}
+    assert store.absent(missing) == missing
+    for key in there:
+        path = _result_path(store, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert store.absent({*there, *missing}) == missing
+    assert store.absent(set(there[:9])) == store.absent(set()) == set()
+    shard = [f"ab{number:062x}" for number in range(500)]
+    for key in shard[:400]:
+        _result_path(store, key).touch()
+    assert store.absent(set(shard[390:])) == set(shard[400:])
+    assert store.absent(set(shard[-9:])) == set()
+
+
 def test_an_image_comes_back(store: Store) -> None:
     """What was put is looked up, read and explained."""
     entry = store.put(KEY, b"image", b'{"seed":1}')

@@ -442,3 +442,32 @@ def test_what_a_template_reads(tmp_path: Path) -> None:
         "computed": None, "missing": None,
     }  # fmt: skip
     assert folder.inline('{% include "base.j2" %}{{ copy.title }}').reads() == frozenset({"brand", "size", "copy"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ n }} of {{ brand }}",
+        "{% if n is even %}{{ n }}{% elif n > 9 %}{{ products[n % 2].name | upper }}{% else %}odd{% endif %}",
+        "{{ copy.items ~ n }} {{ [n, 'x'] | join('-') }} {{ 'a' if n < 5 else brand }} {{ range(n) | sum }}",
+        "{% set twice = n * 2 %}{{ twice }}{% include 'part.j2' %}",
+        "{% from 'macros.j2' import m %}{{ m(n) }}{% for each in products %}{{ loop.index + n }}{% endfor %}",
+        "{% extends 'base.j2' %}{% block body %}{{ super() }}{{ n }}{% endblock %}",
+    ],
+    ids=["plain", "if", "filters", "set", "macro", "extends"],
+)
+def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> None:
+    """However often a template was rendered, each text is that of a template that never was, mistakes included."""
+    folder = Folder(tmp_path).write({
+        "part.j2": "{{ twice }}!", "macros.j2": "{% macro m(n) %}<{{ n }}>{% endmacro %}",
+        "base.j2": "{% block body %}base {{ n }} {% endblock %}",
+    })  # fmt: skip
+    template = folder.inline(text)
+    for n in range(300):
+        values = {**VALUES, "n": n % 17}
+        assert template.render(values) == Folder(tmp_path).inline(text).render(values)
+    with pytest.raises(ProjectError) as late:
+        template.render(VALUES)
+    with pytest.raises(ProjectError) as early:
+        Folder(tmp_path).inline(text).render(VALUES)
+    assert late.value.problems == early.value.problems
