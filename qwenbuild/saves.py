@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,13 +22,15 @@ from .errors import UsageError
 from .project import Project
 
 _ATTEMPTS = 5  # to follow folders while others are deleting them
+_UNHEARD = 1_000  # changes that concern no basis yet: a reading that is under way may come to rest on these files
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What a reading rests on, as paths: `files`, there or not; folders that were `listed` for specs.
 
-    `followed` are the folders in which changes to these show.
+    `followed` are the folders in which changes to these show. The folder of each path is free of
+    links and `..`: the system tells of a folder by one name only, however many it is followed by.
     """
 
     files: frozenset[str]
@@ -41,15 +44,12 @@ class Basis:
         """Return the basis of a reading of `project` that depended on `inputs`."""
         files, followed = set[str](), set[str]()
         root = str(project.root)
-        for path in {*map(str, inputs), *(os.path.realpath(path) for path in inputs)}:
-            files.add(path)
+        paths = {*map(str, inputs), *(os.path.realpath(path) for path in inputs)}
+        for path in paths.union(*(_above(path, root) for path in paths)):
+            files |= names(path)
             if os.path.isdir(path):
-                followed.add(path)
-            for folder in _above(path, root):
-                files.add(folder)
-                if os.path.isdir(folder):
-                    followed.add(folder)
-        listed = {name for folder in project.spec_folders() for name in (str(folder), os.path.realpath(folder))}
+                followed.add(os.path.realpath(path))
+        listed = {os.path.realpath(folder) for folder in project.spec_folders()}
         folder, _, pattern = project.config.specs.rpartition("/")
         return cls(frozenset(files), frozenset(listed), frozenset(followed), pattern, bool(set("*?[") & set(folder)))
 
@@ -61,6 +61,12 @@ class Basis:
         if folder not in self.listed:
             return False
         return (fnmatchcase(name, self.pattern) and name[0] != ".") or (self.is_deep and os.path.isdir(path))
+
+
+def names(path: str | Path) -> set[str]:
+    """Return by which names the system tells of a path: that of what a link leads to, and that of the link."""
+    folder, name = os.path.split(path)
+    return {os.path.realpath(path), os.path.join(os.path.realpath(folder), name)}
 
 
 def _above(path: str, root: str) -> Iterator[str]:
@@ -83,16 +89,19 @@ class Saves:
         self._tell = tell
         self._basis: Basis | None = None
         self._followed: frozenset[str] = frozenset()
+        self._unheard = deque[tuple[Change, str]](maxlen=_UNHEARD)  # since the basis was last set
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, basis: Basis) -> bool:
-        """Follow `basis` from now on; return whether that adds folders, of which saves may have been missed so far.
+        """Follow `basis` from now on; return whether saves that concern it may have been missed so far.
 
         Raises UsageError where the system follows no more folders.
         """
         self._basis = basis
+        was_missed = any(basis.concerns(change, path) for change, path in self._unheard)
+        self._unheard.clear()
         if basis.followed <= self._followed:
-            return False
+            return was_missed
         previous = self._task
         for attempt in range(_ATTEMPTS):
             folders = frozenset(filter(os.path.isdir, basis.followed))
@@ -120,7 +129,10 @@ class Saves:
             self._tell(paths)
 
     def _concerns(self, change: Change, path: str) -> bool:
-        return self._basis is not None and self._basis.concerns(change, path)
+        if self._basis is not None and self._basis.concerns(change, path):
+            return True
+        self._unheard.append((change, path))
+        return False
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -39,7 +39,7 @@ from .live import Live, UnderWay, added
 from .memory import Memory
 from .orders import Order
 from .plan import Plan, Step, Verdict
-from .saves import Basis, Saves
+from .saves import Basis, Saves, names
 
 _SETTLED_S = 1.0  # without a save, before `auto` spends money: an editor may write in two strokes
 _REFRESH_S = 0.5  # at least, between two plans that follow a build's progress
@@ -135,7 +135,7 @@ class Watch:
             loop = asyncio.get_running_loop()
             self._settled_at = loop.time() + _SETTLED_S
             loop.call_later(_SETTLED_S, self._wake.set)
-        config = {str(path) for path in self._engine.project.searched}
+        config = {name for path in self._engine.project.searched for name in names(path)}
         is_config_new = bool(saved & config) or self._is_config_faulty
         engine, plan, fault = await asyncio.to_thread(_plan, self._engine, is_config_new)
         self._is_config_faulty = is_config_new and engine is self._engine
@@ -175,7 +175,7 @@ class Watch:
         )  # fmt: skip
 
     def _replanned(self, saved: set[str]) -> Replanned:
-        root, plan = str(self._engine.project.root), self.live.plan or Plan(())
+        root, plan = os.path.realpath(self._engine.project.root), self.live.plan or Plan(())
         changed = sorted(os.path.relpath(path, root) for path in saved)
         cost = {currency: str(amount) for currency, amount in plan.cost.items()}
         problems = tuple(self._fault.problems) if self._fault else ()

@@ -549,6 +549,30 @@ def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None
     asyncio.run(use())
 
 
+def test_a_project_by_another_name(project: Workspace) -> None:
+    """Below a link, and named with `..`, saves of templates, data and config are noticed all the same."""
+    spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.copy = { file = "../data/copy.csv", id = "id" }\n'
+    config = 'provider = "null"\n'
+    project.write({"qwenbuild.toml": config, "specs/a.toml": spec, "data/copy.csv": "id\nball\n"})
+    link = project.root.with_name("link")
+    link.symlink_to(project.root)
+
+    async def use() -> None:
+        async with watching(Workspace(link)) as it:
+            assert "poster.j2" in str(it.live.problems)
+            project.write({"templates/poster.j2": "a {{ copy.id }}"})
+            await it.until_prompts("a ball")
+            assert it.told_of(Replanned)[-1].changed in (["templates"], ["templates", "templates/poster.j2"])
+            project.write({"data/copy.csv": "id\nkite\n"})
+            await it.until_prompts("a kite")
+            project.write(
+                {"qwenbuild.toml": f'{config}templates = "others"\n', "others/poster.j2": "one {{ copy.id }}"}
+            )
+            await it.until_prompts("one kite")
+
+    asyncio.run(use())
+
+
 def test_links_are_followed_to_what_they_name(project: Workspace) -> None:
     """A spec that is a symbolic link is read again when the file that it leads to is saved, or the link is set anew."""
     project.write({**FREE, "shared/one.toml": SPEC, "shared/two.toml": SPEC.replace("red", "green")})
