@@ -38,6 +38,8 @@ class Action(NamedTuple):
     declaration: Declaration
     values: tuple[Value, ...]  # of the axes, in the order of the matrix
     model: Model
+    size: Size
+    seed: int
     source: Request | Requests
 
     @property
@@ -209,7 +211,9 @@ class _Expander:
         if not (request.prompt and fits) or path_fault(output):
             raise ProjectError(self._problems(request, model, output, self._name(values)))
         try:
-            return Action(output, request.key, self._it, values, model, request if keep else self)
+            return Action(
+                output, request.key, self._it, values, model, request.size, request.seed, request if keep else self
+            )
         except UnicodeEncodeError:
             claim = f"the prompt of {self._name(values)} holds an unpaired surrogate"
             raise ProjectError([self._prompt_problem(claim)]) from None

@@ -205,11 +205,11 @@ def frames(problems: Iterable[Problem]) -> list[list[tuple[str, str]]]:
 
 def summary(gallery: Gallery, last_run: Mapping[str, Any] | None, plan: Plan) -> dict[str, Any]:
     """Return what a report says before its images: counts, cost, time, models and seeds."""
-    requests = [step.action.request for step in plan.steps]
+    actions = [step.action for step in plan.steps]
     return {
         "kinds": dict(Counter(cell["kind"] for cell in gallery.model["cells"])),
-        "models": dict(Counter(request.model for request in requests)),
-        "seeds": sorted({request.seed for request in requests}),
+        "models": dict(Counter(action.model.name for action in actions)),
+        "seeds": sorted({action.seed for action in actions}),
         "last_run": last_run,
     }
 
@@ -226,9 +226,8 @@ def _activity(event: Activity) -> dict[str, Any]:
 
 def _values(action: Action) -> dict[str, str]:
     """Return a cell's value for each axis, and for what every cell has."""
-    request = action.request
-    common = {"image": action.declaration.name, "model": request.model, "size": str(request.size),
-              "seed": str(request.seed)}  # fmt: skip
+    common = {"image": action.declaration.name, "model": action.model.name, "size": str(action.size),
+              "seed": str(action.seed)}  # fmt: skip
     return {**common, **action.cell}
 
 
@@ -246,14 +245,14 @@ def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
 
 def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """Return what a cell is called, where it stands among the axes, and what it asks for."""
-    values, request = _values(action), action.request
+    values = _values(action)
     return {
         "name": action.name,
         "path": action.output,
         "at": [numbers.get(values.get(axis, ""), -1) for axis, numbers in axes.items()],
-        "size": [request.size.width, request.size.height],
+        "size": [action.size.width, action.size.height],
         "key": action.key,
-        "prompt": request.prompt,
+        "prompt": action.request.prompt,
     }
 
 

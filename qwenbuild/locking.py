@@ -25,7 +25,7 @@ def pins(
     output is made anew.
     """
     for action in actions:
-        path, request = action.output, action.request
+        path = action.output
         image, record = made.get(path), records.get(path)
         pin = lock.pinned(path, action.key)
         if image is None and pin is None and record and record.key == action.key:
@@ -33,7 +33,7 @@ def pins(
         if image is None and pin is not None:
             image = pin.image
         if image is not None:
-            yield Pin(path, action.name, action.key, image, request.model, request.seed)
+            yield Pin(path, action.name, action.key, image, action.model.name, action.seed)
         elif path in lock.pins:
             yield lock.pins[path]
 

@@ -37,7 +37,7 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
         used: set[str] = set()
         chosen = []
         for action in actions:
-            hits = [want.text for want in wanted if _matches(action, want, project)]
+            hits = [want.text for want in wanted if _matches(action, want)]
             used.update(hits)
             if hits:
                 chosen.append(action)
@@ -46,11 +46,11 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
                 raise _nothing(want.text, actions)
     for axis, globs in conditions.items():
         _check_axis(axis, actions)
-        of = _reader(axis, project)
+        of = _reader(axis)
         chosen = [action for action in chosen if any(_fits(value, glob) for glob in globs for value in of(action))]
     if conditions and not chosen:
         texts = [f"{axis}={glob}" for axis, globs in conditions.items() for glob in globs]
-        values = {value for axis in conditions for action in actions for value in _reader(axis, project)(action)[:1]}
+        values = {value for axis in conditions for action in actions for value in _reader(axis)(action)[:1]}
         raise UsageError(f"no cell matches {listing(texts)}", facts=[f"values: {listing(sorted(values))}"])
     return chosen
 
@@ -75,7 +75,7 @@ def _fits(value: str, glob: str) -> bool:
     return value == glob or fnmatchcase(value, glob)  # a value may hold a glob's own characters
 
 
-def _matches(action: Action, want: _Wanted, project: Project) -> bool:
+def _matches(action: Action, want: _Wanted) -> bool:
     if want.path:
         return action.output == want.path
     declaration = action.declaration
@@ -83,9 +83,7 @@ def _matches(action: Action, want: _Wanted, project: Project) -> bool:
     if not (fnmatchcase(spec, want.spec) and fnmatchcase(image, want.image)):
         # A spec in a subfolder is named `folder/spec`, which reads like `spec/image`.
         return not want.cell and fnmatchcase(spec, f"{want.spec}/{want.image}")
-    return all(
-        any(_fits(value, label) for value in _reader(axis, project)(action)) for axis, label in want.cell.items()
-    )
+    return all(any(_fits(value, label) for value in _reader(axis)(action)) for axis, label in want.cell.items())
 
 
 def _conditions(where: Iterable[str]) -> dict[str, list[str]]:
@@ -108,17 +106,18 @@ def _check_axis(axis: str, actions: Sequence[Action]) -> None:
         )
 
 
-def _reader(axis: str, project: Project) -> Callable[[Action], list[str]]:
+def _reader(axis: str) -> Callable[[Action], list[str]]:
     """Return a function that gives an action's values for `axis`, in every way of writing them."""
 
     def values(action: Action) -> list[str]:
-        request = action.request
         match axis:
             case "size" | "ratio":
-                ratio = project.catalogue.models[request.model].ratio(request.size)
-                return [ratio] if axis == "ratio" else [str(request.size), ratio, request.size.wire]
-            case "seed" | "model":
-                return [str(getattr(request, axis))]
+                ratio = action.model.ratio(action.size)
+                return [ratio] if axis == "ratio" else [str(action.size), ratio, action.size.wire]
+            case "seed":
+                return [str(action.seed)]
+            case "model":
+                return [action.model.name]
             case _:
                 cell = action.cell
                 return [cell[axis]] if axis in cell else []

@@ -84,10 +84,16 @@ def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, Sample]
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders:
-            sys.stderr.write(f"\r\033[K  round {number + 1} of {rounds}: {contender.name}")
+            _show(f"\r\033[K  round {number + 1} of {rounds}: {contender.name}")
             samples[contender.name].append(contender.run())
-    sys.stderr.write("\r\033[K")
+    _show("\r\033[K")
     return {name: _median(found) for name, found in samples.items()}
+
+
+def _show(progress: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(progress)
+        sys.stderr.flush()
 
 
 def _median(samples: Sequence[Sample]) -> Sample:
