@@ -15,7 +15,7 @@ from .outputs import Copy, Outputs
 from .plan import Step
 from .store import Store
 
-_MOST_FILES, _MOST_BYTES = 256, 64_000_000  # of a batch: an interrupt, and news of progress, wait for its end
+_MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: an interrupt, and news of progress, wait for its end
 
 Restored = tuple[Step, os.stat_result | QwenbuildError | None]
 """A step, and the status of its output; why there is none; or None where its stored bytes are damaged."""

@@ -16,9 +16,9 @@ from qwenbuild.restoring import batches, restore
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The engine of a project with 70 cells that were rendered, and whose outputs are gone."""
+    """The engine of a project with 134 cells that were rendered, and whose outputs are gone."""
     monkeypatch.setenv("QWENBUILD_CACHE_DIR", str(tmp_path / "store"))
-    spec = '[image.x]\nprompt = "p"\nmatrix = { seed = { start = 0, count = 262 } }\n'
+    spec = '[image.x]\nprompt = "p"\nmatrix = { seed = { start = 0, count = 134 } }\n'
     place = Workspace(tmp_path / "project").write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": spec})
     engine = load(place.root)
     engine.build()
@@ -31,7 +31,7 @@ def test_batches(built: Any) -> None:
     """A batch is small, and all steps are in one, in their order."""
     steps = built.plan().steps
     made = list(batches(steps))
-    assert [len(batch) for batch in made] == [256, 6]
+    assert [len(batch) for batch in made] == [128, 6]
     assert [step for batch in made for step in batch] == list(steps)
 
 
