@@ -26,13 +26,13 @@ class Provider:
     def __init__(self, settings):
         self.concurrency = settings.jobs or 2
 
-    def check(self, request):
-        return "forbidden fruit" if "apple" in request.prompt else None
+    def check(self, model):
+        return "forbidden fruit" if model == "qwen-image-max" else None
 
-    def price(self, request):
+    def price(self, model):
         return None
 
-    def shortest_s(self, requests):
+    def shortest_s(self, renders):
         return 0.0
 
     @asynccontextmanager
@@ -114,11 +114,12 @@ def test_an_error_that_stops_the_run(flaky: Sandbox) -> None:
 
 
 def test_what_the_provider_can_not_render(flaky: Sandbox) -> None:
-    """A request that the provider refuses beforehand is an error before anything is rendered."""
-    flaky.write(prompts("pear", "apple"))
+    """A model that the provider refuses is an error before anything is rendered."""
+    apple = '[image.apple]\nprompt = "apple"\nmodel = "qwen-image-max"\n'
+    flaky.write({"specs/fair.toml": f'[image.pear]\nprompt = "pear"\n{apple}'})
     ran = flaky.run("build")
     assert (ran.code, flaky.outputs()) == (2, {})
-    assert "error: forbidden fruit\n --> specs/fair.toml:3:" in ran.err
+    assert "error: forbidden fruit\n --> specs/fair.toml:5:" in ran.err
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

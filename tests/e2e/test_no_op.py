@@ -19,11 +19,14 @@ HEAVY = {
 }  # fmt: skip
 
 PROBE = """
-import atexit, sys
+import atexit, os, sys
+before, leave = set(sys.modules), os._exit
 def tell():
-    if before is not None:
-        print(*sorted(set(sys.modules) - before))
-before = set(sys.modules)
+    print(*sorted(set(sys.modules) - before), flush=True)
+def leave_at_once(code):
+    tell()
+    leave(code)
+os._exit = leave_at_once
 atexit.register(tell)
 from qwenbuild.__main__ import main
 sys.argv = ["qwenbuild", *sys.argv[1:]]
