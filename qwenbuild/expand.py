@@ -22,8 +22,6 @@ from .tomlfile import Keys
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
-
-
 _REQUESTS_KEPT = 20_000  # of one reading; a prompt takes more memory than all else that is known of a cell
 
 
@@ -61,7 +59,7 @@ class Action(NamedTuple):
     @property
     def cell(self) -> dict[str, str]:
         """The label of each axis."""
-        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
+        return _labels(self.declaration, self.values)
 
 
 class Requests(Protocol):
@@ -201,7 +199,7 @@ class _Expander:
 
     def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
         """Return the action of one cell; raises ProjectError with all that is wrong with it."""
-        chosen = {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
+        chosen = self._chosen(values)
         texts = self._texts(values, chosen, model, self._templates)
         request = self._request(values, chosen, model, texts)
         output = texts["output"] if "output" in texts else self._stem + "-".join(
@@ -220,7 +218,7 @@ class _Expander:
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell once more: templates and data are those of the first time."""
-        chosen = {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
+        chosen = self._chosen(values)
         return self._request(values, chosen, model, self._texts(values, chosen, model, self._of_requests))
 
     def _request(
@@ -237,7 +235,10 @@ class _Expander:
 
     def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
         """Return what the templates of a cell see."""
-        return self._seen({axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}, model)
+        return self._seen(self._chosen(values), model)
+
+    def _chosen(self, values: tuple[Value, ...]) -> dict[str, Any]:
+        return {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
 
     def _seen(self, chosen: Mapping[str, Any], model: Model) -> dict[str, object]:
         size = chosen.get("size") or self._size(model)
@@ -282,8 +283,7 @@ class _Expander:
         return found if len(found) < len(self._it.axes) else None
 
     def _name(self, values: Sequence[Value]) -> str:
-        labels = {axis: value.label for axis, value in zip(self._it.axes, values, strict=True)}
-        return cell_name(self._it.name, labels)
+        return cell_name(self._it.name, _labels(self._it, values))
 
     def _canvas(self, model: Model, size: Size) -> dict[str, object]:
         """Return what templates see of a model and a size."""
@@ -326,6 +326,10 @@ class _Expander:
 
     def _prompt_problem(self, claim: str, *facts: str) -> Problem:
         return Problem(claim, self._it.spec.source.place(self._prompt_keys), facts=facts)
+
+
+def _labels(declaration: Declaration, values: Iterable[Value]) -> dict[str, str]:
+    return {axis: value.label for axis, value in zip(declaration.axes, values, strict=True)}
 
 
 def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import expand, matrix, spec
@@ -84,11 +84,13 @@ class Reading:
         facts = [f"largest matrix: {largest}"]
         check_renders(sum(new.values()), self._max_renders, "smaller axes and exclude make", facts)
 
-    def _refused(self, actions: Sequence[Action]) -> list[Problem]:
+    def _refused(self, actions: Iterable[Action]) -> list[Problem]:
         """Return a problem for each image and reason for which the provider can't render requests."""
-        first = {(id(action.declaration), action.model.name): action for action in reversed(actions)}
+        first: dict[tuple[int, str], Action] = {}
+        for action in actions:
+            first.setdefault((id(action.declaration), action.model.name), action)
         found: dict[tuple[str, str], Problem] = {}
-        for (_, model), action in reversed(first.items()):
+        for (_, model), action in first.items():
             if reason := self._provider.check(model):
                 it = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place

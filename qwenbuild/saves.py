@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from watchfiles import Change, awatch
@@ -44,11 +45,12 @@ class Basis:
         """Return the basis of a reading of `project` that depended on `inputs`."""
         files, followed = set[str](), set[str]()
         root = str(project.root)
-        paths = {*map(str, inputs), *(os.path.realpath(path) for path in inputs)}
+        real = cache(os.path.realpath)  # most inputs share their folders
+        paths = {path for each in map(str, inputs) for path in (each, real(each))}
         for path in paths.union(*(_above(path, root) for path in paths)):
-            files |= names(path)
+            files |= names(path, real)
             if os.path.isdir(path):
-                followed.add(os.path.realpath(path))
+                followed.add(real(path))
         listed = {os.path.realpath(folder) for folder in project.spec_folders()}
         folder, _, pattern = project.config.specs.rpartition("/")
         return cls(frozenset(files), frozenset(listed), frozenset(followed), pattern, bool(set("*?[") & set(folder)))
@@ -63,10 +65,10 @@ class Basis:
         return (fnmatchcase(name, self.pattern) and name[0] != ".") or (self.is_deep and os.path.isdir(path))
 
 
-def names(path: str | Path) -> set[str]:
+def names(path: str, real: Callable[[str], str] = os.path.realpath) -> set[str]:
     """Return by which names the system tells of a path: that of what a link leads to, and that of the link."""
     folder, name = os.path.split(path)
-    return {os.path.realpath(path), os.path.join(os.path.realpath(folder), name)}
+    return {real(path), os.path.join(real(folder), name)}
 
 
 def _above(path: str, root: str) -> Iterator[str]:

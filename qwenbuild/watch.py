@@ -135,7 +135,7 @@ class Watch:
             loop = asyncio.get_running_loop()
             self._settled_at = loop.time() + _SETTLED_S
             loop.call_later(_SETTLED_S, self._wake.set)
-        config = {name for path in self._engine.project.searched for name in names(path)}
+        config = {name for path in self._engine.project.searched for name in names(str(path))}
         is_config_new = bool(saved & config) or self._is_config_faulty
         engine, plan, fault = await asyncio.to_thread(_plan, self._engine, is_config_new)
         self._is_config_faulty = is_config_new and engine is self._engine
