@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from . import restoring, transfers
+from .commits import Commits
 from .errors import AnswerLost, BudgetExceeded, OutputError, Problem, QwenbuildError, StateError
 from .events import Emit, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping, Warned
 from .interrupt import Interrupt
@@ -79,6 +80,7 @@ class Builder:
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: dict[asyncio.Future[Any], StateJournal | None] = {}
         self._followers: dict[str, list[Step]] = {}  # steps that take the bytes of another's render
+        self._commits = Commits(state)
         self._recorder = Recorder(state, lambda error: self._stop(error.claim, error.problems))
         self.made: dict[str, str] = {}  # digests of the outputs that this build found or put in place, by path
         self._remote = remote
@@ -97,6 +99,7 @@ class Builder:
         self._warn(self._plan.warnings)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder.running())
+            await stack.enter_async_context(self._commits.running())
             if self._remote and self._pushing:
                 await stack.enter_async_context(self._remote)
                 await stack.enter_async_context(self._pushing.running())
@@ -314,7 +317,7 @@ class Builder:
         begun = time.monotonic()
         action = step.action
         journal = StateJournal(
-            self._state, self._provider.name, action.key, action.request, lambda: self._is_closed,
+            self._state, self._commits, self._provider.name, action.key, action.request, lambda: self._is_closed,
             collected=step.submission if step.verdict is Verdict.REATTACH else None,
             force=self._limits.force, detach=self._limits.detach,
         )  # fmt: skip
@@ -361,8 +364,9 @@ class Builder:
     async def _collect(self, stray: Submission) -> None:
         """Collect an image that no spec asks for any more: it is paid for, and may be asked for again."""
         journal = StateJournal(
-            self._state, self._provider.name, stray.key, stray.request, lambda: self._is_closed, collected=stray
-        )
+            self._state, self._commits, self._provider.name, stray.key, stray.request, lambda: self._is_closed,
+            collected=stray,
+        )  # fmt: skip
         try:
             if isinstance(self._provider, Resumable):
                 rendered = await self._stoppable(self._provider.collect(stray, journal), journal)

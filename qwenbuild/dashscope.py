@@ -73,7 +73,9 @@ class DashScopeProvider:
         concurrency = table.get("max_concurrency", CONCURRENCY)
         if type(concurrency) is not int or concurrency < 1:
             raise UsageError("[providers.dashscope] max_concurrency is no whole number above 0", hint=f"{CONCURRENCY}")
-        self.concurrency = settings.jobs or concurrency
+        self._at_once = settings.jobs or concurrency
+        # While the service renders as many as it may, as many others are downloaded, verified and kept.
+        self.concurrency = 2 * self._at_once
         self._session: Session | None = None
 
     def check(self, model: str) -> str | None:
@@ -113,7 +115,7 @@ class DashScopeProvider:
         from .flows import Choices, Session
         from .service import Service
 
-        choices = Choices(self.interface, self._poll_s, self._first_wait_s, self._hosts)
+        choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
         async with Service(self.endpoint, find_key(self._settings.environ), self._timeout_s) as service:
             self._session = Session(service, choices, self._catalogue.model)
             try:

@@ -12,6 +12,7 @@ A handle is `task:ID`, or `result:REQUEST_ID:URL` for a sync answer, whose signe
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -34,9 +35,13 @@ _GONE: Final = "it was billed, and can't be had any more; `--resubmit` renders i
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user chose; `poll_s` is the longest interval between polls, `first_wait_s` the first retry's."""
+    """What the user chose; `poll_s` is the longest interval between polls, `first_wait_s` the first retry's.
+
+    `at_once` is how many requests may be with the service at once.
+    """
 
     interface: str
+    at_once: int
     poll_s: float
     first_wait_s: float
     download_hosts: tuple[str, ...]
@@ -51,6 +56,7 @@ class Session:
         self._downloads = Downloads(
             service.downloads, service.endpoint, choices.download_hosts, choices.first_wait_s, service.short_s
         )
+        self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service's part is done
         self._paces: dict[str, Pace] = {}
         self._open: dict[int, Submission] = {}  # creates of this session that may have made a task nobody knows
         self._claimed: set[str] = set()  # tasks that are known to belong to a submission
@@ -103,7 +109,8 @@ class Session:
     # --- sync ---
 
     async def _render_sync(self, request: Request, journal: Journal) -> Rendered:
-        answer = await self._submit(request, journal, lambda: self._service.submit_sync(wire.sync_body(request)))
+        async with self._seats:
+            answer = await self._submit(request, journal, lambda: self._service.submit_sync(wire.sync_body(request)))
         result = wire.sync_result(answer)
         if result is None:
             raise _unreadable(answer)
@@ -116,7 +123,7 @@ class Session:
     # --- async ---
 
     async def _render_async(self, request: Request, journal: Journal) -> Rendered:
-        async with self._pace(request.model).place():
+        async with self._pace(request.model).place(), self._seats:
             task_id = await self._create(request, journal)
             await journal.accepted(f"task:{task_id}")
             task = await self.tasks.ended(task_id, time.time() + LIFE_S)

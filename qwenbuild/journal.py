@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .commits import Commits
 from .errors import StateError
 from .provider import Detached, Stopped
 from .request import Request, Submission
@@ -21,10 +22,11 @@ class StateJournal:
     """
 
     def __init__(
-        self, state: State, provider: str, key: str, request: Request, is_stopped: Callable[[], bool],
+        self, state: State, commits: Commits, provider: str, key: str, request: Request, is_stopped: Callable[[], bool],
         *, collected: Submission | None = None, force: bool = False, detach: bool = False,
     ) -> None:  # fmt: skip
-        self._state, self._provider, self._key, self._request = state, provider, key, request
+        self._state, self._commits = state, commits
+        self._provider, self._key, self._request = provider, key, request
         self._is_stopped, self._force, self._detach = is_stopped, force, detach
         self._open = collected.id if collected else None
         self.handle = collected.handle if collected else ""
@@ -35,9 +37,7 @@ class StateJournal:
         if self._is_stopped():
             raise Stopped
         key, request = self._key, self._request.as_dict()
-        write = asyncio.ensure_future(
-            asyncio.to_thread(self._state.intend, key, request, self._provider, context, forced=self._force)
-        )
+        write = self._commits.soon(self._state.intend, key, request, self._provider, context, forced=self._force)
         try:
             self._open = await asyncio.shield(write)
         except asyncio.CancelledError:  # nothing was sent: left open, it would be reported as lost
@@ -57,10 +57,9 @@ class StateJournal:
         Where the state can't be written the image is fetched all the same: it is paid for, and this
         may be the last chance to have it.
         """
-        assert self._open is not None, "a provider accepted a request that it did not intend"
         self.handle = handle
         try:
-            await _to_its_end(self._state.accepted, self._open, handle)
+            await self._write(self._state.accepted, handle)
         except StateError:
             if self._detach:
                 raise
@@ -76,18 +75,15 @@ class StateJournal:
         """Forget the handle: nothing can be collected by it any more."""
         if self._open is not None:
             self.handle = ""
-            await _to_its_end(self._state.accepted, self._open, "")
+            await self._write(self._state.accepted, "")
 
     async def settle(self, outcome: str) -> None:
         """Close the open submission, if there is one."""
         if self._open is not None:
-            await _to_its_end(self._state.settle, self._open, outcome)
+            await self._write(self._state.settle, outcome)
             self._open, self.handle = None, ""
 
-
-async def _to_its_end(write: Callable[..., None], *arguments: object) -> None:
-    """Run `write` in a thread; where this is cancelled, it is still carried out before the event loop closes.
-
-    A plain `to_thread` would drop a call that still waits for a free thread.
-    """
-    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, write, *arguments))
+    async def _write(self, write: Callable[[int, str], None], told: str) -> None:
+        """Have `write` called for the open submission; it is, also where this is cancelled."""
+        assert self._open is not None, "a provider told of a request that it did not intend"
+        await asyncio.shield(self._commits.soon(write, self._open, told))

@@ -36,6 +36,7 @@ _IHDR = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # bits a sample, by colour type
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples a pixel, by colour type
 _LAST_FILTER = 4
+_PIECE = 1 << 20  # bytes: memory for a whole image is new to the process each time, which costs more than inflating
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _TEXT = frozenset({b"iTXt", b"tEXt", b"zTXt"})
@@ -191,22 +192,37 @@ def _header(chunk: _Chunk, size: Size) -> tuple[list[tuple[int, int]], bool]:
 
 
 def _check_pixels(compressed: bytes, rows: list[tuple[int, int]]) -> None:
-    wanted = sum(stride * count for stride, count in rows)
-    inflater = zlib.decompressobj()
+    passes, wanted = [], 0  # of each pass: where its rows begin, where they end, bytes a row
+    for stride, count in rows:
+        passes.append((wanted, wanted + stride * count, stride))
+        wanted += stride * count
+    inflater, got = zlib.decompressobj(), 0
     try:
         # One byte more than wanted tells a bomb, and lets the stream come to its checksum.
-        raw = inflater.decompress(compressed, wanted + 1)
+        for raw in _inflated(inflater, compressed, wanted + 1):
+            for begin, end, stride in passes:
+                row = max(begin, begin - (begin - got) // stride * stride)  # the first that begins in these bytes
+                if max(raw[row - got : max(0, end - got) : stride], default=0) > _LAST_FILTER:
+                    _bad("the PNG is corrupt", "a row has a filter that does not exist")
+            got += len(raw)
     except zlib.error as error:
         _bad("the PNG is corrupt", f"its pixel data does not decompress: {error}")
-    if len(raw) > wanted:
+    if got > wanted:
         _bad("the PNG is corrupt", "it holds more pixels than its header says")
-    if len(raw) < wanted or not inflater.eof:
-        _bad("the PNG is truncated", f"pixel data: {len(raw)} of {wanted} bytes")
-    at = 0
-    for stride, count in rows:
-        if max(raw[at : at + stride * count : stride]) > _LAST_FILTER:
-            _bad("the PNG is corrupt", "a row has a filter that does not exist")
-        at += stride * count
+    if got < wanted or not inflater.eof:
+        _bad("the PNG is truncated", f"pixel data: {got} of {wanted} bytes")
+
+
+def _inflated(inflater: zlib._Decompress, compressed: bytes, most: int) -> Iterator[bytes]:
+    """Yield up to `most` bytes in pieces that the system need not find new memory for each time; raises zlib.error."""
+    for at in range(0, len(compressed), _PIECE):
+        rest: bytes | memoryview = memoryview(compressed)[at : at + _PIECE]
+        while most and not inflater.eof:
+            raw = inflater.decompress(rest, min(most, _PIECE))
+            most, rest = most - len(raw), inflater.unconsumed_tail
+            yield raw
+            if not rest and len(raw) < _PIECE:  # a full piece may have left some within
+                break
 
 
 def _keyword(chunk: _Chunk) -> str | None:

@@ -17,7 +17,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -261,8 +261,17 @@ class State:
     # --- transactions ---
 
     @contextmanager
-    def _transaction(self, *, durable: bool = False) -> Any:
+    def durably(self) -> Iterator[None]:
+        """Make the writes within one commit: when the context ends all of them are on the disk, or none is."""
+        with self._transaction(durable=True):
+            yield
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[None]:
         with self._faults():
+            if self._db.in_transaction:  # of `durably`, which has the lock, so that it is this thread's
+                yield
+                return
             if durable:  # in WAL mode only FULL waits for the disk at each commit
                 self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("BEGIN IMMEDIATE")
@@ -278,7 +287,7 @@ class State:
                     self._db.execute("PRAGMA synchronous=NORMAL")
 
     @contextmanager
-    def _faults(self) -> Any:
+    def _faults(self) -> Iterator[None]:
         """Turn SQLite's and the file system's errors into StateError."""
         with self._lock:
             try:

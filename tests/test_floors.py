@@ -28,7 +28,7 @@ FLOORS = [
     "matrix drafter tasks emulator_service",
     "expand draft keeping flows emulator_control",
     # what is to be done
-    "plan transfers selection memory verify origins sources recorder drafting dashscope checkup emulator_app",
+    "plan transfers selection memory verify origins sources recorder commits drafting dashscope checkup emulator_app",
     # how it is done
     "reading journal locking restoring review gallery explain doctor emulator",
     "builder report garbage",

@@ -10,6 +10,7 @@ import pytest
 from workspace import Workspace
 
 from qwenbuild import load
+from qwenbuild.commits import Commits
 from qwenbuild.journal import StateJournal
 from qwenbuild.plan import Step, Verdict
 from qwenbuild.provider import Detached, Stopped
@@ -39,16 +40,18 @@ def travel(
 ) -> StateJournal:
     """Make a journal, and have the provider's calls made; return the journal."""
     collected = step.submission if step.verdict is Verdict.REATTACH else None
-    journal = StateJournal(
-        state, "p", step.action.key, step.action.request, lambda: stopped,
-        collected=collected, force=force, detach=detach,
-    )  # fmt: skip
 
-    async def run() -> None:
-        await journey(journal)
+    async def run() -> StateJournal:
+        commits = Commits(state)
+        journal = StateJournal(
+            state, commits, "p", step.action.key, step.action.request, lambda: stopped,
+            collected=collected, force=force, detach=detach,
+        )  # fmt: skip
+        async with commits.running():
+            await journey(journal)
+        return journal
 
-    asyncio.run(run())
-    return journal
+    return asyncio.run(run())
 
 
 def only(state: State) -> Submission | None:
