@@ -247,10 +247,10 @@ class Builder:
 
     def _mend(self, step: Step, renders: deque[Step], cause: str) -> None:
         """Have an image rendered whose bytes could not be had after all; once, for all outputs that want it."""
-        again = replace(step, verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
-                        price=self._provider.price(step.action.model.name))  # fmt: skip
+        again = step._replace(verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
+                              price=self._provider.price(step.action.model.name))  # fmt: skip
         if step.pinned and again.price and not self._limits.relock:
-            self._finish_all(replace(step, cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
+            self._finish_all(step._replace(cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:
             self._followers.setdefault(step.action.key, []).append(again)
         else:
@@ -307,8 +307,8 @@ class Builder:
                 handle = handles[submission.id]
                 await asyncio.to_thread(self._state.accepted, submission.id, handle)
                 renders.appendleft(
-                    replace(step, verdict=Verdict.REATTACH, submission=replace(submission, handle=handle),
-                            cause="found among the service's tasks")
+                    step._replace(verdict=Verdict.REATTACH, submission=replace(submission, handle=handle),
+                                  cause="found among the service's tasks")
                 )  # fmt: skip
             else:
                 self._finish_all(step, Outcome.UNKNOWN)
@@ -316,14 +316,21 @@ class Builder:
     async def _render(self, step: Step) -> None:
         begun = time.monotonic()
         action = step.action
+        collected = step.submission if step.verdict is Verdict.REATTACH else None
+
+        def start() -> None:
+            self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
+
+        # What costs money starts when it is sent: until then, nothing is lost where nobody wants it any more.
+        is_sent = bool(step.price and not collected)
         journal = StateJournal(
             self._state, self._commits, self._provider.name, action.key, action.request, lambda: self._is_closed,
-            collected=step.submission if step.verdict is Verdict.REATTACH else None,
-            force=self._limits.force, detach=self._limits.detach,
+            collected=collected, force=self._limits.force, detach=self._limits.detach, start=start if is_sent else None,
         )  # fmt: skip
         try:
             self._spending.pay(step.price)
-            self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
+            if not is_sent:
+                start()
             rendered = await self._rendered(step, journal)
             entry, image = await asyncio.to_thread(
                 keep, self._store, self._provider.name, action.key, action.request, rendered,
@@ -414,7 +421,7 @@ class Builder:
 
     async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
         if self._limits.locked and step.pinned not in ("", entry.image):
-            other = replace(step, was="", cause="the lock pins other bytes than rendering gave")
+            other = step._replace(was=None, cause="the lock pins other bytes than rendering gave")
             self._finish(other, Outcome.MISSING, time.monotonic() - begun)
             return
         try:

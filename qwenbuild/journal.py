@@ -17,17 +17,19 @@ class StateJournal:
     """`provider.Journal` over the state, for the submissions of one request.
 
     `collected` is the one whose image is collected, where that is what is done. `force` says that
-    they are to replace an image that is there, `detach` to leave once one is accepted. What is
-    being written when the render is cancelled is written nevertheless.
+    they are to replace an image that is there, `detach` to leave once one is accepted; `start` is
+    called before the first of them is sent. What is being written when the render is cancelled is
+    written nevertheless.
     """
 
     def __init__(
         self, state: State, commits: Commits, provider: str, key: str, request: Request, is_stopped: Callable[[], bool],
         *, collected: Submission | None = None, force: bool = False, detach: bool = False,
+        start: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._state, self._commits = state, commits
         self._provider, self._key, self._request = provider, key, request
-        self._is_stopped, self._force, self._detach = is_stopped, force, detach
+        self._is_stopped, self._force, self._detach, self._start = is_stopped, force, detach, start
         self._open = collected.id if collected else None
         self.handle = collected.handle if collected else ""
         self.unbilled = True  # whether nothing that was sent can have been billed
@@ -36,6 +38,9 @@ class StateJournal:
         """See `provider.Journal`."""
         if self._is_stopped():
             raise Stopped
+        if self._start:
+            self._start()
+            self._start = None
         key, request = self._key, self._request.as_dict()
         write = self._commits.soon(self._state.intend, key, request, self._provider, context, forced=self._force)
         try:

@@ -72,10 +72,10 @@ class Lock:
 
     def pinned(self, path: str, key: str) -> Pin | None:
         """Return the pin of an output whose request has `key`; of two sides', ours where both have that key."""
-        for pins in (self.pins, self.theirs or {}):
-            if (pin := pins.get(path)) and pin.key == key:
-                return pin
-        return None
+        pin = self.pins.get(path)
+        if self.theirs and not (pin and pin.key == key):
+            pin = self.theirs.get(path)
+        return pin if pin and pin.key == key else None
 
 
 def read(path: Path, known: Lock | None = None, *, shown: str = NAME) -> Lock:

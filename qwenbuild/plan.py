@@ -25,11 +25,12 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import request as requests
 from .changes import summary
@@ -55,11 +56,10 @@ class Verdict(StrEnum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One action of a plan.
 
-    `cause` is the reason's fixed part; `was` the request that the present output was made from,
+    `cause` is the reason's fixed part; `was` gives the request that the present output was made from,
     as JSON, where that is the difference. `seen` is the file status that the verdict rests on.
     `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
     right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
@@ -69,10 +69,10 @@ class Step:
     action: Action
     verdict: Verdict
     cause: str
-    was: str = field(default="", repr=False)
-    seen: os.stat_result | None = field(default=None, repr=False)
+    was: Callable[[], str] | None = None
+    seen: os.stat_result | None = None
     entry: Entry | None = None
-    submission: Submission | None = field(default=None, repr=False)
+    submission: Submission | None = None
     price: Price | None = None
     adopted: str = ""
     pinned: str = ""
@@ -82,7 +82,7 @@ class Step:
     def before(self) -> Mapping[str, Any] | None:
         """The request that the present output was made from, where that is the difference and is known."""
         with contextlib.suppress(ValueError, TypeError):  # of a damaged record
-            return dict(json.loads(self.was)) if self.was else None
+            return dict(json.loads(self.was())) if self.was else None
         return None
 
     @property
@@ -197,10 +197,8 @@ def judge(
 ) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
     found = [(action.key, records.get(action.output)) for action in actions]
-    changed = [(key, record) for key, record in found if record is None or record.key != key]
-    requests = state.requests({record.key for _, record in changed if record})
-    absent = store.absent({key for key, _ in changed})
-    judged = _Judge(out, records, requests, absent, state, store, provider, rules, lock or Lock())
+    absent = store.absent({key for key, record in found if record is None or record.key != key})
+    judged = _Judge(out, records, absent, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -218,11 +216,11 @@ def shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
         if entry is None or step.verdict not in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN):
             yield step
         elif not step.pinned and step.action.key in first:
-            yield replace(step, verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
+            yield step._replace(verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
         else:
             first.setdefault(step.action.key, step.action.name)
-            yield replace(
-                step, verdict=Verdict.RESTORE, cause="in the remote cache", shared=entry, price=None, submission=None
+            yield step._replace(
+                verdict=Verdict.RESTORE, cause="in the remote cache", shared=entry, price=None, submission=None
             )
 
 
@@ -259,11 +257,11 @@ class _Judge:
     """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
 
     def __init__(
-        self, out: Path, records: Mapping[str, Output], requests: Mapping[str, str],
-        absent: Set[str], state: State, store: Store, provider: Provider, rules: Rules, lock: Lock,
+        self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
+        provider: Provider, rules: Rules, lock: Lock,
     ) -> None:  # fmt: skip
         self._out, self._store, self._provider, self._rules, self._lock = str(out), store, provider, rules, lock
-        self._records, self._requests = records, requests  # outputs by path; the requests of changed ones, by key
+        self._records, self._earlier = records, state.earlier()
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
@@ -318,9 +316,9 @@ class _Judge:
         self, action: Action, seen: os.stat_result | None, cause: str, record: Output | None, pinned: str
     ) -> Step:
         """Return the step of an output that must be made: from the store, the service, or anew."""
-        was = ""
+        was: Callable[[], str] | None = None
         if record and record.key != action.key:
-            was = self._requests.get(record.key, "")
+            was = partial(self._earlier.text, self._earlier.add(record.key))
             cause = ""
         entry = None if self._is_forced(action.key) else self._entry(action.key, pinned)
         if entry:
@@ -330,7 +328,7 @@ class _Judge:
         # What is paid for another output, with no pin or another one, is not what this one's pin demands.
         if first and not (first.verdict is Verdict.RENDER and pinned != first.pinned and self._is_held(action, pinned)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
-            return Step(action, verdict, f"same request as {first.action.name}", "", seen, pinned=pinned)
+            return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
         step = self._missing(action, seen, cause, was, pinned)
         if step.verdict is not Verdict.MISSING:
             self._first[action.key] = step
@@ -345,20 +343,22 @@ class _Judge:
         submission = self._in_flight.get(key)
         return self._rules.force or bool(submission and submission.forced and submission.handle)
 
-    def _missing(self, action: Action, seen: os.stat_result | None, cause: str, was: str, pinned: str) -> Step:
+    def _missing(
+        self, action: Action, seen: os.stat_result | None, cause: str, was: Callable[[], str] | None, pinned: str
+    ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
         if submission and submission.handle:
             return Step(
-                action, Verdict.REATTACH, "submitted by an earlier build", "", seen, None, submission, pinned=pinned
+                action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
             )
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
-            return Step(action, Verdict.UNKNOWN, cause, "", seen, None, submission, pinned=pinned)
+            return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._provider.price(action.model.name)
         if self._is_held(action, pinned):
             cause = "the lock pins bytes that are not in the store"
-            return Step(action, Verdict.MISSING, cause, "", seen, None, submission, price, pinned=pinned)
+            return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":

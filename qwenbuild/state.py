@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -80,6 +81,34 @@ class Past(NamedTuple):
     image: str
     at_s: float  # seconds since the epoch
     request: dict[str, Any] | None
+
+
+class Earlier:
+    """Requests on record, by number, read when they are asked for: of ten thousand in a plan, people look at a few.
+
+    What is on record of a key never changes, so that it does not matter when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys: list[str] = []
+        self._read: Mapping[str, str] = {}  # some that lie side by side
+
+    def add(self, key: str) -> int:
+        """Take up a request; return its number."""
+        self._keys.append(key)
+        return len(self._keys) - 1
+
+    def text(self, number: int) -> str:
+        """Return the request as canonical JSON; empty where it is not on record, or can't be read."""
+        key, read = self._keys[number], self._read
+        if key not in read:
+            some = self._keys[number : number + _AT_ONCE]  # the next ones are most likely asked for next
+            found: Mapping[str, str] = {}
+            with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
+                found = state.requests(some)
+            self._read = read = {**dict.fromkeys(some, ""), **found}
+        return read[key]
 
 
 class State:
@@ -158,6 +187,10 @@ class State:
             image = "CASE instr(name, '[') WHEN 0 THEN name ELSE substr(name, 1, instr(name, '[') - 1) END"
             return dict(self._db.execute(f"SELECT {image}, count(*) FROM outputs GROUP BY 1"))  # noqa: S608
 
+    def earlier(self) -> Earlier:
+        """Return an empty list of requests, which can be asked for after this is closed."""
+        return Earlier(self._path)
+
     def record(self, outputs: Iterable[Output], requests: Mapping[str, Mapping[str, Any]]) -> None:
         """Remember outputs that stand in place, and the requests (by key) that they were made from."""
         with self._transaction():
@@ -180,7 +213,7 @@ class State:
 
     def requests(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the requests of these keys as they were recorded: canonical JSON, unread."""
-        wanted, found = list(keys), dict[str, str]()
+        wanted, found = sorted(keys), dict[str, str]()  # as they lie in the file: each page is read once
         with self._faults():
             for at in range(0, len(wanted), _AT_ONCE):
                 some = wanted[at : at + _AT_ONCE]

@@ -70,9 +70,7 @@ def test_it_is_found_by_its_name_and_fits_the_protocols() -> None:
     provider = create("dashscope", Settings({}, builtin(), {}))
     assert isinstance(provider, DashScopeProvider)
     assert isinstance(provider, Resumable)
-    assert (provider.name, provider.family, provider.labelled, provider.concurrency) == (
-        "dashscope", "dashscope", False, 50,
-    )  # fmt: skip
+    assert (provider.name, provider.family, provider.labelled) == ("dashscope", "dashscope", False)
 
 
 def test_planning_loads_nothing_heavy_and_needs_no_key() -> None:
@@ -136,9 +134,10 @@ def test_the_shortest_time_is_that_of_the_slowest_model() -> None:
 
 
 def test_concurrency_is_the_users_choice() -> None:
-    """`-j` wins over the config."""
-    assert planned({"max_concurrency": 25}).concurrency == 25
-    assert DashScopeProvider(Settings({"max_concurrency": 25}, builtin(), {}, jobs=3)).concurrency == 3
+    """`-j` wins over the config; as many images again are on their way from the service."""
+    assert planned({}).concurrency == 2 * 50
+    assert planned({"max_concurrency": 25}).concurrency == 2 * 25
+    assert DashScopeProvider(Settings({"max_concurrency": 25}, builtin(), {}, jobs=3)).concurrency == 2 * 3
 
 
 @pytest.mark.parametrize(

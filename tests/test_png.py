@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import itertools
 import json
@@ -197,6 +198,33 @@ def test_verify_refuses_every_truncation_and_every_flipped_byte() -> None:
     for at in range(len(content)):
         _refused(content[:at])
         _refused(content[:at] + bytes([content[at] ^ 0x20]) + content[at + 1 :])
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_verify_sees_every_row_of_a_large_image(interlace: int) -> None:
+    """A wrong filter is found wherever its row lies, though the pixels are never in memory as a whole."""
+    side = 1024
+    size = Size(side, side)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    starts, length = [], 0
+    for left, top, across, down in passes if interlace else [(0, 0, 1, 1)]:
+        stride = 1 + 3 * -((left - side) // across)
+        starts += [length + stride * row for row in range(-((top - side) // down))]
+        length = starts[-1] + stride
+    assert length > 3 * 2**20
+
+    def made(at: int, value: int) -> bytes:
+        raw = bytearray(b"\x07" * length)
+        for start in starts:
+            raw[start] = 4
+        raw[at] = value
+        chunks = _swap_data(_image(), zlib.compress(raw, 1))
+        return _pack([_header(size, interlace=interlace), *chunks[1:]])
+
+    png.verify(made(starts[0] + 1, 9), size)
+    border = bisect.bisect(starts, 2**20)  # where one piece that is looked at ends, and the next begins
+    for at in (starts[0], starts[border - 1], starts[border], starts[len(starts) // 2], starts[-1]):
+        assert "filter" in _refused(made(at, 5), size)
 
 
 def test_verify_decompresses_no_bomb() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -45,6 +46,36 @@ def test_outputs_are_remembered(path: Path) -> None:
     many = [f"{number:064}" for number in range(2000)]
     assert again.requests([*many, KEY]) == {KEY: canonical_json(REQUEST.as_dict()).decode()}
     again.close()
+
+
+def test_earlier_requests(path: Path) -> None:
+    """They are read when they are asked for, in any order, also after the state was closed; unknown ones are empty."""
+    state = State(path)
+    known = {f"{number:064}": {"number": number} for number in range(1200)}
+    state.record([], known)
+    earlier = state.earlier()
+    numbers = {key: earlier.add(key) for key in (*known, "f" * 64)}
+    state.close()
+    for key in ("0" * 63 + "1", "f" * 64, "0" * 60 + "1199", "0" * 64, "0" * 63 + "1"):
+        assert earlier.text(numbers[key]) == (canonical_json(known[key]).decode() if key in known else "")
+    for key, request in known.items():
+        assert json.loads(earlier.text(numbers[key])) == request
+    path.write_bytes(b"no database" * 100)
+    assert earlier.text(numbers["0" * 64]) == "", "what can't be read is not worth an error"
+
+
+def test_many_writes_in_one_commit(path: Path) -> None:
+    """All of them are there, or none: one that fails takes the others with it."""
+    state = State(path)
+    with state.durably():
+        one = state.intend(KEY, REQUEST.as_dict(), "p", {})
+        state.accepted(one, "task:1")
+    assert [it.handle for it in state.open_submissions()] == ["task:1"]
+    with pytest.raises(ZeroDivisionError), state.durably():
+        state.settle(one, "done")
+        raise ZeroDivisionError
+    assert [it.id for it in state.open_submissions()] == [one]
+    state.close()
 
 
 def test_outputs_are_forgotten(path: Path) -> None:

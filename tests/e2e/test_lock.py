@@ -342,8 +342,8 @@ def test_gc_asks_every_lock(sandbox: Sandbox) -> None:
 
 def test_a_build_that_is_killed_before_it_locks(emulator: Running, tmp_path: Path) -> None:
     """The next build locks what the killed one left in place, and pays for none of it again."""
-    studio = Studio.make(tmp_path, emulator, cards(3))
-    studio.kill_when(lambda: len(studio.outputs()) == 1, "--jobs", "1")
+    studio = Studio.make(tmp_path, emulator, cards(12))
+    studio.kill_when(studio.outputs, "--jobs", "1")
     studio.build_inside(resubmit=True)
     assert studio.here("verify").code == 0
     assert {path: pin.image for path, pin in pins(studio).items()} == {
@@ -353,7 +353,7 @@ def test_a_build_that_is_killed_before_it_locks(emulator: Running, tmp_path: Pat
 
 def test_a_forced_build_that_is_killed(emulator: Running, tmp_path: Path) -> None:
     """What it has replaced stays: the lock of before does not bring back what was there."""
-    studio = Studio.make(tmp_path, emulator, cards(3))
+    studio = Studio.make(tmp_path, emulator, cards(12))
     studio.build_inside()
     before = studio.outputs()
 

@@ -63,22 +63,22 @@ def test_the_first_ctrl_c_does_not_wait_for_turns(emulator: Running, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("interface", "pinned", "then"),
-    [
-        ("sync", "hang-before:download", Verdict.REATTACH),
-        ("sync", "hang-after:sync", Verdict.UNKNOWN),
-        ("async", "hang-before:poll", Verdict.REATTACH),
-        ("async", "hang-before:download", Verdict.REATTACH),
+    ("interface", "pinned", "count", "then"),
+    [  # of two requests at once; while images are downloaded, the next requests are with the service
+        ("sync", "hang-before:download", 4, Verdict.REATTACH),
+        ("sync", "hang-after:sync", 2, Verdict.UNKNOWN),
+        ("async", "hang-before:poll", 2, Verdict.REATTACH),
+        ("async", "hang-before:download", 4, Verdict.REATTACH),
     ],
 )
 def test_the_second_ctrl_c_leaves_at_once(
-    emulator: Running, tmp_path: Path, interface: str, pinned: str, then: Verdict
+    emulator: Running, tmp_path: Path, interface: str, pinned: str, count: int, then: Verdict
 ) -> None:
     """What is left with the service is collected by the next build; a sync call without an answer is UNKNOWN."""
     studio = Studio.make(tmp_path, emulator, cards(8), interface=f'"{interface}"', max_concurrency="2")
     emulator.inject(pinned)
     with studio.started("build", "--json") as process:
-        studio.wait(lambda: studio.calls(pinned.rpartition(":")[2]) == 2, process)
+        studio.wait(lambda: studio.calls(pinned.rpartition(":")[2]) == count, process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
         begun = time.monotonic()
@@ -87,17 +87,17 @@ def test_the_second_ctrl_c_leaves_at_once(
     assert time.monotonic() - begun < 5
     assert (process.returncode, err) == (130, "")
     left = "submitted" if then is Verdict.REATTACH else "unknown"
-    assert f'"{left}": 2' in out.splitlines()[-1]
-    assert '"skipped": 6' in out.splitlines()[-1]
+    assert f'"{left}": {count}' in out.splitlines()[-1]
+    assert f'"skipped": {8 - count}' in out.splitlines()[-1]
     counts = studio.engine().plan().counts
-    assert (counts[then], counts[Verdict.RENDER]) == (2, 6)
+    assert (counts[then], counts[Verdict.RENDER]) == (count, 8 - count)
     emulator.inject()
     last = studio.build_inside()
     if then is Verdict.REATTACH:
-        assert (last.finished.reattached, last.finished.rendered) == (2, 6)
+        assert (last.finished.reattached, last.finished.rendered) == (count, 8 - count)
         studio.audit()
     else:
-        assert (last.finished.unknown, last.finished.rendered) == (2, 6)
+        assert (last.finished.unknown, last.finished.rendered) == (count, 8 - count)
         assert emulator.bill()["count"] == 8
 
 
