@@ -34,7 +34,7 @@ from .recorder import Recorder
 from .request import Submission
 from .sharing import Remote
 from .spending import Spending
-from .state import State
+from .state import Output, State
 from .store import Entry, Store
 from .transfers import Pushing
 
@@ -88,6 +88,11 @@ class Builder:
         is_asked = any(step.shared or step.verdict in _ASKED_FOR for step in plan.steps)
         self._pushing = Pushing(remote, store) if remote and is_asked else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
+
+    @property
+    def recorded(self) -> Mapping[str, Output]:
+        """What this build put on record of outputs, by path."""
+        return self._recorder.outputs
 
     async def run(self) -> Finished:
         """Carry out the plan and return how it ended; one output's failure does not end the others."""

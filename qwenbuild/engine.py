@@ -191,7 +191,9 @@ class Engine:
         orphans = planning.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
         strays = [] if options.select or options.where else planning.strays(every, state, self.store, self.provider)
-        plan = Plan(steps, orphans, inputs=inputs, actions=every, lock=pins, warnings=warnings, strays=strays)
+        plan = Plan(
+            steps, orphans, inputs=inputs, actions=every, records=records, lock=pins, warnings=warnings, strays=strays
+        )
         renders = Counter([step.action.model.name for step in plan.renders])
         return replace(plan, shortest_s=self.provider.shortest_s(renders))
 
@@ -313,7 +315,7 @@ class Engine:
                     emit or (lambda event: None), interrupt, begun, self.remote,
                 )  # fmt: skip
                 finished = asyncio.run(_run(builder, interrupt))
-                records = state.outputs()
+            records = {**plan.records, **builder.recorded}
             written = [self.project.lock_path] if self._write_lock(plan, builder.made, records) else []
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
             if arguments is not None and finished.complete and not (self.options.force or plan.orphans or plan.strays):
@@ -345,10 +347,10 @@ class Engine:
         the store. Raises what `plan` does, ProjectBusy, OutputError.
         """
         with alone(self.project.state_dir), contextlib.closing(self._state(create=True)) as state:
-            plan, records = self._plan(state), state.outputs()
+            plan = self._plan(state)
             there = {step.action.output: step.adopted for step in plan.steps if step.adopted}
             stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
-            return self._write_lock(plan, there | stored, records)
+            return self._write_lock(plan, there | stored, plan.records)
 
     def check_lock(self) -> None:
         """Raise LockError where a build would change the lock, naming what; changes nothing."""
@@ -463,5 +465,9 @@ def _uncollected() -> Iterator[None]:
 
 
 async def _run(builder: Builder, interrupt: Interrupt) -> Finished:
-    with interrupt.by_signals():
-        return await builder.run()
+    gc.freeze()  # the plan stays, and to look through its 100,000 cells halts all else for a tenth of a second
+    try:
+        with interrupt.by_signals():
+            return await builder.run()
+    finally:
+        gc.unfreeze()

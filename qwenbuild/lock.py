@@ -36,8 +36,8 @@ _RECORD = re.compile(
     rf'\n\[\[output\]\]\npath = {_TEXT}\nname = {_TEXT}\nkey = "([0-9a-f]{{64}})"\nimage = "([0-9a-f]{{64}})"\n'
     rf"model = {_TEXT}\nseed = (0|[1-9][0-9]{{0,9}})\n"
 )
-_FORM = '\n[[output]]\npath = {}\nname = {}\nkey = "{}"\nimage = "{}"\nmodel = {}\nseed = {}\n'
-_FIXED = len(_FORM.format('""', '""', "", "", '""', ""))
+_FORM = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
+_FIXED = len(_FORM % ('""', '""', "", "", '""', ""))
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _ESCAPED = re.compile(r'\\(["\\])')
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -103,10 +103,7 @@ def parse(text: str, shown: str) -> Mapping[str, Pin]:
 
 def render(pins: Iterable[Pin]) -> str:
     """Return the text of a lock."""
-    return _HEAD + "".join(
-        _FORM.format(_text(path), _text(name), key, image, _text(model), seed)
-        for path, name, key, image, model, seed in sorted(pins)
-    )
+    return _HEAD + "".join([_record(*pin) for pin in sorted(pins)])
 
 
 def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
@@ -131,11 +128,15 @@ def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
     return render(pins) == (lock.text or _HEAD)
 
 
-def _text(value: str) -> str:
-    """Return a TOML string; the library is asked only where something may need an escape, which takes its time."""
-    if _PLAIN.fullmatch(value):
-        return f'"{value}"'
-    return tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n")
+def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -> str:
+    """Return the text of a pin; the library is asked only where something may need an escape, which takes its time."""
+    if _PLAIN.fullmatch(path + name + model):
+        path, name, model = f'"{path}"', f'"{name}"', f'"{model}"'
+    else:
+        path, name, model = (
+            tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n") for value in (path, name, model)
+        )
+    return _FORM % (path, name, key, image, model, seed)
 
 
 def _sides(text: str) -> tuple[str, str]:

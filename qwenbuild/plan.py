@@ -110,9 +110,10 @@ class Plan:
 
     `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
     folders that the steps depend on, missing ones that would matter included. `actions` are all
-    of the project, whatever was selected, and `lock` what they were held against; `warnings`
-    are of the remote cache. `strays` were accepted by the service, and no spec asks for their images
-    any more: these are collected into the store, for they are paid for.
+    of the project, whatever was selected, `records` the state's outputs by path and `lock` what
+    they were held against; `warnings` are of the remote cache. `strays` were accepted by the
+    service, and no spec asks for their images any more: these are collected into the store, for
+    they are paid for.
     """
 
     steps: Sequence[Step]
@@ -120,6 +121,7 @@ class Plan:
     shortest_s: float = 0.0
     inputs: Sequence[Path] = field(default=(), repr=False)
     actions: Sequence[Action] = field(default=(), repr=False)
+    records: Mapping[str, Output] = field(default_factory=dict, repr=False)
     lock: Lock = field(default_factory=Lock, repr=False)
     warnings: Sequence[Problem] = ()
     strays: Sequence[Submission] = ()

@@ -26,11 +26,13 @@ class Recorder:
     def __init__(self, state: State, on_fault: Callable[[StateError], None]) -> None:
         self._state, self._on_fault = state, on_fault
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+        self.outputs: dict[str, Output] = {}  # all that were added, by path
 
     def add(self, action: Action, image: str, seen: os.stat_result) -> None:
         """Remember that the action's output stands; `image` is the SHA-256 of its bytes, `seen` its status."""
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
         self._pending.append((output, action.request.as_dict()))
+        self.outputs[output.path] = output
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
