@@ -200,7 +200,6 @@ def _write_all(fd: int, content: bytes) -> None:
 def _cloning(source: Path, content: bytes) -> _Fill:
     def fill(fd: int) -> None:
         if not _reflink(source, fd, len(content)):
-            os.ftruncate(fd, 0)
             _write_all(fd, content)
 
     return fill
@@ -233,4 +232,7 @@ def _reflink(source: Path, fd: int, size: int) -> bool:
             fcntl.ioctl(fd, _FICLONE, file.fileno())
     except OSError:
         return False
-    return os.fstat(fd).st_size == size
+    if os.fstat(fd).st_size == size:
+        return True
+    os.ftruncate(fd, 0)
+    return False

@@ -170,7 +170,8 @@ class Builder:
                 case _:
                     renders.append(step)
         batches = deque(restoring.batches(restores))
-        await self._work(batches, os.cpu_count() or 1, lambda steps: self._restore(steps, renders))
+        workers = 1 + (os.cpu_count() or 1)  # one waits for the disk, or for the event loop to tell what it did
+        await self._work(batches, workers, lambda steps: self._restore(steps, renders))
         await self._work(pulls, _PULLS, lambda step: self._pull(step, renders))
         strays = deque(() if self._limits.detach else self._plan.strays)
         if (renders or strays) and not self._is_stopped:
