@@ -6,14 +6,14 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from .catalogue import Catalogue, Model
 from .errors import Findings, Place, Problem, ProjectError
 from .matrix import Cells, Declaration, Value, size_of
-from .names import cell_name, clash_key, path_fault
+from .names import clash_key, path_fault
 from .request import Request, Size, derived_seed
 from .spec import FIELDS
 from .template import Template, Templates
@@ -54,12 +54,12 @@ class Action(NamedTuple):
     @property
     def name(self) -> str:
         """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
-        return cell_name(self.declaration.name, self.cell)
+        return self.declaration.cell_name(self.values)
 
     @property
     def cell(self) -> dict[str, str]:
         """The label of each axis."""
-        return _labels(self.declaration, self.values)
+        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
 
 
 class Requests(Protocol):
@@ -207,13 +207,13 @@ class _Expander:
         ) + ".png"  # fmt: skip
         fits = len(request.prompt) <= model.prompt_limit and len(request.negative_prompt) <= model.negative_prompt_limit
         if not (request.prompt and fits) or path_fault(output):
-            raise ProjectError(self._problems(request, model, output, self._name(values)))
+            raise ProjectError(self._problems(request, model, output, self._it.cell_name(values)))
         try:
             return Action(
                 output, request.key, self._it, values, model, request.size, request.seed, request if keep else self
             )
         except UnicodeEncodeError:
-            claim = f"the prompt of {self._name(values)} holds an unpaired surrogate"
+            claim = f"the prompt of {self._it.cell_name(values)} holds an unpaired surrogate"
             raise ProjectError([self._prompt_problem(claim)]) from None
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
@@ -230,7 +230,7 @@ class _Expander:
         return Request(
             self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
             chosen.get("seed", self._seed), chosen.get("prompt_extend", self._prompt_extend),
-            chosen.get("watermark", self._watermark), self._name(values) if self._labelled else "",
+            chosen.get("watermark", self._watermark), self._it.cell_name(values) if self._labelled else "",
         )  # fmt: skip
 
     def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
@@ -282,9 +282,6 @@ class _Expander:
         found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
         return found if len(found) < len(self._it.axes) else None
 
-    def _name(self, values: Sequence[Value]) -> str:
-        return cell_name(self._it.name, _labels(self._it, values))
-
     def _canvas(self, model: Model, size: Size) -> dict[str, object]:
         """Return what templates see of a model and a size."""
         canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
@@ -326,10 +323,6 @@ class _Expander:
 
     def _prompt_problem(self, claim: str, *facts: str) -> Problem:
         return Problem(claim, self._it.spec.source.place(self._prompt_keys), facts=facts)
-
-
-def _labels(declaration: Declaration, values: Iterable[Value]) -> dict[str, str]:
-    return {axis: value.label for axis, value in zip(declaration.axes, values, strict=True)}
 
 
 def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:

@@ -18,6 +18,7 @@ from .axes import Resolver, label, length, table_row
 from .catalogue import DEFAULT_MODEL, Catalogue, Model
 from .digest import sha256
 from .errors import Findings, Problem, ProjectError, did_you_mean, listing
+from .names import cell_name, quoted
 from .project import Project
 from .request import SEED_MAX, Size
 from .row import Row
@@ -29,9 +30,10 @@ _COUNTED = 1_000_000  # matrices up to this size are counted exactly, exclusions
 
 
 class Value(NamedTuple):
-    """One value of an axis: how names show it, how default paths do, and what templates and requests get."""
+    """One value of an axis: how it is called, how names and default paths show it, what templates and requests get."""
 
     label: str
+    quoted: str
     path_part: str
     value: Any
 
@@ -39,11 +41,11 @@ class Value(NamedTuple):
     def of(cls, name: str, value: Any) -> Value:
         """Return the value labelled `name`; its part of a path is short, readable, and tells cut texts apart."""
         if not isinstance(value, str | Row):
-            return cls(name, name, value)
+            return cls(name, quoted(name), name, value)
         short = slug(name)
         if not short or len(short) >= 60:
             short = f"{short[:48].rstrip('-')}-{sha256(name.encode('utf-8', 'replace'))[:8]}".lstrip("-")
-        return cls(name, short, value)
+        return cls(name, quoted(name), short, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,16 @@ class Declaration:
     image: Image = field(repr=False)
     axes: Mapping[str, Sequence[Any]] = field(repr=False)
     cells: int  # how many, an upper bound for a matrix of over a million
+    sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # with their numbers, in the order of names
 
     @property
     def name(self) -> str:
         """The image's name, such as `puppies/poster`."""
         return f"{self.spec.name}/{self.image_name}"
+
+    def cell_name(self, values: Sequence[Value]) -> str:
+        """Return the name of a cell, such as `puppies/poster[seed=1,size=1328x1328]`; the values are in axis order."""
+        return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
 
     @property
     def data_files(self) -> list[Path]:
@@ -88,7 +95,8 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
             if len(axes) < len(image.matrix):
                 continue
             cells = math.prod(length(values) for values in axes.values()) + len(image.include)
-            declarations.append(Declaration(spec, name, image, axes, cells))
+            sorted_axes = sorted((axis, number) for number, axis in enumerate(axes))
+            declarations.append(Declaration(spec, name, image, axes, cells, sorted_axes))
     return declarations
 
 

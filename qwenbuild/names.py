@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
 _PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
@@ -21,14 +21,14 @@ _SAFE_PATH = re.compile(  # most paths, at full speed
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
 
 
-def cell_name(image: str, cell: Mapping[str, str]) -> str:
-    """Return the name of a cell: `image` is `spec/image`, `cell` maps axes to labels."""
-    if not cell:
-        return image
-    return f"{image}[{','.join(f'{axis}={_quote(cell[axis])}' for axis in sorted(cell))}]"
+def cell_name(image: str, cell: Iterable[tuple[str, str]]) -> str:
+    """Return the name of a cell: `image` is `spec/image`, `cell` are its axes, sorted, and their `quoted` labels."""
+    inside = ",".join([f"{axis}={label}" for axis, label in cell])
+    return f"{image}[{inside}]" if inside else image
 
 
-def _quote(label: str) -> str:
+def quoted(label: str) -> str:
+    """Return a label as names have it: in quotes where it holds what a name is told apart by."""
     return label if _PLAIN.fullmatch(label) else json.dumps(label, ensure_ascii=False)
 
 
