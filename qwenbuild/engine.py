@@ -201,7 +201,8 @@ class Engine:
         """Return every action, by the key that it is on record by, what they are held against, and what all rest on."""
         actions, inputs = self._expand()
         known = self.memory.lock if self.memory else None
-        pins = lock.read(self.project.lock_path, known) if self._is_locking else Lock()
+        sound = {action.output for action in actions}
+        pins = lock.read(self.project.lock_path, known, sound) if self._is_locking else Lock()
         if self.memory:
             self.memory.lock = pins
         every = planning.with_known_keys(actions, pins, state, self.store)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -78,11 +78,10 @@ class Lock:
         return pin if pin and pin.key == key else None
 
 
-def read(path: Path, known: Lock | None = None, *, shown: str = NAME) -> Lock:
+def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
     """Return the lock at `path`, an empty one where there is none; `known` while its text is the file's.
 
-    Messages name the file as `shown`.
-
+    `sound` are output paths that need not be looked at again. Messages name the file as `shown`.
     Raises ProjectError where it is no lock that this version can read.
     """
     if not os.path.lexists(path):
@@ -92,13 +91,13 @@ def read(path: Path, known: Lock | None = None, *, shown: str = NAME) -> Lock:
         return known
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(_pins(shown, ours), _pins(shown, theirs), text)
-    return Lock(_pins(shown, text), text=text)
+        return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), text)
+    return Lock(_pins(shown, text, sound), text=text)
 
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
     """Return the pins of a lock's text; raises what `read` does, for conflicts of a merge as well."""
-    return _pins(shown, text.replace("\r\n", "\n"))
+    return _pins(shown, text.replace("\r\n", "\n"), frozenset())
 
 
 def render(pins: Iterable[Pin]) -> str:
@@ -154,12 +153,12 @@ def _sides(text: str) -> tuple[str, str]:
     return "".join(ours), "".join(theirs)
 
 
-def _pins(shown: str, text: str) -> dict[str, Pin]:
-    pins = _quickly(text)
+def _pins(shown: str, text: str, sound: Set[str]) -> dict[str, Pin]:
+    pins = _quickly(text, sound)
     return _carefully(shown, text) if pins is None else pins
 
 
-def _quickly(text: str) -> dict[str, Pin] | None:
+def _quickly(text: str, sound: Set[str]) -> dict[str, Pin] | None:
     """Return the pins of a text in exactly the form that is written, None of any other."""
     records: list[tuple[str, ...]] = _RECORD.findall(text) if text.startswith(_HEAD) else []
     found = sum(map(len, chain.from_iterable(records))) + _FIXED * len(records)
@@ -168,8 +167,8 @@ def _quickly(text: str) -> dict[str, Pin] | None:
     if "\\" in text:
         records = [tuple(_ESCAPED.sub(r"\1", value) for value in record) for record in records]
     pins = {path: Pin(path, name, key, image, model, int(seed)) for path, name, key, image, model, seed in records}
-    clashes = set(clash_key("\n".join(pins)).split("\n"))
-    if len(clashes) < len(records) or any(map(path_fault, pins)) or any(pin.seed > SEED_MAX for pin in pins.values()):
+    clash = len(set(clash_key("\n".join(pins)).split("\n"))) < len(records)
+    if clash or any(map(path_fault, pins.keys() - sound)) or any(pin.seed > SEED_MAX for pin in pins.values()):
         return None
     return pins
 
