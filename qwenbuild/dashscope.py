@@ -42,7 +42,7 @@ class DashScopeProvider:
     - `region`: "singapore" (default) or "beijing"; `interface`: "sync" (default) or "async";
     - `base_url`, `workspace`: another address, and the workspace to bill;
     - `submits`: a pace such as "2/second" in place of the catalogue's, for every model;
-    - `max_concurrency`: renders under way at once (50);
+    - `max_concurrency`: requests with the service at once (50);
     - `download_hosts`: hosts that images may come from (["*.aliyuncs.com"]);
     - `timeout_s`: longest wait for a sync answer (330); `poll_s`: longest interval between polls of a
       task (10); `retry_wait_s`: first wait before a retry (1). All in seconds.
