@@ -28,6 +28,8 @@ def main() -> None:
 
 def _main() -> None:
     begun = time.perf_counter()
+    if not (sys.stdin and sys.stdout and sys.stderr):
+        _open_streams()
     if asked := os.environ.get("_QWENBUILD_COMPLETE"):
         _complete(asked)
         sys.exit(0)
@@ -52,6 +54,17 @@ def _main() -> None:
     if threading.active_count() > 1:  # somebody's work, which Python would wait for
         sys.exit(code)
     _leave(code)
+
+
+def _open_streams() -> None:
+    """Lead standard streams that were closed before all began (`>&-`) to nowhere.
+
+    Otherwise the next files that are opened take their numbers, and what is written to a number reaches them.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115, as long as the process
+        setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+    os.close(number)
 
 
 def _leave(code: int) -> NoReturn:

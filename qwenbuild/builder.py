@@ -88,6 +88,7 @@ class Builder:
         is_asked = any(step.shared or step.verdict in _ASKED_FOR for step in plan.steps)
         self._pushing = Pushing(remote, store) if remote and is_asked else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
+        self._view_fault: Exception | None = None  # why nobody can be told any more
 
     @property
     def recorded(self) -> Mapping[str, Output]:
@@ -327,7 +328,11 @@ class Builder:
         collected = step.submission if step.verdict is Verdict.REATTACH else None
 
         def start() -> None:
-            self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
+            try:
+                self._emit(ImageStarted(action.name, action.output, step.verdict, step.reason))
+            except Exception as error:
+                self._view_fault = error
+                raise
 
         # What costs money starts when it is sent: until then, nothing is lost where nobody wants it any more.
         is_sent = bool(step.price and not collected)
@@ -412,6 +417,8 @@ class Builder:
         except (QwenbuildError, Detached, Stopped):
             raise
         except Exception as error:  # a plugin's: it must not end the other renders
+            if error is self._view_fault:  # it came to be told through the plugin
+                raise
             raise broken(self._provider.name, error) from error
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], journal: StateJournal | None = None) -> _T:

@@ -528,6 +528,52 @@ def test_a_view_that_fails(build: Build) -> None:
     assert finished.rendered == 10 - done
 
 
+def test_a_view_that_fails_before_anything_is_sent(build: Build) -> None:
+    """What an image costs is told before it is sent: where nobody can be told, nothing is."""
+
+    async def pay(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        await journal.accepted("task:1")
+
+    build.provider = Scripted(pay, concurrency=2, price="0.1")
+    build.prompts(*map(str, range(10)))
+
+    def leave(event: Event) -> None:
+        if isinstance(event, ImageStarted):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        build.run(leave)
+    assert build.engine().in_flight() == []
+    assert build.run().rendered == 10
+
+
+def test_what_costs_money_starts_when_it_is_sent(build: Build) -> None:
+    """What waits in a provider for its turn has not started; what is free starts when it is taken up."""
+    turn = asyncio.Semaphore(1)
+
+    async def wait(request: Request, journal: Journal) -> None:
+        async with turn:
+            await journal.intend({})
+            await asyncio.sleep(0.01)
+            await journal.refused()
+            await journal.intend({})
+
+    under_way, most = 0, {"": 0, "0.1": 0}
+    for price in most:
+        turn = asyncio.Semaphore(1)
+        build.provider = Scripted(wait, concurrency=3, price=price)
+        build.prompts(*(f"{price} {number}" for number in range(6)))
+
+        def count(event: Event, price: str = price) -> None:
+            nonlocal under_way
+            under_way += isinstance(event, ImageStarted) - isinstance(event, ImageFinished)
+            most[price] = max(most[price], under_way)
+
+        assert build.run(count).rendered == 6
+    assert most["0.1"] < most[""] == 3
+
+
 def test_staging_is_swept(build: Build) -> None:
     """What a crash left in staging is removed by the next build that does anything."""
     build.place.write({".qwenbuild/tmp/0123456789abcdef.tmp": "torn"})

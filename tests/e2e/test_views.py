@@ -244,6 +244,20 @@ def test_output_that_can_not_be_written(sandbox: Sandbox) -> None:
         assert done.returncode == 1
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(sandbox: Sandbox, closed: str) -> None:
+    """A command does its work where a standard stream is closed from the start; no file is taken for the stream."""
+    for command, code in [("plan", 0), ("build", 0), ("build", 0), ("--version", 0), ("plan --json", 0), ("nosuch", 2)]:
+        done = subprocess.run(
+            ["bash", "-c", f"{COMMAND} {command} {closed}"],
+            cwd=sandbox.root, env=sandbox.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), command
+        if "2>&-" in closed:
+            assert done.stderr == "", command
+    assert sandbox.run("status").out.splitlines()[-1].endswith(": 8 rendered")
+
+
 def test_an_encoding_that_can_not_show_a_name(sandbox: Sandbox) -> None:
     """Names and prompts that standard output can't show do not end a command."""
     sandbox.write({"specs/de.toml": '[image.x]\nprompt = "{{ wort }}"\nmatrix = { wort = ["schön 中文"] }\n'})
