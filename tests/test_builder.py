@@ -548,30 +548,29 @@ def test_a_view_that_fails_before_anything_is_sent(build: Build) -> None:
     assert build.run().rendered == 10
 
 
-def test_what_costs_money_starts_when_it_is_sent(build: Build) -> None:
+@pytest.mark.parametrize(("price", "waiting"), [("", 3), ("0.1", 0)])
+def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiting: int) -> None:
     """What waits in a provider for its turn has not started; what is free starts when it is taken up."""
-    turn = asyncio.Semaphore(1)
+    started: list[str] = []
+    seen: list[int] = []
+    everyone = asyncio.Barrier(3)
 
-    async def wait(request: Request, journal: Journal) -> None:
-        async with turn:
-            await journal.intend({})
-            await asyncio.sleep(0.01)
-            await journal.refused()
-            await journal.intend({})
+    async def render(request: Request, journal: Journal) -> None:
+        await everyone.wait()
+        seen.append(len(started))
+        await everyone.wait()  # nobody is sent before all have looked
+        await journal.intend({})
+        await journal.refused()
+        await journal.intend({})
 
-    under_way, most = 0, {"": 0, "0.1": 0}
-    for price in most:
-        turn = asyncio.Semaphore(1)
-        build.provider = Scripted(wait, concurrency=3, price=price)
-        build.prompts(*(f"{price} {number}" for number in range(6)))
+    def note(event: Event) -> None:
+        if isinstance(event, ImageStarted):
+            started.append(event.name)
 
-        def count(event: Event, price: str = price) -> None:
-            nonlocal under_way
-            under_way += isinstance(event, ImageStarted) - isinstance(event, ImageFinished)
-            most[price] = max(most[price], under_way)
-
-        assert build.run(count).rendered == 6
-    assert most["0.1"] < most[""] == 3
+    build.provider = Scripted(render, concurrency=3, price=price)
+    build.prompts("one", "two", "three")
+    assert build.run(note).rendered == 3
+    assert (seen, len(started)) == ([waiting] * 3, 3)
 
 
 def test_staging_is_swept(build: Build) -> None:
