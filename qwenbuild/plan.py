@@ -139,9 +139,8 @@ class Plan:
     def cost(self) -> dict[str, Decimal]:
         """What the renders cost in all, by currency; empty where they are free."""
         total: dict[str, Decimal] = {}
-        for step in self.renders:
-            if step.price:
-                total[step.price.currency] = total.get(step.price.currency, Decimal(0)) + step.price.amount
+        for (_, currency), amounts in self.prices.items():
+            total[currency] = total.get(currency, Decimal(0)) + sum(amounts)
         return total
 
     @property
@@ -267,10 +266,14 @@ class _Judge:
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
+        self._folders: dict[str, bool] = {}  # of outputs, and whether they are there
 
     def step(self, action: Action) -> Step:
         record, path = self._records.get(action.output), f"{self._out}/{action.output}"
-        seen = status(path)
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self._folders[folder] = status(folder) is not None
+        seen = status(path) if self._folders[folder] else None
         pinned = self._pinned(action)
         if seen is None:
             cause = "output deleted" if record and record.key == action.key else "never rendered"

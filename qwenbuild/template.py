@@ -7,7 +7,6 @@ wrong is told with its place, in the template or in the spec.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -65,9 +64,11 @@ class Template:
             self._blank = vars(self._compiled.new_context())
         if self._blank is not None:
             context: jinja2.runtime.Context = object.__new__(self._compiled.environment.context_class)
-            vars(context).update(self._blank, parent={**self._blank["parent"], **values})
-            with contextlib.suppress(Exception):  # to render it again tells the place
+            context.__dict__ = {**self._blank, "parent": {**self._blank["parent"], **values}}
+            try:
                 return self._compiled.environment.concat(self._compiled.root_render_func(context))
+            except Exception:
+                return self._compiled.render(values)  # once more: Jinja finds out where it fails
         return self._compiled.render(values)
 
 

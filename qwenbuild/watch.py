@@ -43,6 +43,8 @@ from .saves import Basis, Saves, names
 
 _SETTLED_S = 1.0  # without a save, before `auto` spends money: an editor may write in two strokes
 _REFRESH_S = 0.5  # at least, between two plans that follow a build's progress
+_RESTORE = Verdict.RESTORE  # an enum's members are looked up slowly, and each plan asks of every cell
+_MISSING = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING)
 _BUSY_S = 0.5  # between two tries while another build holds the project's lock
 
 
@@ -315,6 +317,4 @@ def _as_ordered(step: Step, order: Order) -> Step:
 
 def _is_missing(step: Step) -> bool:
     """Whether the cell's image is neither in its place nor in the store."""
-    if step.verdict is Verdict.RESTORE:
-        return not (step.entry or step.shared)
-    return step.verdict in (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING)
+    return step.verdict in _MISSING or (step.verdict is _RESTORE and not (step.entry or step.shared))
