@@ -23,6 +23,7 @@ from . import faults, reconcile, wire
 from .catalogue import Model
 from .download import Downloads, LinkDead
 from .errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
+from .outgoing import Outgoing
 from .pace import Pace
 from .provider import Journal, Rendered
 from .request import Request, Submission
@@ -57,6 +58,7 @@ class Session:
             service.downloads, service.endpoint, choices.download_hosts, choices.first_wait_s, service.short_s
         )
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service's part is done
+        self._outgoing = Outgoing()
         self._paces: dict[str, Pace] = {}
         self._open: dict[int, Submission] = {}  # creates of this session that may have made a task nobody knows
         self._claimed: set[str] = set()  # tasks that are known to belong to a submission
@@ -88,21 +90,25 @@ class Session:
         }
 
     async def _submit(
-        self, request: Request, journal: Journal, send: Callable[[], Coroutine[Any, Any, wire.Answer]]
+        self, request: Request, journal: Journal, send: Callable[[Callable[[], None]], Coroutine[Any, Any, wire.Answer]]
     ) -> wire.Answer:
-        """Send at the model's pace, between an intent and, where nothing was billed, its withdrawal."""
+        """Send at the model's pace, between an intent and, where nothing was billed, its withdrawal.
+
+        `send` calls what it is given once the request is sent.
+        """
         pace = self._pace(request.model)
         turn_s = await pace.turn()
-        await journal.intend(self._context(request))
-        try:
-            answer = await send()
-        except AnswerLost:
-            raise
-        except ProviderError as error:
-            if isinstance(error, Throttled):
-                pace.slower(turn_s, error.retry_after_s)
-            await journal.refused()
-            raise
+        with self._outgoing.request() as sent:
+            await journal.intend(self._context(request))
+            try:
+                answer = await send(sent)
+            except AnswerLost:
+                raise
+            except ProviderError as error:
+                if isinstance(error, Throttled):
+                    pace.slower(turn_s, error.retry_after_s)
+                await journal.refused()
+                raise
         pace.faster()
         return answer
 
@@ -110,7 +116,8 @@ class Session:
 
     async def _render_sync(self, request: Request, journal: Journal) -> Rendered:
         async with self._seats:
-            answer = await self._submit(request, journal, lambda: self._service.submit_sync(wire.sync_body(request)))
+            body = wire.sync_body(request)
+            answer = await self._submit(request, journal, lambda sent: self._service.submit_sync(body, sent))
         result = wire.sync_result(answer)
         if result is None:
             raise _unreadable(answer)
@@ -133,11 +140,11 @@ class Session:
         """Return the id of a new task; a lost answer is looked up among the account's tasks."""
         number = next(self._numbers)
 
-        def send() -> Coroutine[Any, Any, wire.Answer]:
+        def send(sent: Callable[[], None]) -> Coroutine[Any, Any, wire.Answer]:
             # From here on, and no earlier, a task of this prompt may be this one's.
-            sent = Submission(number, request.key, request, "", "", self._context(request), time.time())
-            self._open[number] = sent
-            return self._service.submit_async(wire.async_body(request))
+            mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
+            self._open[number] = mine
+            return self._service.submit_async(wire.async_body(request), sent)
 
         try:
             answer = await self._submit(request, journal, send)
@@ -188,6 +195,7 @@ class Session:
         self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float
     ) -> Rendered:
         """Return the verified image, kept until `until_s`; raises BadImage, or AnswerLost where it is gone."""
+        await self._outgoing.give_way()
         try:
             image = await self._downloads.image(url, request.size)
         except BadImage as bad:

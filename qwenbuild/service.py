@@ -13,7 +13,7 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -95,23 +95,35 @@ class Service:
             trust_env=not self.endpoint.is_local,  # a proxy knows nothing of this machine's own servers
         )
 
-    async def submit_sync(self, body: Mapping[str, Any]) -> wire.Answer:
-        """Ask for an image and wait for it. Raises AnswerLost where it may have been billed, else another ProviderError."""  # noqa: E501
-        return await self._submit(wire.SYNC_PATH, body, {}, self._sync_s)
+    async def submit_sync(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
+        """Ask for an image and wait for it; `sent` is called once the request is sent.
 
-    async def submit_async(self, body: Mapping[str, Any]) -> wire.Answer:
-        """Create a task. Raises AnswerLost where it may have been created, else another ProviderError."""
-        return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s)
+        Raises AnswerLost where it may have been billed, else another ProviderError.
+        """
+        return await self._submit(wire.SYNC_PATH, body, {}, self._sync_s, sent)
+
+    async def submit_async(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
+        """Create a task; `sent` is called once the request is sent.
+
+        Raises AnswerLost where it may have been created, else another ProviderError.
+        """
+        return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s, sent)
 
     async def _submit(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], answer_s: float
-    ) -> wire.Answer:
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], answer_s: float,
+        sent: Callable[[], None],
+    ) -> wire.Answer:  # fmt: skip
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith(".send_request_body.complete"):
+                sent()
+
         request = self._submits.build_request(
             "POST",
             self.endpoint.base_url + path,
             content=json.dumps(body, ensure_ascii=False).encode(),
             headers={"Content-Type": "application/json; charset=utf-8", **headers},
             timeout=httpx.Timeout(answer_s, connect=CONNECT_S, pool=None),
+            extensions={"trace": trace},
         )
         return self._success(await self._exchange(self._submits, request))
 

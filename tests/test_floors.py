@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "qwenbuild"
 
 FLOORS = [
     # texts and files; the whole tree of errors
-    "errors loading digest atomicfile names changes row glyphs pace interrupt snapshot",
+    "errors loading digest atomicfile names changes row glyphs pace outgoing interrupt snapshot",
     # what is asked for, where it is written, what is told about it
     "request turn sandbox loopback tomlfile store cloud events faults palette typeset emulator_answers",
     # models, the formats of specs and data, images and memory
