@@ -145,6 +145,7 @@ class Watch:
         if is_first and isinstance(fault, UsageError):
             raise fault
         before = self._keys, str(self._fault)
+        earlier = self.live.plan  # to take a large plan apart takes as long as to show a new one
         self._fault = fault
         if plan:
             self._keys = {step.action.output: step.action.key for step in plan.steps}
@@ -155,6 +156,7 @@ class Watch:
             self._tell(Warned(plan.warnings))
         if is_first or saved or before != (self._keys, str(fault)):
             self._tell(self._replanned(saved))
+        del earlier
         basis = await asyncio.to_thread(Basis.of, self._engine.project, self._engine.inputs)
         if await saves.follow(basis):
             self._again = True  # a save before its folder was followed was not noticed
