@@ -227,12 +227,11 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
         done = subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, capture_output=True, text=True)
         to_event, to_plan = map(float, done.stdout.split())
         job = f"edit watched, {count:,} cells"
-        found = alternate([_prompts("Jinja + SHA-256", count), _prompts("bare start", 10)], rounds)
-        bare_s = found["Jinja + SHA-256"].cpu_s - found["bare start"].cpu_s
-        figures.append(Figure(job, "Jinja + SHA-256", bare_s * 1000, "ms"))
         figures.append(Figure(job, "watchfiles", to_event * 1000, "ms"))
         figures.append(Figure(job, "plan known, more", (to_plan - to_event) * 1000, "ms", most=most_ms))
-    return figures
+    found = alternate([_prompts("Jinja + SHA-256", count), _prompts("bare start", 10)], rounds)
+    bare_s = found["Jinja + SHA-256"].cpu_s - found["bare start"].cpu_s
+    return [*figures, Figure(job, "Jinja + SHA-256", bare_s * 1000, "ms")]
 
 
 def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
