@@ -64,7 +64,7 @@ class Template:
             self._blank = vars(self._compiled.new_context())
         if self._blank is not None:
             context: jinja2.runtime.Context = object.__new__(self._compiled.environment.context_class)
-            context.__dict__ = {**self._blank, "parent": {**self._blank["parent"], **values}}
+            context.__dict__ = {**self._blank, "vars": values}  # which come before Jinja's own names
             try:
                 return self._compiled.environment.concat(self._compiled.root_render_func(context))
             except Exception:
