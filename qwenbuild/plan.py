@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,7 +133,8 @@ class Plan:
     @property
     def renders(self) -> list[Step]:
         """The steps that render: one for each distinct request."""
-        return [step for step in self.steps if step.verdict is Verdict.RENDER]
+        render = Verdict.RENDER  # an enum's members are looked up slowly
+        return [step for step in self.steps if step.verdict is render]
 
     @property
     def cost(self) -> dict[str, Decimal]:
@@ -261,12 +262,13 @@ class _Judge:
         self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
         provider: Provider, rules: Rules, lock: Lock,
     ) -> None:  # fmt: skip
-        self._out, self._store, self._provider, self._rules, self._lock = str(out), store, provider, rules, lock
+        self._out, self._store, self._rules, self._lock = str(out), store, rules, lock
         self._records, self._earlier = records, state.earlier()
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # of outputs, and whether they are there
+        self._price = cache(provider.price)
 
     def step(self, action: Action) -> Step:
         record, path = self._records.get(action.output), f"{self._out}/{action.output}"
@@ -341,7 +343,7 @@ class _Judge:
 
     def _is_held(self, action: Action, pinned: str) -> bool:
         """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
-        return bool(pinned and self._provider.price(action.model.name) and not self._rules.relock)
+        return bool(pinned and self._price(action.model.name) and not self._rules.relock)
 
     def _is_forced(self, key: str) -> bool:
         """Whether the image is to be replaced: by this build, or by a render that an earlier one left in flight."""
@@ -360,7 +362,7 @@ class _Judge:
         if submission and not self._rules.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
-        price = self._provider.price(action.model.name)
+        price = self._price(action.model.name)
         if self._is_held(action, pinned):
             cause = "the lock pins bytes that are not in the store"
             return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
