@@ -174,7 +174,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     `every` lists what is up to date, too, and all of a long plan.
     """
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
-    steps = [step for step in plan.steps if every or step.verdict.value != "up_to_date"]
+    steps = [step for step in plan.steps if every or step.verdict != "up_to_date"]
     most = len(steps) if every else _LISTED
     rows = [(labels[step.verdict], visible(step.action.name), step.reason) for step in steps[:most]]
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:

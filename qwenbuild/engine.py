@@ -462,6 +462,8 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()  # and back: what was made counts as old, else all of it would be looked through at once
+            gc.unfreeze()
             gc.enable()
 
 

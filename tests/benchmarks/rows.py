@@ -68,7 +68,7 @@ def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
     def edit() -> None:
         (place.root / "templates/poster.j2").write_text(f"{PROMPT} {next(edits)}", "utf-8")
 
-    return _plan(f"template edited, {count:,} cells", place, count, rounds, 3.0, edit)
+    return _plan(f"template edited, {count:,} cells", place, count, 4 * rounds, 3.0, edit)
 
 
 def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
