@@ -203,7 +203,7 @@ class _Expander:
         texts = self._texts(values, chosen, model, self._templates)
         request = self._request(values, chosen, model, texts)
         output = texts["output"] if "output" in texts else self._stem + "-".join(
-            [self._it.image_name, *(value.path_part for value in values)]
+            [self._it.image_name, *[value.path_part for value in values]]
         ) + ".png"  # fmt: skip
         fits = len(request.prompt) <= model.prompt_limit and len(request.negative_prompt) <= model.negative_prompt_limit
         if not (request.prompt and fits) or path_fault(output):
