@@ -46,6 +46,9 @@ def _main() -> None:
         _leave(0)
     import threading
 
+    # Pydantic looks through all that is installed for plugins; qwenbuild's own models want none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
+
     from .loading import loading
 
     with loading():

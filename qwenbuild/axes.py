@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import rows
-from .errors import Place, Problem, ProjectError, did_you_mean
+from .errors import Problem, ProjectError, did_you_mean
 from .project import Project
 from .row import Row
 from .spec import DataFile, Range, Spec
@@ -63,29 +64,30 @@ class Resolver:
             case Range(start=start, count=count, step=step):
                 return range(start, start + count * step, step)
             case DataFile(file=name, id=column):
-                return self._rows(spec, name, column, spec.source.place((*keys, "file")))
+                return self._rows(spec, name, column, (*keys, "file"))
             case _:
                 return [written]
 
-    def _rows(self, spec: Spec, name: str, column: str | None, place: Place) -> list[Row]:
-        """Return the rows of a data file that a spec names at `place`."""
+    def _rows(self, spec: Spec, name: str, column: str | None, keys: Keys) -> list[Row]:
+        """Return the rows of a data file that a spec names at `keys`."""
+        place = partial(spec.source.place, keys)  # found only where it is told: that takes as long as reading the spec
         written = spec.path.parent / name
         try:
             path, root = written.resolve(), self._project.root.resolve()
             exists = path.exists()
         except (OSError, RuntimeError, ValueError) as error:  # a name too long, a circle of links, a NUL
             reason = getattr(error, "strerror", None) or "no file has such a name"
-            raise ProjectError([Problem(f"{name} can't be read: {reason}", place)]) from None
+            raise ProjectError([Problem(f"{name} can't be read: {reason}", place())]) from None
         if not path.is_relative_to(root):
             hint = "data files are part of the project: copy it into the repository"
-            raise ProjectError([Problem(f"{name} lies outside the project", place, hint=hint)])
+            raise ProjectError([Problem(f"{name} lies outside the project", place(), hint=hint)])
         if not exists:
             beside = [it.name for it in path.parent.iterdir() if it.is_file()] if path.parent.is_dir() else []
-            raise ProjectError([Problem(f"no such file: {name}", place, hint=did_you_mean(path.name, beside))])
+            raise ProjectError([Problem(f"no such file: {name}", place(), hint=did_you_mean(path.name, beside))])
         if (path, column) not in self._read:
             shown = self._project.shown(Path(os.path.normpath(written)))
             try:
                 self._read[path, column] = rows.read(path, shown, column)
             except ProjectError as error:
-                raise ProjectError([replace(it, place=it.place or place) for it in error.problems]) from None
+                raise ProjectError([replace(it, place=it.place or place()) for it in error.problems]) from None
         return self._read[path, column]

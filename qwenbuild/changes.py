@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,12 +31,18 @@ def pieces(old: str, new: str) -> list[tuple[str, str]]:
         return [(" ", old)] if old == new else [(sign, text) for sign, text in (("-", old), ("+", new)) if text]
     before, after = _PIECE.findall(old), _PIECE.findall(new)
     found: list[tuple[str, str]] = []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, i, j, k, m in _opcodes(before, after):
         if tag == "equal":
             found.append((" ", "".join(before[i:j])))
             continue
         found += [(sign, "".join(part)) for sign, part in (("-", before[i:j]), ("+", after[k:m])) if part]
     return found
+
+
+def _opcodes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    import difflib  # here, for most commands show no difference
+
+    return difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 
 
 def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -58,7 +63,7 @@ def _field(name: str, old: object, new: object) -> str:
 def _words(one: str, other: str) -> str:
     before, after = _WORD.findall(one), _WORD.findall(other)
     removed, added = [], []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, i, j, k, m in _opcodes(before, after):
         if tag != "equal":
             removed += before[i:j]
             added += after[k:m]

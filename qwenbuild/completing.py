@@ -299,9 +299,9 @@ def one_of(*values: str) -> Any:
 
 def providers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """Return the names of the providers that are installed."""
-    from importlib.metadata import entry_points
+    from .provider import installed
 
-    return _items(sorted(it.name for it in entry_points(group="qwenbuild.providers")), incomplete)
+    return _items(installed(), incomplete)
 
 
 def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:

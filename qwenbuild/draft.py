@@ -7,11 +7,9 @@ Deterministic: the same request gives the same bytes, in every thread and proces
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -19,13 +17,12 @@ from .provider import Journal, Price, Rendered, Settings, reject_unknown
 from .request import Request
 
 if TYPE_CHECKING:
-    from .drafter import Drafter
+    from .drafter import Drafters
 
 FAMILY = "draft-3"
 """Part of every action key of a draft: it changes with whatever changes the pixels of any draft."""
 
 _WORTH_PROCESSES = 32  # drafts of a session; a process starts in the time that ten of them take
-_FAR_FROM_PROCESSES = 100  # drafts after a process died, before another is tried
 
 
 class DraftProvider:
@@ -39,6 +36,7 @@ class DraftProvider:
         """`apart`: draw in other processes from the first draft on, so that this one stays quick meanwhile."""
         reject_unknown(settings.table, (), self.name)
         self.concurrency = settings.jobs or os.cpu_count() or 1
+        self._drafters: Drafters
         self._in_thread = 0 if apart else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
 
     def check(self, model: str) -> str | None:
@@ -55,16 +53,11 @@ class DraftProvider:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Hold what draws: a thread, and processes once there is enough to draw."""
-        self._begun = 0
-        self._seats = asyncio.Semaphore(min(self.concurrency, os.cpu_count() or 1))
-        self._drafters: list[Drafter] = []
-        self._idle: list[Drafter] = []
-        with ThreadPoolExecutor(1, "qwenbuild-draft") as self._thread:
-            try:
-                yield
-            finally:
-                await asyncio.gather(*(drafter.stop() for drafter in self._drafters))
+        """Hold what draws."""
+        from .drafter import Drafters  # here, for plans need a provider and nothing that draws
+
+        async with Drafters(self.concurrency, self._in_thread).running() as self._drafters:
+            yield
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the draft of a request."""
@@ -72,34 +65,4 @@ class DraftProvider:
 
     async def png(self, request: Request) -> bytes:
         """Return the draft's bytes; within a session."""
-        self._begun += 1
-        content = await self._elsewhere(request) if self._begun > self._in_thread else None
-        if content is None:
-            from .artwork import png  # here, for plans need a provider and no fonts
-
-            content = await asyncio.get_running_loop().run_in_executor(self._thread, png, request)
-        return content
-
-    async def _elsewhere(self, request: Request) -> bytes | None:
-        """Return the draft as another process draws it, None where that can't be had."""
-        from .drafter import Drafter
-
-        async with self._seats:
-            drafter = None
-            try:
-                if self._idle:
-                    drafter = self._idle.pop()
-                else:
-                    drafter = await Drafter.start()
-                    self._drafters.append(drafter)
-                content = await drafter.png(request)
-            except (OSError, EOFError):
-                self._begun = -_FAR_FROM_PROCESSES  # one that dies is not replaced at once
-            except asyncio.CancelledError:
-                if drafter:
-                    drafter.kill()
-                raise
-            else:
-                self._idle.append(drafter)
-                return content
-        return None
+        return await self._drafters.png(request)

@@ -12,7 +12,6 @@ finished = engine.build()
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import os
@@ -25,14 +24,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import lock, locking, selection, sharing, snapshot
+from . import lock, locking, selection, snapshot
 from . import plan as planning
-from .builder import Builder, Limits
 from .dashscope import DashScopeProvider
 from .errors import Problem, ProviderError, UsageError
-from .events import Emit, Finished
 from .expand import Action
-from .interrupt import Interrupt
 from .lock import Lock
 from .memory import Memory
 from .outputs import Outputs
@@ -41,7 +37,6 @@ from .project import Project, find
 from .provider import Provider, Settings, create
 from .reading import Reading, check_renders
 from .request import Submission
-from .sharing import Remote
 from .spec import Spec
 from .state import Output, State
 from .store import Entry, Store, default_root
@@ -49,9 +44,13 @@ from .turn import alone
 from .wire import Task
 
 if TYPE_CHECKING:
+    from .builder import Builder
+    from .events import Emit, Finished
     from .explain import Explanation
+    from .interrupt import Interrupt
     from .report import Written
     from .review import Change
+    from .sharing import Remote
 
 _T = TypeVar("_T")
 
@@ -105,7 +104,7 @@ class Engine:
         self.inputs: Sequence[Path] = ()  # what the last reading rests on, also where it found mistakes
         self._environ = environ
         self.provider = self._provider()
-        self.remote = sharing.of(project.config.remote, options.remote, environ)
+        self.remote = self._remote()
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project with `choices`, fields of `Options`, over these options."""
@@ -129,6 +128,14 @@ class Engine:
         chosen = {"region": options.region, "interface": options.interface}
         table = {**config.providers.get(name, {}), **{key: value for key, value in chosen.items() if value}}
         return create(name, Settings(table, self.project.catalogue, self._environ, options.jobs))
+
+    def _remote(self) -> Remote | None:
+        config, asked = self.project.config.remote, self.options.remote
+        if not (config.url if asked is None else asked):
+            return None
+        from . import sharing
+
+        return sharing.of(config, asked, self._environ)
 
     # --- reading ---
 
@@ -286,6 +293,11 @@ class Engine:
         Ctrl-C, where this runs in the main thread, stops in two stages (see `Interrupt`). Raises
         ProjectError, UsageError, TooManyRenders, ProjectBusy, StateError.
         """
+        import asyncio  # takes as long to load as a small plan does; nothing else of a plan needs it
+
+        from .builder import Builder, Limits
+        from .interrupt import Interrupt
+
         if self.options.locked:
             self._check_locked()
         begun, started_ns = time.monotonic(), time.time_ns()
@@ -387,6 +399,8 @@ class Engine:
 
         Raises UsageError where the provider has no tasks, ProviderError.
         """
+        import asyncio
+
         return asyncio.run(self._with_tasks(lambda provider: provider.list_tasks(status=status)))
 
     def cancel_tasks(self, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:
@@ -394,6 +408,8 @@ class Engine:
 
         Those that are this project's are submitted anew by the next build: what is cancelled is not billed.
         """
+        import asyncio
+
         mine = {submission.handle: submission.id for submission in self.in_flight()}
 
         async def cancel(provider: DashScopeProvider) -> dict[str, ProviderError | None]:
@@ -444,6 +460,8 @@ class Engine:
 
 def _share(steps: list[Step], remote: Remote) -> list[Step]:
     """Return the steps, those whose images the remote cache has as restores; asks it only where some are lacking."""
+    import asyncio
+
     keys, images = planning.wanted(steps)
 
     async def find() -> Mapping[str, Entry]:

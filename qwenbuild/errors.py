@@ -27,7 +27,6 @@ service is shown through `visible`, so that it can't steer a terminal.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,6 +58,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=64)  # a mistake in a template is found once for each cell
 def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    import difflib
+
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return found[0] if found else None
 

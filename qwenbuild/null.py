@@ -6,7 +6,6 @@ are told apart; the bytes are made without any image library.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import struct
@@ -56,6 +55,8 @@ class NullProvider:
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the plain image."""
         if self._latency_s:
+            import asyncio  # here, for plans need a provider and no event loop
+
             await asyncio.sleep(self._latency_s)
         colour = bytes.fromhex(request.key[:6])
         return Rendered(plain(request.size, colour), verified=True)

@@ -25,7 +25,7 @@ CONFIG_NAME = "qwenbuild.toml"
 class Budget(BaseModel):
     """What one build may spend."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     max_cost: Decimal | None = Field(default=None, ge=0, description="most that one build may cost, in CNY")
 
@@ -33,7 +33,7 @@ class Budget(BaseModel):
 class RemoteConfig(BaseModel):
     """Where rendered images are shared with other machines."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: str | None = Field(default=None, description="where: a server of Bazel's HTTP cache protocol")
     read_only: bool = Field(default=False, strict=True, description="whether nothing is stored there")
@@ -56,7 +56,7 @@ class RemoteConfig(BaseModel):
 class Config(BaseModel):
     """The project's config; every key is optional."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="qwenbuild config")
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="qwenbuild config")
 
     provider: str = Field(default="dashscope", description="what renders: dashscope, draft, null, or a plugin's name")
     specs: str = Field(default="specs/*.toml", description="glob of the specs, relative to the project")

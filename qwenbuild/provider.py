@@ -1,4 +1,4 @@
-"""What turns a request into image bytes: one small protocol, found through the entry point group `qwenbuild.providers`.
+"""What turns a request into image bytes: one small protocol; others' are found as entry points `qwenbuild.providers`.
 
 An entry point names a callable that takes `Settings` and returns a `Provider`. A provider holds
 no state of the project: what must survive a crash goes through the `Journal` that it is given.
@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, runtime_checkable
+from importlib import import_module
+from typing import Any, Final, Protocol, runtime_checkable
 
 from .catalogue import Catalogue
 from .errors import ProviderError, QwenbuildError, UsageError, did_you_mean, listing
 from .request import Request, Submission
 
-GROUP = "qwenbuild.providers"
+GROUP: Final = "qwenbuild.providers"
+
+# Found at once: to look through all that is installed takes time. And nobody else can take their names.
+_OWN: Final = {"dashscope": "DashScopeProvider", "draft": "DraftProvider", "null": "NullProvider"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,11 @@ class Resumable(Protocol):
         """
 
 
-def installed() -> dict[str, EntryPoint]:
-    """Return the installed providers' entry points by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+def installed() -> list[str]:
+    """Return the names of the providers that are installed, sorted."""
+    from importlib.metadata import entry_points
+
+    return sorted({*_OWN, *entry_points(group=GROUP).names})
 
 
 def create(name: str, settings: Settings) -> Provider:
@@ -151,17 +156,15 @@ def create(name: str, settings: Settings) -> Provider:
     Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
     itself raises, as a QwenbuildError.
     """
-    points = installed()
-    if name not in points:
-        raise UsageError(
-            f'unknown provider "{name}"',
-            facts=[f"installed: {listing(sorted(points))}"],
-            hint=did_you_mean(name, points),
-        )
     try:
-        factory = points[name].load()
+        factory = _factory(name)
     except Exception as error:  # importing a plugin may raise anything
         raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
+    if factory is None:
+        known = installed()
+        raise UsageError(
+            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
+        )
     try:
         provider: Provider = factory(settings)
     except QwenbuildError:
@@ -169,6 +172,19 @@ def create(name: str, settings: Settings) -> Provider:
     except Exception as error:
         raise broken(name, error) from error
     return provider
+
+
+def _factory(name: str) -> Callable[[Settings], Provider] | None:
+    """Return what makes the provider `name`, None where none of that name is installed; raises anything."""
+    found: Callable[[Settings], Provider] | None = None
+    if name in _OWN:
+        found = getattr(import_module(f".{name}", __package__), _OWN[name])
+    else:
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=GROUP, name=name):
+            found = point.load()
+    return found
 
 
 def broken(name: str, error: Exception) -> ProviderError:

@@ -7,18 +7,20 @@ its place in the Markdown (code spans and fences longer than any within); a comm
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import lock
 from .changes import pieces, summary
 from .errors import UsageError, visible
 from .lock import Lock
 from .plan import Plan, Step, Verdict
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 MOST_CHARACTERS = 65_000  # of a comment; GitHub refuses more than 65,536
 _MOST_PROMPT = 1_500  # characters of one difference
@@ -73,7 +75,9 @@ def base(root: Path, revision: str) -> Lock | None:
     return Lock(lock.parse(content.stdout.decode("utf-8", "replace"), f"{revision}:{lock.NAME}"))
 
 
-def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
+    import subprocess  # here, for most plans are held against no revision
+
     try:
         return subprocess.run(  # noqa: S603
             ["git", "-C", str(root), *arguments],  # noqa: S607

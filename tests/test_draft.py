@@ -199,7 +199,7 @@ def test_a_killed_process_costs_no_draft() -> None:
         assert isinstance(made, DraftProvider)
         async with made.session():
             contents = await rendered(made, first)
-            for drafter in made._drafters:
+            for drafter in made._drafters.started:
                 drafter.kill()
             return contents + await rendered(made, second)
 
