@@ -12,6 +12,7 @@ import click
 from . import console
 from .arguments import Money, engine_of, json_option, provider, selection, shard_option
 from .errors import QwenbuildError, UsageError, visible
+from .loading import loading
 
 if TYPE_CHECKING:
     from .events import Event
@@ -47,7 +48,8 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
     equal requests render once, and one image's failure does not stop the others.
     """
-    from . import progress
+    with loading():  # the builder, too, which the engine would load while Ctrl-C is an exception
+        from . import builder, progress  # noqa: F401
 
     recording = None
     if junit:

@@ -123,7 +123,9 @@ def test_sigterm(crowd: Sandbox) -> None:
     assert len(crowd.outputs()) == ran.finished["rendered"]
 
 
-@pytest.mark.parametrize("module", ["qwenbuild.snapshot", "click.core", "pydantic", "qwenbuild.engine", "filelock"])
+@pytest.mark.parametrize(
+    "module", ["qwenbuild.snapshot", "click.core", "asyncio.events", "pydantic", "qwenbuild.engine", "filelock"]
+)
 def test_ctrl_c_while_starting(sandbox: Sandbox, module: str) -> None:
     """Ctrl-C while a command still loads its parts ends it without a traceback."""
     sandbox.extra["PYTHONVERBOSE"] = "1"
