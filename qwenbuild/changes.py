@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_PIECE = re.compile(r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]")
+_PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"  # slow to compile
 _LONGEST = 20_000  # characters compared word by word; far over two prompts, which an image's provenance may exceed
 _SHOWN = 4  # words of each side that a summary shows
 
@@ -29,7 +29,7 @@ def pieces(old: str, new: str) -> list[tuple[str, str]]:
     """
     if len(old) + len(new) > _LONGEST:
         return [(" ", old)] if old == new else [(sign, text) for sign, text in (("-", old), ("+", new)) if text]
-    before, after = _PIECE.findall(old), _PIECE.findall(new)
+    before, after = re.findall(_PIECE, old), re.findall(_PIECE, new)
     found: list[tuple[str, str]] = []
     for tag, i, j, k, m in _opcodes(before, after):
         if tag == "equal":

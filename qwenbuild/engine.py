@@ -41,7 +41,6 @@ from .spec import Spec
 from .state import Output, State
 from .store import Entry, Store, default_root
 from .turn import alone
-from .wire import Task
 
 if TYPE_CHECKING:
     from .builder import Builder
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from .report import Written
     from .review import Change
     from .sharing import Remote
+    from .wire import Task
 
 _T = TypeVar("_T")
 
