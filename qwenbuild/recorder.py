@@ -37,18 +37,19 @@ class Recorder:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Record now and then while the context lasts, and at its end."""
-        task = asyncio.create_task(self._now_and_then())
+        ended = asyncio.Event()
+        task = asyncio.create_task(self._now_and_then(ended))
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            await self._record()
+            ended.set()  # cancelled, it would lose the batch that waits for its thread
+            await task
 
-    async def _now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_S)
+    async def _now_and_then(self, ended: asyncio.Event) -> None:
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                is_last = await asyncio.wait_for(ended.wait(), _EVERY_S)
             await self._record()
 
     async def _record(self) -> None:

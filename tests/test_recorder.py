@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,24 @@ def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, 
     )  # fmt: skip
     assert first.name == "s/a[seed=0]"
     assert state.request(first.key) == actions[0].request.as_dict()
+
+
+def test_a_batch_that_waits_for_a_thread(actions: list[Action], state: State, tmp_path: Path) -> None:
+    """A batch whose turn has come, but which no thread has taken up yet, is on record in the end."""
+
+    async def run() -> None:
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        recorder = Recorder(state, lambda error: None)
+        async with recorder.running():
+            busy = loop.run_in_executor(None, free.wait)
+            recorder.add(actions[0], "ab", os.stat(tmp_path))
+            await asyncio.sleep(0.4)
+            loop.call_later(0.1, free.set)
+        await busy
+
+    asyncio.run(run())
+    assert list(state.outputs()) == [actions[0].output]
 
 
 def test_a_build_that_breaks_is_recorded(actions: list[Action], state: State, tmp_path: Path) -> None:
