@@ -295,8 +295,9 @@ class Engine:
         """
         import asyncio  # takes as long to load as a small plan does; nothing else of a plan needs it
 
-        from .builder import Builder, Limits
+        from .builder import Builder
         from .interrupt import Interrupt
+        from .work import Limits
 
         if self.options.locked:
             self._check_locked()
@@ -329,7 +330,8 @@ class Engine:
                 )  # fmt: skip
                 finished = asyncio.run(_run(builder, interrupt))
             records = {**plan.records, **builder.recorded}
-            written = [self.project.lock_path] if self._write_lock(plan, builder.made, records) else []
+            made = {path: output.image for path, output in builder.recorded.items()}
+            written = [self.project.lock_path] if self._write_lock(plan, made, records) else []
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
             if arguments is not None and finished.complete and not (self.options.force or plan.orphans or plan.strays):
                 self._remember(arguments, plan, records, written, started_ns)

@@ -31,7 +31,10 @@ FLOORS = [
     "plan transfers selection memory verify origins sources recorder commits drafting dashscope checkup emulator_app",
     # how it is done
     "reading journal locking restoring review gallery explain doctor emulator",
-    "builder report garbage",
+    "work report garbage",
+    "endings",
+    "rendering",
+    "builder",
     # one build from all of it, which is the Python API
     "engine preview completing",
     "__init__ console live cache arguments",
