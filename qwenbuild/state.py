@@ -29,9 +29,7 @@ from .request import Request, Submission
 
 _VERSION = 1
 _AT_ONCE = 500  # keys in one query; SQLite takes 999 values at least
-_UNREACHABLE = (
-    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY,
-)  # fmt: skip
+_UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
 
 _SCHEMA = """
 CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
@@ -333,6 +331,8 @@ def _hint(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells the kind of an I/O error
     if code == sqlite3.SQLITE_FULL:
         return "free some disk space"
+    if code == sqlite3.SQLITE_IOERR:  # what a full disk comes to where the files beside the state can't be made
+        return "is its disk full, or its folder not writable?"
     if isinstance(error, OSError) or code in _UNREACHABLE:
         return "is the folder writable?"
     return "move the file away: images are found again in the store; submissions in flight are not"
