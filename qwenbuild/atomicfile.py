@@ -104,6 +104,8 @@ def make_folder(path: Path) -> None:
             raise
         return
     except FileNotFoundError:
+        if path.parent.is_dir():  # none can be made there, as below /proc
+            raise
         make_folder(path.parent)
         make_folder(path)
         return

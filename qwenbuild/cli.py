@@ -7,6 +7,7 @@ mismatch, 130 interrupted.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -59,8 +60,11 @@ def run(arguments: list[str] | None = None) -> int:
     except QwenbuildError as error:
         console.problems(error.problems)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
-        problem = UsageError(error.format_message(), hint=_usage(error))
+        problem = UsageError(re.sub(r"\s*\n\s*", " ", error.format_message()), hint=_usage(error))
         console.problems(problem.problems)
         return 2
     except (click.Abort, KeyboardInterrupt):

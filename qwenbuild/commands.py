@@ -137,6 +137,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
         raise UsageError("--json and --markdown are two forms of one plan: take one")
     engine = engine_of(project, **choices)
     planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
+    engine.check_renders(planned)
     if as_markdown:
         click.echo(review.markdown(planned, changes), nl=False)
         return
@@ -165,7 +166,7 @@ def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
     """Tell why outputs are what they are: what differs from the last time, and where each value came from.
 
     \b
-    qwenbuild explain out/puppies/poster-1.png
+    qwenbuild explain out/icons/sun.png
     qwenbuild explain puppies/poster -w seed=1
     qwenbuild explain --json out/icons/sun.png | jq -r .remedy.command
 
@@ -206,8 +207,8 @@ def show(image: Path, as_json: bool) -> None:
     """Print the provenance that IMAGE.png carries: its request, model, seed and key.
 
     \b
-    qwenbuild show out/puppies/poster-1.png
-    qwenbuild show --json out/puppies/poster-1.png | jq .request.prompt
+    qwenbuild show out/icons/sun.png
+    qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
     from .png import read_provenance_file
 
@@ -245,7 +246,7 @@ def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> Non
         elif dry_run:
             click.echo(f"{'would remove':>10}  {visible(path)}")
     if not dry_run:
-        click.echo(f"{len(removed):,} outputs removed" if removed else "nothing to remove")
+        click.echo(f"{console.outputs(len(removed))} removed" if removed else "nothing to remove")
 
 
 @click.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
@@ -267,7 +268,9 @@ def report(project: Path, /, output: Path | None, small: bool, show_page: bool, 
     Static files: they open from disk and from any web server. Spends nothing.
     """
     hidden = not sys.stderr.isatty()
-    with click.progressbar(length=1, label=f"{'writing':>10}", file=sys.stderr, show_pos=True, hidden=hidden) as bar:
+    with click.progressbar(
+        length=1, label=f"{'writing':>10}", file=sys.stderr, show_pos=True, show_eta=False, hidden=hidden
+    ) as bar:
 
         def tell(done: int, total: int) -> None:
             bar.length = total

@@ -35,8 +35,10 @@ def lock_command(project: Path, /, check: bool) -> None:
         engine.check_lock()
         click.echo(f"up to date: {lock.NAME}")
     else:
-        wrote = engine.write_lock()
+        wrote, lacking = engine.write_lock()
         click.echo(f"{'wrote':>10}  {lock.NAME}" if wrote else f"up to date: {lock.NAME}")
+        if lacking:
+            click.echo(f"{console.outputs(lacking)} not pinned: no build has made what the specs ask for now", err=True)
 
 
 @click.command()

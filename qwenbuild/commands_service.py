@@ -10,7 +10,6 @@ import click
 
 from . import console
 from .arguments import engine_of, json_option, region_option
-from .completing import one_of
 from .errors import QwenbuildError, visible
 
 
@@ -18,9 +17,9 @@ from .errors import QwenbuildError, visible
 @region_option
 @click.option(
     "--status",
+    type=click.Choice(["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"], case_sensitive=False),
     metavar="STATUS",
-    shell_complete=one_of("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"),
-    help="Only tasks of this status, such as PENDING.",
+    help="Only the account's tasks of this status, such as PENDING.",
 )
 @json_option
 @click.pass_context
@@ -40,10 +39,10 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
         try:
             listed = engine.account_tasks(status or "")
         except QwenbuildError:  # no key, no network: what is on record here is known all the same
-            if in_flight:
-                console.show_tasks(in_flight, (), as_json=as_json)
+            if in_flight and not status:
+                console.show_tasks(in_flight, (), whole=True, as_json=as_json)
             raise
-        console.show_tasks(in_flight, listed, as_json=as_json)
+        console.show_tasks(in_flight, listed, whole=not status, as_json=as_json)
 
 
 @tasks.command()

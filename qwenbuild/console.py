@@ -157,8 +157,22 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Return a plan's counts in words, such as `3 to render, 5 up to date`."""
-    parts = [f"{counts[verdict]:,} {word}" for verdict, word in _VERDICT_WORDS.items() if counts.get(verdict)]
+    words = {**_VERDICT_WORDS, "orphans": "orphan" if counts.get("orphans") == 1 else "orphans"}
+    parts = [f"{counts[verdict]:,} {word}" for verdict, word in words.items() if counts.get(verdict)]
     return ", ".join(parts) or "nothing is selected"
+
+
+def outputs(count: int) -> str:
+    """Return a number of outputs in words."""
+    return f"{count:,} output{'s' * (count != 1)}"
+
+
+def orphaned(count: int) -> str:
+    """Return what is said of outputs that no spec declares any more."""
+    are = "is" if count == 1 else "are"
+    return (
+        f"{outputs(count)} {are} declared no more; `qwenbuild clean --orphans` removes {'it' if count == 1 else 'them'}"
+    )
 
 
 def write(lines: Iterable[str]) -> None:
@@ -219,12 +233,13 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     for name, counts in images.items():
         parts = [
             styled(f"{count:,} {_VERDICT_WORDS[verdict]}", sys.stdout, **OUTCOME_STYLES[verdict])
-            for verdict, count in counts.items()
+            for verdict in _VERDICT_WORDS
+            if (count := counts.get(verdict))
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
     _show_strays(plan)
     if plan.orphans:
-        click.echo(f"{len(plan.orphans):,} outputs are declared no more; `qwenbuild clean --orphans` removes them")
+        click.echo(orphaned(len(plan.orphans)))
     if last_run:
         when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
         ends = last_run["summary"] or {}
@@ -306,9 +321,10 @@ def show_findings(findings: Iterable[Finding], *, as_json: bool) -> int:
     return min(1, counts["fail"])
 
 
-def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_json: bool) -> None:
-    """Write the project's submissions in flight, and the account's tasks."""
+def show_tasks(in_flight: Sequence[Submission], tasks: Iterable[Task], *, whole: bool, as_json: bool) -> None:
+    """Write the account's tasks, marking those of the project's submissions in flight; where `whole`, these first."""
     mine = {submission.handle.removeprefix("task:"): submission for submission in in_flight}
+    in_flight = in_flight if whole else ()
     if as_json:
         for submission in in_flight:
             table = {"event": "in_flight", "key": submission.key, "handle": submission.handle.partition(":")[0],
@@ -322,7 +338,9 @@ def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_jso
     for submission in in_flight:
         what = "to collect" if submission.handle else "unknown"
         when = datetime.fromtimestamp(submission.intended_at_s).astimezone().isoformat(" ", "seconds")
-        click.echo(f"{what:>10}  {when}  {visible(submission.request.prompt[:60])}")
+        request, most = submission.request, 50
+        prompt = request.prompt if len(request.prompt) <= most else f"{request.prompt[:most].rstrip()}…"
+        click.echo(f"{what:>10}  {when}  {request.size} seed {request.seed}  {visible(prompt)}")
     for task in tasks:
         when = (
             ""
@@ -331,7 +349,7 @@ def show_tasks(in_flight: Iterable[Submission], tasks: Iterable[Task], *, as_jso
         )
         ours = "  this project's" if task.id in mine else ""
         click.echo(f"{visible(task.status):>10}  {when:<25}  {visible(task.id)}  {visible(task.model)}{ours}")
-    if not mine and not tasks:
+    if not in_flight and not tasks:
         click.echo("nothing is in flight")
 
 
@@ -351,9 +369,10 @@ def show_verified(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequen
     for path in strangers:
         click.echo(f"{label('unlocked')}  {visible(path)}")
     if mismatches:
-        click.echo(
-            f"{len(mismatches):,} of {pinned:,} outputs are not what the lock pins; `qwenbuild build` mends them"
-        )
+        mend = "`qwenbuild build` brings back what is missing"
+        if any(it.fault is it.fault.DIFFERS for it in mismatches):
+            mend += ", `build --overwrite` also what differs"
+        click.echo(f"{len(mismatches):,} of {outputs(pinned)} are not what the lock pins; {mend}")
     else:
         click.echo(f"all {pinned:,} outputs are what the lock pins")
 

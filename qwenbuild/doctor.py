@@ -18,12 +18,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from . import __version__, glyphs, provider, sharing, wire
+from . import __version__, glyphs, lock, provider, sharing, wire
 from .checkup import Finding, Level, failed, of_project, of_store
 from .credentials import ApiKey, Endpoint, find_endpoint, find_key
 from .dashscope import DashScopeProvider
 from .errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError, listing
 from .project import CONFIG_NAME, Project, find
+from .reading import Reading
 from .store import Store, default_root
 
 _SKEW_S: Final = 60.0  # of this machine's clock; lost tasks are matched by time, certificates have one too
@@ -58,9 +59,21 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("provider", Level.OK, name)
         except QwenbuildError as error:
             yield failed("provider", error)
+        if chosen:
+            yield _specs(project, chosen)
         yield from of_project(project)
         yield from _remote(project, environ)
     yield from _account(project, chosen, environ)
+
+
+def _specs(project: Project, chosen: provider.Provider) -> Finding:
+    """Read all that builds read."""
+    reading = Reading(project, chosen, None, project.config.max_renders)
+    try:
+        actions, _ = reading.actions(lambda: lock.counts(project.lock_path))
+    except QwenbuildError as error:
+        return failed("specs", error)
+    return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")
 
 
 def _installation() -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +35,7 @@ from .memory import Memory
 from .outputs import Outputs
 from .plan import Plan, Rules, Step, Verdict
 from .project import Project, find
-from .provider import Provider, Settings, create
+from .provider import Provider, Resumable, Settings, create
 from .reading import Reading, check_renders
 from .request import Submission
 from .spec import Spec
@@ -126,6 +127,9 @@ class Engine:
         config, options = self.project.config, self.options
         name = options.provider or config.provider
         chosen = {"region": options.region, "interface": options.interface}
+        for option, value in chosen.items() if name in ("draft", "null") else ():
+            if value:
+                raise UsageError(f'the provider "{name}" takes no --{option}', hint="--provider dashscope does")
         table = {**config.providers.get(name, {}), **{key: value for key, value in chosen.items() if value}}
         return create(name, Settings(table, self.project.catalogue, self._environ, options.jobs))
 
@@ -152,9 +156,14 @@ class Engine:
         reading = self._reading()
         try:
             with contextlib.closing(self._state(create=False)) as state:
-                return reading.actions(state.image_counts)
+                return reading.actions(partial(self._image_counts, state))
         finally:
             self.inputs = reading.inputs
+
+    def _image_counts(self, state: State) -> Mapping[str, int]:
+        """Return how many outputs of each image were rendered: here, or elsewhere, as the lock tells."""
+        pinned = lock.counts(self.project.lock_path) if self._is_locking else Counter[str]()
+        return pinned | Counter(state.image_counts())
 
     def _reading(self) -> Reading:
         return Reading(self.project, self.provider, self.memory, self._max_renders)
@@ -176,6 +185,10 @@ class Engine:
         """Return what a build would do, and why. Changes nothing."""
         with contextlib.closing(self._state(create=False)) as state:
             return self._plan(state)
+
+    def check_renders(self, plan: Plan) -> None:
+        """Raise TooManyRenders where a build of the plan would be refused for how many images it renders."""
+        check_renders(len(plan.renders), self._max_renders)
 
     def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
         with _uncollected():
@@ -301,6 +314,11 @@ class Engine:
 
         if self.options.locked:
             self._check_locked()
+        if self.options.detach and not isinstance(self.provider, Resumable):
+            raise UsageError(
+                f'--detach leaves images with a service, and the provider "{self.provider.name}" has none',
+                hint="--provider dashscope --interface async has",
+            )
         begun, started_ns = time.monotonic(), time.time_ns()
         interrupt = interrupt or Interrupt()
         limits = Limits(
@@ -317,7 +335,7 @@ class Engine:
                 if self.options.locked:
                     locking.check(plan.actions, plan.lock, state.request)
                     locking.check_edits(plan.steps)
-                check_renders(len(plan.renders), self._max_renders)
+                self.check_renders(plan)
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
                     snapshot.forget(str(self.project.root))
                     self.store.register(self.project.root)
@@ -355,8 +373,10 @@ class Engine:
         pins = locking.pins(plan.actions, plan.lock, made, records)
         return lock.write(self.project.lock_path, pins, self.project.state_dir / "tmp")
 
-    def write_lock(self) -> bool:
-        """Write the lock of what is there already, rendering nothing; return whether that is new.
+    def write_lock(self) -> tuple[bool, int]:
+        """Write the lock of what is there already, rendering nothing.
+
+        Returns whether that is new, and how many outputs it does not pin as the specs declare them.
 
         What the lock does not pin yet is taken from what is on record of the outputs, else from
         the store. Raises what `plan` does, ProjectBusy, OutputError.
@@ -365,7 +385,9 @@ class Engine:
             plan = self._plan(state)
             there = {step.action.output: step.adopted for step in plan.steps if step.adopted}
             stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
-            return self._write_lock(plan, there | stored, plan.records)
+            wrote = self._write_lock(plan, there | stored, plan.records)
+            pins = lock.read(self.project.lock_path)
+            return wrote, sum(pins.pinned(action.output, action.key) is None for action in plan.actions)
 
     def check_lock(self) -> None:
         """Raise LockError where a build would change the lock, naming what; changes nothing."""

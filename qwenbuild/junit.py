@@ -27,14 +27,22 @@ class Recording:
     """Takes a build's events, and writes what they come to; what no output's end tells is an error of the whole."""
 
     def __init__(self, path: Path) -> None:
-        """Raise UsageError where nothing can be written to `path`: after a build it is too late to learn that."""
-        self._path = path
+        """Raise UsageError where no report can be written to `path`: after a build it is too late to learn that.
+
+        Links are followed; a file that is something else than XML is left alone.
+        """
+        self._is_stream = path.exists() and not (path.is_file() or path.is_dir())  # a pipe, or /dev/stdout
+        self._path = path if self._is_stream else Path(os.path.realpath(path))
         self._cases: dict[str, list[ImageFinished]] = {}
         self._problems: list[str] = []
         self._seconds: float | None = None
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if self._is_stream:
+            return
+        folder = next(parent for parent in self._path.parents if parent.exists())
         if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise UsageError(f"{path} can't be written", hint="--junit names a file, such as report/junit.xml")
+        if path.is_file() and not _is_xml(path):
+            raise UsageError(f"{path} is there, and is no report", hint="--junit names another file, or remove it")
 
     def emit(self, event: Event) -> None:
         """Take one event."""
@@ -53,7 +61,10 @@ class Recording:
     def write(self) -> None:
         """Write the report as a whole; raises OutputError."""
         try:
-            atomicfile.write(self._path, self.xml(), self._path.parent)
+            if self._is_stream:
+                self._path.write_bytes(self.xml())
+            else:
+                atomicfile.write(self._path, self.xml(), self._path.parent)
         except OSError as error:
             raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
 
@@ -80,6 +91,15 @@ class Recording:
         ElementTree.indent(root)
         text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
         return text + b"\n"
+
+
+def _is_xml(path: Path) -> bool:
+    """Whether a file is XML, or empty; False for what can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(5) in (b"", b"<?xml")
+    except OSError:
+        return False
 
 
 def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -98,6 +99,11 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
     """Return the pins of a lock's text; raises what `read` does, for conflicts of a merge as well."""
     return _pins(shown, text.replace("\r\n", "\n"), frozenset())
+
+
+def counts(path: Path) -> Counter[str]:
+    """Return how many outputs of each image the lock at `path` pins; raises what `read` does."""
+    return Counter([pin.name.partition("[")[0] for pin in read(path).pins.values()])
 
 
 def render(pins: Iterable[Pin]) -> str:

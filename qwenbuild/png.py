@@ -226,10 +226,11 @@ def _inflated(inflater: zlib._Decompress, compressed: bytes, most: int) -> Itera
 
 
 def _keyword(chunk: _Chunk) -> str | None:
-    """Return the keyword of a text chunk, None for other chunks."""
+    """Return the keyword of a text chunk, None for other chunks, and for one whose keyword has no end."""
     if chunk.kind not in _TEXT:
         return None
-    return bytes(chunk.body[: _MAX_KEYWORD + 1]).partition(b"\0")[0].decode("latin-1")
+    keyword, end, _ = bytes(chunk.body[: _MAX_KEYWORD + 1]).partition(b"\0")
+    return keyword.decode("latin-1") if end else None
 
 
 def _text_chunk(keyword: str, text: bytes) -> bytes:

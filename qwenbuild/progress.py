@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from .console import OUTCOME_STYLES, coloured, duration, label, money, styled, warning_lines
+from .console import OUTCOME_STYLES, coloured, duration, label, money, orphaned, styled, warning_lines
 from .errors import visible
 from .events import Event, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping, Warned, as_dict
 from .snapshot import nothing_to_do
@@ -204,6 +204,4 @@ def summary(event: Finished) -> None:
             f"collected {what} in flight that no spec asks for any more; the store keeps what is paid for", err=True
         )
     if event.orphans:
-        click.echo(
-            f"{event.orphans:,} outputs are declared no more; `qwenbuild clean --orphans` removes them", err=True
-        )
+        click.echo(orphaned(event.orphans), err=True)

@@ -16,6 +16,8 @@ from .sources import Sources
 from .spec import Spec
 from .template import Templates
 
+_ALWAYS = 10_000  # cells are expanded in a second: what of them is to be rendered is then known exactly
+
 
 class Reading:
     """A reading for one provider. `inputs` is what it rests on so far, also where it found mistakes."""
@@ -35,7 +37,7 @@ class Reading:
     def actions(self, image_counts: Callable[[], Mapping[str, int]]) -> tuple[list[Action], list[Path]]:
         """Return every action, and the paths that they depend on; raises ProjectError, TooManyRenders.
 
-        `image_counts` gives how many outputs of each image are on record.
+        `image_counts` gives how many outputs of each image are known to have been rendered.
         """
         findings, project = Findings(), self._project
         self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
@@ -76,13 +78,15 @@ class Reading:
 
     def _guard(self, declarations: Sequence[matrix.Declaration], image_counts: Callable[[], Mapping[str, int]]) -> None:
         """Refuse a matrix that must need too many renders, before it is expanded."""
-        if sum(declaration.cells for declaration in declarations) <= self._max_renders:
+        most = max(self._max_renders, _ALWAYS)
+        if sum(declaration.cells for declaration in declarations) <= most:
             return
         known, catalogue = image_counts(), self._project.catalogue
         new = {it.name: max(0, matrix.count(it, catalogue) - known.get(it.name, 0)) for it in declarations}
         largest = max(new, key=lambda name: new[name])
         facts = [f"largest matrix: {largest}"]
-        check_renders(sum(new.values()), self._max_renders, "smaller axes and exclude make", facts)
+        if (renders := sum(new.values())) > most:
+            check_renders(renders, self._max_renders, "smaller axes and exclude make", facts)
 
     def _refused(self, actions: Iterable[Action]) -> list[Problem]:
         """Return a problem for each image and reason for which the provider can't render requests."""

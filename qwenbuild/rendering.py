@@ -51,11 +51,13 @@ class Rendering:
     async def run(self, renders: deque[Step], strays: deque[Submission]) -> None:
         """Have the steps rendered, and then `strays` collected, which none of them asks for."""
         try:
+            if any(step.price for step in renders):
+                await asyncio.to_thread(self._store.prepare)
             async with self._provider.session():
                 await self._reconcile(renders)
                 await self._work.through(renders, self._provider.concurrency, self._render)
                 await self._work.through(strays, self._provider.concurrency, self._collect)
-        except QwenbuildError as error:  # the session could not be opened: no key, a wrong setting
+        except QwenbuildError as error:  # no store to keep images in, no key, a wrong setting
             self._work.stop(error.claim, error.problems)
 
     async def _reconcile(self, renders: deque[Step]) -> None:

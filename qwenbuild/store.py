@@ -188,6 +188,14 @@ class Store:
         except OSError as error:
             raise self.failure(error, "written") from error
 
+    def prepare(self) -> None:
+        """Raise StoreError where nothing can be written: what is paid for then would be lost, or fetched again."""
+        try:
+            atomicfile.make_folder(self.staging)
+            os.unlink(atomicfile.stage(b"", self.staging, mode=_MODE))
+        except OSError as error:
+            raise self.failure(error, "written") from error
+
     def touch(self, entry: Entry) -> None:
         """Mark the entry as used just now, for collecting garbage by age; never raises."""
         with contextlib.suppress(OSError):

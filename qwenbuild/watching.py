@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from . import console, keys
 from .errors import Problem, visible
 from .events import (
@@ -100,6 +102,8 @@ class _Session:
         for result in (self._broken, *ended):
             if isinstance(result, Exception):
                 raise result
+        if self._view is None and any(self._live.spent.values()):  # the status has gone from the screen
+            click.echo(f"{'spent':>10}  {console.money(self._live.spent)}", err=True)
         return self._code
 
     def _tell(self, event: Event) -> None:
@@ -237,7 +241,7 @@ class _Status:
         room = max(1, height - 2 - len(above) - len(below))
         yield from frames[:room]
         if len(frames) > room:
-            yield "dim", f"{'':>10}  and {len(frames) - room} lines more"
+            yield "dim", f"{'':>10}  and {len(frames) - room} more line{'s' * (len(frames) - room != 1)}"
         yield from below
 
     def _happening(self) -> Iterator[tuple[str, str]]:

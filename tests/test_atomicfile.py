@@ -154,6 +154,12 @@ def test_make_folder_refuses_a_file_in_its_place(tmp_path: Path) -> None:
         atomicfile.make_folder(tmp_path / "f")
 
 
+def test_make_folder_where_none_can_be_made() -> None:
+    """A file system that takes no folders says so."""
+    with pytest.raises(OSError, match="/proc"):
+        atomicfile.make_folder(Path("/proc/qwenbuild/cache"))
+
+
 def test_sweep_takes_temporary_files_alone(tmp_path: Path) -> None:
     """Other names stay, and so do young files where an age is given."""
     for name in ("0123.tmp", "other"):

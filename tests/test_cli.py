@@ -60,6 +60,19 @@ def test_the_help_that_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch
         ("build -w seed=9", "no cell matches seed=9", ""),
         ("show", "Missing argument 'IMAGE'", "`qwenbuild show --help`"),
         ("show nosuch.png", "nosuch.png can't be read: No such file", ""),
+        (
+            "build --provider null --detach",
+            '--detach leaves images with a service, and the provider "null" has none',
+            "",
+        ),
+        (
+            "plan --provider draft --interface async",
+            'the provider "draft" takes no --interface',
+            "--provider dashscope",
+        ),
+        ("plan --provider null --region beijing", 'the provider "null" takes no --region', "--provider dashscope does"),
+        ("tasks --status pendign", "Invalid value for '--status': 'pendign' is not one of", "`qwenbuild tasks --help`"),
+        ("completion", "Missing argument '{bash|zsh|fish}'. Choose from: bash", "`qwenbuild completion --help`"),
         ("schema nosuch", "Invalid value for '[spec|config]'", ""),
         ("gc --older-than soon", "Invalid value for '--older-than': soon is not an age", "`qwenbuild gc --help`"),
         ("-C nosuch plan", "no such folder: nosuch", ""),
@@ -84,6 +97,13 @@ def test_exit_codes(command: Command, project: Workspace) -> None:
     assert command("build")[0] == command("plan")[0] == command("status")[0] == command("clean", "s")[0] == 2
 
 
+def test_a_group_by_itself(command: Command) -> None:
+    """A group without a command shows what it takes, as `--help` does."""
+    code, out, err = command("cache")
+    assert (code, out) == (2, "")
+    assert err == command("cache", "--help")[1]
+
+
 def test_options_reach_the_engine(command: Command) -> None:
     """Options narrow and steer a build as the API's choices do."""
     code, out, _ = command("build", "--json", "s/a", "-w", "seed=2", "-j", "1", "--fail-fast", "--max-cost", "0")
@@ -91,7 +111,7 @@ def test_options_reach_the_engine(command: Command) -> None:
     code, out, _ = command("plan", "--json", "--force", "-w", "seed=2")
     assert [json.loads(line).get("reason") for line in out.splitlines()] == ["forced", None]
     code, _, err = command("plan", "--provider", "draft", "--max-renders", "0")
-    assert (code, err.startswith("error: 1 new renders; at most 0 are allowed")) == (2, True)
+    assert (code, err.startswith("error: 2 new renders; at most 0 are allowed")) == (2, True)
 
 
 def test_the_order_of_options(command: Command) -> None:
@@ -123,8 +143,8 @@ def test_clean(command: Command) -> None:
     """`clean` counts what it removes, and lists it first when asked."""
     command("build")
     assert command("clean", "-n")[1] == "would remove  s/a-1.png\nwould remove  s/a-2.png\n"
-    assert command("clean", "-w", "seed=1")[1] == "1 outputs removed\n"
-    assert command("clean")[1] == "1 outputs removed\n"
+    assert command("clean", "-w", "seed=1")[1] == "1 output removed\n"
+    assert command("clean")[1] == "1 output removed\n"
     assert command("clean")[1] == "nothing to remove\n"
 
 

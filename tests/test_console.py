@@ -151,11 +151,13 @@ def test_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     request = Request("f", "m", "a \x1b ball", "", Size(8, 8), 1, False, False)
     mine = [Submission(1, "k", request, "p", handle, {}, 0.0, False) for handle in ("task:t1", "")]
     tasks = [Task("t1", "RUNNING", "m", created_at_s=0.0), Task("t2", "PENDING", "m")]
-    console.show_tasks(mine, tasks, as_json=False)
+    console.show_tasks(mine, tasks, whole=True, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["to", "unknown", "RUNNING", "PENDING"]
-    assert lines[0].endswith("a \\x1b ball")
+    assert lines[0].endswith("8x8 seed 1  a \\x1b ball")
     assert lines[2].endswith("  t1  m  this project's")
     assert lines[3].endswith("  t2  m")
-    console.show_tasks([], [], as_json=False)
+    console.show_tasks(mine, tasks[:1], whole=False, as_json=False)
+    assert capsys.readouterr().out.splitlines() == lines[2:3]
+    console.show_tasks([], [], whole=True, as_json=False)
     assert capsys.readouterr().out == "nothing is in flight\n"

@@ -57,7 +57,7 @@ def test_a_sound_environment(clinic: Clinic, emulator: Running) -> None:
     found = clinic.findings(**emulator.environment(KEY))
     assert wrong(found) == {}
     assert list(found) == [
-        "qwenbuild", "packages", "fonts", "project", "store", "disk", "provider", "state", "lock", "schema",
+        "qwenbuild", "packages", "fonts", "project", "store", "disk", "provider", "specs", "state", "lock", "schema",
         "key", "service", "clock",
     ]  # fmt: skip
     assert found["key"].claim == "from DASHSCOPE_API_KEY"
@@ -71,6 +71,21 @@ def test_examining_changes_and_costs_nothing(clinic: Clinic, emulator: Running) 
     assert sorted(clinic.root.parent.rglob("*")) == before
     assert [call["operation"] for call in emulator.requests()] == ["list"]
     assert emulator.bill()["records"] == []
+
+
+@pytest.mark.parametrize(
+    ("files", "claim"),
+    [
+        ({"specs/s.toml": '[image.a]\nprompt = "{{ nope }}"\n'}, 'undefined variable "nope"'),
+        ({"specs/s.toml": "<?xml"}, "not valid TOML"),
+        ({"qwenbuild.toml": 'specs = "none/*.toml"\n'}, "no specs: nothing matches"),
+    ],
+)
+def test_a_project_that_can_not_be_built(clinic: Clinic, files: dict[str, str], claim: str) -> None:
+    """What a plan would refuse is to be fixed."""
+    clinic.write(files)
+    found = clinic.findings()["specs"]
+    assert (found.level, found.claim.startswith(claim)) == ("fail", True)
 
 
 @pytest.mark.parametrize(("provider", "level"), [("dashscope", "fail"), ("draft", "")])
@@ -265,7 +280,7 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert (sound.code, sound.err) == (0, "")
     lines = sound.out.splitlines()
     assert lines[-1] == "nothing to fix"
-    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 13
+    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 14
     sandbox.extra["DASHSCOPE_API_KEY"] = "sk-beijing-5f1d"
     ill = sandbox.here("doctor")
     assert ill.code == 1
@@ -275,5 +290,5 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert told.code == 1
     service: dict[str, Any] = next(event for event in told.events if event.get("subject") == "service")
     assert list(service) == ["event", "subject", "level", "claim", "facts", "hint"]
-    assert told.finished == {"event": "examined", "ok": 11, "warn": 0, "fail": 1}
+    assert told.finished == {"event": "examined", "ok": 12, "warn": 0, "fail": 1}
     assert "sk-beijing" not in ill.out + told.out

@@ -30,8 +30,8 @@ FLOORS = [
     # what is to be done
     "plan transfers selection memory verify origins sources recorder commits drafting dashscope checkup emulator_app",
     # how it is done
-    "reading journal locking restoring review gallery explain doctor emulator",
-    "work report garbage",
+    "reading journal locking restoring review gallery explain emulator",
+    "work report garbage doctor",
     "endings",
     "rendering",
     "builder",

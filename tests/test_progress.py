@@ -83,7 +83,7 @@ def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
         (
             Finished(0, 0, 3, 0, 0, 0, 0.5, orphans=1),
             "nothing to do: 3 up to date in 0.50 s\n"
-            "1 outputs are declared no more; `qwenbuild clean --orphans` removes them\n",
+            "1 output is declared no more; `qwenbuild clean --orphans` removes it\n",
         ),
     ],
 )

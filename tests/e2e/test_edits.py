@@ -83,7 +83,7 @@ def test_a_spec_added_and_removed(sandbox: Sandbox) -> None:
     assert (finished["up_to_date"], finished["orphans"]) == (7, 2)
     (sandbox.root / "out/icons/sun.png").write_bytes(b"mine")
     cleaned = sandbox.here("clean", "--orphans")
-    assert (cleaned.code, cleaned.out) == (0, "    edited  icons/sun.png  kept\n1 outputs removed\n")
+    assert (cleaned.code, cleaned.out) == (0, "    edited  icons/sun.png  kept\n1 output removed\n")
     assert (sandbox.root / "out/icons/sun.png").read_bytes() == b"mine"
     assert sandbox.build_here()["orphans"] == 1
 
@@ -131,7 +131,7 @@ def test_an_image_renamed(sandbox: Sandbox) -> None:
     assert (finished["restored"], finished["up_to_date"], finished["orphans"]) == (1, 7, 1)
     outputs = sandbox.outputs()
     assert outputs["icons/night.png"] == outputs["icons/moon.png"]
-    assert sandbox.here("clean", "--orphans").out == "1 outputs removed\n"
+    assert sandbox.here("clean", "--orphans").out == "1 output removed\n"
     assert "icons/moon.png" not in sandbox.outputs()
     assert sandbox.build_here()["orphans"] == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
@@ -147,6 +148,20 @@ def test_too_many_renders(sandbox: Sandbox) -> None:
     assert sandbox.here("plan").code == 2
 
 
+def test_what_was_rendered_elsewhere_is_no_new_render(sandbox: Sandbox) -> None:
+    """A clone of a project with more cells than may be rendered anew: the lock tells that they are not new."""
+    text = '[image.a]\nprompt = "{{ seed }}"\nmatrix = { seed = { start = 0, count = 10100 } }\n'
+    sandbox.write({"specs/large.toml": text})
+    assert sandbox.run("lock").code == 2
+    sandbox.build("large", "--max-renders", "10200", "-w", "seed=*9")
+    pinned = (sandbox.root / "qwenbuild.lock").read_text("utf-8").count("[[output]]")
+    assert pinned == 1010
+    shutil.rmtree(sandbox.root / ".qwenbuild")
+    shutil.rmtree(sandbox.root / "out")
+    assert sandbox.build("large", "-w", "seed=*9")["restored"] == 1010
+    assert "9,090 new renders; at most 5 are allowed" in sandbox.run("plan", "large", "--max-renders", "5").err
+
+
 def test_max_renders(sandbox: Sandbox) -> None:
     """`--max-renders` bounds what is rendered, not what is there, nor what is restored."""
     ran = sandbox.run("build", "--max-renders", "7")
@@ -154,6 +169,12 @@ def test_max_renders(sandbox: Sandbox) -> None:
     assert "8 new renders; at most 7 are allowed" in ran.err
     assert sandbox.build("--max-renders", "8")["rendered"] == 8
     assert sandbox.build("--max-renders", "0")["up_to_date"] == 8
+    assert sandbox.run("plan", "--force", "--max-renders", "7").err == ran.err
+    shutil.rmtree(sandbox.root / ".qwenbuild")
+    assert sandbox.build("--max-renders", "0")["up_to_date"] == 8
+    sandbox.write({"specs/more.toml": '[image.one]\nprompt = "one"\n[image.two]\nprompt = "two"\n'})
+    assert sandbox.build("more/one", "--max-renders", "1")["rendered"] == 1
+    (sandbox.root / "specs/more.toml").unlink()
     (sandbox.root / "out/icons/sun.png").unlink()
     assert sandbox.build("--max-renders", "0")["restored"] == 1
     sandbox.edit("specs/icons.toml", "sun", "son")

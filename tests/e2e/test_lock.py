@@ -179,10 +179,21 @@ def test_verify_names_each_mismatch(sandbox: Sandbox) -> None:
         "   differs  icons/moon.png",
         "   missing  icons/sun.png",
         "  unlocked  mine.png",
-        "2 of 8 outputs are not what the lock pins; `qwenbuild build` mends them",
+        "2 of 8 outputs are not what the lock pins; `qwenbuild build` brings back what is missing, "
+        "`build --overwrite` also what differs",
     ]
     events = sandbox.here("verify", "--json").events
     assert [event["event"] for event in events] == ["mismatch", "mismatch", "stranger", "verified"]
+
+
+def test_lock_tells_what_it_can_not_pin(sandbox: Sandbox) -> None:
+    """A cell that was never built has no bytes to be pinned to."""
+    sandbox.build_here()
+    sandbox.write({"specs/new.toml": '[image.one]\nprompt = "one"\n'})
+    ran = sandbox.here("lock")
+    assert (ran.code, ran.out) == (0, "up to date: qwenbuild.lock\n")
+    assert ran.err == "1 output not pinned: no build has made what the specs ask for now\n"
+    assert sandbox.here("lock", "--check").code == 3
 
 
 def test_verify_needs_a_lock(sandbox: Sandbox) -> None:

@@ -190,6 +190,22 @@ def test_junit(sandbox: Sandbox) -> None:
         (sandbox.root / "report/junit.xml").unlink()
 
 
+def test_junit_leaves_other_files_alone(sandbox: Sandbox) -> None:
+    """What is no XML is not replaced, links are followed, and a pipe gets the report."""
+    for name in ("specs/icons.toml", "qwenbuild.toml"):
+        before = (sandbox.root / name).read_bytes()
+        ran = sandbox.run("build", "--junit", name)
+        assert (ran.code, ran.err.startswith("error: ")) == (2, True)
+        assert (sandbox.root / name).read_bytes() == before
+    (sandbox.root / "report").mkdir()
+    (sandbox.root / "link.xml").symlink_to("report/junit.xml")
+    for _ in range(2):
+        assert outcomes(junit(sandbox, sandbox.run("build", "--junit", "link.xml"), 0))
+    assert (sandbox.root / "link.xml").is_symlink()
+    told = sandbox.run("build", "--junit", "/dev/stdout")
+    assert (told.code, outcomes(ElementTree.fromstring(told.out))["icons/sun"]) == (0, "passed")
+
+
 def test_junit_of_failures(sandbox: Sandbox) -> None:
     """A failure has the problem's text, without characters that XML forbids; edited files are skipped."""
     sandbox.write({"specs/bad.toml": '[image.x]\nprompt = "x"\nmatrix = { word = ["a\\u0001\\uFFFE<&]]>"] }\n'})

@@ -23,6 +23,15 @@ MALFORMED = {
 }
 
 
+def test_a_store_that_can_not_be_written_costs_nothing(emulator: Running, tmp_path: Path) -> None:
+    """What could not be kept is not paid for."""
+    studio = Studio.make(tmp_path, emulator, cards(2))
+    studio.extra["QWENBUILD_CACHE_DIR"] = "/proc/qwenbuild"
+    ran = studio.here("build")
+    assert (ran.code, "the store can't be written" in ran.err, "2 skipped" in ran.err) == (1, True, True)
+    assert (emulator.bill()["count"], studio.submissions) == (0, [])
+
+
 def test_no_key(emulator: Running, tmp_path: Path) -> None:
     """A build without a key says where it looked and what to do; planning needs none."""
     studio = Studio.make(tmp_path, emulator, cards(2))

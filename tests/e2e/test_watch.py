@@ -226,6 +226,7 @@ def test_a_key_renders_at_the_price_that_is_shown(sandbox: Sandbox) -> None:
             terminal.until(re.escape(f"{price} spent"))
             terminal.until("2 up to date")
             terminal.press("q")
+            terminal.until(re.escape(f"     spent  {price}"))  # stays on the screen
             assert terminal.ended() == 0
     assert len(sandbox.outputs()) == 2
 
@@ -268,7 +269,7 @@ def test_a_resized_terminal_shows_what_fits(sandbox: Sandbox) -> None:
         sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
         terminal.until("= hint(?s:.)*q quit")
         termios.tcsetwinsize(terminal.master, (9, 40))
-        seen = terminal.until(r"and \d+ lines more(?s:.)*q quit")
+        seen = terminal.until(r"and \d+ more lines(?s:.)*q quit")
         assert "error: undefined variable" in seen
         terminal.press("\x03")
         assert terminal.ended() == 130
@@ -299,7 +300,7 @@ def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
             terminal.until("finishing what is under way")
             terminal.press("\x03")
             assert terminal.ended() == 130
-    assert "1 unknown, 1 to render" in sandbox.run("status").out
+    assert "1 to render, 1 unknown" in sandbox.run("status").out
 
 
 def test_a_watch_waits_for_another_build(sandbox: Sandbox) -> None:
