@@ -106,6 +106,9 @@ def watch(
 
     from . import watching
 
+    if not preview and (open_page or port):
+        raise UsageError(f"--no-preview serves no page, and {'--open' if open_page else '--port'} asks for one")
+
     asked = watching.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
     sys.exit(asyncio.run(watching.watch(engine_of(project, **choices), asked)))
 

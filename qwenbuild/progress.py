@@ -77,7 +77,7 @@ class LineView:
         self._done += made or event.outcome is Outcome.FAILED
         if made:
             counter = f"[{self._done}/{self._total}]"
-            self.say(f"{counter:>9} {event.outcome:<9} {visible(event.name)} ({visible(event.reason)})")
+            self.say(f"{counter:>9} {event.outcome:<10} {visible(event.name)} ({visible(event.reason)})")
         elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED):
             self.attention(event)
 
@@ -128,16 +128,19 @@ class LiveView(LineView):
     def _open(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         console = Console(stderr=True, highlight=False, color_system="auto" if coloured(sys.stderr) else None)
+        own, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")  # widths of columns
         self._progress = Progress(
-            TextColumn("[bold green]{task.description}", justify="right"),
-            BarColumn(bar_width=30, complete_style="green", finished_style="green"),
-            MofNCompleteColumn(),
-            TextColumn("[red]{task.fields[failed]}[/]"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[name]}", style="dim", markup=False),
+            TextColumn("[bold green]{task.description}", justify="right", table_column=own),
+            BarColumn(bar_width=max(4, min(30, console.width - 50)), complete_style="green", finished_style="green"),
+            MofNCompleteColumn(table_column=own.copy()),
+            TextColumn("[red]{task.fields[failed]}[/]", table_column=own.copy()),
+            TimeRemainingColumn(compact=True, table_column=own.copy()),
+            TextColumn("{task.fields[name]}", style="dim", markup=False, table_column=rest),
             console=console,
+            expand=True,
             transient=True,
         )
         self._task = self._progress.add_task("   building", total=self._total, completed=self._done, name="", failed="")

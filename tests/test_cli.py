@@ -73,6 +73,7 @@ def test_the_help_that_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch
         ("plan --provider null --region beijing", 'the provider "null" takes no --region', "--provider dashscope does"),
         ("tasks --status pendign", "Invalid value for '--status': 'pendign' is not one of", "`qwenbuild tasks --help`"),
         ("completion", "Missing argument '{bash|zsh|fish}'. Choose from: bash", "`qwenbuild completion --help`"),
+        ("watch --no-preview --open", "--no-preview serves no page, and --open asks for one", ""),
         ("schema nosuch", "Invalid value for '[spec|config]'", ""),
         ("gc --older-than soon", "Invalid value for '--older-than': soon is not an age", "`qwenbuild gc --help`"),
         ("-C nosuch plan", "no such folder: nosuch", ""),

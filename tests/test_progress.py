@@ -30,11 +30,11 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         shown.emit(event)
     assert capsys.readouterr() == (
         "",
-        "    [1/4] rendered  s/\\x1ba (why)\n"
+        "    [1/4] rendered   s/\\x1ba (why)\n"
         "    [2/4] reattached s/\\x1ba (why)\n"
         "    edited s/\\x1ba\n           by \\x1b hand\n"
         "    failed s/\\x1ba\n           error: torn\n             = hint: mend\n"
-        "    [4/4] submitted s/\\x1ba (why)\n",
+        "    [4/4] submitted  s/\\x1ba (why)\n",
     )
 
 

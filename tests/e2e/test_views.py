@@ -88,8 +88,8 @@ def test_a_pipe(sandbox: Sandbox) -> None:
     first = sandbox.run("build", "icons", "-j1")
     assert first.out == ""
     assert re.fullmatch(
-        r"    \[1/2\] rendered  icons/sun \(never rendered\)\n"
-        r"    \[2/2\] rendered  icons/moon \(never rendered\)\n"
+        r"    \[1/2\] rendered   icons/sun \(never rendered\)\n"
+        r"    \[2/2\] rendered   icons/moon \(never rendered\)\n"
         r"2 rendered in [0-9.]+ s\n",
         first.err,
     )
