@@ -128,7 +128,8 @@ def _reader(axis: str) -> Callable[[Action], list[str]]:
 def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
     images = dict.fromkeys(action.declaration.name for action in actions)
     specs = dict.fromkeys(action.declaration.spec.name for action in actions)
-    known = [*images, *specs, *(action.output for action in actions[:1000])]
+    cells = [action.name if "[" in text else action.output for action in actions[:1000]]
+    known = cells if "[" in text else [*images, *specs, *cells]
     return UsageError(
         f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=did_you_mean(text, known)
     )

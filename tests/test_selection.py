@@ -169,7 +169,7 @@ def test_names_and_conditions_both_hold(project: Workspace, actions: list[Action
             (),
             'error: nothing is named "icons/icon[n=9]"\n'
             "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
-            '  = hint: did you mean "icons/icon"?',
+            '  = hint: did you mean "icons/icon[n=3]"?',
         ),
         (
             ("icons/icon[n]",),
