@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Contender:
     def run(self) -> Sample:
         """Run it once; raises SystemExit where it fails."""
         self.prepare()
-        with open(self.folder / "benchmark.log", "wb") as log:
+        with tempfile.TemporaryFile() as log:
             begun = time.perf_counter()
             process = subprocess.Popen(
                 self.command, cwd=self.folder, env={**os.environ, **self.environ},
@@ -51,8 +52,9 @@ class Contender:
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
+            log.seek(0)
+            told = log.read().decode("utf-8", "replace")
         if process.returncode:
-            told = (self.folder / "benchmark.log").read_text("utf-8", "replace")
             raise SystemExit(f"{self.name}: {' '.join(self.command)} exited with {process.returncode}\n{told[-2000:]}")
         unit = 1 if sys.platform == "darwin" else 1024
         return Sample(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
