@@ -15,11 +15,8 @@ _SHOWN = 4  # words of each side that a summary shows
 
 def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return how the request `new` differs from `old` (both as `Request.as_dict`), fields in their order."""
-    return "; ".join(
-        _field(name, old.get(name, ""), new.get(name, ""))
-        for name in dict.fromkeys([*new, *old])
-        if old.get(name, "") != new.get(name, "") and name != "label"
-    ) or _label(old, new)
+    changed = [name for name in {**new, **old} if old.get(name, "") != new.get(name, "") and name != "label"]
+    return "; ".join([_field(name, old.get(name, ""), new.get(name, "")) for name in changed]) or _label(old, new)
 
 
 def pieces(old: str, new: str) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ spec is collected before anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from .catalogue import Catalogue, Model
@@ -21,6 +22,7 @@ from .tomlfile import Keys
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
+_VALUE = attrgetter("value")
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
 _REQUESTS_KEPT = 20_000  # of one reading; a prompt takes more memory than all else that is known of a cell
 
@@ -148,6 +150,15 @@ def prompts(
             yield labels, expander.prompt(seen), set(seen)
 
 
+class _Text(NamedTuple):
+    """A template of an image, the numbers of the axes that it reads (None: all), what it rendered by their values."""
+
+    name: str
+    template: Template
+    axes: Sequence[int] | None
+    known: dict[tuple[int, ...], str]
+
+
 class _Expander:
     """Makes the actions of one image."""
 
@@ -161,9 +172,8 @@ class _Expander:
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
         }
         self._templates = self._compiled(templates)
-        self._of_requests = {name: template for name, template in self._templates.items() if name != "output"}
-        self._read_by = {name: self._axes_read(template) for name, template in self._templates.items()}
-        self._rendered: dict[str, dict[tuple[int, ...] | None, str]] = {name: {} for name in self._templates}
+        self._texts_of = [_Text(name, it, self._axes_read(it), {}) for name, it in self._templates.items()]
+        self._request_texts = [text for text in self._texts_of if text.name != "output"]
         self._sizes: dict[str, Size] = {}
         self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
         self._stem = f"{declaration.spec.name}/"
@@ -200,7 +210,7 @@ class _Expander:
     def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
         """Return the action of one cell; raises ProjectError with all that is wrong with it."""
         chosen = self._chosen(values)
-        texts = self._texts(values, chosen, model, self._templates)
+        texts = self._rendered(values, chosen, model, self._texts_of)
         request = self._request(values, chosen, model, texts)
         output = texts["output"] if "output" in texts else self._stem + "-".join(
             [self._it.image_name, *[value.path_part for value in values]]
@@ -219,7 +229,7 @@ class _Expander:
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell once more: templates and data are those of the first time."""
         chosen = self._chosen(values)
-        return self._request(values, chosen, model, self._texts(values, chosen, model, self._of_requests))
+        return self._request(values, chosen, model, self._rendered(values, chosen, model, self._request_texts))
 
     def _request(
         self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, texts: Mapping[str, str]
@@ -238,7 +248,7 @@ class _Expander:
         return self._seen(self._chosen(values), model)
 
     def _chosen(self, values: tuple[Value, ...]) -> dict[str, Any]:
-        return {axis: value.value for axis, value in zip(self._it.axes, values, strict=True)}
+        return dict(zip(self._it.axes, map(_VALUE, values), strict=True))
 
     def _seen(self, chosen: Mapping[str, Any], model: Model) -> dict[str, object]:
         size = chosen.get("size") or self._size(model)
@@ -249,28 +259,30 @@ class _Expander:
         """Return the prompt for what a template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 
-    def _texts(
-        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, templates: Mapping[str, Template]
+    def _rendered(
+        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, texts: Iterable[_Text]
     ) -> dict[str, str]:
         """Return what the templates render; raises ProjectError with the problems of all of them.
 
         A text is rendered once for all cells that differ in nothing that its template reads.
         """
-        texts: dict[str, str] = {}
+        rendered: dict[str, str] = {}
         problems: list[Problem] = []
-        for name, template in templates.items():
-            known, axes = self._rendered[name], self._read_by[name]
-            # By identity: a row that an `include` makes may be labelled as another is. They live as long as the cells.
-            at = tuple([id(values[number]) for number in axes]) if axes is not None else None
+        for name, template, axes, known in texts:
             try:
-                texts[name] = known[at] if at in known else template.render(self._seen(chosen, model))
-                if at is not None:
-                    known[at] = texts[name]
+                if axes is None:
+                    rendered[name] = template.render(self._seen(chosen, model))
+                    continue
+                # By identity: a row that an `include` makes may be labelled as another is. They live as long as cells.
+                at = tuple([id(values[number]) for number in axes])
+                if at not in known:
+                    known[at] = template.render(self._seen(chosen, model))
+                rendered[name] = known[at]
             except ProjectError as error:
                 problems += error.problems
         if problems:
             raise ProjectError(problems)
-        return texts
+        return rendered
 
     def _axes_read(self, template: Template) -> list[int] | None:
         """Return the numbers of the axes that a template's text can depend on; None for all of them."""

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,13 +32,11 @@ NAME = "qwenbuild.lock"
 VERSION = 1
 
 _HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversion = {VERSION}\n"
-_TEXT = r'"((?:[^"\\\x00-\x1f\x7f]++|\\["\\])*+)"'  # as tomli-w writes most
-_RECORD = re.compile(
-    rf'\n\[\[output\]\]\npath = {_TEXT}\nname = {_TEXT}\nkey = "([0-9a-f]{{64}})"\nimage = "([0-9a-f]{{64}})"\n'
-    rf"model = {_TEXT}\nseed = (0|[1-9][0-9]{{0,9}})\n"
-)
 _FORM = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
-_FIXED = len(_FORM % ('""', '""', "", "", '""', ""))
+_LINES = _FORM.count("\n")  # of a record
+_AT_ONCE = 2**20  # characters of which the records are read together: more take memory, and no less time
+_TEXTS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')  # as tomli-w writes most, one a line
+_SEEDS = re.compile(r"(?:(?:0|[1-9][0-9]{0,9})\n)*+")
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _ESCAPED = re.compile(r'\\(["\\])')
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -87,7 +85,7 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
     """
     if not os.path.lexists(path):
         return Lock()
-    text = read_text(path, shown).replace("\r\n", "\n")  # as git checks it out on some systems
+    text = _as_written(read_text(path, shown))
     if known and known.text == text:
         return known
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
@@ -98,7 +96,7 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
     """Return the pins of a lock's text; raises what `read` does, for conflicts of a merge as well."""
-    return _pins(shown, text.replace("\r\n", "\n"), frozenset())
+    return _pins(shown, _as_written(text), frozenset())
 
 
 def counts(path: Path) -> Counter[str]:
@@ -144,6 +142,11 @@ def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -
     return _FORM % (path, name, key, image, model, seed)
 
 
+def _as_written(text: str) -> str:
+    """Return a text without the line breaks that git gives it on some systems."""
+    return text.replace("\r\n", "\n") if "\r" in text else text
+
+
 def _sides(text: str) -> tuple[str, str]:
     """Return our and their text of one that has the marks of a conflict; what both have in common is in both."""
     ours: list[str] = []
@@ -160,23 +163,71 @@ def _sides(text: str) -> tuple[str, str]:
 
 
 def _pins(shown: str, text: str, sound: Set[str]) -> dict[str, Pin]:
-    pins = _quickly(text, sound)
-    return _carefully(shown, text) if pins is None else pins
+    try:
+        return _quickly(text, sound)
+    except ValueError:
+        return _carefully(shown, text)
 
 
-def _quickly(text: str, sound: Set[str]) -> dict[str, Pin] | None:
-    """Return the pins of a text in exactly the form that is written, None of any other."""
-    records: list[tuple[str, ...]] = _RECORD.findall(text) if text.startswith(_HEAD) else []
-    found = sum(map(len, chain.from_iterable(records))) + _FIXED * len(records)
-    if len(_HEAD) + found != len(text):  # something stands between the records
-        return None
-    if "\\" in text:
-        records = [tuple(_ESCAPED.sub(r"\1", value) for value in record) for record in records]
-    pins = {path: Pin(path, name, key, image, model, int(seed)) for path, name, key, image, model, seed in records}
-    clash = len(set(clash_key("\n".join(pins)).split("\n"))) < len(records)
-    if clash or any(map(path_fault, pins.keys() - sound)) or any(pin.seed > SEED_MAX for pin in pins.values()):
-        return None
+def _quickly(text: str, sound: Set[str]) -> dict[str, Pin]:
+    """Return the pins of a text in exactly the form that is written; raises ValueError for any other."""
+    if not text.startswith(_HEAD):
+        raise ValueError
+    found: list[Pin] = []
+    at = len(_HEAD)
+    while at < len(text):
+        end = text.find("\n\n", at + _AT_ONCE) + 1 or len(text)
+        found += _records(text[at:end].split("\n"))
+        at = end
+    pins = {pin.path: pin for pin in found}
+    clash = len(set(clash_key("\n".join(pins)).split("\n"))) < len(found)
+    if clash or any(map(path_fault, pins.keys() - sound)) or any(pin.seed > SEED_MAX for pin in found):
+        raise ValueError
     return pins
+
+
+def _records(lines: list[str]) -> Iterable[Pin]:
+    """Return the pins of records, whose lines these are; raises ValueError. Column by column: most of it is done in C.
+
+    The last line is the empty one that a text ends with after its last line break.
+    """
+    count, rest = divmod(len(lines), _LINES)
+    blank, head, path, name, key, image, model, seed = (lines[number:-1:_LINES] for number in range(_LINES))
+    if rest != 1 or lines[-1] or any(blank) or head.count("[[output]]") != count:
+        raise ValueError
+    first = _texts(path, "path"), _texts(name, "name"), _digests(key, "key"), _digests(image, "image")
+    return map(partial(tuple.__new__, Pin), zip(*first, _texts(model, "model"), _seeds(seed), strict=True))
+
+
+def _column(lines: list[str], before: str, after: str = '"') -> list[str]:
+    """Return what stands between `before` and `after` on each line; raises ValueError."""
+    first, *found, last = "\n".join([after, *lines, before]).split(f"{after}\n{before}")
+    if first or last or len(found) != len(lines):
+        raise ValueError
+    return found
+
+
+def _texts(lines: list[str], name: str) -> list[str]:
+    found = _column(lines, f'{name} = "')
+    joined = "\n".join(found)
+    if not _TEXTS.fullmatch(joined):
+        raise ValueError
+    return _ESCAPED.sub(r"\1", joined).split("\n") if "\\" in joined else found
+
+
+def _digests(lines: list[str], name: str) -> list[str]:
+    found = _column(lines, f'{name} = "')
+    joined = "".join(found)
+    if {*map(len, found)} != {64} or bytes.fromhex(joined).hex() != joined:
+        raise ValueError
+    return found
+
+
+def _seeds(lines: list[str]) -> list[int]:
+    found = _column(lines, "seed = ", "")
+    if not _SEEDS.fullmatch("\n".join([*found, ""])):
+        raise ValueError
+    return [*map(int, found)]
 
 
 def _carefully(shown: str, text: str) -> dict[str, Pin]:

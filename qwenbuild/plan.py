@@ -271,40 +271,41 @@ class _Judge:
         self._price = cache(provider.price)
 
     def step(self, action: Action) -> Step:
-        record, path = self._records.get(action.output), f"{self._out}/{action.output}"
+        output, key = action.output, action.key
+        record, path = self._records.get(output), f"{self._out}/{output}"
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
             self._folders[folder] = status(folder) is not None
         seen = status(path) if self._folders[folder] else None
-        pinned = self._pinned(action)
+        forced = self._is_forced(key)
+        pin = None if forced else self._lock.pinned(output, key)
+        pinned = pin.image if pin else ""  # the digest that the lock demands, empty where any will do
         if seen is None:
-            cause = "output deleted" if record and record.key == action.key else "never rendered"
-            return self._make(action, None, cause, record, pinned)
-        if record and is_unchanged(path, record, seen):
-            if record.key != action.key:
-                return self._make(action, seen, "", record, pinned)
-            if self._is_forced(action.key):
-                return self._make(action, seen, "forced", None, "")
-            if pinned and record.image != pinned:
-                return self._make(action, seen, "the lock pins other bytes", None, pinned)
-            moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
-            return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
-        if wanted := self._is_there(action, path, seen, pinned):
-            if self._is_forced(action.key):
-                return self._make(action, seen, "forced", None, "")
-            return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
-        if self._rules.overwrite and stat.S_ISREG(seen.st_mode):
-            return self._make(action, seen, "overwrites an edited file", None, pinned)
-        return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
+            cause = "output deleted" if record and record.key == key else "never rendered"
+        elif record and is_unchanged(path, record, seen):
+            if record.key != key:
+                cause = ""
+            elif forced:
+                cause = "forced"
+            elif pinned and record.image != pinned:
+                cause = "the lock pins other bytes"
+            else:
+                moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
+        elif wanted := self._is_there(key, path, seen, pinned):
+            if not forced:
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
+            cause, record = "forced", None
+        elif self._rules.overwrite and stat.S_ISREG(seen.st_mode):
+            cause, record = "overwrites an edited file", None
+        else:
+            return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
+        was = partial(self._earlier.text, self._earlier.add(record.key)) if record and record.key != key else None
+        return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
-    def _pinned(self, action: Action) -> str:
-        """Return the digest that the lock demands of the action's output, empty where any will do."""
-        pin = self._lock.pinned(action.output, action.key)
-        return pin.image if pin and not self._is_forced(action.key) else ""
-
-    def _is_there(self, action: Action, path: str, seen: os.stat_result, pinned: str) -> str:
+    def _is_there(self, key: str, path: str, seen: os.stat_result, pinned: str) -> str:
         """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
-        entry = self._entry(action.key, pinned)
+        entry = self._entry(key, pinned)
         wanted = pinned or (entry.image if entry else "")
         if entry and entry.image == wanted and entry.size_bytes != seen.st_size:
             return ""
@@ -320,25 +321,23 @@ class _Judge:
         return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
 
     def _make(
-        self, action: Action, seen: os.stat_result | None, cause: str, record: Output | None, pinned: str
-    ) -> Step:
+        self, action: Action, seen: os.stat_result | None, cause: str, was: Callable[[], str] | None, pinned: str,
+        *, forced: bool,
+    ) -> Step:  # fmt: skip
         """Return the step of an output that must be made: from the store, the service, or anew."""
-        was: Callable[[], str] | None = None
-        if record and record.key != action.key:
-            was = partial(self._earlier.text, self._earlier.add(record.key))
-            cause = ""
-        entry = None if self._is_forced(action.key) else self._entry(action.key, pinned)
+        key = action.key
+        entry = None if forced else self._entry(key, pinned)
         if entry:
             cause = "rendered before" if cause == "never rendered" else cause
             return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
-        first = self._first.get(action.key)
+        first = self._first.get(key)
         # What is paid for another output, with no pin or another one, is not what this one's pin demands.
         if first and not (first.verdict is Verdict.RENDER and pinned != first.pinned and self._is_held(action, pinned)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
         step = self._missing(action, seen, cause, was, pinned)
         if step.verdict is not Verdict.MISSING:
-            self._first[action.key] = step
+            self._first[key] = step
         return step
 
     def _is_held(self, action: Action, pinned: str) -> bool:
