@@ -405,7 +405,7 @@ class Engine:
             if record is None:
                 return
             folder, _, name = record.path.rpartition("/")
-            folders.setdefault(folder, []).append((name, record.size, record.mtime_ns, record.inode))
+            folders.setdefault(folder, []).append((name, record.st_size, record.st_mtime_ns, record.st_ino))
         outputs = {os.path.join(self.project.out, folder): names for folder, names in folders.items()}
         written = [str(path) for path in (self.project.state_dir / "state.sqlite3", *own)]
         inputs = [str(path) for path in plan.inputs if path not in own]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from .catalogue import Catalogue, Model
@@ -22,7 +21,6 @@ from .tomlfile import Keys
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
-_VALUE = attrgetter("value")
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
 _REQUESTS_KEPT = 20_000  # of one reading; a prompt takes more memory than all else that is known of a cell
 
@@ -167,6 +165,7 @@ class _Expander:
         self._family, self._labelled = family, labelled
         image, file = declaration.image, declaration.spec.content
         self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
+        self._axes = tuple(declaration.axes)
         self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
         self._fields = {
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
@@ -178,7 +177,7 @@ class _Expander:
         self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
         self._stem = f"{declaration.spec.name}/"
         seed = self._fields["seed"]
-        self._seed = derived_seed(declaration.name) if seed is None else seed
+        self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
         self._prompt_extend = self._fields["prompt_extend"] or False
         self._watermark = self._fields["watermark"] or False
 
@@ -248,14 +247,14 @@ class _Expander:
         return self._seen(self._chosen(values), model)
 
     def _chosen(self, values: tuple[Value, ...]) -> dict[str, Any]:
-        return dict(zip(self._it.axes, map(_VALUE, values), strict=True))
+        return {axis: value.value for axis, value in zip(self._axes, values, strict=True)}
 
     def _seen(self, chosen: Mapping[str, Any], model: Model) -> dict[str, object]:
         size = chosen.get("size") or self._size(model)
         canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
-        return {**self._base, **chosen, **canvas, "seed": chosen.get("seed", self._seed)}
+        return {**self._base, **chosen, **canvas}
 
-    def prompt(self, seen: Mapping[str, object]) -> str:
+    def prompt(self, seen: dict[str, object]) -> str:
         """Return the prompt for what a template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 

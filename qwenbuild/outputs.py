@@ -14,11 +14,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from . import atomicfile
 from .digest import sha256_file
 from .errors import OutputError
 from .state import Output
+
+
+class Status(Protocol):
+    """What tells whether a file is another one than before, named as in `os.stat_result`."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
 
 
 def status(path: Path | str) -> os.stat_result | None:
@@ -33,7 +47,7 @@ def status(path: Path | str) -> os.stat_result | None:
         ) from error
 
 
-def digest(path: Path | str, seen: os.stat_result) -> str:
+def digest(path: Path | str, seen: Status) -> str:
     """Return the file's SHA-256; empty for what is no regular file or can't be read."""
     if not stat.S_ISREG(seen.st_mode):
         return ""
@@ -43,11 +57,17 @@ def digest(path: Path | str, seen: os.stat_result) -> str:
         return ""
 
 
-def is_unchanged(path: Path | str, record: Output, seen: os.stat_result) -> bool:
+def is_untouched(record: Output, seen: Status) -> bool:
+    """Whether the file has the status that it was written with."""
+    return (
+        seen.st_mtime_ns == record.st_mtime_ns and seen.st_ino == record.st_ino
+        and seen.st_size == record.st_size and stat.S_ISREG(seen.st_mode)
+    )  # fmt: skip
+
+
+def is_unchanged(path: Path | str, record: Output, seen: Status) -> bool:
     """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
-    if seen.st_size != record.size or not stat.S_ISREG(seen.st_mode):
-        return False
-    return (seen.st_mtime_ns, seen.st_ino) == (record.mtime_ns, record.inode) or digest(path, seen) == record.image
+    return is_untouched(record, seen) or (seen.st_size == record.st_size and digest(path, seen) == record.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ class Copy:
 
     name: str
     blob: Path
-    seen: os.stat_result | None
+    seen: Status | None
     temporary: str
     status: os.stat_result
 
@@ -76,7 +96,7 @@ class Outputs:
         """Remove what a crash left in staging."""
         atomicfile.sweep(self._staging)
 
-    def write(self, name: str, blob: Path, image: bytes, seen: os.stat_result | None) -> os.stat_result:
+    def write(self, name: str, blob: Path, image: bytes, seen: Status | None) -> os.stat_result:
         """Write the output `name`, sharing the extents of `blob` where the file system can; return its status.
 
         `image` are the blob's bytes, `seen` the status on which the decision to write rests.
@@ -91,7 +111,7 @@ class Outputs:
         except OSError as error:
             raise _unwritable(path, error) from error
 
-    def copy(self, name: str, blob: Path, image: bytes, seen: os.stat_result | None) -> Copy:
+    def copy(self, name: str, blob: Path, image: bytes, seen: Status | None) -> Copy:
         """Make the file that `place` gives its name; the arguments are those of `write`. Raises OutputError."""
         path = os.path.join(self._folder, name)
         try:
@@ -188,7 +208,7 @@ def _unwritable(path: Path | str, error: OSError) -> OutputError:
     )
 
 
-def _refuse_changed(path: Path | str, then: os.stat_result | None) -> None:
+def _refuse_changed(path: Path | str, then: Status | None) -> None:
     now = status(path)
     if now is None:
         return

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -37,7 +36,7 @@ from .changes import summary
 from .errors import Problem
 from .expand import Action
 from .lock import Lock
-from .outputs import digest, is_unchanged, status
+from .outputs import Status, digest, is_unchanged, is_untouched, status
 from .provider import Price, Provider, Resumable
 from .request import Request, Submission
 from .state import Output, State
@@ -56,6 +55,9 @@ class Verdict(StrEnum):
     MISSING = "missing"
 
 
+_RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # an enum's members are looked up slowly
+
+
 class Step(NamedTuple):
     """One action of a plan.
 
@@ -70,7 +72,7 @@ class Step(NamedTuple):
     verdict: Verdict
     cause: str
     was: Callable[[], str] | None = None
-    seen: os.stat_result | None = None
+    seen: Status | None = None
     entry: Entry | None = None
     submission: Submission | None = None
     price: Price | None = None
@@ -133,8 +135,7 @@ class Plan:
     @property
     def renders(self) -> list[Step]:
         """The steps that render: one for each distinct request."""
-        render = Verdict.RENDER  # an enum's members are looked up slowly
-        return [step for step in self.steps if step.verdict is render]
+        return [step for step in self.steps if step.verdict is _RENDER]
 
     @property
     def cost(self) -> dict[str, Decimal]:
@@ -266,6 +267,8 @@ class _Judge:
         self._records, self._earlier = records, state.earlier()
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
+        # Of these, images that are to be replaced: by renders that an earlier build was asked for.
+        self._replaced = {key for key, it in self._in_flight.items() if it.forced and it.handle}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # of outputs, and whether they are there
         self._price = cache(provider.price)
@@ -276,13 +279,15 @@ class _Judge:
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
             self._folders[folder] = status(folder) is not None
-        seen = status(path) if self._folders[folder] else None
-        forced = self._is_forced(key)
+        seen: Status | None = status(path) if self._folders[folder] else None
+        if record and seen and is_untouched(record, seen):
+            seen = record  # it says the same, and is held anyway
+        forced = self._rules.force or key in self._replaced
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands, empty where any will do
         if seen is None:
             cause = "output deleted" if record and record.key == key else "never rendered"
-        elif record and is_unchanged(path, record, seen):
+        elif record and (seen is record or is_unchanged(path, record, seen)):
             if record.key != key:
                 cause = ""
             elif forced:
@@ -290,8 +295,8 @@ class _Judge:
             elif pinned and record.image != pinned:
                 cause = "the lock pins other bytes"
             else:
-                moved = (seen.st_mtime_ns, seen.st_ino) != (record.mtime_ns, record.inode)
-                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=record.image if moved else "")
+                adopted = "" if seen is record else record.image
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=adopted)
         elif wanted := self._is_there(key, path, seen, pinned):
             if not forced:
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
@@ -303,7 +308,7 @@ class _Judge:
         was = partial(self._earlier.text, self._earlier.add(record.key)) if record and record.key != key else None
         return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
-    def _is_there(self, key: str, path: str, seen: os.stat_result, pinned: str) -> str:
+    def _is_there(self, key: str, path: str, seen: Status, pinned: str) -> str:
         """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
         entry = self._entry(key, pinned)
         wanted = pinned or (entry.image if entry else "")
@@ -321,7 +326,7 @@ class _Judge:
         return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
 
     def _make(
-        self, action: Action, seen: os.stat_result | None, cause: str, was: Callable[[], str] | None, pinned: str,
+        self, action: Action, seen: Status | None, cause: str, was: Callable[[], str] | None, pinned: str,
         *, forced: bool,
     ) -> Step:  # fmt: skip
         """Return the step of an output that must be made: from the store, the service, or anew."""
@@ -332,25 +337,20 @@ class _Judge:
             return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
         first = self._first.get(key)
         # What is paid for another output, with no pin or another one, is not what this one's pin demands.
-        if first and not (first.verdict is Verdict.RENDER and pinned != first.pinned and self._is_held(action, pinned)):
+        if first and not (pinned and pinned != first.pinned and first.verdict is _RENDER and self._is_held(action)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
         step = self._missing(action, seen, cause, was, pinned)
-        if step.verdict is not Verdict.MISSING:
+        if step.verdict is not _MISSING:
             self._first[key] = step
         return step
 
-    def _is_held(self, action: Action, pinned: str) -> bool:
+    def _is_held(self, action: Action) -> bool:
         """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
-        return bool(pinned and self._price(action.model.name) and not self._rules.relock)
-
-    def _is_forced(self, key: str) -> bool:
-        """Whether the image is to be replaced: by this build, or by a render that an earlier one left in flight."""
-        submission = self._in_flight.get(key)
-        return self._rules.force or bool(submission and submission.forced and submission.handle)
+        return bool(self._price(action.model.name) and not self._rules.relock)
 
     def _missing(
-        self, action: Action, seen: os.stat_result | None, cause: str, was: Callable[[], str] | None, pinned: str
+        self, action: Action, seen: Status | None, cause: str, was: Callable[[], str] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
@@ -362,17 +362,17 @@ class _Judge:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)
-        if self._is_held(action, pinned):
+        if pinned and self._is_held(action):
             cause = "the lock pins bytes that are not in the store"
-            return Step(action, Verdict.MISSING, cause, None, seen, None, submission, price, pinned=pinned)
+            return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and the store has it no longer"
-        return Step(action, Verdict.RENDER, cause, was, seen, None, submission, price, pinned=pinned)
+        return Step(action, _RENDER, cause, was, seen, None, submission, price, "", pinned)
 
 
-def _edited(record: Output | None, seen: os.stat_result) -> str:
+def _edited(record: Output | None, seen: Status) -> str:
     if stat.S_ISDIR(seen.st_mode):
         return "a folder is in its place"
     if stat.S_ISLNK(seen.st_mode):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from .errors import StateError
 from .expand import Action
+from .outputs import Status
 from .state import Output, State
 
 _EVERY_S = 0.2
@@ -28,7 +28,7 @@ class Recorder:
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
         self.outputs: dict[str, Output] = {}  # all that were added, by path
 
-    def add(self, action: Action, image: str, seen: os.stat_result) -> None:
+    def add(self, action: Action, image: str, seen: Status) -> None:
         """Remember that the action's output stands; `image` is the SHA-256 of its bytes, `seen` its status."""
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
         self._pending.append((output, action.request.as_dict()))

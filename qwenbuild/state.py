@@ -16,10 +16,12 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,15 +63,23 @@ END;
 
 
 class Output(NamedTuple):
-    """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then."""
+    """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then.
+
+    While its file is as it was written, this is the file's status (see `outputs.Status`).
+    """
 
     path: str
     key: str
     image: str
-    size: int
-    mtime_ns: int
-    inode: int
+    st_size: int
+    st_mtime_ns: int
+    st_ino: int
     name: str
+
+    @property
+    def st_mode(self) -> int:
+        """A regular file's type."""
+        return stat.S_IFREG
 
 
 class Past(NamedTuple):
@@ -165,7 +175,7 @@ class State:
         """Return every output on record, by path."""
         with self._faults():
             rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
-            return {row[0]: Output._make(row) for row in rows}
+            return {output.path: output for output in map(partial(tuple.__new__, Output), rows)}
 
     def history(self, path: str) -> list[Past]:
         """Return the images that have stood at an output's path, the newest first; the present one is among them."""

@@ -17,7 +17,7 @@ import jinja2
 from jinja2 import nodes
 
 from .errors import Place, Problem, ProjectError, did_you_mean, listing, nearest
-from .sandbox import environment, pure
+from .sandbox import MAX_CHARACTERS, environment, pure
 from .tomlfile import find_token, line_of, read_text, whole_line
 
 _INLINE = "<inline>"
@@ -38,7 +38,7 @@ class Template:
         self._locate = locate
         self._source = source
         self._rendered = 0
-        self._blank: dict[str, Any] | None = None  # the state of a context in which this renders, but for the values
+        self._contexts: list[jinja2.runtime.Context] | None = None  # in which this renders, for whatever values
 
     def reads(self) -> frozenset[str] | None:
         """Return the variables that the text can depend on, those of all templates that it goes through included.
@@ -47,7 +47,7 @@ class Template:
         """
         return self._owner.reads(self._source, set())
 
-    def render(self, values: Mapping[str, Any]) -> str:
+    def render(self, values: dict[str, Any]) -> str:
         """Return the text for `values`, without white space at its ends.
 
         Raises ProjectError with the place of the mistake.
@@ -57,19 +57,26 @@ class Template:
         except Exception as error:  # templates can raise anything that Python can
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
 
-    def _text(self, values: Mapping[str, Any]) -> str:
-        # Making a context takes longer than most prompts: where no text can change it, the first one is copied.
+    def _text(self, values: dict[str, Any]) -> str:
+        # Making a context takes longer than most prompts: where no text can change it, it is used again.
         self._rendered += 1
         if self._rendered == _WORTH_PARSING and self._owner.is_plain(self._source):
-            self._blank = vars(self._compiled.new_context())
-        if self._blank is not None:
-            context: jinja2.runtime.Context = object.__new__(self._compiled.environment.context_class)
-            context.__dict__ = {**self._blank, "vars": values}  # which come before Jinja's own names
-            try:
-                return self._compiled.environment.concat(self._compiled.root_render_func(context))
-            except Exception:
-                return self._compiled.render(values)  # once more: Jinja finds out where it fails
-        return self._compiled.render(values)
+            self._contexts = []
+        if self._contexts is None:
+            return self._compiled.render(values)
+        try:
+            context = self._contexts.pop()  # nobody else has it, in whatever thread
+        except IndexError:
+            context = self._compiled.new_context()
+        context.vars = values  # which come before Jinja's own names
+        try:
+            text = "".join(self._compiled.root_render_func(context))  # a few pieces: there are no loops
+        except Exception:
+            text = None
+        if text is None or len(text) > MAX_CHARACTERS:
+            return self._compiled.render(values)  # once more: Jinja finds out where it fails
+        self._contexts.append(context)
+        return text
 
 
 class Templates:

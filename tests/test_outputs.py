@@ -44,7 +44,7 @@ def test_writing(place: Place) -> None:
     seen = status(path)
     assert seen is not None
     assert path.read_bytes() == IMAGE
-    assert (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.size, record.mtime_ns, record.inode)
+    assert (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.st_size, record.st_mtime_ns, record.st_ino)
     assert is_unchanged(path, record, seen)
     assert os.listdir(place.staging) == []
 
@@ -164,7 +164,7 @@ def test_recognising(place: Place) -> None:
     assert unchanged()
     path.unlink()
     path.symlink_to("x" * len(IMAGE))
-    os.utime(path, ns=(record.mtime_ns, record.mtime_ns), follow_symlinks=False)
+    os.utime(path, ns=(record.st_mtime_ns, record.st_mtime_ns), follow_symlinks=False)
     assert not unchanged()
     assert digest(path, os.lstat(path)) == ""
 

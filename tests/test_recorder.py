@@ -53,7 +53,7 @@ def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, 
     found = state.outputs()
     assert set(found) == {action.output for action in actions}
     first = found[actions[0].output]
-    assert (first.key, first.size, first.mtime_ns, first.inode) == (
+    assert (first.key, first.st_size, first.st_mtime_ns, first.st_ino) == (
         actions[0].key, seen.st_size, seen.st_mtime_ns, seen.st_ino
     )  # fmt: skip
     assert first.name == "s/a[seed=0]"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -471,3 +473,31 @@ def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> N
     with pytest.raises(ProjectError) as early:
         Folder(tmp_path).inline(text).render(VALUES)
     assert late.value.problems == early.value.problems
+
+
+def test_texts_that_are_made_at_once(tmp_path: Path) -> None:
+    """Threads that render one template, often, each get the text of their own values."""
+    template = Folder(tmp_path).inline("{{ n }} {% if n is even %}{{ brand }}{% else %}odd{% endif %} {{ n }}")
+
+    def wrong(first: int) -> list[int]:
+        numbers = range(first, first + 2000)
+        rendered = {n: template.render({**VALUES, "n": n}) for n in numbers}
+        return [n for n in numbers if rendered[n] != f"{n} {'odd' if n % 2 else VALUES['brand']} {n}"]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(wrong, range(0, 8000, 2000))) == [[]] * 4
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_text_that_becomes_too_long(folder: Folder) -> None:
+    """The bound holds for the three hundredth text as for the first."""
+    template = folder.inline("{{ brand }}{{ brand }}")
+    for n in range(300):
+        assert template.render({"brand": "x" * n}) == "xx" * n
+    with pytest.raises(ProjectError, match="the text is longer than 100,000 characters"):
+        template.render({"brand": "x" * 60_000})
+    assert template.render({"brand": "y"}) == "yy"
