@@ -10,15 +10,16 @@ written only when it changes, and then as a whole.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tomli_w
 
@@ -36,10 +37,12 @@ _FORM = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %
 _LINES = _FORM.count("\n")  # of a record
 _AT_ONCE = 2**20  # characters of which the records are read together: more take memory, and no less time
 _TEXTS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')  # as tomli-w writes most, one a line
+_SPECIAL = bytes({*range(32), 0x7F, *b'"\\'} - {*b"\n"})  # all that a text may not hold as it is
 _SEEDS = re.compile(r"(?:(?:0|[1-9][0-9]{0,9})\n)*+")
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _ESCAPED = re.compile(r'\\(["\\])')
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_T = TypeVar("_T")
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 
 
@@ -80,7 +83,7 @@ class Lock:
 def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
     """Return the lock at `path`, an empty one where there is none; `known` while its text is the file's.
 
-    `sound` are output paths that need not be looked at again. Messages name the file as `shown`.
+    `sound` are output paths that can all be, and be told apart. Messages name the file as `shown`.
     Raises ProjectError where it is no lock that this version can read.
     """
     if not os.path.lexists(path):
@@ -88,10 +91,12 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
     text = _as_written(read_text(path, shown))
     if known and known.text == text:
         return known
+    with contextlib.suppress(ValueError):
+        return Lock(_quickly(text, sound), text=text)
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
         return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), text)
-    return Lock(_pins(shown, text, sound), text=text)
+    return Lock(_carefully(shown, text), text=text)
 
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
@@ -180,8 +185,9 @@ def _quickly(text: str, sound: Set[str]) -> dict[str, Pin]:
         found += _records(text[at:end].split("\n"))
         at = end
     pins = {pin.path: pin for pin in found}
-    clash = len(set(clash_key("\n".join(pins)).split("\n"))) < len(found)
-    if clash or any(map(path_fault, pins.keys() - sound)) or any(pin.seed > SEED_MAX for pin in found):
+    others = pins.keys() - sound
+    told_apart = set(clash_key("\n".join(pins)).split("\n")) if others else pins
+    if len(told_apart) < len(found) or any(map(path_fault, others)):
         raise ValueError
     return pins
 
@@ -196,7 +202,15 @@ def _records(lines: list[str]) -> Iterable[Pin]:
     if rest != 1 or lines[-1] or any(blank) or head.count("[[output]]") != count:
         raise ValueError
     first = _texts(path, "path"), _texts(name, "name"), _digests(key, "key"), _digests(image, "image")
-    return map(partial(tuple.__new__, Pin), zip(*first, _texts(model, "model"), _seeds(seed), strict=True))
+    last = _each_once(model, partial(_texts, name="model")), _each_once(seed, _seeds)
+    return map(partial(tuple.__new__, Pin), zip(*first, *last, strict=True))
+
+
+def _each_once(lines: list[str], read: Callable[[list[str]], list[_T]]) -> list[_T]:
+    """Return what `read` does of lines of which many are equal."""
+    distinct = list(set(lines))
+    known = dict(zip(distinct, read(distinct), strict=True))
+    return [known[line] for line in lines]
 
 
 def _column(lines: list[str], before: str, after: str = '"') -> list[str]:
@@ -210,9 +224,12 @@ def _column(lines: list[str], before: str, after: str = '"') -> list[str]:
 def _texts(lines: list[str], name: str) -> list[str]:
     found = _column(lines, f'{name} = "')
     joined = "\n".join(found)
+    content = joined.encode()
+    if len(content.translate(None, _SPECIAL)) == len(content):  # nearly all
+        return found
     if not _TEXTS.fullmatch(joined):
         raise ValueError
-    return _ESCAPED.sub(r"\1", joined).split("\n") if "\\" in joined else found
+    return _ESCAPED.sub(r"\1", joined).split("\n")
 
 
 def _digests(lines: list[str], name: str) -> list[str]:
@@ -227,7 +244,10 @@ def _seeds(lines: list[str]) -> list[int]:
     found = _column(lines, "seed = ", "")
     if not _SEEDS.fullmatch("\n".join([*found, ""])):
         raise ValueError
-    return [*map(int, found)]
+    seeds = [*map(int, found)]
+    if max(seeds, default=0) > SEED_MAX:
+        raise ValueError
+    return seeds
 
 
 def _carefully(shown: str, text: str) -> dict[str, Pin]:
