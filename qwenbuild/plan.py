@@ -199,8 +199,7 @@ def judge(
     provider: Provider, rules: Rules, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
-    found = [(action.key, records.get(action.output)) for action in actions]
-    absent = store.absent({key for key, record in found if record is None or record.key != key})
+    absent = store.absent({action.key for action in actions} - {record.key for record in records.values()})
     judged = _Judge(out, records, absent, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
