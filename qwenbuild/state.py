@@ -92,7 +92,7 @@ class Past(NamedTuple):
 
 
 class Earlier:
-    """Requests on record, by number, read when they are asked for: of ten thousand in a plan, people look at a few.
+    """Requests on record, read when they are asked for: of ten thousand in a plan, people look at a few.
 
     What is on record of a key never changes, so that it does not matter when it is read.
     """
@@ -101,17 +101,22 @@ class Earlier:
         self._path = path
         self._keys: list[str] = []
         self._read: Mapping[str, str] = {}  # some that lie side by side
+        self._after = 0  # the number of the first one after these
 
-    def add(self, key: str) -> int:
-        """Take up a request; return its number."""
+    def add(self, key: str) -> str:
+        """Take up the request of `key`, which is most likely asked for after those before; return `key`."""
         self._keys.append(key)
-        return len(self._keys) - 1
+        return key
 
-    def text(self, number: int) -> str:
-        """Return the request as canonical JSON; empty where it is not on record, or can't be read."""
-        key, read = self._keys[number], self._read
+    def text(self, key: str) -> str:
+        """Return a request that was taken up, as canonical JSON; empty where it is not on record, or can't be read."""
+        read = self._read
         if key not in read:
-            some = self._keys[number : number + _AT_ONCE]  # the next ones are most likely asked for next
+            try:
+                at = self._keys.index(key, self._after)
+            except ValueError:
+                at = self._keys.index(key)
+            some, self._after = self._keys[at : at + _AT_ONCE], at + _AT_ONCE  # the next ones are asked for next
             found: Mapping[str, str] = {}
             with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
                 found = state.requests(some)

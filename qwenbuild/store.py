@@ -122,12 +122,12 @@ class Store:
             raise self.failure(error, "read") from error
         return entry if stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes else None
 
-    def absent(self, keys: Collection[str]) -> Set[str]:
+    def absent(self, keys: set[str]) -> Set[str]:
         """Return which of `keys` have no action result, where listing the folders is quicker than to `lookup` each.
 
         Empty where it is not.
         """
-        absent, shards = set(keys), {key[:2] for key in keys}
+        found, shards = set[str](), {key[:2] for key in keys}
         of_shard = len(keys) / max(1, len(shards))
         if of_shard < _WORTH_LISTING:
             return frozenset()
@@ -140,8 +140,8 @@ class Store:
                 return frozenset()
             if len(names) > _WORTH_READING * of_shard:  # names are spread evenly, so that the first shard tells
                 return frozenset()
-            absent.difference_update(names)
-        return absent
+            found.update(keys.intersection(names))
+        return keys - found if found else keys
 
     def read(self, entry: Entry) -> bytes | None:
         """Return the image, verified; None where it has gone, or was corrupt and is in quarantine now.
