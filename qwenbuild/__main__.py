@@ -53,7 +53,8 @@ def _main() -> None:
 
     with loading():
         from .cli import run
-    code = run()
+    made: list[object] = []
+    code = run(made=made)
     if threading.active_count() > 1:  # somebody's work, which Python would wait for
         sys.exit(code)
     _leave(code)

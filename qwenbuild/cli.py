@@ -52,11 +52,16 @@ for _command in (
     main.add_command(_command)
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code; errors become text here and nowhere else."""
+def run(arguments: list[str] | None = None, made: list[object] | None = None) -> int:
+    """Run the command line and return the exit code; errors become text here and nowhere else.
+
+    `made` gets what the command returns: while it is held, a large plan is not taken apart, which takes its time.
+    """
     stdout = sys.stdout
     try:
-        main.main(args=arguments, prog_name="qwenbuild", standalone_mode=False)
+        returned = main.main(args=arguments, prog_name="qwenbuild", standalone_mode=False)
+        if made is not None:
+            made.append(returned)
     except QwenbuildError as error:
         console.problems(error.problems)
         return error.exit_code

@@ -16,6 +16,7 @@ from .loading import loading
 
 if TYPE_CHECKING:
     from .events import Event
+    from .plan import Plan
 
 
 @click.command()
@@ -125,7 +126,7 @@ def watch(
 @provider
 @json_option
 @click.pass_obj
-def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: str | None, **choices: Any) -> None:
+def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: str | None, **choices: Any) -> Plan:
     """Tell what a build would do, and why. Changes nothing and spends nothing.
 
     \b
@@ -134,16 +135,16 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     qwenbuild plan --base origin/main --markdown
     qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
     """
-    from . import review
-
     if as_json and as_markdown:
         raise UsageError("--json and --markdown are two forms of one plan: take one")
     engine = engine_of(project, **choices)
+    from . import review
+
     planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
     engine.check_renders(planned)
     if as_markdown:
         click.echo(review.markdown(planned, changes), nl=False)
-        return
+        return planned
     console.warnings(planned.warnings)
     if as_json:
         console.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
@@ -158,6 +159,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
         if changes is not None:
             click.echo(f"{len(changes):,} outputs differ from {visible(base or '')}\n")
         console.show_plan(planned, every=every)
+    return planned
 
 
 @click.command(short_help="Tell why outputs are what they are, and what would mend them.")
@@ -192,7 +194,7 @@ def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
 @provider
 @json_option
 @click.pass_obj
-def status(project: Path, /, as_json: bool, **choices: Any) -> None:
+def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     """Tell how the project stands: each image's outputs by verdict, and the last build.
 
     \b
@@ -200,7 +202,9 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     qwenbuild status puppies
     """
     engine = engine_of(project, **choices)
-    console.show_status(engine.plan(), engine.last_run(), as_json=as_json)
+    planned = engine.plan()
+    console.show_status(planned, engine.last_run(), as_json=as_json)
+    return planned
 
 
 @click.command(short_help="Print the provenance that an image carries.")

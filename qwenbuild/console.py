@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
@@ -194,10 +195,11 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
         why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
         rows.append((label("orphan"), visible(orphan.path), why))
+    dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
     widths = [columns(name) for _, name, _ in rows]
     widest = max((width for width in widths if width <= _WIDEST_NAME), default=0)
     write(
-        f"{verdict}  {name}{' ' * (widest - width)}  {styled(visible(reason), sys.stdout, dim=True)}"
+        f"{verdict}  {name}{' ' * (widest - width)}  {dim(visible(reason))}"
         for (verdict, name, reason), width in zip(rows, widths, strict=True)
     )
     if unlisted := len(steps) + len(plan.orphans) - len(rows):

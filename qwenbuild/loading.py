@@ -1,11 +1,12 @@
-"""Ctrl-C while modules load: leaves at once, for nothing has begun.
+"""While modules load: Ctrl-C leaves at once, for nothing has begun, and no garbage is looked for, for there is none.
 
-As an exception it could get lost: what Python's own callbacks raise while a module is imported is
-printed and forgotten.
+As an exception Ctrl-C could get lost: what Python's own callbacks raise while a module is imported
+is printed and forgotten.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -15,15 +16,19 @@ from contextlib import contextmanager
 @contextmanager
 def loading() -> Iterator[None]:
     """Have SIGINT end the process with 130 while the context lasts; in the main thread, unless somebody handles it."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+        if is_ours:
+            signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     except ValueError:  # not the main thread
-        yield
-        return
+        is_ours = False
+    collects = gc.isenabled()
+    gc.disable()  # it would look through all that is loaded, again and again
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if collects:
+            gc.freeze()  # what is loaded stays
+            gc.enable()
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

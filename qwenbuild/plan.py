@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,6 +96,9 @@ class Step(NamedTuple):
             return self.cause or "its request changed"
         difference = summary(before, self.action.request.as_dict())
         return f"{difference}; {self.cause}" if self.cause else difference
+
+
+_step = partial(tuple.__new__, Step)  # of a tuple of all fields, in a third of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +374,7 @@ class _Judge:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and the store has it no longer"
-        return Step(action, _RENDER, cause, was, seen, None, submission, price, "", pinned)
+        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
 
 
 def _edited(record: Output | None, seen: Status) -> str:
