@@ -253,9 +253,7 @@ class _Expander:
         """Return the prompt for what a template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 
-    def _rendered(
-        self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]
-    ) -> dict[str, str]:
+    def _rendered(self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]) -> dict[str, str]:
         """Return what the templates render; raises ProjectError with the problems of all of them.
 
         A text is rendered once for all cells that differ in nothing that its template reads.

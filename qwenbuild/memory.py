@@ -28,7 +28,6 @@ from .sandbox import environment
 from .spec import Spec
 from .template import Templates
 
-
 _REQUESTS_KEPT = 20_000  # of one reading: a page asks for all of them, again and again
 
 

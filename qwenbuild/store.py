@@ -24,7 +24,7 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
