@@ -70,7 +70,7 @@ def _specs(project: Project, chosen: provider.Provider) -> Finding:
     """Read all that builds read."""
     reading = Reading(project, chosen, None, project.config.max_renders)
     try:
-        actions, _ = reading.actions(lambda: lock.counts(project.lock_path))
+        actions, _ = reading.actions(map(lock.counts, [project.lock_path]))
     except QwenbuildError as error:
         return failed("specs", error)
     return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")

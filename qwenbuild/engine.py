@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -156,14 +155,15 @@ class Engine:
         reading = self._reading()
         try:
             with contextlib.closing(self._state(create=False)) as state:
-                return reading.actions(partial(self._image_counts, state))
+                return reading.actions(self._image_counts(state))
         finally:
             self.inputs = reading.inputs
 
-    def _image_counts(self, state: State) -> Mapping[str, int]:
-        """Return how many outputs of each image were rendered: here, or elsewhere, as the lock tells."""
-        pinned = lock.counts(self.project.lock_path) if self._is_locking else Counter[str]()
-        return pinned | Counter(state.image_counts())
+    def _image_counts(self, state: State) -> Iterator[Mapping[str, int]]:
+        """Give how many outputs of each image were rendered: here; then also elsewhere, as the lock tells."""
+        yield (here := Counter(state.image_counts()))
+        if self._is_locking:
+            yield here | lock.counts(self.project.lock_path)
 
     def _reading(self) -> Reading:
         return Reading(self.project, self.provider, self.memory, self._max_renders)

@@ -35,7 +35,9 @@ VERSION = 1
 
 _HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversion = {VERSION}\n"
 _FORM = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
+_PLAIN_FORM = _FORM % ('"%s"', '"%s"', "%s", "%s", '"%s"', "%s")  # of texts that need no escape
 _LINES = _FORM.count("\n")  # of a record
+_WRITTEN_AT_ONCE = 100  # records
 _AT_ONCE = 2**16  # bytes of which the records are read together: the system takes long to give more memory
 _TEXTS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')  # as tomli-w writes most, one a line
 _SPECIAL = bytes({*range(32), 0x7F, *b'"\\'} - {*b"\n"})  # all that a text may not hold as it is
@@ -113,7 +115,13 @@ def counts(path: Path) -> Counter[str]:
 
 def render(pins: Iterable[Pin]) -> str:
     """Return the text of a lock."""
-    return _HEAD + "".join([_record(*pin) for pin in sorted(pins)])
+    ordered, parts = sorted(pins), [_HEAD]
+    for at in range(0, len(ordered), _WRITTEN_AT_ONCE):
+        some = ordered[at : at + _WRITTEN_AT_ONCE]
+        # The library is asked only where something may need an escape, which takes its time.
+        is_plain = _PLAIN.fullmatch("".join([pin.path + pin.name + pin.model for pin in some]))
+        parts += map(_PLAIN_FORM.__mod__, some) if is_plain else [_record(*pin) for pin in some]
+    return "".join(parts)
 
 
 def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
@@ -139,13 +147,10 @@ def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
 
 
 def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -> str:
-    """Return the text of a pin; the library is asked only where something may need an escape, which takes its time."""
-    if _PLAIN.fullmatch(path + name + model):
-        path, name, model = f'"{path}"', f'"{name}"', f'"{model}"'
-    else:
-        path, name, model = (
-            tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n") for value in (path, name, model)
-        )
+    """Return the text of a pin."""
+    path, name, model = (
+        tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n") for value in (path, name, model)
+    )
     return _FORM % (path, name, key, image, model, seed)
 
 

@@ -22,6 +22,9 @@ from .snapshot import nothing_to_do
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_MADE = frozenset({Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED})
+_ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
+
 
 class View(Protocol):
     """Something that shows a build's events."""
@@ -52,13 +55,13 @@ class LineView:
 
     def emit(self, event: Event) -> None:
         match event:
+            case ImageFinished():  # most are
+                self.finished_image(event)
             case Started(plan=plan):
                 self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
             case LookingUp(submissions=count):
                 answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
                 self.say(f"{'looking up':>10}  {answers}: the service is asked what became of them")
-            case ImageFinished():
-                self.finished_image(event)
             case Stopping():
                 self.say(stopping(event))
                 for problem in event.problems:
@@ -73,12 +76,12 @@ class LineView:
 
     def finished_image(self, event: ImageFinished) -> None:
         """Show one output's end."""
-        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
+        made = event.outcome in _MADE
         self._done += made or event.outcome is Outcome.FAILED
         if made:
             counter = f"[{self._done}/{self._total}]"
             self.say(f"{counter:>9} {event.outcome:<10} {visible(event.name)} ({visible(event.reason)})")
-        elif event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED):
+        elif event.outcome in _ATTENTION:
             self.attention(event)
 
     def attention(self, event: ImageFinished) -> None:
@@ -112,11 +115,11 @@ class LiveView(LineView):
 
     def finished_image(self, event: ImageFinished) -> None:
         self._counts[event.outcome] += 1
-        made = event.outcome in (Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED)
+        made = event.outcome in _MADE
         if made and self._progress is None and self._total > 50:
             self._open()
         self._done += made or event.outcome is Outcome.FAILED
-        if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED):
+        if event.outcome in _ATTENTION:
             self.attention(event)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import expand, matrix, spec
@@ -34,10 +34,10 @@ class Reading:
         findings.raise_if_any()
         return found
 
-    def actions(self, image_counts: Callable[[], Mapping[str, int]]) -> tuple[list[Action], list[Path]]:
+    def actions(self, image_counts: Iterable[Mapping[str, int]]) -> tuple[list[Action], list[Path]]:
         """Return every action, and the paths that they depend on; raises ProjectError, TooManyRenders.
 
-        `image_counts` gives how many outputs of each image are known to have been rendered.
+        `image_counts` are how many outputs of each image are known to have been rendered: each time more, if asked.
         """
         findings, project = Findings(), self._project
         self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
@@ -76,17 +76,19 @@ class Reading:
                     known[path] = loaded
         return specs
 
-    def _guard(self, declarations: Sequence[matrix.Declaration], image_counts: Callable[[], Mapping[str, int]]) -> None:
+    def _guard(self, declarations: Sequence[matrix.Declaration], image_counts: Iterable[Mapping[str, int]]) -> None:
         """Refuse a matrix that must need too many renders, before it is expanded."""
         most = max(self._max_renders, _ALWAYS)
         if sum(declaration.cells for declaration in declarations) <= most:
             return
-        known, catalogue = image_counts(), self._project.catalogue
-        new = {it.name: max(0, matrix.count(it, catalogue) - known.get(it.name, 0)) for it in declarations}
+        cells = {it.name: matrix.count(it, self._project.catalogue) for it in declarations}
+        for known in image_counts:
+            new = {name: max(0, count - known.get(name, 0)) for name, count in cells.items()}
+            if sum(new.values()) <= most:
+                return
         largest = max(new, key=lambda name: new[name])
         facts = [f"largest matrix: {largest}"]
-        if (renders := sum(new.values())) > most:
-            check_renders(renders, self._max_renders, "smaller axes and exclude make", facts)
+        check_renders(sum(new.values()), self._max_renders, "smaller axes and exclude make", facts)
 
     def _refused(self, actions: Iterable[Action]) -> list[Problem]:
         """Return a problem for each image and reason for which the provider can't render requests."""
