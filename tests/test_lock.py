@@ -70,6 +70,24 @@ def test_it_comes_back(written: list[Pin]) -> None:
     assert lock.parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
 
 
+def test_a_large_lock(tmp_path: Path) -> None:
+    """A file of many pieces comes back as well, wherever they end; one that was read before, where it says the same."""
+    written = [
+        PIN._replace(path=f"a/{'b' * (number % 97)}{number}.png", name=f'"{number}" 雨') for number in range(2000)
+    ]
+    text = lock.render(written)
+    assert len(text.encode()) > 5 * 2**16
+    expected = {pin.path: pin for pin in written}
+    found = lock.read(saved(tmp_path, text))
+    assert found.pins == expected
+    assert lock.read(saved(tmp_path, text.replace("\n", "\r\n")), found) is found
+    assert lock.read(saved(tmp_path, text.replace("\n", "\r\n"))).pins == expected
+    assert lock.is_written(found, written)
+    assert not lock.is_written(found, written[1:])
+    other = lock.read(saved(tmp_path, text.replace(IMAGE, OTHER, 1)), found)
+    assert sum(other.pins[path] != pin for path, pin in expected.items()) == 1
+
+
 def test_there_may_be_none(tmp_path: Path) -> None:
     """Where there is no file, nothing is pinned."""
     assert lock.read(tmp_path / lock.NAME) == Lock()
