@@ -7,6 +7,7 @@ of rounds; it returns the lines of the table that it fills.
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,24 @@ def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
     return figures
 
 
+def loop(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """How long the event loop is blocked while 1,000 images of 1.5 MB are downloaded, verified, hashed and written."""
+    count, found = _scaled(1_000, scale), []
+    with running(0.0, 1_500_000) as base_url:
+        for number in range(rounds):
+            place = _service_project(folder / str(number), count, base_url, 50)
+            environ = {**os.environ, **place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
+            command = python("-m", "tests.benchmarks.loop", str(place.root))
+            done = subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, capture_output=True, text=True)
+            found.append([float(figure) * 1000 for figure in done.stdout.split()])
+    job = f"event loop, {count:,} images"
+    tools = (("999 of 1,000 callbacks", 10.0), ("longest callback", 0.0), ("garbage collection", 0.0))
+    return [
+        Figure(job, tool, statistics.median(ms), "ms", most=most)
+        for (tool, most), ms in zip(tools, zip(*found, strict=True), strict=True)
+    ]
+
+
 def _service_project(folder: Path, count: int, base_url: str, at_once: int) -> Project:
     config = (
         '[providers.dashscope]\ninterface = "sync"\nsubmits = "100000/second"\n'
@@ -258,5 +277,5 @@ def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
 ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
     "million": million, "latency": latency, "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
-    "restore": restore, "watch": watch, "one-change": one_change,
+    "loop": loop, "restore": restore, "watch": watch, "one-change": one_change,
 }  # fmt: skip
