@@ -182,17 +182,22 @@ def _pins(shown: str, text: str, sound: Set[str]) -> Mapping[str, Pin]:
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """Give a file's text, in pieces that end where a record does. Raises OSError, ValueError for no regular file."""
+    """Give a file's text as it was written, in pieces that end where a record does.
+
+    Raises OSError, and ValueError for no regular file.
+    """
     if not path.is_file():  # reading a pipe would wait for its writer
         raise ValueError
     rest = b""
     with open(path, "rb") as file:
         while content := file.read(_AT_ONCE):
-            before, end, rest = (rest + content).rpartition(b"\n\n")
+            if content.endswith(b"\r"):  # half of a line break
+                content += file.read(1)
+            before, end, rest = (rest + content.replace(b"\r\n", b"\n")).rpartition(b"\n\n")
             if end:
-                yield before.replace(b"\r\n", b"\n") + b"\n"
+                yield before + b"\n"
                 rest = b"\n" + rest
-    yield rest.replace(b"\r\n", b"\n")
+    yield rest
 
 
 def _digest(pieces: Iterable[bytes]) -> str:

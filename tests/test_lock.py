@@ -82,9 +82,16 @@ def test_a_large_lock(tmp_path: Path) -> None:
     assert found.pins == expected
     assert lock.read(saved(tmp_path, text.replace("\n", "\r\n")), found) is found
     assert lock.read(saved(tmp_path, text.replace("\n", "\r\n"))).pins == expected
+    text = text.replace("\n", "\r\n")
+    name = "b" * (2**16 - 1 - text.encode().rindex(b"\r", 0, 2**16))  # so that a piece ends within a line break
+    path = saved(tmp_path, text.replace("雨", f"雨{name}", 1))
+    assert path.read_bytes()[2**16 - 1 : 2**16 + 1] == b"\r\n"
+    again = lock.read(path)
+    assert lock.read(path, again) is again
+    assert lock.is_written(again, again.pins.values())
     assert lock.is_written(found, written)
     assert not lock.is_written(found, written[1:])
-    other = lock.read(saved(tmp_path, text.replace(IMAGE, OTHER, 1)), found)
+    other = lock.read(saved(tmp_path, lock.render(written).replace(IMAGE, OTHER, 1)), found)
     assert sum(other.pins[path] != pin for path, pin in expected.items()) == 1
 
 
