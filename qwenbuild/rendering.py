@@ -90,7 +90,9 @@ class Rendering:
                 self._endings.finish_all(step, Outcome.UNKNOWN)
 
     async def _render(self, step: Step) -> None:
-        begun, action, endings = time.monotonic(), step.action, self._endings
+        # The prompt is rendered once, and held while the image is under way.
+        action = step.action._replace(source=step.action.request)
+        step, begun, endings = step._replace(action=action), time.monotonic(), self._endings
         collected = step.submission if step.verdict is Verdict.REATTACH else None
 
         def start() -> None:
