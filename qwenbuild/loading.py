@@ -15,7 +15,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Have SIGINT end the process with 130 while the context lasts; in the main thread, unless somebody handles it."""
+    """Have SIGINT end the process with 130 while the context lasts; in the main thread, unless somebody handles it.
+
+    Until then no garbage is collected, and what is there at the end is never looked through for any.
+    """
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
         if is_ours:

@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import time
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -92,9 +93,9 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
     if not os.path.lexists(path):
         return Lock()
     with contextlib.suppress(ValueError, OSError):  # what has another form, or can't be read, is looked at below
-        if known and known.digest == _digest(_pieces(path)):
+        if known and known.digest == _digest(_chunks(path)):
             return known
-        return Lock(*_quickly(_pieces(path), sound))
+        return Lock(*_quickly(_pieces(_chunks(path)), sound))
     text = _as_written(read_text(path, shown))
     digest = _digest([text.encode()])
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
@@ -181,22 +182,29 @@ def _pins(shown: str, text: str, sound: Set[str]) -> Mapping[str, Pin]:
         return _carefully(shown, text)
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    """Give a file's text as it was written, in pieces that end where a record does.
-
-    Raises OSError, and ValueError for no regular file.
-    """
+def _chunks(path: Path) -> Iterator[bytes]:
+    """Give a file's text as it was written. Raises OSError, and ValueError for no regular file."""
     if not path.is_file():  # reading a pipe would wait for its writer
         raise ValueError
-    rest = b""
     with open(path, "rb") as file:
-        while content := file.read(_AT_ONCE):
-            if content.endswith(b"\r"):  # half of a line break
-                content += file.read(1)
-            before, end, rest = (rest + content.replace(b"\r\n", b"\n")).rpartition(b"\n\n")
-            if end:
-                yield before + b"\n"
-                rest = b"\n" + rest
+        content = file.read(_AT_ONCE).removeprefix(BOM_UTF8)
+        while content:
+            while content.endswith(b"\r") and (more := file.read(1)):  # half of a line break
+                content += more
+            yield content.replace(b"\r\n", b"\n")
+            content = file.read(_AT_ONCE)
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the same text in pieces that end where a record does; raises ValueError where none ends for long."""
+    rest = b""
+    for chunk in chunks:
+        before, end, rest = (rest + chunk).rpartition(b"\n\n")
+        if end:
+            yield before + b"\n"
+            rest = b"\n" + rest
+        elif len(rest) > 16 * _AT_ONCE:
+            raise ValueError
     yield rest
 
 
