@@ -42,9 +42,16 @@ class Action(NamedTuple):
 
     @property
     def request(self) -> Request:
-        """The request that the key is of."""
+        """The request that the key is of; raises ProjectError where it can't be made again."""
         source = self.source
-        return source if isinstance(source, Request) else source.request(self.values, self.model)
+        if isinstance(source, Request):
+            return source
+        request = source.request(self.values, self.model)
+        if self.key not in (request.key, *request.older_keys):  # an image would be kept under another one's key
+            place = self.declaration.spec.source.place(self.declaration.keys)
+            claim = f"the request of {self.name} came out otherwise the second time"
+            raise ProjectError([Problem(claim, place, hint="this is a mistake of qwenbuild: please report it")])
+        return request
 
     @property
     def labels(self) -> tuple[str, ...]:

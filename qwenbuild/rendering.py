@@ -90,9 +90,13 @@ class Rendering:
                 self._endings.finish_all(step, Outcome.UNKNOWN)
 
     async def _render(self, step: Step) -> None:
-        # The prompt is rendered once, and held while the image is under way.
-        action = step.action._replace(source=step.action.request)
-        step, begun, endings = step._replace(action=action), time.monotonic(), self._endings
+        begun, endings = time.monotonic(), self._endings
+        try:  # the prompt is rendered once, and held while the image is under way
+            action = step.action._replace(source=step.action.request)
+        except QwenbuildError as error:
+            endings.fail(step, error, begun)
+            return
+        step = step._replace(action=action)
         collected = step.submission if step.verdict is Verdict.REATTACH else None
 
         def start() -> None:

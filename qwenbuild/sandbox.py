@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import date, time
 from typing import Any
 
 import jinja2
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
 
 from .row import Row
 
@@ -27,10 +28,35 @@ _WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", 
 _OF_DATES = frozenset({"year", "month", "day", "hour", "minute", "second", "isoformat", "isoweekday", "weekday"})
 
 
+class _Template(jinja2.Template):
+    """A template whose module, when others import it, remembers nothing of the texts before."""
+
+    environment: _Environment
+
+    def _get_default_module(self, ctx: jinja2.runtime.Context | None = None) -> Any:
+        """Return the module; Jinja keeps it for all texts, which is right unless it holds what changes with use."""
+        made = self.environment.changeable
+        module = super()._get_default_module(ctx)
+        if self.environment.changeable != made:
+            self._module = None
+        return module
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with what exhausts memory bounded, and what differs between runs out of reach."""
 
+    template_class = _Template
     intercepted_binops = frozenset({"*", "**", "%"})
+    changeable = 0  # how many things were made that change with their use
+
+    def counted(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that makes what `make` does, and counts it as changeable."""
+
+        def made(*arguments: Any, **named: Any) -> Any:
+            self.changeable += 1
+            return make(*arguments, **named)
+
+        return made
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> dict[str, Any]:
         """Return the globals of a template, as a plain dictionary: Jinja copies them for each text."""
@@ -121,6 +147,8 @@ def environment(loader: jinja2.BaseLoader, compiled: jinja2.BytecodeCache | None
                  "urlencode", "urlize", "xmlattr"):  # fmt: skip
         sandbox.filters.pop(name, None)
     sandbox.globals.pop("lipsum", None)
+    changeable: dict[str, Callable[..., Any]] = {"cycler": Cycler, "joiner": Joiner, "namespace": Namespace}
+    sandbox.globals.update({name: sandbox.counted(make) for name, make in changeable.items()})
     sandbox.filters.update(slug=slug, quoted=quoted, typographic=typographic, oneline=oneline, listed=listed)
     return sandbox
 

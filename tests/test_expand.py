@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from workspace import Workspace
 
 from qwenbuild import expand
+from qwenbuild.catalogue import Model
 from qwenbuild.errors import Findings, ProjectError, QwenbuildError
-from qwenbuild.matrix import Declaration
+from qwenbuild.matrix import Declaration, Value
 from qwenbuild.names import clash_key, parse_cell_name
-from qwenbuild.request import Size, derived_seed
+from qwenbuild.request import Request, Size, derived_seed
 from qwenbuild.template import Templates
 
 HERE = Path(__file__).parent
@@ -445,3 +446,42 @@ include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
         assert unkept.request == kept.request
         assert unkept.request.key == unkept.key == kept.key
         assert (unkept.output, unkept.name, unkept.labels) == (kept.output, kept.name, kept.labels)
+
+
+@pytest.mark.parametrize(
+    ("part", "prompt", "text"),
+    [
+        ('{% set c = cycler("red", "green") %}', '{% import "m.j2" as m %}{{ m.c.next() }} ball', "red ball"),
+        ('{% set _c = cycler("red", "green", "blue") %}{% macro hue() %}{{ _c.next() }}{% endmacro %}',
+         '{% from "m.j2" import hue %}{{ hue() }}, {{ hue() }}', "red, green"),
+        ('{% set s = joiner("+") %}{% macro add(x) %}{{ s() }}{{ x }}{% endmacro %}',
+         '{% import "m.j2" as m %}{{ m.add("a") }}{{ m.add("b") }}', "a+b"),
+        ("{% set ns = namespace(i=0) %}", '{% from "m.j2" import ns %}{% set ns.i = ns.i + 1 %}{{ ns.i }}', "1"),
+        ('{% import "n.j2" as n %}{% macro hue() %}{{ n.c.next() }}{% endmacro %}',
+         '{% from "m.j2" import hue %}{{ hue() }}', "red"),
+    ],
+)  # fmt: skip
+def test_a_prompt_depends_on_no_other(project: Workspace, part: str, prompt: str, text: str) -> None:
+    """What an imported file counts, it counts from the beginning for each prompt: it is the same made again."""
+    project.write({
+        "specs/a.toml": f"[image.x]\nprompt = '{prompt}'\nmatrix = {{ n = [1, 2, 3] }}\n",
+        "templates/m.j2": part,
+        "templates/n.j2": '{% set c = cycler("red", "green") %}',
+    })  # fmt: skip
+    for action in project.actions():
+        assert [action.request.prompt, action.request.prompt] == [text, text]
+        assert action.request.key == action.key
+
+
+def test_another_request_is_not_taken_for_the_one_that_was_planned(project: Workspace) -> None:
+    """What is made again must have the action's key: else an image would be kept under another one's."""
+
+    class Other:
+        def request(self, values: tuple[Value, ...], model: Model) -> Request:
+            return request._replace(prompt="another")
+
+    project.write({"specs/a.toml": '[image.x]\nprompt = "a ball"\n'})
+    [action] = project.actions()
+    request = action.request
+    with pytest.raises(ProjectError, match="the request of a/x came out otherwise the second time"):
+        _ = action._replace(source=Other()).request
