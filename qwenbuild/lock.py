@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 import tomli_w
 
 from . import atomicfile
+from .digest import sha256
 from .errors import OutputError, Problem, ProjectError
 from .names import clash_key, path_fault
 from .request import SEED_MAX
@@ -97,7 +98,7 @@ def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *
             return known
         return Lock(*_quickly(_pieces(_chunks(path)), sound))
     text = _as_written(read_text(path, shown))
-    digest = _digest([text.encode()])
+    digest = sha256(text.encode())
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
         return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), digest)
@@ -144,7 +145,7 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
 def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
     """Whether `write` would leave the file that `lock` was read from alone."""
-    return _digest([render(pins).encode()]) == (lock.digest or _digest([_HEAD.encode()]))
+    return sha256(render(pins).encode()) == (lock.digest or sha256(_HEAD.encode()))
 
 
 def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -> str:
@@ -208,10 +209,10 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _digest(pieces: Iterable[bytes]) -> str:
+def _digest(chunks: Iterable[bytes]) -> str:
     hashed = hashlib.sha256()
-    for piece in pieces:
-        hashed.update(piece)
+    for chunk in chunks:
+        hashed.update(chunk)
     return hashed.hexdigest()
 
 
