@@ -17,18 +17,19 @@ TYPE_CHECKING = False  # importing it from typing would cost more than the rest 
 if TYPE_CHECKING:
     from typing import Any
 
-    from .engine import Engine, Options, load
+    from qwenbuild.engine.engine import Engine, Options, load
+    from qwenbuild.plan.plan import Plan, Step, Verdict
+
     from .errors import QwenbuildError
     from .events import Event, Finished
-    from .plan import Plan, Step, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = ["Engine", "Event", "Finished", "Options", "Plan", "QwenbuildError", "Step", "Verdict", "__version__", "load"]
 
 _HOMES = {
-    "Engine": "engine", "Options": "engine", "load": "engine", "QwenbuildError": "errors", "Event": "events",
-    "Finished": "events", "Plan": "plan", "Step": "plan", "Verdict": "plan",
+    "Engine": "engine.engine", "Options": "engine.engine", "load": "engine.engine", "QwenbuildError": "errors",
+    "Event": "events", "Finished": "events", "Plan": "plan.plan", "Step": "plan.plan", "Verdict": "plan.plan",
 }  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def _main() -> None:
     if asked := os.environ.get("_QWENBUILD_COMPLETE"):
         _complete(asked)
         sys.exit(0)
-    from . import __version__, snapshot
+    from . import __version__
+    from . import noop as snapshot
 
     match sys.argv[1:]:
         case ["--version"] if _wrote(f"qwenbuild {__version__}\n"):
@@ -49,10 +50,10 @@ def _main() -> None:
     # Pydantic looks through all that is installed for plugins; qwenbuild's own models want none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
-    from .loading import loading
+    from qwenbuild.cli.startup import loading
 
     with loading():
-        from .cli import run
+        from qwenbuild.cli.main import run
     made: list[object] = []
     code = run(made=made)
     if threading.active_count() > 1:  # somebody's work, which Python would wait for
@@ -88,8 +89,8 @@ def _leave(code: int) -> NoReturn:
 def _complete(asked: str) -> None:
     """Tell a shell what it asks for; nothing where anything is wrong, for it happens while a line is typed."""
     try:
-        from .cli import main
-        from .completing import answer
+        from qwenbuild.cli.completion import answer
+        from qwenbuild.cli.main import main
     except ImportError:
         return
     answer(main, asked)

@@ -22,7 +22,11 @@ from .request import Request, Submission
 GROUP: Final = "qwenbuild.providers"
 
 # Found at once: to look through all that is installed takes time. And nobody else can take their names.
-_OWN: Final = {"dashscope": "DashScopeProvider", "draft": "DraftProvider", "null": "NullProvider"}
+_OWN: Final = {
+    "dashscope": ("dashscope.provider", "DashScopeProvider"),
+    "draft": ("draft.provider", "DraftProvider"),
+    "null": ("null", "NullProvider"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,8 @@ def _factory(name: str) -> Callable[[Settings], Provider] | None:
     """Return what makes the provider `name`, None where none of that name is installed; raises anything."""
     found: Callable[[Settings], Provider] | None = None
     if name in _OWN:
-        found = getattr(import_module(f".{name}", __package__), _OWN[name])
+        module, maker = _OWN[name]
+        found = getattr(import_module(f"qwenbuild.providers.{module}"), maker)
     else:
         from importlib.metadata import entry_points
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from workspace import Workspace
+
+from tests.support.workspace import Workspace
 
 # A shared machine is slow at times; what a test may take is pytest's timeout.
 # The gate runs the same examples each time; everywhere else new ones are tried.

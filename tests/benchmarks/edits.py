@@ -17,7 +17,7 @@ from watchfiles import awatch
 
 from qwenbuild import load
 from qwenbuild.events import Event, Replanned
-from qwenbuild.watch import Watch
+from qwenbuild.watch.watcher import Watch
 
 
 async def measure(root: Path, rounds: int) -> tuple[float, float]:

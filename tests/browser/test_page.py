@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from watched import Running, built, previewing
-from workspace import Workspace
 
-from qwenbuild.engine import load
+from qwenbuild.engine.engine import load
+from tests.support.watched import Running, built, previewing
+from tests.support.workspace import Workspace
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 """The checker. One of its rules is left out: it misses that a tile's name is its caption where a checkbox is inside."""

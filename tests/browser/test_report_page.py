@@ -8,10 +8,10 @@ from threading import Thread
 from typing import Any
 
 from playwright.sync_api import expect
-from watched import built
-from workspace import Workspace
 
-from qwenbuild.engine import load
+from qwenbuild.engine.engine import load
+from tests.support.watched import built
+from tests.support.workspace import Workspace
 
 SWEEP = """
 [image.sweep]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.harness import Sandbox
-from emulated import QUICK
 from playwright.sync_api import expect
 
-from qwenbuild import emulator
+from qwenbuild.emulator import server as emulator
+from tests.e2e.harness import Sandbox
+from tests.support.emulated import QUICK
 
 FILES = {
     "qwenbuild.toml": '[budget]\nmax_cost = 1\n[providers.dashscope]\nsubmits = "1000/second"\n',

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.cli import run
+from qwenbuild.cli.main import run
 
 COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
 

@@ -19,13 +19,14 @@ from typing import Any
 
 from PIL import Image
 
-from qwenbuild import project, store
-from qwenbuild.emulator import Running
-from qwenbuild.engine import Engine, Options
+from qwenbuild.emulator.server import Running
+from qwenbuild.engine.engine import Engine, Options
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome
-from qwenbuild.expand import Action
 from qwenbuild.request import Submission
-from qwenbuild.state import State
+from qwenbuild.specs import project
+from qwenbuild.specs.expand import Action
+from qwenbuild.storage import store
+from qwenbuild.storage.state import State
 
 from .harness import Sandbox
 

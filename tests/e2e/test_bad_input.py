@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import COMMAND, Ran, Sandbox
+from tests.e2e.harness import COMMAND, Ran, Sandbox
 
 
 def blobs(sandbox: Sandbox) -> list[Path]:

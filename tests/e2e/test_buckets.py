@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from buckets import BUCKET, S3
 
-from e2e.studio import Studio, cards
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
+from tests.e2e.studio import Studio, cards
+from tests.support.buckets import BUCKET, S3
 
-pytest_plugins = ("buckets", "emulated")
+pytest_plugins = ("tests.support.buckets", "tests.support.emulated")
 
 REMOTE = f'[remote]\nurl = "s3://{BUCKET}/team"\n'
 

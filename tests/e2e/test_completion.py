@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import COMMAND, Sandbox
-from qwenbuild.completing import SHELLS
+from qwenbuild.cli.completion import SHELLS
+from tests.e2e.harness import COMMAND, Sandbox
 
 HOSTILE = "x$(touch pwned)'\"`touch pwned`;z"
 SPEC = f"""\
@@ -168,5 +168,5 @@ def test_a_tab_loads_little(posters: Sandbox) -> None:
     )  # fmt: skip
     assert done.stdout == "plain,rose\nplain,lily\n"
     loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
-    heavy = {"pydantic", "jinja2", "httpx", "rich", "sqlite3", "asyncio", "qwenbuild.engine", "qwenbuild.events"}
+    heavy = {"pydantic", "jinja2", "httpx", "rich", "sqlite3", "asyncio", "qwenbuild.engine.engine", "qwenbuild.events"}
     assert loaded & heavy == set()

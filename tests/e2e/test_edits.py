@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from e2e.harness import Sandbox
+from tests.e2e.harness import Sandbox
 
 POSTERS = {
     "garden/poster[seed=1,size=1664x928]", "garden/poster[seed=2,size=1664x928]",

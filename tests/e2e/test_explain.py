@@ -7,8 +7,8 @@ import re
 import shutil
 from typing import Any
 
-from e2e.harness import Sandbox
-from e2e.test_views import on_terminal
+from tests.e2e.harness import Sandbox
+from tests.e2e.test_views import on_terminal
 
 ROSE = "garden/flower[flower=rose]"
 

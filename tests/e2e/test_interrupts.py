@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import Ran, Sandbox
-from qwenbuild.png import read_provenance_file
+from qwenbuild.files.png import read_provenance_file
+from tests.e2e.harness import Ran, Sandbox
 
 SLOW = 'provider = "null"\n[providers.null]\nlatency_s = {}\n'
 CROWD = '[image.face]\nprompt = "a face"\nsize = "1:1"\nmatrix = { seed = { start = 1, count = 40 } }\n'
@@ -124,7 +124,7 @@ def test_sigterm(crowd: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["qwenbuild.snapshot", "click.core", "asyncio.events", "pydantic", "qwenbuild.engine", "filelock"]
+    "module", ["qwenbuild.noop", "click.core", "asyncio.events", "pydantic", "qwenbuild.engine.engine", "filelock"]
 )
 def test_ctrl_c_while_starting(sandbox: Sandbox, module: str) -> None:
     """Ctrl-C while a command still loads its parts ends it without a traceback."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from e2e.harness import Sandbox
+from tests.e2e.harness import Sandbox
 
 FLAKY = '''
 import asyncio

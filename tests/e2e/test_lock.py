@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild import lock
 from qwenbuild.digest import sha256
-from qwenbuild.emulator import Running
-from qwenbuild.lock import Pin
+from qwenbuild.emulator.server import Running
+from qwenbuild.storage import lock
+from qwenbuild.storage.lock import Pin
 
 from .harness import Sandbox
 from .studio import Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 
 def pins(sandbox: Sandbox) -> dict[str, Pin]:

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from e2e.harness import Ran, Sandbox
+from tests.e2e.harness import Ran, Sandbox
 
 HEAVY = {
     "asyncio", "click", "dataclasses", "hashlib", "httpx", "importlib.metadata", "inspect", "jinja2", "json", "logging",
     "pathlib", "PIL", "platformdirs", "pydantic", "re", "rich", "sqlite3", "subprocess", "tempfile", "tomllib",
-    "typing", "qwenbuild.cli", "qwenbuild.engine", "qwenbuild.errors",
+    "typing", "qwenbuild.cli.main", "qwenbuild.engine.engine", "qwenbuild.errors",
 }  # fmt: skip
 
 PROBE = """
@@ -51,15 +51,15 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
     loaded, fast = imported(sandbox, "build")
     assert loaded & HEAVY == set()
     assert sorted(name for name in loaded if not name.startswith("_")) == [
-        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.snapshot"
+        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop"
     ]  # fmt: skip
     line = r"nothing to do: 8 up to date in [0-9.]+ s\n"
     assert (fast.code, slow.code) == (0, 0)
     assert re.fullmatch(line, fast.err)
     assert re.fullmatch(line, slow.err)
-    assert "qwenbuild.engine" in imported(sandbox, "build", "icons")[0]
+    assert "qwenbuild.engine.engine" in imported(sandbox, "build", "icons")[0]
     sandbox.edit("templates/base.j2", "poster", "banner")
-    assert "qwenbuild.engine" in imported(sandbox, "build")[0]
+    assert "qwenbuild.engine.engine" in imported(sandbox, "build")[0]
 
 
 @pytest.mark.parametrize(("option", "said"), [("--version", "qwenbuild 0.1.0\n"), ("--help", "Usage: qwenbuild ")])
@@ -89,7 +89,7 @@ def test_help_loads_no_engine(sandbox: Sandbox) -> None:
     """`--help` of a command loads neither the engine nor the formats."""
     loaded, ran = imported(sandbox, "build", "--help")
     assert ran.code == 0
-    assert loaded & {"qwenbuild.engine", "pydantic", "jinja2", "httpx", "rich", "sqlite3", "PIL"} == set()
+    assert loaded & {"qwenbuild.engine.engine", "pydantic", "jinja2", "httpx", "rich", "sqlite3", "PIL"} == set()
 
 
 def test_the_snapshot_holds_no_key(sandbox: Sandbox) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild import lock, request
+from qwenbuild import request
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 from qwenbuild.request import Request
+from qwenbuild.storage import lock
 
 from .studio import Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 
 def first_schema(of: Request) -> str | None:

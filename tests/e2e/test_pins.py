@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from e2e.studio import Studio
-from qwenbuild import lock
-from qwenbuild.emulator import Running
-from qwenbuild.lock import Pin
-from qwenbuild.store import Store
+from qwenbuild.emulator.server import Running
+from qwenbuild.storage import lock
+from qwenbuild.storage.lock import Pin
+from qwenbuild.storage.store import Store
+from tests.e2e.studio import Studio
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 TWINS = '[image.x]\nprompt = "same"\nseed = 1\n[image.y]\nprompt = "same"\nseed = 1\n'
 X, Y = "twins/x.png", "twins/y.png"

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caches import NGINX, Cache, nginx
 
-from qwenbuild import lock
 from qwenbuild.digest import sha256
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 from qwenbuild.errors import RemoteUnreachable
-from qwenbuild.sharing import Remote
+from qwenbuild.storage import lock
+from qwenbuild.storage.remote.cache import Remote
+from tests.support.caches import NGINX, Cache, nginx
 
 from .harness import Sandbox
 from .studio import Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 TOKEN, SECRET = "tok-canary-9d3f", "sec-canary-71ba"
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from qwenbuild import lock
+from qwenbuild.storage import lock
 
 from .harness import Ran, Sandbox
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.emulator import Running
-from qwenbuild.emulator_faults import KINDS, Fault
+from qwenbuild.emulator.faults import KINDS, Fault
+from qwenbuild.emulator.server import Running
 
 from .studio import KEY, Studio, unresolved
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 # Two requests, one of them wanted at two paths.
 SPECS = {

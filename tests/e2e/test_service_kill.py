@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.emulator import Running
-from qwenbuild.plan import Verdict
+from qwenbuild.emulator.server import Running
+from qwenbuild.plan.plan import Verdict
 
 from .studio import Studio, cards, hold, stored_images, unresolved
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 # Two requests, one of them wanted at two paths.
 SPECS = {

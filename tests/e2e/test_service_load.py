@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from emulated import QUICK
 
 from qwenbuild.catalogue import builtin
-from qwenbuild.emulator import Running, running
+from qwenbuild.emulator.server import Running, running
+from tests.support.emulated import QUICK
 
 from .studio import Studio, cards, unresolved
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 from qwenbuild.events import Outcome
-from qwenbuild.plan import Verdict
+from qwenbuild.plan.plan import Verdict
 
 from .studio import Studio, cards, unresolved
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 PRICE = Decimal("0.220177")  # of qwen-image-plus in Singapore
 

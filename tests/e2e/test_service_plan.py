@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 
 from .studio import Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 MODELS = """
 [image.plus]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 
 from .studio import KEY, Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 COMMANDS = (
     ("build", "--json"), ("build",), ("build", "--json"), ("plan", "--json"), ("plan",), ("status",),

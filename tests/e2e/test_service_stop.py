@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from emulated import QUICK
 
-from qwenbuild.emulator import Running, running
-from qwenbuild.plan import Verdict
+from qwenbuild.emulator.server import Running, running
+from qwenbuild.plan.plan import Verdict
+from tests.support.emulated import QUICK
 
 from .studio import KEY, Studio, cards
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 OPERATION = {"sync": "sync", "async": "create"}
 

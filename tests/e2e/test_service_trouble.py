@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.emulator import Running
+from qwenbuild.emulator.server import Running
 
 from .studio import KEY, Studio, cards, stored_images, unresolved
 
-pytest_plugins = ("emulated",)
+pytest_plugins = ("tests.support.emulated",)
 
 MALFORMED = {
     '"sk-canary"': "stands in quotes",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild import load, lock
+from qwenbuild import load
+from qwenbuild.storage import lock
 
 from .harness import Sandbox
 from .test_sweep import PROMPTS, SPEC

@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from e2e.harness import Sandbox
+from tests.e2e.harness import Sandbox
 
 PROMPTS = Path(__file__).parents[1] / "data/PartiPrompts.tsv"
 SPEC = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import COMMAND, Sandbox
+from tests.e2e.harness import COMMAND, Sandbox
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (

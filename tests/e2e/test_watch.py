@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from emulated import QUICK
 
-from e2e.harness import COMMAND, Sandbox
-from qwenbuild.emulator import running
+from qwenbuild.emulator.server import running
+from tests.e2e.harness import COMMAND, Sandbox
+from tests.support.emulated import QUICK
 
 SPEC = '[image.poster]\ntemplate = "poster.j2"\nmatrix.colour = ["red", "blue"]\n'
 FREE = {"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": SPEC, "templates/poster.j2": "a {{ colour }} ball"}

@@ -1,0 +1,33 @@
+"""Keeps what a provider rendered: verified, with its provenance in it, and in the store."""
+
+from __future__ import annotations
+
+from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.files import png
+from qwenbuild.provider import Rendered
+from qwenbuild.request import Request
+from qwenbuild.storage.store import Entry, Store, beside
+
+
+def keep(
+    store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
+    forced: bool = False,
+) -> tuple[Entry, bytes]:  # fmt: skip
+    """Verify the image of a request, store it, and return the entry and the bytes that stand then.
+
+    `pinned` is the digest that the lock demands, `forced` says that the image replaces what the
+    store has. Raises ProviderError where it is no such image, StoreError.
+    """
+    if not rendered.verified:
+        png.verify(rendered.png, request.size)
+    facts = {
+        "generator": "qwenbuild", "action_key": key, "provider": provider, "request": request.as_dict(),
+        **rendered.facts,
+    }  # fmt: skip
+    image, provenance = png.with_provenance(rendered.png, facts), canonical_json(facts)
+    entry = store.put(key, image, provenance, replace=forced)
+    if (made := sha256(image)) == pinned != entry.image:  # the lock wins over what was stored first
+        entry = store.put(beside(key, made), image, provenance)
+    elif entry.image != made:  # an equal request was stored first: that image stands
+        image = store.read(entry) or image
+    return entry, image

@@ -1,0 +1,63 @@
+"""Outputs that stand in place, on their way into the state.
+
+They are recorded in batches, because each commit costs; a batch that a crash loses is found again
+by its bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from qwenbuild.errors import StateError
+from qwenbuild.specs.expand import Action
+from qwenbuild.storage.outputs import Status
+from qwenbuild.storage.state import Output, State
+
+_EVERY_S = 0.2
+
+
+class Recorder:
+    """Records the outputs of one build; `on_fault` is told when the state can't be written."""
+
+    def __init__(self, state: State, on_fault: Callable[[StateError], None]) -> None:
+        self._state, self._on_fault = state, on_fault
+        self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+        self.outputs: dict[str, Output] = {}  # all that were added, by path
+
+    def add(self, action: Action, image: str, seen: Status) -> None:
+        """Remember that the action's output stands; `image` is the SHA-256 of its bytes, `seen` its status."""
+        output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
+        self._pending.append((output, action.request.as_dict()))
+        self.outputs[output.path] = output
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Record now and then while the context lasts, and at its end."""
+        ended = asyncio.Event()
+        task = asyncio.create_task(self._now_and_then(ended))
+        try:
+            yield
+        finally:
+            ended.set()  # cancelled, it would lose the batch that waits for its thread
+            await task
+
+    async def _now_and_then(self, ended: asyncio.Event) -> None:
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                is_last = await asyncio.wait_for(ended.wait(), _EVERY_S)
+            await self._record()
+
+    async def _record(self) -> None:
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        requests = {output.key: request for output, request in pending}
+        try:
+            await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
+        except StateError as error:
+            self._on_fault(error)

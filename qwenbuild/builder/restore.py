@@ -1,0 +1,65 @@
+"""Images that come back from the store: read and verified, copied to out/, and given their names many at a time.
+
+Waiting for the disk is what restoring costs, so that a batch waits for it together. What is on
+record of an output must outlive a power cut only as long as its file does: nothing is recorded
+before `Outputs.place` has returned, and a file whose record is lost is known again by its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from qwenbuild.errors import QwenbuildError
+from qwenbuild.plan.plan import Step
+from qwenbuild.storage.outputs import Copy, Outputs
+from qwenbuild.storage.store import Store
+
+_MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: an interrupt, and news of progress, wait for its end
+
+Restored = tuple[Step, os.stat_result | QwenbuildError | None]
+"""A step, and the status of its output; why there is none; or None where its stored bytes are damaged."""
+
+
+def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Give the steps, which have entries, in batches for `restore`, in order."""
+    batch: list[Step] = []
+    size = 0
+    for step in steps:
+        size_bytes = step.entry.size_bytes if step.entry else 0
+        if batch and (len(batch) == _MOST_FILES or size + size_bytes > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(step)
+        size += size_bytes
+    if batch:
+        yield batch
+
+
+def restore(steps: Sequence[Step], store: Store, outputs: Outputs) -> list[Restored]:
+    """Copy the image of each step to its output; return how each went. Holds one image in memory at a time."""
+    ended: list[Restored] = []
+    copies: list[tuple[Step, Copy]] = []
+    for step in steps:
+        try:
+            copy = _copied(step, store, outputs)
+        except QwenbuildError as error:
+            ended.append((step, error))
+            continue
+        if copy is None:
+            ended.append((step, None))
+        else:
+            copies.append((step, copy))
+    placed = outputs.place([copy for _, copy in copies])
+    return ended + [(step, found) for (step, _), found in zip(copies, placed, strict=True)]
+
+
+def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:
+    """Return the copy, None where the stored bytes are damaged; raises StoreError, OutputError."""
+    entry = step.entry
+    assert entry is not None
+    image = store.read(entry)
+    if image is None:
+        return None
+    store.touch(entry)
+    return outputs.copy(step.action.output, store.blob_path(entry.image), image, step.seen)

@@ -1,0 +1,156 @@
+"""How the command line reads: the group with its default command, amounts, ages and sizes, shared options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from qwenbuild.errors import UsageError, did_you_mean, visible
+
+from . import completion as completing
+from .startup import loading
+
+if TYPE_CHECKING:
+    from qwenbuild.engine.engine import Engine
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+class Commands(click.Group):
+    """A group whose default command is `build`, and which knows near names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = 0
+        while at < len(args) and args[at].startswith(("-C", "--project")):
+            at += 2 if args[at] in ("-C", "--project") else 1
+        if ctx.resilient_parsing and at >= len(args):  # a shell completes: all commands may follow
+            return super().parse_args(ctx, args)
+        if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
+            args = [*args[:at], "build", *args[at:]]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            near = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
+            raise UsageError(f'no command "{visible(name)}"', hint=near)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return commands, or options, those of the default command among them."""
+        found = super().shell_complete(ctx, incomplete)
+        if self.callback and incomplete.startswith("-") and (default := self.commands.get("build")):
+            known = {it.value for it in found}
+            found += [it for it in default.shell_complete(ctx, incomplete) if it.value not in known]
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of their definition: the daily ones first
+
+
+class Money(click.ParamType[Decimal]):
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            amount = Decimal(-1)
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value} is not an amount such as 5 or 2.50")
+        return amount
+
+
+class Age(click.ParamType[float]):
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", str(value))
+        if not match:
+            self.fail(f"{value} is not an age such as 30d, 12h or 2w")
+        return float(match[1]) * _UNITS[match[2]]
+
+
+class Bytes(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", str(value), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value} is not a size such as 500MB or 20GB")
+        return int(float(match[1]) * _BYTES[match[2].upper()])
+
+
+class Shard(click.ParamType[tuple[int, int]]):
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value), re.ASCII)
+        number, of = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= number <= of:
+            self.fail(f"{value} is not a shard such as 1/4: the first of four")
+        return number, of
+
+
+def shard_option(function: _F) -> _F:
+    return click.option("--shard", type=Shard(), metavar="K/N", help="Only the K-th of N parts, for a CI matrix.")(
+        function
+    )
+
+
+def selection(function: _F) -> _F:
+    function = click.option(
+        "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completing.where,
+        help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
+    )(function)  # fmt: skip
+    return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completing.select)(function)
+
+
+def provider(function: _F) -> _F:
+    for option in reversed((
+        click.option("--provider", metavar="NAME", shell_complete=completing.providers,
+                     help="Render with this provider instead of the project's."),
+        region_option,
+        click.option("--interface", metavar="KIND", shell_complete=completing.one_of("sync", "async"),
+                     help="The service's interface: sync or async."),
+        click.option("--resubmit", is_flag=True, default=None,
+                     help="Send again what may have been billed before; its price counts."),
+        click.option("--remote", metavar="URL", help="Share images with this remote cache instead of the project's."),
+        click.option("--no-remote", "remote", flag_value="", help="Share no images with a remote cache."),
+        click.option("--max-renders", type=click.IntRange(0), metavar="N",
+                     help="Most new renders allowed (default 10000)."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def region_option(function: _F) -> _F:
+    return click.option(
+        "--region", metavar="REGION", shell_complete=completing.one_of("singapore", "beijing"),
+        help="The service's region: singapore or beijing.",
+    )(function)  # fmt: skip
+
+
+def json_option(function: _F) -> _F:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")(function)
+
+
+def engine_of(project: Path, **choices: Any) -> Engine:
+    """Return the engine of the project at `project`, with the options that were given."""
+    with loading():
+        from qwenbuild.engine.engine import load  # here, for `--help` needs none of it
+
+    return load(project, **{name: value for name, value in choices.items() if value is not None})

@@ -1,0 +1,149 @@
+"""What one emulator knows while it runs, and the endpoints by which people and tests see and steer it.
+
+`GET /` is a page for people. `/_emulator/bill`, `/_emulator/requests`, `/_emulator/faults` and
+`/_emulator/clock` speak JSON; none of them shows a key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from qwenbuild.errors import UsageError
+
+from .bill import Exchange
+from .faults import FaultPlan
+from .orders import json_body
+from .replies import answer
+from .service import Service, Terms
+from .vendor_texts import Refusal
+
+API = "/api/v1"
+_REMEMBERED_CALLS = 10_000
+
+
+class Emulation:
+    """The service, the faults, the calls that came, and the clock."""
+
+    def __init__(self, terms: Terms, faults: FaultPlan) -> None:
+        self.terms = terms
+        self.service = Service(terms)
+        self.faults = faults
+        self.calls: deque[Exchange] = deque(maxlen=_REMEMBERED_CALLS)
+        self._ahead_s = 0.0
+
+    def now(self) -> float:
+        """Return the emulated time in seconds since the epoch."""
+        return time.time() + self._ahead_s
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulated clock; tasks and links age by it, and `Date` headers show it."""
+        self._ahead_s += seconds
+
+    def reset(self) -> None:
+        """Forget everything: be as if just started, without faults."""
+        self.service = Service(self.terms)
+        self.faults = FaultPlan()
+        self.calls.clear()
+        self._ahead_s = 0.0
+
+    def bill(self) -> dict[str, Any]:
+        """Return the bill as of now."""
+        self.service.settle(self.now())
+        return self.service.bill.as_json()
+
+
+def control_routes(emulation: Emulation) -> list[Route]:
+    """Return the routes of the page and of the control endpoints."""
+
+    async def bill(request: Request) -> Response:
+        """GET: the bill; DELETE: the same, and forgets it."""
+        found = emulation.bill()
+        if request.method == "DELETE":
+            emulation.service.bill.charges.clear()
+        return answer(found)
+
+    async def requests(request: Request) -> Response:
+        """GET: the last calls, oldest first; DELETE: the same, and forgets them."""
+        calls = [exchange.as_json() for exchange in emulation.calls]
+        if request.method == "DELETE":
+            emulation.calls.clear()
+        return answer({"requests": calls})
+
+    async def faults(request: Request) -> Response:
+        """GET: the plan; POST `{"faults": ["throttle:create:2"], "seed": 0}`: another one; DELETE: none."""
+        if request.method == "DELETE":
+            emulation.faults = FaultPlan()
+        elif request.method == "POST":
+            try:
+                emulation.faults = _plan(json_body(await request.body()))
+            except (UsageError, Refusal) as error:
+                return answer({"error": str(error)}, 400)
+        return answer({"faults": [{"fault": text, "fired": count} for text, count in emulation.faults.fired()]})
+
+    async def clock(request: Request) -> Response:
+        """GET: the emulated time; POST `{"advance_s": 90000}`: move it."""
+        if request.method == "POST":
+            try:
+                emulation.advance(_seconds(json_body(await request.body())))
+            except (UsageError, Refusal) as error:
+                return answer({"error": str(error)}, 400)
+        return answer({"now_s": emulation.now()})
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(_page(emulation, f"{request.url.scheme}://{request.url.netloc}{API}"))
+
+    return [
+        Route("/_emulator/bill", bill, methods=["GET", "DELETE"]),
+        Route("/_emulator/requests", requests, methods=["GET", "DELETE"]),
+        Route("/_emulator/faults", faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_emulator/clock", clock, methods=["GET", "POST"]),
+        Route("/", page),
+    ]
+
+
+def _plan(body: Mapping[str, Any]) -> FaultPlan:
+    faults, seed = body.get("faults"), body.get("seed", 0)
+    if not isinstance(faults, list) or not all(isinstance(text, str) for text in faults) or type(seed) is not int:
+        raise UsageError('send {"faults": ["throttle:create:2"], "seed": 0}')
+    return FaultPlan(faults, seed)
+
+
+def _seconds(body: Mapping[str, Any]) -> float:
+    seconds = body.get("advance_s")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not abs(seconds) < 1e9:
+        raise UsageError('send {"advance_s": 90000}')
+    return float(seconds)
+
+
+def _page(emulation: Emulation, base_url: str) -> str:
+    bill = emulation.bill()
+    rows = "".join(
+        f"<tr><td>{escape(total['account'])}<td>{escape(total['model'])}<td>{total['count']}<td>{total['amount']}"
+        for total in bill["totals"]
+    )
+    tasks = ", ".join(f"{count} {status}" for status, count in emulation.service.tasks_by_status().items())
+    faults = "".join(f"<li><code>{escape(text)}</code> {count} times" for text, count in emulation.faults.fired())
+    return f"""<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>A local DashScope</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; padding: 0 1rem }}
+td, th {{ padding-right: 1.5rem; text-align: left }}
+</style>
+<h1>A local DashScope</h1>
+<p>Base URL <code>{escape(base_url)}</code>, region {escape(bill["region"])}.
+<h2>Would have billed {bill["amount"]} CNY for {bill["count"]} image{"s" * (bill["count"] != 1)}</h2>
+<table><tr><th>account<th>model<th>images<th>CNY{rows}</table>
+<h2>Tasks</h2>
+<p>{tasks or "none"}
+<h2>Faults that fired</h2>
+<ul>{faults or "<li>none"}</ul>
+<p>As JSON: <a href="/_emulator/bill">bill</a>, <a href="/_emulator/requests">requests</a>
+"""

@@ -1,0 +1,201 @@
+"""What of the store and of a project's folder would keep a build from working: findings about files.
+
+Invariants: nothing is changed. Every check gives findings, never an exception: what can't be examined
+is a finding too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from qwenbuild.errors import ProjectError, QwenbuildError, StateError
+from qwenbuild.files import atomic as atomicfile
+from qwenbuild.specs import spec
+from qwenbuild.specs.project import Project
+from qwenbuild.storage import gc as collect
+from qwenbuild.storage import lock
+from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store
+
+_LITTLE_BYTES: Final = 10**9  # free on the store's disk: some hundred images
+_NONE_BYTES: Final = 50 * 10**6
+_GIT_S: Final = 10.0
+_SCHEMA: Final = re.compile(r"#:schema +(\S+)")
+
+
+class Level(StrEnum):
+    """How a finding stands: all right, worth a look, to be fixed."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about one `subject`: a claim, facts that support it, and what to do, as errors have them."""
+
+    subject: str
+    level: Level
+    claim: str
+    facts: tuple[str, ...] = ()
+    hint: str | None = None
+
+
+def failed(subject: str, error: QwenbuildError, level: Level = Level.FAIL) -> Finding:
+    first, *more = error.problems
+    where = (f"at {first.place}",) if first.place else ()
+    others = (f"{len(more)} more mistakes; `qwenbuild plan` shows them all",) if more else ()
+    return Finding(subject, level, first.claim, (*where, *first.facts, *others), first.hint)
+
+
+def of_project(project: Project) -> Iterator[Finding]:
+    """Yield findings about the project's folder: what builds write, the lock, schemas, what git keeps."""
+    yield from _folders(project)
+    yield _lock(project)
+    yield _schemas(project)
+    yield from _git(project)
+
+
+def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
+    """Look at the store: whether it can be written, what it holds, what room is left, how bytes come into `out/`."""
+    try:
+        place = _written(store.root)
+    except OSError as error:
+        yield failed("store", store.failure(error, "written"))
+        return
+    try:
+        held = collect.plan_gc(store)
+    except QwenbuildError as error:
+        yield failed("store", error)
+    else:
+        size = f"{held.kept_entries:,} images, {held.kept_bytes / 1e6:,.0f} MB"
+        told = size if store.root.exists() else "not there yet; the first build makes it"
+        spare = len(held.removals)
+        facts = (f"{spare:,} files that are of no use; `qwenbuild gc` removes them",) if spare else ()
+        yield Finding("store", Level.OK, f"{store.root}: {told}", facts)
+    free = shutil.disk_usage(place).free
+    level = Level.FAIL if free < _NONE_BYTES else Level.WARN if free < _LITTLE_BYTES else Level.OK
+    hint = "make room, or run `qwenbuild gc --unreferenced`" if level is not Level.OK else None
+    shares = project is not None and _shares(place, project)
+    how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's" if project else ""
+    yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint)
+
+
+def _written(folder: Path) -> Path:
+    """Return `folder`, or the nearest one above that is there, after writing a file to it. Raises OSError."""
+    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    with tempfile.TemporaryFile(dir=place) as file:
+        file.write(b"qwenbuild")
+    return place
+
+
+def _shares(store: Path, project: Project) -> bool:
+    try:
+        return atomicfile.shares(store, next(path for path in (project.out, project.root) if path.is_dir()))
+    except OSError:
+        return False
+
+
+def _folders(project: Project) -> Iterator[Finding]:
+    """Look whether what a build writes can be written, and whether what earlier ones wrote can be read."""
+    for folder in (project.out, project.state_dir):
+        try:
+            _written(folder)
+        except OSError as error:
+            claim = f"{project.shown(folder)}/ can't be written: {error.strerror or error}"
+            yield Finding("project", Level.FAIL, claim, hint="set its permissions, or move what is in its place")
+    try:
+        with closing(State(project.state_dir / "state.sqlite3", create=False)) as state:
+            waiting, images = len(state.open_submissions()), len(state.outputs())
+    except StateError as error:
+        yield failed("state", error)
+        return
+    facts = (f"{waiting:,} requests are in flight; the next build collects them",) if waiting else ()
+    yield Finding("state", Level.OK, f"{images:,} outputs on record" if images else "nothing was built yet", facts)
+
+
+def _lock(project: Project) -> Finding:
+    path = project.root / lock.NAME
+    try:
+        read = lock.read(path)
+    except ProjectError as error:
+        return failed("lock", error)
+    if read.theirs is not None:
+        claim, hint = f"{lock.NAME} holds both sides of a merge", "`qwenbuild lock` resolves it"
+    elif _asked(project, "check-ignore", "--quiet", "--", lock.NAME) is not None:
+        claim, hint = f"git ignores {lock.NAME}", "take it out of .gitignore, and commit it"
+    elif not path.exists():
+        return Finding("lock", Level.OK, "not there yet; a build writes it")
+    else:
+        return Finding("lock", Level.OK, f"{len(read.pins):,} outputs are pinned")
+    return Finding("lock", Level.WARN, claim, hint=hint)
+
+
+def _schemas(project: Project) -> Finding:
+    """Look whether the schemas that specs name for editors are there, and are this version's."""
+    named = set()
+    for path in project.spec_paths():
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                match = _SCHEMA.match(file.readline(1000))
+        except OSError:
+            continue  # `plan` tells of a spec that can't be read
+        if match and "://" not in match[1]:
+            named.add(path.parent / match[1])
+    wrong = sorted(path for path in named if not _is_current(path))
+    if wrong:
+        shown = project.shown(Path(os.path.abspath(wrong[0])))
+        claim = f"{shown} is {'of another version' if wrong[0].is_file() else 'missing'}: editors mislead"
+        return Finding("schema", Level.WARN, claim, hint=f"qwenbuild schema > {shown}")
+    return Finding("schema", Level.OK, "current" if named else "no spec names one; `qwenbuild schema` writes it")
+
+
+def _is_current(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text("utf-8")) == spec.schema())
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _git(project: Project) -> Iterator[Finding]:
+    """Look whether git ignores what is derived, and keeps what is to be committed."""
+    if _asked(project, "rev-parse", "--is-inside-work-tree") is None:
+        return
+    out = project.config.out
+
+    def ignored(path: str) -> bool:
+        return _asked(project, "check-ignore", "--quiet", "--no-index", "--", path) is not None
+
+    derived = ".qwenbuild/state.sqlite3"
+    if not ignored(derived):
+        claim = ".qwenbuild/ is not ignored: it is this machine's alone"
+        yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore")
+    if not ignored(f"{out}/image.png") and not _asked(project, "ls-files", "--", out) and project.out.is_dir():
+        claim = f"{out}/ is neither ignored nor committed"
+        hint = f"add {out}/ to .gitignore, or commit the images, with Git LFS where there are many"
+        yield Finding("git", Level.WARN, claim, hint=hint)
+    elif ignored(derived):
+        kept = "ignored" if ignored(f"{out}/image.png") else "committed"
+        yield Finding("git", Level.OK, f".qwenbuild/ is ignored, {out}/ is {kept}")
+
+
+def _asked(project: Project, *arguments: str) -> str | None:
+    """Return what git says in the project's folder; None where it says no, or there is no git."""
+    try:
+        command = ["git", "-C", str(project.root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    return done.stdout if done.returncode == 0 else None

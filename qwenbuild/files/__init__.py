@@ -1,0 +1,1 @@
+"""Bytes and texts on disk: atomic writes, text and TOML with positions, paths, PNG, provenance."""

@@ -1,0 +1,1 @@
+"""The report and the preview: HTML pages of all cells."""

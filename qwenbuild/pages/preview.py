@@ -1,0 +1,337 @@
+"""The preview: what a watch knows right now, as a page on this machine that changes as it does.
+
+Invariants:
+- Only this machine is served, and no other site's page (see `loopback`). Looking needs nothing more;
+  what spends money needs the token, which only the address given to `started` holds.
+- Images are served by digest, those of the project's own cells alone.
+- The event loop never reads the disk: files, state and store are reached through threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from qwenbuild.errors import Problem, QwenbuildError
+from qwenbuild.local_server import server as loopback
+from qwenbuild.plan.plan import Plan, Step
+from qwenbuild.specs.project import Project
+from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store, is_digest
+
+from .gallery import Activity, Curator, Gallery, amounts, frames
+from .report import STATIC, WEB
+from .thumbnails import Thumbnails, read
+
+_APART = 4  # times what making a gallery takes, at least, until the next: reading must not take what rendering needs
+_KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_MOST_BYTES = 1_000_000  # of a call's body
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class UnderWay(Protocol):
+    """A build: `left` are the steps that have not ended, by output path, of which `begun` are being made."""
+
+    @property
+    def left(self) -> Mapping[str, Step]: ...
+    @property
+    def begun(self) -> Collection[str]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def since_s(self) -> float: ...
+
+
+class Live(Protocol):
+    """What the preview asks of a watch; it changes in the event loop's thread alone.
+
+    `plan` is the last good one, `problems` what is wrong in the files now; `revision` grows with
+    every change. `drafts` are digests by output path, `events` the last event of each cell by
+    name, `wishes` what was asked for and has not begun. Money is by currency, `cost_left` in CNY.
+    """
+
+    @property
+    def project(self) -> Project: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def plan(self) -> Plan | None: ...
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def drafts(self) -> Mapping[str, str]: ...
+    @property
+    def under_way(self) -> UnderWay | None: ...
+    @property
+    def spent(self) -> Mapping[str, Decimal]: ...
+    @property
+    def cost_left(self) -> Decimal | None: ...
+    @property
+    def events(self) -> Mapping[str, Activity]: ...
+    @property
+    def wishes(self) -> Mapping[str, object]: ...
+
+    def subscribe(self) -> AsyncIterator[int]:
+        """Give the revision whenever it has grown."""
+
+    async def render(self, names: Collection[str], *, force: bool = False) -> None:
+        """Queue real renders of these cells."""
+
+    def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
+        """Return what rendering these cells costs: each of them anew, or with no `force` what is missing."""
+
+
+async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
+    """Show what `live` knows until this task is cancelled; port 0 takes any free one.
+
+    `started` gets the page's address, token included, as soon as it answers. Raises UsageError
+    for a port that is taken.
+    """
+    token = secrets.token_urlsafe(24)
+    page = Preview(live, token)
+    await loopback.serve(page.application, port, lambda address: started(f"{address}/#token={token}"), page.close)
+
+
+class Preview:
+    """One preview's ASGI application, and what it remembers between calls; `close` ends its streams and threads."""
+
+    def __init__(self, live: Live, token: str) -> None:
+        self._live, self._token = live, token
+        self._curator = Curator(live.project, live.store)
+        self._thumbnails = Thumbnails(live.project.state_dir / "thumbnails")
+        self._gallery = Gallery({"cells": []}, {})
+        # The revision that the gallery shows, and its number: beyond those of any preview that was at this port before.
+        self._made = (-1, int(time.time() * 1000))
+        self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories, and of earlier galleries
+        self._free_at = 0.0  # when the next may be made, by the loop's clock
+        self._versions: dict[
+            str, tuple[int, dict[str, Any]]
+        ] = {}  # of each cell: since which gallery it is so, and how
+        self._shape: tuple[int, Any] = (0, None)  # since which gallery the axes and the order of cells are these
+        self._making = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self.application = Starlette(routes=[
+            Route("/", self._static), Route("/data.js", self._marker), Route("/model.json", self._model),
+            Route("/details.json", self._details), Route("/events", self._events),
+            Route("/thumbnails/{digest}.webp", self._thumbnail), Route("/images/{digest}.png", self._image),
+            Route("/price", self._price, methods=["POST"]), Route("/render", self._render, methods=["POST"]),
+            Route("/{name}", self._static),
+        ])  # fmt: skip
+
+    def close(self) -> None:
+        """End the streams of events, and the threads."""
+        self._closing.set()
+        self._thumbnails.close()
+
+    # --- the page ---
+
+    async def _static(self, request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        if name not in STATIC:
+            return _refusal(404, "no such file")
+        content = await asyncio.to_thread((WEB / name).read_bytes)
+        return Response(content, media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": "no-cache"})
+
+    async def _marker(self, request: Request) -> Response:
+        """Where a report has its data, say that this page asks for it."""
+        return Response("var qwenbuildData = { live: true };\n", media_type="text/javascript")
+
+    async def _model(self, request: Request) -> Response:
+        """Return the model; with `since`, the number of an earlier one, only the cells that differ from that."""
+        since = request.query_params.get("since", "")
+        async with self._making:
+            await self._refresh()
+        revision, number = self._made
+        model = dict(self._gallery.model)
+        if since.isdecimal() and self._shape[0] <= int(since) <= number:
+            cells = model.pop("cells")
+            model["changed"] = [
+                [at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > int(since)
+            ]
+            del model["axes"], model["literals"]
+        return _json({**model, **self._status(), "number": number, "revision": revision})
+
+    def _status(self) -> dict[str, Any]:
+        live = self._live
+        return {
+            "problems": frames(live.problems),
+            "planned": live.plan is not None,
+            "progress": _progress(live.under_way) if live.under_way else None,
+            "spent": amounts(live.spent),
+            "cost_left": None if live.cost_left is None else str(live.cost_left),
+        }
+
+    async def _refresh(self) -> None:
+        """Make the gallery of what is known now, unless it is made."""
+        live, clock = self._live, asyncio.get_running_loop().time
+        if live.revision == self._made[0]:
+            return
+        await asyncio.sleep(self._free_at - clock())
+        plan, revision, number, begun = live.plan, live.revision, self._made[1] + 1, clock()
+        if plan is None:
+            return
+        drafts, activities = dict(live.drafts), {**live.events, **dict.fromkeys(_queued(live))}
+
+        def make() -> Gallery:
+            with contextlib.closing(self._state()) as state:
+                gallery = self._curator.gallery(plan, state, drafts, activities)
+            self._note_changes(gallery.model, number)
+            return gallery
+
+        before, self._gallery = self._gallery.files, await asyncio.to_thread(make)
+        self._past = {**self._past, **before}  # a page that has not asked for the new model yet still shows these
+        self._made = (revision, number)
+        self._free_at = clock() + _APART * (clock() - begun)
+
+    def _note_changes(self, model: Mapping[str, Any], number: int) -> None:
+        shape = [model["axes"], model["literals"], [cell["path"] for cell in model["cells"]]]
+        if shape != self._shape[1]:
+            self._shape = (number, shape)
+        versions: dict[str, tuple[int, dict[str, Any]]] = {}
+        for cell in model["cells"]:
+            before = self._versions.get(cell["path"])
+            versions[cell["path"]] = before if before and before[1] == cell else (number, cell)
+        self._versions = versions
+
+    async def _details(self, request: Request) -> Response:
+        """Return what a cell's own page shows."""
+        plan, path = self._live.plan, request.query_params.get("path", "")
+        step = next((step for step in plan.steps if step.action.output == path), None) if plan else None
+        if step is None:
+            return _refusal(404, "no such cell")
+
+        def make() -> tuple[dict[str, Any], dict[str, Sequence[Path]]]:
+            with contextlib.closing(self._state()) as state:
+                details, past = self._curator.details([step], state, {})
+                return details[path], past
+
+        try:
+            detail, past = await asyncio.to_thread(make)
+        except QwenbuildError as error:
+            return _refusal(409, str(error))
+        self._past.update(past)
+        return _json({**detail, "price": amounts(self._live.price([step.action.name]))})
+
+    def _state(self) -> State:
+        return State(self._live.project.state_dir / "state.sqlite3", create=False)
+
+    # --- images ---
+
+    def _places(self, request: Request) -> tuple[str, Sequence[Path]]:
+        digest = request.path_params["digest"]
+        if not is_digest(digest):
+            return digest, ()
+        return digest, self._gallery.files.get(digest) or self._past.get(digest, ())
+
+    async def _thumbnail(self, request: Request) -> Response:
+        digest, places = self._places(request)
+        content = await self._thumbnails.get(digest, places) if places else None
+        return _image(content, "image/webp")
+
+    async def _image(self, request: Request) -> Response:
+        digest, places = self._places(request)
+        content = await asyncio.to_thread(read, digest, places) if places else None
+        return _image(content, "image/png")
+
+    # --- what happens ---
+
+    async def _events(self, request: Request) -> Response:
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _stream(self) -> AsyncIterator[str]:
+        """Give the revision now, and whenever it has grown, until the server stops."""
+        closing = asyncio.create_task(self._closing.wait())
+        revisions = aiter(self._live.subscribe())
+        following = asyncio.ensure_future(anext(revisions))
+        try:
+            yield f"retry: 1000\ndata: {self._live.revision}\n\n"
+            while True:
+                await asyncio.wait({closing, following}, return_when=asyncio.FIRST_COMPLETED)
+                if closing.done():
+                    return
+                yield f"data: {following.result()}\n\n"
+                following = asyncio.ensure_future(anext(revisions))
+        finally:
+            closing.cancel()
+            following.cancel()
+
+    # --- what costs money ---
+
+    async def _price(self, request: Request) -> Response:
+        """Return what rendering cells anew costs."""
+        names, force = await _wanted(request)
+        return _json({"price": amounts(self._live.price(names, force=force))})
+
+    async def _render(self, request: Request) -> Response:
+        """Queue real renders of cells; needs the token."""
+        given = request.headers.get("x-qwenbuild-token", "")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            return _refusal(403, "this page was opened without its token; use the address that the terminal shows")
+        names, force = await _wanted(request)
+        plan = self._live.plan
+        known = {step.action.name for step in plan.steps} if plan else set()
+        if not names or not set(names) <= known:
+            return _refusal(409, "these cells are declared no more")
+        try:
+            await self._live.render(names, force=force)
+        except QwenbuildError as error:
+            return _refusal(409, str(error))
+        return _json({"queued": len(names)}, 202)
+
+
+def _queued(live: Live) -> Iterator[str]:
+    """Give the names of the cells that are to be rendered and have not begun."""
+    yield from live.wishes
+    if it := live.under_way:
+        yield from (step.action.name for path, step in it.left.items() if path not in it.begun)
+
+
+def _progress(it: UnderWay) -> dict[str, Any]:
+    running = sum(path in it.left for path in it.begun)
+    seconds = round(time.monotonic() - it.since_s, 1)
+    return {"done": it.total - len(it.left), "total": it.total, "running": running, "seconds": seconds}
+
+
+async def _wanted(request: Request) -> tuple[list[str], bool]:
+    """Return the names of cells that a call is about, none where it makes no sense, and whether to force."""
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > _MOST_BYTES:
+            return [], False
+    try:
+        body = json.loads(content)
+        names, force = body["names"], body.get("force", False)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return [], False
+    sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return (names, force is True) if sound else ([], False)
+
+
+def _json(value: Mapping[str, Any], status: int = 200) -> Response:
+    return JSONResponse(value, status, headers={"Cache-Control": "no-store"})
+
+
+def _image(content: bytes | None, media_type: str) -> Response:
+    if content is None:
+        return _refusal(404, "no such image")
+    return Response(content, media_type=media_type, headers=_KEPT_FOREVER)
+
+
+def _refusal(status: int, reason: str) -> Response:
+    return Response(f"{reason}\n", status, media_type="text/plain")

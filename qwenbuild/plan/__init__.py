@@ -1,0 +1,1 @@
+"""What must happen, and why: every action with a verdict and a reason."""

@@ -1,0 +1,1 @@
+"""Who makes the images: the registry of providers, and the built-in ones."""

@@ -1,0 +1,1 @@
+"""The Qwen-Image service of Alibaba Cloud Model Studio (DashScope)."""

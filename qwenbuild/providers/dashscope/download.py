@@ -1,0 +1,191 @@
+"""Fetches a result's image: from hosts on the list, over https, without credentials, whole and verified.
+
+Invariants: no byte of an image is returned that `png.verify` has not passed; nothing is sent to another
+host than the link names; the link itself, which opens the image to whoever has it, is in no error.
+
+Source: reference of 2026-02-10, "Image access": results lie on `*.aliyuncs.com` hosts, for 24 hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
+
+import httpx
+
+from qwenbuild.errors import BadImage, ProviderError
+from qwenbuild.files import png
+from qwenbuild.request import Size
+
+from .credentials import Endpoint
+from .retry import retrying
+
+MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
+_MOST_REDIRECTS: Final = 3
+WHOLE_S: Final = 300.0  # a download that drips longer than this is given up, and tried again
+_PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
+
+
+class LinkDead(BadImage):
+    """The storage says that the link has expired, or that the image is gone; it is asked again all the same."""
+
+
+class _Expired(LinkDead):
+    """The link's own time is over, so that asking again is vain."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A verified image and the host that it came from."""
+
+    png: bytes = field(repr=False)
+    host: str
+
+
+class Downloads:
+    """Downloads with one client."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float,
+        whole_s: float = WHOLE_S,
+    ) -> None:  # fmt: skip
+        """`hosts` are names, or `*.` and a domain; the endpoint's own host is allowed as well.
+
+        `read_s` is the longest silence within a download, `whole_s` the longest download.
+        """
+        self._client = client
+        self._own = _origin(urlsplit(endpoint.base_url))
+        self._hosts = tuple(hosts)
+        self._first_wait_s = first_wait_s
+        self._whole_s = whole_s
+        self._timeout = httpx.Timeout(read_s, connect=15.0, pool=None)
+
+    async def image(self, url: str, size: Size) -> Image:
+        """Return the image at `url`, which must have that size.
+
+        Raises BadImage where several attempts did not bring the image, as LinkDead where none will.
+        """
+        parts = self._allowed(url)
+        async for attempt in retrying(self._first_wait_s):
+            with attempt:
+                content = await self._fetch(url)
+                # Decoding takes tens of milliseconds, too long for the event loop.
+                await asyncio.to_thread(_verify, content, size, parts.hostname or "")
+        return Image(content, parts.hostname or "")
+
+    def _allowed(self, url: str) -> SplitResult:
+        """Return the parts of `url`; raises BadImage where nothing may be fetched from there."""
+        try:
+            parts = urlsplit(url)
+            host, origin = parts.hostname or "", _origin(parts)
+        except ValueError:
+            host, origin = "", ("", "", 0)
+        is_listed = any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in self._hosts)
+        is_plain = origin[2] == 443 and parts.username is None and parts.password is None
+        if host and (origin == self._own or (origin[0] == "https" and is_plain and is_listed)):
+            return parts
+        raise _Forbidden(
+            "the image's link leads to a host that images may not come from",
+            facts=[f"host: {host or 'none'}, over {origin[0] or 'nothing'}", _PAID],
+            hint='allow the host: [providers.dashscope] download_hosts = ["*.aliyuncs.com", "its.host"]',
+        )
+
+    async def _fetch(self, url: str) -> bytes:
+        """Return the bytes at `url`, following redirects within its host."""
+        fault: ProviderError
+        for _ in range(_MOST_REDIRECTS + 1):
+            # Without this header a server might compress, and a few bytes could unfold to gigabytes.
+            request = self._client.build_request(
+                "GET", url, headers={"Accept-Encoding": "identity"}, timeout=self._timeout
+            )
+            host = request.url.host
+            try:
+                async with asyncio.timeout(self._whole_s):
+                    response = await self._client.send(request, stream=True)
+                    try:
+                        if response.has_redirect_location:
+                            url = self._redirected(url, response.headers["Location"])
+                            continue
+                        return await _read(response, url)
+                    finally:
+                        await response.aclose()
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
+                fault = _bad(f"the image could not be downloaded from {host}", f"{type(error).__name__}: {error}")
+                break
+        else:
+            fault = _bad(f"the image could not be downloaded from {host}", "it redirects again and again")
+        raise fault
+
+    def _redirected(self, url: str, location: str) -> str:
+        here = urlsplit(url)
+        try:
+            there = urlsplit(urljoin(url, location))
+            if _origin(there) == _origin(here):
+                return there.geturl()
+            host = there.hostname
+        except ValueError:
+            host = None
+        raise _bad(
+            "the image's link redirects to another host, which was not followed",
+            f"from {here.hostname} to {host or 'nowhere'}",
+        )
+
+
+class _Forbidden(BadImage):
+    """A link that may not be followed; trying again changes nothing."""
+
+    retryable = False
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    """Return scheme, host and port; raises ValueError for a port that is none."""
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+
+
+async def _read(response: httpx.Response, url: str) -> bytes:
+    host = response.url.host
+    if response.status_code != 200:
+        said = await _beginning(response)
+        dead = _death(response.status_code, said, url)
+        if dead:
+            raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}"])
+        raise _bad(f"{host} did not hand the image out", f"status {response.status_code}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise _bad(f"{host} sent the image compressed", f"Content-Encoding: {response.headers['Content-Encoding']}")
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise _bad(f"{host} sent more than an image can be", f"more than {MAX_BYTES:,} bytes")
+    return bytes(content)
+
+
+async def _beginning(response: httpx.Response) -> str:
+    async for chunk in response.aiter_raw(4096):
+        return chunk.decode("utf-8", "replace")
+    return ""
+
+
+def _death(status: int, said: str, url: str) -> type[LinkDead] | None:
+    """Return how dead a storage's refusal says the link to be, None where it says no such thing."""
+    expires = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
+    if status == 403 and expires.isascii() and expires.isdecimal() and float(expires) < time.time():
+        return _Expired
+    return LinkDead if status in (404, 410) or (status == 403 and "expired" in said.lower()) else None
+
+
+def _verify(content: bytes, size: Size, host: str) -> None:
+    try:
+        png.verify(content, size)
+    except BadImage as error:
+        raise BadImage(error.claim, facts=[*error.facts, f"downloaded from {host}", _PAID], hint=error.hint) from None
+
+
+def _bad(claim: str, fact: str) -> BadImage:
+    return BadImage(claim, facts=[fact, _PAID], hint="is the network in order? Build again")

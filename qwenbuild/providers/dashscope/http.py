@@ -1,0 +1,245 @@
+"""One account's HTTP: each request is sent once, and its answer, a refusal and a loss are told apart.
+
+Invariants:
+- AnswerLost means that a request may have been billed; any other error of `submit` means that it was not.
+- A submit has a connection of its own, so that none dies on one that the other side was closing.
+- The key goes to the base URL's host alone. No error holds it, nor anything of httpx, whose errors carry
+  the request with its headers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from qwenbuild import __version__
+from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
+
+from . import error_codes as faults
+from . import wire
+from .credentials import ApiKey, Endpoint
+
+CONNECT_S: Final = 15.0
+_SHORT_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
+_MAX_ANSWER_BYTES: Final = 8 * 2**20
+_LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is cut to this
+_PROXY_HINT: Final = (
+    "set HTTPS_PROXY to an http:// address and unset ALL_PROXY; for a SOCKS proxy, install the package socksio"
+)
+
+# Raised before the first byte of a request is written; after any other, the service may have it.
+_UNSENT: Final = (
+    httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError, httpx.InvalidURL,
+)  # fmt: skip
+
+
+class Service:
+    """An entered session with one account of the service."""
+
+    def __init__(self, endpoint: Endpoint, key: ApiKey, timeout_s: float) -> None:
+        """`timeout_s` is the longest wait for a sync answer; other requests get `short_s`, a minute at most."""
+        self.endpoint = endpoint
+        self.account = key.fingerprint
+        self._key = key
+        self._facts = (
+            f"region: {endpoint.region}, at {endpoint.host}",
+            f"key: from {key.origin}; keys of other regions don't hold here",
+        )
+        self._sync_s = timeout_s
+        self.short_s = min(timeout_s, _SHORT_S)
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Raises UsageError where the environment names a CA bundle or a proxy that can't be used."""
+        fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
+        wrong = None
+        try:
+            verify = httpx.create_ssl_context()
+            clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
+        except OSError:  # ssl.SSLError as well
+            wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
+        except (ImportError, ValueError, httpx.InvalidURL):
+            wrong = UsageError("the proxy that the environment names can't be used", hint=_PROXY_HINT)
+        if wrong:
+            raise wrong  # outside the handlers: a proxy's address may hold a password
+        self._submits, self._queries, self.downloads = [
+            await self._exits.enter_async_context(client) for client in clients
+        ]
+        for client in (self._submits, self._queries):  # and not the third, which leaves the service's own host
+            client.headers.update(wire.headers(self._key.reveal(), self.endpoint.workspace, __version__))
+        logging.getLogger("httpx").addFilter(_hide_signatures)
+        self._exits.callback(logging.getLogger("httpx").removeFilter, _hide_signatures)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    def _client(self, verify: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
+        """Return a client that follows no redirect and keeps no cookie, with the environment's proxies."""
+        return httpx.AsyncClient(
+            verify=verify,
+            limits=limits,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=not self.endpoint.is_local,  # a proxy knows nothing of this machine's own servers
+        )
+
+    async def submit_sync(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
+        """Ask for an image and wait for it; `sent` is called once the request is sent.
+
+        Raises AnswerLost where it may have been billed, else another ProviderError.
+        """
+        return await self._submit(wire.SYNC_PATH, body, {}, self._sync_s, sent)
+
+    async def submit_async(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
+        """Create a task; `sent` is called once the request is sent.
+
+        Raises AnswerLost where it may have been created, else another ProviderError.
+        """
+        return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s, sent)
+
+    async def _submit(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], answer_s: float,
+        sent: Callable[[], None],
+    ) -> wire.Answer:  # fmt: skip
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith(".send_request_body.complete"):
+                sent()
+
+        request = self._submits.build_request(
+            "POST",
+            self.endpoint.base_url + path,
+            content=json.dumps(body, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json; charset=utf-8", **headers},
+            timeout=httpx.Timeout(answer_s, connect=CONNECT_S, pool=None),
+            extensions={"trace": trace},
+        )
+        return self._success(await self._exchange(self._submits, request))
+
+    async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> wire.Answer:
+        """Send a request that costs nothing and may be repeated. Raises ProviderError other than AnswerLost."""
+        request = self._queries.build_request(
+            method,
+            self.endpoint.base_url + path,
+            params=query or None,
+            timeout=httpx.Timeout(self.short_s, connect=CONNECT_S, pool=None),
+        )
+        try:
+            return self._success(await self._exchange(self._queries, request))
+        except AnswerLost as lost:
+            error = lost
+        raise ServiceFault("the service did not answer", facts=error.facts, code=error.code)
+
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> wire.Answer:
+        """Send `request` and return its answer, whatever it says; raises ProviderError where none came."""
+        fault: ProviderError
+        try:
+            response = await client.send(request, stream=True)
+            try:
+                return await self._read(response)
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            fault = _transport_fault(error, self.endpoint.host, client.timeout, request)
+        # Raised here, outside the handler: within it, httpx's error would stay attached as context.
+        raise fault
+
+    async def _read(self, response: httpx.Response) -> wire.Answer:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > _MAX_ANSWER_BYTES:
+                break
+        now_s = time.time()
+        date_s = _http_date_s(response.headers.get("Date"))
+        # A proxy or a debugging server may echo the request; the key must not come back in an error.
+        hidden = bytes(content).replace(self._key.reveal().encode(), b"***")
+        return wire.parse(
+            response.status_code,
+            hidden,
+            retry_after_s=_retry_after_s(response.headers.get("Retry-After"), date_s or now_s),
+            ahead_s=None if date_s is None else date_s - now_s,
+        )
+
+    def _success(self, answer: wire.Answer) -> wire.Answer:
+        """Return `answer` where it is a success; raises the ProviderError that it stands for."""
+        if answer.code:
+            raise faults.answered(
+                answer.code, answer.message, status=answer.status, request_id=answer.request_id,
+                retry_after_s=answer.retry_after_s, account=self._facts,
+            )  # fmt: skip
+        if not 200 <= answer.status < 300 or not answer.body:
+            raise faults.unexplained(
+                answer.status, answer.excerpt, self.endpoint.host,
+                retry_after_s=answer.retry_after_s, account=self._facts,
+            )  # fmt: skip
+        return answer
+
+
+def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, request: httpx.Request) -> ProviderError:
+    """Return what a failed exchange means; holds nothing of `error` but its kind and the system's words."""
+    if not isinstance(error, _UNSENT):
+        waited = request.extensions["timeout"].get("read")
+        how = f"no answer within {waited:g} s" if isinstance(error, httpx.ReadTimeout) else _words(error)
+        return AnswerLost(
+            "the answer was lost on its way: the request may have been billed",
+            facts=[f"{host}: {how}"],
+            hint="look at the account's bill; `--resubmit` sends it again",
+        )
+    words = _words(error)
+    if "CERTIFICATE_VERIFY_FAILED" in words or "SSL" in words:
+        return Unreachable(
+            f"no secure connection to {host}",
+            facts=[f"TLS: {words}"],
+            hint="is this machine's clock right? For a proxy's own certificate, set SSL_CERT_FILE to its CA bundle",
+            code="TLS",
+        )
+    return Unreachable(
+        f"can't reach {host}",
+        facts=[f"nothing was sent: {words}"],
+        hint="is the network up, and the base URL right? Build again later: what is done is kept",
+    )
+
+
+def _words(error: Exception) -> str:
+    """Return the error's kind and text; httpx's texts hold no header and no address."""
+    said = str(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _retry_after_s(value: str | None, now_s: float) -> float | None:
+    """Return what a Retry-After header asks to wait: seconds, or a date by the clock that says `now_s`."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal():
+        return min(float(value), _LONGEST_RETRY_AFTER_S)
+    at_s = _http_date_s(value)
+    return None if at_s is None else min(max(0.0, at_s - now_s), _LONGEST_RETRY_AFTER_S)
+
+
+def _http_date_s(value: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp() if value else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _hide_signatures(record: logging.LogRecord) -> bool:
+    """Cut the query off the addresses that httpx logs: a result's signature opens it to whoever reads the log."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+    return True

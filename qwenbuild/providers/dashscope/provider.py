@@ -1,0 +1,185 @@
+"""The provider `dashscope`: Qwen-Image at Alibaba Cloud's Model Studio.
+
+Invariants: planning needs no key, no network and no heavy import; all of that waits for `session`.
+What a render does, and what it promises about money, is in `flows`.
+
+Source of the defaults: Qwen-Image API reference of 2026-02-10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from qwenbuild.catalogue import INTERFACES, Catalogue
+from qwenbuild.errors import UsageError, did_you_mean, listing
+from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
+from qwenbuild.request import Request, Submission
+
+from .credentials import find_endpoint, find_key
+
+if TYPE_CHECKING:
+    from .session import Session
+    from .wire import Task
+
+NAME: Final = "dashscope"
+_KEYS: Final = (
+    "region", "interface", "base_url", "workspace", "download_hosts", "timeout_s", "submits", "max_concurrency",
+    "poll_s", "retry_wait_s",
+)  # fmt: skip
+
+TIMEOUT_S: Final = 330.0  # the service itself gives up at 300 s; clients that do so too lose paid images
+POLL_S: Final = 10.0  # as the reference recommends
+RETRY_WAIT_S: Final = 1.0
+CONCURRENCY: Final = 50  # two submits a second, and a sync answer takes about 25 s
+DOWNLOAD_HOSTS: Final = ("*.aliyuncs.com",)
+
+
+class DashScopeProvider:
+    """Renders at the service. `[providers.dashscope]` of the project's config may have
+
+    - `region`: "singapore" (default) or "beijing"; `interface`: "sync" (default) or "async";
+    - `base_url`, `workspace`: another address, and the workspace to bill;
+    - `submits`: a pace such as "2/second" in place of the catalogue's, for every model;
+    - `max_concurrency`: requests with the service at once (50);
+    - `download_hosts`: hosts that images may come from (["*.aliyuncs.com"]);
+    - `timeout_s`: longest wait for a sync answer (330); `poll_s`: longest interval between polls of a
+      task (10); `retry_wait_s`: first wait before a retry (1). All in seconds.
+    """
+
+    name = NAME
+    family = "dashscope"
+    labelled = False
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises UsageError for settings that make no sense."""
+        table = settings.table
+        reject_unknown(table, _KEYS, NAME)
+        self.interface: str = table.get("interface", INTERFACES[0])
+        if self.interface not in INTERFACES:
+            raise UsageError(
+                f'unknown interface "{self.interface}"',
+                facts=[f"known: {listing(INTERFACES)}"],
+                hint=did_you_mean(str(self.interface), INTERFACES),
+            )
+        self.endpoint = find_endpoint(table, settings.environ)
+        self._settings = settings  # whose repr hides the environment, and the key in it
+        self._catalogue = _paced(settings.catalogue, table.get("submits"))
+        self._timeout_s = _seconds(table, "timeout_s", TIMEOUT_S)
+        self._poll_s = _seconds(table, "poll_s", POLL_S)
+        self._first_wait_s = _seconds(table, "retry_wait_s", RETRY_WAIT_S)
+        self._hosts = _hosts(table.get("download_hosts", DOWNLOAD_HOSTS))
+        concurrency = table.get("max_concurrency", CONCURRENCY)
+        if type(concurrency) is not int or concurrency < 1:
+            raise UsageError("[providers.dashscope] max_concurrency is no whole number above 0", hint=f"{CONCURRENCY}")
+        self._at_once = settings.jobs or concurrency
+        # While the service renders as many as it may, as many others are downloaded, verified and kept.
+        self.concurrency = 2 * self._at_once
+        self._session: Session | None = None
+
+    def check(self, model: str) -> str | None:
+        """Return why requests of the model can't be sent: no such model, interface or price."""
+        try:
+            known = self._catalogue.model(model)
+        except ValueError as error:
+            return f'unknown model "{model}"; {error}'
+        if self.interface not in known.interfaces:
+            return (
+                f"{known.name} has no {self.interface} interface: "
+                f'set interface = "{known.interfaces[0]}" under [providers.dashscope]'
+            )
+        region = self.endpoint.region
+        if region not in known.price_cny:
+            # Without it the budget would count this model as free.
+            return (
+                f"no price is known for {model} in {region}: "
+                f'declare [models."{model}"] price_cny = {{ {region} = "0.20" }}'
+            )
+        return None
+
+    def price(self, model: str) -> Price | None:
+        """Return the catalogue's price of one image in the region."""
+        amount = self._catalogue.model(model).price_cny.get(self.endpoint.region)
+        return None if amount is None else Price(amount)
+
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
+        """Return when the last submit can go out at the earliest, in seconds; models have paces of their own."""
+        return max(
+            ((count - 1) / self._catalogue.model(name).submits_per_s for name, count in renders.items()), default=0.0
+        )
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[None]:
+        """Connect; raises AccountError where no usable key is found, UsageError for a wrong proxy or CA bundle."""
+        from .http import Service
+        from .session import Choices, Session
+
+        choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
+        async with Service(self.endpoint, find_key(self._settings.environ), self._timeout_s) as service:
+            self._session = Session(service, choices, self._catalogue.model)
+            try:
+                yield
+            finally:
+                self._session = None
+
+    async def render(self, request: Request, journal: Journal) -> Rendered:
+        """Submit, wait and download; see `flows` for what its errors say about money."""
+        return await self._entered.render(request, journal)
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        """Return the image of an accepted submission, without submitting anything."""
+        return await self._entered.collect(submission, journal)
+
+    async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
+        """Return handles of async submissions whose lost answer could be matched to a task for certain."""
+        return await self._entered.reconcile(submissions, known)
+
+    async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[Task, ...]:
+        """Return the account's tasks of the last 24 hours, other programs' included, up to about `most`.
+
+        `status` is PENDING, RUNNING, SUCCEEDED, FAILED or CANCELED. Raises ProviderError.
+        """
+        return await self._entered.tasks.list(model=model, status=status, most=most)
+
+    async def cancel_task(self, task_id: str) -> None:
+        """Cancel a task that is still PENDING; raises Refused for any other, ProviderError."""
+        await self._entered.tasks.cancel(task_id)
+
+    @property
+    def _entered(self) -> Session:
+        if self._session is None:
+            raise UsageError("the dashscope provider was used outside of its session")
+        return self._session
+
+
+def _paced(catalogue: Catalogue, submits: object) -> Catalogue:
+    """Return the catalogue with `submits` as every model's pace."""
+    if submits is None:
+        return catalogue
+    try:
+        return catalogue.extended({name: {"submits": submits} for name in catalogue.models})
+    except ValueError:
+        raise UsageError(
+            f'[providers.dashscope] submits = "{submits}" is no pace', hint='such as "2/second" or "30/minute"'
+        ) from None
+
+
+def _seconds(table: Mapping[str, Any], key: str, default: float) -> float:
+    value = table.get(key, default)
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise UsageError(f"[providers.dashscope] {key} is no number of seconds above 0", hint=f"such as {default:g}")
+    return float(value)
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(one, str) and one.removeprefix("*.").strip(".") and not set(one.removeprefix("*.")) & set("*/:@ ")
+        for one in value
+    ):
+        raise UsageError(
+            "[providers.dashscope] download_hosts is no list of host names",
+            hint=f'such as ["{DOWNLOAD_HOSTS[0]}", "images.example.com"]',
+        )
+    return tuple(one.lower() for one in value)

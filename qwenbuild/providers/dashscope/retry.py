@@ -1,0 +1,61 @@
+"""Which failures are tried again, how often, and after how long.
+
+Invariants: nothing is tried again after which a request may have been billed; a wait has full
+jitter, and is at least what the service asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from qwenbuild.errors import BadImage, ProviderError, Throttled, Unreachable
+
+from .error_codes import is_quota
+
+_LONGEST_WAIT_S: Final = 60.0
+
+# Attempts in all. A throttled request waits its turn at a slower pace, so it may try for long.
+_THROTTLED: Final = 25
+_QUOTA: Final = 2
+_FAULT: Final = 8
+_UNREACHABLE: Final = 6
+_BAD_IMAGE: Final = 5
+
+
+def attempts(error: BaseException | None) -> int:
+    """Return how many attempts in all a request is worth whose last one ended with `error`."""
+    if not isinstance(error, ProviderError) or not error.retryable:
+        return 1
+    if isinstance(error, Unreachable):
+        return 1 if error.code else _UNREACHABLE  # a code names a fault that time does not cure, such as TLS
+    if isinstance(error, Throttled):
+        return _QUOTA if is_quota(error) else _THROTTLED
+    return _BAD_IMAGE if isinstance(error, BadImage) else _FAULT
+
+
+def retrying(first_wait_s: float, is_safe: Callable[[], bool] = lambda: True) -> AsyncRetrying:
+    """Return tenacity's loop over attempts, which goes on only while `is_safe`; the last error is raised as it was.
+
+    The n-th wait is a random part of `first_wait_s` * 2^(n-1), a minute at most, on top of what
+    the service asked for.
+    """
+    backoff = wait_random_exponential(multiplier=first_wait_s, max=_LONGEST_WAIT_S)
+
+    def wait_s(state: RetryCallState) -> float:
+        error = _error(state)
+        asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
+        return (asked_s or 0.0) + float(backoff(state))
+
+    return AsyncRetrying(
+        retry=retry_if_exception(lambda error: attempts(error) > 1 and is_safe()),
+        stop=lambda state: state.attempt_number >= attempts(_error(state)),
+        wait=wait_s,
+        reraise=True,
+    )
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

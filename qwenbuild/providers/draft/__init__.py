@@ -1,0 +1,1 @@
+"""Free drafts: the words of a prompt, typeset on this machine."""

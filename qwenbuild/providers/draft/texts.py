@@ -1,0 +1,142 @@
+"""What a prompt wants written: its quoted texts, each with the part that it plays, in reading order.
+
+A prompt without quotes has its own words as text: what it opens with as headline, the rest as body.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from .fonts import WIDE
+from .palette import Colour, colours
+
+
+class Part(StrEnum):
+    """The part that a text plays."""
+
+    HEADLINE = "headline"
+    SUBTITLE = "subtitle"
+    BODY = "body"
+    BUBBLE = "bubble"
+    BADGE = "badge"
+    FOOTER = "footer"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to be written. `colour` is the one that the prompt gives it, `quoted` whether it stood in quotes."""
+
+    text: str
+    part: Part
+    colour: Colour | None = None
+    quoted: bool = True
+
+
+_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"  # of a script that puts spaces between words
+_PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ("＂", "＂"))
+_QUOTED = re.compile(
+    "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
+    + rf'|(?<![0-9])(?<!{_LETTER})"([^"]+)"'  # neither inches nor seconds
+    # Single quotes are apostrophes too: only those around, not inside, words of letters count.
+    + rf"|(?<!{_LETTER})‘([^‘’]+(?:’{_LETTER}[^‘’]*)*)’(?!{_LETTER})"
+    + rf"|(?<!{_LETTER})'([^\s'][^']*(?:'{_LETTER}[^']*)*)'(?!{_LETTER})"
+)
+
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
+
+# The nearest cue before a text, within its sentence, else the first one behind it.
+_CUES: tuple[tuple[Part, str], ...] = (
+    (Part.SUBTITLE, r"subtitle|sub-title|subheading|tagline|slogan|strapline|second line"
+                    r"|副标题|副標題|标语|口号|副題|サブタイトル|부제"),
+    (Part.BUBBLE, r"speech bubble|thought bubble|bubble|\bsays\b|\bsaying\b|对话框|气泡|说|吹き出し|말풍선"),
+    (Part.BADGE, r"\bbadge|\bbutton|\bsticker|\bstamp\b|\bseal\b|\btag\b"
+                 r"|徽章|按钮|贴纸|印章|角标|ボタン|バッジ|버튼|배지"),
+    (Part.FOOTER, r"\bbottom\b|\bfooter|supplementary|small (?:letters|print|text|font)|fine print|\bcaption|\bcredit"
+                  r"|底部|下方小字|页脚|补充文字|小字|脚注|下部|小さな字|하단"),
+    (Part.HEADLINE, r"main title|headline|\btitled?\b|heading|banner text|lettering|\blogo\b"
+                    r"|主标题|大标题|标题|題目|見出し|タイトル|제목"),
+)  # fmt: skip
+# A cue behind a text is its own within the clause: in «“Tea”, at the bottom “Cake”» it belongs to the cake.
+_BEHIND = r"^[^.。!?！？;；,，、“「『《«„\"]{0,60}?"
+_LIKELIEST = (Part.HEADLINE, Part.BODY, Part.SUBTITLE, Part.FOOTER, Part.BADGE, Part.BUBBLE)  # to be the headline
+_MOST = 12  # texts; what a poster holds
+
+
+def texts(prompt: str) -> list[Text]:
+    """Return the texts of a prompt, at least one unless the prompt is blank, and exactly one headline."""
+    found: list[Text] = []
+    last = 0
+    for match in _QUOTED.finditer(prompt):
+        words = " ".join(next(group for group in match.groups() if group).split())
+        if not words:
+            continue
+        before, behind = prompt[last : match.start()], prompt[match.end() : match.end() + 120]
+        last = match.end()
+        found.append(Text(words, _part(before, behind), _colour(words, before, behind)))
+    if not found:
+        return _own_words(prompt)
+    headline = min(range(len(found)), key=lambda index: _LIKELIEST.index(found[index].part))
+    for index, text in enumerate(found):
+        if index == headline:
+            found[index] = replace(text, part=Part.HEADLINE)
+        elif text.part is Part.HEADLINE:
+            found[index] = replace(text, part=Part.SUBTITLE)
+    return found[:_MOST]
+
+
+def scene(prompt: str) -> str:
+    """Return what a prompt says of its picture: its sentences before the first quoted text, else the first one."""
+    prompt = " ".join(prompt.split())
+    first = _QUOTED.search(prompt)
+    ends = [match.end() for match in _SENTENCE_END.finditer(prompt)]
+    before = [end for end in ends if first and end <= first.start()]
+    behind = [end for end in ends if first and end >= first.end()]
+    return prompt[: before[-1] if before else behind[0] if behind else len(prompt)].strip()
+
+
+def _part(before: str, behind: str) -> Part:
+    sentence = re.split(r"[.。!?！？;；]\s*", before)[-1][-80:]
+    nearest = (-1, Part.BODY)
+    for part, cue in _CUES:
+        at = max((m.end() for m in re.finditer(cue, sentence, re.IGNORECASE)), default=-1)
+        if at > nearest[0]:
+            nearest = (at, part)
+    if nearest[0] >= 0:
+        return nearest[1]
+    for part, cue in _CUES:
+        if re.search(f"{_BEHIND}(?:{cue})", behind, re.IGNORECASE):
+            return part
+    return Part.BODY
+
+
+def _colour(words: str, before: str, behind: str) -> Colour | None:
+    """Return the colour that a text's own sentence gives its letters, behind it or before."""
+    # A sentence may end inside the quotes: “Play ball!” The palette …
+    ended = words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|整|$", behind)
+    ending = "" if ended else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", behind)[0]
+    opening = re.split(r"[.。!?！？;；，]\s*", before)[-1]
+    for clause, nearest in ((ending, 0), (opening, -1)):
+        if re.search(r"font|letter|text|type|script|字", clause) and (named := colours(clause)):
+            return named[nearest]
+    return None
+
+
+def _own_words(prompt: str) -> list[Text]:
+    prompt = " ".join(prompt.split())
+    if not prompt:
+        return []
+    least, most = (5, 28) if WIDE.match(prompt) else (12, 90)
+    match = re.match(rf".{{{least},{most}}}?(?=[,.;:](?:\s|$)|[，。；：])", prompt)
+    head = match[0] if match else prompt
+    if len(head) > most:
+        head = prompt[:most].rpartition(" ")[0] or prompt[:most]
+    rest = prompt[len(head) :].lstrip(" ,.;:，。；：")
+    out = [Text(_capital(head), Part.HEADLINE, quoted=False)]
+    return [*out, Text(_capital(rest), Part.BODY, quoted=False)] if rest else out
+
+
+def _capital(text: str) -> str:
+    """Return the text with a capital at its beginning, unless its first word has one elsewhere (iPhone)."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text

@@ -1,0 +1,223 @@
+"""Setting text in boxes: where lines break, and the largest size that fits.
+
+A block's lines are never wider, nor all of them higher, than the box that it was fitted to.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .fonts import WIDE, Fill, Typeface
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+
+TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: descenders just clear the next line; for reading
+
+_GLYPH_TOP = 0.88  # of a Chinese character above its baseline, in ems
+_WORTH_A_BREAK = 0.4  # share of the most that a text shrinks to before its words are broken
+_WORTH_FEWER_LINES = 0.6  # share of the size that a text without spaces keeps for standing on one line or two
+_MOST_BALANCED = 4  # lines; in more of them nobody sees it
+_NEVER_FIRST = frozenset("，。、；：！？）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.;:!?)]}%")
+_NEVER_LAST = frozenset("（「『【《〈“‘([{#$¥￥")
+_TRIMMED = " ,.;:，、。；：…"  # before an ellipsis
+
+_Measure = Callable[[str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Text set in lines of one font size.
+
+    `size_px` is the font's, `width` and `height` what the lines take, in pixels; `leading` is the
+    line height in ems; `whole` says that nothing was left out.
+    """
+
+    lines: tuple[str, ...]
+    face: Typeface
+    size_px: int
+    leading: float
+    width: int
+    height: int
+    whole: bool
+
+
+def fit(
+    text: str,
+    width: int,
+    height: int,
+    *,
+    most_px: int,
+    least_px: int,
+    weight: int,
+    most_lines: int = 99,
+    leading: float = TIGHT,
+) -> Block:
+    """Return `text` set as large as a box of `width` x `height` pixels allows, between two font sizes.
+
+    What does not fit at `least_px` ends in an ellipsis, after a word where there are words; a box
+    that takes no line gives a block without lines.
+    """
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    face = Typeface.of(text, weight)
+    if width < 2 * least_px:  # no room for a letter and an ellipsis
+        return _block([], face, least_px, leading, whole=not text)
+    pieces = _pieces(text)
+    widest = max((face.ems(piece.rstrip()) for piece in pieces), default=0.0)
+
+    def fits(px: int, breaking: bool, most_lines: int = most_lines) -> bool:
+        if widest * px > width and not breaking:
+            return False
+        lines = _wrap(pieces, width / px, face.ems)
+        return len(lines) <= most_lines and round(len(lines) * leading * px) <= height
+
+    px = _largest(least_px, most_px, partial(fits, breaking=False))
+    breaking = px < most_px * _WORTH_A_BREAK
+    if breaking:  # a word too long for the box is broken rather than set in tiny letters
+        px = _largest(least_px, most_px, partial(fits, breaking=True))
+    if " " not in text:  # one or two lines, somewhat smaller, read better than more breaks inside a phrase
+        for few in range(1, min(3, most_lines)):
+            smaller = _largest(least_px, px, partial(fits, breaking=breaking, most_lines=few))
+            if smaller >= max(least_px, px * _WORTH_FEWER_LINES):
+                px, most_lines = smaller, few
+                break
+    # Small letters are hinted, and up to a tenth wider than estimated: the real widths decide.
+    for size_px in range(max(px, least_px), least_px - 1, -1):
+        measure = _measure(face, size_px)
+        if not breaking and any(measure(piece.rstrip()) > width for piece in pieces):
+            continue
+        lines = _balanced(pieces, width, measure)
+        block = _block(lines, face, size_px, leading, whole=True)
+        if len(lines) <= most_lines and block.height <= height and block.width <= width:
+            return block
+    return _cut(pieces, face, width, min(most_lines, int(height / (leading * least_px))), least_px, leading)
+
+
+def fit_ends(text: str, width: int, *, px: int, weight: int) -> Block:
+    """Return `text` on one line of at most `width` pixels; where it is too long its middle is left out."""
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    face = Typeface.of(text, weight)
+    measure = _measure(face, px)
+    line = text
+    for keep in range(len(text) - 1, -1, -1):
+        if measure(line) <= width:
+            break
+        line = f"{text[: keep // 2]}...{text[len(text) - (keep - keep // 2) :]}" if keep else ""
+    return _block([line] if line else [], face, px, TIGHT, whole=line == text)
+
+
+def draw(canvas: ImageDraw, block: Block, x: int, y: int, width: int, *, align: float, fill: Fill) -> None:
+    """Draw a block into the box from (x, y); `align` 0 is left, 0.5 centred, 1 right."""
+    ascent = _GLYPH_TOP + (block.leading - TIGHT) / 2
+    for number, line in enumerate(block.lines):
+        left = x + round((width - block.face.width_px(line, block.size_px)) * align)
+        if align == 0:  # large letters have white at their left; edges of lines should stand in one line
+            left -= block.face.bearing_px(line, block.size_px)
+        baseline = y + round((number * block.leading + ascent) * block.size_px)
+        block.face.draw(canvas, line, block.size_px, left, baseline, fill)
+
+
+def ellipsis(text: str) -> str:
+    """Return the mark for what is left out after `text`: three dots, or the Chinese one after Chinese."""
+    return "…" if WIDE.match(text[-1:]) else "..."
+
+
+def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number from `low` to `high` that fits, `low` - 1 where none does."""
+    low -= 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _measure(face: Typeface, px: int) -> _Measure:
+    return lambda text: face.width_px(text, px)
+
+
+def _pieces(text: str) -> list[str]:
+    """Return the text in pieces between which a line may break, their spaces with them."""
+    pieces: list[str] = []
+    for part in re.findall(r"\S+\s*", text):
+        at = 0
+        for index in range(1, len(part)):
+            before, after = part[index - 1], part[index]
+            breakable = WIDE.match(before) or WIDE.match(after)
+            if breakable and after not in _NEVER_FIRST and before not in _NEVER_LAST and not after.isspace():
+                pieces.append(part[at:index])
+                at = index
+        pieces.append(part[at:])
+    return pieces
+
+
+def _wrap(pieces: list[str], room: float, measure: _Measure) -> list[str]:
+    """Return the pieces in lines of at most `room`; a piece that is wider by itself is broken anywhere."""
+    lines: list[str] = []
+    line, used = "", 0.0
+    for piece in pieces:
+        if line and used + measure(piece.rstrip()) > room:
+            lines.append(line.rstrip())
+            line, used = "", 0.0
+        if not line:
+            while len(piece.rstrip()) > 1 and measure(piece.rstrip()) > room:
+                end = _most_letters(piece, room, measure)
+                lines.append(piece[:end])
+                piece = piece[end:]
+        line += piece
+        used += measure(piece)
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _most_letters(piece: str, room: float, measure: _Measure) -> int:
+    """Return how many of a piece's letters fit, at least one."""
+    end, used = 0, 0.0
+    while end < len(piece) and used + measure(piece[end]) <= room:
+        used += measure(piece[end])
+        end += 1
+    while end > 1 and measure(piece[:end]) > room:  # a letter's width depends on its neighbour at times
+        end -= 1
+    return max(1, end)
+
+
+def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
+    """Return as few lines as the room allows, of about equal length."""
+    lines = _wrap(pieces, room, measure)
+    if not 1 < len(lines) <= _MOST_BALANCED:
+        return lines
+    low, high = max(room / 2, *(measure(piece.rstrip()) for piece in pieces)), float(room)
+    while high - low > room / 100:
+        middle = (low + high) / 2
+        tried = _wrap(pieces, middle, measure)
+        if len(tried) > len(lines):
+            low = middle
+        else:
+            high, lines = middle, tried
+    return lines
+
+
+def _cut(pieces: list[str], face: Typeface, width: int, most_lines: int, px: int, leading: float) -> Block:
+    """Return what fits at this size, words broken where they must be, ending in an ellipsis."""
+    measure = _measure(face, px)
+    lines = _wrap(pieces, width, measure)
+    if most_lines < 1 or max(map(measure, lines)) > width:
+        return _block([], face, px, leading, whole=False)
+    if len(lines) <= most_lines:
+        return _block(lines, face, px, leading, whole=True)
+    full = last = lines[most_lines - 1]
+    while last and measure(last + ellipsis(last)) > width:
+        last = last[:-1]
+    if " " in last and not (full + " ")[len(last) :].startswith(" "):
+        last = last.rpartition(" ")[0]
+    last = last.rstrip(_TRIMMED)
+    lines = [*lines[: most_lines - 1], *([last + ellipsis(last)] if last else [])]
+    return _block(lines, face, px, leading, whole=False)
+
+
+def _block(lines: list[str], face: Typeface, px: int, leading: float, *, whole: bool) -> Block:
+    width = max((face.width_px(line, px) for line in lines), default=0)
+    return Block(tuple(lines), face, px, leading, width, round(len(lines) * leading * px), whole)

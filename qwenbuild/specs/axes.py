@@ -1,0 +1,94 @@
+"""An axis as its spec writes it, and the values that this stands for: a list, a range, one value, a file's rows.
+
+Values are as written: what request fields can take is checked where cells are made (`matrix`). A
+range stays lazy, whatever its length.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qwenbuild.errors import Problem, ProjectError, did_you_mean
+from qwenbuild.files.toml import Keys
+
+from . import rows
+from .project import Project
+from .row import Row
+from .spec import DataFile, Range, Spec
+
+
+def label(value: object) -> str:
+    """Return how names of cells show a value: truth values as TOML writes them, a row as its id."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def length(values: Sequence[Any]) -> int:
+    """Return the number of values; unlike `len`, also of a range that is longer than the machine's word tells."""
+    if isinstance(values, range):
+        return (values[-1] - values[0]) // values.step + 1
+    return len(values)
+
+
+def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row:
+    """Return the row that a table at `keys` of a spec is; its id is its `id`, else `number`. Raises ProjectError."""
+    name = table.get("id", number)
+    if not isinstance(name, str | int | float):
+        raise ProjectError([Problem("an id must be a text or a number", spec.source.place((*keys, "id")))])
+    return Row(table, label(name))
+
+
+class Resolver:
+    """Resolves the axes of one project's specs; reads each data file once."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._read: dict[tuple[Path, str | None], list[Row]] = {}
+
+    def resolve(self, spec: Spec, keys: Keys, written: Any) -> Sequence[Any]:
+        """Return the values of the axis at `keys` of a spec, at least one; raises ProjectError."""
+        match written:
+            case []:
+                place = spec.source.place(keys)
+                raise ProjectError([Problem(f"axis {keys[-1]} has no values: the matrix is empty", place)])
+            case list():
+                return [
+                    table_row(value, index + 1, spec, (*keys, index)) if isinstance(value, dict) else value
+                    for index, value in enumerate(written)
+                ]
+            case Range(start=start, count=count, step=step):
+                return range(start, start + count * step, step)
+            case DataFile(file=name, id=column):
+                return self._rows(spec, name, column, (*keys, "file"))
+            case _:
+                return [written]
+
+    def _rows(self, spec: Spec, name: str, column: str | None, keys: Keys) -> list[Row]:
+        """Return the rows of a data file that a spec names at `keys`."""
+        place = partial(spec.source.place, keys)  # found only where it is told: that takes as long as reading the spec
+        written = spec.path.parent / name
+        try:
+            path, root = written.resolve(), self._project.root.resolve()
+            exists = path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, a circle of links, a NUL
+            reason = getattr(error, "strerror", None) or "no file has such a name"
+            raise ProjectError([Problem(f"{name} can't be read: {reason}", place())]) from None
+        if not path.is_relative_to(root):
+            hint = "data files are part of the project: copy it into the repository"
+            raise ProjectError([Problem(f"{name} lies outside the project", place(), hint=hint)])
+        if not exists:
+            beside = [it.name for it in path.parent.iterdir() if it.is_file()] if path.parent.is_dir() else []
+            raise ProjectError([Problem(f"no such file: {name}", place(), hint=did_you_mean(path.name, beside))])
+        if (path, column) not in self._read:
+            shown = self._project.shown(Path(os.path.normpath(written)))
+            try:
+                self._read[path, column] = rows.read(path, shown, column)
+            except ProjectError as error:
+                raise ProjectError([replace(it, place=it.place or place()) for it in error.problems]) from None
+        return self._read[path, column]

@@ -1,0 +1,381 @@
+"""Specs become actions: every cell of every matrix as one concrete request with a key and an output path.
+
+Expansion is pure: the same files give the same actions in the same order. Every problem of every
+spec is collected before anything is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from qwenbuild.catalogue import Catalogue, Model
+from qwenbuild.errors import Findings, Place, Problem, ProjectError
+from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.files.toml import Keys
+from qwenbuild.request import Request, Size, derived_seed
+
+from .matrix import Cells, Declaration, Value, size_of
+from .spec import FIELDS
+from .template import Template, Templates
+
+_CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
+
+_WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
+
+
+class Action(NamedTuple):
+    """One output to be: its path under out/, its request's key, and its cell.
+
+    `source` is the request, or what makes it again: a prompt takes more memory than all else that is known of a
+    cell, and most plans ask for few of them.
+    """
+
+    output: str
+    key: str
+    declaration: Declaration
+    values: tuple[Value, ...]  # of the axes, in the order of the matrix
+    model: Model
+    size: Size
+    seed: int
+    source: Request | Requests
+
+    @property
+    def request(self) -> Request:
+        """The request that the key is of; raises ProjectError where it can't be made again."""
+        source = self.source
+        if isinstance(source, Request):
+            return source
+        request = source.request(self.values, self.model)
+        if self.key not in (request.key, *request.older_keys):  # an image would be kept under another one's key
+            place = self.declaration.spec.source.place(self.declaration.keys)
+            claim = f"the request of {self.name} came out otherwise the second time"
+            raise ProjectError([Problem(claim, place, hint="this is a mistake of qwenbuild: please report it")])
+        return request
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label of each axis, in the order of the matrix."""
+        return tuple([value.label for value in self.values])
+
+    @property
+    def name(self) -> str:
+        """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
+        return self.declaration.cell_name(self.values)
+
+    @property
+    def cell(self) -> dict[str, str]:
+        """The label of each axis."""
+        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
+
+
+class Requests(Protocol):
+    """Makes requests; the same one each time for the same cell, whatever has become of the files since."""
+
+    def request(self, values: tuple[Value, ...], model: Model) -> Request:
+        """Return the request of a cell."""
+
+
+def expand(
+    catalogue: Catalogue,
+    templates: Templates,
+    declarations: Collection[Declaration],
+    family: str,
+    labelled: bool,
+    findings: Findings,
+) -> list[Action]:
+    """Return the actions of all declarations; problems go into `findings`.
+
+    `family` and `labelled` are the provider's.
+    """
+    actions = [
+        action
+        for declaration in declarations
+        for action in cells(catalogue, templates, declaration, family, labelled, findings)
+    ]
+    tell_apart(actions, findings)
+    return actions
+
+
+def cells(
+    catalogue: Catalogue,
+    templates: Templates,
+    declaration: Declaration,
+    family: str,
+    labelled: bool,
+    findings: Findings,
+    *,
+    keep: bool = False,
+) -> Iterator[Action]:
+    """Give the actions of one declaration; problems go into `findings`.
+
+    With `keep` they hold their requests, without it they make them again when asked.
+    """
+    try:
+        expander = _Expander(templates, declaration, family, labelled)
+        for values, model in Cells(declaration, catalogue):
+            try:
+                yield expander.action(values, model, keep=keep)
+            except ProjectError as error:
+                findings.add(error.problems, declaration.name)
+    except ProjectError as error:
+        findings.add(error.problems, declaration.name)
+
+
+def tell_apart(actions: Collection[Action], findings: Findings) -> None:
+    """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
+    # Nearly all paths are their own keys: to hold these twice takes as much memory as the requests' keys.
+    paths = {action.output if (key := clash_key(action.output)) == action.output else key for action in actions}
+    folders = {path.rpartition("/")[0] for path in paths}
+    while above := {folder.rpartition("/")[0] for folder in folders} - folders:
+        folders |= above
+    if len(paths) < len(actions) or not paths.isdisjoint(folders):
+        for image, problem in _clashes(actions):
+            findings.add([problem], image)
+
+
+def prompts(
+    catalogue: Catalogue, templates: Templates, declaration: Declaration, wanted: Collection[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
+    """Give the labels of each `wanted` cell, its prompt as `templates` render it, and the names that the template saw.
+
+    Raises ProjectError where a prompt can't be rendered.
+    """
+    expander = _Expander(templates, declaration, "", labelled=False)
+    for values, model in Cells(declaration, catalogue):
+        labels = tuple([value.label for value in values])
+        if labels in wanted:
+            seen = expander.seen(values, model)
+            yield labels, expander.prompt(seen), set(seen)
+
+
+# As the classes make them, but from a tuple of all fields and in a third of the time: there may be 1,000,000.
+_action, _request_of = partial(tuple.__new__, Action), partial(tuple.__new__, Request)
+
+
+class _Text(NamedTuple):
+    """A template of an image, the numbers of the axes that it reads (None: all), what it rendered by their values."""
+
+    name: str
+    template: Template
+    axes: Sequence[int] | None
+    known: dict[tuple[int, ...], str]
+
+
+class _Expander:
+    """Makes the actions of one image."""
+
+    def __init__(self, templates: Templates, declaration: Declaration, family: str, labelled: bool) -> None:
+        self._it = declaration
+        self._family, self._labelled = family, labelled
+        image, file = declaration.image, declaration.spec.content
+        self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
+        self._axes = tuple(declaration.axes)
+        self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
+        self._fields = {
+            name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
+        }
+        self._templates = self._compiled(templates)
+        self._texts_of = [_Text(name, it, self._axes_read(it), {}) for name, it in self._templates.items()]
+        self._request_texts = [text for text in self._texts_of if text.name != "output"]
+        self._sizes: dict[str, Size] = {}
+        self._around: dict[tuple[str, Size], dict[str, object]] = {}
+        # Numbers of axes: those that set a field of the request, and those that templates see as they are.
+        self._size_at = self._axes.index("size") if "size" in self._axes else None
+        self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
+        self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
+        self._stem = f"{declaration.spec.name}/{declaration.image_name}"
+        seed = self._fields["seed"]
+        self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
+        self._prompt_extend = self._fields["prompt_extend"] or False
+        self._watermark = self._fields["watermark"] or False
+
+    def _keys_of(self, name: str) -> Keys:
+        """Return where a field is set: in the image, else at the top of the file."""
+        return (*self._it.keys, name) if getattr(self._it.image, name) is not None else (name,)
+
+    def _compiled(self, templates: Templates) -> dict[str, Template]:
+        """Return the templates of `prompt`, `negative_prompt` and `output`, where there are such."""
+        it = self._it
+        compiled: dict[str, Template] = {}
+        problems: list[Problem] = []
+        for name in ("prompt", "negative_prompt", "output"):
+            keys = self._prompt_keys if name == "prompt" else self._keys_of(name)
+            text = getattr(it.image if len(keys) > 1 else it.spec.content, str(keys[-1]))
+            if text is None or name in it.axes:
+                continue
+            try:
+                if keys[-1] == "template":
+                    compiled[name] = templates.named(text, partial(_place_of, it, keys))
+                else:
+                    compiled[name] = templates.inline(text, partial(it.spec.source.place_in, keys))
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return compiled
+
+    def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
+        """Return the action of one cell; raises ProjectError with all that is wrong with it."""
+        texts = self._rendered(values, model, self._texts_of)
+        request = self._request(values, model, texts)
+        if (output := texts.get("output")) is None:
+            output = f"{'-'.join([self._stem, *[value.path_part for value in values]])}.png"
+        prompt, negative_prompt = request.prompt, request.negative_prompt
+        fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
+        if not (prompt and fits) or path_fault(output):
+            raise ProjectError(self._problems(request, model, output, self._it.cell_name(values)))
+        try:
+            return _action((
+                output, request.key, self._it, values, model, request.size, request.seed, request if keep else self,
+            ))  # fmt: skip
+        except UnicodeEncodeError:
+            claim = f"the prompt of {self._it.cell_name(values)} holds an unpaired surrogate"
+            raise ProjectError([self._prompt_problem(claim)]) from None
+
+    def request(self, values: tuple[Value, ...], model: Model) -> Request:
+        """Return the request of a cell once more: templates and data are those of the first time."""
+        return self._request(values, model, self._rendered(values, model, self._request_texts))
+
+    def _request(self, values: tuple[Value, ...], model: Model, texts: Mapping[str, str]) -> Request:
+        chosen: dict[str, Any] = {axis: values[number].value for axis, number in self._fields_at}
+        negative = (
+            chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
+        )
+        return _request_of((
+            self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
+            chosen.get("seed", self._seed), chosen.get("prompt_extend", self._prompt_extend),
+            chosen.get("watermark", self._watermark), self._it.cell_name(values) if self._labelled else "",
+        ))  # fmt: skip
+
+    def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
+        """Return what the templates of a cell see."""
+        size = values[self._size_at].value if self._size_at is not None else self._size(model)
+        seen = (self._around.get((model.name, size)) or self._seen_around(model, size)).copy()
+        for axis, number in self._seen_at:
+            seen[axis] = values[number].value
+        return seen
+
+    def prompt(self, seen: dict[str, object]) -> str:
+        """Return the prompt for what a template sees; raises ProjectError."""
+        return self._templates["prompt"].render(seen)
+
+    def _rendered(self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]) -> dict[str, str]:
+        """Return what the templates render; raises ProjectError with the problems of all of them.
+
+        A text is rendered once for all cells that differ in nothing that its template reads.
+        """
+        rendered: dict[str, str] = {}
+        problems: list[Problem] = []
+        for name, template, axes, known in texts:
+            try:
+                if axes is None:
+                    rendered[name] = template.render(self.seen(values, model))
+                    continue
+                # By identity: a row that an `include` makes may be labelled as another is. They live as long as cells.
+                at = tuple([id(values[number]) for number in axes])
+                if at not in known:
+                    known[at] = template.render(self.seen(values, model))
+                rendered[name] = known[at]
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return rendered
+
+    def _axes_read(self, template: Template) -> list[int] | None:
+        """Return the numbers of the axes that a template's text can depend on; None for all of them."""
+        reads = template.reads() if self._it.cells >= _WORTH_SHARING else None
+        if reads is None:
+            return None
+        if reads & _CANVAS:  # a ratio's name means another size for another model
+            reads |= {"model", "size"}
+        found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
+        return found if len(found) < len(self._it.axes) else None
+
+    def _seen_around(self, model: Model, size: Size) -> dict[str, object]:
+        """Return what templates see of all cells of a model and a size."""
+        canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
+                  "ratio": model.ratio(size)}  # fmt: skip
+        return self._around.setdefault((model.name, size), {**self._base, **canvas})
+
+    def _size(self, model: Model) -> Size:
+        if model.name not in self._sizes:
+            text = self._fields["size"]
+            keys = self._keys_of("size")
+
+            def wrong(reason: str) -> ProjectError:
+                return ProjectError([Problem(f'size "{text}"', self._it.spec.source.place(keys), reason)])
+
+            self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
+        return self._sizes[model.name]
+
+    def _problems(self, request: Request, model: Model, output: str, name: str) -> list[Problem]:
+        """Return what the service would cut or refuse, and what can't be a path: it must not be paid for."""
+        found: list[Problem] = []
+        if not request.prompt:
+            found.append(self._prompt_problem(f"the prompt of {name} is empty"))
+        over = len(request.prompt) - model.prompt_limit
+        if over > 0:
+            claim = f"the prompt of {name} is {_too_long(over)}"
+            found.append(self._prompt_problem(claim, _is_cut(len(request.prompt), model.prompt_limit, model)))
+        over = len(request.negative_prompt) - model.negative_prompt_limit
+        if over > 0:
+            inline = "negative_prompt" in self._templates
+            keys = self._keys_of("negative_prompt") if inline else (*self._it.keys, "matrix", "negative_prompt")
+            claim = f"the negative prompt of {name} is {_too_long(over)}"
+            facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
+            found.append(Problem(claim, self._it.spec.source.place(keys), facts=facts))
+        if fault := path_fault(output):
+            keys = self._keys_of("output") if "output" in self._templates else self._it.keys
+            facts = [f"path: {output}", f"cell: {name}"]
+            found.append(Problem(f"not an output path: {fault}", self._it.spec.source.place(keys), facts=facts))
+        return found
+
+    def _prompt_problem(self, claim: str, *facts: str) -> Problem:
+        return Problem(claim, self._it.spec.source.place(self._prompt_keys), facts=facts)
+
+
+def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:
+    return declaration.spec.source.place(keys)
+
+
+def _too_long(over: int) -> str:
+    return f"{over:,} character{'s' * (over > 1)} too long"
+
+
+def _is_cut(length: int, limit: int, model: Model) -> str:
+    return f"it has {length:,}; {model.name} takes {limit:,} and cuts the rest silently"
+
+
+def _clashes(actions: Iterable[Action]) -> Iterator[tuple[str, Problem]]:
+    """Return image and problem for each two cells whose outputs are one path, or one is a folder of the other."""
+    owners: dict[str, Action] = {}
+    folders: dict[str, Action] = {}
+    for action in actions:
+        path = clash_key(action.output)
+        other = owners.get(path) or folders.get(path)
+        parent = path.rpartition("/")[0]
+        while not other and parent:
+            other = owners.get(parent)
+            parent = parent.rpartition("/")[0]
+        if other:
+            it = action.declaration
+            keys = (*it.keys, "output") if it.image.output is not None else it.keys
+            same = (
+                "the same output"
+                if other.output == action.output
+                else "outputs that some file systems can't tell apart"
+            )
+            if clash_key(other.output) != path:
+                same = "outputs of which one is a folder of the other"
+            claim = f"two cells have {same}: {action.output}"
+            hint = "name what tells them apart in `output`"
+            yield it.name, Problem(claim, it.spec.source.place(keys), facts=[other.name, action.name], hint=hint)
+            continue
+        owners[path] = action
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders[parent] = action
+            parent = parent.rpartition("/")[0]

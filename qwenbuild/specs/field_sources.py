@@ -1,0 +1,163 @@
+"""Where each field of a request, and each variable of its prompt, was written: file and line, axis, or default.
+
+Specs and data files are read again for the lines: what changed since the plan claims nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from qwenbuild.errors import Place, ProjectError
+from qwenbuild.files.toml import Keys, TomlFile
+
+from . import rows
+from .axes import label, length, table_row
+from .expand import Action
+from .matrix import Declaration, size_label
+from .project import CONFIG_NAME, Project
+from .spec import DataFile
+
+
+class Kind(StrEnum):
+    """What gave a value."""
+
+    AXIS = "axis"
+    INCLUDE = "include"  # a cell that an image adds to its matrix
+    IMAGE = "image"
+    SPEC = "spec"  # the top of the spec's file
+    CONFIG = "config"
+    OPTION = "option"  # of the command line
+    DERIVED = "derived"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value came from: `words` for what has no place, or what stands there; the place where it has one."""
+
+    kind: Kind
+    words: str = ""
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        """Return such as `axis seed, specs/puppies.toml:14`."""
+        where = f"{self.place.path}:{self.place.line}" if self.place and self.place.line else ""
+        where = where or (self.place.path if self.place else "")
+        return ", ".join(part for part in (self.words, where) if part)
+
+
+_DEFAULT = Source(Kind.DEFAULT, "default")
+_OF_SIZE = ("size", "width", "height", "ratio")
+
+
+class Sources:
+    """The sources of one action's values. `asked` says whether the provider is the command line's choice."""
+
+    def __init__(self, project: Project, action: Action, *, asked: bool) -> None:
+        self._project, self._action, self._asked = project, action, asked
+        self._it = action.declaration
+        self._included = _included(project, action)
+
+    def fields(self) -> dict[str, Source]:
+        """Return the source of each field of the request, and of `output`."""
+        it, request = self._it, self._action.request
+        defaults = {
+            "size": Source(Kind.DEFAULT, f"default of {request.model}"),
+            "seed": Source(Kind.DERIVED, f"derived from the name {it.name}"),
+            "output": Source(Kind.DEFAULT, "default pattern"),
+        }
+        names = ("model", "negative_prompt", "size", "seed", "prompt_extend", "watermark", "output")
+        found = {name: self._set(name) or defaults.get(name, _DEFAULT) for name in names}
+        return {"family": self._provider(), "model": found.pop("model"), "prompt": self._prompt(), **found}
+
+    def variable(self, name: str) -> Source | None:
+        """Return the source of a name that templates see; None for what is none."""
+        it = self._it
+        if name in it.axes:
+            return self._axis(name)
+        if name in ("model", "seed", *_OF_SIZE):
+            return self.fields()["size" if name in _OF_SIZE else name]
+        for kind, keys, table in (
+            (Kind.IMAGE, (*it.keys, "vars"), it.image.vars), (Kind.SPEC, ("vars",), it.spec.content.vars),
+        ):  # fmt: skip
+            if name in table:
+                return Source(kind, "", it.spec.source.place((*keys, name)))
+        if name == "image":
+            return Source(Kind.IMAGE, "the image's name", it.spec.source.place(it.keys, key=True))
+        return Source(Kind.SPEC, "the spec's name", Place(it.spec.source.shown)) if name == "spec" else None
+
+    def _set(self, name: str) -> Source | None:
+        """Return where an axis, the image or the top of its file sets a field."""
+        it = self._it
+        if name in it.axes:
+            return self._axis(name)
+        if getattr(it.image, name) is not None:
+            return Source(Kind.IMAGE, "", it.spec.source.place((*it.keys, name)))
+        if getattr(it.spec.content, name) is not None:
+            return Source(Kind.SPEC, "", it.spec.source.place((name,)))
+        return None
+
+    def _prompt(self) -> Source:
+        image, source = self._it.image, self._it.spec.source
+        if image.template is None:
+            return Source(Kind.IMAGE, "", source.place((*self._it.keys, "prompt")))
+        words = f"template {self._project.config.templates}/{image.template}"
+        return Source(Kind.IMAGE, words, source.place((*self._it.keys, "template")))
+
+    def _axis(self, axis: str) -> Source:
+        """Return where the cell's value of an axis stands: in an include, a data file, or the matrix."""
+        it, source = self._it, self._it.spec.source
+        if self._included is not None:
+            return Source(Kind.INCLUDE, f"include, {axis}", source.place((*it.keys, "include", self._included, axis)))
+        keys: Keys = (*it.keys, "matrix", axis)
+        wanted = self._action.cell[axis]
+        place = source.place(keys)
+        match it.image.matrix[axis]:
+            case DataFile(file=name, id=column):
+                path = (it.spec.path.parent / name).resolve()
+                shown = self._project.shown(path) if path.is_relative_to(self._project.root) else name
+                with contextlib.suppress(ProjectError):
+                    place = rows.find(path, shown, column, wanted) or place
+            case list():
+                model = self._project.catalogue.models[self._action.request.model]
+                for index, raw in enumerate(it.axes[axis]):
+                    if (size_label(raw, model) if axis == "size" else label(raw)) == wanted:
+                        place = source.place((*keys, index))
+                        break
+        return Source(Kind.AXIS, f"axis {axis}", place)
+
+    def _provider(self) -> Source:
+        if self._asked:
+            return Source(Kind.OPTION, "--provider")
+        if "provider" not in self._project.config.model_fields_set:
+            return _DEFAULT
+        path = self._project.searched[-1]
+        keys = () if path.name == CONFIG_NAME else ("tool", "qwenbuild")
+        place = Place(path.name)
+        with contextlib.suppress(ProjectError):
+            place = TomlFile.read(path, path.name).place((*keys, "provider"))
+        return Source(Kind.CONFIG, "", place)
+
+
+def _included(project: Project, action: Action) -> int | None:
+    """Return the number of the image's `include` that the cell is, None for one of the matrix."""
+    it = action.declaration
+    model = project.catalogue.models[action.request.model]
+    for number, cell in enumerate(it.image.include):
+        if cell.keys() == set(it.axes) and action.labels == tuple(
+            size_label(cell[axis], model) if axis == "size" else _included_label(it, number, axis, cell)
+            for axis in it.axes
+        ):
+            return number
+    return None
+
+
+def _included_label(it: Declaration, number: int, axis: str, cell: Mapping[str, Any]) -> str:
+    value = cell[axis]
+    if not isinstance(value, dict):
+        return label(value)
+    return str(table_row(value, length(it.axes[axis]) + 1, it.spec, (*it.keys, "include", number, axis)))

@@ -1,0 +1,335 @@
+"""The matrix: an image's axes resolved to values, and the cells that they make.
+
+Size is known before work is done: `declare` reads data files and counts, iterating `Cells` makes
+one cell after another. A matrix of 10**12 cells is declared as quickly as one of ten.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
+from qwenbuild.digest import sha256
+from qwenbuild.errors import Findings, Problem, ProjectError, did_you_mean, listing
+from qwenbuild.files.paths import cell_name, quoted
+from qwenbuild.files.toml import Keys
+from qwenbuild.request import SEED_MAX, Size
+
+from .axes import Resolver, label, length, table_row
+from .project import Project
+from .row import Row
+from .sandbox import slug
+from .spec import DataFile, Image, Spec
+
+_COUNTED = 1_000_000  # matrices up to this size are counted exactly, exclusions and all
+
+
+class Value(NamedTuple):
+    """One value of an axis: how it is called, how names and default paths show it, what templates and requests get."""
+
+    label: str
+    quoted: str
+    path_part: str
+    value: Any
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> Value:
+        """Return the value labelled `name`; its part of a path is short, readable, and tells cut texts apart."""
+        if not isinstance(value, str | Row):
+            return cls(name, quoted(name), name, value)
+        short = slug(name)
+        if not short or len(short) >= 60:
+            short = f"{short[:48].rstrip('-')}-{sha256(name.encode('utf-8', 'replace'))[:8]}".lstrip("-")
+        return cls(name, quoted(name), short, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """An image whose axes are resolved: each axis has a lazy sequence of raw values."""
+
+    spec: Spec
+    image_name: str
+    image: Image = field(repr=False)
+    axes: Mapping[str, Sequence[Any]] = field(repr=False)
+    cells: int  # how many, an upper bound for a matrix of over a million
+    sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # with their numbers, in the order of names
+
+    @property
+    def name(self) -> str:
+        """The image's name, such as `puppies/poster`."""
+        return f"{self.spec.name}/{self.image_name}"
+
+    def cell_name(self, values: Sequence[Value]) -> str:
+        """Return the name of a cell, such as `puppies/poster[seed=1,size=1328x1328]`; the values are in axis order."""
+        return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The data files that its axes name."""
+        files = [values.file for values in self.image.matrix.values() if isinstance(values, DataFile)]
+        return [self.spec.path.parent / file for file in files]
+
+    @property
+    def keys(self) -> Keys:
+        """Where the image stands in its spec."""
+        return ("image", self.image_name)
+
+
+def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list[Declaration]:
+    """Return every image with its axes resolved; data files are read, nothing is expanded."""
+    declarations = []
+    resolver = Resolver(project)
+    for spec in specs:
+        for name, image in spec.content.image.items():
+            axes: dict[str, Sequence[Any]] = {}
+            for axis, values in image.matrix.items():
+                try:
+                    axes[axis] = resolver.resolve(spec, ("image", name, "matrix", axis), values)
+                except ProjectError as error:
+                    findings.add(error.problems)
+            if len(axes) < len(image.matrix):
+                continue
+            cells = math.prod(length(values) for values in axes.values()) + len(image.include)
+            sorted_axes = sorted((axis, number) for number, axis in enumerate(axes))
+            declarations.append(Declaration(spec, name, image, axes, cells, sorted_axes))
+    return declarations
+
+
+def count(declaration: Declaration, catalogue: Catalogue) -> int:
+    """Return the number of cells: exact up to a million combinations, else before exclusion."""
+    if not declaration.image.exclude or declaration.cells > _COUNTED:
+        return declaration.cells
+    try:
+        return sum(1 for _ in Cells(declaration, catalogue))
+    except ProjectError:
+        return declaration.cells  # `expand` reports it
+
+
+def size_label(value: object, model: Model) -> str:
+    """Return the label of a size, however it is spelled."""
+    text = label(value)
+    return str(model.ratios.get(text) or Size.parse(text) or text)
+
+
+def _toml(value: object) -> str:
+    """Return about what a user wrote for a value."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+class _Grid(NamedTuple):
+    """The values that the axes have for one model, and what `exclude` takes away: numbers of axes with labels."""
+
+    model: Model
+    columns: list[list[Value]]
+    rules: list[list[tuple[int, str]]]
+
+    def excludes(self, values: Sequence[Value]) -> bool:
+        return any(all(values[at].label == name for at, name in rule) for rule in self.rules)
+
+    def holds(self, values: Sequence[Value]) -> bool:
+        """Return whether the product, less what is excluded, has this cell."""
+        for value, column in zip(values, self.columns, strict=True):
+            if all(value.label != other.label for other in column):
+                return False
+        return not self.excludes(values)
+
+
+class Cells:
+    """The cells of one image: the product of its axes, less `exclude`, plus `include`.
+
+    Iterating gives, for each cell, its values in the order of the axes, and the model that they
+    choose. Sizes are resolved for that model, so that a ratio name means the right size. Raises
+    ProjectError, with everything that is wrong in the matrix, before the first cell.
+    """
+
+    def __init__(self, declaration: Declaration, catalogue: Catalogue) -> None:
+        self._it = declaration
+        self._catalogue = catalogue
+        self._source = declaration.spec.source
+
+    def __iter__(self) -> Iterator[tuple[tuple[Value, ...], Model]]:
+        image, keys = self._it.image, self._it.keys
+        if not self._it.axes:
+            if image.exclude or image.include:
+                which = "exclude" if image.exclude else "include"
+                raise self._wrong(f"{which} needs a matrix", (*keys, which))
+            yield (), self._model(self._default_model(), self._model_keys())
+            return
+        grids, included = self._resolved()
+        empty = not included
+        for grid in grids:
+            for combination in itertools.product(*grid.columns):
+                if grid.rules and grid.excludes(combination):
+                    continue
+                empty = False
+                yield combination, grid.model
+        if empty:
+            raise self._wrong("every cell is excluded: the matrix is empty", (*keys, "exclude"))
+        yield from included
+
+    def _resolved(self) -> tuple[list[_Grid], list[tuple[tuple[Value, ...], Model]]]:
+        """Return the values for each model, and the cells to add; raises ProjectError with all that is wrong."""
+        image, axes, keys = self._it.image, self._it.axes, self._it.keys
+        problems: list[Problem] = []
+        grids: list[_Grid] = []
+        names = list(axes["model"]) if "model" in axes else [self._default_model()]
+        for index, name in enumerate(names):
+            at = (*keys, "matrix", "model", index) if "model" in axes else self._model_keys()
+            try:
+                if name in names[:index]:
+                    raise self._wrong(f'axis model has the value "{name}" twice', at)
+                model = self._model(name, at)
+            except ProjectError as error:
+                problems += error.problems
+                continue
+            columns = [
+                [Value.of(name, name)] if axis == "model" else self._column(axis, values, model, problems)
+                for axis, values in axes.items()
+            ]
+            grids.append(_Grid(model, columns, [self._rule(rule, model) for rule in image.exclude]))
+        if not problems:
+            problems += self._exclusion_problems(grids)
+        included: list[tuple[tuple[Value, ...], Model]] = []
+        seen: set[tuple[str, ...]] = set()
+        for number in range(len(image.include)):
+            try:
+                cell = self._inclusion(number)
+                labels = tuple(value.label for value in cell[0])
+                if labels in seen or any(grid.model is cell[1] and grid.holds(cell[0]) for grid in grids):
+                    raise self._wrong("this cell is in the matrix already", (*keys, "include", number))
+                seen.add(labels)
+                included.append(cell)
+            except ProjectError as error:
+                problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        return grids, included
+
+    def _default_model(self) -> Any:
+        return self._it.image.model or self._it.spec.content.model or DEFAULT_MODEL
+
+    def _model_keys(self) -> Keys:
+        return (*self._it.keys, "model") if self._it.image.model else ("model",)
+
+    def _model(self, name: Any, keys: Keys) -> Model:
+        if not isinstance(name, str):
+            raise self._wrong(f"model: {_toml(name)} is not a model's name", keys)
+        try:
+            return self._catalogue.model(name)
+        except ValueError as error:
+            raise self._wrong(f'unknown model "{name}"', keys, str(error)) from None
+
+    def _column(self, axis: str, values: Sequence[Any], model: Model, problems: list[Problem]) -> list[Value]:
+        """Return the values of an axis; what is wrong with them goes into `problems`."""
+        column: list[Value] = []
+        known: set[str] = set()
+        for index, value in enumerate(values):
+            keys = (*self._it.keys, "matrix", axis, index)
+            try:
+                item = self._value(axis, value, model, keys)
+                if item.label in known:
+                    raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
+            except ProjectError as error:
+                problems += error.problems
+                if isinstance(values, range):  # its other numbers stand at the same place
+                    break
+                continue
+            known.add(item.label)
+            column.append(item)
+        return column
+
+    def _value(self, axis: str, value: Any, model: Model, keys: Keys) -> Value:
+        """Return the value that an axis gives to a cell; raises ProjectError where a request field can't take it."""
+        if axis == "size":
+            if not isinstance(value, str):
+                raise self._wrong(f"size: {_toml(value)} is not a text", keys)
+            size = size_of(value, model, lambda reason: self._wrong(f'size "{value}"', keys, reason))
+            return Value.of(str(size), size)
+        if axis == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
+            raise self._wrong(f"seed: {_toml(value)}", keys, f"a whole number from 0 to {SEED_MAX}")
+        if axis in ("prompt_extend", "watermark") and not isinstance(value, bool):
+            raise self._wrong(f"{axis}: {_toml(value)}", keys, "true or false")
+        if axis == "negative_prompt" and not isinstance(value, str):
+            raise self._wrong(f"negative_prompt: {_toml(value)} is not a text", keys)
+        return Value.of(label(value), value)
+
+    def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
+        """Return the numbers of the axes that an exclusion names, with labels; names that are no axes are left out."""
+        return [
+            (at, size_label(rule[axis], model) if axis == "size" else label(rule[axis]))
+            for at, axis in enumerate(self._it.axes)
+            if axis in rule
+        ]
+
+    def _exclusion_problems(self, grids: Sequence[_Grid]) -> list[Problem]:
+        """Return what is wrong with the exclusions: unknown axes, and values that no cell has."""
+        problems: list[Problem] = []
+        for number, rule in enumerate(self._it.image.exclude):
+            keys = (*self._it.keys, "exclude", number)
+            if not rule:
+                claim = "this exclude names no axis: it would remove every cell"
+                problems.append(Problem(claim, self._source.place(keys)))
+            for axis, value in rule.items():
+                try:
+                    self._known_axis(axis, (*keys, axis))
+                    self._known_value(axis, value, grids, (*keys, axis))
+                except ProjectError as error:
+                    problems += error.problems
+        return problems
+
+    def _known_value(self, axis: str, value: Any, grids: Sequence[_Grid], keys: Keys) -> None:
+        at = list(self._it.axes).index(axis)
+        labels: dict[str, None] = {}
+        for grid in grids:
+            wanted = size_label(value, grid.model) if axis == "size" else label(value)
+            column = [item.label for item in grid.columns[at]]
+            if wanted in column:
+                return
+            labels.update(dict.fromkeys(column))
+        near = did_you_mean(label(value), labels) or f"values: {listing(labels)}"
+        raise self._wrong(f'axis {axis} has no value "{label(value)}": this excludes nothing', keys, near)
+
+    def _inclusion(self, number: int) -> tuple[tuple[Value, ...], Model]:
+        image, axes = self._it.image, self._it.axes
+        cell, keys = image.include[number], (*self._it.keys, "include", number)
+        for axis in cell:
+            self._known_axis(axis, (*keys, axis))
+        if missing := [axis for axis in axes if axis not in cell]:
+            raise self._wrong(f"this include leaves out {listing(missing)}", keys, "an include names every axis")
+        model = self._model(cell.get("model", self._default_model()), (*keys, "model"))
+        values = []
+        for axis, raw in axes.items():
+            value: Any = cell[axis]
+            if isinstance(value, dict):
+                value = table_row(value, length(raw) + 1, self._it.spec, (*keys, axis))
+            elif not isinstance(raw, range) and any(isinstance(one, Row) for one in raw):
+                found = next((one for one in raw if label(one) == label(value)), None)
+                if found is None and all(isinstance(one, Row) for one in raw):
+                    ids = [label(row) for row in raw]
+                    hint = did_you_mean(label(value), ids) or f"ids: {listing(ids)}"
+                    raise self._wrong(f'axis {axis} has no row "{value}"', (*keys, axis), hint)
+                value = value if found is None else found
+            values.append(self._value(axis, value, model, (*keys, axis)))
+        return tuple(values), model
+
+    def _known_axis(self, axis: str, keys: Keys) -> None:
+        if axis not in self._it.axes:
+            hint = did_you_mean(axis, self._it.axes) or f"axes: {listing(self._it.axes)}"
+            place = self._source.place(keys, key=True)
+            raise ProjectError([Problem(f'no axis "{axis}" in the matrix of {self._it.name}', place, hint=hint)])
+
+    def _wrong(self, claim: str, keys: Keys, label: str = "") -> ProjectError:
+        return ProjectError([Problem(claim, self._source.place(keys), label)])
+
+
+def size_of(text: str, model: Model, wrong: Callable[[str], ProjectError]) -> Size:
+    try:
+        return model.size(text)
+    except ValueError as error:
+        raise wrong(str(error)) from None

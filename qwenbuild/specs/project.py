@@ -1,0 +1,199 @@
+"""A project: the folder with `qwenbuild.toml` (or `[tool.qwenbuild]` in `pyproject.toml`), and its config."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
+from qwenbuild.errors import Problem, ProjectError, UsageError
+from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.storage import lock
+
+from . import spec as spec_format
+
+CONFIG_NAME = "qwenbuild.toml"
+
+
+class Budget(BaseModel):
+    """What one build may spend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    max_cost: Decimal | None = Field(default=None, ge=0, description="most that one build may cost, in CNY")
+
+
+class RemoteConfig(BaseModel):
+    """Where rendered images are shared with other machines."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    url: str | None = Field(default=None, description="where: a server of Bazel's HTTP cache protocol")
+    read_only: bool = Field(default=False, strict=True, description="whether nothing is stored there")
+    token_env: str | None = Field(default=None, description="variable that holds the bearer token; empty: read only")
+    secret_env: str | None = Field(
+        default=None,
+        description="variable that holds the secret of signatures; empty: read only, and unverified",
+    )  # fmt: skip
+    header: dict[str, str] = Field(default_factory=dict, description="headers of every request, by name")
+
+    @field_validator("token_env", "secret_env")
+    @classmethod
+    def _is_for_remotes(cls, name: str | None) -> str | None:
+        # A prefix of its own, so that no project that somebody clones can have another secret sent to its remote.
+        if name is not None and not re.fullmatch("QWENBUILD_REMOTE_[A-Z0-9_]+", name):
+            raise ValueError("must be a variable that begins with QWENBUILD_REMOTE_, such as QWENBUILD_REMOTE_TOKEN")
+        return name
+
+
+class Config(BaseModel):
+    """The project's config; every key is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="qwenbuild config")
+
+    provider: str = Field(default="dashscope", description="what renders: dashscope, draft, null, or a plugin's name")
+    specs: str = Field(default="specs/*.toml", description="glob of the specs, relative to the project")
+    templates: str = Field(default="templates", description="folder of the templates")
+    out: str = Field(default="out", description="folder of the images")
+    max_renders: int = Field(default=10_000, ge=0, strict=True, description="most new renders in one build")
+    resubmit: Literal["never", "always"] = Field(
+        default="never", description="whether requests that may have been billed are sent again"
+    )
+    budget: Budget = Field(default_factory=Budget)
+    remote: RemoteConfig = Field(default_factory=RemoteConfig)
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict, description="models beyond the catalogue's")
+
+    @field_validator("specs", "templates", "out")
+    @classmethod
+    def _inside(cls, text: str) -> str:
+        if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/") or "\0" in text:
+            raise ValueError("must be a path inside the project")
+        return text
+
+    @field_validator("specs")
+    @classmethod
+    def _names_files(cls, text: str) -> str:
+        parts = PurePosixPath(text).parts
+        if not parts or text.endswith("/") or parts[-1] == "**" or any("**" in part != "**" for part in parts):
+            raise ValueError('must be a glob of files, such as "specs/*.toml" or "specs/**/*.toml"')
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's root, its config, and the places that follow from them. `shown` names the config in messages."""
+
+    root: Path
+    config: Config
+    catalogue: Catalogue = field(repr=False)
+    searched: tuple[Path, ...] = ()  # config files looked for, the last one being the project's
+
+    @property
+    def out(self) -> Path:
+        """The folder of the images."""
+        return self.root / self.config.out
+
+    @property
+    def templates(self) -> Path:
+        """The folder of the templates."""
+        return self.root / self.config.templates
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock, which is committed."""
+        return self.root / lock.NAME
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of the state and of everything derived."""
+        return self.root / ".qwenbuild"
+
+    def spec_paths(self) -> list[Path]:
+        """Return the files that the specs' glob matches, sorted by name."""
+        return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] not in ("", "."))
+
+    def spec_folders(self) -> list[Path]:
+        """Return the folders that were looked through for specs."""
+        fixed = self.root.joinpath(*self._fixed_parts())
+        if fixed == self.root.joinpath(*self.config.specs.split("/")[:-1]):
+            return [fixed]
+        return [Path(folder) for folder, _, _ in os.walk(fixed)]
+
+    def _fixed_parts(self) -> list[str]:
+        """Return the folders of the specs' glob before its first wildcard."""
+        return list(itertools.takewhile(lambda part: not set("*?[") & set(part), self.config.specs.split("/")[:-1]))
+
+    def spec_name(self, path: Path) -> str:
+        """Return a spec's name: its path without suffix, below the folder where the glob's wildcards start."""
+        fixed = self._fixed_parts()
+        return path.relative_to(self.root.joinpath(*fixed)).with_suffix("").as_posix()
+
+    def shown(self, path: Path) -> str:
+        """Return `path` as messages name it: relative to the project where it lies inside."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def find(start: Path) -> Project:
+    """Return the project that `start`, a folder, lies in; raises ProjectError or UsageError."""
+    folder = Path(os.path.abspath(start))
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {start}")
+    searched: list[Path] = []
+    for root in (folder, *folder.parents):
+        searched.append(root / CONFIG_NAME)
+        if searched[-1].is_file():
+            return _load(root, TomlFile.read(root / CONFIG_NAME, CONFIG_NAME), (), searched)
+        searched.append(root / "pyproject.toml")
+        if searched[-1].is_file():
+            source = TomlFile.read(root / "pyproject.toml", "pyproject.toml")
+            tool = source.table.get("tool")
+            if isinstance(tool, dict) and "qwenbuild" in tool:
+                return _load(root, source, ("tool", "qwenbuild"), searched)
+    raise UsageError(
+        f"no project here: neither {CONFIG_NAME} nor [tool.qwenbuild] in pyproject.toml",
+        facts=[f"looked in {folder} and every folder above"],
+        hint="`qwenbuild init` makes a project, `-C DIR` names one",
+    )
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the config (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _load(root: Path, source: TomlFile, keys: tuple[str, ...], searched: Sequence[Path]) -> Project:
+    table: Any = source.table
+    for key in keys:
+        table = table[key]
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        found = spec_format.problems(error, source, _known_keys, keys)
+        raise ProjectError(list(found.values())) from None
+    try:
+        catalogue = builtin().extended(config.models)
+    except BadDeclaration as error:
+        place = source.place((*keys, "models", error.model, error.key))
+        raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
+    return Project(root, config, catalogue, tuple(searched))
+
+
+def _known_keys(keys: Keys) -> list[str]:
+    match keys:
+        case ():
+            return list(Config.model_fields)
+        case ("budget",):
+            return list(Budget.model_fields)
+        case ("remote",):
+            return list(RemoteConfig.model_fields)
+        case _:
+            return []

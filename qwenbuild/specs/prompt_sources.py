@@ -1,0 +1,149 @@
+"""Where each part of a prompt came from: the axes and variables behind the text that a template printed.
+
+Templates are compiled once more, with marks around what each `{{ … }}` prints; the marks are private
+characters that no condition or filter of the expression sees. Where the marked text, its marks taken
+out, is not the prompt itself (a filter around a whole block may count characters), nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+
+from qwenbuild.errors import ProjectError
+
+from .expand import Action, prompts
+from .project import Project
+from .sandbox import environment
+from .template import Templates
+
+Segment = tuple[str, tuple[str, ...]]
+"""A part of a prompt, and the names of the axes and variables that it came from; none for the template's own words."""
+
+_OPEN, _SHUT = "\ue000", "\ue002"
+_PLANE = 0xF0000  # names are written with characters of a private plane: no filter changes their case
+_ARGUMENT, _CALL = "*", "("  # a macro's argument stands for what the call was given
+
+
+def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
+    """Return the prompt of each action in segments, by output path. Reads the templates anew."""
+    templates = Templates(project.templates, project.config.templates, _marking)
+    wanted: dict[int, dict[tuple[str, ...], Action]] = {}
+    found: dict[str, list[Segment]] = {}
+    for action in actions:
+        wanted.setdefault(id(action.declaration), {})[action.labels] = action
+        found[action.output] = [(action.request.prompt, ())]
+    for cells in wanted.values():
+        declaration = next(iter(cells.values())).declaration
+        try:
+            for labels, marked, known in prompts(project.catalogue, templates, declaration, cells):
+                segments, action = _segments(marked, known), cells[labels]
+                if "".join(text for text, _ in segments) == action.request.prompt:
+                    found[action.output] = segments
+        except ProjectError:  # the files have changed since the plan
+            continue
+    return found
+
+
+def _marking(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    sandbox = environment(loader)
+    sandbox.code_generator_class = _Marking
+    return sandbox
+
+
+class _Marking(CodeGenerator):
+    """Compiles each `{{ … }}` with marks around it that name what it reads."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stands_for: dict[str, set[str]] = {}  # names that the template itself gives
+
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
+        marked: list[nodes.Expr] = []
+        for child in node.nodes:
+            names = set() if isinstance(child, nodes.TemplateData) else self._names(child)
+            if not names:
+                marked.append(child)
+                continue
+            calls = any(isinstance(call.node, nodes.Name) for call in _within(child, nodes.Call))
+            written = "".join(chr(_PLANE + ord(ch)) for ch in ",".join([*([_CALL] if calls else []), *sorted(names)]))
+            marked += [nodes.TemplateData(_OPEN + written), child, nodes.TemplateData(_SHUT)]
+        super().visit_Output(nodes.Output(marked, lineno=node.lineno), frame)
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
+        before = dict(self._stands_for)
+        self._bind(node.target, self._names(node.iter))
+        super().visit_For(node, frame)
+        self._stands_for = before
+
+    def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
+        self._bind(node.target, self._names(node.node))
+        super().visit_Assign(node, frame)
+
+    def visit_Macro(self, node: nodes.Macro, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
+        before = dict(self._stands_for)
+        for argument in node.args:
+            self._stands_for[argument.name] = {_ARGUMENT}
+        super().visit_Macro(node, frame)
+        self._stands_for = before
+
+    def _bind(self, target: nodes.Node, names: set[str]) -> None:
+        for name in _within(target, nodes.Name):
+            self._stands_for[name.name] = names
+
+    def _names(self, node: nodes.Node) -> set[str]:
+        return {origin for name in _within(node, nodes.Name) for origin in self._stands_for.get(name.name, {name.name})}
+
+
+def _within(node: nodes.Node, kind: type[Any]) -> list[Any]:
+    """Return the nodes of a kind, `node` itself included."""
+    return [*([node] if isinstance(node, kind) else []), *node.find_all(kind)]
+
+
+def _segments(marked: str, known: Collection[str]) -> list[Segment]:
+    """Return the segments of a marked text; what is no axis or variable in `known` claims nothing."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    stack: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]  # what text here, and arguments here, come from
+    at = 0
+    while at < len(marked):
+        if marked[at] == _OPEN:
+            end = at + 1
+            while end < len(marked) and ord(marked[end]) >= _PLANE:
+                end += 1
+            names = "".join(chr(ord(ch) - _PLANE) for ch in marked[at + 1 : end]).split(",")
+            shown, given = stack[-1]
+            own = tuple(name for name in names if name in known)
+            if _ARGUMENT in names:
+                own = tuple(dict.fromkeys([*own, *given]))
+            stack.append((shown, own or given) if _CALL in names else (own or shown, given))
+            at = end
+        elif marked[at] == _SHUT:
+            if len(stack) > 1:
+                stack.pop()
+            at += 1
+        else:
+            end = at
+            while end < len(marked) and marked[end] not in (_OPEN, _SHUT):
+                end += 1
+            text, names_ = marked[at:end], stack[-1][0]
+            if found and found[-1][1] == names_:
+                text = found.pop()[0] + text
+            found.append((text, names_))
+            at = end
+    return _stripped(found)
+
+
+def _stripped(segments: list[Segment]) -> list[Segment]:
+    """Return the segments without white space at the ends of the whole."""
+    while segments and not segments[0][0].lstrip():
+        segments = segments[1:]
+    while segments and not segments[-1][0].rstrip():
+        segments = segments[:-1]
+    if segments:
+        segments[0] = (segments[0][0].lstrip(), segments[0][1])
+        segments[-1] = (segments[-1][0].rstrip(), segments[-1][1])
+    return segments

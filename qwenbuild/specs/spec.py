@@ -1,0 +1,333 @@
+"""The spec format: one TOML file as a frozen, validated `Spec`.
+
+The models below are the format: the JSON Schema that editors complete from is made of them.
+Unknown keys are refused. What needs the model catalogue, templates or data files is checked
+where cells are made (`expand`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from qwenbuild.errors import Findings, Place, Problem, ProjectError, did_you_mean, in_order, listing
+from qwenbuild.files.toml import Keys, TomlFile, read_text
+from qwenbuild.request import SEED_MAX
+
+FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
+"""Request fields that a spec, an image or an axis may set."""
+
+RESERVED = ("spec", "image", "width", "height", "ratio")
+"""Names that templates see and that no axis or variable may take."""
+
+Scalar = str | int | float | bool
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class Range(_Strict):
+    """Whole numbers: `count` of them from `start`, `step` apart."""
+
+    start: int = 0
+    count: int = Field(ge=1)
+    step: int = Field(default=1)
+
+    @field_validator("step")
+    @classmethod
+    def _moves(cls, step: int) -> int:
+        if step == 0:
+            raise ValueError("a step of 0 repeats one value")
+        return step
+
+
+class DataFile(_Strict):
+    """Rows from a CSV, TSV, JSON Lines or TOML file; each row binds a table."""
+
+    file: str = Field(min_length=1, description="path of the file, relative to the spec")
+    id: str | None = Field(
+        default=None,
+        description='column that names each row in cell names and paths; default: "id", else the row\'s number',
+    )
+
+
+def _kind(value: object) -> str:
+    match value:
+        case list() | tuple():
+            return "<list>"
+        case dict() if "file" in value:
+            return "<file>"
+        case dict() | Range():
+            return "<range>"
+        case DataFile():
+            return "<file>"
+        case _:
+            return "<value>"
+
+
+Axis = Annotated[
+    Annotated[list[Scalar | dict[str, Any]], Tag("<list>")]  # names that no key of a spec has: see `_real_keys`
+    | Annotated[DataFile, Tag("<file>")]
+    | Annotated[Range, Tag("<range>")]
+    | Annotated[Scalar, Tag("<value>")],
+    Discriminator(_kind),
+]
+
+Vars = Annotated[
+    dict[str, Any], Field(default_factory=dict, description="variables that templates see; any TOML value")
+]
+
+
+class _Fields(_Strict):
+    """The request fields that a file sets for its images, and an image for its cells."""
+
+    model: str | None = Field(default=None, description="a model of the catalogue, such as qwen-image-plus")
+    size: str | None = Field(default=None, description='"1328*1328", "1328x1328", or a ratio such as "1:1"')
+    seed: int | None = Field(default=None, ge=0, le=SEED_MAX, description="default: derived from spec and image name")
+    negative_prompt: str | None = Field(default=None, description="what the image should not show; may be a template")
+    prompt_extend: bool | None = Field(default=None, description="let the service rewrite the prompt; default false")
+    watermark: bool | None = Field(default=None, description='put a "Qwen-Image" watermark; default false')
+    output: str | None = Field(default=None, description="path under out/, a template; must end in .png")
+    vars: Vars
+
+
+class Image(_Fields):
+    """A named entry of a spec: a prompt, its fields and the matrix of its cells."""
+
+    prompt: str | None = Field(default=None, description="the prompt, a Jinja template")
+    template: str | None = Field(default=None, description="a file of templates/ that renders the prompt")
+    matrix: dict[str, Axis] = Field(default_factory=dict, description="axes: a name with values each")
+    exclude: list[dict[str, Scalar]] = Field(
+        default_factory=list, description="cells to leave out: all that match every value given"
+    )
+    include: list[dict[str, Scalar | dict[str, Any]]] = Field(
+        default_factory=list, description="cells to add; each names every axis"
+    )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Image:
+        if (self.prompt is None) == (self.template is None):
+            which = "both prompt and template" if self.prompt is not None else "neither prompt nor template"
+            raise ValueError(f"{which}: give exactly one")
+        return self
+
+
+class SpecFile(_Fields):
+    """A qwenbuild spec: defaults for every image of the file, and the images."""
+
+    model_config = ConfigDict(title="qwenbuild spec")
+
+    image: dict[str, Image] = Field(default_factory=dict, description="the images, by name")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A spec that was read: its name (`puppies` for `specs/puppies.toml`), content and source."""
+
+    name: str
+    path: Path
+    content: SpecFile = field(repr=False)
+    source: TomlFile = field(repr=False)
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The data files that its axes name, there or not."""
+        axes = [values for image in self.content.image.values() for values in image.matrix.values()]
+        return [self.path.parent / values.file for values in axes if isinstance(values, DataFile)]
+
+
+def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | None = None) -> Spec | None:
+    """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.
+
+    `name` goes into the names of cells, and into derived seeds. A spec with mistakes is returned
+    without the images that they are in, so that what is wrong in the others is found in the same
+    run; None where nothing of it can be used. `known`, without mistakes, is returned while its text is the file's.
+    """
+    if re.search(r"[\[\]\x00-\x1f\x7f\ud800-\udfff]", name):
+        claim = f"the file name of {shown} has brackets, control characters or bytes that are not UTF-8"
+        findings.add([Problem(claim, Place(shown))])
+        return None
+    try:
+        text = read_text(path, shown)
+        if known and known.source.text == text:
+            return known
+        source = TomlFile.parse(shown, text)
+    except ProjectError as error:
+        findings.add(error.problems)
+        return None
+    table = source.table
+    try:
+        content = SpecFile.model_validate(table)
+    except ValidationError as error:
+        by_keys = problems(error, source, _known_keys)
+        findings.add(by_keys.values())
+        try:
+            content = SpecFile.model_validate(_without(table, by_keys))
+        except ValidationError:
+            return None
+    spec = Spec(name, path, content, source)
+    findings.add(_name_problems(spec))
+    return spec
+
+
+def _without(table: dict[str, Any], mistakes: Iterable[Keys]) -> dict[str, Any]:
+    """Return the file's table less the images, or the top-level keys, that hold mistakes."""
+    top = {keys[0] for keys in mistakes if keys and (keys[0] != "image" or len(keys) < 2)}
+    images = {keys[1] for keys in mistakes if len(keys) > 1 and keys[0] == "image"}
+    kept = {name: value for name, value in table.items() if name not in top}
+    if isinstance(kept.get("image"), dict):
+        kept["image"] = {name: value for name, value in kept["image"].items() if name not in images}
+    return kept
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the spec format (draft 2020-12)."""
+    table = TypeAdapter(SpecFile).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **table}
+
+
+_IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
+
+
+def _name_problems(spec: Spec) -> list[Problem]:
+    source, found = spec.source, []
+    if not source.table.get("image"):
+        hint = 'add one: [image.NAME] with prompt = "…"'
+        found.append(Problem(f"{source.shown} declares no image", source.place(()), hint=hint))
+    found += _variable_problems(spec.content.vars, source, ("vars",))
+    for name, image in spec.content.image.items():
+        if not _IMAGE_NAME.fullmatch(name):
+            place = source.place(("image", name), key=True)
+            found.append(
+                Problem(f'not an image name: "{name}"', place, "letters, digits, _, - and ., first a letter or digit")
+            )
+        found += _variable_problems(image.vars, source, ("image", name, "vars"))
+        for axis in image.matrix:
+            if not axis.isidentifier() or axis in RESERVED:
+                place = source.place(("image", name, "matrix", axis), key=True)
+                why = "reserved" if axis in RESERVED else "letters, digits and _, not starting with a digit"
+                found.append(Problem(f'not an axis name: "{axis}"', place, why))
+    return found
+
+
+def _variable_problems(names: Mapping[str, Any], source: TomlFile, keys: Sequence[str]) -> list[Problem]:
+    found = []
+    for name in names:
+        if name in RESERVED or name in ("model", "size", "seed"):
+            place = source.place((*keys, name), key=True)
+            found.append(Problem(f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place))
+        elif not name.isidentifier():
+            place = source.place((*keys, name), key=True)
+            found.append(Problem(f'not a variable name: "{name}"', place, "letters, digits and _"))
+    return found
+
+
+def _known_keys(keys: Keys) -> list[str]:
+    """Return the keys that the table at `keys` may have."""
+    match keys:
+        case ():
+            return list(SpecFile.model_fields)
+        case ("image", _):
+            return list(Image.model_fields)
+        case ("image", _, "matrix", _):
+            return [*DataFile.model_fields, *Range.model_fields]
+        case _:
+            return []
+
+
+# --- pydantic's errors as problems ---
+
+_EXPECTED: dict[str, str] = {
+    "string_type": "a text in quotes",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "list_type": "a list",
+    "decimal_parsing": "a number",
+    "decimal_type": "a number",
+}
+
+
+def problems(
+    error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
+) -> dict[Keys, Problem]:
+    """Return pydantic's findings as problems, by the keys where they stand, in the order of the file.
+
+    `known_keys` maps the keys of a table, from `prefix` on, to the names it may have. `prefix` is
+    where in the file the validated table stands.
+    """
+    found: dict[Keys, Problem] = {}
+    for detail in error.errors(include_url=False):
+        keys = _real_keys(source.table, (*prefix, *detail["loc"]), missing=detail["type"] == "missing")
+        if keys in found:
+            continue
+        name = next((str(key) for key in reversed(keys) if isinstance(key, str)), source.shown)
+        match detail["type"]:
+            case "extra_forbidden":
+                known = known_keys(keys[len(prefix) : -1])
+                hint = did_you_mean(name, known) or (f"known: {listing(known, most=20)}" if known else None)
+                where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""
+                found[keys] = Problem(f'unknown key "{name}"{where}', source.place(keys, key=True), hint=hint)
+            case "missing":
+                found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]))
+            case "value_error":
+                text = str(detail["ctx"]["error"])
+                found[keys] = Problem(f"{name}: {text}" if keys else text, source.place(keys))
+            case "greater_than_equal" | "less_than_equal":
+                limit = detail["ctx"].get("ge", detail["ctx"].get("le"))
+                word = "at least" if "ge" in detail["ctx"] else "at most"
+                claim = f"{name} is {detail['input']!r}"
+                found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}")
+            case "literal_error" | "finite_number":
+                expected = detail["ctx"]["expected"] if detail["type"] == "literal_error" else "a number"
+                claim = f"{name} is {json.dumps(detail['input'], ensure_ascii=False)}"
+                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
+            case "string_too_short":
+                found[keys] = Problem(f"{name} is empty", source.place(keys))
+            case kind:
+                expected = _EXPECTED.get(kind, "a value of another type")
+                if detail["loc"] and detail["loc"][-1] in ("str", "int", "float", "bool"):  # a member of Scalar
+                    expected = "a text, a number or true/false"
+                claim = f"{name}: wrong type, {_type_name(detail['input'])}"
+                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
+    return dict(sorted(found.items(), key=lambda item: in_order(item[1])))
+
+
+def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:
+    """Return those parts of pydantic's location that are keys of the file; the rest name members of unions."""
+    keys: list[str | int] = []
+    at: Any = table
+    for index, part in enumerate(loc):
+        try:
+            at = at[part]
+        except (LookupError, TypeError):
+            if not (missing and index == len(loc) - 1):
+                continue
+        keys.append(part)
+    return tuple(keys)
+
+
+def _type_name(value: object) -> str:
+    names: dict[type, str] = {str: "a text", bool: "true/false", int: "a whole number", float: "a number",
+                              list: "a list", dict: "a table"}  # fmt: skip
+    return names.get(type(value), f"a {type(value).__name__}")

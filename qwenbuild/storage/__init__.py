@@ -1,0 +1,1 @@
+"""What is there: the store, the state, the lock, outputs, garbage collection and remote caches."""

@@ -1,0 +1,268 @@
+"""Garbage collection of the store: says what would go and why, and removes it when told to.
+
+What goes, by default, is only what nothing can use: blobs that no action result names, results
+without their image, quarantined blobs, what crashes left. An image is bought and can't be made
+again, so entries go only by the user's criteria, and then only
+
+- those that meet every criterion that was given (criteria narrow: "unreferenced and not used for
+  30 days"; with a size, the least recently used of them until the store is below it), and
+- those that no registered project's outputs refer to, unless `spare_referenced=False`.
+
+A build may run meanwhile: each file is removed only if it is still the file that was judged
+(under the store's lock), so what was used or stored again in between is kept. Results go before
+their blobs: a crash in the middle leaves blobs without a result, never the reverse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+
+from qwenbuild.errors import UsageError
+
+from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, is_digest, parse_result
+
+_ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
+_REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
+_BATCH = 1024  # files removed before builds may have the lock
+_PAUSE_S = 0.02  # for so long: more than a waiting build sleeps between two looks at it
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file as it was when it was judged."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One thing to remove: an entry with the blobs that only it names, or a stray file.
+
+    `key` is the entry's action key, empty for a stray; `why` is for people.
+    """
+
+    key: str
+    why: str
+    files: tuple[Stamp, ...] = field(repr=False)  # an entry's action result first
+    names: frozenset[str] = field(default=frozenset(), repr=False)  # digests of all blobs the entry names
+
+    @property
+    def bytes_freed(self) -> int:
+        """The size of its files."""
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a collection would remove and keep. `spared` entries meet the criteria, but a project refers to them."""
+
+    removals: tuple[Removal, ...]
+    kept_entries: int
+    kept_bytes: int
+    spared: int
+
+    @property
+    def entries(self) -> int:
+        """How many entries would go."""
+        return sum(removal.key != "" for removal in self.removals)
+
+    @property
+    def bytes_freed(self) -> int:
+        """How many bytes would go."""
+        return sum(removal.bytes_freed for removal in self.removals)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection did remove. `kept` files were used meanwhile, or could not be removed."""
+
+    entries: int
+    bytes_freed: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """An action result in `ac/`: the digests that it names, and that of its image (empty where it has none)."""
+
+    key: str
+    stamp: Stamp
+    names: frozenset[str]
+    image: str
+
+
+def plan_gc(
+    store: Store,
+    *,
+    older_than_s: float | None = None,
+    max_bytes: int | None = None,
+    unreferenced: bool = False,
+    referenced_keys: Set[str] = frozenset(),
+    spare_referenced: bool = True,
+) -> Collection:
+    """Return what to remove by the module's rules; changes nothing.
+
+    `older_than_s`: not used for so many seconds. `unreferenced`: any age. `max_bytes`: the size
+    that the store is to have in the end. `referenced_keys` are the action keys of the outputs of
+    all projects in `Store.projects`. Raises UsageError for negative numbers, StoreError.
+    """
+    if (older_than_s or 0) < 0 or (max_bytes or 0) < 0:
+        raise UsageError("an age or a size can't be negative")
+    now_s = time.time()
+    try:
+        # Results first: a blob that a build stores meanwhile is young, a result without its blob would be garbage.
+        results = sorted(_results(store), key=lambda result: result.stamp.mtime_ns)
+        blobs = {os.path.basename(stamp.path): stamp for stamp in _named(store, "cas")}
+        strays = [*_leftovers(store, now_s), *_dead_projects(store, now_s)]
+    except OSError as error:
+        raise store.failure(error, "read") from error
+
+    whole: list[_Result] = []
+    broken: list[_Result] = []
+    for result in results:
+        is_whole = result.names and (not result.image or result.image in blobs)
+        (whole if is_whole else broken).append(result)
+    users = Counter(name for result in whole for name in result.names)
+    removals = [
+        Removal(result.key, "its image is gone, or it can't be read", (result.stamp,), result.names)
+        for result in broken
+    ]
+    removals += [
+        Removal("", "no action result names it", (stamp,))
+        for name, stamp in blobs.items()
+        if not users[name] and _age_s(stamp, now_s) > _ORPHAN_LIFE_S
+    ]
+    left = sum(stamp.size_bytes for stamp in blobs.values()) + sum(result.stamp.size_bytes for result in results)
+    left -= sum(removal.bytes_freed for removal in removals)
+
+    spared = kept = 0
+    asked = unreferenced or older_than_s is not None or max_bytes is not None
+    for result in whole:
+        age_s = _age_s(result.stamp, now_s)
+        referenced = result.key in referenced_keys
+        chosen = (
+            asked
+            and not (unreferenced and referenced)
+            and (older_than_s is None or age_s >= older_than_s)
+            and (max_bytes is None or left > max_bytes)
+        )
+        if not chosen or (referenced and spare_referenced):
+            kept += 1
+            spared += chosen
+            continue
+        users.subtract(result.names)
+        freed = tuple(blobs[name] for name in sorted(result.names) if not users[name] and name in blobs)
+        why = f"not used for {_days(age_s)}" + ("" if referenced else ", used by no project")
+        removals.append(Removal(result.key, why, (result.stamp, *freed), result.names))
+        left -= removals[-1].bytes_freed
+    return Collection((*removals, *strays), kept, left, spared)
+
+
+def apply_gc(store: Store, collection: Collection) -> Collected:
+    """Remove what `plan_gc` returned, less what was used since. Raises StoreError where it may not be removed."""
+    entries = [removal for removal in collection.removals if removal.key]
+    results = [removal.files[0] for removal in entries]
+    gone = _remove_all(store, results)
+    needed = {name for removal, removed in zip(entries, gone, strict=True) if not removed for name in removal.names}
+    others = [
+        stamp
+        for removal in collection.removals
+        for stamp in removal.files[bool(removal.key) :]
+        if os.path.basename(stamp.path) not in needed
+    ]
+    gone_others = _remove_all(store, others)
+    removed = [stamp for stamp, is_gone in zip(results + others, gone + gone_others, strict=True) if is_gone]
+    planned = sum(len(removal.files) for removal in collection.removals)
+    return Collected(sum(gone), sum(stamp.size_bytes for stamp in removed), planned - len(removed))
+
+
+def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
+    """Remove files, in batches that let builds have the lock between; return for each whether it has gone."""
+    gone: list[bool] = []
+    for start in range(0, len(stamps), _BATCH):
+        if start:
+            time.sleep(_PAUSE_S)
+        try:
+            with store.exclusive():
+                gone += [_remove(stamp) for stamp in stamps[start : start + _BATCH]]
+        except OSError as error:
+            raise store.failure(error, "written") from error
+    return gone
+
+
+def _remove(stamp: Stamp) -> bool:
+    """Remove the file if it is still the one that was judged; return whether it has gone."""
+    try:
+        if _stamp(stamp.path, os.lstat(stamp.path)) != stamp:
+            return False
+        os.unlink(stamp.path)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        if sys.platform != "win32":
+            raise
+        return False  # somebody has it open
+    return True
+
+
+def _results(store: Store) -> Iterator[_Result]:
+    for stamp in _named(store, "ac"):
+        with contextlib.suppress(FileNotFoundError), open(stamp.path, "rb") as file:
+            files = parse_result(file.read(MAX_RESULT_BYTES)) or {}
+            names = frozenset(digest for digest, _ in files.values())
+            yield _Result(os.path.basename(stamp.path), stamp, names, files[IMAGE][0] if IMAGE in files else "")
+
+
+def _leftovers(store: Store, now_s: float) -> Iterator[Removal]:
+    for stamp in _files(store, "quarantine"):
+        yield Removal("", "its bytes were not those of its name", (stamp,))
+    for stamp in _files(store, "tmp"):
+        if _age_s(stamp, now_s) > TEMPORARY_LIFE_S:
+            yield Removal("", "left by a crash", (stamp,))
+
+
+def _dead_projects(store: Store, now_s: float) -> Iterator[Removal]:
+    for stamp in _named(store, "projects"):
+        with contextlib.suppress(FileNotFoundError), open(stamp.path, "rb") as file:
+            if _age_s(stamp, now_s) > _REGISTRATION_LIFE_S and not os.path.lexists(file.read()):
+                yield Removal("", "its project is gone", (stamp,))
+
+
+def _named(store: Store, folder: str) -> Iterator[Stamp]:
+    """Yield the files that the store named; what others left in its folders is not ours to remove."""
+    return (stamp for stamp in _files(store, folder) if is_digest(os.path.basename(stamp.path)))
+
+
+def _files(store: Store, folder: str) -> Iterator[Stamp]:
+    """Yield the regular files of a folder of the store and of the folders in it."""
+    pending = [os.path.join(store.root, folder)]
+    while pending:
+        with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield _stamp(entry.path, os.lstat(entry.path))
+
+
+def _stamp(path: str, status: os.stat_result) -> Stamp:
+    return Stamp(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _age_s(stamp: Stamp, now_s: float) -> float:
+    return now_s - stamp.mtime_ns / 1e9
+
+
+def _days(age_s: float) -> str:
+    days = int(age_s // 86_400)
+    return "a day" if days == 1 else f"{days} days" if days else "less than a day"

@@ -1,0 +1,246 @@
+"""Buckets as remotes: Amazon S3 and what is compatible with it, Google Cloud Storage, Azure, Alibaba Cloud OSS.
+
+Invariants: credentials come from the environment's variables alone: no profile is read, and where no
+variable speaks of an identity, no machine's metadata service is asked for one. Errors hold what the
+service says, never an address's query nor a header: signatures stand in both. What does not exist is
+None; a bucket that does not exist is an error.
+
+Needs the extra `qwenbuild[cloud]`, which is `obstore`; it is loaded with the first request.
+
+Sources: obstore 0.12 (its stores' documented variables); "Accessing OSS with the AWS SDK" and "Regions
+and endpoints" of Alibaba Cloud, as of 2026.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from importlib.util import find_spec
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError, listing
+
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+SCHEMES: Final = ("s3", "gs", "az", "oss")
+CONNECT_S: Final = 2.0  # a build can do without the remote
+SILENCE_S: Final = 5.0
+TRANSFER_S: Final = 120.0
+
+# The variables that hold credentials; of each tuple one is enough to try. Others that the vendor's
+# tools know (regions, endpoints, roles) are read by obstore itself.
+_CREDENTIALS: Final = {
+    "s3": (
+        "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT", "AWS_SKIP_SIGNATURE",
+    ),
+    "gs": (
+        "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH",
+        "GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE",
+    ),
+    "az": (
+        "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_TOKEN", "AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID", "AZURE_IDENTITY_ENDPOINT",
+        "AZURE_SKIP_SIGNATURE",
+    ),
+    "oss": ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"),
+}  # fmt: skip
+_USUAL: Final = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "oss": "OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_REGION",
+}
+_ENDPOINTS: Final = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+    "oss": ("OSS_ENDPOINT",),
+}
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", re.ASCII)
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_OSS_REGION: Final = re.compile(r"(?:s3\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
+_SAID: Final = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
+_NO_ANSWER: Final = "error sending request"  # as obstore calls refused and lost connections, and silence
+_MOST_SAID: Final = 300  # characters
+
+
+class Bucket:
+    """A `Transport` to a bucket, or to the part of one below a prefix.
+
+    The key should have the right to list the bucket, too: without it, services deny what does not
+    exist instead of saying so.
+    """
+
+    def __init__(self, url: str, environ: Mapping[str, str]) -> None:
+        """Connects to nothing. Raises UsageError for an address of no bucket, and without the extra."""
+        parts = urlsplit(url)
+        self._scheme, self._bucket = parts.scheme, parts.netloc
+        self._prefix = unquote(parts.path).strip("/")
+        self.name = f"{self._scheme}://{self._bucket}"
+        if not _BUCKET.fullmatch(self._bucket) or parts.query or parts.fragment or ".." in self._prefix.split("/"):
+            raise UsageError("the remote's URL names no bucket", hint=f"such as {self._scheme}://my-bucket/qwenbuild")
+        if find_spec("obstore") is None:
+            hint = "python -m pip install 'qwenbuild[cloud]'"
+            raise UsageError(f"{self._scheme}:// remotes need a package that is not installed", hint=hint)
+        self._environ = environ
+        self._store: S3Store | GCSStore | AzureStore | None = None
+
+    async def get(self, path: str, limit: int) -> bytes | None:
+        """Return the object's bytes, None where there is none. Raises RemoteError, also for more than `limit` bytes."""
+        store = self._opened()
+        with self._told():
+            try:
+                result = await store.get_async(path)
+            except FileNotFoundError as error:
+                if any(word in str(error) for word in _NO_BUCKET):
+                    raise
+                return None
+            if (size := result.meta["size"]) > limit:
+                raise RemoteError(f"{self.name} holds an object of {size:,} bytes, more than the {limit:,} asked for")
+            return (await result.bytes_async()).to_bytes()
+
+    async def has(self, path: str) -> bool:
+        """Return whether the object exists. Raises RemoteError."""
+        store = self._opened()
+        with self._told():
+            try:
+                await store.head_async(path)
+            except FileNotFoundError:
+                return False
+            return True
+
+    async def put(self, path: str, content: bytes) -> None:
+        """Write the object, whole or not at all. Raises RemoteError."""
+        store = self._opened()
+        with self._told(denied=RemoteError):  # a key that may only read
+            await store.put_async(path, content, use_multipart=False)
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        self._store = None
+
+    # --- connecting ---
+
+    def _opened(self) -> S3Store | GCSStore | AzureStore:
+        """Return the store; raises RemoteUnreachable where the environment's variables don't suffice."""
+        if self._store is None:
+            names = _CREDENTIALS[self._scheme]
+            if not any(self._environ.get(name) for name in names):
+                raise RemoteUnreachable(
+                    f"no credentials for {self.name}", facts=[f"looked for: {listing(names, most=3)}"],
+                    hint=f"set {_USUAL[self._scheme]}",
+                )  # fmt: skip
+            with self._told():
+                self._store = self._made()
+        return self._store
+
+    def _made(self) -> S3Store | GCSStore | AzureStore:
+        from obstore.store import AzureStore, GCSStore, S3Store
+
+        endpoint = next((self._environ[name] for name in _ENDPOINTS[self._scheme] if self._environ.get(name)), "")
+        options: dict[str, Any] = {
+            "client_options": {
+                "allow_http": endpoint.startswith("http://"),  # where the user says so: MinIO in one's own network
+                "connect_timeout": timedelta(seconds=CONNECT_S),
+                "read_timeout": timedelta(seconds=SILENCE_S),
+                "timeout": timedelta(seconds=TRANSFER_S),
+            },
+            "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=SILENCE_S)},
+        }
+        if self._prefix:
+            options["prefix"] = self._prefix
+        match self._scheme:
+            case "s3":
+                return S3Store(self._bucket, **options)
+            case "gs":
+                return GCSStore(self._bucket, **options)
+            case "az":
+                return AzureStore(self._bucket, **options)
+            case _:
+                return S3Store(self._bucket, **options, **self._oss(endpoint))
+
+    def _oss(self, endpoint: str) -> dict[str, Any]:
+        """Return what makes OSS of S3; nothing of AWS's own variables may reach it. Raises RemoteUnreachable."""
+        environ = self._environ
+        address, region = oss_address(self._bucket, endpoint, environ.get("OSS_REGION", ""))
+        own = bool(environ.get("OSS_ACCESS_KEY_ID"))
+        key, secret, token = (
+            ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN") if own
+            else ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
+        )  # fmt: skip
+        if not environ.get(secret):
+            raise RemoteUnreachable(f"{key} is set, but {secret} is not", hint=f"set {secret}")
+        credential = {
+            "access_key_id": environ[key], "secret_access_key": environ[secret],
+            "token": environ.get(token) or None, "expires_at": None,
+        }  # fmt: skip
+        return {
+            "endpoint": address,
+            "aws_endpoint_url_s3": address,
+            "region": region,
+            "virtual_hosted_style_request": not _is_address(urlsplit(address).hostname or ""),
+            "credential_provider": lambda: credential,
+            "skip_signature": False,
+        }
+
+    @contextlib.contextmanager
+    def _told(self, denied: type[RemoteError] = RemoteUnreachable) -> Iterator[None]:
+        """Turn what obstore raises into RemoteError: what would go on failing into RemoteUnreachable."""
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        try:
+            yield
+        except (BaseError, FileNotFoundError, ValueError) as error:
+            text = str(error)
+            match error:
+                case PermissionDeniedError():
+                    kind = denied
+                case FileNotFoundError() | UnauthenticatedError() | ValueError():
+                    kind = RemoteUnreachable
+                case _:
+                    kind = RemoteUnreachable if _NO_ANSWER in text else RemoteError
+        else:
+            return
+        raise kind(f"{self.name}: {_said(text)}")
+
+
+def _said(text: str) -> str:
+    """Return the service's code and message, else the first line; both without what may be secret."""
+    if match := _SAID.search(text):
+        return f"{match[1]}: {match[2]}"[:_MOST_SAID] if match[2] else match[1]
+    return re.sub(r"\?\S*", "", text.strip().split("\n", 1)[0])[:_MOST_SAID]
+
+
+def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
+    """Return a bucket's address and its region; `endpoint` and `region` are the variables' values, or empty.
+
+    The bucket stands in the host's name, as OSS demands, but for addresses of numbers. Raises
+    RemoteUnreachable where neither is given.
+    """
+    region = region.removeprefix("oss-")
+    if not endpoint and not region:
+        raise RemoteError(
+            "no region for Alibaba Cloud OSS", hint="set OSS_REGION, such as cn-hangzhou, or OSS_ENDPOINT"
+        )
+    parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint or f'oss-{region}.aliyuncs.com'}")
+    host = parts.netloc
+    if match := _OSS_REGION.fullmatch(host):
+        region = region or match[1]
+        host = host if host.startswith("s3.") else f"s3.{host}"
+    if not _is_address(parts.hostname or ""):
+        host = f"{bucket}.{host}"
+    return f"{parts.scheme}://{host}", region or "oss"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""Images on their way between the store and the remote cache; none of it is ever in a build's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.errors import BadImage, Problem, QwenbuildError
+from qwenbuild.files import png
+from qwenbuild.request import Request
+from qwenbuild.storage.store import Entry, Store, beside
+
+from .cache import MAX_IMAGE_BYTES, MAX_PROVENANCE_BYTES, Remote
+
+_AT_ONCE = 4
+_PATIENCE_S = 60.0  # after the build's last image
+
+
+class Pushing:
+    """The pushes of one build. Holds entries, not images: these are read when their turn comes."""
+
+    def __init__(self, remote: Remote, store: Store) -> None:
+        self._remote, self._store = remote, store
+        self._waiting: asyncio.Queue[Entry] = asyncio.Queue()
+        self._hurry = asyncio.Event()
+        self.warnings: list[Problem] = []
+
+    def hurry(self) -> None:
+        """Push nothing more than what is on its way, once the context ends."""
+        self._hurry.set()
+
+    def add(self, entry: Entry) -> None:
+        """Have an entry of the store pushed soon."""
+        if self._remote.may_write:
+            self._waiting.put_nowait(entry)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Push while the context lasts, and what is left at its end: for a minute, or until `hurry`."""
+        workers: list[asyncio.Task[Any]] = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
+        try:
+            yield
+            ends = asyncio.create_task(self._waiting.join()), asyncio.create_task(self._hurry.wait())
+            await asyncio.wait(ends, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            workers += ends
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            if (left := self._waiting.qsize()) and self._remote.may_write:
+                hint = "`qwenbuild cache push` does it"
+                self.warnings.append(Problem(f"{left:,} images are not in the remote cache yet", hint=hint))
+
+    async def _work(self) -> None:
+        while True:
+            entry = await self._waiting.get()
+            try:
+                await push(self._remote, self._store, entry)
+            finally:
+                self._waiting.task_done()
+
+
+async def push(remote: Remote, store: Store, entry: Entry) -> bool:
+    """Push one entry of the store; return whether the remote has it now. Never raises."""
+    try:
+        image = await asyncio.to_thread(store.read, entry)
+        provenance = await asyncio.to_thread(store.blob, entry.provenance, MAX_PROVENANCE_BYTES)
+    except QwenbuildError:  # the next build tells what is wrong with the store
+        return False
+    if image is None or provenance is None:
+        return False
+    return await remote.store(entry, image, provenance)
+
+
+async def pull(remote: Remote, store: Store, request: Request, key: str, found: Entry) -> tuple[Entry, bytes] | None:
+    """Fetch what the remote said it has of a request into the store; return its entry there, and the image.
+
+    `found` has no key where the lock pins the image: then its provenance is the one that it
+    carries. None where the remote's bytes are gone, or are not what was asked for. Raises StoreError.
+    """
+    image = await remote.blob(found.image, MAX_IMAGE_BYTES)
+    provenance = await remote.blob(found.provenance, MAX_PROVENANCE_BYTES) if found.key and image else b""
+    if image is None or provenance is None:
+        return None
+    return await asyncio.to_thread(_take, store, request, key, image, provenance)
+
+
+def _take(store: Store, request: Request, key: str, image: bytes, provenance: bytes) -> tuple[Entry, bytes] | None:
+    """Verify an image that came with its provenance, or carries it, and put both into the store; runs in a thread."""
+    try:
+        png.verify(image, request.size)
+        carried = png.read_provenance(image) or {}
+    except BadImage:
+        return None
+    if carried.get("action_key") != key:  # a whole image, but of something else
+        return None
+    entry = store.put(key, image, provenance or canonical_json(carried))
+    if entry.image != sha256(image):  # the store has another image of this key, which stays
+        entry = store.put(beside(key, sha256(image)), image, provenance or canonical_json(carried))
+    return entry, image

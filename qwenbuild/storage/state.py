@@ -1,0 +1,360 @@
+"""A project's memory, one SQLite file: outputs written, submissions in flight, runs.
+
+Invariants:
+- An intent, and the handle of an accepted submission, are on the disk when their call returns.
+- A submission without outcome may have been billed; with a handle its image can still be had. A key
+  has one at most.
+- Outputs are recorded after they stand in place. A record that a crash lost is found again by
+  comparing bytes, so these commits need not wait for the disk.
+
+`.qwenbuild/state.sqlite3` is the only file below `.qwenbuild/` that is not derived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qwenbuild.digest import canonical_json
+from qwenbuild.errors import StateError
+from qwenbuild.request import Request, Submission
+
+_VERSION = 1
+_AT_ONCE = 500  # keys in one query; SQLite takes 999 values at least
+_UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
+
+_SCHEMA = """
+CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE outputs(
+    path TEXT PRIMARY KEY, key TEXT NOT NULL, image TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE submissions(
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
+    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT
+);
+CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
+CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
+"""
+
+# Kept by the file itself, so that it grows whoever writes the outputs; files of before get it when next written to.
+_HISTORY = """
+CREATE TABLE IF NOT EXISTS history(
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, image TEXT NOT NULL, at_s REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS history_by_path ON history(path);
+CREATE TRIGGER IF NOT EXISTS remember_output AFTER INSERT ON outputs
+WHEN NEW.image IS NOT (SELECT image FROM history WHERE path = NEW.path ORDER BY id DESC LIMIT 1) BEGIN
+    INSERT INTO history(path, key, image, at_s)
+    VALUES (NEW.path, NEW.key, NEW.image, (julianday('now') - 2440587.5) * 86400.0);
+END;
+"""
+
+
+class Output(NamedTuple):
+    """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then.
+
+    While its file is as it was written, this is the file's status (see `outputs.Status`).
+    """
+
+    path: str
+    key: str
+    image: str
+    st_size: int
+    st_mtime_ns: int
+    st_ino: int
+    name: str
+
+    @property
+    def st_mode(self) -> int:
+        """A regular file's type."""
+        return stat.S_IFREG
+
+
+class Past(NamedTuple):
+    """An image that stood at an output's path: its SHA-256, the request that it was made from, and since when."""
+
+    key: str
+    image: str
+    at_s: float  # seconds since the epoch
+    request: dict[str, Any] | None
+
+
+class Earlier:
+    """Requests on record, read when they are asked for: of ten thousand in a plan, people look at a few.
+
+    What is on record of a key never changes, so that it does not matter when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys: list[str] = []
+        self._read: Mapping[str, str] = {}  # some that lie side by side
+        self._after = 0  # the number of the first one after these
+
+    def add(self, key: str) -> str:
+        """Take up the request of `key`, which is most likely asked for after those before; return `key`."""
+        self._keys.append(key)
+        return key
+
+    def text(self, key: str) -> str:
+        """Return a request that was taken up, as canonical JSON; empty where it is not on record, or can't be read."""
+        read = self._read
+        if key not in read:
+            try:
+                at = self._keys.index(key, self._after)
+            except ValueError:
+                at = self._keys.index(key)
+            some, self._after = self._keys[at : at + _AT_ONCE], at + _AT_ONCE  # the next ones are asked for next
+            found: Mapping[str, str] = {}
+            with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
+                found = state.requests(some)
+            self._read = read = {**dict.fromkeys(some, ""), **found}
+        return read[key]
+
+
+class State:
+    """The state of one project. Safe to share between threads; every method may raise StateError."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        """Open the state; without `create` a missing file is an empty state, and nothing is written."""
+        self._path = path
+        self._lock = threading.RLock()
+        with self._faults():
+            uri = path.absolute().as_uri()
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            elif not path.exists():
+                uri, create = "file::memory:", True
+            elif os.access(path.parent, os.W_OK):
+                uri += "?mode=rw"  # with "ro" the files that WAL mode needs beside it would be left behind
+            else:
+                uri += "?immutable=1"  # nobody writes there: else it could not be read without those files
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+            try:
+                self._migrate(create)
+                if create:
+                    self._db.execute("PRAGMA journal_mode=WAL")
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _migrate(self, create: bool) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StateError(
+                f"{self._path} was written by a newer qwenbuild",
+                facts=[f"its format is {version}, this one knows {_VERSION}"],
+                hint="upgrade qwenbuild",
+            )
+        if version == 0 and create:
+            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+        elif version == 0:
+            self._db.close()
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._migrate(create=True)
+            return
+        if create:
+            self._db.executescript(_HISTORY)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # --- outputs ---
+
+    def outputs(self) -> dict[str, Output]:
+        """Return every output on record, by path."""
+        with self._faults():
+            rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
+            return {output.path: output for output in map(partial(tuple.__new__, Output), rows)}
+
+    def history(self, path: str) -> list[Past]:
+        """Return the images that have stood at an output's path, the newest first; the present one is among them."""
+        with self._faults():
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
+                return []
+            rows = self._db.execute(
+                "SELECT key, image, at_s, request FROM history LEFT JOIN requests USING (key)"
+                " WHERE path = ? ORDER BY id DESC",
+                (path,),
+            )
+            return [Past(key, image, at_s, json.loads(text) if text else None) for key, image, at_s, text in rows]
+
+    def image_counts(self) -> dict[str, int]:
+        """Return how many outputs are on record for each image (`spec/image`)."""
+        with self._faults():
+            image = "CASE instr(name, '[') WHEN 0 THEN name ELSE substr(name, 1, instr(name, '[') - 1) END"
+            return dict(self._db.execute(f"SELECT {image}, count(*) FROM outputs GROUP BY 1"))  # noqa: S608
+
+    def earlier(self) -> Earlier:
+        """Return an empty list of requests, which can be asked for after this is closed."""
+        return Earlier(self._path)
+
+    def record(self, outputs: Iterable[Output], requests: Mapping[str, Mapping[str, Any]]) -> None:
+        """Remember outputs that stand in place, and the requests (by key) that they were made from."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO requests VALUES (?, ?)",
+                [(key, canonical_json(request).decode()) for key, request in requests.items()],
+            )
+            self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)", outputs)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop outputs from the record."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM outputs WHERE path = ?", [(path,) for path in paths])
+
+    def request(self, key: str) -> dict[str, Any] | None:
+        """Return the request of that key as it was recorded."""
+        with self._faults():
+            text = self.requests([key]).get(key)
+            return dict(json.loads(text)) if text else None
+
+    def requests(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the requests of these keys as they were recorded: canonical JSON, unread."""
+        wanted, found = sorted(keys), dict[str, str]()  # as they lie in the file: each page is read once
+        with self._faults():
+            for at in range(0, len(wanted), _AT_ONCE):
+                some = wanted[at : at + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                found.update(self._db.execute(f"SELECT key, request FROM requests WHERE key IN ({marks})", some))  # noqa: S608
+        return found
+
+    # --- submissions ---
+
+    def intend(
+        self, key: str, request: Mapping[str, Any], provider: str, context: Mapping[str, Any], *, forced: bool = False
+    ) -> int:
+        """Remember, durably, that a request is about to be sent; return the submission's id.
+
+        `forced` says that its image is to replace one that is there. Open submissions of the key
+        are given up for this one: they become `resubmitted`.
+        """
+        with self._transaction(durable=True):
+            self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
+            self._db.execute("UPDATE submissions SET outcome = 'resubmitted' WHERE key = ? AND outcome IS NULL", (key,))
+            cursor = self._db.execute(
+                "INSERT INTO submissions(key, provider, context, intended_at_s, forced) VALUES (?, ?, ?, ?, ?)",
+                (key, provider, canonical_json(context).decode(), time.time(), forced),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def accepted(self, submission: int, handle: str) -> None:
+        """Remember, durably, by which handle the provider can collect the submission's image."""
+        with self._transaction(durable=True):
+            self._db.execute("UPDATE submissions SET handle = ? WHERE id = ?", (handle, submission))
+
+    def settle(self, submission: int, outcome: str) -> None:
+        """Close a submission: `done`, or `refused` (nothing billed)."""
+        with self._transaction():
+            self._db.execute("UPDATE submissions SET outcome = ? WHERE id = ?", (outcome, submission))
+
+    def open_submissions(self) -> list[Submission]:
+        """Return every submission without outcome, oldest first."""
+        return self._submissions("outcome IS NULL")
+
+    def submissions_since(self, since_s: float) -> list[Submission]:
+        """Return the submissions that may have been billed and were intended since then (seconds since the epoch)."""
+        return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
+
+    def _submissions(self, condition: str, *values: float) -> list[Submission]:
+        with self._faults():
+            rows = self._db.execute(
+                "SELECT id, key, request, provider, handle, context, intended_at_s, forced"  # noqa: S608
+                f" FROM submissions JOIN requests USING (key) WHERE {condition} ORDER BY id",
+                values,
+            )
+            return [_submission(*row) for row in rows]
+
+    # --- runs ---
+
+    def begin_run(self) -> int:
+        """Note that a build starts; return the run's id."""
+        with self._transaction():
+            cursor = self._db.execute("INSERT INTO runs(started_at_s) VALUES (?)", (time.time(),))
+            return int(cursor.lastrowid or 0)
+
+    def end_run(self, run: int, summary: Mapping[str, Any]) -> None:
+        """Note how a build ended."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET finished_at_s = ?, summary = ? WHERE id = ?",
+                (time.time(), canonical_json(summary).decode(), run),
+            )
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return when the last build started and ended (seconds since the epoch) and its summary."""
+        with self._faults():
+            row = self._db.execute(
+                "SELECT started_at_s, finished_at_s, summary FROM runs ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            return row and {"started_at_s": row[0], "finished_at_s": row[1], "summary": json.loads(row[2] or "null")}
+
+    # --- transactions ---
+
+    @contextmanager
+    def durably(self) -> Iterator[None]:
+        """Make the writes within one commit: when the context ends all of them are on the disk, or none is."""
+        with self._transaction(durable=True):
+            yield
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[None]:
+        with self._faults():
+            if self._db.in_transaction:  # of `durably`, which has the lock, so that it is this thread's
+                yield
+                return
+            if durable:  # in WAL mode only FULL waits for the disk at each commit
+                self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            finally:
+                if durable:
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn SQLite's and the file system's errors into StateError."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:  # the last three of damaged rows
+                raise StateError(f"{self._path}: {error}", hint=_hint(error)) from error
+
+
+def _hint(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells the kind of an I/O error
+    if code == sqlite3.SQLITE_FULL:
+        return "free some disk space"
+    if code == sqlite3.SQLITE_IOERR:  # what a full disk comes to where the files beside the state can't be made
+        return "is its disk full, or its folder not writable?"
+    if isinstance(error, OSError) or code in _UNREACHABLE:
+        return "is the folder writable?"
+    return "move the file away: images are found again in the store; submissions in flight are not"
+
+
+def _submission(
+    id_: int, key: str, request: str, provider: str, handle: str, context: str, at_s: float, forced: int
+) -> Submission:
+    fields = Request.from_dict(json.loads(request))
+    return Submission(id_, key, fields, provider, handle, json.loads(context), at_s, bool(forced))

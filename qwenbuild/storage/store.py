@@ -1,0 +1,379 @@
+"""Content-addressed bytes (`cas/`) and action results (`ac/`), shared by all of a user's projects.
+
+    ac/<2 hex>/<64 hex>     an ActionResult of Bazel's remote execution API, in proto3 JSON, by action key
+    cas/<2 hex>/<64 hex>    a blob: an image, or its provenance in JSON, by the SHA-256 of its bytes
+    projects/<64 hex>       the root of a project that has used the store
+    quarantine/             blobs whose bytes were not those of their name
+    tmp/                    what is being written
+    lock                    held while names appear or go, never while bytes are written
+
+Invariants: bytes are handed out only when they match their name. An action result appears after
+the blobs that it names, and names whole ones; the first image of a key wins over later ones.
+What the user has replaced stays, as the result of another key (see `beside`): it was paid for.
+Looking up writes nothing. Files are read-only: an image is bought once, an editor must not change it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import stat
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.errors import StoreError
+from qwenbuild.files import atomic as atomicfile
+
+IMAGE, PROVENANCE = "image.png", "provenance.json"
+MAX_RESULT_BYTES = 16 * 1024
+TEMPORARY_LIFE_S = 86_400.0
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+# Windows does not rename over read-only files, nor remove them.
+_MODE = 0o666 if sys.platform == "win32" else 0o444
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
+_WORTH_LISTING = 8  # lookups in a folder of action results: as many take as long as to list a small one
+_WORTH_READING = 10  # names for each lookup: more take longer to read
+_LOCK_TIMEOUT_S = 60.0  # holders keep it for milliseconds
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EPERM)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An action result: what rendering the request of `key` gave. Digests are 64 lower-case hex digits."""
+
+    key: str
+    image: str  # SHA-256 of image.png
+    size_bytes: int  # of image.png
+    provenance: str  # SHA-256 of provenance.json
+
+
+def default_root(environ: Mapping[str, str]) -> Path:
+    """Return the store's folder: `$QWENBUILD_CACHE_DIR`, else the platform's user cache folder."""
+    chosen = environ.get("QWENBUILD_CACHE_DIR")
+    if chosen:
+        return Path(os.path.abspath(os.path.expanduser(chosen)))
+    from platformdirs import user_cache_path
+
+    return user_cache_path("qwenbuild", appauthor=False)
+
+
+def is_digest(name: str) -> bool:
+    """Whether `name` is 64 lower-case hex digits, as the names of blobs and action results are."""
+    return _HEX.fullmatch(name) is not None
+
+
+def beside(key: str, image: str) -> str:
+    """Return the key under which an image of `key` stands when it is not the one that `key` gives."""
+    return sha256(f"{key} {image}".encode())
+
+
+def parse_result(content: bytes) -> dict[str, tuple[str, int]] | None:
+    """Return (digest, size in bytes) of each output file of an action result by path, None where it is none."""
+    try:
+        return {
+            file["path"]: (_checked(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
+            for file in json.loads(content)["outputFiles"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+class Store:
+    """The store in the folder `root`; making one touches nothing. May be used from several threads and processes.
+
+    Keys and digests that are not 64 lower-case hex digits raise ValueError.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.staging = self.root / "tmp"
+        self._results, self._blobs = (os.path.join(self.root, name, "") for name in ("ac", "cas"))
+        self._mutex = threading.Lock()
+
+    def lookup(self, key: str) -> Entry | None:
+        """Return the action result of `key` if its image is there with the right size, its bytes unread.
+
+        What is corrupt is a miss. Raises StoreError where the store is there and can't be read:
+        taking that for a miss would buy its images again.
+        """
+        try:
+            content = _content(_sharded(self._results, key), MAX_RESULT_BYTES)
+            entry = _entry(key, content) if content is not None else None
+            if entry is None:
+                return None
+            status = os.stat(_sharded(self._blobs, entry.image))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.failure(error, "read") from error
+        return entry if stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes else None
+
+    def absent(self, keys: set[str]) -> Set[str]:
+        """Return which of `keys` have no action result, where listing the folders is quicker than to `lookup` each.
+
+        Empty where it is not.
+        """
+        found, shards = set[str](), {key[:2] for key in keys}
+        of_shard = len(keys) / max(1, len(shards))
+        if of_shard < _WORTH_LISTING:
+            return frozenset()
+        for shard in shards:
+            try:
+                names = os.listdir(self._results + shard)
+            except FileNotFoundError:
+                continue
+            except OSError:  # `lookup` tells what is wrong there
+                return frozenset()
+            if len(names) > _WORTH_READING * of_shard:  # names are spread evenly, so that the first shard tells
+                return frozenset()
+            found.update(keys.intersection(names))
+        return keys - found if found else keys
+
+    def read(self, entry: Entry) -> bytes | None:
+        """Return the image, verified; None where it has gone, or was corrupt and is in quarantine now.
+
+        Raises StoreError where it can't be read.
+        """
+        return self._verified(entry.image, entry.size_bytes)
+
+    def provenance(self, entry: Entry) -> dict[str, Any] | None:
+        """Return the provenance, verified; None as `read` does. Raises StoreError."""
+        content = self._verified(entry.provenance, _MAX_PROVENANCE_BYTES)
+        try:
+            value = None if content is None else json.loads(content)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def blob(self, digest: str, most_bytes: int) -> bytes | None:
+        """Return a blob of at most `most_bytes`, verified; None as `read` does. Raises StoreError."""
+        return self._verified(digest, most_bytes)
+
+    def blob_path(self, digest: str) -> Path:
+        """Return where the blob is or would be."""
+        return Path(_sharded(self._blobs, digest))
+
+    def put(self, key: str, image: bytes, provenance: bytes, *, replace: bool = False) -> Entry:
+        """Store the image of `key`, `provenance` being JSON, and return the entry that now stands.
+
+        That is the one that was there before if its image is whole, unless the user asked to
+        `replace` it. When this returns the entry outlives a power cut. Raises StoreError; the
+        store is then as it was.
+        """
+        entry = Entry(key, sha256(image), len(image), sha256(provenance))
+        content = {
+            _sharded(self._blobs, entry.image): image,
+            _sharded(self._blobs, entry.provenance): provenance,
+            _sharded(self._results, key): _result(entry, len(provenance)),
+        }
+        try:
+            try:
+                return self._put(entry, content, replace=replace)
+            except FileNotFoundError:  # somebody emptied the cache folder: this image is paid for, so again
+                return self._put(entry, content, replace=replace)
+        except OSError as error:
+            raise self.failure(error, "written") from error
+
+    def prepare(self) -> None:
+        """Raise StoreError where nothing can be written: what is paid for then would be lost, or fetched again."""
+        try:
+            atomicfile.make_folder(self.staging)
+            os.unlink(atomicfile.stage(b"", self.staging, mode=_MODE))
+        except OSError as error:
+            raise self.failure(error, "written") from error
+
+    def touch(self, entry: Entry) -> None:
+        """Mark the entry as used just now, for collecting garbage by age; never raises."""
+        with contextlib.suppress(OSError):
+            os.utime(_sharded(self._results, entry.key))
+
+    def register(self, project_root: Path) -> None:
+        """Remember that the project uses the store, and sweep up what crashes left. Call it once a build.
+
+        Never raises: a store that can't be written can still serve a build that renders nothing.
+        """
+        atomicfile.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
+        name = os.fsencode(os.path.realpath(project_root))
+        path = self.root / "projects" / sha256(name)
+        with contextlib.suppress(OSError):
+            atomicfile.write(path, name, self.staging)
+
+    def projects(self) -> list[Path]:
+        """Return the roots of all registered projects, also of those that are gone; raises StoreError."""
+        try:
+            names = os.listdir(self.root / "projects")
+            roots = [self._registered(name) for name in names if is_digest(name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self.failure(error, "read") from error
+        return sorted(root for root in roots if root is not None)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the store's lock: no other thread or process publishes or removes names. Raises OSError, StoreError."""
+        from filelock import FileLock, Timeout
+
+        with self._mutex:
+            lock = FileLock(self.root / "lock")
+            try:
+                lock.acquire(timeout=_LOCK_TIMEOUT_S, poll_interval=0.005)
+            except Timeout as error:
+                raise StoreError(
+                    "the store is locked by another process",
+                    facts=[f"lock:   {self.root / 'lock'}", f"waited: {_LOCK_TIMEOUT_S:.0f} s"],
+                    hint="end the process that hangs, then build again",
+                ) from error
+            try:
+                yield
+            finally:
+                lock.release()
+
+    def failure(self, error: OSError, verb: str) -> StoreError:
+        """Return the error to raise when the store can't be `verb` ("read", "written")."""
+        if error.errno in _FULL:
+            reason, hint = "its disk or quota is full", "make room there, or run `qwenbuild gc`"
+        elif error.errno == errno.EROFS:
+            reason, hint = "its file system is read-only", "set QWENBUILD_CACHE_DIR to a folder that can be written"
+        elif error.errno in _DENIED:
+            reason, hint = "permission denied", "set its permissions, or QWENBUILD_CACHE_DIR to another folder"
+        elif error.errno in _NO_FOLDER:
+            reason, hint = "something else is in a folder's place", "move it away, or set QWENBUILD_CACHE_DIR"
+        else:
+            reason, hint = error.strerror or str(error), "set QWENBUILD_CACHE_DIR to use another folder"
+        facts = [f"store: {self.root}"]
+        if isinstance(error.filename, str) and error.filename != os.fspath(self.root):
+            facts.append(f"path:  {error.filename}")
+        return StoreError(f"the store can't be {verb}: {reason}", facts=facts, hint=hint)
+
+    def _registered(self, name: str) -> Path | None:
+        try:
+            content = (self.root / "projects" / name).read_bytes()
+        except FileNotFoundError:  # the collector took it
+            return None
+        return Path(os.fsdecode(content)) if sha256(content) == name else None
+
+    def _put(self, entry: Entry, content: Mapping[str, bytes], *, replace: bool) -> Entry:
+        staged: dict[Path, str] = {}
+        try:
+            atomicfile.make_folder(self.staging)
+            for path, data in content.items():
+                staged[atomicfile.stage(data, self.staging, mode=_MODE)] = path
+                atomicfile.make_folder(Path(path).parent)
+            with self.exclusive():
+                standing = None if replace else self._whole(entry.key)
+                if standing is None:
+                    self._set_aside(entry)
+                    # Blobs that are there already are renamed over too: this heals a corrupt one,
+                    # and tells the collector, who looks at the time, that it is in use again.
+                    for temporary, path in staged.items():
+                        os.replace(temporary, path)
+            for folder in {os.path.dirname(path) for path in content}:
+                atomicfile.sync_folder(Path(folder))
+        finally:
+            for temporary in staged:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+        return standing or entry
+
+    def _set_aside(self, entry: Entry) -> None:
+        """Keep the image that `entry` replaces, as the result of another key."""
+        old = self.lookup(entry.key)
+        if old and old.image != entry.image:
+            path = _sharded(self._results, beside(old.key, old.image))
+            atomicfile.make_folder(Path(path).parent)
+            content = _content(_sharded(self._results, old.key), MAX_RESULT_BYTES) or b""
+            os.replace(atomicfile.stage(content, self.staging, mode=_MODE), path)
+            atomicfile.sync_folder(Path(path).parent)
+
+    def _whole(self, key: str) -> Entry | None:
+        """Return the entry that stands for `key` if its image's bytes are right."""
+        entry = self.lookup(key)
+        if entry is None:
+            return None
+        content = _content(_sharded(self._blobs, entry.image), entry.size_bytes)
+        return entry if content is not None and sha256(content) == entry.image else None
+
+    def _verified(self, digest: str, most_bytes: int) -> bytes | None:
+        path = _sharded(self._blobs, digest)
+        try:
+            content = _content(path, most_bytes)
+            if content is not None and sha256(content) == digest:
+                return content
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.failure(error, "read") from error
+        with contextlib.suppress(OSError, StoreError), self.exclusive():
+            # Another process may have put the right bytes there since.
+            content = _content(path, most_bytes)
+            if content is not None and sha256(content) == digest:
+                return content
+            quarantine = self.root / "quarantine"
+            quarantine.mkdir(exist_ok=True)
+            os.replace(path, quarantine / f"{digest}-{secrets.token_hex(4)}")
+        return None
+
+
+def _checked(text: str) -> str:
+    if not is_digest(text):
+        raise ValueError(f"not 64 lower-case hex digits: {text!r}")
+    return text
+
+
+def _sharded(folder: str, name: str) -> str:
+    return f"{folder}{_checked(name)[:2]}{os.sep}{name}"
+
+
+def _size(value: object) -> int:
+    """Return an int64 of proto3 JSON, which is a string of digits; numbers are taken too."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    raise ValueError(f"not a size: {value!r}")
+
+
+def _content(path: str, most_bytes: int) -> bytes | None:
+    """Return the file's bytes, None where they are more than `most_bytes`; raises OSError."""
+    fd = os.open(path, _READ)
+    try:
+        size = os.fstat(fd).st_size
+        if size > most_bytes:
+            return None
+        content = os.read(fd, size)
+        while len(content) < size and (more := os.read(fd, size)):
+            content += more
+        return content
+    finally:
+        os.close(fd)
+
+
+def _entry(key: str, content: bytes) -> Entry | None:
+    files = parse_result(content)
+    if files is None or IMAGE not in files or PROVENANCE not in files:
+        return None
+    image, size_bytes = files[IMAGE]
+    return Entry(key, image, size_bytes, files[PROVENANCE][0])
+
+
+def _result(entry: Entry, provenance_bytes: int) -> bytes:
+    def file(path: str, digest: str, size_bytes: int) -> dict[str, Any]:
+        return {"path": path, "digest": {"hash": digest, "sizeBytes": str(size_bytes)}}
+
+    image = file(IMAGE, entry.image, entry.size_bytes)
+    return canonical_json({"outputFiles": [image, file(PROVENANCE, entry.provenance, provenance_bytes)]})

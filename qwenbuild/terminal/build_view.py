@@ -1,0 +1,225 @@
+"""What a person sees of a build as it runs.
+
+On a terminal one live line with counts and the time left, above it only what needs attention; in
+a pipe a line for each image that was made; with `--json` one event a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from qwenbuild.errors import visible
+from qwenbuild.events import (
+    Event,
+    Finished,
+    ImageFinished,
+    ImageStarted,
+    LookingUp,
+    Outcome,
+    Started,
+    Stopping,
+    Warned,
+    as_dict,
+)
+from qwenbuild.noop import nothing_to_do
+
+from .console import OUTCOME_STYLES, coloured, duration, label, money, orphaned, styled, warning_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_MADE = frozenset({Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED})
+_ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
+
+
+class View(Protocol):
+    """Something that shows a build's events."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+
+    def close(self) -> None:
+        """Give the terminal back."""
+
+
+class JsonView:
+    """One event a line, as `--json` prints them."""
+
+    def emit(self, event: Event) -> None:
+        click.echo(json.dumps(as_dict(event), ensure_ascii=False))
+
+    def close(self) -> None:
+        pass
+
+
+class LineView:
+    """A line for each image that was made or needs attention, and a summary."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._done = 0
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case ImageFinished():  # most are
+                self.finished_image(event)
+            case Started(plan=plan):
+                self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
+            case LookingUp(submissions=count):
+                answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
+                self.say(f"{'looking up':>10}  {answers}: the service is asked what became of them")
+            case Stopping():
+                self.say(stopping(event))
+                for problem in event.problems:
+                    self.say(str(problem))
+            case Warned(problems=problems):
+                for problem in problems:
+                    for line in warning_lines(problem):
+                        self.say(line)
+            case Finished():
+                self.close()
+                summary(event)
+
+    def finished_image(self, event: ImageFinished) -> None:
+        """Show one output's end."""
+        made = event.outcome in _MADE
+        self._done += made or event.outcome is Outcome.FAILED
+        if made:
+            counter = f"[{self._done}/{self._total}]"
+            self.say(f"{counter:>9} {event.outcome:<10} {visible(event.name)} ({visible(event.reason)})")
+        elif event.outcome in _ATTENTION:
+            self.attention(event)
+
+    def attention(self, event: ImageFinished) -> None:
+        """Show an output that failed, was kept, or may have been billed."""
+        self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
+        lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
+        for line in lines:
+            self.say(f"{'':>10} {visible(line)}")
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        click.echo(text, err=True)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LiveView(LineView):
+    """One live line with counts and the time left; only what needs attention stays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._counts: Counter[str] = Counter()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, ImageStarted) and self._progress is None:
+            self._open()
+        super().emit(event)
+
+    def finished_image(self, event: ImageFinished) -> None:
+        self._counts[event.outcome] += 1
+        made = event.outcome in _MADE
+        if made and self._progress is None and self._total > 50:
+            self._open()
+        self._done += made or event.outcome is Outcome.FAILED
+        if event.outcome in _ATTENTION:
+            self.attention(event)
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())
+
+    def _failed(self) -> str:
+        failed = self._counts[Outcome.FAILED]
+        return f" · {failed} failed" if failed else ""
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        console = Console(stderr=True, highlight=False, color_system="auto" if coloured(sys.stderr) else None)
+        own, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")  # widths of columns
+        self._progress = Progress(
+            TextColumn("[bold green]{task.description}", justify="right", table_column=own),
+            BarColumn(bar_width=max(4, min(30, console.width - 50)), complete_style="green", finished_style="green"),
+            MofNCompleteColumn(table_column=own.copy()),
+            TextColumn("[red]{task.fields[failed]}[/]", table_column=own.copy()),
+            TimeRemainingColumn(compact=True, table_column=own.copy()),
+            TextColumn("{task.fields[name]}", style="dim", markup=False, table_column=rest),
+            console=console,
+            expand=True,
+            transient=True,
+        )
+        self._task = self._progress.add_task("   building", total=self._total, completed=self._done, name="", failed="")
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        if self._progress is None:
+            super().say(text)
+        else:
+            from rich.text import Text
+
+            self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def view(as_json: bool) -> View:
+    """Return the view that suits the options and where standard error goes."""
+    if as_json:
+        return JsonView()
+    return LiveView() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineView()
+
+
+def stopping(event: Stopping) -> str:
+    """Return the line that tells that a build takes up nothing more."""
+    if event.reason != "interrupted":
+        word = styled(f"{'stopping':>10}", sys.stderr, fg="yellow", bold=True)
+        return word if event.problems else f"{word}  {visible(event.reason)}"
+    renders = "1 render is" if event.in_flight == 1 else f"{event.in_flight} renders are"
+    waiting = f"; {renders} under way and will be kept" if event.in_flight else ""
+    return f"stopping{waiting}. Ctrl-C again leaves at once."
+
+
+def summary(event: Finished) -> None:
+    """Write how a build ended: one line, and what to do next where something is left."""
+    made = [
+        (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
+        (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
+        (event.missing, "missing"), (event.edited, "edited"), (event.skipped, "skipped"),
+    ]  # fmt: skip
+    stream = sys.stderr
+    parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in made if count]
+    if not parts:
+        click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
+    else:
+        if event.up_to_date:
+            parts.append(styled(f"{event.up_to_date:,} up to date", stream, dim=True))
+        cost = f", {money(event.cost)}" if event.cost else ""
+        click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
+    if event.interrupted:
+        click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
+    if event.unknown:
+        click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
+    if event.missing:
+        click.echo("the lock pins missing images; --relock takes other bytes for them, and pays for these", err=True)
+    if event.edited:
+        click.echo("edited files were kept; --overwrite replaces them", err=True)
+    if event.strays:
+        what = "an image" if event.strays == 1 else f"{event.strays:,} images"
+        click.echo(
+            f"collected {what} in flight that no spec asks for any more; the store keeps what is paid for", err=True
+        )
+    if event.orphans:
+        click.echo(orphaned(event.orphans), err=True)

@@ -1,0 +1,124 @@
+"""A build as JUnit XML, for the test reports of CI: one case for each output, in a suite for each image."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from qwenbuild.errors import OutputError, UsageError
+from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Stopping
+from qwenbuild.files import atomic as atomicfile
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
+_FAILURES: Mapping[Outcome, str] = {
+    Outcome.FAILED: "failed", Outcome.UNKNOWN: "may have been billed",
+    Outcome.MISSING: "pinned by the lock, and missing",
+}  # fmt: skip
+_SKIPPED: Mapping[Outcome, str] = {
+    Outcome.SKIPPED: "not begun", Outcome.EDITED: "edited by hand, and kept",
+    Outcome.SUBMITTED: "left with the service",
+}  # fmt: skip
+
+
+class Recording:
+    """Takes a build's events, and writes what they come to; what no output's end tells is an error of the whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise UsageError where no report can be written to `path`: after a build it is too late to learn that.
+
+        Links are followed; a file that is something else than XML is left alone.
+        """
+        self._is_stream = path.exists() and not (path.is_file() or path.is_dir())  # a pipe, or /dev/stdout
+        self._path = path if self._is_stream else Path(os.path.realpath(path))
+        self._cases: dict[str, list[ImageFinished]] = {}
+        self._problems: list[str] = []
+        self._seconds: float | None = None
+        if self._is_stream:
+            return
+        folder = next(parent for parent in self._path.parents if parent.exists())
+        if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UsageError(f"{path} can't be written", hint="--junit names a file, such as report/junit.xml")
+        if path.is_file() and not _is_xml(path):
+            raise UsageError(f"{path} is there, and is no report", hint="--junit names another file, or remove it")
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case ImageFinished():
+                self._cases.setdefault(event.name.partition("[")[0], []).append(event)
+            case Stopping():
+                self._problems += [event.reason, *map(str, event.problems)]
+            case Finished():
+                self._seconds = event.seconds
+
+    def fail(self, error: BaseException) -> None:
+        """Take what ended the build before it was finished."""
+        self._problems.append(str(error) or "interrupted")
+
+    def write(self) -> None:
+        """Write the report as a whole; raises OutputError."""
+        try:
+            if self._is_stream:
+                self._path.write_bytes(self.xml())
+            else:
+                atomicfile.write(self._path, self.xml(), self._path.parent)
+        except OSError as error:
+            raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
+
+    def xml(self) -> bytes:
+        """Return the report."""
+        events = [event for cases in self._cases.values() for event in cases]
+        seconds = sum(event.seconds for event in events) if self._seconds is None else self._seconds
+        whole = int(bool(self._problems))
+        counts = {**_counts(events), "tests": str(len(events) + whole), "errors": str(whole)}
+        root = ElementTree.Element("testsuites", {"name": "qwenbuild", **counts, "time": f"{seconds:.3f}"})
+        if self._problems:
+            about = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+            suite = ElementTree.SubElement(root, "testsuite", {"name": "qwenbuild", **about})
+            case = ElementTree.SubElement(
+                suite, "testcase", {"classname": "qwenbuild", "name": "build", "time": "0.000"}
+            )
+            message = _clean(self._problems[0].split("\n")[0])
+            ElementTree.SubElement(case, "error", {"message": message}).text = _clean("\n\n".join(self._problems))
+        for image, cases in sorted(self._cases.items()):
+            took = {"time": f"{sum(event.seconds for event in cases):.3f}"}
+            suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(image), **_counts(cases), **took})
+            for event in cases:
+                _case(suite, image, event)
+        ElementTree.indent(root)
+        text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+        return text + b"\n"
+
+
+def _is_xml(path: Path) -> bool:
+    """Whether a file is XML, or empty; False for what can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(5) in (b"", b"<?xml")
+    except OSError:
+        return False
+
+
+def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:
+    about = {"classname": image, "name": event.name, "file": event.path, "time": f"{event.seconds:.3f}"}
+    case = ElementTree.SubElement(suite, "testcase", {name: _clean(text) for name, text in about.items()})
+    if word := _FAILURES.get(event.outcome):
+        message = _clean(event.reason) or word
+        failure = ElementTree.SubElement(case, "failure", {"type": event.outcome.value, "message": message})
+        failure.text = _clean("\n\n".join(map(str, event.problems)) or f"{word}: {event.reason}")
+    elif word := _SKIPPED.get(event.outcome):
+        ElementTree.SubElement(case, "skipped", {"message": word})
+
+
+def _counts(events: list[ImageFinished]) -> dict[str, str]:
+    failures = sum(event.outcome in _FAILURES for event in events)
+    skipped = sum(event.outcome in _SKIPPED for event in events)
+    return {"tests": str(len(events)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
+
+
+def _clean(text: str) -> str:
+    """Return text without the characters that XML can't hold."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,1 @@
+"""Follows the project's files and builds what changed."""

@@ -1,0 +1,105 @@
+"""The README's examples are executed: its commands in a copy of this repository, its TOML, its Python.
+
+A block that can't be run says why, in a comment before it: `<!-- not run: REASON -->`. Of a
+`console` block the lines that begin with `$ ` run, but for the installation, which these tests
+have behind them; the others, if any, are what they print, where `…` stands for any text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import load
+from tests.support.workspace import Workspace
+
+REPOSITORY = Path(__file__).parents[2]
+INSTALL = "python -m pip install . && "
+KNOWN = ("console", "toml", "python", "text")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of the README, which begins at `line`; `reason` says why it is not run."""
+
+    line: int
+    language: str
+    text: str
+    reason: str
+
+
+def blocks(*languages: str) -> list[Block]:
+    """Return the blocks in these languages that are to be run."""
+    return [block for block in every_block() if block.language in languages and not block.reason]
+
+
+def every_block() -> list[Block]:
+    """Return every fenced block."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    fence = re.compile(r"(?:^<!-- not run: ([^>]+) -->\n)?^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [
+        Block(text.count("\n", 0, found.start(2)) + 1, found[2], found[3], (found[1] or "").strip())
+        for found in fence.finditer(text)
+    ]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Workspace:
+    """A copy of this repository as a clone has it, as far as it is a project."""
+    for name in ("specs", "templates"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "clone" / name)
+    shutil.copy(REPOSITORY / "qwenbuild.toml", tmp_path / "clone")
+    return Workspace(tmp_path / "clone")
+
+
+def test_every_block_is_run_or_says_why_not() -> None:
+    """Every block is in a language that is run here."""
+    wrong = [f"line {block.line}" for block in every_block() if block.language not in KNOWN]
+    assert wrong == []
+    assert [f"line {block.line}" for block in blocks("text")] == []
+
+
+def test_commands(copy: Workspace) -> None:
+    """The commands run, one after another in one shell, and print what the README says."""
+    lines = ["set -e"]
+    shown: list[tuple[Block, str]] = []
+    for block in blocks("console"):
+        commands = [line[2:].removeprefix(INSTALL) for line in block.text.splitlines() if line.startswith("$ ")]
+        shown.append((block, "".join(f"{line}\n" for line in block.text.splitlines() if not line.startswith("$ "))))
+        lines += [*commands, "echo '--- next block ---'"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], cwd=copy.root, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    printed = done.stdout.split("--- next block ---\n")
+    assert done.returncode == 0, f"{shown[len(printed) - 1][0]}\n{done.stderr}"
+    for (block, expected), found in zip(shown, printed, strict=False):
+        pattern = ".*".join(map(re.escape, expected.split("…")))
+        assert not expected or re.fullmatch(pattern, found, re.DOTALL), f"line {block.line}: {found}"
+
+
+def test_specs_and_configs(tmp_path: Path) -> None:
+    """Each block of TOML is a spec, or a config, that can be planned."""
+    for block in blocks("toml"):
+        files = {"qwenbuild.toml": 'provider = "null"\n', "specs/poster.toml": '[image.x]\nprompt = "p"\n'}
+        files["specs/poster.toml" if "[image." in block.text else "qwenbuild.toml"] = block.text
+        template = "{{ brand }} {{ mood }} {{ palette }}"
+        place = Workspace(tmp_path / str(block.line)).write({**files, "templates/poster.j2": template})
+        assert load(place.root).plan().renders != [], f"line {block.line}"
+
+
+def test_python(copy: Workspace) -> None:
+    """Each block of Python runs at the root of a project."""
+    for block in blocks("python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block.text], cwd=copy.root, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"line {block.line}: {done.stderr}"

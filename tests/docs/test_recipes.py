@@ -1,0 +1,178 @@
+"""The recipes of docs/recipes.md are executed: workflow steps, hook, attributes, Makefile, in real clones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.workspace import Workspace
+
+REPOSITORY = Path(__file__).parents[2]
+TEXT = (REPOSITORY / "docs/recipes.md").read_text("utf-8")
+ATTRIBUTES = ("qwenbuild.lock text eol=lf linguist-generated=true\n", "out/**/*.png binary\n")
+
+
+def recipes(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+WORKFLOW: dict[str, Any] = yaml.safe_load(recipes("yaml")[0])
+JOBS: dict[str, Any] = WORKFLOW["jobs"]
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"the distribution's {program} is not installed")
+
+
+class Machine:
+    """A folder of clones, a bare repository that they share, and a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "bin").mkdir()
+        gh = folder / "bin/gh"
+        gh.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$RUNNER_TEMP/gh"\n')
+        gh.chmod(0o755)
+        self.environ = {
+            **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "HOME": str(folder),
+            "QWENBUILD_CACHE_DIR": str(folder / "store"), "RUNNER_TEMP": str(folder), "GITHUB_BASE_REF": "main",
+            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "PULL_REQUEST": "7",
+            "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **{f"GIT_{who}_{it}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for it in ("NAME", "EMAIL")},
+        }  # fmt: skip
+
+    def run(self, script: str, place: Path, code: int = 0) -> str:
+        """Run a script as GitHub does; return what it printed."""
+        done = subprocess.run(
+            ["bash", "-e", "-c", script], cwd=place, env=self.environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def job(self, name: str, place: Path) -> None:
+        """Run the steps of a job, but for the installation."""
+        for step in JOBS[name]["steps"]:
+            if "pip install" not in step.get("run", "pip install"):
+                self.run(step["run"], place)
+
+    def clone(self, name: str) -> Path:
+        self.run(f"git clone -q hub.git {name}", self.folder)
+        return self.folder / name
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A project in a bare repository, with a clone of it at `work`."""
+    machine = Machine(tmp_path)
+    machine.run("git init -q --bare -b main hub.git && git init -q -b main work", tmp_path)
+    Workspace(tmp_path / "work").write({
+        "qwenbuild.toml": 'provider = "null"\n',
+        "specs/a.toml": '[image.x]\nprompt = "a cat"\n[image.y]\nprompt = "b"\n',
+        ".gitignore": ".qwenbuild/\nout/\nsite/\njunit.xml\n",
+    })  # fmt: skip
+    push = "git add . && git commit -qm images && git remote add origin ../hub.git && git push -q -u origin main"
+    machine.run(push, tmp_path / "work")
+    return machine
+
+
+def test_the_workflow(machine: Machine) -> None:
+    """Main builds and commits the lock; a pull request gets its plan; a release builds what the lock pins."""
+    machine.job("build", machine.clone("main"))
+    assert machine.run("git log -1 --format=%s main", machine.folder / "hub.git") == "Lock images\n"
+    again = machine.clone("again")
+    machine.job("build", again)
+    assert machine.run("git status --porcelain && git log --oneline | wc -l", again).split() == ["2"]
+    release = machine.clone("release")
+    machine.job("release", release)
+    assert len(list((release / "out").rglob("*.png"))) == 2
+
+    change = machine.clone("change")
+    (change / "specs/a.toml").write_text('[image.x]\nprompt = "a dog"\n[image.y]\nprompt = "b"\n')
+    machine.job("plan", change)
+    plan = (machine.folder / "summary.md").read_text("utf-8")
+    assert plan.startswith("### qwenbuild plan\n\n**1 to render**")
+    assert "  - cat\n  + dog\n" in plan
+    assert (machine.folder / "gh").read_text().split()[:3] == ["pr", "comment", "7"]
+    assert "out of date" in machine.run("qwenbuild build --locked", change, code=3)
+
+
+def test_the_workflow_is_safe() -> None:
+    """No script holds an expression, pull requests see no secret, and what writes is named job by job."""
+    for name, job in JOBS.items():
+        assert not any("${{" in step.get("run", "") for step in job["steps"]), name
+        assert ("secrets." in json.dumps(job)) == (name == "build")
+    assert "pull_request_target" not in TEXT
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert {name: job.get("permissions", {}) for name, job in JOBS.items()} == {
+        "plan": {"contents": "read", "pull-requests": "write"}, "build": {"contents": "write"}, "release": {},
+    }  # fmt: skip
+
+
+def test_the_hook(machine: Machine) -> None:
+    """With the real pre-commit: a commit whose lock is out of date is refused, one with it passes."""
+    config, work = recipes("yaml")[1], machine.folder / "work"
+    (offered,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    (hook,) = yaml.safe_load(config)["repos"][0]["hooks"]
+    assert {key: hook[key] for key in hook if key != "language"} == {
+        key: offered[key] for key in hook if key != "language"
+    }
+    (work / ".pre-commit-config.yaml").write_text(config)
+    machine.run("pre-commit install && git add .", work)
+    assert "qwenbuild.lock is out of date" in machine.run("git commit -qm hook", work, code=1)
+    machine.run("qwenbuild build && git add . && git commit -qm hook", work)
+    assert "undefined variable" in machine.run(
+        "sed -i 's/a cat/a {{ cat }}/' specs/a.toml && git commit -qam wrong", work, code=1
+    )
+
+
+def test_the_attributes(machine: Machine) -> None:
+    """The lock is text with one kind of line end, and images go through LFS unconverted, or are binary."""
+    work = machine.folder / "work"
+    (attributes,) = recipes("gitattributes")
+    assert attributes.startswith(ATTRIBUTES[0])
+    ask = "git check-attr text eol linguist-generated filter merge -- qwenbuild.lock out/a/x.png"
+    for text, filtered in ((attributes, "lfs"), ("".join(ATTRIBUTES), "unspecified")):
+        (work / ".gitattributes").write_text(text)
+        said = {tuple(line.split(": ")[:2]): line.split(": ")[2] for line in machine.run(ask, work).splitlines()}
+        assert (said["qwenbuild.lock", "text"], said["qwenbuild.lock", "eol"]) == ("set", "lf")
+        assert (said["out/a/x.png", "text"], said["out/a/x.png", "filter"]) == ("unset", filtered)
+    machine.run("git config core.autocrlf true && qwenbuild build && git add . && git commit -qm lock", work)
+    machine.run("rm qwenbuild.lock && git checkout -q qwenbuild.lock && qwenbuild lock --check", work)
+    assert b"\r" not in (work / "qwenbuild.lock").read_bytes()
+
+
+@needs("make")
+def test_the_makefile(machine: Machine) -> None:
+    """With the real make: what is made of the images is made again when they change, and only then."""
+    work = machine.folder / "work"
+    (makefile,) = recipes("make")
+    (work / "Makefile").write_text(makefile)
+    assert "cp -R" in machine.run("make", work)
+    assert "cp -R" not in machine.run("make", work)
+    before = sorted(path.read_bytes() for path in (work / "site").rglob("*.png"))
+    machine.run("sed -i 's/a cat/a dog/' specs/a.toml", work)
+    assert "cp -R" in machine.run("make", work)
+    assert sorted(path.read_bytes() for path in (work / "site").rglob("*.png")) != before
+
+
+@needs("npm")
+def test_the_scripts(machine: Machine) -> None:
+    """With the real npm: the scripts before `dev` and `build` make the images that the bundler finds."""
+    work = machine.folder / "work"
+    package = json.loads(recipes("json")[0])
+    assert (package["scripts"]["dev"], package["scripts"]["build"]) == ("vite", "vite build")
+    vite = machine.folder / "bin/vite"
+    vite.write_text("#!/bin/sh\nls out/a\n")  # where a bundler would resolve its imports
+    vite.chmod(0o755)
+    (work / "package.json").write_text(json.dumps(package))
+    for script in ("dev", "build"):
+        assert "x.png" in machine.run(f"rm -rf out && npm run -s {script}", work)

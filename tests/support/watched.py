@@ -1,0 +1,145 @@
+"""A watch for the preview under test: a real project, planned and built by the real engine when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from qwenbuild.engine import engine as engines
+from qwenbuild.errors import Problem, ProjectError
+from qwenbuild.events import Event, ImageFinished, ImageStarted
+from qwenbuild.pages.preview import serve
+from qwenbuild.plan.plan import Plan
+from qwenbuild.watch.live_state import UnderWay
+from tests.support.workspace import Workspace
+
+
+def built(workspace: Workspace, **choices: Any) -> None:
+    """Build in a thread of its own: Playwright keeps the main thread's event loop to itself."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: engines.load(workspace.root, **choices).build()).result()
+
+
+class Watched:
+    """What the preview asks of a watch. `refresh` reads the files anew; every image costs `price_cny`."""
+
+    def __init__(self, workspace: Workspace, price_cny: str = "") -> None:
+        self._root, self._price = workspace.root, price_cny
+        self.project = workspace.project
+        self.store = engines.load(workspace.root).store
+        self.wishes: dict[str, object] = {}
+        self.plan: Plan | None = None
+        self.problems: Sequence[Problem] = ()
+        self.revision = 0
+        self.drafts: dict[str, str] = {}
+        self.under_way: UnderWay | None = None
+        self.spent: dict[str, Decimal] = {}
+        self.cost_left: Decimal | None = None
+        self.events: dict[str, ImageStarted | ImageFinished] = {}
+        self.rendered: list[tuple[list[str], bool]] = []
+        self.address = ""
+        self._grown = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def subscribe(self) -> AsyncIterator[int]:
+        seen = self.revision
+        while True:
+            async with self._grown:
+                while self.revision == seen:
+                    await self._grown.wait()
+                seen = self.revision
+            yield seen
+
+    async def grow(self) -> None:
+        self.revision += 1
+        async with self._grown:
+            self._grown.notify_all()
+
+    async def refresh(self) -> None:
+        """Plan anew; a mistake in the files leaves the last good plan."""
+        try:
+            self.plan = await asyncio.to_thread(lambda: engines.load(self._root).plan())
+            self.problems = ()
+        except ProjectError as error:
+            self.problems = error.problems
+        await self.grow()
+
+    async def render(self, names: Collection[str], *, force: bool = False) -> None:
+        self.rendered.append((list(names), force))
+        task = asyncio.create_task(self._build(list(names), force))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _build(self, names: list[str], force: bool) -> None:
+        loop = asyncio.get_running_loop()
+
+        def emit(event: Event) -> None:
+            if isinstance(event, ImageStarted | ImageFinished):
+                loop.call_soon_threadsafe(self.events.__setitem__, event.name, event)
+
+        steps = {step.action.output: step for step in self.plan.steps if step.action.name in names} if self.plan else {}
+        self.under_way = UnderWay(steps, set(), len(steps), time.monotonic())
+        await self.grow()
+        await asyncio.to_thread(lambda: engines.load(self._root, select=names, force=force).build(emit))
+        self.under_way = None
+        for currency, amount in self.price(names).items():
+            self.spent[currency] = self.spent.get(currency, Decimal(0)) + amount
+        await self.refresh()
+
+    def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
+        return {"CNY": Decimal(self._price) * len(names)} if self._price else {}
+
+
+class Running:
+    """A preview in a thread of its own; `within` runs a coroutine in its loop."""
+
+    def __init__(self, watched: Watched, loop: asyncio.AbstractEventLoop) -> None:
+        self.watched, self._loop = watched, loop
+        self.address = watched.address
+
+    @property
+    def origin(self) -> str:
+        return self.address.partition("/#")[0]
+
+    @property
+    def token(self) -> str:
+        return self.address.partition("token=")[2]
+
+    def within(self, act: Callable[[], Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(act(), self._loop).result(timeout=60)
+
+    def refresh(self) -> None:
+        self.within(self.watched.refresh)
+
+
+@contextmanager
+def previewing(workspace: Workspace, price_cny: str = "") -> Iterator[Running]:
+    """Run a preview of the project while the context lasts."""
+    ready: Future[tuple[Watched, asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def run() -> None:
+        watched = Watched(workspace, price_cny)
+        await watched.refresh()
+        started = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(serve(watched, 0, started.set_result))
+        watched.address = await started
+        ready.set_result((watched, asyncio.get_running_loop(), serving))
+        try:
+            await serving
+        except asyncio.CancelledError:
+            return
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="preview-under-test", daemon=True)
+    thread.start()
+    watched, loop, serving = ready.result(timeout=60)
+    try:
+        yield Running(watched, loop)
+    finally:
+        loop.call_soon_threadsafe(serving.cancel)
+        thread.join(timeout=30)

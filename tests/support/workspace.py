@@ -1,0 +1,71 @@
+"""A project folder under test, and what its specs come to: actions, or the text of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwenbuild.errors import Findings, QwenbuildError
+from qwenbuild.specs import expand, matrix, spec
+from qwenbuild.specs.expand import Action
+from qwenbuild.specs.matrix import Declaration
+from qwenbuild.specs.project import Project, find
+from qwenbuild.specs.spec import Spec
+from qwenbuild.specs.template import Templates
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds a project."""
+
+    root: Path
+
+    def write(self, files: Mapping[str, str | bytes]) -> Workspace:
+        """Write files, by their path below the root; a text gets no line ends but its own."""
+        for name, content in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return self
+
+    @property
+    def project(self) -> Project:
+        """The project, as its config says."""
+        return find(self.root)
+
+    def specs(self, findings: Findings) -> list[Spec]:
+        """Return the specs that can be used; problems go into `findings`."""
+        project = self.project
+        loaded = [
+            spec.load(path, project.shown(path), project.spec_name(path), findings) for path in project.spec_paths()
+        ]
+        return [one for one in loaded if one]
+
+    def declarations(self) -> list[Declaration]:
+        """Return every image with its axes; raises ProjectError."""
+        findings = Findings()
+        found = matrix.declare(self.project, self.specs(findings), findings)
+        findings.raise_if_any()
+        return found
+
+    def actions(self, *, labelled: bool = False) -> list[Action]:
+        """Return every action, for the provider family `test-1`; raises ProjectError."""
+        findings, project = Findings(), self.project
+        declarations = matrix.declare(project, self.specs(findings), findings)
+        templates = Templates(project.templates, project.config.templates)
+        found = expand.expand(project.catalogue, templates, declarations, "test-1", labelled, findings)
+        findings.raise_if_any()
+        return found
+
+    def prompts(self) -> list[str]:
+        """Return the prompt of every action."""
+        return [action.request.prompt for action in self.actions()]
+
+    def complaint(self) -> str:
+        """Return the text of the error that the project gives."""
+        try:
+            found = self.actions()
+        except QwenbuildError as error:
+            return str(error)
+        raise AssertionError(f"no error, but {len(found)} actions")

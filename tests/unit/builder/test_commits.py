@@ -1,0 +1,112 @@
+"""Writes to the state are on the disk when their call returns; what comes meanwhile waits for the disk together."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.builder.commits import Commits
+from qwenbuild.errors import StateError
+from qwenbuild.request import Request, Size
+from qwenbuild.storage.state import State
+
+COUNT = 50
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the state lies."""
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.fixture
+def state(path: Path) -> Iterator[State]:
+    """An empty state."""
+    state = State(path)
+    yield state
+    state.close()
+
+
+def request(number: int) -> Request:
+    """Return the request of that number."""
+    return Request("p", "m", f"prompt {number}", "", Size(8, 8), number, prompt_extend=False, watermark=False)
+
+
+def intend(commits: Commits, state: State, number: int) -> asyncio.Future[int]:
+    """Have an intent written."""
+    return commits.soon(state.intend, request(number).key, request(number).as_dict(), "p", {})
+
+
+def on_disk(path: Path) -> list[tuple[int, str]]:
+    """Return the submissions that another connection sees: id and handle."""
+    with sqlite3.connect(path) as database:
+        return database.execute("SELECT id, handle FROM submissions ORDER BY id").fetchall()
+
+
+def test_results_and_order(state: State, path: Path) -> None:
+    """Each call gets its own result, and is carried out after those before it."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            numbers = await asyncio.gather(*(intend(commits, state, number) for number in range(COUNT)))
+            assert [number for number, _ in on_disk(path)] == numbers == list(range(1, COUNT + 1))
+            last = [commits.soon(state.accepted, 1, handle) for handle in ("a", "b", "c")]
+            await last[-1]
+            assert on_disk(path)[0] == (1, "c")
+
+    asyncio.run(run())
+
+
+def test_what_comes_meanwhile_is_one_commit(state: State, path: Path) -> None:
+    """Fifty writes at once take two commits: the first one's, and one for all the others."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            first = intend(commits, state, 0)
+            await asyncio.sleep(0)  # it is on its way to the disk
+            rest = [intend(commits, state, number) for number in range(1, COUNT)]
+            await first
+            seen = set()
+            while not all(future.done() for future in rest):
+                seen.add(len(on_disk(path)))
+                await asyncio.sleep(0)
+            assert seen <= {1, COUNT}
+            assert len(on_disk(path)) == COUNT
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_wait(state: State, path: Path) -> None:
+    """What nobody waits for any more is written all the same, by the end of the context at the latest."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            intend(commits, state, 0).cancel()
+            intend(commits, state, 1)
+        assert len(on_disk(path)) == 2
+
+    asyncio.run(run())
+
+
+def test_a_write_that_fails(state: State, path: Path) -> None:
+    """It fails those of its commit, nothing of which is written; later ones go on."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            wrong = commits.soon(state.intend, "key", {}, "p", {"no": float("nan")})
+            other = intend(commits, state, 0)
+            for future in (wrong, other):
+                with pytest.raises(StateError):
+                    await future
+            assert on_disk(path) == []
+            assert await intend(commits, state, 1) == 1
+
+    asyncio.run(run())

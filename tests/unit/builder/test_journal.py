@@ -1,0 +1,146 @@
+"""What a provider tells of a request is in the state when the call returns, also where the render is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import load
+from qwenbuild.builder.commits import Commits
+from qwenbuild.builder.journal import StateJournal
+from qwenbuild.plan.plan import Step, Verdict
+from qwenbuild.provider import Detached, Stopped
+from qwenbuild.request import Submission
+from qwenbuild.storage.state import State
+from tests.support.workspace import Workspace
+
+Journey = Callable[[StateJournal], Awaitable[None]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """An empty state."""
+    state = State(tmp_path / "state.sqlite3")
+    yield state
+    state.close()
+
+
+@pytest.fixture
+def step(project: Workspace) -> Step:
+    """A step that renders."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n', "qwenbuild.toml": 'provider = "null"\n'})
+    return load(project.root).plan().steps[0]
+
+
+def travel(
+    state: State, step: Step, journey: Journey, *, stopped: bool = False, force: bool = False, detach: bool = False
+) -> StateJournal:
+    """Make a journal, and have the provider's calls made; return the journal."""
+    collected = step.submission if step.verdict is Verdict.REATTACH else None
+
+    async def run() -> StateJournal:
+        commits = Commits(state)
+        journal = StateJournal(
+            state, commits, "p", step.action.key, step.action.request, lambda: stopped,
+            collected=collected, force=force, detach=detach,
+        )  # fmt: skip
+        async with commits.running():
+            await journey(journal)
+        return journal
+
+    return asyncio.run(run())
+
+
+def only(state: State) -> Submission | None:
+    """Return the open submission, if there is one."""
+    found = state.open_submissions()
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_from_intent_to_done(state: State, step: Step) -> None:
+    """An intent is open, then has a handle, then is settled."""
+    seen: list[tuple[str, bool] | None] = []
+
+    async def journey(journal: StateJournal) -> None:
+        def look() -> None:
+            found = only(state)
+            seen.append((found.handle, found.forced) if found else None)
+
+        await journal.intend({"region": "x"})
+        look()
+        await journal.accepted("task:1")
+        look()
+        await journal.settle("done")
+        look()
+
+    journal = travel(state, step, journey, force=True)
+    assert seen == [("", True), ("task:1", True), None]
+    assert (journal.is_open, journal.unbilled) == (False, False)
+
+
+def test_refused(state: State, step: Step) -> None:
+    """What the service refused is closed, and was not billed."""
+
+    async def journey(journal: StateJournal) -> None:
+        await journal.intend({})
+        await journal.refused()
+
+    journal = travel(state, step, journey)
+    assert (only(state), journal.unbilled) == (None, True)
+
+
+def test_a_lost_handle(state: State, step: Step) -> None:
+    """A handle that leads nowhere is forgotten, and the submission stays open."""
+
+    async def journey(journal: StateJournal) -> None:
+        await journal.intend({})
+        await journal.accepted("task:1")
+        await journal.lost()
+
+    travel(state, step, journey)
+    found = only(state)
+    assert found is not None
+    assert found.handle == ""
+
+
+def test_nothing_is_sent_once_the_build_stops(state: State, step: Step) -> None:
+    """An intent is refused when the build is stopping, and leaves no trace."""
+
+    async def journey(journal: StateJournal) -> None:
+        await journal.intend({})
+
+    with pytest.raises(Stopped):
+        travel(state, step, journey, stopped=True)
+    assert only(state) is None
+
+
+def test_detaching(state: State, step: Step) -> None:
+    """A build that only submits leaves once the handle is on record."""
+
+    async def journey(journal: StateJournal) -> None:
+        await journal.intend({})
+        await journal.accepted("task:1")
+
+    with pytest.raises(Detached):
+        travel(state, step, journey, detach=True)
+    found = only(state)
+    assert found is not None
+    assert found.handle == "task:1"
+
+
+def test_cancelled_while_it_is_written(state: State, step: Step) -> None:
+    """An intent whose render is cancelled before anything was sent is not left open."""
+
+    async def journey(journal: StateJournal) -> None:
+        task = asyncio.ensure_future(journal.intend({}))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    travel(state, step, journey)
+    assert only(state) is None

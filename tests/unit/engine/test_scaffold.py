@@ -1,0 +1,69 @@
+"""The files of a new project: complete, valid, and in nobody's way."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import load
+from qwenbuild.engine import scaffold
+from qwenbuild.errors import UsageError
+from qwenbuild.specs.spec import schema
+
+
+def test_a_new_project(tmp_path: Path) -> None:
+    """A new project can be planned at once, and its specs name the schema beside them."""
+    written = scaffold.write(tmp_path / "posters")
+    assert written == list(scaffold.files())
+    plan = load(tmp_path / "posters").plan()
+    assert (len(plan.steps), len(plan.renders)) == (11, 11)
+    assert load(tmp_path / "posters").provider.name == "draft"
+    assert scaffold.SPEC.startswith("#:schema ./spec.schema.json\n")
+    assert json.loads((tmp_path / "posters/specs/spec.schema.json").read_text("utf-8")) == schema()
+
+
+@pytest.mark.parametrize("name", ["qwenbuild.toml", "specs/poster.toml", "out/.gitignore"])
+def test_files_in_the_way(tmp_path: Path, name: str) -> None:
+    """Where one of the files exists, be it a dangling link, nothing is written."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(UsageError, match=f"has these files already: {name}"):
+        scaffold.write(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == [Path(name).name]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"*.pyc", b"*.pyc\n.qwenbuild/\n"),
+        (b"\xff\xfe\n", b"\xff\xfe\n.qwenbuild/\n"),
+        (b"a\n.qwenbuild/\nb\n", b"a\n.qwenbuild/\nb\n"),
+    ],
+)
+def test_a_gitignore_is_added_to(tmp_path: Path, before: bytes, after: bytes) -> None:
+    """A `.gitignore` keeps what it has, whatever its encoding, and gets the line once."""
+    (tmp_path / ".gitignore").write_bytes(before)
+    written = scaffold.write(tmp_path)
+    assert (tmp_path / ".gitignore").read_bytes() == after
+    assert (".gitignore" in written) == (before != after)
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    """A folder that can't be made is an error in words."""
+    (tmp_path / "posters").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"posters.*can't be written: "):
+        scaffold.write(tmp_path / "posters")
+    (tmp_path / "specs").write_bytes(b"")
+    with pytest.raises(UsageError, match="can't be written: "):
+        scaffold.write(tmp_path)
+
+
+def test_a_project_inside_of_a_project(tmp_path: Path) -> None:
+    """A project may lie in another's folder."""
+    scaffold.write(tmp_path)
+    scaffold.write(tmp_path / "inner")
+    assert load(tmp_path / "inner").project.root == tmp_path / "inner"
+    assert os.listdir(tmp_path / "inner/out") == [".gitignore"]

@@ -1,0 +1,349 @@
+"""Tests of TOML files: reading, and where in the text each key and value stands."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.errors import Place, ProjectError
+from qwenbuild.files.toml import TomlFile, find_token, line_of, read_text, whole_line
+
+SAMPLE = '''\
+# a comment
+model = "qwen-image"
+vars.deep.name = 'x'   # dotted
+"quoted key" = { a = 1, "b.c" = [10, 20, { d = "é猫" }] }
+
+[image.poster]
+prompt = """
+First line {{ one }}
+Second {{ two }} line"""
+sizes = [
+    "16:9",  # wide
+    "1:1",
+]
+
+[[image.poster.exclude]]
+size = "1:1"
+
+[[image.poster.exclude]]
+seed = 2
+[image.poster.exclude.nested]
+x = true
+
+[image."odd.name"]
+prompt = "1"
+'''
+
+
+def toml(text: str) -> TomlFile:
+    return TomlFile("specs/a.toml", text, tomllib.loads(text))
+
+
+def marked(place: Place) -> str:
+    """Return the text that the carets stand under."""
+    return place.source[place.column - 1 : place.column - 1 + place.width]
+
+
+def reading(path: Path) -> str:
+    with pytest.raises(ProjectError) as caught:
+        read_text(path, "specs/a.toml")
+    return str(caught.value)
+
+
+def parsing(folder: Path, text: str) -> str:
+    path = folder / "a.toml"
+    path.write_bytes(text.encode())
+    with pytest.raises(ProjectError) as caught:
+        TomlFile.read(path, "specs/a.toml")
+    return str(caught.value)
+
+
+# --- reading ---
+
+
+def test_a_text_loses_its_byte_order_mark(tmp_path: Path) -> None:
+    """Editors on Windows write one; it is no part of the text."""
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfmodel = 1\r\n")
+    assert read_text(tmp_path / "a", "a") == "model = 1\r\n"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The name is the one that the user knows it by."""
+    assert reading(tmp_path / "a.toml") == "error: no such file: specs/a.toml"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """A folder with a file's name is told apart from a missing file."""
+    assert reading(tmp_path) == "error: specs/a.toml is a folder; a file was expected"
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """Reading a pipe would wait for ever for its writer."""
+    os.mkfifo(tmp_path / "a.toml")
+    assert reading(tmp_path / "a.toml") == "error: specs/a.toml is no regular file; a file was expected"
+
+
+def test_a_circle_of_links_can_not_be_read(tmp_path: Path) -> None:
+    """The system's own reason is shown."""
+    (tmp_path / "a.toml").symlink_to("a.toml")
+    assert reading(tmp_path / "a.toml") == "error: specs/a.toml can't be read: Too many levels of symbolic links"
+
+
+def test_a_file_without_permission_can_not_be_read(tmp_path: Path) -> None:
+    """Permission denied is a message, for everybody but root, whom nothing is denied."""
+    path = tmp_path / "a.toml"
+    path.write_text("x = 1")
+    path.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        assert reading(path) == "error: specs/a.toml can't be read: Permission denied"
+    finally:
+        os.seteuid(user)
+
+
+def test_bytes_that_are_not_utf8_are_shown_in_their_line(tmp_path: Path) -> None:
+    """The offending byte has its place, behind characters of several bytes too."""
+    (tmp_path / "a.toml").write_bytes('a = 1\nb = "é\xff'.encode("latin-1").replace(b"\xe9", "é".encode()) + b'"\n')
+    assert reading(tmp_path / "a.toml") == (
+        "error: specs/a.toml is not UTF-8: byte 0xff\n"
+        " --> specs/a.toml:2:7\n"
+        "  |\n"
+        '2 | b = "é\N{REPLACEMENT CHARACTER}"\n'
+        "  |       ^\n"
+        "  = hint: save the file as UTF-8"
+    )
+
+
+# --- parsing ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[image.a]\nprompt = hello\n",
+            "error: not valid TOML: invalid value\n"
+            " --> specs/a.toml:2:10\n"
+            "  |\n"
+            "2 | prompt = hello\n"
+            "  |          ^\n"
+            '  = hint: texts stand in quotes: model = "qwen-image-plus"; truth values are true and false',
+        ),
+        (
+            '[image.a]\nprompt = "x\nseed = 1\n',
+            "error: not valid TOML: unterminated text: the line ends before its quotes are closed\n"
+            " --> specs/a.toml:2:12\n"
+            "  |\n"
+            '2 | prompt = "x\n'
+            "  |            ^",
+        ),
+        (
+            '[image.a]\nprompt = """x\n\n',
+            "error: not valid TOML: unterminated string\n"
+            " --> specs/a.toml:2:14\n"
+            "  |\n"
+            '2 | prompt = """x\n'
+            "  |              ^",
+        ),
+        (
+            '[image.a]\nprompt = "x"\n[image.a]\nprompt = "y"\n',
+            "error: not valid TOML: image.a is declared twice\n"
+            " --> specs/a.toml:3:1\n"
+            "  |\n"
+            "3 | [image.a]\n"
+            "  | ^^^^^^^^^",
+        ),
+        (
+            'model = "a"\n  model = "b"\n',
+            "error: not valid TOML: this key has a value already\n"
+            " --> specs/a.toml:2:3\n"
+            "  |\n"
+            '2 |   model = "b"\n'
+            "  |   ^^^^^^^^^^^",
+        ),
+        (
+            '[image.a\nprompt = "x"\n',
+            "error: not valid TOML: expected ']' at the end of a table declaration\n"
+            " --> specs/a.toml:1:9\n"
+            "  |\n"
+            "1 | [image.a\n"
+            "  |         ^",
+        ),
+        (
+            'vars = { it = 1 }\r\n[vars.it]\r\n',
+            "error: not valid TOML: vars.it is declared twice\n"
+            " --> specs/a.toml:2:1\n"
+            "  |\n"
+            "2 | [vars.it]\n"
+            "  | ^^^^^^^^^",
+        ),
+        ("seed = " + "9" * 5000, "error: specs/a.toml holds a number with too many digits"),
+        ("x = " + "[" * 5000 + "]" * 5000, "error: specs/a.toml is nested too deeply"),
+    ],
+    ids=["bare", "open text", "open block", "twice", "key twice", "header", "redefined", "digits", "depth"],
+)  # fmt: skip
+def test_a_syntax_error_is_shown_in_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    """What the standard library's parser says becomes a code frame."""
+    assert parsing(tmp_path, text) == expected
+
+
+@given(st.text(st.sampled_from("ab01 =\"'[]{},.#\n\r\t\\x\u0000é猫")))
+def test_whatever_is_not_toml_is_told_so(text: str) -> None:
+    """Parsing gives the standard library's table, or a ProjectError."""
+    try:
+        expected = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        expected = None
+    try:
+        found = _read(text)
+    except ProjectError as error:
+        assert expected is None
+        assert str(error).startswith("error: not valid TOML: ")
+    else:
+        assert found == expected
+
+
+def _read(text: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.toml")
+        path.write_bytes(text.encode())
+        return TomlFile.read(path, "a.toml").table
+
+
+# --- places ---
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "key"),
+    [
+        (("model",), '2:9 "qwen-image"', "2:1 model"),
+        (("vars", "deep", "name"), "3:18 'x'", "3:11 name"),
+        (("vars", "deep"), "3:6 deep", "3:6 deep"),
+        (("quoted key",), '4:16 { a = 1, "b.c" = [10, 20, { d = "é猫" }] }', '4:1 "quoted key"'),
+        (("quoted key", "b.c"), '4:33 [10, 20, { d = "é猫" }]', '4:25 "b.c"'),
+        (("quoted key", "b.c", 1), "4:38 20", "4:38 20"),
+        (("quoted key", "b.c", 2, "d"), '4:48 "é猫"', "4:44 d"),
+        (("image", "poster"), "6:2 image.poster", "6:2 image.poster"),
+        (("image",), "6:2 image.poster", "6:2 image.poster"),
+        (("image", "poster", "prompt"), '7:10 """', "7:1 prompt"),
+        (("image", "poster", "sizes", 1), '12:5 "1:1"', '12:5 "1:1"'),
+        (("image", "poster", "exclude"), "15:3 image.poster.exclude", "15:3 image.poster.exclude"),
+        (("image", "poster", "exclude", 1), "18:3 image.poster.exclude", "18:3 image.poster.exclude"),
+        (("image", "poster", "exclude", 0, "size"), '16:8 "1:1"', "16:1 size"),
+        (("image", "poster", "exclude", 1, "seed"), "19:8 2", "19:1 seed"),
+        (("image", "poster", "exclude", 1, "nested", "x"), "21:5 true", "21:1 x"),
+        (("image", "odd.name", "prompt"), '24:10 "1"', "24:1 prompt"),
+        (("image", "poster", "output"), "6:2 image.poster", "6:2 image.poster"),
+        (("model", 0), '2:9 "qwen-image"', "2:1 model"),
+        (("nothing", "here"), "0:1 ", "0:1 "),
+    ],
+)
+def test_every_key_and_value_has_its_place(keys: tuple[str | int, ...], value: str, key: str) -> None:
+    """Dotted, quoted and inline keys, arrays and headers; the nearest enclosing one for what is not there."""
+    file = toml(SAMPLE)
+
+    def found(place: Place) -> str:
+        return f"{place.line}:{place.column} {marked(place)}"
+
+    assert (found(file.place(keys)), found(file.place(keys, key=True))) == (value, key)
+
+
+def _paths(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    if path:
+        yield path, value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _paths(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _paths(inner, (*path, index))
+
+
+_KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=5)
+_VALUES = st.recursive(
+    st.integers(0, 999) | st.booleans() | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_KEYS, _VALUES, max_size=4))
+def test_the_text_at_a_values_place_is_the_value(table: dict[str, Any]) -> None:
+    """Whatever stands at the place of a value on one line, read again as TOML, is that value."""
+    text = tomli_w.dumps(table)
+    file = toml(text)
+    for path, value in _paths(file.table):
+        place = file.place(path)
+        assert place.line > 0
+        written = marked(place)
+        is_header = text.split("\n")[place.line - 1].startswith("[") and isinstance(value, dict | list)
+        if not is_header and not written.endswith(("[", "{")):
+            assert tomllib.loads(f"x = {written}")["x"] == value
+
+
+def test_keys_nested_two_thousand_deep_have_places() -> None:
+    """A dotted key nests without recursion."""
+    assert marked(toml(".".join("a" * 2_000) + " = 1").place(("a",), key=True)) == "a"
+
+
+# --- places in strings ---
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "token", "expected"),
+    [
+        ('p = """\none {{ x }}\ntwo {{ y }}"""', 1, "x", "2:8"),
+        ('p = """\none {{ x }}\ntwo {{ y }}"""', 2, "y", "3:8"),
+        ('p = """one {{ x }}\ntwo {{ y }}"""', 1, "x", "1:15"),
+        ('p = """one {{ x }}\ntwo {{ y }}"""', 2, "y", "2:8"),
+        ('p = """\r\none {{ x }}\r\ntwo {{ y }}"""\r\n', 2, "y", "3:8"),
+        ("p = '''\none\n{{ y }}'''", 2, "y", "3:4"),
+        ("p = '''\none \\n \\\n{{ y }}'''", 2, "y", "3:4"),
+        ('p = "a {{ x }}"  # x', 1, "x", "1:11"),
+        ('p = "a\\n\\n{{ y }}"\n# y\n# y', 3, "y", "1:14"),
+        ('p = """\none \\\n  two {{ x }} \\\n\n\n  {{ z }}\n{{ y }}"""', 1, "x", "3:10"),
+        ('p = """\none \\\n  two {{ x }} \\\n\n\n  {{ z }}\n{{ y }}"""', 1, "z", "6:6"),
+        ('p = """\none \\\n  two {{ x }} \\\n\n\n  {{ z }}\n{{ y }}"""', 2, "y", "7:4"),
+        ('p = """\n\\\\\n{{ y }}"""', 2, "y", "3:4"),
+        ('p = """\na\\n{{ y }}\n{{ z }}"""', 3, "z", "3:4"),
+        ('p = """\nax x"""', 1, "x", "2:4"),
+        ('p = """\n  none here\n"""', 1, "x", "2:3"),
+        ('p = "none here"', 1, "x", "1:5"),
+        ('t = "p"', 1, "x", "0:1"),
+    ],
+)
+def test_a_token_of_a_string_has_its_place(text: str, line: int, token: str, expected: str) -> None:
+    """Lines of a template are found in the file through the quotes, escapes and joined lines of TOML."""
+    place = toml(text).place_in(("p",), line, token)
+    assert f"{place.line}:{place.column}" == expected
+
+
+def test_a_token_is_found_as_a_whole_word_first() -> None:
+    """`size` in `sizes size` is the second one; part of a word will do where there is no other."""
+    assert find_token("f", 1, "sizes size", "size") == Place("f", 1, 7, 4, "sizes size")
+    assert find_token("f", 1, "sizes", "size") == Place("f", 1, 1, 4, "sizes")
+    assert find_token("f", 1, "size", "size", 1) is None
+    assert find_token("f", 1, "size", "") is None
+
+
+def test_a_whole_line_is_its_text() -> None:
+    """White space around it is left out; an empty line has one caret."""
+    assert whole_line("f", 3, "  ab ") == Place("f", 3, 3, 2, "  ab ")
+    assert whole_line("f", 3, "") == Place("f", 3, 1, 1, "")
+
+
+def test_lines_count_from_one() -> None:
+    """Lines outside of the text are empty; a carriage return is no part of one."""
+    assert [line_of("a\r\nb", number) for number in (0, 1, 2, 3)] == ["", "a", "b", ""]

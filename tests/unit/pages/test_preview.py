@@ -1,0 +1,140 @@
+"""The preview's HTTP, over a real port: who is served, what is served, and what costs money."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from qwenbuild.engine.engine import load
+from qwenbuild.errors import UsageError
+from qwenbuild.local_server.server import POLICY, bind
+from tests.support.watched import Running, previewing
+from tests.support.workspace import Workspace
+
+SPEC = """
+[image.dog]
+prompt = "A dog, {{ mood }} <script>alert(1)</script>"
+matrix = { mood = ["calm", "wild"], seed = [1, 2] }
+"""
+
+
+@pytest.fixture
+def running(project: Workspace) -> Iterator[Running]:
+    project.write({"qwenbuild.toml": 'provider = "null"', "specs/pets.toml": SPEC})
+    load(project.root, where=["mood=calm"]).build()
+    with previewing(project, price_cny="0.20") as preview:
+        yield preview
+
+
+def test_the_page_and_its_parts_come_with_a_strict_policy(running: Running) -> None:
+    for name in ("", "app.js", "style.css", "icon.svg", "data.js"):
+        answer = httpx.get(f"{running.origin}/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", ""])
+def test_another_host_is_refused(running: Running, host: str) -> None:
+    assert httpx.get(running.origin, headers={"Host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+def test_another_origin_is_refused(running: Running, origin: str) -> None:
+    assert httpx.get(f"{running.origin}/model.json", headers={"Origin": origin}).status_code == 403
+
+
+def test_the_model_has_every_cell(running: Running) -> None:
+    model = httpx.get(f"{running.origin}/model.json").json()
+    assert [(cell["name"], cell["verdict"], cell["kind"]) for cell in model["cells"]] == [
+        ("pets/dog[mood=calm,seed=1]", "up_to_date", "image"),
+        ("pets/dog[mood=calm,seed=2]", "up_to_date", "image"),
+        ("pets/dog[mood=wild,seed=1]", "render", "none"),
+        ("pets/dog[mood=wild,seed=2]", "render", "none"),
+    ]
+    assert [axis["name"] for axis in model["axes"]] == ["image", "mood", "seed"]
+
+
+def test_later_models_hold_only_what_changed(running: Running) -> None:
+    first = httpx.get(f"{running.origin}/model.json").json()
+    load(running.watched.project.root, where=["mood=wild", "seed=1"]).build()
+    running.refresh()
+    later = httpx.get(f"{running.origin}/model.json?since={first['number']}").json()
+    assert [(at, cell["verdict"]) for at, cell in later["changed"]] == [(2, "up_to_date")]
+    assert "cells" not in later
+
+
+def test_a_page_that_outlives_its_preview_gets_all_cells(running: Running) -> None:
+    """Numbers of one preview mean nothing to the next."""
+    first = httpx.get(f"{running.origin}/model.json").json()
+    with previewing(Workspace(running.watched.project.root)) as later:
+        assert len(httpx.get(f"{later.origin}/model.json?since={first['number']}").json()["cells"]) == 4
+
+
+def test_images_are_served_by_digest_and_only_the_projects_own(running: Running) -> None:
+    cell = httpx.get(f"{running.origin}/model.json").json()["cells"][0]
+    image = httpx.get(f"{running.origin}/images/{cell['image']}.png")
+    assert image.content == (running.watched.project.out / cell["path"]).read_bytes()
+    small = httpx.get(f"{running.origin}/thumbnails/{cell['image']}.webp")
+    assert small.content[8:12] == b"WEBP"
+    for path in ("images/" + "0" * 64 + ".png", "images/..%2f..%2fqwenbuild.toml", "../qwenbuild.toml", "preview.py",
+                 "thumbnails/x.webp"):  # fmt: skip
+        assert httpx.get(f"{running.origin}/{path}").status_code == 404
+
+
+def test_a_cells_page_tells_where_its_words_come_from(running: Running) -> None:
+    model = httpx.get(f"{running.origin}/model.json").json()
+    detail = httpx.get(f"{running.origin}/details.json", params={"path": model["cells"][2]["path"]}).json()
+    assert detail["segments"] == [["A dog, ", []], ["wild", ["mood"]], [" <script>alert(1)</script>", []]]
+    assert detail["price"] == {"CNY": "0.20"}
+    assert httpx.get(f"{running.origin}/details.json?path=../x").status_code == 404
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "é"])
+def test_rendering_needs_the_token(running: Running, token: str) -> None:
+    headers = [(b"X-Qwenbuild-Token", token.encode())]
+    body = {"names": ["pets/dog[mood=wild,seed=1]"]}
+    assert httpx.post(f"{running.origin}/render", json=body, headers=headers).status_code == 403
+    assert running.watched.rendered == []
+
+
+def test_rendering_asks_the_watch_for_these_cells(running: Running) -> None:
+    headers = {"X-Qwenbuild-Token": running.token}
+    names = ["pets/dog[mood=wild,seed=1]"]
+    answer = httpx.post(f"{running.origin}/render", json={"names": names}, headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"queued": 1})
+    assert running.watched.rendered == [(names, False)]
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"names": 1}', '{"names": []}', '{"names": ["nobody"]}', "[" * 9999])
+def test_a_request_that_makes_no_sense_renders_nothing(running: Running, body: str) -> None:
+    headers = {"X-Qwenbuild-Token": running.token}
+    assert httpx.post(f"{running.origin}/render", content=body, headers=headers).status_code == 409
+    assert running.watched.rendered == []
+
+
+def test_events_tell_of_each_revision(running: Running) -> None:
+    with httpx.stream("GET", f"{running.origin}/events") as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith("data:"))
+        first = int(next(lines)[5:])
+        running.refresh()
+        assert int(next(lines)[5:]) == first + 1
+
+
+def test_an_error_keeps_the_last_good_cells(running: Running) -> None:
+    path = running.watched.project.root / "specs/pets.toml"
+    path.write_text(SPEC.replace("mood }}", "moood }}"), "utf-8")
+    running.refresh()
+    model = httpx.get(f"{running.origin}/model.json").json()
+    assert len(model["cells"]) == 4
+    assert model["problems"][0][0] == ["error", 'error: undefined variable "moood"']
+    assert json.dumps(model["problems"]).count("did you mean") == 1
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="can't listen at port"):
+        bind(taken.getsockname()[1])

@@ -1,0 +1,108 @@
+"""The report: what is written, what is refused, and that no text in it can become anything but text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.engine.engine import load
+from qwenbuild.errors import UsageError
+from qwenbuild.pages.report import STATIC, WEB
+from tests.support.workspace import Workspace
+
+SPEC = """
+[image.dog]
+prompt = "A dog, {{ mood }} </script><!-- \\u2028"
+matrix = { mood = ["calm", "wild"] }
+"""
+
+
+@pytest.fixture
+def pets(project: Workspace) -> Workspace:
+    return project.write({"qwenbuild.toml": 'provider = "null"', "specs/pets.toml": SPEC})
+
+
+def data(folder: Path) -> dict[str, object]:
+    text = (folder / "data.js").read_text("utf-8")
+    found: dict[str, object] = json.loads(text.partition("qwenbuildData.model = ")[2].rstrip(";\n"))
+    return found
+
+
+def test_it_holds_the_page_the_cells_and_their_images(pets: Workspace) -> None:
+    load(pets.root, where=["mood=calm"]).build()
+    written = load(pets.root).report()
+    folder = pets.root / ".qwenbuild" / "report"
+    assert (written.index, written.cells) == (folder / "index.html", 2)
+    cells = data(folder)["cells"]
+    assert isinstance(cells, list)
+    assert [(cell["kind"], cell["verdict"]) for cell in cells] == [("image", "up_to_date"), ("none", "render")]
+    image = (folder / "images" / f"{cells[0]['image']}.png").read_bytes()
+    assert image == (pets.root / "out" / cells[0]["path"]).read_bytes()
+    assert [path.stem for path in (folder / "thumbnails").iterdir()] == [cells[0]["image"]]
+
+
+def test_a_small_one_has_thumbnails_alone_and_a_full_one_may_follow(pets: Workspace, tmp_path: Path) -> None:
+    load(pets.root).build()
+    told: list[tuple[int, int]] = []
+    small = load(pets.root).report(tmp_path / "page", small=True, tell=lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+    assert len(list((tmp_path / "page" / "thumbnails").iterdir())) == 2
+    assert list((tmp_path / "page" / "images").iterdir()) == []
+    assert data(tmp_path / "page")["small"] is True
+    full = load(pets.root).report(tmp_path / "page")
+    assert len(list((tmp_path / "page" / "images").iterdir())) == 2
+    assert full.size_bytes > small.size_bytes
+
+
+def test_an_earlier_images_torn_copy_is_swept(pets: Workspace, tmp_path: Path) -> None:
+    load(pets.root).report(tmp_path / "page")
+    (tmp_path / "page" / "images" / "0.png.part").write_bytes(b"half")
+    load(pets.root).report(tmp_path / "page")
+    assert list((tmp_path / "page" / "images").iterdir()) == []
+
+
+def test_no_prompt_can_end_a_script(pets: Workspace) -> None:
+    load(pets.root).report()
+    for path in (pets.root / ".qwenbuild" / "report").rglob("*.js"):
+        if path.name == "data.js" or path.parent.name == "details":
+            text = path.read_text("utf-8")
+            assert "</script" not in text
+            assert "<!--" not in text
+            assert "\u2028" not in text
+
+
+def test_a_second_report_takes_the_place_of_the_first(pets: Workspace, tmp_path: Path) -> None:
+    engine = load(pets.root)
+    engine.build()
+    engine.report(tmp_path / "page")
+    pets.write({"specs/pets.toml": SPEC.replace("dog,", "fox,").replace(', "wild"', "")})
+    engine.build()
+    engine.report(tmp_path / "page")
+    assert len(list((tmp_path / "page" / "images").iterdir())) == 2  # the new one, and the one that it replaced
+    detail = (tmp_path / "page" / "details" / "0.js").read_text("utf-8")
+    assert '"prompt":"A dog, calm' in detail
+
+
+def test_a_folder_with_something_else_is_refused(pets: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("", "utf-8")
+    with pytest.raises(UsageError, match="holds something that is no report") as caught:
+        load(pets.root).report(tmp_path / "mine")
+    assert caught.value.facts == ("such as thesis.txt",)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_every_file_of_the_page_is_known() -> None:
+    assert sorted(path.name for path in WEB.iterdir()) == sorted(STATIC)
+
+
+def test_the_page_names_no_other_host_and_runs_nothing_inline() -> None:
+    for name in STATIC:
+        text = (WEB / name).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text
+        assert "innerHTML" not in text
+        assert " style=" not in text
+    page = (WEB / "index.html").read_text("utf-8")
+    assert all("src=" in line for line in page.splitlines() if line.startswith("<script"))

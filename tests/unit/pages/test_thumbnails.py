@@ -1,0 +1,68 @@
+"""Thumbnails: their size, what is refused, and that they are made once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qwenbuild.digest import sha256
+from qwenbuild.pages.thumbnails import SIDE_PX, Thumbnails, read, shrink
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Size
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((1664, 928), (512, 286)), ((928, 1664), (286, 512)), ((64, 32), (64, 32))]
+)
+def test_the_aspect_ratio_is_kept(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    small = shrink(plain(Size(*size), b"\x20\x40\x60"))
+    assert small is not None
+    with Image.open(io.BytesIO(small)) as image:
+        assert abs(image.width - wanted[0]) <= 1
+        assert abs(image.height - wanted[1]) <= 1
+        assert max(image.size) <= SIDE_PX
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", plain(Size(99, 99), b"abc")[:60]])
+def test_what_is_no_image_has_none(content: bytes) -> None:
+    assert shrink(content) is None
+
+
+def test_an_image_that_would_exhaust_memory_has_none() -> None:
+    assert shrink(plain(Size(20_000, 9_000), b"abc")) is None
+
+
+def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
+    content = plain(Size(640, 480), b"abc")
+    place, digest = tmp_path / "image.png", sha256(content)
+    place.write_bytes(content)
+    thumbnails = Thumbnails(tmp_path / "small")
+    first = asyncio.run(thumbnails.get(digest, [tmp_path / "missing", place]))
+    place.unlink()
+    assert first is not None
+    assert thumbnails.make(digest, [place]) == first
+    thumbnails.close()
+
+
+def test_bytes_that_are_not_those_of_the_digest_are_no_image(tmp_path: Path) -> None:
+    place = tmp_path / "image.png"
+    place.write_bytes(b"other")
+    assert read(sha256(b"image"), [place]) is None
+
+
+def test_colours_of_a_palette_are_mixed() -> None:
+    """Fine lines of an image with a palette, as drafts are, stay lines: none is dropped for its neighbour."""
+    image = Image.new("P", (2048, 1024))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    for x in range(0, 2048, 2):
+        image.paste(1, (x, 0, x + 1, 1024))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    small = shrink(out.getvalue())
+    assert small is not None
+    with Image.open(io.BytesIO(small)) as shown:
+        assert all(100 < value < 156 for value in shown.convert("L").tobytes())

@@ -1,0 +1,81 @@
+"""Tests of what differs between two requests, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.plan.diff import pieces, summary
+from qwenbuild.request import Request, Size
+
+PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", Size(1328, 1328), 1, False, False, "a/b")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"prompt": "Three blue puppies play."}, "prompt changed: -red +blue"),
+        ({"prompt": "Three puppies play."}, "prompt changed: -red"),
+        ({"prompt": "Three red puppies play!"}, "prompt changed: -. +!"),
+        ({"prompt": "Three  red puppies play."}, "prompt changed: white space"),
+        ({"prompt": "Three red puppies play with six small balls today."},
+         "prompt changed: +with +six +small +balls +1 more"),
+        ({"prompt": "一起来玩球吧！"}, "prompt changed: -Three -red -puppies -play -1 more +一起来玩球吧 +！"),
+        ({"negative_prompt": "blurry text"}, "negative prompt changed: +blurry +text"),
+        ({"seed": 2}, "seed 1 -> 2"),
+        ({"size": Size(1664, 928)}, "size 1328*1328 -> 1664*928"),
+        ({"model": "qwen-image-max"}, "model qwen-image-plus -> qwen-image-max"),
+        ({"watermark": True}, "watermark false -> true"),
+        ({"prompt_extend": True}, "prompt extend false -> true"),
+        ({"family": "draft-2"}, "provider draft-1 -> draft-2"),
+        ({"seed": 2, "prompt": "Three blue puppies play."}, "prompt changed: -red +blue; seed 1 -> 2"),
+        ({"seed": 2, "label": "a/c"}, "seed 1 -> 2"),
+        ({"label": "a/c"}, "renamed from a/b"),
+        ({"label": ""}, "renamed from a/b"),
+        ({}, "key changed"),
+    ],
+)  # fmt: skip
+def test_a_difference_in_words(changed: dict[str, Any], words: str) -> None:
+    """Words of prompts, values of fields, in the order of the fields."""
+    assert summary(PUPPIES.as_dict(), PUPPIES._replace(**changed).as_dict()) == words
+
+
+def test_a_field_that_only_one_side_has() -> None:
+    """An older request may have had fewer fields, or others."""
+    old = {**PUPPIES.as_dict(), "style": "oil"}
+    assert summary(old, PUPPIES.as_dict()) == "style oil -> none"
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_two_prompts_have_a_difference(one: str, other: str) -> None:
+    """Whatever the texts are, something is said, and it is short."""
+    words = summary(PUPPIES._replace(prompt=one).as_dict(), PUPPIES._replace(prompt=other).as_dict())
+    assert words == "key changed" if one == other else words.startswith("prompt changed: ")
+    assert len(words.split(" ")) <= 2 + 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("a red dog", "a blue dog", [(" ", "a "), ("-", "red"), ("+", "blue"), (" ", " dog")]),
+        ("一起玩球吧", "一起踢球吧", [(" ", "一起"), ("-", "玩"), ("+", "踢"), (" ", "球吧")]),
+        ("", "a", [("+", "a")]),
+        ("a", "a", [(" ", "a")]),
+        ("a b " * 9000, "b", [("-", "a b " * 9000), ("+", "b")]),  # what no service takes is not looked into
+    ],
+    ids=["words", "characters", "new", "same", "huge"],
+)
+def test_word_by_word(old: str, new: str, found: list[tuple[str, str]]) -> None:
+    """What went and what came stand in their places, also in scripts without spaces."""
+    assert pieces(old, new) == found
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_pieces_make_up_both_texts(old: str, new: str) -> None:
+    """Nothing is lost: what stayed and what went is the old text, what stayed and what came the new one."""
+    found = pieces(old, new)
+    assert "".join(text for sign, text in found if sign != "+") == old
+    assert "".join(text for sign, text in found if sign != "-") == new

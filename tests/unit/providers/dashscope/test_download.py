@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import httpx
+import pytest
+
+from qwenbuild.errors import BadImage
+from qwenbuild.providers.dashscope.credentials import Endpoint
+from qwenbuild.providers.dashscope.download import MAX_BYTES, Downloads, Image, LinkDead
+from qwenbuild.request import Size
+from tests.support.scripted import PNG, SIZE, Journal, Reply, Scripted, png_of, request_of
+
+SIGNED = "?Signature=secret-signature&Expires=9999999999"
+
+
+def fetched(
+    *replies: Reply, path: str = "/result/1.png" + SIGNED, size: Size = SIZE
+) -> tuple[Image | Exception, Scripted]:
+    """Download once through `replies`; return the image or the error, and the server."""
+
+    async def main() -> tuple[Image | Exception, Scripted]:
+        async with Scripted() as server, httpx.AsyncClient(trust_env=False) as client:
+            server.script["result"].extend(replies)
+            downloads = Downloads(client, Endpoint(server.base_url, "singapore"), (), 0.001, 0.3)
+            try:
+                return await downloads.image(f"http://127.0.0.1:{server.port}{path}", size), server
+            except BadImage as error:
+                return error, server
+
+    return asyncio.run(main())
+
+
+def test_an_image_is_fetched_whole_without_credentials() -> None:
+    """No key, no cookie, no compression is asked for."""
+    image, server = fetched()
+    assert image == Image(PNG, "127.0.0.1")
+    assert server.seen[0].headers["accept-encoding"] == "identity"
+    assert not {"authorization", "cookie", "x-dashscope-workspace"} & server.seen[0].headers.keys()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, PNG, fault="cut"), Reply(fault="drop"), Reply(fault="hang"), Reply(200, PNG[:-20]), Reply(200, b""),
+        Reply(200, PNG[:500] + bytes(200) + PNG[700:]), Reply(200, b"<html>"), Reply(200, png_of(Size(928, 1664))),
+        Reply(500), Reply(503), Reply(403, b"<Error>AccessDenied</Error>"), Reply(404),
+        Reply(403, b"Request has expired."),
+        Reply(200, PNG, {"Content-Encoding": "gzip"}),
+    ],
+    ids=["cut", "drop", "hang", "truncated", "empty", "corrupt", "html", "size", "500", "503", "403", "404", "expired",
+         "gzip"],
+)  # fmt: skip
+def test_a_download_that_went_wrong_is_repeated(reply: Reply) -> None:
+    """Downloading again is free; only a whole image of the right size is returned."""
+    image, server = fetched(reply, reply)
+    assert image == Image(PNG, "127.0.0.1")
+    assert len(server.seen) == 3
+
+
+def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
+    """Five attempts, then the error says that nothing is lost yet."""
+    error, server = fetched(*[Reply(200, png_of(Size(928, 1664)))] * 5)
+    assert isinstance(error, BadImage)
+    assert error.facts[-2:] == (
+        "downloaded from 127.0.0.1",
+        "it was rendered and billed: the next build downloads it again, for 24 hours",
+    )
+    assert len(server.seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("reply", "path", "tries"),
+    [
+        (Reply(403, b"<Error><Message>Request has expired.</Message></Error>"), "/result/1.png" + SIGNED, 5),
+        (Reply(404, b"<Code>NoSuchKey</Code>"), "/result/1.png" + SIGNED, 5),
+        (Reply(410), "/result/1.png" + SIGNED, 5),
+        (Reply(403, b"no"), "/result/1.png?Expires=1700000000", 1),
+    ],
+)
+def test_a_dead_link_is_known(reply: Reply, path: str, tries: int) -> None:
+    """The storage says so each time, or the link's own time is over."""
+    error, server = fetched(*[reply] * 5, path=path)
+    assert isinstance(error, LinkDead)
+    assert len(server.seen) == tries
+
+
+def test_a_redirect_within_the_host_is_followed() -> None:
+    """The same scheme, host and port."""
+    image, server = fetched(Reply(302, b"", {"Location": "/result/moved.png"}))
+    assert image == Image(PNG, "127.0.0.1")
+    assert [one.path for one in server.seen] == ["/result/1.png", "/result/moved.png"]
+
+
+@pytest.mark.parametrize(
+    "location", ["http://localhost:8/x", "http://127.0.0.1:1/x", "https://127.0.0.1/x", "//evil.test/x", "http://[", "file:///etc/passwd"]
+)  # fmt: skip
+def test_a_redirect_to_another_host_is_not_followed(location: str) -> None:
+    """Nothing is sent to where the link did not lead."""
+    replies = [Reply(302, b"", {"Location": location})] * 5
+    error, server = fetched(*replies)
+    assert isinstance(error, BadImage)
+    assert error.claim == "the image's link redirects to another host, which was not followed"
+    assert {one.path for one in server.seen} == {"/result/1.png"}
+
+
+def test_endless_redirects_end() -> None:
+    """A loop within the host is given up."""
+    error, server = fetched(*[Reply(302, b"", {"Location": "/result/1.png"})] * 20)
+    assert isinstance(error, BadImage)
+    assert len(server.seen) == 20
+
+
+def test_a_body_without_end_is_cut_off() -> None:
+    """No more than the cap is read, whatever length is announced."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"
+        try:
+            for _ in range(MAX_BYTES // 2**20 + 64):
+                writer.write(chunk)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, httpx.AsyncClient(trust_env=False) as client:
+            endpoint = Endpoint(f"http://127.0.0.1:{port}", "singapore")
+            await Downloads(client, endpoint, (), 0.001, 5.0)._fetch(f"http://127.0.0.1:{port}/x")
+
+    with pytest.raises(BadImage, match="sent more than an image can be"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("https://dashscope-result-sh.oss-cn-shanghai.aliyuncs.com/x.png?Expires=1", True),
+        ("https://images.example.com/x.png", True),
+        ("https://images.example.com:443/x.png", True),
+        ("http://dashscope-result-sh.oss-cn-shanghai.aliyuncs.com/x.png", False),
+        ("https://dashscope-result-sh.oss-cn-shanghai.aliyuncs.com:8443/x.png", False),
+        ("https://aliyuncs.com.evil.test/x.png", False),
+        ("https://evilaliyuncs.com/x.png", False),
+        ("https://aliyuncs.com/x.png", False),
+        ("https://user:pw@images.example.com/x.png", False),
+        ("https://images.example.com@evil.test/x.png", False),
+        ("https://sub.images.example.com/x.png", False),
+        ("https://169.254.169.254/latest", False),
+        ("file:///etc/passwd", False),
+        ("https://[::1", False),
+        ("https://images.example.com:x/", False),
+        ("", False),
+        ("http://127.0.0.1:8000/x.png", True),
+        ("http://127.0.0.1:8001/x.png", False),
+        ("http://localhost:8000/x.png", False),
+    ],
+)
+def test_images_come_from_listed_hosts_alone(url: str, is_allowed: bool) -> None:
+    """Https to a listed host, or the configured service's own address; the link is not in the error."""
+
+    async def main() -> Exception | None:
+        async with httpx.AsyncClient() as client:
+            hosts = ("*.aliyuncs.com", "images.example.com")
+            downloads = Downloads(client, Endpoint("http://127.0.0.1:8000/api/v1", "singapore"), hosts, 0.001, 0.3)
+            try:
+                downloads._allowed(url)
+            except BadImage as error:
+                return error
+            return None
+
+    error = asyncio.run(main())
+    assert (error is None) is is_allowed
+    if error:
+        assert "download_hosts" in str(error)
+        assert "latest" not in str(error)
+
+
+def test_a_link_to_a_host_that_is_not_listed_stays_collectable() -> None:
+    """The link is durable first: once the host is allowed, a later build fetches the image."""
+
+    async def main() -> tuple[Journal, bytes]:
+        journal = Journal()
+        async with Scripted() as service, Scripted() as storage:
+            answer = service._sync(service.seen[0] if service.seen else None, "")  # type: ignore[arg-type]
+            body = answer.body.replace(str(service.port).encode(), str(storage.port).encode())
+            service.script["sync"].append(Reply(200, body, answer.headers))
+            async with (provider := service.provider()).session():
+                with pytest.raises(BadImage, match="host that images may not come from"):
+                    await provider.render(request_of(), journal)
+            async with (later := storage.provider()).session():
+                rendered = await later.collect(journal.submission(request_of()), Journal())
+        return journal, rendered.png
+
+    journal, image = asyncio.run(main())
+    assert journal.kinds == ["intend", "accepted"]
+    assert image == PNG
+
+
+def test_a_signed_link_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With httpx's log turned on, links appear without what opens them."""
+    caplog.set_level(logging.DEBUG)
+
+    async def main() -> None:
+        async with Scripted() as server, (provider := server.provider()).session():
+            await provider.render(request_of(), Journal())
+
+    asyncio.run(main())
+    logged = [record.getMessage() for record in caplog.records]
+    assert any("/result/1.png" in line for line in logged)
+    assert not any("secret-signature" in line for line in logged)
+
+
+def test_a_drip_is_given_up() -> None:
+    """A server that sends a byte now and then does not hold a render for ever."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        try:
+            for _ in range(100):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def main() -> float:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, httpx.AsyncClient(trust_env=False) as client:
+            endpoint = Endpoint(f"http://127.0.0.1:{port}", "singapore")
+            begun = time.monotonic()
+            with pytest.raises(BadImage, match="could not be downloaded"):
+                await Downloads(client, endpoint, (), 0.001, 5.0, 0.2)._fetch(f"http://127.0.0.1:{port}/x")
+            return time.monotonic() - begun
+
+    assert asyncio.run(main()) < 1.0

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
+from qwenbuild.providers.dashscope import error_codes as faults
+
+# Every code that the service is known to send, with its HTTP status and what it means to a build.
+CODES: list[tuple[int, str, type[ProviderError]]] = [
+    (400, "InvalidParameter", Refused),
+    (400, "InvalidParameter.DataInspection", Refused),
+    (400, "BadRequest.EmptyInput", Refused),
+    (400, "BadRequest.TooLarge", Refused),
+    (400, "InvalidURL", Refused),
+    (400, "InvalidURL.ConnectionRefused", Refused),
+    (400, "UnsupportedOperation", Refused),
+    (400, "DataInspectionFailed", Refused),
+    (400, "IPInfringementSuspect", Refused),
+    (400, "CustomRoleBlocked", Refused),
+    (400, "FaqRuleBlocked", Refused),
+    (400, "Arrearage", AccountError),
+    (401, "InvalidApiKey", AccountError),
+    (401, "NOT AUTHORIZED", AccountError),
+    (403, "AccessDenied", Refused),
+    (403, "AccessDenied.Unpurchased", Refused),
+    (403, "Model.AccessDenied", Refused),
+    (403, "Workspace.AccessDenied", Refused),
+    (403, "AllocationQuota.FreeTierOnly", Refused),
+    (404, "ModelNotFound", Refused),
+    (404, "model_not_supported", Refused),
+    (404, "WorkSpaceNotFound", Refused),
+    (429, "Throttling", Throttled),
+    (429, "Throttling.RateQuota", Throttled),
+    (429, "Throttling.BurstRate", Throttled),
+    (429, "Throttling.Concurrency", Throttled),
+    (429, "Throttling.AllocationQuota", Throttled),
+    (429, "insufficient_quota", Throttled),
+    (429, "CommodityNotPurchased", AccountError),
+    (429, "PrepaidBillOverdue", AccountError),
+    (429, "PostpaidBillOverdue", AccountError),
+    (500, "InternalError", ServiceFault),
+    (500, "InternalError.Algo", ServiceFault),
+    (500, "InternalError.Timeout", ServiceFault),
+    (500, "SystemError", ServiceFault),
+    (500, "ModelServiceFailed", ServiceFault),
+    (500, "RewriteFailed", ServiceFault),
+    (500, "RequestTimeOut", AnswerLost),
+    (503, "ModelUnavailable", ServiceFault),
+    (503, "ServiceUnavailable", ServiceFault),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "error"), CODES, ids=[code for _, code, _ in CODES])
+def test_every_code_has_its_class_and_a_hint(status: int, code: str, error: type[ProviderError]) -> None:
+    """The table knows the code, says what it means, what to do, and what the service itself said."""
+    found = faults.answered(code, "because", status=status, request_id="r-1")
+    assert type(found) is error
+    assert faults.rule_of(code)
+    assert found.hint
+    assert found.facts == (f"service says: {code}: because", "request id: r-1")
+    assert (found.code, found.request_id) == (code, "r-1")
+
+
+@pytest.mark.parametrize("code", [code for _, code, _ in CODES])
+def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
+    """Codes come both ways."""
+    snake = "".join(f"_{ch.lower()}" if ch.isupper() else ch for ch in code.replace(" ", "")).replace("._", "_")
+    assert faults.rule_of(snake.strip("_")) == faults.rule_of(code)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Refused), (401, AccountError), (402, AccountError), (403, Refused), (404, Refused), (408, AnswerLost),
+        (413, Refused), (418, Refused), (429, Throttled), (500, ServiceFault), (503, ServiceFault), (502, AnswerLost),
+        (504, AnswerLost), (0, ServiceFault), (200, ServiceFault),
+    ],
+)  # fmt: skip
+def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
+    """A gateway's 502 and 504 may hide a request that was passed on; in a task or a 200, a code is a failure."""
+    assert type(faults.answered("BrandNewCode", "x", status=status)) is error
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, AnswerLost), (301, AccountError), (400, Refused), (401, AccountError), (403, AccountError),
+        (404, AccountError), (405, AccountError), (407, AccountError), (408, AnswerLost), (429, Throttled),
+        (500, AnswerLost), (502, AnswerLost), (503, AnswerLost), (504, AnswerLost),
+    ],
+)  # fmt: skip
+def test_a_page_that_is_not_the_services_own_is_judged_with_care(status: int, error: type[ProviderError]) -> None:
+    """A proxy's error page tells nothing of what the service did."""
+    found = faults.unexplained(status, "<html>Bad Gateway", "api.test")
+    assert type(found) is error
+    assert found.facts[0] == f"api.test answered with status {status} and no JSON: <html>Bad Gateway"
+    assert found.hint
+
+
+def test_a_failed_task_is_never_unknown() -> None:
+    """A task that ended FAILED is not billed, whatever its code."""
+    for _, code, error in CODES:
+        expected = ServiceFault if error is AnswerLost else error
+        assert type(faults.task_failed(code, "x")) is expected
+
+
+@pytest.mark.parametrize("code", ["Throttling.AllocationQuota", "insufficient_quota"])
+def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
+    """Waiting brings no free quota back."""
+    found = faults.answered(code, "Free allocated quota exceeded.", status=429)
+    assert type(found) is AccountError
+    assert found.stops_run
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDenied", "current user api does not support synchronous calls."),
+        ("AccessDenied", "current user api does not support asynchronous calls."),
+        ("InvalidParameter", "url error, please check url！"),
+    ],
+)
+def test_a_model_without_the_interface_is_explained(code: str, message: str) -> None:
+    """The service says "access denied" or "url error"; the error says what is meant."""
+    found = faults.answered(code, message, status=403)
+    assert (type(found), found.claim) == (Refused, "the model has not this interface")
+    assert 'interface = "sync"' in (found.hint or "")
+
+
+def test_a_key_of_the_other_region_is_explained() -> None:
+    """Region, address and the key's origin stand beside the refusal."""
+    found = faults.answered("InvalidApiKey", "Invalid API-key provided.", status=401, account=["region: beijing"])
+    assert str(found) == (
+        "error: the service refused the API key\n"
+        "  = service says: InvalidApiKey: Invalid API-key provided.\n"
+        "  = region: beijing\n"
+        f"  = hint: each region has its own keys: {faults.KEYS_URL}"
+    )

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+import pytest
+
+from qwenbuild.providers.dashscope.pacing import Pace
+
+
+def test_turns_are_as_far_apart_as_the_limit_asks() -> None:
+    """Turns come in the order of asking, never faster than the limit on the whole, and not slower either."""
+
+    async def main() -> tuple[list[int], list[float]]:
+        pace, order, times = Pace(100.0), [], []
+
+        async def caller(number: int) -> None:
+            times.append(await pace.turn())
+            order.append(number)
+
+        await asyncio.gather(*(caller(number) for number in range(40)))
+        return order, times
+
+    order, times = asyncio.run(main())
+    assert order == list(range(40))
+    assert 0.37 <= times[-1] - times[0] <= 0.6
+    assert all(later - earlier > -0.001 for earlier, later in pairwise(times))
+
+
+def test_an_idle_time_saves_up_no_burst() -> None:
+    """After a pause the next turns are spaced as ever."""
+
+    async def main() -> float:
+        pace = Pace(20.0)
+        await pace.turn()
+        await asyncio.sleep(0.2)
+        first = await pace.turn()
+        await pace.turn()
+        return await pace.turn() - first
+
+    assert asyncio.run(main()) >= 0.08
+
+
+def test_throttling_halves_the_pace_once_for_what_was_under_way() -> None:
+    """Submits that were sent together and throttled together slow the pace once."""
+
+    async def main() -> list[float]:
+        pace, rates = Pace(1000.0), []
+        turns = [await pace.turn() for _ in range(3)]
+        for turn_s in turns:
+            pace.slower(turn_s)
+            rates.append(pace.per_s)
+        pace.slower(await pace.turn())
+        rates.append(pace.per_s)
+        return rates
+
+    assert asyncio.run(main()) == [500.0, 500.0, 500.0, 250.0]
+
+
+def test_the_pace_climbs_back_to_the_limit_and_no_further() -> None:
+    """Each submit that is taken adds a tenth of the limit."""
+
+    async def main() -> list[float]:
+        pace, rates = Pace(1000.0), []
+        pace.slower(await pace.turn())
+        for _ in range(7):
+            pace.faster()
+            rates.append(pace.per_s)
+        return rates
+
+    assert asyncio.run(main()) == [600.0, 700.0, 800.0, 900.0, 1000.0, 1000.0, 1000.0]
+
+
+def test_the_pace_never_stops_altogether() -> None:
+    """However often it is throttled, a thirty-second part of the limit is left."""
+
+    async def main() -> float:
+        pace = Pace(1000.0)
+        for turn_s in range(1, 100):
+            pace.slower(asyncio.get_running_loop().time() + turn_s)
+        return pace.per_s
+
+    assert asyncio.run(main()) == 1000.0 / 32
+
+
+def test_retry_after_holds_every_turn_also_those_that_wait() -> None:
+    """A caller that waits when the service asks for a pause waits for the pause as well."""
+
+    async def main() -> float:
+        pace = Pace(20.0)
+        turn_s = await pace.turn()
+        waiting = asyncio.create_task(pace.turn())
+        await asyncio.sleep(0.01)
+        pace.slower(turn_s, retry_after_s=0.25)
+        return await waiting - turn_s
+
+    assert asyncio.run(main()) >= 0.25
+
+
+def test_a_cancelled_caller_takes_no_turn() -> None:
+    """The callers behind one that gave up are served as if it had not been there."""
+
+    async def main() -> float:
+        pace = Pace(10.0)
+        first = await pace.turn()
+        waiting = [asyncio.create_task(pace.turn()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        for task in waiting[:4]:
+            task.cancel()
+        return await waiting[4] - first
+
+    assert 0.09 <= asyncio.run(main()) < 0.19
+
+
+def test_places_limit_what_runs_at_once_and_are_given_back() -> None:
+    """No more tasks than places run at once, also after one was cancelled or failed in its place."""
+
+    async def main() -> int:
+        pace = Pace(1000.0, at_once=2)
+        running = most = 0
+
+        async def task(number: int) -> None:
+            nonlocal running, most
+            async with pace.place():
+                running += 1
+                most = max(most, running)
+                try:
+                    await asyncio.sleep(0.01)
+                    if number == 3:
+                        raise ValueError
+                finally:
+                    running -= 1
+
+        tasks = [asyncio.create_task(task(number)) for number in range(8)]
+        await asyncio.sleep(0.005)
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return most
+
+    assert asyncio.run(main()) == 2
+
+
+def test_ten_thousand_callers_wait_without_work() -> None:
+    """Waiting costs no processor time, and giving up together is quick."""
+
+    async def main() -> float:
+        pace = Pace(2.0)
+        waiting = [asyncio.create_task(pace.turn()) for _ in range(10_000)]
+        await asyncio.sleep(0.1)
+        begun = time.process_time()
+        await asyncio.sleep(0.4)
+        spent = time.process_time() - begun
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return spent
+
+    begun = time.monotonic()
+    assert asyncio.run(main()) < 0.1
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(("limit_per_s", "at_once"), [(0.0, 0), (-1.0, 0), (1.0, -1)])
+def test_a_pace_that_makes_no_sense_is_refused(limit_per_s: float, at_once: int) -> None:
+    """A rate is positive, and places are no negative number."""
+    with pytest.raises(ValueError, match="positive rate"):
+        Pace(limit_per_s, at_once)

@@ -1,0 +1,138 @@
+"""Tests of layout: every text inside what it stands on, over no other, in reading order, at any size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.providers.draft.layout import LEAST_PX, Box, Layout, On, Placed, layout
+from qwenbuild.request import Size
+from tests.support.drafts import CHINESE, ENGLISH, LONG, PROMPTS, SIZES, parti_prompts, request
+
+
+def inside(inner: Box, outer: Box) -> bool:
+    return (
+        outer.x <= inner.x and outer.y <= inner.y and inner.right <= outer.right and inner.bottom <= outer.bottom
+    )  # fmt: skip
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return one.x < other.right and other.x < one.right and one.y < other.bottom and other.y < one.bottom
+
+
+def faults(plan: Layout) -> Iterator[str]:
+    """Yield what is wrong with a layout."""
+    canvas = Box(0, 0, *plan.size)
+    top, below = Box(0, 0, plan.size.width, plan.strip_px), plan.size.height - plan.strip_px
+    paper = Box(0, plan.strip_px, plan.size.width, plan.size.height - 2 * plan.strip_px)
+    strips = (top, Box(0, below, plan.size.width, plan.strip_px))
+    grounds: dict[On, tuple[Box | None, ...]] = {
+        On.PAPER: (paper,), On.STRIP: strips, On.BUBBLE: (plan.bubble,), On.BADGE: (plan.badge,),
+        On.CAPTION: (plan.caption,),
+    }  # fmt: skip
+    for item in plan.placed:
+        if not any(ground and inside(item.box, ground) for ground in grounds[item.on]):
+            yield f"{item.what} leaves its {item.on}: {item.box}"
+        if item.block.width > item.box.width or item.block.height > item.box.height:
+            yield f"{item.what} is larger than its box: {item.block}"
+        if item.block.size_px < LEAST_PX:
+            yield f"{item.what} is too small: {item.block}"
+        if item.on is On.PAPER and overlap(item.box, plan.picture):
+            yield f"{item.what} lies over the picture: {item.box}, {plan.picture}"
+    for one, other in itertools.combinations(plan.placed, 2):
+        if overlap(one.box, other.box):
+            yield f"{one.what} and {other.what} overlap: {one.box}, {other.box}"
+    furniture = [box for box in (plan.bubble, plan.badge, plan.caption) if box]
+    for box in furniture:
+        if not inside(box, plan.picture):
+            yield f"outside of the picture: {box}"
+    for first, second in itertools.combinations(furniture, 2):
+        if overlap(first, second):
+            yield f"one over the other: {first}, {second}"
+    if not inside(plan.picture, canvas):
+        yield f"the picture leaves the canvas: {plan.picture}"
+
+
+def placed(plan: Layout, what: str) -> list[Placed]:
+    return [item for item in plan.placed if item.what == what]
+
+
+def joined(plan: Layout, what: str) -> list[str]:
+    return [" ".join(item.block.lines) for item in placed(plan, what)]
+
+
+@given(
+    st.sampled_from(PROMPTS) | st.text(max_size=200),
+    st.builds(Size, st.integers(64, 2800), st.integers(64, 2800)),
+    st.booleans(),
+)
+def test_everything_is_in_its_place(prompt: str, size: Size, watermark: bool) -> None:
+    """For any prompt and size, texts stay where they stand, legible, and nothing covers anything."""
+    assert list(faults(layout(request(prompt, size, watermark=watermark)))) == []
+
+
+def test_every_parti_prompt_is_laid_out() -> None:
+    """Each of the 1,632 prompts, at one of the sizes in turn, has a layout without faults and with a headline."""
+    prompts = parti_prompts()
+    assert len(prompts) == 1632
+    for number, prompt in enumerate(prompts):
+        plan = layout(request(prompt, SIZES[number % len(SIZES)]))
+        assert (prompt, list(faults(plan)), len(joined(plan, "headline"))) == (prompt, [], 1)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("prompt", [ENGLISH, CHINESE], ids=["English", "Chinese"])
+def test_the_references_poster_is_whole_at_every_size(prompt: str, size: Size) -> None:
+    """Title, subtitle, bubble, supplementary text and label: each is there, once, uncut, ranked by its size."""
+    plan = layout(request(prompt, size))
+    ranked = [item for what in ("headline", "subtitle", "bubble", "footer") for item in placed(plan, what)]
+    assert [item.what for item in ranked] == ["headline", "subtitle", "bubble", "footer"]
+    assert [item.block.whole for item in ranked] == [True] * 4
+    headline, subtitle, *small = (item.block.size_px for item in ranked)
+    assert headline > 1.5 * subtitle > 1.5 * max(small)
+    assert joined(plan, "label") == [f"puppies/poster[copy=en,palette=sunset,seed=1,size={size}]"]
+    assert joined(plan, "mark") == ["D R A F T"]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_texts_keep_their_reading_order(size: Size) -> None:
+    """Items of a list stand one below the other as the prompt has them; none is lost."""
+    prompt = "Title “Soup”, " + ", ".join(f"“Item {number}”" for number in range(5)) + ", at the bottom “Bread”"
+    plan = layout(request(prompt, size))
+    by_height = sorted((item for item in plan.placed if item.on is On.PAPER), key=lambda item: item.box.y)
+    assert [" ".join(item.block.lines) for item in by_height] == ["Soup", *(f"Item {n}" for n in range(5)), "Bread"]
+
+
+def test_what_finds_no_room_on_the_picture_is_read_as_body() -> None:
+    """A second bubble and a second badge are set with the other texts."""
+    plan = layout(request("Title “a”. Bubble “b”. Bubble “c”. Badge “d”. Badge “e”."))
+    found = {" ".join(item.block.lines): item.on for item in plan.placed if item.on is not On.STRIP}
+    assert [found[text] for text in "abcde"] == [On.PAPER, On.BUBBLE, On.PAPER, On.BADGE, On.PAPER]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_prompt_of_800_characters_is_shown(size: Size) -> None:
+    """A long prompt without quotes has its opening as headline and the rest as text, trimmed only at the end."""
+    plan = layout(request(LONG, size))
+    (headline,), (body,) = joined(plan, "headline"), joined(plan, "body")
+    assert headline == "A harbour at sunset"
+    assert LONG.partition(", ")[2][1:].startswith(body.removesuffix("...")[1:])
+
+
+def test_the_watermark_is_at_the_lower_right() -> None:
+    """With `watermark` the service's own mark is shown where the service puts it, and not otherwise."""
+    plan = layout(request(watermark=True))
+    (mark,) = placed(plan, "watermark")
+    assert mark.block.lines == ("Qwen-Image",)
+    assert (mark.box.x > 1328 * 0.8, mark.box.y > 1328 * 0.95) == (True, True)
+    assert placed(layout(request()), "watermark") == []
+
+
+@pytest.mark.parametrize("size", [Size(1, 1), Size(1, 900), Size(900, 1), Size(16, 16), Size(63, 5)], ids=str)
+def test_no_size_is_too_small(size: Size) -> None:
+    """What can't hold legible text is laid out without it."""
+    assert [item for item in layout(request(size=size)).placed if item.block.size_px < LEAST_PX] == []

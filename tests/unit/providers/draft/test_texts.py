@@ -1,0 +1,148 @@
+"""Tests of what is read out of prompts: quoted texts, their parts and colours, and the picture's description."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.providers.draft.palette import colours
+from qwenbuild.providers.draft.texts import Part, Text, scene, texts
+from tests.support.drafts import CHINESE, ENGLISH, PROMPTS
+
+
+def parts(prompt: str) -> list[tuple[str, str]]:
+    return [(text.part.value, text.text) for text in texts(prompt)]
+
+
+def test_the_references_poster_is_read() -> None:
+    """Title, subtitle, bubble and supplementary text are told apart, with the colours of their fonts."""
+    blue, green = colours("blue")[0], colours("green")[0]
+    assert texts(ENGLISH) == [
+        Text("Come Play Ball!", Part.HEADLINE, blue),
+        Text("Come [Show Off Your Skills]!", Part.SUBTITLE, green),
+        Text("Hehe, watch me amaze my little friends next!", Part.BUBBLE),
+        Text("We get to play ball with our friends again!", Part.FOOTER),
+    ]
+
+
+def test_the_references_poster_is_read_in_chinese() -> None:
+    """So are the Chinese words for them."""
+    blue, green = colours("blue")[0], colours("green")[0]
+    assert texts(CHINESE) == [
+        Text("一起来玩球吧！", Part.HEADLINE, blue),
+        Text("快来【秀出你的本领】！", Part.SUBTITLE, green),
+        Text("嘿嘿，接下来看我惊艳小伙伴们！", Part.BUBBLE),
+        Text("我们又可以和好朋友一起玩球啦！", Part.FOOTER),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a sign: “Tea”", ["Tea"]),
+        ('a sign: "Tea"', ["Tea"]),
+        ("a sign: ‘Tea’", ["Tea"]),
+        ("a sign: 'Tea'", ["Tea"]),
+        ("ein Schild: „Tee“", ["Tee"]),
+        ("znak: „Herbata”", ["Herbata"]),
+        ("un panneau : « Thé »", ["Thé"]),
+        ("招牌写着“茶”", ["茶"]),
+        ("招牌写着‘茶’字", ["茶"]),
+        ("招牌写着「茶」", ["茶"]),
+        ("招牌写着『茶』", ["茶"]),
+        ("书名《茶经》", ["茶经"]),
+        ('招牌写着"茶"', ["茶"]),
+        ("a sign: “Don’t stop”", ["Don’t stop"]),
+        ("a sign: ‘Don’t stop’", ["Don’t stop"]),
+        ("a sign: 'Don't stop'", ["Don't stop"]),
+        ("a sign: “the ‘best’ tea”", ["the ‘best’ tea"]),
+        ("“One” and “Two” and “Three”", ["One", "Two", "Three"]),
+        ("a sign: “\n  Green\n  Tea  ”", ["Green Tea"]),
+    ],
+)
+def test_quotes_are_found(prompt: str, expected: list[str]) -> None:
+    """Every kind of quotation marks is known, and what stands in them is taken in order."""
+    assert [text.text for text in texts(prompt) if text.quoted] == expected
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "the puppies' ball and the dogs' bones",
+        "it's a dog's life",
+        "the puppies’ ball and the dogs’ bones",
+        "it’s a dog’s life",
+        'a 5" pipe beside a 6" pipe',
+        'an unbalanced " mark',
+        "empty “” and ‘ ’ marks",
+        "rock'n'roll",
+    ],
+)
+def test_what_is_no_quotation(prompt: str) -> None:
+    """Apostrophes, inches and lone marks quote nothing."""
+    assert [text for text in texts(prompt) if text.quoted] == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ('"G I G G L E" painted on a wall', [("headline", "G I G G L E")]),
+        ('A green sign that says "Very Deep Learning"', [("headline", "Very Deep Learning")]),
+        ("The subtitle “b” under the title “a”", [("subtitle", "b"), ("headline", "a")]),
+        ("“a” as the headline. “b” as tagline", [("headline", "a"), ("subtitle", "b")]),
+        ("Title “a”. Title “b”", [("headline", "a"), ("subtitle", "b")]),
+        ("Headline “a”, “b”, at the bottom “c”", [("headline", "a"), ("body", "b"), ("footer", "c")]),
+        ("Title “a”. A round badge reads “b”. A button “c”", [("headline", "a"), ("badge", "b"), ("badge", "c")]),
+        ("标题“甲”，按钮上写着“乙”，底部小字“丙”", [("headline", "甲"), ("badge", "乙"), ("footer", "丙")]),
+        ("見出し「甲」、副題「乙」", [("headline", "甲"), ("subtitle", "乙")]),
+        ("제목 “가”, 하단 “나”", [("headline", "가"), ("footer", "나")]),
+    ],
+)
+def test_cues_give_the_parts(prompt: str, expected: list[tuple[str, str]]) -> None:
+    """The cue before a text says what it is, else the one in its own clause behind it; one text is the headline."""
+    assert parts(prompt) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("bond", ["Bond"]),
+        ("iPhone on a desk", ["iPhone on a desk"]),
+        ("flat icon of a fox, orange, no text", ["Flat icon of a fox", "Orange, no text"]),
+        ("一只坐着的橘黄色的猫，表情愉悦。", ["一只坐着的橘黄色的猫", "表情愉悦。"]),
+        ("", []),
+        (" \n", []),
+    ],
+)
+def test_a_prompt_without_quotes_has_its_own_words(prompt: str, expected: list[str]) -> None:
+    """Its opening words are the headline, the rest is the body."""
+    assert [text.text for text in texts(prompt)] == expected
+
+
+def test_a_long_opening_ends_between_words() -> None:
+    """A prompt without punctuation is cut after a word, and nothing of it is lost."""
+    head, body = texts("word " * 40)
+    assert (head.text, body.text) == (" ".join(["Word", *["word"] * 17]), " ".join(["Word", *["word"] * 21]))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("A cup of tea. On a table. The headline “Tea” is large.", "A cup of tea. On a table."),
+        ('A sign that says "Tea" by a road. Sunny.', 'A sign that says "Tea" by a road.'),
+        ("一杯茶。标题“茶”。", "一杯茶。"),
+        ("“Tea”", "“Tea”"),
+    ],
+)
+def test_the_scene_is_described_before_the_texts(prompt: str, expected: str) -> None:
+    """The picture's description is what stands before the quoted texts, else the first sentence."""
+    assert scene(prompt) == expected
+
+
+@given(st.text() | st.sampled_from(PROMPTS))
+def test_any_prompt_has_one_headline_unless_it_is_blank(prompt: str) -> None:
+    """Whatever is written, exactly one text is the headline, and no text is blank."""
+    found = texts(prompt)
+    assert [text.part for text in found].count(Part.HEADLINE) == (1 if prompt.split() else 0)
+    assert all(text.text.strip() for text in found)

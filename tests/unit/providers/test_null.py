@@ -1,0 +1,99 @@
+"""Tests of the null provider: plain images, at once or after a latency."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qwenbuild.catalogue import builtin
+from qwenbuild.errors import UsageError
+from qwenbuild.files import png
+from qwenbuild.provider import Provider, Settings, create
+from qwenbuild.providers.null import NullProvider, plain
+from qwenbuild.request import Request, Size
+from tests.support.drafts import request
+
+
+class NoJournal:
+    """Plain images have nothing to remember."""
+
+    async def intend(self, context: object) -> None:
+        raise AssertionError
+
+    async def accepted(self, handle: str) -> None:
+        raise AssertionError
+
+    async def refused(self) -> None:
+        raise AssertionError
+
+
+def provider(jobs: int | None = 4, **table: object) -> Provider:
+    return create("null", Settings(table, builtin(), {}, jobs=jobs))
+
+
+def render(made: Provider, requests: list[Request]) -> list[bytes]:
+    async def rendered() -> list[bytes]:
+        async with made.session():
+            return [result.png for result in await asyncio.gather(*(made.render(r, NoJournal()) for r in requests))]
+
+    return asyncio.run(rendered())
+
+
+@given(st.builds(Size, st.integers(1, 600), st.integers(1, 600)), st.binary(min_size=3, max_size=3))
+def test_the_image_is_plain_and_of_its_size(size: Size, colour: bytes) -> None:
+    """It decodes, in another decoder as well, to the one colour at every pixel."""
+    content = plain(size, colour)
+    png.verify(content, size)
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    assert (image.size, image.getcolors()) == (size, [(size.width * size.height, tuple(colour))])
+
+
+def test_images_are_told_apart() -> None:
+    """Different requests have different colours; the same request has the same bytes."""
+    requests = [request(seed=seed) for seed in range(50)]
+    made = render(provider(), requests)
+    assert len(set(made)) == 50
+    assert render(provider(), requests) == made
+
+
+def test_the_latency_is_taken() -> None:
+    """With `latency_s` each render takes that long, those at once together."""
+    made = provider(latency_s=0.2)
+    began = time.monotonic()
+    render(made, [request(seed=seed) for seed in range(20)])
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(0, 0), (1, 0.5), (4, 0.5), (5, 1.0), (8, 1.0)])
+def test_the_shortest_time_is_that_of_whole_rounds(count: int, seconds: float) -> None:
+    """Of four at once, five take two rounds."""
+    assert provider(latency_s=0.5).shortest_s({"qwen-image": count}) == seconds
+
+
+@pytest.mark.parametrize("latency", [-1, "1", True, math.nan, math.inf, None])
+def test_a_latency_is_a_number_of_seconds(latency: object) -> None:
+    """Anything else is a usage error that shows it."""
+    with pytest.raises(UsageError, match="no number of seconds"):
+        provider(latency_s=latency)
+
+
+def test_unknown_settings_are_refused() -> None:
+    """A key that the provider has not is a usage error with the nearest known one."""
+    with pytest.raises(UsageError, match='unknown key "latency"') as caught:
+        provider(latency=1)
+    assert caught.value.hint == 'did you mean "latency_s"?'
+
+
+def test_what_the_provider_says_of_itself() -> None:
+    """It is free, takes every request, and draws no labels."""
+    made = provider()
+    assert isinstance(made, NullProvider)
+    assert (made.name, made.family, made.labelled, made.concurrency) == ("null", "null-1", False, 4)
+    assert (made.check("any"), made.price("any")) == (None, None)

@@ -1,0 +1,77 @@
+"""Tests of axes: what is written, and the values that it stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.specs.axes import Resolver, label, length, table_row
+from qwenbuild.specs.row import Row
+from qwenbuild.specs.spec import DataFile, Range, Spec
+from tests.support.workspace import Workspace
+
+
+def spec_of(project: Workspace) -> Spec:
+    project.write({"specs/a.toml": '[image.a]\nprompt = "x"\nmatrix.c = [{ id = "en" }]\n'})
+    [found] = project.specs(Findings())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, "true"), (False, "false"), (1, "1"), (-1.5, "-1.5"), ("a b", "a b"), (Row({"x": 1}, "en"), "en")],
+)
+def test_labels_are_as_toml_writes_values(value: object, expected: str) -> None:
+    """A row's is its id."""
+    assert label(value) == expected
+
+
+@pytest.mark.parametrize("values", [[1], [1, 2, 3], range(0, 10), range(10, 0, -3), range(0, 7, 7)])
+def test_a_length_is_len(values: list[int] | range) -> None:
+    """Where `len` can tell it."""
+    assert length(values) == len(values)
+
+
+def test_a_length_beyond_len() -> None:
+    """Where it can't."""
+    assert length(range(0, 10**30, 10)) == 10**29
+
+
+def test_each_form_stands_for_its_values(project: Workspace) -> None:
+    """Lists as written, tables as rows, ranges lazily, one value as itself."""
+    spec, resolver = spec_of(project), Resolver(project.project)
+    keys = ("image", "a", "matrix", "c")
+    assert resolver.resolve(spec, keys, ["x", 1]) == ["x", 1]
+    assert resolver.resolve(spec, keys, "x") == ["x"]
+    assert resolver.resolve(spec, keys, Range(start=5, count=3, step=2)) == range(5, 11, 2)
+    rows = resolver.resolve(spec, keys, [{"id": "en"}, {"title": "y"}])
+    assert [(str(row), dict(row)) for row in rows] == [("en", {"id": "en"}), ("2", {"title": "y"})]
+
+
+def test_a_file_is_read_once_for_each_id(project: Workspace) -> None:
+    """However many images share it."""
+    spec, resolver = spec_of(project), Resolver(project.project)
+    project.write({"specs/data/c.csv": "id,title\nen,x\n"})
+    keys = ("image", "a", "matrix", "c")
+    first = resolver.resolve(spec, keys, DataFile(file="data/c.csv"))
+    project.write({"specs/data/c.csv": "id,title\nzh,y\n"})
+    assert resolver.resolve(spec, keys, DataFile(file="data/../data/c.csv")) is first
+    assert list(map(str, resolver.resolve(spec, keys, DataFile(file="data/c.csv", id="title")))) == ["y"]
+
+
+def test_a_link_within_the_project_may_be_followed(project: Workspace) -> None:
+    """Data may lie anywhere in the repository."""
+    spec, resolver = spec_of(project), Resolver(project.project)
+    project.write({"shared/c.csv": "id\nen\n"})
+    (project.root / "specs/c.csv").symlink_to("../shared/c.csv")
+    for name in ("c.csv", "../shared/c.csv"):
+        assert list(map(str, resolver.resolve(spec, ("image",), DataFile(file=name)))) == ["en"]
+
+
+def test_an_id_of_a_table_is_a_text_or_a_number(project: Workspace) -> None:
+    """It goes into names and paths."""
+    spec, keys = spec_of(project), ("image", "a", "matrix", "c", 0)
+    assert [str(table_row({"id": name}, 1, spec, keys)) for name in ("en", 5, 1.5, True)] == ["en", "5", "1.5", "true"]
+    with pytest.raises(ProjectError, match="an id must be a text or a number") as caught:
+        table_row({"id": {}}, 1, spec, keys)
+    assert str(caught.value.problems[0].place) == "specs/a.toml:3:20"

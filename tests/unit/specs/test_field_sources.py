@@ -1,0 +1,96 @@
+"""Where each value was written: axes, data files, includes, images, files, config, defaults."""
+
+from __future__ import annotations
+
+from qwenbuild.specs.field_sources import Sources
+from tests.support.workspace import Workspace
+
+SPEC = """\
+model = "qwen-image-plus"
+negative_prompt = "blurry"
+
+[vars]
+brand = "Acme"
+
+[image.poster]
+prompt = "{{ brand }} {{ mood }} {{ flower.name }}"
+vars = { mood = "calm" }
+
+[image.poster.matrix]
+size = ["16:9", "1:1"]
+seed = { start = 1, count = 2 }
+flower = { file = "data/flowers.csv" }
+
+[[image.poster.include]]
+size = "3:4"
+seed = 42
+flower = "lily"
+
+[image.plain]
+template = "plain.j2"
+prompt_extend = true
+matrix = { subject = [{ id = "a", is = "ape" }, { id = "b", is = "bee" }], watermark = true }
+"""
+
+
+def told(project: Workspace, name: str, *, asked: bool = False) -> dict[str, str]:
+    """Return the sources of a cell's fields as text, and of what its templates see."""
+    project.write({"specs/s.toml": SPEC, "specs/data/flowers.csv": "id,name\nrose,red rose\nlily,white lily\n",
+                   "templates/plain.j2": "{{ subject.is }}"})  # fmt: skip
+    action = next(action for action in project.actions() if action.name == name)
+    sources = Sources(project.project, action, asked=asked)
+    names = ("brand", "mood", "flower", "subject", "ratio", "image", "spec", "nosuch")
+    seen = {name: str(source) for name in names if (source := sources.variable(name))}
+    return {name: str(source) for name, source in sources.fields().items()} | seen
+
+
+def test_a_cell_of_the_matrix(project: Workspace) -> None:
+    """Fields come from axes, the image, the top of its file, or are defaults; a row has its own line."""
+    assert told(project, "s/poster[flower=lily,seed=2,size=1328x1328]") == {
+        "family": "default", "model": "specs/s.toml:1", "prompt": "specs/s.toml:8", "negative_prompt": "specs/s.toml:2",
+        "size": "axis size, specs/s.toml:12", "seed": "axis seed, specs/s.toml:13", "prompt_extend": "default",
+        "watermark": "default", "output": "default pattern", "brand": "specs/s.toml:5", "mood": "specs/s.toml:9",
+        "flower": "axis flower, specs/data/flowers.csv:3", "ratio": "axis size, specs/s.toml:12",
+        "image": "the image's name, specs/s.toml:7", "spec": "the spec's name, specs/s.toml",
+    }  # fmt: skip
+
+
+def test_an_included_cell(project: Workspace) -> None:
+    """What an include sets stands there, rows too."""
+    found = told(project, "s/poster[flower=lily,seed=42,size=1104x1472]")
+    assert {name: found[name] for name in ("size", "seed", "flower")} == {
+        "size": "include, size, specs/s.toml:17", "seed": "include, seed, specs/s.toml:18",
+        "flower": "include, flower, specs/s.toml:19",
+    }  # fmt: skip
+
+
+def test_what_nothing_sets(project: Workspace) -> None:
+    """A seed is derived from the image's name, a size is the model's; templates are named with where they are."""
+    found = told(project, "s/plain[subject=b,watermark=true]", asked=True)
+    names = ("family", "prompt", "size", "seed", "prompt_extend", "watermark", "subject")
+    assert {name: found[name] for name in names} == {
+        "family": "--provider", "prompt": "template templates/plain.j2, specs/s.toml:22",
+        "size": "default of qwen-image-plus", "seed": "derived from the name s/plain",
+        "prompt_extend": "specs/s.toml:23", "watermark": "axis watermark, specs/s.toml:24",
+        "subject": "axis subject, specs/s.toml:24",
+    }  # fmt: skip
+
+
+def test_the_provider_of_the_config(project: Workspace) -> None:
+    """Of either file that a config may stand in."""
+    name = "s/plain[subject=a,watermark=true]"
+    assert told(project.write({"qwenbuild.toml": '\nprovider = "null"\n'}), name)["family"] == "qwenbuild.toml:2"
+    (project.root / "qwenbuild.toml").unlink()
+    project.write({"pyproject.toml": '[tool.qwenbuild]\nprovider = "null"\n'})
+    assert told(project, name)["family"] == "pyproject.toml:2"
+
+
+def test_data_that_changed_since(project: Workspace) -> None:
+    """A row that is gone is told by its axis alone."""
+    name = "s/poster[flower=rose,seed=1,size=1328x1328]"
+    told(project, name)
+    action = next(action for action in project.actions() if action.name == name)
+    for text in ("id,name\nlily,white lily\n", "id,name\n", 'id,"torn'):
+        project.write({"specs/data/flowers.csv": text})
+        source = Sources(project.project, action, asked=False).variable("flower")
+        assert str(source) == "axis flower, specs/s.toml:14"

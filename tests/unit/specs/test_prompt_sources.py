@@ -1,0 +1,53 @@
+"""Where a prompt's parts come from: every construct of a template, and that the prompt is never told wrongly."""
+
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.specs import prompt_sources as origins
+from tests.support.workspace import Workspace
+
+
+def segments(project: Workspace, prompt: str, templates: dict[str, str] | None = None) -> list[origins.Segment]:
+    spec = f"[image.it]\nprompt = '''{prompt}'''\nmatrix = {{ mood = ['calm'] }}\n"
+    spec += "[vars]\nbrand = 'Acme'\nwords = ['a', 'b']\n"
+    project.write({"specs/s.toml": spec, **{f"templates/{name}": text for name, text in (templates or {}).items()}})
+    (action,) = project.actions()
+    return origins.of(project.project, [action])[action.output]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted"),
+    [
+        ("plain", [("plain", ())]),
+        ("a {{ mood }} dog", [("a ", ()), ("calm", ("mood",)), (" dog", ())]),
+        ("{{ mood | upper }}", [("CALM", ("mood",))]),
+        ("{{ mood ~ brand }}", [("calmAcme", ("brand", "mood"))]),
+        ("{% for w in words %}{{ w }},{% endfor %}", [("a", ("words",)), (",", ()), ("b", ("words",)), (",", ())]),
+        ("{% set x = brand %}{{ x }}", [("Acme", ("brand",))]),
+        ("{% if mood == 'calm' %}yes{% endif %}", [("yes", ())]),
+        ("{{ 1 + 1 }}", [("2", ())]),
+        ("  {{ mood }}  ", [("calm", ("mood",))]),
+        ("{% filter upper %}a {{ mood }}{% endfilter %}", [("A ", ()), ("CALM", ("mood",))]),
+        ("{% macro m(x) %}is {{ x }}{% endmacro %}{{ m(mood) }}", [("is ", ()), ("calm", ("mood",))]),
+        ("{% filter title %}a {{ mood }}{% endfilter %}", [("A Calm", ())]),  # it looks at what a word begins with
+        ("{{ '' }}{{ mood[:0] }}x", [("x", ())]),
+    ],
+)
+def test_each_construct(project: Workspace, prompt: str, wanted: list[origins.Segment]) -> None:
+    assert segments(project, prompt) == wanted
+
+
+def test_blocks_and_imports(project: Workspace) -> None:
+    templates = {"base.j2": "{% block a %}{% endblock %} by {{ brand }}",
+                 "m.j2": "{% macro m(x) %}<{{ x }}>{% endmacro %}"}  # fmt: skip
+    prompt = '{% extends "base.j2" %}{% from "m.j2" import m %}{% block a %}{{ mood }}{% endblock %}'
+    assert segments(project, prompt, templates) == [("calm", ("mood",)), (" by ", ()), ("Acme", ("brand",))]
+
+
+def test_templates_that_changed_since_claim_nothing(project: Workspace) -> None:
+    project.write({"specs/s.toml": "[image.it]\ntemplate = 't.j2'\nvars = { x = 'y' }", "templates/t.j2": "a {{ x }}"})
+    (action,) = project.actions()
+    for changed in ("b {{ x }}", "{{ gone }}"):
+        project.write({"templates/t.j2": changed})
+        assert origins.of(project.project, [action])[action.output] == [("a y", ())]

@@ -1,0 +1,214 @@
+"""Tests of which cells a command is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.errors import UsageError
+from qwenbuild.specs.expand import Action
+from qwenbuild.specs.selection import select
+from tests.support.workspace import Workspace
+
+FILES = {
+    "qwenbuild.toml": 'specs = "specs/**/*.toml"\nout = "out/"\n',
+    "specs/puppies.toml": """
+        [image.poster]
+        prompt = "{{ palette }}"
+        output = "{{ spec }}/{{ palette | slug }}/{{ size }}-{{ seed }}.png"
+        matrix = { palette = ["sunset", "fresh greens", "a, b", "[draft]"], size = ["1:1", "16:9"], seed = [1, 2] }
+        [image.banner]
+        prompt = "A banner"
+        seed = 7
+        """,
+    "specs/icons.toml": """
+        model = "qwen-image-2.0"
+        [image.icon]
+        prompt = "{{ n }}"
+        matrix.n = { start = 1, count = 3 }
+        """,
+    "specs/deep/puppies.toml": '[image.poster]\nprompt = "x"\n',
+}
+
+
+@pytest.fixture
+def actions(project: Workspace) -> list[Action]:
+    return project.write(FILES).actions()
+
+
+def chosen(project: Workspace, actions: list[Action], *names: str, where: tuple[str, ...] = ()) -> list[str]:
+    return [action.name for action in select(actions, names, where, project.project)]
+
+
+def complaint(project: Workspace, actions: list[Action], *names: str, where: tuple[str, ...] = ()) -> str:
+    with pytest.raises(UsageError) as caught:
+        select(actions, names, where, project.project)
+    return str(caught.value)
+
+
+def poster(palettes: str = 'sunset|fresh greens|"a, b"|"[draft]"', seeds: str = "12", sizes: str = "") -> list[str]:
+    wanted = sizes.split() or ["1328x1328", "1664x928"]
+    return [f"puppies/poster[palette={palette},seed={seed},size={size}]"
+            for palette in palettes.split("|") for size in wanted for seed in seeds]  # fmt: skip
+
+
+ICONS = ["icons/icon[n=1]", "icons/icon[n=2]", "icons/icon[n=3]"]
+
+
+def test_nothing_asked_for_is_everything(project: Workspace, actions: list[Action]) -> None:
+    """In the order of the project."""
+    assert select(actions, [], [], project.project) == actions
+    assert len(actions) == 16 + 1 + 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("icons", ICONS),
+        ("specs/icons.toml", ICONS),
+        ("icons/icon", ICONS),
+        ("icons/icon[n=2]", ["icons/icon[n=2]"]),
+        ("ic*", ICONS),
+        ("icons/*", ICONS),
+        ("*/ic?n", ICONS),
+        ("icons/icon[n=[!2]]", []),
+        ("puppies/banner", ["puppies/banner"]),
+        ("puppies", [*poster(), "puppies/banner"]),
+        ("puppies/poster", poster()),
+        ("puppies/poster[palette=sunset]", poster("sunset")),
+        ("puppies/poster[seed=1,palette=sunset,size=1328x1328]", poster("sunset", "1", "1328x1328")),
+        ('puppies/poster[palette="a, b",seed=2]', poster('"a, b"', "2")),
+        ('puppies/poster[palette="[draft]"]', poster('"[draft]"')),
+        ("puppies/poster[palette=s*]", poster("sunset")),
+        ("puppies/poster[size=16:9,seed=1]", poster(seeds="1", sizes="1664x928")),
+        ("puppies/poster[size=1664*928,seed=1]", poster(seeds="1", sizes="1664x928")),
+        ("deep/puppies", ["deep/puppies/poster"]),
+        ("deep/puppies/poster", ["deep/puppies/poster"]),
+        ("specs/deep/puppies.toml", ["deep/puppies/poster"]),
+        ("out/icons/icon-2.png", ["icons/icon[n=2]"]),
+        ("./out/icons/icon-2.png", ["icons/icon[n=2]"]),
+        ("icons/icon-2.png", ["icons/icon[n=2]"]),
+        ("puppies/fresh-greens/1664x928-2.png", poster("fresh greens", "2", "1664x928")),
+    ],
+)
+def test_names(project: Workspace, actions: list[Action], name: str, expected: list[str]) -> None:
+    """Specs, images, cells and outputs, with globs in all but paths."""
+    if expected:
+        assert chosen(project, actions, name) == expected
+    else:
+        assert complaint(project, actions, name).startswith("error: not")
+
+
+def test_every_cell_is_selected_by_its_own_name(project: Workspace, actions: list[Action]) -> None:
+    """And by its output's path."""
+    for action in actions:
+        assert select(actions, [action.name], [], project.project) == [action]
+        assert select(actions, [f"out/{action.output}"], [], project.project) == [action]
+
+
+def test_names_are_alternatives_in_the_projects_order(project: Workspace, actions: list[Action]) -> None:
+    """However they are given, and each cell once."""
+    assert chosen(project, actions, "puppies/banner", "icons", "icons/icon[n=1]") == [*ICONS, "puppies/banner"]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (("seed=1",), poster(seeds="1")),
+        (("seed=1", "seed=7"), [*poster(seeds="1"), "puppies/banner"]),
+        (("palette=sunset", "seed=1"), poster("sunset", "1")),
+        (("palette=*g*",), poster('fresh greens')),
+        (("palette=a, b",), poster('"a, b"')),
+        (("palette=[draft]",), poster('"[draft]"')),
+        (("size=16:9", "palette=sunset"), poster("sunset", sizes="1664x928")),
+        (("size=1664x928", "palette=sunset"), poster("sunset", sizes="1664x928")),
+        (("size=1664*928", "palette=sunset"), poster("sunset", sizes="1664x928")),
+        (("ratio=16:9", "palette=sunset"), poster("sunset", sizes="1664x928")),
+        (("size=1664*", "palette=sunset"), poster("sunset", sizes="1664x928")),
+        (("model=*2.0",), ICONS),
+        (("n=2", "n=3"), ICONS[1:]),
+        (("n=*",), ICONS),
+        ((" n =2",), ["icons/icon[n=2]"]),
+    ],
+)  # fmt: skip
+def test_conditions(project: Workspace, actions: list[Action], where: tuple[str, ...], expected: list[str]) -> None:
+    """Of one axis they are alternatives, of several all must hold; fields may be asked for without being axes."""
+    assert chosen(project, actions, where=where) == expected
+
+
+def test_names_and_conditions_both_hold(project: Workspace, actions: list[Action]) -> None:
+    """A condition narrows what was named."""
+    assert chosen(project, actions, "icons", "puppies/banner", where=("seed=7",)) == ["puppies/banner"]
+
+
+@pytest.mark.parametrize(
+    ("names", "where", "expected"),
+    [
+        (
+            ("pupies",),
+            (),
+            'error: nothing is named "pupies"\n'
+            "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
+            '  = hint: did you mean "puppies"?',
+        ),
+        (
+            ("icons", "puppies/postr"),
+            (),
+            'error: nothing is named "puppies/postr"\n'
+            "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
+            '  = hint: did you mean "puppies/poster"?',
+        ),
+        (
+            ("out/icons/icon-4.png",),
+            (),
+            'error: nothing is named "out/icons/icon-4.png"\n'
+            "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
+            '  = hint: did you mean "icons/icon-3.png"?',
+        ),
+        (
+            ("icons/icon[n=9]",),
+            (),
+            'error: nothing is named "icons/icon[n=9]"\n'
+            "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
+            '  = hint: did you mean "icons/icon[n=3]"?',
+        ),
+        (
+            ("icons/icon[n]",),
+            (),
+            "error: not a cell's name: icons/icon[n]\n  = hint: write spec, spec/image or spec/image[axis=value,…]",
+        ),
+        (
+            (),
+            ("sead=1",),
+            'error: no image has an axis "sead"\n'
+            "  = axes: model, n, palette, ratio, seed, size\n"
+            '  = hint: did you mean "seed"?',
+        ),
+        (
+            (),
+            ("seed",),
+            'error: not a condition: "seed"\n  = hint: write -w AXIS=VALUE, such as -w seed=1 or -w "size=16:9"',
+        ),
+        (
+            (),
+            ("=1",),
+            'error: not a condition: "=1"\n  = hint: write -w AXIS=VALUE, such as -w seed=1 or -w "size=16:9"',
+        ),
+        ((), ("n=9",), "error: no cell matches n=9\n  = values: 1, 2, 3"),
+        (
+            ("icons",),
+            ("palette=sunset",),
+            "error: no cell matches palette=sunset\n  = values: [draft], a, b, fresh greens, sunset",
+        ),
+    ],
+)
+def test_what_nothing_matches(
+    project: Workspace, actions: list[Action], names: tuple[str, ...], where: tuple[str, ...], expected: str
+) -> None:
+    """A name or condition in vain is a mistake, told with what there is."""
+    assert complaint(project, actions, *names, where=where) == expected
+
+
+def test_a_spec_may_be_called_like_the_output_folder(project: Workspace) -> None:
+    """Only what ends in .png is a path."""
+    project.write({"specs/out.toml": '[image.poster]\nprompt = "x"\n'})
+    assert chosen(project, project.actions(), "out/poster") == ["out/poster"]

@@ -1,0 +1,503 @@
+"""Tests of templates: files, includes, macros, inheritance, and where their mistakes are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qwenbuild.errors import Place, ProjectError
+from qwenbuild.files.toml import find_token, line_of, whole_line
+from qwenbuild.specs.row import Row
+from qwenbuild.specs.template import Template, Templates
+
+VALUES: dict[str, Any] = {
+    "brand": "Northwind",
+    "copy": Row({"title": "Come Play Ball!", "items": "three", "label": "L"}, "en"),
+    "products": [{"name": "Ember"}, {"name": "Dawn"}],
+}
+
+
+class Folder:
+    """A folder of templates, and a spec whose third line names one or holds the text of one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.templates = Templates(root, "templates")
+
+    def write(self, files: Mapping[str, str | bytes]) -> Folder:
+        for name, content in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return self
+
+    def named(self, name: str) -> Template:
+        source = f'template = "{name}"'
+        return self.templates.named(name, lambda line, token: Place("specs/a.toml", 3, 12, len(name) + 2, source))
+
+    def inline(self, text: str) -> Template:
+        def locate(line: int, token: str) -> Place:
+            source = line_of(text, line)
+            return find_token("prompt", line, source, token) or whole_line("prompt", line, source)
+
+        return self.templates.inline(text, locate)
+
+    def render(self, name: str) -> str:
+        return self.named(name).render(VALUES)
+
+    def complaint(self, name: str) -> str:
+        with pytest.raises(ProjectError) as caught:
+            self.render(name)
+        return str(caught.value)
+
+    def inline_complaint(self, text: str) -> str:
+        with pytest.raises(ProjectError) as caught:
+            self.inline(text).render(VALUES)
+        return str(caught.value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "templates").mkdir()
+    return Folder(tmp_path / "templates")
+
+
+# --- what works ---
+
+
+def test_a_template_renders_without_white_space_around(folder: Folder) -> None:
+    """Prompts neither begin nor end with blanks, however the file is laid out."""
+    folder.write({"a.j2": "\n\n  A cup by {{ brand }}.  \n\n"})
+    assert folder.render("a.j2") == "A cup by Northwind."
+
+
+def test_statements_leave_no_lines(folder: Folder) -> None:
+    """A line that only holds a statement is no line of the prompt."""
+    assert folder.inline("a\n{% if true %}\n  {% set x = 1 %}\nb\n{% endif %}\nc").render({}) == "a\nb\nc"
+
+
+def test_line_ends_of_windows_make_the_same_prompt(folder: Folder) -> None:
+    """A checkout with CRLF has the keys of one with LF."""
+    folder.write({"a.j2": "one\ntwo {{ brand }}\n", "b.j2": "one\r\ntwo {{ brand }}\r\n"})
+    assert folder.render("b.j2") == folder.render("a.j2")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(folder: Folder) -> None:
+    """Editors on Windows write one."""
+    assert folder.write({"a.j2": b"\xef\xbb\xbfcat"}).render("a.j2") == "cat"
+
+
+def test_includes_macros_and_inheritance_find_files_of_the_folder(folder: Folder) -> None:
+    """In subfolders too, by their path below the folder."""
+    folder.write(
+        {
+            "base.j2": "{% block head %}{% endblock %} | {% block tail %}tail{% endblock %}",
+            "sub/child.j2": '{% extends "base.j2" %}{% block head %}{% include "sub/part.j2" %}{% endblock %}'
+            '{% block tail %}{% from "macros.j2" import loud %}{{ super() }} {{ loud("x") }}{% endblock %}',
+            "sub/part.j2": "part of {{ brand }}",
+            "macros.j2": "{% macro loud(text) %}{{ text | upper }}!{% endmacro %}",
+        }
+    )
+    assert folder.render("sub/child.j2") == "part of Northwind | tail X!"
+    assert sorted(path.name for path in folder.templates.paths) == ["base.j2", "child.j2", "macros.j2", "part.j2"]
+
+
+def test_a_link_within_the_folder_may_be_followed(folder: Folder) -> None:
+    """What matters is where a file lies."""
+    folder.write({"real.j2": "cat"})
+    (folder.root / "link.j2").symlink_to("real.j2")
+    assert folder.render("link.j2") == "cat"
+
+
+def test_what_is_missing_is_watched_for(folder: Folder) -> None:
+    """A file that may be missing changes the prompt once it is there."""
+    assert folder.inline('cat{% include "extra.j2" ignore missing %}').render({}) == "cat"
+    assert folder.templates.paths == [folder.root / "extra.j2"]
+
+
+def test_values_are_the_same_after_rendering(folder: Folder) -> None:
+    """A template that sets a variable sets it for itself."""
+    template = folder.inline("{% set brand = 'x' %}{{ brand }}")
+    assert [template.render(VALUES), template.render(VALUES), VALUES["brand"]] == ["x", "x", "Northwind"]
+
+
+# --- what is wrong ---
+
+
+def test_an_undefined_variable_of_a_file(folder: Folder) -> None:
+    """Its line in the template, what is defined, and the nearest name."""
+    folder.write({"a.j2": "A cup.\n\n\tMade by {{ brnd | upper }}.\n"})
+    assert folder.complaint("a.j2") == (
+        'error: undefined variable "brnd"\n'
+        " --> templates/a.j2:3:13\n"
+        "  |\n"
+        "3 |  Made by {{ brnd | upper }}.\n"
+        "  |             ^^^^\n"
+        "  = defined: brand, copy, products\n"
+        '  = hint: did you mean "brand"?'
+    )
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        '{% include "part.j2" %}',
+        '{% from "part.j2" import say with context %}{{ say() }}',
+        '{% extends "part.j2" %}',
+        '{% import "part.j2" as part with context %}{{ part.say() }}',
+    ],
+    ids=["include", "macro", "inherited", "import"],
+)
+def test_an_undefined_variable_of_another_file(folder: Folder, caller: str) -> None:
+    """The frame shows the file that has the mistake, not the one that led there."""
+    folder.write(
+        {"part.j2": "{% macro say() %}\nby {{ brnd }}\n{% endmacro %}\n{% block b %}{{ say() }}{% endblock %}"}
+    )
+    folder.write({"a.j2": f"\n\n\n{caller}"})
+    assert folder.complaint("a.j2") == (
+        'error: undefined variable "brnd"\n'
+        " --> templates/part.j2:2:7\n"
+        "  |\n"
+        "2 | by {{ brnd }}\n"
+        "  |       ^^^^\n"
+        "  = defined: brand, copy, products\n"
+        '  = hint: did you mean "brand"?'
+    )
+
+
+def test_a_variable_that_an_imported_macro_does_not_see(folder: Folder) -> None:
+    """It is defined, and yet undefined there: the message tells why."""
+    folder.write({"m.j2": "{% macro m() %}{{ brand }}{% endmacro %}", "a.j2": '{% from "m.j2" import m %}{{ m() }}'})
+    assert folder.complaint("a.j2").splitlines()[-1] == (
+        '  = hint: a macro sees only its arguments: pass it, or import the macro "with context"'
+    )
+
+
+def test_an_undefined_variable_of_an_overridden_block(folder: Folder) -> None:
+    """A child's block is shown in the child."""
+    folder.write({"base.j2": "{% block b %}{% endblock %}"})
+    folder.write({"a.j2": '{% extends "base.j2" %}\n{% block b %}\n{{ nothing }}\n{% endblock %}'})
+    assert folder.complaint("a.j2").splitlines()[:2] == [
+        'error: undefined variable "nothing"',
+        " --> templates/a.j2:3:4",
+    ]
+
+
+def test_a_missing_field_of_a_row(folder: Folder) -> None:
+    """The fields that the row has, and the nearest of them."""
+    assert folder.inline_complaint("one\nThe {{ copy.titel | quoted }}") == (
+        'error: "copy" has no field "titel"\n'
+        " --> prompt:2:13\n"
+        "  |\n"
+        "2 | The {{ copy.titel | quoted }}\n"
+        "  |             ^^^^^\n"
+        "  = fields: title, items, label\n"
+        '  = hint: did you mean "title"?'
+    )
+    assert folder.inline_complaint('{{ copy["titel"] }}').splitlines()[0] == 'error: "copy" has no field "titel"'
+
+
+def test_a_missing_field_of_something_else(folder: Folder) -> None:
+    """Where the owner has no name of its own, the field has."""
+    assert folder.inline_complaint("{% for it in products %}{{ it.nmae }}{% endfor %}") == (
+        'error: undefined field "nmae"\n'
+        " --> prompt:1:31\n"
+        "  |\n"
+        "1 | {% for it in products %}{{ it.nmae }}{% endfor %}\n"
+        "  |                               ^^^^"
+    )
+    assert (
+        folder.inline_complaint("{{ products[5] }}").splitlines()[0] == "error: undefined: list object has no element 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "one\n{{ brand | upcase }}",
+            "error: template syntax: No filter named 'upcase'\n"
+            " --> prompt:2:12\n"
+            "  |\n"
+            "2 | {{ brand | upcase }}\n"
+            "  |            ^^^^^^",
+        ),
+        (
+            "{{ brand | typografic }}",
+            "error: template syntax: No filter named 'typografic'\n"
+            " --> prompt:1:12\n"
+            "  |\n"
+            "1 | {{ brand | typografic }}\n"
+            "  |            ^^^^^^^^^^\n"
+            '  = hint: did you mean "typographic"?',
+        ),
+        (
+            "{% if brand is stringg %}{% endif %}",
+            "error: template syntax: No test named 'stringg'\n"
+            " --> prompt:1:16\n"
+            "  |\n"
+            "1 | {% if brand is stringg %}{% endif %}\n"
+            "  |                ^^^^^^^\n"
+            '  = hint: did you mean "string"?',
+        ),
+        (
+            "{% if brand %}{{ brand | upcase }}{% endif %}",
+            "error: template syntax: No filter named 'upcase'\n"
+            " --> prompt:1:26\n"
+            "  |\n"
+            "1 | {% if brand %}{{ brand | upcase }}{% endif %}\n"
+            "  |                          ^^^^^^",
+        ),
+        (
+            '{% inclde "a.j2" %}',
+            "error: template syntax: Encountered unknown tag 'inclde'\n"
+            " --> prompt:1:4\n"
+            "  |\n"
+            '1 | {% inclde "a.j2" %}\n'
+            "  |    ^^^^^^\n"
+            '  = hint: did you mean "include"?',
+        ),
+        (
+            "{{ brand",
+            "error: template syntax: unexpected end of template, expected 'end of print statement'\n"
+            " --> prompt:1:1\n"
+            "  |\n"
+            "1 | {{ brand\n"
+            "  | ^^^^^^^^",
+        ),
+        (
+            "one\n{{ brand } }}",
+            "error: template syntax: unexpected '}'\n --> prompt:2:10\n  |\n2 | {{ brand } }}\n  |          ^",
+        ),
+    ],
+    ids=["filter", "near filter", "test", "late filter", "tag", "open", "brace"],
+)
+def test_syntax_errors(folder: Folder, text: str, expected: str) -> None:
+    """Line, token and the nearest known name."""
+    assert folder.inline_complaint(text) == expected
+
+
+def test_a_syntax_error_of_an_included_file(folder: Folder) -> None:
+    """It is shown in the file that has it."""
+    folder.write({"a.j2": 'one\n{% include "b.j2" %}', "b.j2": "two\nthree\n{% if %}"})
+    assert folder.complaint("a.j2") == (
+        "error: template syntax: Expected an expression, got 'end of statement block'\n"
+        " --> templates/b.j2:3:1\n"
+        "  |\n"
+        "3 | {% if %}\n"
+        "  | ^^^^^^^^"
+    )
+
+
+def test_a_missing_template(folder: Folder) -> None:
+    """What there is, and what was probably meant; shown where it is named."""
+    folder.write({"poster.j2": "", "sub/banner.j2": "", "a.j2": 'x {% include "sub/baner.j2" %}'})
+    assert folder.complaint("postr.j2") == (
+        'error: no template "postr.j2"\n'
+        " --> specs/a.toml:3:12\n"
+        "  |\n"
+        '3 | template = "postr.j2"\n'
+        "  |            ^^^^^^^^^^\n"
+        "  = in templates/: a.j2, poster.j2, sub/banner.j2\n"
+        '  = hint: did you mean "poster.j2"?'
+    )
+    assert folder.complaint("a.j2") == (
+        'error: no template "sub/baner.j2"\n'
+        " --> templates/a.j2:1:15\n"
+        "  |\n"
+        '1 | x {% include "sub/baner.j2" %}\n'
+        "  |               ^^^^^^^^^^^^\n"
+        "  = in templates/: a.j2, poster.j2, sub/banner.j2\n"
+        '  = hint: did you mean "sub/banner.j2"?'
+    )
+
+
+def test_a_folder_without_templates(tmp_path: Path) -> None:
+    """There may be no folder at all."""
+    nowhere = Folder(tmp_path / "templates")
+    assert nowhere.complaint("a.j2").splitlines()[-1] == "  = in templates/: no templates"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.j2", "sub/../../secret.j2", "/etc/hostname", "link.j2", "linked/secret.j2"]
+)
+def test_a_template_outside_of_the_folder(folder: Folder, name: str) -> None:
+    """Neither `..` nor an absolute path nor a link leads out; not even what is there is told."""
+    (folder.root.parent / "secret.j2").write_text("secret")
+    (folder.root / "link.j2").symlink_to("../secret.j2")
+    (folder.root / "linked").symlink_to("..")
+    (folder.root / "sub").mkdir()
+    assert folder.complaint(name) == (
+        f'error: template "{name}" lies outside templates/\n'
+        " --> specs/a.toml:3:12\n"
+        "  |\n"
+        f'3 | template = "{name}"\n'
+        f"  |            {'^' * (len(name) + 2)}"
+    )
+    folder.write({"a.j2": f'{{% include "{name}" %}}'})
+    assert folder.complaint("a.j2").splitlines()[:2] == [
+        f'error: template "{name}" lies outside templates/',
+        " --> templates/a.j2:1:13",
+    ]
+
+
+@pytest.mark.parametrize("name", ["circle.j2", "nul\0.j2", "long" * 100, "..\\secret.j2"])
+def test_a_name_that_no_file_has(folder: Folder, name: str) -> None:
+    """A circle of links, a NUL and a name that is too long are no templates."""
+    (folder.root / "circle.j2").symlink_to("circle.j2")
+    claim = folder.complaint(name).splitlines()[0]
+    assert claim.startswith(('error: no template "', 'error: template "..'))
+
+
+def test_files_that_can_not_be_read(folder: Folder) -> None:
+    """A folder is shown where it is named, bytes that are not UTF-8 where they are."""
+    folder.write({"sub/x": "", "bad.j2": b"one\ntwo \xff", "a.j2": '\n{% include "bad.j2" %}'})
+    assert folder.complaint("sub") == (
+        "error: templates/sub is a folder; a file was expected\n"
+        " --> specs/a.toml:3:12\n"
+        "  |\n"
+        '3 | template = "sub"\n'
+        "  |            ^^^^^"
+    )
+    assert folder.complaint("a.j2") == (
+        "error: templates/bad.j2 is not UTF-8: byte 0xff\n"
+        " --> templates/bad.j2:2:5\n"
+        "  |\n"
+        "2 | two \N{REPLACEMENT CHARACTER}\n"
+        "  |     ^\n"
+        "  = hint: save the file as UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{% include "a.j2" %}',
+        '{% extends "a.j2" %}',
+        '{% import "a.j2" as a with context %}{{ a }}',
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    ],
+    ids=["include", "extends", "import", "macro"],
+)
+def test_a_template_that_calls_itself(folder: Folder, text: str) -> None:
+    """Recursion without end is told with its line."""
+    folder.write({"a.j2": f"one\n{text}"})
+    assert folder.complaint("a.j2").splitlines()[:2] == [
+        "error: template is nested too deeply, or includes or calls itself without end",
+        " --> templates/a.j2:2:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% if 1 %}" * 500 + "{% endif %}" * 500,
+     "{% for i in [1] %}" * 30 + "{% endfor %}" * 30],
+    ids=["brackets", "conditions", "loops"],
+)  # fmt: skip
+def test_a_template_that_is_nested_too_deeply(folder: Folder, text: str) -> None:
+    """What Python can't compile is an error of the template."""
+    claim = folder.inline_complaint(text).splitlines()[0]
+    assert claim in (
+        "error: template is nested too deeply, or includes or calls itself without end",
+        "error: template failed: too many statically nested blocks",
+    )
+
+
+def test_other_failures_have_their_line(folder: Folder) -> None:
+    """Whatever Python raises is told with the line that raised it."""
+    assert folder.inline_complaint("one\n{{ 1 / 0 }}") == (
+        "error: template failed: division by zero\n --> prompt:2:1\n  |\n2 | {{ 1 / 0 }}\n  | ^^^^^^^^^^^"
+    )
+    assert folder.inline_complaint("one\n\n{{ ''.__class__ }}") == (
+        "error: template failed: access to attribute '__class__' of 'str' object is unsafe\n"
+        " --> prompt:3:7\n"
+        "  |\n"
+        "3 | {{ ''.__class__ }}\n"
+        "  |       ^^^^^^^^^"
+    )
+    claim = folder.inline_complaint("{{ copy[joiner()] }}").splitlines()[0]
+    assert claim == "error: undefined: qwenbuild.specs.row.Row object has no element <jinja2.utils.Joiner object>"
+    assert folder.inline_complaint("{{ products }}").splitlines()[0] == (
+        "error: template failed: can't print a list (use | join)"
+    )
+
+
+def test_what_a_template_reads(tmp_path: Path) -> None:
+    """The variables of a template are known through includes, imports and inheritance; not where a name is computed."""
+    folder = Folder(tmp_path).write({
+        "base.j2": "{{ brand }} {% block body %}{{ size }}{% endblock %}",
+        "child.j2": '{% extends "base.j2" %}{% block body %}{% set x = seed %}{{ x }}{{ super() }}{% endblock %}',
+        "parts.j2": "{% macro m(a) %}{{ a }} {{ mood }}{% endmacro %}",
+        "uses.j2": '{% import "parts.j2" as it with context %}{% for y in copy %}{{ y }}{% endfor %}{{ it.m(hue) }}',
+        "itself.j2": '{{ brand }}{% include "itself.j2" %}',
+        "computed.j2": "{% include brand %}",
+        "missing.j2": '{% if no %}{% include "nowhere.j2" %}{% endif %}',
+    })  # fmt: skip
+    reads = {name: folder.named(f"{name}.j2").reads() for name in ("child", "uses", "itself", "computed", "missing")}
+    assert reads == {
+        "child": {"brand", "size", "seed"}, "uses": {"copy", "hue", "mood"}, "itself": {"brand"},
+        "computed": None, "missing": None,
+    }  # fmt: skip
+    assert folder.inline('{% include "base.j2" %}{{ copy.title }}').reads() == frozenset({"brand", "size", "copy"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ n }} of {{ brand }}",
+        "{% if n is even %}{{ n }}{% elif n > 9 %}{{ products[n % 2].name | upper }}{% else %}odd{% endif %}",
+        "{{ copy.items ~ n }} {{ [n, 'x'] | join('-') }} {{ 'a' if n < 5 else brand }} {{ range(n) | sum }}",
+        "{% set twice = n * 2 %}{{ twice }}{% include 'part.j2' %}",
+        "{% from 'macros.j2' import m %}{{ m(n) }}{% for each in products %}{{ loop.index + n }}{% endfor %}",
+        "{% extends 'base.j2' %}{% block body %}{{ super() }}{{ n }}{% endblock %}",
+    ],
+    ids=["plain", "if", "filters", "set", "macro", "extends"],
+)
+def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> None:
+    """However often a template was rendered, each text is that of a template that never was, mistakes included."""
+    folder = Folder(tmp_path).write({
+        "part.j2": "{{ twice }}!", "macros.j2": "{% macro m(n) %}<{{ n }}>{% endmacro %}",
+        "base.j2": "{% block body %}base {{ n }} {% endblock %}",
+    })  # fmt: skip
+    template = folder.inline(text)
+    for n in range(300):
+        values = {**VALUES, "n": n % 17}
+        assert template.render(values) == Folder(tmp_path).inline(text).render(values)
+    with pytest.raises(ProjectError) as late:
+        template.render(VALUES)
+    with pytest.raises(ProjectError) as early:
+        Folder(tmp_path).inline(text).render(VALUES)
+    assert late.value.problems == early.value.problems
+
+
+def test_texts_that_are_made_at_once(tmp_path: Path) -> None:
+    """Threads that render one template, often, each get the text of their own values."""
+    template = Folder(tmp_path).inline("{{ n }} {% if n is even %}{{ brand }}{% else %}odd{% endif %} {{ n }}")
+
+    def wrong(first: int) -> list[int]:
+        numbers = range(first, first + 2000)
+        rendered = {n: template.render({**VALUES, "n": n}) for n in numbers}
+        return [n for n in numbers if rendered[n] != f"{n} {'odd' if n % 2 else VALUES['brand']} {n}"]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(wrong, range(0, 8000, 2000))) == [[]] * 4
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_text_that_becomes_too_long(folder: Folder) -> None:
+    """The bound holds for the three hundredth text as for the first."""
+    template = folder.inline("{{ brand }}{{ brand }}")
+    for n in range(300):
+        assert template.render({"brand": "x" * n}) == "xx" * n
+    with pytest.raises(ProjectError, match="the text is longer than 100,000 characters"):
+        template.render({"brand": "x" * 60_000})
+    assert template.render({"brand": "y"}) == "yy"

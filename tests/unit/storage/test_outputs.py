@@ -1,0 +1,187 @@
+"""Files below out/: written whole and inside, recognised by status or bytes, removed only as they were written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.digest import sha256
+from qwenbuild.errors import OutputError
+from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, status
+from qwenbuild.storage.state import Output
+
+IMAGE = b"image bytes"
+
+
+class Place:
+    """An output folder, and a blob to write to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.out, self.staging, self.blob = root / "out", root / "staging", root / "blob"
+        self.blob.write_bytes(IMAGE)
+        self.outputs = Outputs(self.out, self.staging)
+
+    def write(self, name: str, seen: os.stat_result | None = None) -> Output:
+        """Write the blob, and return its record."""
+        found = self.outputs.write(name, self.blob, IMAGE, seen)
+        return Output(name, "k", sha256(IMAGE), found.st_size, found.st_mtime_ns, found.st_ino, "s/a")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An output folder that does not exist yet."""
+    return Place(tmp_path)
+
+
+def test_writing(place: Place) -> None:
+    """An output is written with its folders, as its record says, and nothing is left in staging."""
+    record = place.write("a/b/c.png")
+    path = place.out / "a/b/c.png"
+    seen = status(path)
+    assert seen is not None
+    assert path.read_bytes() == IMAGE
+    assert (seen.st_size, seen.st_mtime_ns, seen.st_ino) == (record.st_size, record.st_mtime_ns, record.st_ino)
+    assert is_unchanged(path, record, seen)
+    assert os.listdir(place.staging) == []
+
+
+def test_many_at_once(place: Place) -> None:
+    """Copies get their names together; one that can't have its own says why, and harms no other."""
+    names = [f"{folder}/{number}.png" for folder in "ab" for number in range(10)]
+    copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in names]
+    assert [path for path in place.out.rglob("*") if path.is_file()] == []
+    (place.out / "a/3.png").write_bytes(b"mine")
+    (place.out / "a/4.png").mkdir()
+    placed = place.outputs.place(copies)
+    assert os.listdir(place.staging) == []
+    failed = [name for name, found in zip(names, placed, strict=True) if isinstance(found, OutputError)]
+    assert failed == ["a/3.png", "a/4.png"]
+    assert (place.out / "a/3.png").read_bytes() == b"mine"
+    for name, found in zip(names, placed, strict=True):
+        if isinstance(found, os.stat_result):
+            now = os.lstat(place.out / name)
+            assert (place.out / name).read_bytes() == IMAGE
+            assert (now.st_size, now.st_mtime_ns, now.st_ino) == (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def test_staging_on_another_file_system(tmp_path: Path) -> None:
+    """Copies reach their place also where staging is on another file system."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or os.stat(shared).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=shared) as staging:
+        (tmp_path / "blob").write_bytes(IMAGE)
+        outputs = Outputs(tmp_path / "out", Path(staging))
+        (found,) = outputs.place([outputs.copy("a.png", tmp_path / "blob", IMAGE, None)])
+        assert not isinstance(found, OutputError)
+        assert os.listdir(staging) == []
+    assert (tmp_path / "out/a.png").read_bytes() == IMAGE
+    assert os.lstat(tmp_path / "out/a.png").st_ino == found.st_ino
+
+
+def test_a_blob_that_has_gone(place: Place) -> None:
+    """The bytes that were read are written, also where the blob is gone since."""
+    place.blob.unlink()
+    place.write("a.png")
+    assert (place.out / "a.png").read_bytes() == IMAGE
+
+
+def test_the_blob_and_the_output_are_two_files(place: Place) -> None:
+    """An edit of an output never reaches the store."""
+    place.write("a.png")
+    with (place.out / "a.png").open("r+b") as file:
+        file.write(b"EDIT")
+    assert place.blob.read_bytes() == IMAGE
+
+
+def test_a_file_that_changed(place: Place) -> None:
+    """A file that is not as it was seen is left alone."""
+    place.out.mkdir()
+    path = place.out / "a.png"
+    path.write_bytes(b"mine")
+    for seen in (None, os.lstat(place.blob)):
+        with pytest.raises(OutputError, match="changed during the build and was left alone"):
+            place.write("a.png", seen)
+    assert path.read_bytes() == b"mine"
+    place.write("a.png", os.lstat(path))
+    assert path.read_bytes() == IMAGE
+
+
+def test_nothing_is_written_outside(place: Place, tmp_path: Path) -> None:
+    """A link out of the folder is refused for writing and for removing, one inside of it is not."""
+    place.write("a/x.png")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(place.out / "a", elsewhere)
+    (place.out / "a").symlink_to(elsewhere)
+    fresh = Place(tmp_path)
+    with pytest.raises(OutputError, match="leads out of"):
+        fresh.write("a/y.png")
+    (place.out / "b").mkdir()
+    (place.out / "inner").symlink_to("b")
+    assert fresh.write("inner/z.png").path == "inner/z.png"
+    assert os.listdir(elsewhere) == ["x.png"]
+
+
+def test_nothing_is_removed_outside(place: Place, tmp_path: Path) -> None:
+    """A record that points out of the folder, by a link or by itself, removes nothing."""
+    record = place.write("a/x.png")
+    shutil.move(place.out / "a", tmp_path / "elsewhere")
+    (place.out / "a").symlink_to(tmp_path / "elsewhere")
+    assert not place.outputs.remove(record, dry_run=False)
+    for path in ("../elsewhere/x.png", str(tmp_path / "elsewhere/x.png")):
+        assert not place.outputs.remove(record._replace(path=path), dry_run=False)
+    assert os.listdir(tmp_path / "elsewhere") == ["x.png"]
+
+
+def test_removing(place: Place) -> None:
+    """An output goes with the folders that it leaves empty; an edited one, and what lies beside, stays."""
+    records = [place.write(name) for name in ("a/b/x.png", "a/y.png", "z.png")]
+    (place.out / "a/y.png").write_bytes(b"mine")
+    assert [place.outputs.remove(record, dry_run=True) for record in records] == [True, False, True]
+    assert (place.out / "a/b/x.png").exists()
+    assert [place.outputs.remove(record, dry_run=False) for record in records] == [True, False, True]
+    assert sorted(path.relative_to(place.out).as_posix() for path in place.out.rglob("*")) == ["a", "a/y.png"]
+    assert place.outputs.remove(records[0], dry_run=False)
+
+
+def test_recognising(place: Place) -> None:
+    """A file is unchanged with the same status, or with the same bytes; never as anything but a regular file."""
+    record = place.write("a.png")
+    path = place.out / "a.png"
+
+    def unchanged() -> bool:
+        return is_unchanged(path, record, os.lstat(path))
+
+    os.utime(path)
+    assert unchanged()
+    path.write_bytes(IMAGE[:-1] + b"x")
+    assert not unchanged()
+    path.write_bytes(IMAGE)
+    assert unchanged()
+    path.unlink()
+    path.symlink_to("x" * len(IMAGE))
+    os.utime(path, ns=(record.st_mtime_ns, record.st_mtime_ns), follow_symlinks=False)
+    assert not unchanged()
+    assert digest(path, os.lstat(path)) == ""
+
+
+def test_a_status_that_can_not_be_had(place: Place) -> None:
+    """Nothing where nothing is, also below a file; an error for a circle of links."""
+    assert status(place.out / "a.png") is None
+    assert status(place.blob / "a.png") is None
+    place.out.symlink_to("out")
+    with pytest.raises(OutputError, match="can't be looked at: Too many levels of symbolic links"):
+        status(place.out / "a.png")
+
+
+def test_a_folder_that_can_not_be_made(place: Place) -> None:
+    """A file in a folder's place is an error, and the image is safe."""
+    place.out.write_bytes(b"")
+    with pytest.raises(OutputError) as caught:
+        place.write("a/x.png")
+    assert caught.value.facts == ("the image itself is safe in the store",)
+    assert place.out.read_bytes() == b""

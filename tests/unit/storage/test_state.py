@@ -1,0 +1,265 @@
+"""The state: what was written, sent and run is there for the next process, or an error says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.digest import canonical_json
+from qwenbuild.errors import StateError
+from qwenbuild.request import Request, Size
+from qwenbuild.storage.state import Output, State
+
+REQUEST = Request("null-1", "m", "a ball", "", Size(10, 20), 7, False, False)
+KEY = REQUEST.key
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a state will be."""
+    return tmp_path / ".qwenbuild" / "state #1?.sqlite3"  # an awkward name for an address
+
+
+def output(path: str, name: str = "s/a[x=1]", key: str = KEY) -> Output:
+    """Return a record."""
+    return Output(path, key, "ab" * 32, 100, 123_456_789, 42, name)
+
+
+def test_outputs_are_remembered(path: Path) -> None:
+    """Outputs and their requests are there after the file is opened again; records of a path replace each other."""
+    state = State(path)
+    state.record([output("a.png"), output("b.png")], {KEY: REQUEST.as_dict()})
+    state.record([output("a.png", "s/b")], {})
+    state.close()
+    again = State(path, create=False)
+    assert again.outputs() == {"a.png": output("a.png", "s/b"), "b.png": output("b.png")}
+    assert again.request(KEY) == REQUEST.as_dict()
+    assert again.request("0" * 64) is None
+    many = [f"{number:064}" for number in range(2000)]
+    assert again.requests([*many, KEY]) == {KEY: canonical_json(REQUEST.as_dict()).decode()}
+    again.close()
+
+
+def test_earlier_requests(path: Path) -> None:
+    """They are read when they are asked for, in any order, also after the state was closed; unknown ones are empty."""
+    state = State(path)
+    known = {f"{number:064}": {"number": number} for number in range(1200)}
+    state.record([], known)
+    earlier = state.earlier()
+    for key in (*known, "f" * 64):
+        earlier.add(key)
+    state.close()
+    for key in ("0" * 63 + "1", "f" * 64, "0" * 60 + "1199", "0" * 64, "0" * 63 + "1"):
+        assert earlier.text(key) == (canonical_json(known[key]).decode() if key in known else "")
+    for key, request in known.items():
+        assert json.loads(earlier.text(key)) == request
+    path.write_bytes(b"no database" * 100)
+    assert earlier.text("0" * 64) == "", "what can't be read is not worth an error"
+
+
+def test_many_writes_in_one_commit(path: Path) -> None:
+    """All of them are there, or none: one that fails takes the others with it."""
+    state = State(path)
+    with state.durably():
+        one = state.intend(KEY, REQUEST.as_dict(), "p", {})
+        state.accepted(one, "task:1")
+    assert [it.handle for it in state.open_submissions()] == ["task:1"]
+    with pytest.raises(ZeroDivisionError), state.durably():
+        state.settle(one, "done")
+        raise ZeroDivisionError
+    assert [it.id for it in state.open_submissions()] == [one]
+    state.close()
+
+
+def test_outputs_are_forgotten(path: Path) -> None:
+    """What is forgotten is no longer on record."""
+    state = State(path)
+    state.record([output("a.png"), output("b.png")], {})
+    state.forget(["a.png", "nosuch.png"])
+    assert list(state.outputs()) == ["b.png"]
+    state.close()
+
+
+def test_images_are_counted(path: Path) -> None:
+    """Outputs are counted by image, whatever their cells are named."""
+    state = State(path)
+    names = ["s/a[x=1]", "s/a[x=2]", "s/b", "t/a[note=b[1]]"]
+    state.record([output(f"{at}.png", name) for at, name in enumerate(names)], {})
+    assert state.image_counts() == {"s/a": 2, "s/b": 1, "t/a": 1}
+    state.close()
+
+
+def test_a_submission_is_on_the_disk_when_the_call_returns(path: Path) -> None:
+    """An intent and a handle are seen by another process as soon as the calls return, also when this one dies."""
+    state = State(path)
+    number = state.intend(KEY, REQUEST.as_dict(), "p", {"region": "x"})
+    state.accepted(number, "task:1")
+    query = "SELECT handle FROM submissions"
+    look = f"import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('{query}').fetchall())"
+    done = subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "[('task:1',)]\n"
+    state.close()
+
+
+def test_submissions(path: Path) -> None:
+    """A submission is open until it is settled; a new one of the same key takes its place."""
+    state = State(path)
+    first = state.intend(KEY, REQUEST.as_dict(), "p", {})
+    second = state.intend(KEY, REQUEST.as_dict(), "p", {"a": [1]}, forced=True)
+    (found,) = state.open_submissions()
+    assert (found.id, found.key, found.request, found.provider) == (second, KEY, REQUEST, "p")
+    assert (found.handle, found.context, found.forced) == ("", {"a": [1]}, True)
+    assert [it.id for it in state.submissions_since(0)] == [first, second]
+    state.settle(second, "refused")
+    assert state.open_submissions() == []
+    assert [it.id for it in state.submissions_since(0)] == [first]
+    assert state.submissions_since(found.intended_at_s + 1) == []
+    state.close()
+
+
+def test_runs(path: Path) -> None:
+    """The last run is told, whether it ended or not."""
+    state = State(path)
+    assert state.last_run() is None
+    run = state.begin_run()
+    begun = state.last_run()
+    assert begun is not None
+    assert (begun["finished_at_s"], begun["summary"]) == (None, None)
+    state.end_run(run, {"rendered": 3})
+    ended = state.last_run()
+    assert ended is not None
+    assert ended["summary"] == {"rendered": 3}
+    assert ended["finished_at_s"] >= ended["started_at_s"]
+    state.close()
+
+
+def test_a_missing_state_is_empty(path: Path) -> None:
+    """Without `create` a missing file is an empty state, and stays missing."""
+    state = State(path, create=False)
+    assert (state.outputs(), state.open_submissions(), state.last_run()) == ({}, [], None)
+    state.close()
+    assert not path.parent.exists()
+
+
+def test_reading_leaves_nothing_behind(path: Path) -> None:
+    """A state that is only read stands alone afterwards, byte by byte as before."""
+    state = State(path)
+    state.record([output("a.png")], {})
+    state.close()
+    before = path.read_bytes()
+    looked = State(path, create=False)
+    assert list(looked.outputs()) == ["a.png"]
+    looked.close()
+    assert os.listdir(path.parent) == [path.name]
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_is_a_new_state(path: Path) -> None:
+    """A file that a crash left empty is as good as none."""
+    path.parent.mkdir()
+    path.touch()
+    looked = State(path, create=False)
+    assert looked.outputs() == {}
+    looked.close()
+    assert path.stat().st_size == 0
+    state = State(path)
+    state.record([output("a.png")], {})
+    state.close()
+
+
+def test_threads_share_a_state(path: Path) -> None:
+    """Threads write at the same time, and nothing is lost."""
+    state = State(path)
+
+    def work(thread: int) -> None:
+        for at in range(20):
+            state.record([output(f"{thread}-{at}.png")], {})
+            state.settle(state.intend(f"{thread}-{at}", REQUEST.as_dict(), "p", {}), "done")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(state.outputs()) == 80
+    assert state.open_submissions() == []
+    state.close()
+
+
+def test_a_failed_transaction_leaves_nothing(path: Path) -> None:
+    """A batch of which one record can't be written writes none."""
+    state = State(path)
+    with pytest.raises(StateError):
+        state.record([output("a.png"), output(None)], {})  # type: ignore[arg-type]
+    assert state.outputs() == {}
+    state.record([output("a.png")], {})
+    state.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b"not a database, but long enough to be taken for one" * 20, "move the file away"),
+        (None, "is the folder writable?"),
+    ],
+)
+def test_a_state_that_can_not_be_opened(path: Path, content: bytes | None, hint: str) -> None:
+    """What can't be opened is an error that says what to do."""
+    path.parent.mkdir()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    for create in (True, False):
+        with pytest.raises(StateError) as caught:
+            State(path, create=create)
+        assert caught.value.claim.startswith(f"{path}: ")
+        assert (caught.value.hint or "").startswith(hint)
+
+
+def test_a_state_of_another_layout(path: Path) -> None:
+    """One whose tables are others is told to be moved away: its folder is none of the reasons."""
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 1;")
+    for create in (True, False):
+        with contextlib.closing(State(path, create=create)) as state, pytest.raises(StateError) as caught:
+            state.outputs()
+        assert (caught.value.hint or "").startswith("move the file away")
+
+
+def test_a_newer_state_is_left_alone(path: Path) -> None:
+    """A state of a newer version is refused, and not touched."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="was written by a newer qwenbuild"):
+        State(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_damaged_rows(path: Path) -> None:
+    """Rows that make no sense are errors of the state, not of the program."""
+    state = State(path)
+    state.intend(KEY, REQUEST.as_dict(), "p", {})
+    state.close()
+    for text in ("{torn", "[1]", "{}", '{"size": 1}'):
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE requests SET request = ?", (text,))
+        database.close()
+        damaged = State(path)
+        with pytest.raises(StateError) as caught:
+            damaged.open_submissions()
+        assert "move the file away" in str(caught.value)
+        damaged.close()

@@ -1,0 +1,110 @@
+"""What is seen of a build as it runs, in a pipe and as JSON; a terminal's is tested with a real one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qwenbuild.errors import Problem
+from qwenbuild.events import Finished, ImageFinished, LookingUp, Outcome, Started, Stopping
+from qwenbuild.terminal.build_view import JsonView, LineView, view
+
+PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}
+
+
+def ended(outcome: Outcome, reason: str = "why", *problems: Problem) -> ImageFinished:
+    """Return the end of an output."""
+    return ImageFinished("s/\x1ba", "s/a.png", outcome, reason, 0.1, problems)
+
+
+def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe each image that was made has a counted line, and what needs attention its cause."""
+    shown = LineView()
+    shown.emit(Started("null", PLAN))
+    for event in (
+        ended(Outcome.RENDERED), ended(Outcome.UP_TO_DATE), ended(Outcome.REATTACHED), ended(Outcome.SKIPPED),
+        ended(Outcome.EDITED, "by \x1b hand"), ended(Outcome.FAILED, "torn", Problem("torn", hint="mend")),
+        ended(Outcome.SUBMITTED),
+    ):  # fmt: skip
+        shown.emit(event)
+    assert capsys.readouterr() == (
+        "",
+        "    [1/4] rendered   s/\\x1ba (why)\n"
+        "    [2/4] reattached s/\\x1ba (why)\n"
+        "    edited s/\\x1ba\n           by \\x1b hand\n"
+        "    failed s/\\x1ba\n           error: torn\n             = hint: mend\n"
+        "    [4/4] submitted  s/\\x1ba (why)\n",
+    )
+
+
+def test_looking_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """While lost answers are looked up, it is said what is waited for."""
+    shown = LineView()
+    shown.emit(LookingUp(1))
+    shown.emit(LookingUp(1200))
+    assert capsys.readouterr().err == (
+        "looking up  1 lost answer: the service is asked what became of them\n"
+        "looking up  1,200 lost answers: the service is asked what became of them\n"
+    )
+
+
+def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
+    """Why a build stops is told once, and what is still under way."""
+    shown = LineView()
+    shown.emit(Stopping("interrupted", 3))
+    shown.emit(Stopping("interrupted", 0))
+    shown.emit(Stopping("the disk is full", 1))
+    shown.emit(Stopping("no key", 1, [Problem("no key", hint="set one")]))
+    assert capsys.readouterr().err == (
+        "stopping; 3 renders are under way and will be kept. Ctrl-C again leaves at once.\n"
+        "stopping. Ctrl-C again leaves at once.\n"
+        "  stopping  the disk is full\n"
+        "  stopping\nerror: no key\n  = hint: set one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("finished", "text"),
+    [
+        (Finished(0, 0, 12_345, 0, 0, 0, 0.018), "nothing to do: 12,345 up to date in 0.02 s\n"),
+        (
+            Finished(2, 1, 3, 0, 0, 0, 65.2, reattached=4, submitted=5, cost={"CNY": "0.44"}),
+            "2 rendered, 4 reattached, 1 restored, 5 submitted, 3 up to date in 1 min 5 s, 0.44 CNY\n",
+        ),
+        (
+            Finished(0, 0, 0, 1, 2, 3, 5, skipped=4, orphans=6, interrupted=True),
+            "1 failed, 3 unknown, 2 edited, 4 skipped in 5 s\n"
+            "interrupted: everything that is done is kept; build again to go on\n"
+            "unknown images may have been billed; --resubmit sends them again\n"
+            "edited files were kept; --overwrite replaces them\n"
+            "6 outputs are declared no more; `qwenbuild clean --orphans` removes them\n",
+        ),
+        (
+            Finished(0, 0, 3, 0, 0, 0, 0.5, orphans=1),
+            "nothing to do: 3 up to date in 0.50 s\n"
+            "1 output is declared no more; `qwenbuild clean --orphans` removes it\n",
+        ),
+    ],
+)
+def test_the_summary(finished: Finished, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last lines say what was done, what it cost, and what to do about the rest."""
+    LineView().emit(finished)
+    assert capsys.readouterr().err == text
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each event is one line of standard output, whatever is in it."""
+    shown = JsonView()
+    shown.emit(Started("null", PLAN))
+    shown.emit(ended(Outcome.FAILED, "two\nlines \u2028", Problem("a\nb")))
+    shown.close()
+    lines = capsys.readouterr().out.split("\n")
+    assert [json.loads(line)["event"] for line in lines[:-1]] == ["started", "image_finished"]
+    assert json.loads(lines[1])["reason"] == "two\nlines \u2028"
+
+
+def test_which_view() -> None:
+    """Without a terminal a build is shown in lines."""
+    assert type(view(as_json=True)) is JsonView
+    assert type(view(as_json=False)) is LineView

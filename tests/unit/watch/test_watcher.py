@@ -1,0 +1,651 @@
+"""Watching a project: real files changed as editors change them, real builds, waits bounded by what the watch tells."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qwenbuild.emulator.server import Running, running
+from qwenbuild.engine import engine as engines
+from qwenbuild.errors import UsageError
+from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned
+from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.storage import lock
+from qwenbuild.watch.file_events import Basis, Saves
+from qwenbuild.watch.watcher import Watch
+from tests.support.emulated import QUICK
+from tests.support.workspace import Workspace
+
+pytest_plugins = ("tests.support.emulated",)
+
+SPEC = """
+[image.poster]
+template = "poster.j2"
+[image.poster.matrix]
+colour = ["red", "blue"]
+"""
+FREE = {"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": SPEC, "templates/poster.j2": "a {{ colour }} ball"}
+PAID = {**FREE, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\n'}
+
+
+class Watched:
+    """A watch under test, and all that it has told."""
+
+    def __init__(self, root: Path, auto: bool, choices: dict[str, Any]) -> None:
+        self.told: list[Event] = []
+        self.watch = Watch(engines.load(root, **choices), self.told.append, auto=auto)
+        self.live = self.watch.live
+        self.root = root
+
+    @property
+    def plan(self) -> Plan:
+        assert self.live.plan is not None
+        return self.live.plan
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts that the plan asks for."""
+        return [step.action.request.prompt for step in self.live.plan.steps] if self.live.plan else []
+
+    @property
+    def outputs(self) -> list[str]:
+        """The files below `out/`."""
+        return sorted(path.relative_to(self.root / "out").as_posix() for path in (self.root / "out").rglob("*.png"))
+
+    def told_of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.told if isinstance(event, kind)]
+
+    def is_done(self) -> bool:
+        """Whether there is a plan, and nothing that a save asks for is left to do."""
+        plan = self.live.plan
+        return plan is not None and plan.count(Verdict.UP_TO_DATE) == len(plan.steps) and not self.live.building
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until the watch knows what makes it so."""
+        revisions = self.live.subscribe()
+        async with asyncio.timeout(60):
+            while not is_so():
+                await anext(revisions)
+
+    async def until_prompts(self, *prompts: str) -> None:
+        await self.until(lambda: self.prompts == list(prompts))
+
+
+@asynccontextmanager
+async def watching(workspace: Workspace, *, auto: bool = False, **choices: Any) -> AsyncIterator[Watched]:
+    watched = Watched(workspace.root, auto, choices)
+    run = asyncio.create_task(watched.watch.run())
+    waiting = asyncio.create_task(watched.until(lambda: bool(watched.live.revision)))
+    try:
+        await asyncio.wait({run, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        yield watched
+    finally:
+        waiting.cancel()
+        watched.watch.leave()
+        async with asyncio.timeout(60):
+            await run
+
+
+def test_a_save_builds_what_is_free(project: Workspace) -> None:
+    """What costs nothing is made as soon as it is saved."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            first = it.outputs
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until_prompts("one red ball", "one blue ball")
+            await it.until(it.is_done)
+            assert first == it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
+            assert [event.rendered for event in it.told_of(Finished)] == [2, 2]
+            assert it.told_of(Replanned)[-1].changed == ["templates/poster.j2"]
+
+    asyncio.run(use())
+
+
+def by_rename(path: Path, text: str) -> None:
+    """Save as vim does: the old file is moved away, a new one is written, the old one is deleted."""
+    backup = path.with_name(f"{path.name}~")
+    path.rename(backup)
+    path.write_text(text)
+    backup.unlink()
+
+
+def in_place(path: Path, text: str) -> None:
+    """Save as nano does: the file is truncated, then written."""
+    with path.open("w") as file:
+        file.flush()
+        os.fsync(file.fileno())
+        file.write(text)
+
+
+def by_replace(path: Path, text: str) -> None:
+    """Save as most editors do: a new file takes the old one's place at once."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def anew(path: Path, text: str) -> None:
+    """Delete the file, then write one of its name."""
+    path.unlink()
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("save", [by_rename, in_place, by_replace, anew])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("templates/poster.j2", "one {{ colour }} ball"),
+        ("specs/a.toml", '[image.poster]\nprompt = "one {{ colour }} ball"\nmatrix.colour = ["red", "blue"]\n'),
+    ],
+)
+def test_every_way_to_save_is_noticed(
+    project: Workspace, save: Callable[[Path, str], None], name: str, text: str
+) -> None:
+    """However an editor writes a file, once and again, the plan follows."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project, where=["colour=*"]) as it:
+            await it.until_prompts("a red ball", "a blue ball")
+            save(project.root / name, text)
+            await it.until_prompts("one red ball", "one blue ball")
+            save(project.root / name, text.replace("one", "two"))
+            await it.until_prompts("two red ball", "two blue ball")
+
+    asyncio.run(use())
+
+
+def test_data_and_parts_of_templates_are_followed(project: Workspace) -> None:
+    """A row of a data file and an included template are read again as any file is."""
+    spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.copy = { file = "../data/copy.csv" }\n'
+    project.write({
+        "qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": spec, "data/copy.csv": "id,title\nen,ball\n",
+        "templates/poster.j2": "{% include 'parts/a.j2' %} {{ copy.title }}", "templates/parts/a.j2": "one",
+    })  # fmt: skip
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("one ball")
+            project.write({"data/copy.csv": "id,title\nen,kite\nde,Drachen\n"})
+            await it.until_prompts("one kite", "one Drachen")
+            project.write({"templates/parts/a.j2": "two"})
+            await it.until_prompts("two kite", "two Drachen")
+
+    asyncio.run(use())
+
+
+def test_new_and_deleted_specs_are_noticed(project: Workspace) -> None:
+    """A spec that is added adds its cells, one that is deleted takes its own away."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("a red ball", "a blue ball")
+            project.write({"specs/b.toml": '[image.kite]\nprompt = "a kite"\n', "specs/notes.txt": "no spec"})
+            await it.until_prompts("a red ball", "a blue ball", "a kite")
+            (project.root / "specs/b.toml").rename(project.root / "specs/c.toml")
+            await it.until(lambda: [step.action.output for step in it.plan.steps][2:] == ["c/kite.png"])
+            (project.root / "specs/c.toml").unlink()
+            await it.until_prompts("a red ball", "a blue ball")
+
+    asyncio.run(use())
+
+
+def test_specs_in_new_folders_are_noticed(project: Workspace) -> None:
+    """Where the glob of specs goes through folders, a folder that is made with specs in it is noticed."""
+    project.write({"qwenbuild.toml": 'provider = "null"\nspecs = "specs/**/*.toml"\n'})
+    project.write({"specs/a.toml": '[image.one]\nprompt = "one"\n'})
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("one")
+            project.write({"specs/more/deep/b.toml": '[image.two]\nprompt = "two"\n'})
+            await it.until_prompts("one", "two")
+            project.write({"specs/more/deep/b.toml": '[image.two]\nprompt = "three"\n'})
+            await it.until_prompts("one", "three")
+            shutil.rmtree(project.root / "specs/more")
+            await it.until_prompts("one")
+
+    asyncio.run(use())
+
+
+def test_folders_that_are_deleted_and_made_again_are_followed(project: Workspace) -> None:
+    """A branch switch may take whole folders away and bring them back."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("a red ball", "a blue ball")
+            for folder in ("specs", "templates"):
+                shutil.rmtree(project.root / folder)
+            await it.until(lambda: bool(it.live.problems))
+            assert it.prompts == ["a red ball", "a blue ball"]
+            project.write({**FREE, "templates/poster.j2": "one {{ colour }} ball"})
+            await it.until_prompts("one red ball", "one blue ball")
+            project.write({"templates/poster.j2": "two {{ colour }} ball"})
+            await it.until_prompts("two red ball", "two blue ball")
+            assert it.live.problems == ()
+
+    asyncio.run(use())
+
+
+def test_a_mistake_shows_and_the_last_good_plan_stays(project: Workspace) -> None:
+    """Mistakes are told with their places while the plan stays; the save that mends them recovers."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            project.write({"templates/poster.j2": "one {{ color }} ball"})
+            await it.until(lambda: bool(it.live.problems))
+            [problem] = it.live.problems
+            assert problem.claim == 'undefined variable "color"'
+            assert str(problem.place) == "templates/poster.j2:1:8"
+            assert it.prompts == ["a red ball", "a blue ball"]
+            assert it.told_of(Replanned)[-1].problems == (problem,)
+            with pytest.raises(UsageError, match="something is wrong in the project's files"):
+                await it.live.render([it.plan.steps[0].action.name], force=True)
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until_prompts("one red ball", "one blue ball")
+            assert it.live.problems == ()
+
+    asyncio.run(use())
+
+
+def test_what_a_mistake_misses_may_be_made_later(project: Workspace) -> None:
+    """A template, a data file or an include that is not there yet is waited for, folders included."""
+    spec = '[image.poster]\ntemplate = "deep/poster.j2"\nmatrix.copy = { file = "../data/copy.csv", id = "id" }\n'
+    project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": spec})
+
+    async def use() -> None:
+        async with watching(project) as it:
+            assert [problem.claim for problem in it.live.problems] == ["no such file: ../data/copy.csv"]
+            project.write({"data/copy.csv": "id\nball\n"})
+            await it.until(lambda: "poster.j2" in str(it.live.problems))
+            project.write({"templates/deep/poster.j2": "a {{ copy.id }}{% include 'end.j2' %}"})
+            await it.until(lambda: "end.j2" in str(it.live.problems))
+            project.write({"templates/end.j2": "!"})
+            await it.until_prompts("a ball!")
+
+    asyncio.run(use())
+
+
+def test_a_broken_config_stays_broken_until_it_is_mended(project: Workspace) -> None:
+    """While the config is wrong other saves don't hide that; mended, it counts."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            project.write({"qwenbuild.toml": "provider = 1\n"})
+            await it.until(lambda: bool(it.live.problems))
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until(lambda: it.told_of(Replanned)[-1].changed == ["templates/poster.j2"])
+            assert it.live.problems and it.prompts == ["a red ball", "a blue ball"]
+            (project.root / "qwenbuild.toml").unlink()
+            await it.until(lambda: "no project here" in str(it.live.problems))
+            project.write({"qwenbuild.toml": 'provider = "null"\ntemplates = "others"\n', "others/poster.j2": "ball"})
+            await it.until_prompts("ball", "ball")
+
+    asyncio.run(use())
+
+
+def test_a_burst_is_one_reading(project: Workspace) -> None:
+    """A branch switch that changes a thousand files is read once, or twice where the system delivers it in parts."""
+    project.write({"qwenbuild.toml": 'provider = "null"\n', "templates/a.j2": "one"})
+    files = {f"specs/s{number}.toml": '[image.x]\ntemplate = "a.j2"\n' for number in range(1000)}
+    project.write({"specs/keep.toml": '[image.x]\nprompt = "kept"\n'})
+
+    async def use() -> None:
+        async with watching(project, select=["keep"]) as it:
+            await it.until(it.is_done)
+            before = len(it.told_of(Replanned))
+            project.write({**files, "specs/keep.toml": '[image.x]\nprompt = "new"\n'})
+
+            def told() -> list[Replanned]:
+                return [event for event in it.told_of(Replanned)[before:] if event.changed]
+
+            wanted = {*files, "specs/keep.toml"}
+            await it.until(lambda: {name for event in told() for name in event.changed} >= wanted)
+            assert len(told()) <= 2
+            assert it.prompts == ["new"]
+
+    asyncio.run(use())
+
+
+def test_files_that_no_plan_reads_change_nothing(project: Workspace) -> None:
+    """Swap files, notes and outputs are not the plan's business."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            before = len(it.told_of(Replanned))
+            project.write({"specs/.a.toml.swp": "x", "specs/a.toml~": "x", "notes.md": "x", "templates/4913": "x"})
+            (project.root / "out/a/poster-red.png").unlink()
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until_prompts("one red ball", "one blue ball")
+            assert [event.changed for event in it.told_of(Replanned)[before:]] == [["templates/poster.j2"]]
+
+    asyncio.run(use())
+
+
+def test_a_selection_that_names_nothing_is_refused(project: Workspace) -> None:
+    """A mistyped name ends the watch before it begins."""
+    project.write(FREE)
+
+    async def use() -> None:
+        await Watch(engines.load(project.root, select=["poter"])).run()
+
+    with pytest.raises(UsageError, match='nothing is named "poter"'):
+        asyncio.run(use())
+
+
+# --- what costs money ---
+
+
+@pytest.fixture
+def service(emulator: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """A local service that charges."""
+    for name, value in emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    return emulator
+
+
+def drafted(it: Watched, *prompts: str) -> bool:
+    """Whether the plan asks for these prompts, and each cell has its draft."""
+    return it.prompts == list(prompts) and len(it.live.drafts) == len(prompts)
+
+
+def test_a_save_drafts_what_costs_money(project: Workspace, service: Running) -> None:
+    """Each cell gets its draft in the store, and out/ and the account stay as they are."""
+    project.write(PAID)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            first = dict(it.live.drafts)
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until(lambda: drafted(it, "one red ball", "one blue ball"))
+            assert not set(first.values()) & set(it.live.drafts.values())
+            assert it.outputs == []
+            assert it.plan.count(Verdict.RENDER) == 2
+            assert len({event.image for event in it.told_of(Drafted)}) == 4
+            for digest in it.live.drafts.values():
+                assert it.live.store.blob_path(digest).is_file()
+            assert it.live.spent == {}
+
+    asyncio.run(use())
+    assert service.requests() == []
+    again = engines.load(project.root, provider="draft").plan()
+    assert again.count(Verdict.RESTORE) == 2, "a draft build finds the very same drafts"
+
+
+def test_real_images_are_rendered_when_asked_for(project: Workspace, service: Running) -> None:
+    """The price is known before, exactly the cells asked for are rendered, and what was spent is counted."""
+    project.write(PAID)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            red, blue = (step.action.name for step in it.plan.steps)
+            price = it.live.price([red])
+            assert it.live.price([red, blue]) == {"CNY": 2 * price["CNY"]}
+            await it.live.render([red])
+            await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 1 and not it.live.building)
+            assert it.outputs == ["a/poster-red.png"]
+            assert it.live.spent == price
+            assert list(it.live.drafts) == ["a/poster-blue.png"]
+            assert it.live.price([red, blue], force=False) == price
+            await it.live.render([red])
+            await it.live.render([red], force=True)
+            await it.until(lambda: it.live.spent == {"CNY": 2 * price["CNY"]} and not it.live.building)
+            with pytest.raises(UsageError, match="not declared any more: a/poster"):
+                await it.live.render([f"{red}x"])
+
+    asyncio.run(use())
+
+
+def test_what_was_paid_for_comes_back_by_itself(project: Workspace, service: Running) -> None:
+    """Back at a prompt that was rendered before, its image stands in out/ again, for nothing."""
+    project.write(PAID)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            await it.live.render([step.action.name for step in it.plan.steps])
+            await it.until(it.is_done)
+            images = [(project.root / "out" / name).read_bytes() for name in it.outputs]
+            spent = dict(it.live.spent)
+            for text in ("one", "a"):
+                project.write({"templates/poster.j2": f"{text} {{{{ colour }}}} ball"})
+                await it.until_prompts(f"{text} red ball", f"{text} blue ball")
+            await it.until(it.is_done)
+            assert [(project.root / "out" / name).read_bytes() for name in it.outputs] == images
+            assert it.live.spent == spent
+
+    asyncio.run(use())
+
+
+def test_locked_images_that_nobody_has_are_drafted(project: Workspace, service: Running) -> None:
+    """They cost nothing, and the lock is kept to."""
+    project.write(PAID)
+    engines.load(project.root).build()
+    path = project.root / lock.NAME
+    before = lock.read(path).pins
+    elsewhere = [pin._replace(image=digit * 64) for digit, pin in zip("ab", before.values(), strict=True)]
+    path.write_text(lock.render(elsewhere), "utf-8")
+    for folder in (project.root / "out", project.root / ".qwenbuild", engines.load(project.root).store.root):
+        shutil.rmtree(folder)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            assert it.plan.count(Verdict.MISSING) == 2
+            assert it.live.spent == {}
+            assert lock.read(path).pins == {pin.path: pin for pin in elsewhere}
+
+    asyncio.run(use())
+
+
+def test_auto_renders_within_its_budget(project: Workspace, service: Running) -> None:
+    """By itself a watch buys each image once, and stops before the first that would pass the budget."""
+    project.write(PAID)
+
+    async def use() -> None:
+        price = engines.load(project.root).plan().renders[0].price
+        assert price is not None
+        async with watching(project, auto=True, max_cost=3 * price.amount, jobs=1) as it:
+            await it.until(it.is_done)
+            project.write({"templates/poster.j2": "one {{ colour }} ball"})
+            await it.until(lambda: "budget" in str(it.live.problems) and not it.live.building)
+            assert it.live.spent == {"CNY": 3 * price.amount}
+            assert it.live.cost_left == 0
+            assert it.plan.count(Verdict.RENDER) == 1
+
+    asyncio.run(use())
+
+
+def test_auto_needs_a_budget(project: Workspace, service: Running) -> None:
+    """Without a limit nothing may spend by itself."""
+    project.write(PAID)
+    with pytest.raises(UsageError, match="it needs a budget"):
+        Watch(engines.load(project.root), auto=True)
+    Watch(engines.load(project.root, max_cost=Decimal(1)), auto=True).drafting.pause()
+
+
+def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A render under way when a save makes it obsolete is kept in the store; those that wait are never sent."""
+    spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.seed = { start = 1, count = 6 }\n'
+    project.write({**PAID, "specs/a.toml": spec, "templates/poster.j2": "a ball"})
+    with running(replace(QUICK, latency_s=1.0)) as service:
+        for name, value in service.environment().items():
+            monkeypatch.setenv(name, value)
+
+        async def use() -> None:
+            async with watching(project, jobs=2) as it:
+                await it.until(lambda: it.live.plan is not None)
+                await it.live.render([step.action.name for step in it.plan.steps])
+                await it.until(lambda: len(it.told_of(ImageStarted)) == 2)
+                project.write({"templates/poster.j2": "a kite"})
+                await it.until(lambda: it.prompts[:1] == ["a kite"] and bool(it.told_of(Finished)))
+                await it.until(lambda: not it.live.building)
+                ended = [event.outcome for event in it.told_of(ImageFinished)]
+                assert sorted(ended) == [Outcome.RENDERED] * 2 + [Outcome.SKIPPED] * 4
+                assert it.live.wishes == {}
+                project.write({"templates/poster.j2": "a ball"})
+                await it.until(lambda: it.prompts[:1] == ["a ball"] and it.plan.count(Verdict.UP_TO_DATE) == 2)
+                assert it.plan.count(Verdict.RENDER) == 4
+
+        asyncio.run(use())
+
+
+def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for and is still wanted is rendered although another cell changes meanwhile."""
+    project.write({**PAID, "specs/b.toml": '[image.kite]\nprompt = "a kite"\n'})
+    with running(replace(QUICK, latency_s=0.5)) as service:
+        for name, value in service.environment().items():
+            monkeypatch.setenv(name, value)
+
+        async def use() -> None:
+            async with watching(project, jobs=1) as it:
+                await it.until(lambda: it.live.plan is not None)
+                await it.live.render([step.action.name for step in it.plan.steps])
+                await it.until(lambda: bool(it.told_of(ImageStarted)))
+                project.write({"specs/b.toml": '[image.kite]\nprompt = "two kites"\n'})
+                await it.until(lambda: it.prompts[-1] == "two kites")
+                assert it.live.building
+                assert it.plan.count(Verdict.UNKNOWN) == 0, "what is under way has lost no answer"
+                await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 2 and not it.live.building)
+                assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
+                assert it.plan.steps[-1].verdict is Verdict.RENDER
+
+        asyncio.run(use())
+
+
+def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None:
+    """A provider without a key says so once; nothing spins."""
+    project.write(PAID)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
+            await it.live.render([it.plan.steps[0].action.name])
+            await it.until(lambda: "API key" in str(it.live.problems) and not it.live.building)
+            assert len(it.told_of(Finished)) == 1
+            assert it.live.wishes == {}
+
+    asyncio.run(use())
+
+
+def test_a_save_while_files_are_read(project: Workspace) -> None:
+    """A reading comes to rest on a file that was saved while it went on: that it was is told when it is followed."""
+    project.write({"qwenbuild.toml": "", "templates/other.j2": "one"})
+    read = engines.load(project.root).project
+
+    def resting_on(*names: str) -> Basis:
+        return Basis.of(read, [project.root / "templates" / name for name in names])
+
+    async def use() -> None:
+        heard = asyncio.Queue[frozenset[str]]()
+        saves = Saves(heard.put_nowait)
+        try:
+            assert await saves.follow(resting_on("other.j2"))
+            for later, is_missed in (("third.j2", False), ("part.j2", True)):
+                after = f"after-{later}"
+                await saves.follow(resting_on(after))
+                project.write({"templates/part.j2": f"before {later}", f"templates/{after}": "heard when that was"})
+                async with asyncio.timeout(30):
+                    while str(project.root / "templates" / after) not in await heard.get():
+                        pass
+                assert await saves.follow(resting_on(after, later)) is is_missed
+        finally:
+            await saves.close()
+
+    asyncio.run(use())
+
+
+def test_a_project_by_another_name(project: Workspace) -> None:
+    """Below a link, and named with `..`, saves of templates, data and config are noticed all the same."""
+    spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.copy = { file = "../data/copy.csv", id = "id" }\n'
+    config = 'provider = "null"\n'
+    project.write({"qwenbuild.toml": config, "specs/a.toml": spec, "data/copy.csv": "id\nball\n"})
+    link = project.root.with_name("link")
+    link.symlink_to(project.root)
+
+    async def use() -> None:
+        async with watching(Workspace(link)) as it:
+            assert "poster.j2" in str(it.live.problems)
+            project.write({"templates/poster.j2": "a {{ copy.id }}"})
+            await it.until_prompts("a ball")
+            project.write({"data/copy.csv": "id\nkite\n"})
+            await it.until_prompts("a kite")
+            project.write(
+                {"qwenbuild.toml": f'{config}templates = "others"\n', "others/poster.j2": "one {{ copy.id }}"}
+            )
+            await it.until_prompts("one kite")
+
+    asyncio.run(use())
+
+
+def test_links_are_followed_to_what_they_name(project: Workspace) -> None:
+    """A spec that is a symbolic link is read again when the file that it leads to is saved, or the link is set anew."""
+    project.write({**FREE, "shared/one.toml": SPEC, "shared/two.toml": SPEC.replace("red", "green")})
+    spec = project.root / "specs/a.toml"
+    spec.unlink()
+    spec.symlink_to("../shared/one.toml")
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until_prompts("a red ball", "a blue ball")
+            by_replace(project.root / "shared/one.toml", SPEC.replace("red", "pink"))
+            await it.until_prompts("a pink ball", "a blue ball")
+            spec.unlink()
+            spec.symlink_to("../shared/two.toml")
+            await it.until_prompts("a green ball", "a blue ball")
+
+    asyncio.run(use())
+
+
+def test_outputs_that_are_deleted_come_back_with_the_next_save(project: Workspace) -> None:
+    """A deleted out/ is made again from the store."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(it.is_done)
+            shutil.rmtree(project.root / "out")
+            project.write({"specs/b.toml": '[image.kite]\nprompt = "a kite"\n'})
+            await it.until(lambda: len(it.outputs) == 3 and it.is_done())
+
+    asyncio.run(use())
+
+
+def test_a_watch_collects_what_is_asked_for_no_more(project: Workspace, service: Running) -> None:
+    """What was left with the service is collected though its spec has changed: back at it, its image is there."""
+    project.write({**PAID, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\ninterface = "async"\n'})
+    engines.load(project.root, detach=True).build()
+    project.write({"templates/poster.j2": "one {{ colour }} ball"})
+
+    async def use() -> None:
+        async with watching(project) as it:
+            await it.until(lambda: any(event.strays == 2 for event in it.told_of(Finished)))
+            assert it.outputs == []
+            project.write({"templates/poster.j2": "a {{ colour }} ball"})
+            await it.until_prompts("a red ball", "a blue ball")
+            await it.until(it.is_done)
+
+    asyncio.run(use())
+    assert service.bill()["count"] == 2
