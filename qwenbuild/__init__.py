@@ -13,22 +13,22 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
+from .version import __version__
+
 TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a no-op build's imports
 if TYPE_CHECKING:
     from typing import Any
 
-    from qwenbuild.engine.engine import Engine, Options, load
-    from qwenbuild.plan.plan import Plan, Step, Verdict
-
+    from .engine.engine import Engine, load
+    from .engine.options import Options
     from .errors import QwenbuildError
     from .events import Event, Finished
-
-__version__ = "0.1.0"
+    from .plan.plan import Plan, Step, Verdict
 
 __all__ = ["Engine", "Event", "Finished", "Options", "Plan", "QwenbuildError", "Step", "Verdict", "__version__", "load"]
 
 _HOMES = {
-    "Engine": "engine.engine", "Options": "engine.engine", "load": "engine.engine", "QwenbuildError": "errors",
+    "Engine": "engine.engine", "Options": "engine.options", "load": "engine.engine", "QwenbuildError": "errors",
     "Event": "events", "Finished": "events", "Plan": "plan.plan", "Step": "plan.plan", "Verdict": "plan.plan",
 }  # fmt: skip
 

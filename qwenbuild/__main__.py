@@ -33,17 +33,17 @@ def _main() -> None:
     if asked := os.environ.get("_QWENBUILD_COMPLETE"):
         _complete(asked)
         sys.exit(0)
-    from . import __version__
-    from . import noop as snapshot
+    from . import noop
+    from .version import __version__
 
     match sys.argv[1:]:
         case ["--version"] if _wrote(f"qwenbuild {__version__}\n"):
             _leave(0)
         case ["--help" | "-h"] if _wrote(_help()):
             _leave(0)
-    count = snapshot.outputs_unchanged(sys.argv[1:] or ["build"])
+    count = noop.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
-        sys.stderr.write(snapshot.nothing_to_do(count, time.perf_counter() - begun))
+        sys.stderr.write(noop.nothing_to_do(count, time.perf_counter() - begun))
         _leave(0)
     import threading
 

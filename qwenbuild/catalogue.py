@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from .errors import did_you_mean, listing
+from .problems import did_you_mean, listing
 from .request import Size
 
 INTERFACES = ("sync", "async")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from .errors import Problem
+from .problems import Problem
 
 
 class Outcome(StrEnum):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import __version__
+from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

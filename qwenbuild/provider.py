@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from importlib import import_module
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.problems import did_you_mean, listing
 
 from .catalogue import Catalogue
-from .errors import ProviderError, QwenbuildError, UsageError, did_you_mean, listing
 from .request import Request, Submission
-
-GROUP: Final = "qwenbuild.providers"
-
-# Found at once: to look through all that is installed takes time. And nobody else can take their names.
-_OWN: Final = {
-    "dashscope": ("dashscope.provider", "DashScopeProvider"),
-    "draft": ("draft.provider", "DraftProvider"),
-    "null": ("null", "NullProvider"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,49 +139,15 @@ class Resumable(Protocol):
         """
 
 
-def installed() -> list[str]:
-    """Return the names of the providers that are installed, sorted."""
-    from importlib.metadata import entry_points
-
-    return sorted({*_OWN, *entry_points(group=GROUP).names})
-
-
-def create(name: str, settings: Settings) -> Provider:
-    """Return the provider `name`.
-
-    Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
-    itself raises, as a QwenbuildError.
-    """
-    try:
-        factory = _factory(name)
-    except Exception as error:  # importing a plugin may raise anything
-        raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
-    if factory is None:
-        known = installed()
-        raise UsageError(
-            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
-        )
-    try:
-        provider: Provider = factory(settings)
-    except QwenbuildError:
-        raise
-    except Exception as error:
-        raise broken(name, error) from error
-    return provider
-
-
-def _factory(name: str) -> Callable[[Settings], Provider] | None:
-    """Return what makes the provider `name`, None where none of that name is installed; raises anything."""
-    found: Callable[[Settings], Provider] | None = None
-    if name in _OWN:
-        module, maker = _OWN[name]
-        found = getattr(import_module(f"qwenbuild.providers.{module}"), maker)
-    else:
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group=GROUP, name=name):
-            found = point.load()
-    return found
+def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) -> None:
+    """Raise UsageError for keys of `[providers.name]` that the provider has not."""
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f'unknown key "{key}" in [providers.{name}]',
+                facts=[f"value: {json.dumps(table[key], default=str)}", f"known: {listing(known) or 'none'}"],
+                hint=did_you_mean(key, known),
+            )
 
 
 def broken(name: str, error: Exception) -> ProviderError:
@@ -201,14 +159,3 @@ def broken(name: str, error: Exception) -> ProviderError:
         facts=[f"at {frame.f_code.co_filename}:{line}"],
         hint="this is a mistake in the provider, not in the project",
     )
-
-
-def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) -> None:
-    """Raise UsageError for keys of `[providers.name]` that the provider has not."""
-    for key in table:
-        if key not in known:
-            raise UsageError(
-                f'unknown key "{key}" in [providers.{name}]',
-                facts=[f"value: {json.dumps(table[key], default=str)}", f"known: {listing(known) or 'none'}"],
-                hint=did_you_mean(key, known),
-            )

@@ -15,18 +15,20 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import OutputError, Problem, QwenbuildError, StateError
+from qwenbuild.errors import OutputError, QwenbuildError, StateError
 from qwenbuild.events import Emit, Finished, Outcome, Started, Warned
-from qwenbuild.plan.plan import Plan, Step, Verdict, is_done
+from qwenbuild.plan.judge import is_done
+from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 from qwenbuild.storage.outputs import Outputs
-from qwenbuild.storage.remote import transfer as transfers
+from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.transfer import Pushing
 from qwenbuild.storage.state import Output, State
 from qwenbuild.storage.store import Entry, Store
 
-from . import restore as restoring
+from . import restore
 from .commits import Commits
 from .endings import Endings
 from .interrupt import Interrupt
@@ -140,7 +142,7 @@ class Builder:
                     self._endings.follow(step)
                 case _:
                     renders.append(step)
-        batches = deque(restoring.batches(restores))
+        batches = deque(restore.batches(restores))
         workers = 1 + (os.cpu_count() or 1)  # one waits for the disk, or for the event loop to tell what it did
         await self._work.through(batches, workers, lambda steps: self._restore(steps, renders))
         await self._work.through(pulls, _PULLS, lambda step: self._pull(step, renders))
@@ -159,7 +161,7 @@ class Builder:
 
     async def _restore(self, steps: Sequence[Step], renders: deque[Step]) -> None:
         begun = time.monotonic()
-        restored = await asyncio.to_thread(restoring.restore, steps, self._store, self._outputs)
+        restored = await asyncio.to_thread(restore.restore, steps, self._store, self._outputs)
         for number, (step, ended) in enumerate(restored):
             if isinstance(ended, QwenbuildError):
                 self._endings.fail(step, ended, begun)
@@ -188,7 +190,7 @@ class Builder:
         assert self._remote is not None
         assert step.shared is not None
         try:
-            pulled = await transfers.pull(self._remote, self._store, action.request, action.key, step.shared)
+            pulled = await transfer.pull(self._remote, self._store, action.request, action.key, step.shared)
         except QwenbuildError as error:
             self._endings.fail(step, error, begun)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.files import png
+from qwenbuild.files.provenance import with_provenance
 from qwenbuild.provider import Rendered
 from qwenbuild.request import Request
 from qwenbuild.storage.store import Entry, Store, beside
@@ -24,7 +25,7 @@ def keep(
         "generator": "qwenbuild", "action_key": key, "provider": provider, "request": request.as_dict(),
         **rendered.facts,
     }  # fmt: skip
-    image, provenance = png.with_provenance(rendered.png, facts), canonical_json(facts)
+    image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
     entry = store.put(key, image, provenance, replace=forced)
     if (made := sha256(image)) == pinned != entry.image:  # the lock wins over what was stored first
         entry = store.put(beside(key, made), image, provenance)

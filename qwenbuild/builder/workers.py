@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from qwenbuild.errors import Problem
 from qwenbuild.events import Emit, Stopping
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider, Resumable, Stopped
 
 from .interrupt import Interrupt

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from qwenbuild.errors import UsageError, did_you_mean, visible
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, visible
 
-from . import completion as completing
+from . import completion
 from .startup import loading
 
 if TYPE_CHECKING:
@@ -113,18 +114,18 @@ def shard_option(function: _F) -> _F:
 
 def selection(function: _F) -> _F:
     function = click.option(
-        "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completing.where,
+        "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completion.where,
         help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
     )(function)  # fmt: skip
-    return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completing.select)(function)
+    return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select)(function)
 
 
 def provider(function: _F) -> _F:
     for option in reversed((
-        click.option("--provider", metavar="NAME", shell_complete=completing.providers,
+        click.option("--provider", metavar="NAME", shell_complete=completion.providers,
                      help="Render with this provider instead of the project's."),
         region_option,
-        click.option("--interface", metavar="KIND", shell_complete=completing.one_of("sync", "async"),
+        click.option("--interface", metavar="KIND", shell_complete=completion.one_of("sync", "async"),
                      help="The service's interface: sync or async."),
         click.option("--resubmit", is_flag=True, default=None,
                      help="Send again what may have been billed before; its price counts."),
@@ -139,7 +140,7 @@ def provider(function: _F) -> _F:
 
 def region_option(function: _F) -> _F:
     return click.option(
-        "--region", metavar="REGION", shell_complete=completing.one_of("singapore", "beijing"),
+        "--region", metavar="REGION", shell_complete=completion.one_of("singapore", "beijing"),
         help="The service's region: singapore or beijing.",
     )(function)  # fmt: skip
 

@@ -299,7 +299,7 @@ def one_of(*values: str) -> Any:
 
 def providers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """Return the names of the providers that are installed."""
-    from qwenbuild.provider import installed
+    from qwenbuild.providers.registry import installed
 
     return _items(installed(), incomplete)
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import click
 
-from qwenbuild import __version__
+from qwenbuild.cli.commands import build, cache, lock, look, service, setup
 from qwenbuild.cli.commands import cache as commands_cache
-from qwenbuild.cli.commands import look as commands
-from qwenbuild.cli.commands import service as commands_service
-from qwenbuild.cli.commands import setup as commands_repository
-from qwenbuild.errors import Problem, QwenbuildError, UsageError
-from qwenbuild.terminal import console
+from qwenbuild.errors import QwenbuildError, UsageError
+from qwenbuild.problems import Problem
+from qwenbuild.terminal import style
+from qwenbuild.version import __version__
 
 from .arguments import Commands
 from .completion import folders
@@ -43,17 +42,17 @@ def main(ctx: click.Context, project: Path) -> None:
     Without a command, `build` runs.
     """
     ctx.obj = project
-    ctx.color = console.coloured(sys.stdout)
+    ctx.color = style.coloured(sys.stdout)
 
 
 for _command in (
-    commands.build, commands.watch, commands.plan, commands.explain, commands.status, commands.show, commands.clean,
-    commands.report,
-    commands_repository.lock_command, commands_repository.verify, commands_cache.cache, commands_repository.gc,
-    commands_repository.doctor,
-    commands_repository.init, commands_repository.schema,
-    commands_repository.completion,
-    commands_service.tasks, commands_service.emulator,
+    build.build, build.watch, look.plan, look.explain, look.status, look.show, build.clean,
+    look.report,
+    lock.lock_command, lock.verify, commands_cache.cache, cache.gc,
+    setup.doctor,
+    setup.init, setup.schema,
+    setup.completion,
+    service.tasks, service.emulator,
 ):  # fmt: skip
     main.add_command(_command)
 
@@ -69,14 +68,14 @@ def run(arguments: list[str] | None = None, made: list[object] | None = None) ->
         if made is not None:
             made.append(returned)
     except QwenbuildError as error:
-        console.problems(error.problems)
+        style.problems(error.problems)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
         problem = UsageError(re.sub(r"\s*\n\s*", " ", error.format_message()), hint=_usage(error))
-        console.problems(problem.problems)
+        style.problems(problem.problems)
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -97,7 +96,7 @@ def _unwritable(error: OSError) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
     if isinstance(error, BrokenPipeError):
         return 128 + 13  # as a command that SIGPIPE ends
-    console.problems([Problem(f"standard output can't be written: {error.strerror or error}")])
+    style.problems([Problem(f"standard output can't be written: {error.strerror or error}")])
     return 1
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qwenbuild.errors import UsageError, did_you_mean, listing
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, listing
 
 from .vendor_texts import VENDOR_ERRORS
 

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from qwenbuild.catalogue import Catalogue
 from qwenbuild.errors import UsageError
-from qwenbuild.provider import Settings, create
+from qwenbuild.provider import Settings
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
 
 REMEMBERED_BYTES = 64 * 2**20

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from qwenbuild.errors import ProjectError, QwenbuildError, StateError
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
-from qwenbuild.storage import gc as collect
-from qwenbuild.storage import lock
+from qwenbuild.storage import gc, lock
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
@@ -76,7 +75,7 @@ def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
         yield failed("store", store.failure(error, "written"))
         return
     try:
-        held = collect.plan_gc(store)
+        held = gc.plan_gc(store)
     except QwenbuildError as error:
         yield failed("store", error)
     else:
@@ -103,7 +102,7 @@ def _written(folder: Path) -> Path:
 
 def _shares(store: Path, project: Project) -> bool:
     try:
-        return atomicfile.shares(store, next(path for path in (project.out, project.root) if path.is_dir()))
+        return atomic.shares(store, next(path for path in (project.out, project.root) if path.is_dir()))
     except OSError:
         return False
 

@@ -18,17 +18,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from qwenbuild import __version__, provider
-from qwenbuild.errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError, listing
+from qwenbuild import provider
+from qwenbuild.errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError
+from qwenbuild.problems import listing
+from qwenbuild.providers import registry
 from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.credentials import ApiKey, Endpoint, find_endpoint, find_key
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from qwenbuild.providers.draft import fonts as glyphs
+from qwenbuild.providers.draft import fonts
 from qwenbuild.specs.project import CONFIG_NAME, Project, find
 from qwenbuild.specs.reading import Reading
 from qwenbuild.storage import lock
-from qwenbuild.storage.remote import cache as sharing
+from qwenbuild.storage.remote import cache
 from qwenbuild.storage.store import Store, default_root
+from qwenbuild.version import __version__
 
 from .checkup import Finding, Level, failed, of_project, of_store
 
@@ -60,7 +63,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         try:
             name = project.config.provider
             table = project.config.providers.get(name, {})
-            chosen = provider.create(name, provider.Settings(table, project.catalogue, environ))
+            chosen = registry.create(name, provider.Settings(table, project.catalogue, environ))
             yield Finding("provider", Level.OK, name)
         except QwenbuildError as error:
             yield failed("provider", error)
@@ -75,7 +78,7 @@ def _specs(project: Project, chosen: provider.Provider) -> Finding:
     """Read all that builds read."""
     reading = Reading(project, chosen, None, project.config.max_renders)
     try:
-        actions, _ = reading.actions(map(lock.counts, [project.lock_path]))
+        actions, _ = reading.actions(map(lock.counts, [project.root / lock.NAME]))
     except QwenbuildError as error:
         return failed("specs", error)
     return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")
@@ -128,7 +131,7 @@ def _release(version: str) -> list[int]:
 
 
 def _fonts() -> Finding:
-    broken = glyphs.broken_fonts()
+    broken = fonts.broken_fonts()
     if broken:
         hint = f"{sys.executable} -m pip install --force-reinstall justmytype-intl-cjk"
         return Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", tuple(broken), hint)
@@ -139,7 +142,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Ask the remote cache, where there is one, for something that it has not."""
     config = project.config.remote
     try:
-        remote = sharing.of(config, None, environ)
+        remote = cache.of(config, None, environ)
         if remote is None:
             return
         asyncio.run(_asked(remote))
@@ -158,7 +161,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("remote", Level.OK, f"{remote.name} answers; a build {use}", facts)
 
 
-async def _asked(remote: sharing.Remote) -> None:
+async def _asked(remote: cache.Remote) -> None:
     async with asyncio.timeout(_PATIENCE_S), remote:
         await remote.find(["0" * 64], ())
 

@@ -19,18 +19,20 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qwenbuild import noop as snapshot
-from qwenbuild.errors import Problem, ProviderError, UsageError
+from qwenbuild import noop
+from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.plan import judge
 from qwenbuild.plan import pins as locking
-from qwenbuild.plan import plan as planning
 from qwenbuild.plan.plan import Plan, Rules, Step, Verdict
-from qwenbuild.provider import Provider, Resumable, Settings, create
+from qwenbuild.problems import Problem
+from qwenbuild.provider import Provider, Resumable, Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Submission
 from qwenbuild.specs import selection
 from qwenbuild.specs.expand import Action
@@ -45,6 +47,8 @@ from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.state import Output, State
 from qwenbuild.storage.store import Entry, Store, default_root
 
+from .options import Options
+
 if TYPE_CHECKING:
     from qwenbuild.builder.builder import Builder
     from qwenbuild.builder.interrupt import Interrupt
@@ -56,35 +60,6 @@ if TYPE_CHECKING:
     from qwenbuild.storage.remote.cache import Remote
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What one run of qwenbuild is asked for; None leaves the choice to the project's config.
-
-    `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions, `shard` the
-    number of a part of these, from 1, and how many parts there are. `jobs` is
-    how many renders run at once, `max_cost` is in CNY. The rest are the command line's options of
-    those names.
-    """
-
-    select: Sequence[str] = ()
-    where: Sequence[str] = ()
-    shard: tuple[int, int] | None = None
-    provider: str | None = None
-    region: str | None = None
-    interface: str | None = None
-    jobs: int | None = None
-    fail_fast: bool = False
-    force: bool = False
-    overwrite: bool = False
-    resubmit: bool | None = None
-    detach: bool = False
-    locked: bool = False
-    relock: bool = False
-    remote: str | None = None
-    max_renders: int | None = None
-    max_cost: Decimal | None = None
 
 
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
@@ -104,6 +79,7 @@ class Engine:
         self.options = options
         self.store = Store(default_root(environ))
         self.memory: Memory | None = None  # of earlier readings, where a caller keeps one
+        self._last_lock: Lock | None = None  # kept with a memory only: read again if the file changed
         self.inputs: Sequence[Path] = ()  # what the last reading rests on, also where it found mistakes
         self._environ = environ
         self.provider = self._provider()
@@ -112,7 +88,7 @@ class Engine:
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project with `choices`, fields of `Options`, over these options."""
         other = Engine(self.project, replace(self.options, **choices), self._environ)
-        other.memory, other.remote = self.memory, self.remote
+        other.memory, other.remote, other._last_lock = self.memory, self.remote, self._last_lock
         return other
 
     def reloaded(self) -> Engine:
@@ -139,9 +115,9 @@ class Engine:
         config, asked = self.project.config.remote, self.options.remote
         if not (config.url if asked is None else asked):
             return None
-        from qwenbuild.storage.remote import cache as sharing
+        from qwenbuild.storage.remote import cache
 
-        return sharing.of(config, asked, self._environ)
+        return cache.of(config, asked, self._environ)
 
     # --- reading ---
 
@@ -166,7 +142,7 @@ class Engine:
         """Give how many outputs of each image were rendered: here; then also elsewhere, as the lock tells."""
         yield (here := Counter(state.image_counts()))
         if self._is_locking:
-            yield here | lock.counts(self.project.lock_path)
+            yield here | lock.counts(self._lock_path)
 
     def _reading(self) -> Reading:
         return Reading(self.project, self.provider, self.memory, self._max_renders)
@@ -178,6 +154,10 @@ class Engine:
 
     def _outputs(self) -> Outputs:
         return Outputs(self.project.out, self.project.state_dir / "tmp")
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.project.root / lock.NAME
 
     def _state(self, *, create: bool) -> State:
         return State(self.project.state_dir / "state.sqlite3", create=create)
@@ -207,13 +187,13 @@ class Engine:
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
         records = state.outputs()
-        steps = planning.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
+        steps = judge.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
         if self.remote and not options.force:
             steps = _share(steps, self.remote)
         whole = not (options.select or options.where or options.shard) and outputs is None
-        orphans = planning.orphans(every, self.project.out, records) if whole else []
+        orphans = judge.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
-        strays = [] if options.select or options.where else planning.strays(every, state, self.store, self.provider)
+        strays = [] if options.select or options.where else judge.strays(every, state, self.store, self.provider)
         plan = Plan(
             steps, orphans, inputs=inputs, actions=every, records=records, lock=pins, warnings=warnings, strays=strays
         )
@@ -223,13 +203,12 @@ class Engine:
     def _declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return every action, by the key that it is on record by, what they are held against, and what all rest on."""
         actions, inputs = self._expand()
-        known = self.memory.lock if self.memory else None
         sound = {action.output for action in actions}
-        pins = lock.read(self.project.lock_path, known, sound) if self._is_locking else Lock()
+        pins = lock.read(self._lock_path, self._last_lock, sound) if self._is_locking else Lock()
         if self.memory:
-            self.memory.lock = pins
-        every = planning.with_known_keys(actions, pins, state, self.store)
-        return every, pins, [*inputs, self.project.lock_path]
+            self._last_lock = pins
+        every = judge.with_known_keys(actions, pins, state, self.store)
+        return every, pins, [*inputs, self._lock_path]
 
     @property
     def _is_locking(self) -> bool:
@@ -340,7 +319,7 @@ class Engine:
                     locking.check_edits(plan.steps)
                 self.check_renders(plan)
                 if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
-                    snapshot.forget(str(self.project.root))
+                    noop.forget(str(self.project.root))
                     self.store.register(self.project.root)
                 if self.options.force:  # were it killed, the lock would bring back what it has replaced
                     replaced = {step.action.output for step in plan.steps}
@@ -352,7 +331,7 @@ class Engine:
                 finished = asyncio.run(_run(builder, interrupt))
             records = {**plan.records, **builder.recorded}
             made = {path: output.image for path, output in builder.recorded.items()}
-            written = [self.project.lock_path] if self._write_lock(plan, made, records) else []
+            written = [self._lock_path] if self._write_lock(plan, made, records) else []
             # With the state closed, as its file's fingerprint is taken, and before another build can begin.
             if arguments is not None and finished.complete and not (self.options.force or plan.orphans or plan.strays):
                 self._remember(arguments, plan, records, written, started_ns)
@@ -374,7 +353,7 @@ class Engine:
         if self.options.locked or not self._is_locking:
             return False
         pins = locking.pins(plan.actions, plan.lock, made, records)
-        return lock.write(self.project.lock_path, pins, self.project.state_dir / "tmp")
+        return lock.write(self._lock_path, pins, self.project.state_dir / "tmp")
 
     def write_lock(self) -> tuple[bool, int]:
         """Write the lock of what is there already, rendering nothing.
@@ -389,7 +368,7 @@ class Engine:
             there = {step.action.output: step.adopted for step in plan.steps if step.adopted}
             stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
             wrote = self._write_lock(plan, there | stored, plan.records)
-            pins = lock.read(self.project.lock_path)
+            pins = lock.read(self._lock_path)
             return wrote, sum(pins.pinned(action.output, action.key) is None for action in plan.actions)
 
     def check_lock(self) -> None:
@@ -402,7 +381,7 @@ class Engine:
         self, arguments: Sequence[str], plan: Plan, records: Mapping[str, Output], own: Sequence[Path], started_ns: int
     ) -> None:
         """Leave a snapshot, so that the same command line need not look closely again."""
-        folders: dict[str, list[snapshot.Expected]] = {}
+        folders: dict[str, list[noop.Expected]] = {}
         for step in plan.steps:
             record = records.get(step.action.output)
             if record is None:
@@ -412,7 +391,7 @@ class Engine:
         outputs = {os.path.join(self.project.out, folder): names for folder, names in folders.items()}
         written = [str(path) for path in (self.project.state_dir / "state.sqlite3", *own)]
         inputs = [str(path) for path in plan.inputs if path not in own]
-        snapshot.write(str(self.project.root), arguments, inputs, written, outputs, started_ns)
+        noop.write(str(self.project.root), arguments, inputs, written, outputs, started_ns)
 
     # --- the service ---
 
@@ -489,13 +468,13 @@ def _share(steps: list[Step], remote: Remote) -> list[Step]:
     """Return the steps, those whose images the remote cache has as restores; asks it only where some are lacking."""
     import asyncio
 
-    keys, images = planning.wanted(steps)
+    keys, images = judge.wanted(steps)
 
     async def find() -> Mapping[str, Entry]:
         async with remote:
             return await remote.find(keys, images)
 
-    return list(planning.shared(steps, asyncio.run(find()))) if keys or images else steps
+    return list(judge.shared(steps, asyncio.run(find()))) if keys or images else steps
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qwenbuild.errors import Problem, QwenbuildError, UsageError
+from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.plan.plan import Plan
-from qwenbuild.storage.remote import transfer as transfers
+from qwenbuild.problems import Problem
+from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.store import Entry, beside
 
@@ -60,7 +61,7 @@ def push(engine: Engine, tell: Tell) -> Moved:
         known = await remote.entry(entry.key)
         if known and known.image == entry.image:
             return None
-        return await transfers.push(remote, engine.store, entry)
+        return await transfer.push(remote, engine.store, entry)
 
     return _moved(remote, plan, asyncio.run(_each(remote, entries.values(), store, tell)))
 
@@ -77,7 +78,7 @@ def pull(engine: Engine, tell: Tell) -> Moved:
     async def fetch(image: str) -> bool | None:
         step = steps[image]
         assert step.shared is not None
-        pulled = await transfers.pull(remote, engine.store, step.action.request, step.action.key, step.shared)
+        pulled = await transfer.pull(remote, engine.store, step.action.request, step.action.key, step.shared)
         return pulled is not None
 
     moved = _moved(remote, plan, asyncio.run(_each(remote, steps, fetch, tell)))

@@ -6,50 +6,14 @@ stays inside the output folder on every operating system, and ends in `.png`.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
-from collections.abc import Iterable
-
-_PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
-_PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
 
 _DEVICE = r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
 _SAFE_PATH = re.compile(  # most paths, at full speed: no device's name has five characters
     rf"(?:[\w-]{{5,}}/)*[\w-]{{5,}}\.png|(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII
 )
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
-
-
-def cell_name(image: str, cell: Iterable[tuple[str, str]]) -> str:
-    """Return the name of a cell: `image` is `spec/image`, `cell` are its axes, sorted, and their `quoted` labels."""
-    inside = ",".join([f"{axis}={label}" for axis, label in cell])
-    return f"{image}[{inside}]" if inside else image
-
-
-def quoted(label: str) -> str:
-    """Return a label as names have it: in quotes where it holds what a name is told apart by."""
-    return label if _PLAIN.fullmatch(label) else json.dumps(label, ensure_ascii=False)
-
-
-def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
-    """Return (`spec/image`, labels by axis) of a cell's name or of one without axes; None where it is malformed."""
-    image, bracket, rest = name.partition("[")
-    if not bracket:
-        return image, {}
-    if not rest.endswith("]"):
-        return None
-    inner, at, cell = rest[:-1], 0, {}
-    while at < len(inner):
-        match = _PAIR.match(inner, at)
-        if match is None:
-            return None
-        try:
-            cell[match[1].strip()] = str(json.loads(match[2])) if match[2].startswith('"') else match[2]
-        except ValueError:
-            return None
-        at = match.end()
-    return image, cell
 
 
 def path_fault(path: str) -> str | None:

@@ -24,11 +24,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.errors import Problem
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
-from qwenbuild.specs import prompt_sources as origins
+from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.axes import label, length
 from qwenbuild.specs.expand import Action
 from qwenbuild.specs.matrix import Declaration
@@ -107,7 +107,7 @@ class Curator:
 
         `prices` are those of rendering the cell anew, by output path.
         """
-        segments = origins.of(self._project, [step.action for step in steps])
+        segments = prompt_sources.of(self._project, [step.action for step in steps])
         records = state.outputs()
         found: dict[str, dict[str, Any]] = {}
         files: dict[str, Sequence[Path]] = {}

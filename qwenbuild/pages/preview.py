@@ -25,9 +25,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qwenbuild.errors import Problem, QwenbuildError
-from qwenbuild.local_server import server as loopback
+from qwenbuild.errors import QwenbuildError
+from qwenbuild.local_server import server
 from qwenbuild.plan.plan import Plan, Step
+from qwenbuild.problems import Problem
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, is_digest
@@ -104,7 +105,7 @@ async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
     """
     token = secrets.token_urlsafe(24)
     page = Preview(live, token)
-    await loopback.serve(page.application, port, lambda address: started(f"{address}/#token={token}"), page.close)
+    await server.serve(page.application, port, lambda address: started(f"{address}/#token={token}"), page.close)
 
 
 class Preview:

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TypeVar
 
 from qwenbuild.digest import sha256
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -54,7 +54,7 @@ class Thumbnails:
                 small = self._shrunk(digest, places)
             if small is not None:
                 try:
-                    atomicfile.write(path, small, self._folder / "tmp")
+                    atomic.write(path, small, self._folder / "tmp")
                 except OSError:  # a full disk: it is made again the next time
                     return small
             return small

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenbuild.errors import UsageError
-from qwenbuild.files.png import read_provenance_file
+from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.provider import Price, Provider
-from qwenbuild.specs import prompt_sources as origins
+from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.field_sources import Source, Sources
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lock import Lock
@@ -24,7 +24,8 @@ from qwenbuild.storage.state import Past, State
 from qwenbuild.storage.store import Store
 
 from .diff import pieces, summary
-from .plan import Plan, Rules, Step, Verdict, judge
+from .judge import judge
+from .plan import Plan, Rules, Step, Verdict
 
 MOST = 20
 """Cells that one explanation is about at most: it is for reading."""
@@ -72,7 +73,7 @@ class Explanation:
     output: Source
     compared: str
     before: Mapping[str, Any] | None
-    segments: Sequence[origins.Segment]
+    segments: Sequence[prompt_sources.Segment]
     variables: Mapping[str, Source]
     remedy: Remedy
     history: Sequence[Past]
@@ -96,10 +97,10 @@ class Explainer:
                 f"{len(plan.steps):,} cells are selected; at most {MOST} are explained at once",
                 hint="name cells or outputs, or narrow with -w AXIS=VALUE; `qwenbuild plan` tells of all",
             )
-        segments = origins.of(self._project, [step.action for step in plan.steps])
+        segments = prompt_sources.of(self._project, [step.action for step in plan.steps])
         return [self._one(step, plan, segments[step.action.output]) for step in plan.steps]
 
-    def _one(self, step: Step, plan: Plan, segments: Sequence[origins.Segment]) -> Explanation:
+    def _one(self, step: Step, plan: Plan, segments: Sequence[prompt_sources.Segment]) -> Explanation:
         action = step.action
         sources = Sources(self._project, action, asked="provider" in self._options)
         history = self._state.history(action.output)

@@ -7,7 +7,8 @@ from typing import Any
 
 from qwenbuild.errors import LockError
 from qwenbuild.specs.expand import Action
-from qwenbuild.storage.lock import NAME, Lock, Pin, is_written
+from qwenbuild.storage.lock import NAME, Lock, is_written
+from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import Output
 
 from .diff import summary

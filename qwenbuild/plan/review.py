@@ -6,32 +6,23 @@ its place in the Markdown (code spans and fences longer than any within); a comm
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenbuild.errors import UsageError, visible
-from qwenbuild.storage import lock
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import visible
+from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.lock import Lock
 
-from .diff import pieces, summary
-from .plan import Plan, Step, Verdict
+from .diff import summary
+from .plan import Plan, Step
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
-MOST_CHARACTERS = 65_000  # of a comment; GitHub refuses more than 65,536
-_MOST_PROMPT = 1_500  # characters of one difference
-_BESIDE = 40  # characters of a prompt that are shown beside a change
 _GIT_S = 60.0
-
-_WORDS = {
-    Verdict.RENDER: "to render", Verdict.RESTORE: "to restore", Verdict.REATTACH: "to collect",
-    Verdict.MISSING: "missing", Verdict.UNKNOWN: "unknown", Verdict.EDITED: "edited by hand",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +64,7 @@ def base(root: Path, revision: str) -> Lock | None:
     content = _git(root, "cat-file", "blob", f"{found}:./{lock.NAME}")  # the bytes, past filters and viewers
     if content.returncode:
         return None
-    return Lock(lock.parse(content.stdout.decode("utf-8", "replace"), f"{revision}:{lock.NAME}"))
+    return Lock(lock_format.parse(content.stdout.decode("utf-8", "replace"), f"{revision}:{lock.NAME}"))
 
 
 def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
@@ -118,129 +109,3 @@ def change_dict(change: Change) -> dict[str, Any]:
     if change.step:
         table["verdict"] = change.step.verdict.value
     return table
-
-
-def markdown(plan: Plan, found: Sequence[Change] | None = None) -> str:
-    """Return a plan as Markdown for a pull request; with `found`, what it changes against the base comes first."""
-    counts = [f"**{plan.count(verdict):,} {word}**" for verdict, word in _WORDS.items() if plan.count(verdict)]
-    counts += [f"{plan.count(Verdict.UP_TO_DATE):,} up to date"] if plan.count(Verdict.UP_TO_DATE) else []
-    counts += [f"{len(plan.orphans):,} declared no more"] if plan.orphans else []
-    head = ["### qwenbuild plan", "", " · ".join(counts) or "nothing is selected", ""]
-    head += _prices(plan)
-    head += [f"Warning: {_code(problem.claim)}\n" for problem in plan.warnings]
-    text = "\n".join(head).rstrip() + "\n"
-    return _fitted(text, [*_differences(found or ()), *_verdicts(plan), *_orphans(plan)])
-
-
-def _prices(plan: Plan) -> Iterator[str]:
-    if plan.prices:
-        yield "| model | renders | each | in all |"
-        yield "|---|--:|--:|--:|"
-        for (model, currency), amounts in plan.prices.items():
-            total = sum(amounts, Decimal(0))
-            shown = _code(model).replace("|", "\\|")
-            yield f"| {shown} | {len(amounts):,} | {amounts[0].normalize():f} {currency} | **{total:.2f} {currency}** |"
-        yield ""
-    if plan.shortest_s >= 1:
-        yield (
-            f"It takes {plan.shortest_s / 60:.0f} min at least."
-            if plan.shortest_s >= 90
-            else (f"It takes {plan.shortest_s:.0f} s at least.")
-        )
-
-
-_Section = tuple[str, Sequence[Any], Callable[[Any], str]]  # a title, what it is about, and how that is told
-
-
-def _differences(found: Iterable[Change]) -> Iterator[_Section]:
-    groups: dict[str, list[Change]] = {}
-    for change in found:
-        groups.setdefault(change.kind, []).append(change)
-    for kind in ("changed", "repinned", "added", "dropped"):
-        if group := groups.get(kind):
-            yield f"{len(group):,} {kind} against the base", group, _told
-
-
-def _told(change: Change) -> str:
-    name = f"- {_code(change.name)}"
-    if change.step is None:
-        return f"{name}\n"
-    request = change.step.action.request.as_dict()
-    if change.kind == "added":
-        return f"{name}\n\n{_fence(request['prompt'])}\n"
-    if change.before is None:
-        return f"{name}: {_code(change.reason)}\n"
-    others = {**change.before, "prompt": request["prompt"]}
-    fields = f": {_code(summary(others, request))}" if others != request else ""
-    return f"{name}{fields}\n{_prompt(str(change.before.get('prompt', '')), request['prompt'])}"
-
-
-def _prompt(old: str, new: str) -> str:
-    """Return the difference of two prompts, word by word, as a fence that GitHub colours; nothing for none."""
-    if old == new:
-        return ""
-    lines = [
-        f"{sign} {line.strip(' ')}"
-        for sign, text in pieces(old, new)
-        for line in (_shortened(text) if sign == " " else text).split("\n")
-        if line.strip(" ") or sign != " "
-    ]
-    return f"\n{_fence(chr(10).join(lines), 'diff')}\n"
-
-
-def _shortened(text: str) -> str:
-    """Return what stayed, its middle left out: the words beside a change tell where it is."""
-    return text if len(text) <= 3 * _BESIDE else f"{text[:_BESIDE]}…{text[-_BESIDE:]}"
-
-
-def _verdicts(plan: Plan) -> Iterator[_Section]:
-    for verdict, word in _WORDS.items():
-        steps = [step for step in plan.steps if step.verdict is verdict]
-        if steps:
-            yield f"{len(steps):,} {word}", steps, lambda it: f"- {_code(it.action.name)}: {_code(it.reason)}\n"
-
-
-def _orphans(plan: Plan) -> Iterator[_Section]:
-    if plan.orphans:
-        yield f"{len(plan.orphans):,} declared no more", plan.orphans, lambda it: f"- {_code(it.path)}\n"
-
-
-def _fitted(text: str, sections: Iterable[_Section]) -> str:
-    """Return the text with the sections, folded, as far as they fit; what does not is counted."""
-    size = _size(text)
-    for title, items, told in sections:
-        opening, closing = f"\n<details><summary>{title}</summary>\n\n", "\n</details>\n"
-        room = MOST_CHARACTERS - size - len(opening) - len(closing) - 40
-        entries: list[str] = []
-        for item in items:
-            entry = told(item)
-            room -= _size(entry)
-            if room < 0:
-                break
-            entries.append(entry)
-        left = len(items) - len(entries)
-        section = opening + "".join(entries) + (f"\nand {left:,} more\n" if left else "") + closing
-        if MOST_CHARACTERS - size >= len(opening) + len(closing) + 40:
-            text += section
-            size += _size(section)
-    return text
-
-
-def _size(text: str) -> int:
-    """Return a text's length as JavaScript counts it, which is never less than in characters."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _code(text: str) -> str:
-    """Return text as a code span, which nothing in it can end."""
-    shown = visible(text)
-    ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
-    return f"{ticks} {shown} {ticks}" if "`" in shown else f"`{shown}`" if shown else ""
-
-
-def _fence(text: str, language: str = "text") -> str:
-    """Return text as a fenced block, which nothing in it can end."""
-    shown = visible(text, keep="\n")
-    shown = shown if len(shown) <= _MOST_PROMPT else shown[:_MOST_PROMPT] + "…"
-    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
-    return "\n".join(f"  {line}" for line in (f"{ticks}{language}", *shown.split("\n"), ticks)) + "\n"

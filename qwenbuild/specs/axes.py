@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.errors import Problem, ProjectError, did_you_mean
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys
+from qwenbuild.problems import Problem, did_you_mean
 
 from . import rows
 from .project import Project
-from .row import Row
+from .rows import Row
 from .spec import DataFile, Range, Spec
 
 

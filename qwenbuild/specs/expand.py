@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from qwenbuild.catalogue import Catalogue, Model
-from qwenbuild.errors import Findings, Place, Problem, ProjectError
+from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import clash_key, path_fault
 from qwenbuild.files.toml import Keys
+from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
 
 from .matrix import Cells, Declaration, Value, size_of

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from qwenbuild.errors import Place, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.problems import Place
 
 from . import rows
 from .axes import label, length, table_row

@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.digest import sha256
-from qwenbuild.errors import Findings, Problem, ProjectError, did_you_mean, listing
-from qwenbuild.files.paths import cell_name, quoted
+from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.toml import Keys
+from qwenbuild.problems import Problem, did_you_mean, listing
 from qwenbuild.request import SEED_MAX, Size
 
 from .axes import Resolver, label, length, table_row
+from .cell_names import cell_name, quoted
 from .project import Project
-from .row import Row
+from .rows import Row
 from .sandbox import slug
 from .spec import DataFile, Image, Spec
 

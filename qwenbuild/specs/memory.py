@@ -19,7 +19,6 @@ from jinja2.bccache import Bucket
 
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.provider import Provider
-from qwenbuild.storage.lock import Lock
 
 from . import expand
 from .expand import Action
@@ -46,12 +45,11 @@ class _Kept:
 class Memory:
     """The memory of one project with one config. Threads may share it: what one takes, another reads again.
 
-    `specs` without mistakes, by path, and the `lock`, are those that were read last.
+    `specs` holds the specs without mistakes that were read last, by path.
     """
 
     def __init__(self) -> None:
         self.specs: dict[Path, Spec] = {}
-        self.lock: Lock | None = None
         self._kept: dict[str, _Kept] = {}
         self._compiled = _Compiled()
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
-from qwenbuild.errors import Problem, ProjectError, UsageError
+from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.files.toml import Keys, TomlFile
-from qwenbuild.storage import lock
+from qwenbuild.problems import Problem
 
-from . import spec as spec_format
+from . import validation
 
 CONFIG_NAME = "qwenbuild.toml"
 
@@ -108,11 +108,6 @@ class Project:
         return self.root / self.config.templates
 
     @property
-    def lock_path(self) -> Path:
-        """The lock, which is committed."""
-        return self.root / lock.NAME
-
-    @property
     def state_dir(self) -> Path:
         """The folder of the state and of everything derived."""
         return self.root / ".qwenbuild"
@@ -177,7 +172,7 @@ def _load(root: Path, source: TomlFile, keys: tuple[str, ...], searched: Sequenc
     try:
         config = Config.model_validate(table)
     except ValidationError as error:
-        found = spec_format.problems(error, source, _known_keys, keys)
+        found = validation.problems(error, source, _known_keys, keys)
         raise ProjectError(list(found.values())) from None
     try:
         catalogue = builtin().extended(config.models)

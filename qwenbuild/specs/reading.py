@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from qwenbuild.errors import Findings, Problem, TooManyRenders
+from qwenbuild.errors import Findings, TooManyRenders
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 
 from . import expand, matrix, spec

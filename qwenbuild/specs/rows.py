@@ -10,14 +10,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qwenbuild.errors import Place, Problem, ProjectError, did_you_mean, listing
-from qwenbuild.files.toml import TomlFile, line_of, read_text, whole_line
-
-from .row import Row
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import line_of, read_text, whole_line
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
 _Numbered = Iterator[tuple[int, dict[str, Any]]]  # line of the file (from 1), and the row's table
 
@@ -177,3 +177,14 @@ def _toml(source: TomlFile) -> _Numbered:
         raise ProjectError([Problem(claim, facts=[f"found: {listing(lists) or 'none'}"])])
     for index, table in enumerate(source.table[lists[0]]):
         yield source.place((lists[0], index)).line, table
+
+
+class Row(dict[str, Any]):
+    """A row of data bound by an axis; prints as its id."""
+
+    def __init__(self, values: Mapping[str, Any], label: str) -> None:
+        super().__init__(values)
+        self._label = label  # out of a template's reach: `row.label` is the column
+
+    def __str__(self) -> str:
+        return self._label

@@ -18,7 +18,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 
-from .row import Row
+from .rows import Row
 
 MAX_CHARACTERS = 100_000
 """The longest text a template may produce; far over every prompt limit, far under what exhausts memory."""

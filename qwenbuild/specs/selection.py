@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from qwenbuild.errors import UsageError, did_you_mean, listing
-from qwenbuild.files.paths import parse_cell_name
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, listing
 
+from .cell_names import parse_cell_name
 from .expand import Action
 from .project import Project
 

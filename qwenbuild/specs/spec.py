@@ -7,9 +7,8 @@ where cells are made (`expand`).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,9 +25,13 @@ from pydantic import (
     model_validator,
 )
 
-from qwenbuild.errors import Findings, Place, Problem, ProjectError, did_you_mean, in_order, listing
-from qwenbuild.files.toml import Keys, TomlFile, read_text
+from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.files.text import read_text
+from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.problems import Place, Problem
 from qwenbuild.request import SEED_MAX
+
+from .validation import problems
 
 FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
 """Request fields that a spec, an image or an axis may set."""
@@ -253,81 +256,3 @@ def _known_keys(keys: Keys) -> list[str]:
 
 
 # --- pydantic's errors as problems ---
-
-_EXPECTED: dict[str, str] = {
-    "string_type": "a text in quotes",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "list_type": "a list",
-    "decimal_parsing": "a number",
-    "decimal_type": "a number",
-}
-
-
-def problems(
-    error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
-) -> dict[Keys, Problem]:
-    """Return pydantic's findings as problems, by the keys where they stand, in the order of the file.
-
-    `known_keys` maps the keys of a table, from `prefix` on, to the names it may have. `prefix` is
-    where in the file the validated table stands.
-    """
-    found: dict[Keys, Problem] = {}
-    for detail in error.errors(include_url=False):
-        keys = _real_keys(source.table, (*prefix, *detail["loc"]), missing=detail["type"] == "missing")
-        if keys in found:
-            continue
-        name = next((str(key) for key in reversed(keys) if isinstance(key, str)), source.shown)
-        match detail["type"]:
-            case "extra_forbidden":
-                known = known_keys(keys[len(prefix) : -1])
-                hint = did_you_mean(name, known) or (f"known: {listing(known, most=20)}" if known else None)
-                where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""
-                found[keys] = Problem(f'unknown key "{name}"{where}', source.place(keys, key=True), hint=hint)
-            case "missing":
-                found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]))
-            case "value_error":
-                text = str(detail["ctx"]["error"])
-                found[keys] = Problem(f"{name}: {text}" if keys else text, source.place(keys))
-            case "greater_than_equal" | "less_than_equal":
-                limit = detail["ctx"].get("ge", detail["ctx"].get("le"))
-                word = "at least" if "ge" in detail["ctx"] else "at most"
-                claim = f"{name} is {detail['input']!r}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}")
-            case "literal_error" | "finite_number":
-                expected = detail["ctx"]["expected"] if detail["type"] == "literal_error" else "a number"
-                claim = f"{name} is {json.dumps(detail['input'], ensure_ascii=False)}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
-            case "string_too_short":
-                found[keys] = Problem(f"{name} is empty", source.place(keys))
-            case kind:
-                expected = _EXPECTED.get(kind, "a value of another type")
-                if detail["loc"] and detail["loc"][-1] in ("str", "int", "float", "bool"):  # a member of Scalar
-                    expected = "a text, a number or true/false"
-                claim = f"{name}: wrong type, {_type_name(detail['input'])}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
-    return dict(sorted(found.items(), key=lambda item: in_order(item[1])))
-
-
-def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:
-    """Return those parts of pydantic's location that are keys of the file; the rest name members of unions."""
-    keys: list[str | int] = []
-    at: Any = table
-    for index, part in enumerate(loc):
-        try:
-            at = at[part]
-        except (LookupError, TypeError):
-            if not (missing and index == len(loc) - 1):
-                continue
-        keys.append(part)
-    return tuple(keys)
-
-
-def _type_name(value: object) -> str:
-    names: dict[type, str] = {str: "a text", bool: "true/false", int: "a whole number", float: "a number",
-                              list: "a list", dict: "a table"}  # fmt: skip
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -16,8 +16,9 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
-from qwenbuild.errors import Place, Problem, ProjectError, did_you_mean, listing, nearest
-from qwenbuild.files.toml import find_token, line_of, read_text, whole_line
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import find_token, line_of, read_text, whole_line
+from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
 
 from .sandbox import MAX_CHARACTERS, environment, pure
 

@@ -20,12 +20,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from qwenbuild.errors import UsageError
 
-from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, is_digest, parse_result
+from . import lock
+from .state import State
+from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, beside, default_root, is_digest, parse_result
 
 _ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
@@ -266,3 +268,34 @@ def _age_s(stamp: Stamp, now_s: float) -> float:
 def _days(age_s: float) -> str:
     days = int(age_s // 86_400)
     return "a day" if days == 1 else f"{days} days" if days else "less than a day"
+
+
+def collect_garbage(
+    environ: Mapping[str, str],
+    *,
+    older_than_s: float | None = None,
+    max_bytes: int | None = None,
+    unreferenced: bool = False,
+    spare_referenced: bool = True,
+    dry_run: bool = False,
+) -> tuple[Collection, Collected | None]:
+    """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
+
+    With `dry_run` nothing is removed. Raises StateError and ProjectError where a project's state or
+    lock can't be read: it can't be said then what is still in use.
+    """
+    store = Store(default_root(environ))
+    referenced: set[str] = set()
+    for root in store.projects():
+        with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
+            named = {(output.key, output.image) for output in state.outputs().values()}
+        known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
+        named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
+        for key, image in named:
+            entry = store.lookup(key)
+            referenced.add(key if entry is None or entry.image == image else beside(key, image))
+    planned = plan_gc(
+        store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
+        referenced_keys=referenced, spare_referenced=spare_referenced,
+    )  # fmt: skip
+    return planned, None if dry_run else apply_gc(store, planned)

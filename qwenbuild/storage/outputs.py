@@ -18,7 +18,7 @@ from typing import Protocol
 
 from qwenbuild.digest import sha256_file
 from qwenbuild.errors import OutputError
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 
 from .state import Output
 
@@ -95,7 +95,7 @@ class Outputs:
 
     def sweep(self) -> None:
         """Remove what a crash left in staging."""
-        atomicfile.sweep(self._staging)
+        atomic.sweep(self._staging)
 
     def write(self, name: str, blob: Path, image: bytes, seen: Status | None) -> os.stat_result:
         """Write the output `name`, sharing the extents of `blob` where the file system can; return its status.
@@ -108,7 +108,7 @@ class Outputs:
             self._ensure_inside(os.path.dirname(path))
             _refuse_changed(path, seen)
             # A time to the nanosecond: an edit within the kernel's coarse tick still changes it.
-            return atomicfile.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
+            return atomic.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -120,7 +120,7 @@ class Outputs:
             if not self._is_staging:
                 self._staging.mkdir(parents=True, exist_ok=True)
                 self._is_staging = True
-            made = atomicfile.stage_clone(blob, image, self._staging, mtime_ns=time.time_ns())
+            made = atomic.stage_clone(blob, image, self._staging, mtime_ns=time.time_ns())
         except OSError as error:
             raise _unwritable(path, error) from error
         return Copy(name, blob, seen, *made)
@@ -132,9 +132,9 @@ class Outputs:
         leaves a torn output, and one before this returns, so that what is recorded outlives it.
         """
         try:
-            atomicfile.sync([copy.temporary for copy in copies])
+            atomic.sync([copy.temporary for copy in copies])
             found = [self._placed(copy) for copy in copies]
-            atomicfile.sync(sorted({os.path.dirname(self._path(copy)) for copy in copies}))
+            atomic.sync(sorted({os.path.dirname(self._path(copy)) for copy in copies}))
         except OSError as error:
             return [_unwritable(self._path(copy), error) for copy in copies]
         finally:

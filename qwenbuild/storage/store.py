@@ -31,7 +31,7 @@ from typing import Any
 
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.errors import StoreError
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 
 IMAGE, PROVENANCE = "image.png", "provenance.json"
 MAX_RESULT_BYTES = 16 * 1024
@@ -191,8 +191,8 @@ class Store:
     def prepare(self) -> None:
         """Raise StoreError where nothing can be written: what is paid for then would be lost, or fetched again."""
         try:
-            atomicfile.make_folder(self.staging)
-            os.unlink(atomicfile.stage(b"", self.staging, mode=_MODE))
+            atomic.make_folder(self.staging)
+            os.unlink(atomic.stage(b"", self.staging, mode=_MODE))
         except OSError as error:
             raise self.failure(error, "written") from error
 
@@ -206,11 +206,11 @@ class Store:
 
         Never raises: a store that can't be written can still serve a build that renders nothing.
         """
-        atomicfile.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
+        atomic.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
         name = os.fsencode(os.path.realpath(project_root))
         path = self.root / "projects" / sha256(name)
         with contextlib.suppress(OSError):
-            atomicfile.write(path, name, self.staging)
+            atomic.write(path, name, self.staging)
 
     def projects(self) -> list[Path]:
         """Return the roots of all registered projects, also of those that are gone; raises StoreError."""
@@ -270,10 +270,10 @@ class Store:
     def _put(self, entry: Entry, content: Mapping[str, bytes], *, replace: bool) -> Entry:
         staged: dict[Path, str] = {}
         try:
-            atomicfile.make_folder(self.staging)
+            atomic.make_folder(self.staging)
             for path, data in content.items():
-                staged[atomicfile.stage(data, self.staging, mode=_MODE)] = path
-                atomicfile.make_folder(Path(path).parent)
+                staged[atomic.stage(data, self.staging, mode=_MODE)] = path
+                atomic.make_folder(Path(path).parent)
             with self.exclusive():
                 standing = None if replace else self._whole(entry.key)
                 if standing is None:
@@ -283,7 +283,7 @@ class Store:
                     for temporary, path in staged.items():
                         os.replace(temporary, path)
             for folder in {os.path.dirname(path) for path in content}:
-                atomicfile.sync_folder(Path(folder))
+                atomic.sync_folder(Path(folder))
         finally:
             for temporary in staged:
                 with contextlib.suppress(OSError):
@@ -295,10 +295,10 @@ class Store:
         old = self.lookup(entry.key)
         if old and old.image != entry.image:
             path = _sharded(self._results, beside(old.key, old.image))
-            atomicfile.make_folder(Path(path).parent)
+            atomic.make_folder(Path(path).parent)
             content = _content(_sharded(self._results, old.key), MAX_RESULT_BYTES) or b""
-            os.replace(atomicfile.stage(content, self.staging, mode=_MODE), path)
-            atomicfile.sync_folder(Path(path).parent)
+            os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
+            atomic.sync_folder(Path(path).parent)
 
     def _whole(self, key: str) -> Entry | None:
         """Return the entry that stands for `key` if its image's bytes are right."""

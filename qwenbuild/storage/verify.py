@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qwenbuild.errors import OutputError
 
-from .lock import Pin
+from .lock_format import Pin
 from .outputs import digest, status
 
 _THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading both leave the interpreter to others

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from qwenbuild.errors import visible
 from qwenbuild.events import (
     Event,
     Finished,
@@ -28,8 +27,9 @@ from qwenbuild.events import (
     as_dict,
 )
 from qwenbuild.noop import nothing_to_do
+from qwenbuild.problems import visible
 
-from .console import OUTCOME_STYLES, coloured, duration, label, money, orphaned, styled, warning_lines
+from .style import OUTCOME_STYLES, coloured, duration, label, money, orphaned, styled, warning_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from qwenbuild.errors import visible
 from qwenbuild.plan.explain import Explanation, Field, turned
+from qwenbuild.problems import visible
 
-from .console import coloured, label, money, styled
+from .style import coloured, label, money, styled
 
 _HUES = ("cyan", "yellow", "magenta", "blue", "bright_red", "bright_green")
 _WIDEST = 50  # columns of a value; the prompt stands below

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from qwenbuild.errors import OutputError, UsageError
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Stopping
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
 _FAILURES: Mapping[Outcome, str] = {
@@ -64,7 +64,7 @@ class Recording:
             if self._is_stream:
                 self._path.write_bytes(self.xml())
             else:
-                atomicfile.write(self._path, self.xml(), self._path.parent)
+                atomic.write(self._path, self.xml(), self._path.parent)
         except OSError as error:
             raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qwenbuild.errors import Problem, visible
 from qwenbuild.events import (
     Drafted,
     Event,
@@ -33,10 +32,10 @@ from qwenbuild.events import (
     Stopping,
 )
 from qwenbuild.plan.plan import Verdict
+from qwenbuild.problems import Problem, visible
 from qwenbuild.watch.watcher import Watch
 
-from . import console
-from . import keyboard as keys
+from . import keyboard, style
 from .build_view import JsonView, LineView
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class _Session:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_signals(self._interrupted))
             if self._view is None:
-                self._status.has_keys = stack.enter_context(keys.listening(self._pressed))
+                self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
                 helpers.append(asyncio.create_task(self._status.show(stack)))
             if self._choices.preview:
                 from qwenbuild.pages.preview import serve
@@ -105,7 +104,7 @@ class _Session:
             if isinstance(result, Exception):
                 raise result
         if self._view is None and any(self._live.spent.values()):  # the status has gone from the screen
-            click.echo(f"{'spent':>10}  {console.money(self._live.spent)}", err=True)
+            click.echo(f"{'spent':>10}  {style.money(self._live.spent)}", err=True)
         return self._code
 
     def _tell(self, event: Event) -> None:
@@ -171,9 +170,9 @@ class _Lines(LineView):
         match event:
             case Replanned():
                 if event.problems:
-                    console.problems(event.problems)
-                cost = f", {console.money(event.cost)}" if event.cost else ""
-                state = "the last good plan stays" if event.problems else f"{console.counted(event.plan)}{cost}"
+                    style.problems(event.problems)
+                cost = f", {style.money(event.cost)}" if event.cost else ""
+                state = "the last good plan stays" if event.problems else f"{style.counted(event.plan)}{cost}"
                 self.say(f"{'changed' if event.changed else 'watching':>10} {_files(event.changed)}{state}")
             case Serving(address=address):
                 self.say(f"{'page':>10} {address}")
@@ -210,7 +209,7 @@ class _Status:
         from rich.live import Live as Display
         from rich.text import Text
 
-        terminal = Console(stderr=True, highlight=False, no_color=not console.coloured(sys.stderr))
+        terminal = Console(stderr=True, highlight=False, no_color=not style.coloured(sys.stderr))
         display = stack.enter_context(Display(console=terminal, auto_refresh=False, transient=True))
         revisions = self._live.subscribe()
         if hasattr(signal, "SIGWINCH"):
@@ -232,7 +231,7 @@ class _Status:
             above.append(("", f"{'changed':>10}  {_files(self.changed).removesuffix(': ')}"))
         if plan:
             before = ", before the mistake" if live.is_faulty else ""
-            above.append(("", f"{'plan':>10}  {console.counted(plan.counts)}{before}"))
+            above.append(("", f"{'plan':>10}  {style.counted(plan.counts)}{before}"))
             if not live.is_faulty and (first := next(iter(plan.renders), None)):
                 above.append(("dim", f"{'why':>10}  {visible(first.reason)}"))
             if plan.count(Verdict.UNKNOWN):
@@ -270,7 +269,7 @@ class _Status:
             return ""
         done, left_s = it.total - len(it.left), ""
         if done:
-            left_s = f", {console.duration((time.monotonic() - it.since_s) / done * len(it.left))} left"
+            left_s = f", {style.duration((time.monotonic() - it.since_s) / done * len(it.left))} left"
         return f"{done:,} of {it.total:,}{left_s}  "
 
     def _foot(self) -> Iterator[tuple[str, str]]:
@@ -279,8 +278,8 @@ class _Status:
             if live.building:
                 yield "bold", "finishing what is under way; Ctrl-C leaves that to a later build"
             return
-        cost = console.money(live.plan.cost) if live.plan else ""
-        spent = [f"{console.money(live.spent)} spent"] if any(live.spent.values()) else []
+        cost = style.money(live.plan.cost) if live.plan else ""
+        spent = [f"{style.money(live.spent)} spent"] if any(live.spent.values()) else []
         left = [f"{live.cost_left:.2f} CNY left"] if live.cost_left is not None else []
         if cost or spent or left:
             yield "", f"{'cost':>10}  " + ", ".join([f"{cost or 'nothing'} to render", *spent, *left])

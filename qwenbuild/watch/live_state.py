@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from qwenbuild.engine.engine import Engine
-from qwenbuild.errors import Problem, UsageError, listing
+from qwenbuild.errors import UsageError
 from qwenbuild.events import ImageFinished, ImageStarted
 from qwenbuild.plan.plan import Plan, Step
+from qwenbuild.problems import Problem, listing
 
 _APART_S = 0.1  # between two revisions that a subscriber is told; those between them are merged
 

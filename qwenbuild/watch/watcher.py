@@ -19,7 +19,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from qwenbuild.engine.engine import Engine
-from qwenbuild.errors import Problem, ProjectBusy, QwenbuildError, UsageError
+from qwenbuild.errors import ProjectBusy, QwenbuildError, UsageError
 from qwenbuild.events import (
     Drafted,
     Emit,
@@ -33,10 +33,11 @@ from qwenbuild.events import (
     Warned,
 )
 from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.problems import Problem
 from qwenbuild.specs.expand import Action
 from qwenbuild.specs.memory import Memory
 
-from . import builds as orders
+from . import builds
 from .builds import Order
 from .drafts import Drafting
 from .file_events import Basis, Saves, names
@@ -222,14 +223,14 @@ class Watch:
         if live.plan is None:
             return None
         while live.wishes:
-            if order := orders.asked_for(live.plan, live.wishes, live.cost_left):
+            if order := builds.asked_for(live.plan, live.wishes, live.cost_left):
                 self._build_problems = ()
                 return order
-        if order := orders.free(live.plan, self._tried):
+        if order := builds.free(live.plan, self._tried):
             self._tried |= order.keys
             return order
         if self._auto and live.cost_left is not None and asyncio.get_running_loop().time() >= self._settled_at:
-            order = orders.bought(live.plan, self._bought, live.cost_left)
+            order = builds.bought(live.plan, self._bought, live.cost_left)
             if order:
                 self._bought |= order.keys
             return order
@@ -240,7 +241,7 @@ class Watch:
         try:
             while not order.interrupt.count:
                 try:
-                    await orders.carry_out(self._engine, order, lambda event: self._on(order, event, spent))
+                    await builds.carry_out(self._engine, order, lambda event: self._on(order, event, spent))
                     break
                 except ProjectBusy as error:
                     self._build_problems = error.problems

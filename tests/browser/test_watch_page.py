@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from qwenbuild.emulator import server as emulator
+from qwenbuild.emulator import server
 from tests.e2e.harness import Sandbox
 from tests.support.emulated import QUICK
 
@@ -28,7 +28,7 @@ class Watching:
     """A watch in a process of its own, the project that it follows, and the service that it renders at."""
 
     sandbox: Sandbox
-    service: emulator.Running
+    service: server.Running
     address: str
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -37,7 +37,7 @@ class Watching:
 
 @pytest.fixture
 def watching(tmp_path: Path) -> Iterator[Watching]:
-    with emulator.running(replace(QUICK, latency_s=0.2)) as service:
+    with server.running(replace(QUICK, latency_s=0.2)) as service:
         sandbox = Sandbox(tmp_path / "project", tmp_path / "store", service.environment()).write(FILES)
         process = sandbox.popen("watch", "--json")
         assert process.stdout is not None

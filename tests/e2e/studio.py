@@ -20,7 +20,8 @@ from typing import Any
 from PIL import Image
 
 from qwenbuild.emulator.server import Running
-from qwenbuild.engine.engine import Engine, Options
+from qwenbuild.engine.engine import Engine
+from qwenbuild.engine.options import Options
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome
 from qwenbuild.request import Submission
 from qwenbuild.specs import project

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.files.png import read_provenance_file
+from qwenbuild.files.provenance import read_provenance_file
 from tests.e2e.harness import Ran, Sandbox
 
 SLOW = 'provider = "null"\n[providers.null]\nlatency_s = {}\n'

@@ -14,7 +14,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from qwenbuild.errors import AccountError, BadImage, Refused
-from qwenbuild.null import plain
+from qwenbuild.providers.null import plain
 from qwenbuild.provider import Rendered
 
 

@@ -10,7 +10,7 @@ import pytest
 from qwenbuild.digest import sha256
 from qwenbuild.emulator.server import Running
 from qwenbuild.storage import lock
-from qwenbuild.storage.lock import Pin
+from qwenbuild.storage.lock_format import Pin
 
 from .harness import Sandbox
 from .studio import Studio, cards

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.emulator.server import Running
-from qwenbuild.storage import lock
-from qwenbuild.storage.lock import Pin
+from qwenbuild.storage import lock, lock_format
+from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.store import Store
 from tests.e2e.studio import Studio
 
@@ -37,7 +37,7 @@ def lose(studio: Studio, **images: str) -> None:
     for folder in (studio.store, studio.root / "out", studio.root / ".qwenbuild"):
         shutil.rmtree(folder)
     kept = [pin._replace(image=images[pin.name[-1]]) for pin in pins(studio).values() if images[pin.name[-1]]]
-    (studio.root / lock.NAME).write_text(lock.render(kept), "utf-8")
+    (studio.root / lock.NAME).write_text(lock_format.render(kept), "utf-8")
 
 
 @pytest.mark.parametrize(("free", "held"), [("x", "y"), ("y", "x")])
@@ -107,7 +107,7 @@ def test_an_image_in_flight(tmp_path: Path, emulator: Running) -> None:
     assert studio.here("build", "--detach").code == 0
     made = studio.actions
     wrong = [Pin(it.output, it.name, it.key, "b" * 64, it.request.model, it.request.seed) for it in made]
-    (studio.root / lock.NAME).write_text(lock.render(wrong), "utf-8")
+    (studio.root / lock.NAME).write_text(lock_format.render(wrong), "utf-8")
     ran = studio.here("build", "--locked", "--json")
     assert (ran.code, ran.finished["missing"]) == (3, 2)
     assert studio.outputs() == {}

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from qwenbuild.storage import lock
+from qwenbuild.storage import lock, lock_format
 
 from .harness import Ran, Sandbox
 
@@ -71,7 +71,7 @@ def test_other_bytes_of_the_same_request(repository: Sandbox) -> None:
     path = repository.root / lock.NAME
     pins = dict(lock.read(path).pins)
     pins["icons/sun.png"] = pins["icons/sun.png"]._replace(image="0" * 64)
-    path.write_text(lock.render(pins.values()), "utf-8")
+    path.write_text(lock_format.render(pins.values()), "utf-8")
     changes = [it for it in repository.here("plan", "--json", "--base", "main").events if it["event"] == "change"]
     assert [(it["kind"], it["name"], it["reason"]) for it in changes] == [
         ("repinned", "icons/sun", "the lock pins other bytes")

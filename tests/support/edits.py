@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from qwenbuild import load
-from qwenbuild import noop as snapshot
+from qwenbuild import load, noop
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.plan.plan import Verdict
 from tests.support.workspace import Workspace
@@ -51,7 +50,7 @@ class Place:
 
     def fast(self) -> int | None:
         """Return what the fast path says."""
-        return snapshot.outputs_unchanged(self.arguments)
+        return noop.outputs_unchanged(self.arguments)
 
     def slow(self) -> int | None:
         """Return how many outputs are up to date; None where there is anything else to say."""
@@ -291,7 +290,7 @@ def store_deleted(place: Place, number: int) -> None:
 
 @edit
 def snapshot_damaged(place: Place, number: int) -> None:
-    path = place.root / snapshot.NAME
+    path = place.root / noop.NAME
     content = bytearray(path.read_bytes() if path.exists() else b"")
     if content:
         if number % 2:
@@ -303,7 +302,7 @@ def snapshot_damaged(place: Place, number: int) -> None:
 
 @edit
 def snapshot_foreign(place: Place, number: int) -> None:
-    source = place.root / snapshot.NAME
+    source = place.root / noop.NAME
     folder = Path.cwd() / ".qwenbuild"
     if source.exists() and folder != source.parent:
         folder.mkdir(exist_ok=True)

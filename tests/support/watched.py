@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from qwenbuild.engine import engine as engines
-from qwenbuild.errors import Problem, ProjectError
+from qwenbuild.engine import engine
+from qwenbuild.errors import ProjectError
 from qwenbuild.events import Event, ImageFinished, ImageStarted
 from qwenbuild.pages.preview import serve
 from qwenbuild.plan.plan import Plan
+from qwenbuild.problems import Problem
 from qwenbuild.watch.live_state import UnderWay
 from tests.support.workspace import Workspace
 
@@ -23,7 +24,7 @@ from tests.support.workspace import Workspace
 def built(workspace: Workspace, **choices: Any) -> None:
     """Build in a thread of its own: Playwright keeps the main thread's event loop to itself."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: engines.load(workspace.root, **choices).build()).result()
+        pool.submit(lambda: engine.load(workspace.root, **choices).build()).result()
 
 
 class Watched:
@@ -32,7 +33,7 @@ class Watched:
     def __init__(self, workspace: Workspace, price_cny: str = "") -> None:
         self._root, self._price = workspace.root, price_cny
         self.project = workspace.project
-        self.store = engines.load(workspace.root).store
+        self.store = engine.load(workspace.root).store
         self.wishes: dict[str, object] = {}
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()
@@ -64,7 +65,7 @@ class Watched:
     async def refresh(self) -> None:
         """Plan anew; a mistake in the files leaves the last good plan."""
         try:
-            self.plan = await asyncio.to_thread(lambda: engines.load(self._root).plan())
+            self.plan = await asyncio.to_thread(lambda: engine.load(self._root).plan())
             self.problems = ()
         except ProjectError as error:
             self.problems = error.problems
@@ -86,7 +87,7 @@ class Watched:
         steps = {step.action.output: step for step in self.plan.steps if step.action.name in names} if self.plan else {}
         self.under_way = UnderWay(steps, set(), len(steps), time.monotonic())
         await self.grow()
-        await asyncio.to_thread(lambda: engines.load(self._root, select=names, force=force).build(emit))
+        await asyncio.to_thread(lambda: engine.load(self._root, select=names, force=force).build(emit))
         self.under_way = None
         for currency, amount in self.price(names).items():
             self.spent[currency] = self.spent.get(currency, Decimal(0)) + amount

@@ -11,18 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild import errors
-from qwenbuild.errors import (
-    MOST_PROBLEMS,
-    Findings,
-    Place,
-    Problem,
-    ProjectError,
-    QwenbuildError,
-    did_you_mean,
-    listing,
-    nearest,
-    visible,
-)
+from qwenbuild.errors import MOST_PROBLEMS, Findings, ProjectError, QwenbuildError
+from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest, visible
 
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BRANCH = re.compile(r"^(?P<stem>[│ ]*(?:[├└]── )?)(?P<name>[A-Z]\w+) {2,}(?P<what>.*)$")

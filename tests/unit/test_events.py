@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwenbuild.errors import Place, Problem
 from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, Outcome, Started, Stopping, as_dict
+from qwenbuild.problems import Place, Problem
 
 DONE = Finished(rendered=2, restored=1, up_to_date=3, failed=0, edited=0, unknown=0, seconds=1.23456)
 PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenbuild import noop as snapshot
+from qwenbuild import noop
 from qwenbuild.errors import QwenbuildError
 from tests.support.edits import EDITS, made
 
@@ -77,12 +77,12 @@ def test_each_edit(tmp_path: Path, name: str) -> None:
 def test_inputs_of_the_future(tmp_path: Path) -> None:
     """After the clock was set back, what the inputs' times say is in doubt: there is no snapshot."""
     place = made(tmp_path)
-    path = place.root / snapshot.NAME
+    path = place.root / noop.NAME
     assert path.exists()
     path.unlink()
     now = time.time_ns()
     root, inputs = str(place.root), [str(place.root / "qwenbuild.toml")]
-    snapshot.write(root, [], inputs, [], {}, now - 3600 * 10**9)
+    noop.write(root, [], inputs, [], {}, now - 3600 * 10**9)
     assert not path.exists()
-    snapshot.write(root, [], inputs, [], {}, now)
+    noop.write(root, [], inputs, [], {}, now)
     assert path.exists()

@@ -9,10 +9,11 @@ import pytest
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProviderError, UsageError
-from qwenbuild.provider import Provider, Resumable, Settings, broken, create, installed, reject_unknown
+from qwenbuild.provider import Provider, Resumable, Settings, broken, reject_unknown
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.providers.draft.provider import DraftProvider
 from qwenbuild.providers.null import NullProvider
+from qwenbuild.providers.registry import create, installed
 
 SETTINGS = Settings({}, builtin(), {"SECRET": "sk-secret"}, 3)
 

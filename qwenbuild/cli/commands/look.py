@@ -9,109 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.cli.arguments import Money, engine_of, json_option, provider, selection, shard_option
-from qwenbuild.cli.startup import loading
-from qwenbuild.errors import QwenbuildError, UsageError, visible
-from qwenbuild.terminal import console
+from qwenbuild.cli.arguments import engine_of, json_option, provider, selection, shard_option
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import visible
+from qwenbuild.terminal import console, plan_view, style
 
 if TYPE_CHECKING:
-    from qwenbuild.events import Event
     from qwenbuild.plan.plan import Plan
-
-
-@click.command()
-@selection
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
-@click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
-@click.option("--locked", is_flag=True, help="Fail, before anything is rendered, if the lock would change.")
-@click.option("--relock", is_flag=True, help="Render what the lock pins and nobody has, and pin that.")
-@shard_option
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write how it went as JUnit XML, for CI.")  # fmt: skip
-@click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
-@click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
-@provider
-@json_option
-@click.pass_obj
-def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -> None:
-    """Render what is missing or out of date, and nothing else.
-
-    \b
-    qwenbuild build                            everything
-    qwenbuild build puppies/poster -w seed=1   some cells of one image
-    qwenbuild build --provider draft           typeset drafts, for free
-    qwenbuild build --force -w seed=7          roll the dice again
-    qwenbuild build --provider dashscope --max-cost 5
-    qwenbuild build --shard 2/4 --junit junit.xml
-
-    SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
-    equal requests render once, and one image's failure does not stop the others.
-    """
-    with loading():  # the builder, too, which the engine would load while Ctrl-C is an exception
-        from qwenbuild.terminal import build_view as progress
-
-    recording = None
-    if junit:
-        from qwenbuild.terminal.junit import Recording
-
-        recording = Recording(junit)
-    view = progress.view(as_json)
-
-    def emit(event: Event) -> None:
-        view.emit(event)
-        if recording:
-            recording.emit(event)
-
-    arguments = None if as_json or junit else sys.argv[1:] or ["build"]
-    try:
-        finished = engine_of(project, **choices).build(emit, arguments=arguments)
-    except (QwenbuildError, KeyboardInterrupt) as error:
-        if recording:
-            recording.fail(error)
-        raise
-    finally:
-        view.close()
-        if recording:
-            recording.write()
-    sys.exit(finished.exit_code)
-
-
-@click.command(short_help="Follow the files: a save shows its effect at once, and costs nothing.")
-@selection
-@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
-              help="Where the page is served (default: any free port).")  # fmt: skip
-@click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
-@click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
-@click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
-@provider
-@json_option
-@click.pass_obj
-def watch(
-    project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
-) -> None:
-    """Follow specs, templates and data; plan again at each save, and show images on a page.
-
-    \b
-    qwenbuild watch --open
-    qwenbuild watch puppies/poster -w seed=1
-    qwenbuild watch --auto --max-cost 5
-
-    What is free is built at once. Where renders cost money, a save makes drafts, which never
-    touch out/; the real images are rendered when asked for, by `r` or on the page. `q` leaves.
-    """
-    import asyncio
-
-    from qwenbuild.terminal import watch_view as watching
-
-    if not preview and (open_page or port):
-        raise UsageError(f"--no-preview serves no page, and {'--open' if open_page else '--port'} asks for one")
-
-    asked = watching.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
-    sys.exit(asyncio.run(watching.watch(engine_of(project, **choices), asked)))
 
 
 @click.command()
@@ -139,26 +43,27 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
         raise UsageError("--json and --markdown are two forms of one plan: take one")
     engine = engine_of(project, **choices)
     from qwenbuild.plan import review
+    from qwenbuild.terminal import markdown
 
     planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
     engine.check_renders(planned)
     if as_markdown:
-        click.echo(review.markdown(planned, changes), nl=False)
+        click.echo(markdown.markdown(planned, changes), nl=False)
         return planned
-    console.warnings(planned.warnings)
+    style.warnings(planned.warnings)
     if as_json:
-        console.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
-        console.write(json.dumps(console.step_dict(step), ensure_ascii=False) for step in planned.steps)
+        style.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
+        style.write(json.dumps(plan_view.step_dict(step), ensure_ascii=False) for step in planned.steps)
         for orphan in planned.orphans:
             table = {"event": "orphan", "path": orphan.path, "name": orphan.name, "edited": orphan.edited}
             click.echo(json.dumps(table, ensure_ascii=False))
-        click.echo(json.dumps(console.plan_summary(planned)))
+        click.echo(json.dumps(plan_view.plan_summary(planned)))
     else:
         for change in changes or ():
-            click.echo(f"{console.label(change.kind)}  {visible(change.name)}  {visible(change.reason)}")
+            click.echo(f"{style.label(change.kind)}  {visible(change.name)}  {visible(change.reason)}")
         if changes is not None:
             click.echo(f"{len(changes):,} outputs differ from {visible(base or '')}\n")
-        console.show_plan(planned, every=every)
+        plan_view.show_plan(planned, every=every)
     return planned
 
 
@@ -179,14 +84,14 @@ def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
     that costs, and which images stood there before. Changes nothing and spends nothing.
     """
     from qwenbuild.plan.explain import as_dict
-    from qwenbuild.terminal import explain_view as explaining
+    from qwenbuild.terminal import explain_view
 
     explanations = engine_of(project, **choices).explain()
     if as_json:
         for it in explanations:
             click.echo(json.dumps(as_dict(it), ensure_ascii=False))
     else:
-        explaining.show(explanations)
+        explain_view.show(explanations)
 
 
 @click.command(short_help="Tell how each image's outputs stand, and how the last build ended.")
@@ -203,7 +108,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     """
     engine = engine_of(project, **choices)
     planned = engine.plan()
-    console.show_status(planned, engine.last_run(), as_json=as_json)
+    plan_view.show_status(planned, engine.last_run(), as_json=as_json)
     return planned
 
 
@@ -217,7 +122,7 @@ def show(image: Path, as_json: bool) -> None:
     qwenbuild show out/icons/sun.png
     qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
-    from qwenbuild.files.png import read_provenance_file
+    from qwenbuild.files.provenance import read_provenance_file
 
     try:
         provenance = read_provenance_file(image)
@@ -229,31 +134,6 @@ def show(image: Path, as_json: bool) -> None:
         click.echo(json.dumps(provenance, ensure_ascii=False))
     else:
         console.show_provenance(provenance)
-
-
-@click.command()
-@selection
-@click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
-@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
-@click.pass_obj
-def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
-    """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.
-
-    \b
-    qwenbuild clean --orphans --dry-run
-    qwenbuild clean puppies -w seed=1
-
-    Files that were edited by hand, and files that qwenbuild did not write, are kept.
-    """
-    result = engine_of(project, **choices).clean(orphans_only=orphans, dry_run=dry_run)
-    removed = [path for path, done in result if done]
-    for path, done in result:
-        if not done:
-            click.echo(f"{console.label('edited')}  {visible(path)}  kept")
-        elif dry_run:
-            click.echo(f"{'would remove':>10}  {visible(path)}")
-    if not dry_run:
-        click.echo(f"{console.outputs(len(removed))} removed" if removed else "nothing to remove")
 
 
 @click.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
@@ -284,6 +164,6 @@ def report(project: Path, /, output: Path | None, small: bool, show_page: bool, 
             bar.update(1)
 
         written = engine_of(project, **choices).report(output, small=small, tell=tell)
-    click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {console.byte_size(written.size_bytes)})")
+    click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {style.byte_size(written.size_bytes)})")
     if show_page:
         click.launch(written.index.absolute().as_uri())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from qwenbuild.cli.arguments import engine_of, json_option, region_option
-from qwenbuild.errors import QwenbuildError, visible
-from qwenbuild.terminal import console
+from qwenbuild.errors import QwenbuildError
+from qwenbuild.problems import visible
+from qwenbuild.terminal import console, style
 
 
 @click.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
@@ -62,7 +65,7 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
         if error is None:
             click.echo(f"{'cancelled':>10}  {visible(name)}")
         else:
-            console.problems(error.problems)
+            style.problems(error.problems)
     sys.exit(1 if any(ended.values()) else 0)
 
 
@@ -93,10 +96,26 @@ def emulator(explain: bool, **choices: Any) -> None:
     """
     import asyncio
 
-    from qwenbuild.emulator import server as emulation
+    from qwenbuild.emulator import server
 
     if explain:
-        click.echo(emulation.FAULT_HELP)
+        click.echo(server.FAULT_HELP)
         return
-    options = emulation.EmulatorOptions(**choices)
-    asyncio.run(emulation.serve(options, console.emulator_started, console.emulator_stopped))
+    options = server.EmulatorOptions(**choices)
+    asyncio.run(server.serve(options, _emulator_started, _emulator_stopped))
+
+
+def _emulator_started(base_url: str) -> None:
+    """Write how to reach an emulator."""
+    from qwenbuild.emulator.server import environment
+
+    click.echo(f"DashScope emulator at {base_url}", err=True)
+    for name, value in environment(base_url).items():
+        click.echo(f"export {name}={value}")
+    click.echo("Ctrl-C stops it.", err=True)
+    sys.stdout.flush()
+
+
+def _emulator_stopped(bill: Mapping[str, Any]) -> None:
+    """Write what an emulator would have billed."""
+    click.echo(f"billed: {json.dumps({k: v for k, v in bill.items() if k != 'records'}, ensure_ascii=False)}", err=True)

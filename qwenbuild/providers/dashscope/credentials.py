@@ -17,7 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from qwenbuild.catalogue import REGIONS
 from qwenbuild.digest import sha256
-from qwenbuild.errors import AccountError, UsageError, did_you_mean, listing
+from qwenbuild.errors import AccountError, UsageError
+from qwenbuild.problems import did_you_mean, listing
 
 from .error_codes import KEYS_URL
 

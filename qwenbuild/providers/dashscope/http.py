@@ -22,11 +22,10 @@ from typing import Any, Final, Self
 
 import httpx
 
-from qwenbuild import __version__
 from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
+from qwenbuild.version import __version__
 
-from . import error_codes as faults
-from . import wire
+from . import error_codes, wire
 from .credentials import ApiKey, Endpoint
 
 CONNECT_S: Final = 15.0
@@ -178,12 +177,12 @@ class Service:
     def _success(self, answer: wire.Answer) -> wire.Answer:
         """Return `answer` where it is a success; raises the ProviderError that it stands for."""
         if answer.code:
-            raise faults.answered(
+            raise error_codes.answered(
                 answer.code, answer.message, status=answer.status, request_id=answer.request_id,
                 retry_after_s=answer.retry_after_s, account=self._facts,
             )  # fmt: skip
         if not 200 <= answer.status < 300 or not answer.body:
-            raise faults.unexplained(
+            raise error_codes.unexplained(
                 answer.status, answer.excerpt, self.endpoint.host,
                 retry_after_s=answer.retry_after_s, account=self._facts,
             )  # fmt: skip

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.catalogue import INTERFACES, Catalogue
-from qwenbuild.errors import UsageError, did_you_mean, listing
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
 

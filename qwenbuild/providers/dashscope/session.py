@@ -24,12 +24,10 @@ from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throt
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
-from . import error_codes as faults
-from . import reconcile, wire
+from . import error_codes, reconcile, wire
 from .download import Downloads, LinkDead
 from .http import Service
-from .outgoing import Outgoing
-from .pacing import Pace
+from .pacing import Outgoing, Pace
 from .retry import retrying
 from .tasks import LIFE_S, Tasks
 
@@ -125,7 +123,7 @@ class Session:
             raise _unreadable(answer)
         if not result.url:
             await journal.refused()
-            raise faults.task_failed(result.code, result.message, request_id=answer.request_id)
+            raise error_codes.task_failed(result.code, result.message, request_id=answer.request_id)
         await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
         return await self._download(result.url, request, self._context(request), result.facts, time.time() + LIFE_S)
 
@@ -293,7 +291,7 @@ def _not_made(task: wire.Task) -> ProviderError:
     if task.status == "CANCELED":
         return Refused("the task was cancelled", facts=[f"task: {task.id}"], hint="build again to submit it anew")
     if task.status == "FAILED" or task.code:
-        return faults.task_failed(task.code, task.message, request_id=task.request_id)
+        return error_codes.task_failed(task.code, task.message, request_id=task.request_id)
     return AnswerLost(
         "a task ended as SUCCEEDED, but names no image: it may have been billed",
         facts=[f"task: {task.id}", f"request id: {task.request_id}"],

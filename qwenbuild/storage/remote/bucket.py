@@ -22,7 +22,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError, listing
+from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
+from qwenbuild.problems import listing
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

@@ -19,11 +19,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256 as hash_sha256
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.errors import Problem, RemoteError, RemoteUnreachable, UsageError
-from qwenbuild.specs.project import RemoteConfig
+from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
+from qwenbuild.problems import Problem
 from qwenbuild.storage.store import IMAGE, MAX_RESULT_BYTES, PROVENANCE, Entry, parse_result
 
 from . import bucket as cloud
@@ -41,6 +41,30 @@ SCHEMES: Final = ("http", "https", *cloud.SCHEMES)
 _IN_A_ROW: Final = 3  # troubles, until the remote is left alone
 _AGAIN_S: Final = 0.2
 _T = TypeVar("_T")
+
+
+class RemoteSettings(Protocol):
+    """What the project's config says about its remote cache (`[remote]`)."""
+
+    @property
+    def url(self) -> str | None:
+        """The address, with one of `SCHEMES`; None for no remote cache."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is stored there."""
+
+    @property
+    def token_env(self) -> str | None:
+        """The environment variable that holds the bearer token."""
+
+    @property
+    def secret_env(self) -> str | None:
+        """The environment variable that holds the secret of signatures."""
+
+    @property
+    def header(self) -> Mapping[str, str]:
+        """Headers of every request, by name."""
 
 
 @dataclass
@@ -244,7 +268,7 @@ async def _put(path: str, content: bytes, remote: Transport) -> None:
     await remote.put(path, content)
 
 
-def of(config: RemoteConfig, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
+def of(config: RemoteSettings, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
     """Return the remote cache that the config names, or that was `asked` for; None for none, which "" asks for.
 
     Where the variable of the token or of the secret is named and empty, as in the builds of others' pull

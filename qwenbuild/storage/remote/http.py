@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from qwenbuild import __version__
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
+from qwenbuild.version import __version__
 
 CONNECT_S: Final = 2.0  # a build can do without the remote
 SILENCE_S: Final = 5.0

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.errors import BadImage, Problem, QwenbuildError
+from qwenbuild.errors import BadImage, QwenbuildError
 from qwenbuild.files import png
+from qwenbuild.files.provenance import read_provenance
+from qwenbuild.problems import Problem
 from qwenbuild.request import Request
 from qwenbuild.storage.store import Entry, Store, beside
 
@@ -92,7 +94,7 @@ def _take(store: Store, request: Request, key: str, image: bytes, provenance: by
     """Verify an image that came with its provenance, or carries it, and put both into the store; runs in a thread."""
     try:
         png.verify(image, request.size)
-        carried = png.read_provenance(image) or {}
+        carried = read_provenance(image) or {}
     except BadImage:
         return None
     if carried.get("action_key") != key:  # a whole image, but of something else

@@ -16,7 +16,7 @@ from qwenbuild import Engine, load
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.errors import AccountError, AnswerLost, Refused, StateError
 from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, LookingUp, Outcome, Started, Stopping
-from qwenbuild.files.png import read_provenance_file
+from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.provider import Journal, Price, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission

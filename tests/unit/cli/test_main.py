@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import __version__
-from qwenbuild.cli import main as cli
+from qwenbuild.cli import main
 from tests.support.workspace import Workspace
 
 Command = Callable[..., tuple[int, str, str]]
@@ -25,7 +25,7 @@ def command(project: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.chdir(project.root)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(list(arguments))
+        code = main.run(list(arguments))
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 
@@ -40,7 +40,7 @@ def test_version(command: Command) -> None:
 def test_the_help_that_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--help` is kept as a text, which is what the command line makes of itself."""
     monkeypatch.setenv("COLUMNS", "80")
-    kept = Path(cli.__file__).parents[1].joinpath("help.txt").read_text("utf-8")
+    kept = Path(main.__file__).parents[1].joinpath("help.txt").read_text("utf-8")
     again = """COLUMNS=80 python -c 'from qwenbuild.cli.main import run; run(["--help"])' > qwenbuild/help.txt"""
     assert command("--help") == (0, kept, ""), f"write it anew: {again}"
 

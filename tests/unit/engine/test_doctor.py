@@ -16,7 +16,7 @@ from qwenbuild.engine import doctor
 from qwenbuild.engine.checkup import Finding, Level
 from qwenbuild.engine.scaffold import files
 from qwenbuild.errors import UsageError
-from qwenbuild.storage import lock
+from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.store import Store
 from tests.e2e.harness import Sandbox
 from tests.support.buckets import BUCKET, S3
@@ -194,8 +194,8 @@ def test_what_stands_in_the_way_of_a_build(clinic: Clinic) -> None:
 
 def test_the_lock(clinic: Clinic) -> None:
     """A lock that can't be read must be fixed; one that git could not merge, or ignores, is worth a look."""
-    pin = lock.Pin("poster.png", "poster", "a" * 64, "b" * 64, "qwen-image", 1)
-    text = lock.render([pin])
+    pin = lock_format.Pin("poster.png", "poster", "a" * 64, "b" * 64, "qwen-image", 1)
+    text = lock_format.render([pin])
     clinic.write({lock.NAME: text})
     assert clinic.findings()["lock"].claim == "1 outputs are pinned"
     clinic.write({lock.NAME: text.replace("version = 1", "version = 99")})

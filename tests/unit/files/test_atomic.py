@@ -12,26 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 
 _WRITER = """
 import itertools, sys
 from pathlib import Path
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 path, staging = Path(sys.argv[1]), Path(sys.argv[2])
 print("ready", flush=True)
 for n in itertools.count():
-    atomicfile.write(path, bytes([n % 256]) * 300_000, staging)
+    atomic.write(path, bytes([n % 256]) * 300_000, staging)
 """
 
 _TOO_LARGE = """
 import resource, signal, sys
 from pathlib import Path
-from qwenbuild.files import atomic as atomicfile
+from qwenbuild.files import atomic
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    atomicfile.write(Path(sys.argv[1]), b"n" * 2000, Path(sys.argv[2]))
+    atomic.write(Path(sys.argv[1]), b"n" * 2000, Path(sys.argv[2]))
 except OSError as error:
     print(type(error).__name__, error.errno)
 """
@@ -44,14 +44,14 @@ def _names(folder: Path) -> list[str]:
 def test_write_makes_the_file_and_its_folders(tmp_path: Path) -> None:
     """A new file has the content, stands in new folders, and leaves nothing in staging."""
     path, staging = tmp_path / "a" / "b" / "image.png", tmp_path / "x" / "staging"
-    atomicfile.write(path, b"content", staging)
+    atomic.write(path, b"content", staging)
     assert (path.read_bytes(), _names(path.parent), _names(staging)) == (b"content", ["image.png"], [])
 
 
 def test_write_returns_the_new_files_status(tmp_path: Path) -> None:
     """Size, mtime, inode and mode are those that the file then has."""
     path = tmp_path / "f"
-    status, now = atomicfile.write(path, b"12345", tmp_path / "s", mtime_ns=1_234_567_890_123_456_789), path.stat()
+    status, now = atomic.write(path, b"12345", tmp_path / "s", mtime_ns=1_234_567_890_123_456_789), path.stat()
     assert (status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode) == (
         (5, 1_234_567_890_123_456_789, now.st_ino, now.st_mode)
     )  # fmt: skip
@@ -63,7 +63,7 @@ def test_write_replaces_a_symbolic_link_not_its_target(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    atomicfile.write(link, b"new", tmp_path / "s")
+    atomic.write(link, b"new", tmp_path / "s")
     assert (target.read_bytes(), link.read_bytes(), link.is_symlink()) == (b"old", b"new", False)
 
 
@@ -71,7 +71,7 @@ def test_write_honours_the_umask(tmp_path: Path) -> None:
     """A new file has the permissions that any program would give it."""
     before = os.umask(0o027)
     try:
-        atomicfile.write(tmp_path / "f", b"", tmp_path / "s")
+        atomic.write(tmp_path / "f", b"", tmp_path / "s")
     finally:
         os.umask(before)
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
@@ -81,7 +81,7 @@ def test_a_folder_in_the_files_place_is_an_error_that_leaves_nothing(tmp_path: P
     """The folder stays, and so does no temporary file."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
-        atomicfile.write(tmp_path / "folder", b"x", tmp_path / "s")
+        atomic.write(tmp_path / "folder", b"x", tmp_path / "s")
     assert (_names(tmp_path), _names(tmp_path / "s")) == (["folder", "s"], [])
 
 
@@ -106,7 +106,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> N
             content = path.read_bytes()
             assert content == content[:1] * 300_000
     assert _names(path.parent) in ([], ["f"])
-    atomicfile.sweep(staging)
+    atomic.sweep(staging)
     assert _names(staging) == []
 
 
@@ -114,7 +114,7 @@ def test_clone_gives_the_same_bytes_in_another_file(tmp_path: Path) -> None:
     """A clone equals its source, and changing it does not change the source."""
     source, path = tmp_path / "source", tmp_path / "out" / "f"
     source.write_bytes(b"image" * 1000)
-    status = atomicfile.clone(source, path, b"image" * 1000, tmp_path / "s", mtime_ns=42)
+    status = atomic.clone(source, path, b"image" * 1000, tmp_path / "s", mtime_ns=42)
     assert (status.st_size, status.st_mtime_ns, path.stat().st_mtime_ns) == (5000, 42, 42)
     path.write_bytes(b"edited")
     assert source.read_bytes() == b"image" * 1000
@@ -122,28 +122,28 @@ def test_clone_gives_the_same_bytes_in_another_file(tmp_path: Path) -> None:
 
 def test_clone_writes_the_content_when_its_source_has_gone(tmp_path: Path) -> None:
     """Verified bytes in hand are enough."""
-    atomicfile.clone(tmp_path / "gone", tmp_path / "f", b"content", tmp_path / "s")
+    atomic.clone(tmp_path / "gone", tmp_path / "f", b"content", tmp_path / "s")
     assert (tmp_path / "f").read_bytes() == b"content"
 
 
 def test_clone_writes_the_content_when_its_source_has_another_length(tmp_path: Path) -> None:
     """A source that changed after it was verified does not get into the file."""
     (tmp_path / "source").write_bytes(b"something longer than the content")
-    atomicfile.clone(tmp_path / "source", tmp_path / "f", b"content", tmp_path / "s")
+    atomic.clone(tmp_path / "source", tmp_path / "f", b"content", tmp_path / "s")
     assert (tmp_path / "f").read_bytes() == b"content"
 
 
 def test_stage_gives_a_file_with_the_mode_asked_for(tmp_path: Path) -> None:
     """A staged file holds the content, may be read-only, and carries the name that sweep looks for."""
-    staged = atomicfile.stage(b"content", tmp_path, mode=0o444)
+    staged = atomic.stage(b"content", tmp_path, mode=0o444)
     assert (staged.read_bytes(), staged.parent, staged.suffix) == (b"content", tmp_path, ".tmp")
     assert staged.stat().st_mode & 0o222 == 0
 
 
 def test_make_folder_makes_all_of_the_path_once(tmp_path: Path) -> None:
     """Missing parents are made, and a second call is content."""
-    atomicfile.make_folder(tmp_path / "a" / "b" / "c")
-    atomicfile.make_folder(tmp_path / "a" / "b" / "c")
+    atomic.make_folder(tmp_path / "a" / "b" / "c")
+    atomic.make_folder(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c").is_dir()
 
 
@@ -151,13 +151,13 @@ def test_make_folder_refuses_a_file_in_its_place(tmp_path: Path) -> None:
     """A file of that name is an OSError."""
     (tmp_path / "f").touch()
     with pytest.raises(FileExistsError):
-        atomicfile.make_folder(tmp_path / "f")
+        atomic.make_folder(tmp_path / "f")
 
 
 def test_make_folder_where_none_can_be_made() -> None:
     """A file system that takes no folders says so."""
     with pytest.raises(OSError, match="/proc"):
-        atomicfile.make_folder(Path("/proc/qwenbuild/cache"))
+        atomic.make_folder(Path("/proc/qwenbuild/cache"))
 
 
 def test_sweep_takes_temporary_files_alone(tmp_path: Path) -> None:
@@ -165,13 +165,13 @@ def test_sweep_takes_temporary_files_alone(tmp_path: Path) -> None:
     for name in ("0123.tmp", "other"):
         (tmp_path / name).touch()
     os.utime(tmp_path / "0123.tmp", (1, 1))  # being written just now, with a mtime that its caller wanted
-    atomicfile.sweep(tmp_path, older_than_s=60)
+    atomic.sweep(tmp_path, older_than_s=60)
     assert _names(tmp_path) == ["0123.tmp", "other"]
-    atomicfile.sweep(tmp_path)
+    atomic.sweep(tmp_path)
     assert _names(tmp_path) == ["other"]
 
 
 def test_sweep_of_a_missing_folder_is_nothing(tmp_path: Path) -> None:
     """There is nothing to remove, and no error."""
-    atomicfile.sweep(tmp_path / "missing")
+    atomic.sweep(tmp_path / "missing")
     assert _names(tmp_path) == []

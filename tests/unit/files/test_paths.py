@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.files.paths import cell_name, clash_key, parse_cell_name, path_fault, quoted
+from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.specs.cell_names import cell_name, parse_cell_name, quoted
 
 _AXES = st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=6).filter(str.isidentifier)
 _LABELS = st.text() | st.text(st.sampled_from("ab ,=[]\"\\'\n\t\x00\x7f\u2028é猫"))

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qwenbuild.errors import BadImage
-from qwenbuild.files import png
+from qwenbuild.files import png, provenance
+from qwenbuild.files.provenance import read_provenance, read_provenance_file, with_provenance
 from qwenbuild.request import Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -271,7 +272,7 @@ def test_what_verify_accepts_pillow_shows(raw: bytes, extra: list[Chunk], shuffl
 @given(st.data())
 def test_corruption_never_passes_as_another_image(data: st.DataObject) -> None:
     """Bytes that were cut, overwritten, inserted or doubled raise BadImage, or the pixels are those there were."""
-    original = png.with_provenance(_pack(_image()), {"prompt": "a dog"})
+    original = with_provenance(_pack(_image()), {"prompt": "a dog"})
     content = bytearray(original)
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(content)))
@@ -287,10 +288,10 @@ def test_corruption_never_passes_as_another_image(data: st.DataObject) -> None:
 @given(st.binary(max_size=300).map(lambda tail: SIGNATURE + tail) | st.binary(max_size=100))
 def test_garbage_raises_bad_image_alone(content: bytes) -> None:
     """No bytes make verify or with_provenance raise anything else, and reading them gives None."""
-    for action in (lambda: png.verify(content, SIZE), lambda: png.with_provenance(content, {})):
+    for action in (lambda: png.verify(content, SIZE), lambda: with_provenance(content, {})):
         with pytest.raises(BadImage):
             action()
-    assert png.read_provenance(content) is None
+    assert read_provenance(content) is None
 
 
 # --- provenance ---
@@ -307,25 +308,25 @@ def test_provenance_comes_back_and_the_rest_stays(
     chunks = _image(*head)
     chunks[-1:-1] = tail
     original = _pack(chunks)
-    marked = png.with_provenance(png.with_provenance(original, older), provenance)
-    assert png.read_provenance(marked) == provenance
+    marked = with_provenance(with_provenance(original, older), provenance)
+    assert read_provenance(marked) == provenance
     ours = (b"qwenbuild\0", XMP.encode() + b"\0")
     assert [(kind, body) for kind, body in _unpack(marked) if not body.startswith(ours)] == chunks
-    assert marked == png.with_provenance(original, provenance) == png.with_provenance(marked, provenance)
+    assert marked == with_provenance(original, provenance) == with_provenance(marked, provenance)
 
 
 @given(_PROVENANCE)
 def test_provenance_changes_no_pixel(provenance: dict[str, Any]) -> None:
     """The marked image verifies and decodes to the same pixels."""
     original = _pack(_image())
-    marked = png.with_provenance(original, provenance)
+    marked = with_provenance(original, provenance)
     png.verify(marked, SIZE)
     assert _pixels(marked) == _pixels(original)
 
 
 def test_provenance_stands_before_the_pixels_as_canonical_json() -> None:
     """A reader need not pass the pixels; other tools see an ordinary text chunk."""
-    marked = png.with_provenance(_pack(_image()), {"b": "海报", "a": 1})
+    marked = with_provenance(_pack(_image()), {"b": "海报", "a": 1})
     assert [kind for kind, _ in _unpack(marked)] == [b"IHDR", b"iTXt", b"iTXt", b"IDAT", b"IDAT", b"IEND"]
     with Image.open(io.BytesIO(marked)) as image:
         assert image.info["qwenbuild"] == '{"a":1,"b":"海报"}'
@@ -333,7 +334,7 @@ def test_provenance_stands_before_the_pixels_as_canonical_json() -> None:
 
 def test_xmp_names_a_trained_model_as_the_source() -> None:
     """The packet is XML that states the IPTC's source type and the tool."""
-    properties = _properties(_xmp(png.with_provenance(_pack(_image()), {})))
+    properties = _properties(_xmp(with_provenance(_pack(_image()), {})))
     assert properties == {
         "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about": "",
         "{http://ns.adobe.com/xap/1.0/}CreatorTool": "qwenbuild",
@@ -352,23 +353,25 @@ def test_a_label_that_the_service_left_in_xmp_is_kept(compressed: bool) -> None:
         ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="their tool"/></rdf:RDF></x:xmpmeta>'
     )
     original = _pack(_image(_itxt(XMP, label.encode(), compressed=compressed)))
-    once = png.with_provenance(original, {})
+    once = with_provenance(original, {})
     properties = _properties(_xmp(once))
     assert properties["{http://www.tc260.org.cn/ns/AIGC/1.0/}AIGC"] == "{}"
     assert properties["{http://ns.adobe.com/xap/1.0/}CreatorTool"] == "their tool"
-    assert properties["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == png.DIGITAL_SOURCE_TYPE
-    assert png.with_provenance(once, {}) == once
+    assert (
+        properties["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == provenance.DIGITAL_SOURCE_TYPE
+    )
+    assert with_provenance(once, {}) == once
 
 
 def test_a_packet_that_is_no_xmp_is_replaced() -> None:
     """Garbage under XMP's keyword does not stay, nor does qwenbuild's keyword in chunks of other kinds."""
     content = _pack(_image(_itxt(XMP, b"\xff garbage"), (b"tEXt", b"qwenbuild\0x"), (b"zTXt", b"qwenbuild\0\0x")))
-    assert png.with_provenance(content, {"a": 1}) == png.with_provenance(_pack(_image()), {"a": 1})
+    assert with_provenance(content, {"a": 1}) == with_provenance(_pack(_image()), {"a": 1})
 
 
 def test_no_provenance_is_none() -> None:
     """An image without the chunk has none."""
-    assert png.read_provenance(_pack(_image())) is None
+    assert read_provenance(_pack(_image())) is None
 
 
 _BOMB = zlib.compress(bytes(200_000_000))
@@ -398,23 +401,23 @@ def test_hostile_provenance_is_none(chunk: Chunk) -> None:
     """Broken text, deep or endless JSON and bombs are no provenance, found quickly and with little memory."""
     content = _pack(_image(chunk))
     tracemalloc.start()
-    found = png.read_provenance(content)
+    found = read_provenance(content)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found is None
-    assert peak < 4 * png.MAX_PROVENANCE_BYTES
+    assert peak < 4 * provenance.MAX_PROVENANCE_BYTES
 
 
 def test_compressed_provenance_is_read() -> None:
     """Optimisers compress text chunks; that loses nothing."""
     content = _pack(_image(_itxt("qwenbuild", b'{"a":1}', compressed=True)))
-    assert png.read_provenance(content) == {"a": 1}
+    assert read_provenance(content) == {"a": 1}
 
 
 def test_provenance_with_a_wrong_checksum_is_none() -> None:
     """Corrupt provenance is not shown as if it were right."""
-    content = png.with_provenance(_pack(_image()), {"seed": 1})
-    assert png.read_provenance(content.replace(b'{"seed":1}', b'{"seed":7}')) is None
+    content = with_provenance(_pack(_image()), {"seed": 1})
+    assert read_provenance(content.replace(b'{"seed":1}', b'{"seed":7}')) is None
 
 
 @pytest.mark.parametrize("length", [2**31 - 1, 2**32 - 1, 20 * 1024 * 1024])
@@ -425,8 +428,8 @@ def test_a_huge_declared_length_allocates_nothing(tmp_path: Path, kind: bytes, l
     path = tmp_path / "hostile.png"
     path.write_bytes(content)
     readers: list[Callable[[], object]] = [
-        lambda: png.read_provenance(content),
-        lambda: png.read_provenance_file(path),
+        lambda: read_provenance(content),
+        lambda: read_provenance_file(path),
     ]
     for read in readers:
         tracemalloc.start()
@@ -442,7 +445,7 @@ def test_a_file_of_empty_chunks_does_not_keep_the_reader_busy(tmp_path: Path) ->
     path = tmp_path / "hostile.png"
     path.write_bytes(SIGNATURE + struct.pack(">I4sI", 0, b"aaaa", 0) * 2_000_000)
     begun = time.perf_counter()
-    assert png.read_provenance_file(path) is None
+    assert read_provenance_file(path) is None
     assert time.perf_counter() - begun < 2
 
 
@@ -454,7 +457,7 @@ def test_a_file_is_read_without_its_pixels(tmp_path: Path) -> None:
         file.seek(100_000_004, 1)  # a hole
         file.write(_pack([_itxt("qwenbuild", b'{"a":1}')])[8:])
     tracemalloc.start()
-    assert png.read_provenance_file(path) == {"a": 1}
+    assert read_provenance_file(path) == {"a": 1}
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -463,11 +466,11 @@ def test_a_file_is_read_without_its_pixels(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     """The caller says what a missing file means."""
     with pytest.raises(FileNotFoundError):
-        png.read_provenance_file(tmp_path / "missing.png")
+        read_provenance_file(tmp_path / "missing.png")
 
 
 def test_read_provenance_gives_what_json_gives() -> None:
     """Numbers, text and nesting come back as they went in."""
     facts = {"seed": 2**31 - 1, "ratio": 0.1, "prompt": 'A "quoted"\n海报\x00', "usage": {"n": [1, None, True]}}
-    marked = png.with_provenance(_pack(_image()), facts)
-    assert png.read_provenance(marked) == facts == json.loads(json.dumps(facts))
+    marked = with_provenance(_pack(_image()), facts)
+    assert read_provenance(marked) == facts == json.loads(json.dumps(facts))

@@ -14,8 +14,10 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.errors import Place, ProjectError
-from qwenbuild.files.toml import TomlFile, find_token, line_of, read_text, whole_line
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import find_token, line_of, read_text, whole_line
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.problems import Place
 
 SAMPLE = '''\
 # a comment

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from qwenbuild.engine.engine import load
-from qwenbuild.errors import Problem
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
 from qwenbuild.pages.gallery import Activity, Curator, Gallery
+from qwenbuild.problems import Problem
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
 

@@ -15,8 +15,9 @@ from PIL import Image
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import UsageError
 from qwenbuild.files import png
-from qwenbuild.provider import Provider, Settings, create
+from qwenbuild.provider import Provider, Settings
 from qwenbuild.providers.null import NullProvider, plain
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
 from tests.support.drafts import request
 

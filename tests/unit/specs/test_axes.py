@@ -6,7 +6,7 @@ import pytest
 
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.specs.axes import Resolver, label, length, table_row
-from qwenbuild.specs.row import Row
+from qwenbuild.specs.rows import Row
 from qwenbuild.specs.spec import DataFile, Range, Spec
 from tests.support.workspace import Workspace
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from qwenbuild.catalogue import Model
 from qwenbuild.errors import Findings, ProjectError, QwenbuildError
-from qwenbuild.files.paths import clash_key, parse_cell_name
+from qwenbuild.files.paths import clash_key
 from qwenbuild.request import Request, Size, derived_seed
 from qwenbuild.specs import expand
+from qwenbuild.specs.cell_names import parse_cell_name
 from qwenbuild.specs.matrix import Declaration, Value
 from qwenbuild.specs.template import Templates
 from tests.support.workspace import Workspace

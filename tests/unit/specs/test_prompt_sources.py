@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from qwenbuild.specs import prompt_sources as origins
+from qwenbuild.specs import prompt_sources
 from tests.support.workspace import Workspace
 
 
-def segments(project: Workspace, prompt: str, templates: dict[str, str] | None = None) -> list[origins.Segment]:
+def segments(project: Workspace, prompt: str, templates: dict[str, str] | None = None) -> list[prompt_sources.Segment]:
     spec = f"[image.it]\nprompt = '''{prompt}'''\nmatrix = {{ mood = ['calm'] }}\n"
     spec += "[vars]\nbrand = 'Acme'\nwords = ['a', 'b']\n"
     project.write({"specs/s.toml": spec, **{f"templates/{name}": text for name, text in (templates or {}).items()}})
     (action,) = project.actions()
-    return origins.of(project.project, [action])[action.output]
+    return prompt_sources.of(project.project, [action])[action.output]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def segments(project: Workspace, prompt: str, templates: dict[str, str] | None =
         ("{{ '' }}{{ mood[:0] }}x", [("x", ())]),
     ],
 )
-def test_each_construct(project: Workspace, prompt: str, wanted: list[origins.Segment]) -> None:
+def test_each_construct(project: Workspace, prompt: str, wanted: list[prompt_sources.Segment]) -> None:
     assert segments(project, prompt) == wanted
 
 
@@ -50,4 +50,4 @@ def test_templates_that_changed_since_claim_nothing(project: Workspace) -> None:
     (action,) = project.actions()
     for changed in ("b {{ x }}", "{{ gone }}"):
         project.write({"templates/t.j2": changed})
-        assert origins.of(project.project, [action])[action.output] == [("a y", ())]
+        assert prompt_sources.of(project.project, [action])[action.output] == [("a y", ())]

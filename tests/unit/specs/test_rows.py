@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.specs import rows
-from qwenbuild.specs.row import Row
+from qwenbuild.specs.rows import Row
 
 DATA = Path(__file__).parents[2] / "data"
 

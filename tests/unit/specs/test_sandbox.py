@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.specs.row import Row
+from qwenbuild.specs.rows import Row
 from qwenbuild.specs.sandbox import MAX_CHARACTERS, environment, listed, oneline, pure, quoted, slug, typographic
 
 ROW = Row({"id": "r1", "title": "Come Play Ball!", "items": "three", "label": "L", "tags": ["a", "b"]}, "r1")
@@ -178,7 +178,7 @@ def test_texts_numbers_dates_and_rows_can_be_printed(text: str, expected: str) -
         ("{{ name.upper }}", "can't print this: it has no text"),
         ("{{ cycler('a') }}", "can't print this: it has no text"),
         ("{{ nothing }}", "'nothing' is undefined"),
-        ("{{ copy.nothing }}", "'qwenbuild.specs.row.Row object' has no attribute 'nothing'"),
+        ("{{ copy.nothing }}", "'qwenbuild.specs.rows.Row object' has no attribute 'nothing'"),
         ("{{ 'a' ~ name.upper }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ name.upper | trim }}", "this prints a function or an iterator: call it with (), or use | join"),
         ("{{ tags | map('upper') | upper }}", "this prints a function or an iterator: call it with (), or use | join"),

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.errors import Place, ProjectError
-from qwenbuild.files.toml import find_token, line_of, whole_line
-from qwenbuild.specs.row import Row
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import find_token, line_of, whole_line
+from qwenbuild.problems import Place
+from qwenbuild.specs.rows import Row
 from qwenbuild.specs.template import Template, Templates
 
 VALUES: dict[str, Any] = {
@@ -421,7 +422,7 @@ def test_other_failures_have_their_line(folder: Folder) -> None:
         "  |       ^^^^^^^^^"
     )
     claim = folder.inline_complaint("{{ copy[joiner()] }}").splitlines()[0]
-    assert claim == "error: undefined: qwenbuild.specs.row.Row object has no element <jinja2.utils.Joiner object>"
+    assert claim == "error: undefined: qwenbuild.specs.rows.Row object has no element <jinja2.utils.Joiner object>"
     assert folder.inline_complaint("{{ products }}").splitlines()[0] == (
         "error: template failed: can't print a list (use | join)"
     )

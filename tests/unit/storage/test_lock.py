@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import clash_key, path_fault
-from qwenbuild.storage import lock
-from qwenbuild.storage.lock import Lock, Pin
+from qwenbuild.storage import lock, lock_format
+from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.lock_format import Pin
 
 KEY, OTHER, IMAGE = "ab" * 32, "cd" * 32, "0" * 64
 PIN = Pin("a/b-1.png", "a/b[seed=1]", KEY, IMAGE, "qwen-image-plus", 1)
@@ -52,23 +53,23 @@ def message(folder: Path, text: str | bytes) -> str:
 
 def test_its_form() -> None:
     """A record is six lines, in this order."""
-    assert lock.render([PIN]) == TEXT
+    assert lock_format.render([PIN]) == TEXT
 
 
 def test_records_are_sorted() -> None:
     """By path, whatever the order in which they come."""
     first = PIN._replace(path="a/a.png")
-    assert lock.render([PIN, first]) == lock.render([first, PIN])
-    assert list(lock.parse(lock.render([PIN, first]), "x")) == ["a/a.png", "a/b-1.png"]
+    assert lock_format.render([PIN, first]) == lock_format.render([first, PIN])
+    assert list(lock_format.parse(lock_format.render([PIN, first]), "x")) == ["a/a.png", "a/b-1.png"]
 
 
 @given(locks)
 def test_it_comes_back(written: list[Pin]) -> None:
     """Whatever names, paths and models hold, what is read is what was written, line ends of any system."""
-    text = lock.render(written)
+    text = lock_format.render(written)
     assert tomllib.loads(text).get("output", []) == [pin._asdict() for pin in sorted(written)]
-    assert lock.parse(text, "x") == {pin.path: pin for pin in written}
-    assert lock.parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
+    assert lock_format.parse(text, "x") == {pin.path: pin for pin in written}
+    assert lock_format.parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
 
 
 def test_a_large_lock(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_large_lock(tmp_path: Path) -> None:
     written = [
         PIN._replace(path=f"a/{'b' * (number % 97)}{number}.png", name=f'"{number}" 雨') for number in range(2000)
     ]
-    text = lock.render(written)
+    text = lock_format.render(written)
     assert len(text.encode()) > 5 * 2**16
     expected = {pin.path: pin for pin in written}
     found = lock.read(saved(tmp_path, text))
@@ -94,7 +95,7 @@ def test_a_large_lock(tmp_path: Path) -> None:
         assert lock.is_written(again, again.pins.values())
     assert lock.is_written(found, written)
     assert not lock.is_written(found, written[1:])
-    other = lock.read(saved(tmp_path, lock.render(written).replace(IMAGE, OTHER, 1)), found)
+    other = lock.read(saved(tmp_path, lock_format.render(written).replace(IMAGE, OTHER, 1)), found)
     assert sum(other.pins[path] != pin for path, pin in expected.items()) == 1
 
 
@@ -116,7 +117,7 @@ def test_it_is_written_only_when_it_changes(tmp_path: Path) -> None:
 
 def test_a_change_is_a_small_difference() -> None:
     """A new image changes one line."""
-    before, after = (lock.render([PIN._replace(image=image)]).splitlines() for image in (IMAGE, OTHER))
+    before, after = (lock_format.render([PIN._replace(image=image)]).splitlines() for image in (IMAGE, OTHER))
     assert [new for old, new in zip(before, after, strict=True) if old != new] == [f'image = "{OTHER}"']
 
 
@@ -182,7 +183,7 @@ def test_a_path_is_pinned_once(tmp_path: Path) -> None:
 
 def test_a_torn_file_is_no_lock(tmp_path: Path) -> None:
     """Wherever a file is cut, it is either told or a lock of the records before the cut."""
-    content = lock.render([PIN, PIN._replace(path="c.png")]).encode()
+    content = lock_format.render([PIN, PIN._replace(path="c.png")]).encode()
     for end in range(len(content)):
         try:
             found = lock.read(saved(tmp_path, content[:end])).pins

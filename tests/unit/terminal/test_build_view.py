@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from qwenbuild.errors import Problem
 from qwenbuild.events import Finished, ImageFinished, LookingUp, Outcome, Started, Stopping
+from qwenbuild.problems import Problem
 from qwenbuild.terminal.build_view import JsonView, LineView, view
 
 PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from qwenbuild import load
-from qwenbuild.errors import Place, Problem
 from qwenbuild.plan.plan import Plan
+from qwenbuild.problems import Place, Problem
 from qwenbuild.providers.dashscope.wire import Task
 from qwenbuild.request import Request, Size, Submission
-from qwenbuild.terminal import console
+from qwenbuild.terminal import console, plan_view, style
 from tests.support.workspace import Workspace
 
 
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     """Seconds are shown in the unit that suits them."""
-    assert console.duration(seconds) == text
+    assert style.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_byte_sizes(count: int, text: str) -> None:
     """Bytes are shown in the unit that suits them."""
-    assert console.byte_size(count) == text
+    assert style.byte_size(count) == text
 
 
 def test_money() -> None:
     """Amounts have two digits and their currency."""
-    assert console.money({"CNY": Decimal("1.1"), "USD": "0.056"}) == "1.10 CNY + 0.06 USD"
-    assert console.money({}) == ""
+    assert style.money({"CNY": Decimal("1.1"), "USD": "0.056"}) == "1.10 CNY + 0.06 USD"
+    assert style.money({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_colour(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expect
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert console.coloured(Terminal()) == expected
-    assert not console.coloured(io.StringIO())
-    assert (console.styled("x", Terminal(), fg="red") != "x") == expected
+    assert style.coloured(Terminal()) == expected
+    assert not style.coloured(io.StringIO())
+    assert (style.styled("x", Terminal(), fg="red") != "x") == expected
 
 
 def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
     """Problems go to standard error as code frames, each with an empty line after it, and are counted."""
     first = Problem("no \x1b[31m such", Place("a.toml", 2, 5, 3, "x = foo"), "a name", hint="try bar")
-    console.problems([first, Problem("torn", facts=["one"])])
+    style.problems([first, Problem("torn", facts=["one"])])
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -85,7 +85,7 @@ def test_problems_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     with contextlib.redirect_stderr(terminal):
-        console.problems([Problem("torn")])
+        style.problems([Problem("torn")])
     assert terminal.getvalue() == "\x1b[31m\x1b[1merror:\x1b[0m \x1b[1mtorn\x1b[0m\n\n"
 
 
@@ -94,7 +94,7 @@ def test_a_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     max_model = 'prompt = "b"\nmodel = "qwen-image-max"\n'
     spec = '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 9 } }\n'
     project.write({"specs/s.toml": f"{spec}[image.b]\n{max_model}[image.c]\n{max_model}seed = 0\n"})
-    console.show_plan(load(project.root, region="beijing").plan(), every=False)
+    plan_view.show_plan(load(project.root, region="beijing").plan(), every=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "    render  s/a[seed=1]  never rendered"
     assert lines[9] == "    render  s/b          never rendered"
@@ -112,20 +112,20 @@ def test_a_long_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> 
     """A thousand lines are listed and the others counted; asked for, all are."""
     project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 1100 } }\n'})
     plan = load(project.root).plan()
-    console.show_plan(plan, every=False)
+    plan_view.show_plan(plan, every=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[999].split() == ["render", "s/a[seed=1000]", "never", "rendered"]
     assert lines[1000:1002] == [
         "         …  100 more, not listed; `plan --all` lists every one",
         "1,100 to render",
     ]
-    console.show_plan(plan, every=True)
+    plan_view.show_plan(plan, every=True)
     assert len(capsys.readouterr().out.splitlines()) == 1103
 
 
 def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
     """A plan of nothing says so."""
-    console.show_plan(Plan([]), every=True)
+    plan_view.show_plan(Plan([]), every=True)
     assert capsys.readouterr().out == "nothing is selected\n"
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from qwenbuild.emulator.server import Running, running
-from qwenbuild.engine import engine as engines
+from qwenbuild.engine import engine
 from qwenbuild.errors import UsageError
 from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.storage import lock
+from qwenbuild.storage import lock, lock_format
 from qwenbuild.watch.file_events import Basis, Saves
 from qwenbuild.watch.watcher import Watch
 from tests.support.emulated import QUICK
@@ -42,7 +42,7 @@ class Watched:
 
     def __init__(self, root: Path, auto: bool, choices: dict[str, Any]) -> None:
         self.told: list[Event] = []
-        self.watch = Watch(engines.load(root, **choices), self.told.append, auto=auto)
+        self.watch = Watch(engine.load(root, **choices), self.told.append, auto=auto)
         self.live = self.watch.live
         self.root = root
 
@@ -347,7 +347,7 @@ def test_a_selection_that_names_nothing_is_refused(project: Workspace) -> None:
     project.write(FREE)
 
     async def use() -> None:
-        await Watch(engines.load(project.root, select=["poter"])).run()
+        await Watch(engine.load(project.root, select=["poter"])).run()
 
     with pytest.raises(UsageError, match='nothing is named "poter"'):
         asyncio.run(use())
@@ -389,7 +389,7 @@ def test_a_save_drafts_what_costs_money(project: Workspace, service: Running) ->
 
     asyncio.run(use())
     assert service.requests() == []
-    again = engines.load(project.root, provider="draft").plan()
+    again = engine.load(project.root, provider="draft").plan()
     assert again.count(Verdict.RESTORE) == 2, "a draft build finds the very same drafts"
 
 
@@ -442,12 +442,12 @@ def test_what_was_paid_for_comes_back_by_itself(project: Workspace, service: Run
 def test_locked_images_that_nobody_has_are_drafted(project: Workspace, service: Running) -> None:
     """They cost nothing, and the lock is kept to."""
     project.write(PAID)
-    engines.load(project.root).build()
+    engine.load(project.root).build()
     path = project.root / lock.NAME
     before = lock.read(path).pins
     elsewhere = [pin._replace(image=digit * 64) for digit, pin in zip("ab", before.values(), strict=True)]
-    path.write_text(lock.render(elsewhere), "utf-8")
-    for folder in (project.root / "out", project.root / ".qwenbuild", engines.load(project.root).store.root):
+    path.write_text(lock_format.render(elsewhere), "utf-8")
+    for folder in (project.root / "out", project.root / ".qwenbuild", engine.load(project.root).store.root):
         shutil.rmtree(folder)
 
     async def use() -> None:
@@ -465,7 +465,7 @@ def test_auto_renders_within_its_budget(project: Workspace, service: Running) ->
     project.write(PAID)
 
     async def use() -> None:
-        price = engines.load(project.root).plan().renders[0].price
+        price = engine.load(project.root).plan().renders[0].price
         assert price is not None
         async with watching(project, auto=True, max_cost=3 * price.amount, jobs=1) as it:
             await it.until(it.is_done)
@@ -482,8 +482,8 @@ def test_auto_needs_a_budget(project: Workspace, service: Running) -> None:
     """Without a limit nothing may spend by itself."""
     project.write(PAID)
     with pytest.raises(UsageError, match="it needs a budget"):
-        Watch(engines.load(project.root), auto=True)
-    Watch(engines.load(project.root, max_cost=Decimal(1)), auto=True).drafting.pause()
+        Watch(engine.load(project.root), auto=True)
+    Watch(engine.load(project.root, max_cost=Decimal(1)), auto=True).drafting.pause()
 
 
 def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,7 +553,7 @@ def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None
 def test_a_save_while_files_are_read(project: Workspace) -> None:
     """A reading comes to rest on a file that was saved while it went on: that it was is told when it is followed."""
     project.write({"qwenbuild.toml": "", "templates/other.j2": "one"})
-    read = engines.load(project.root).project
+    read = engine.load(project.root).project
 
     def resting_on(*names: str) -> Basis:
         return Basis.of(read, [project.root / "templates" / name for name in names])
@@ -636,7 +636,7 @@ def test_outputs_that_are_deleted_come_back_with_the_next_save(project: Workspac
 def test_a_watch_collects_what_is_asked_for_no_more(project: Workspace, service: Running) -> None:
     """What was left with the service is collected though its spec has changed: back at it, its image is there."""
     project.write({**PAID, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\ninterface = "async"\n'})
-    engines.load(project.root, detach=True).build()
+    engine.load(project.root, detach=True).build()
     project.write({"templates/poster.j2": "one {{ colour }} ball"})
 
     async def use() -> None:

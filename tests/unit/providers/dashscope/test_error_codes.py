@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
-from qwenbuild.providers.dashscope import error_codes as faults
+from qwenbuild.providers.dashscope import error_codes
 
 # Every code that the service is known to send, with its HTTP status and what it means to a build.
 CODES: list[tuple[int, str, type[ProviderError]]] = [
@@ -53,9 +53,9 @@ CODES: list[tuple[int, str, type[ProviderError]]] = [
 @pytest.mark.parametrize(("status", "code", "error"), CODES, ids=[code for _, code, _ in CODES])
 def test_every_code_has_its_class_and_a_hint(status: int, code: str, error: type[ProviderError]) -> None:
     """The table knows the code, says what it means, what to do, and what the service itself said."""
-    found = faults.answered(code, "because", status=status, request_id="r-1")
+    found = error_codes.answered(code, "because", status=status, request_id="r-1")
     assert type(found) is error
-    assert faults.rule_of(code)
+    assert error_codes.rule_of(code)
     assert found.hint
     assert found.facts == (f"service says: {code}: because", "request id: r-1")
     assert (found.code, found.request_id) == (code, "r-1")
@@ -65,7 +65,7 @@ def test_every_code_has_its_class_and_a_hint(status: int, code: str, error: type
 def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
     """Codes come both ways."""
     snake = "".join(f"_{ch.lower()}" if ch.isupper() else ch for ch in code.replace(" ", "")).replace("._", "_")
-    assert faults.rule_of(snake.strip("_")) == faults.rule_of(code)
+    assert error_codes.rule_of(snake.strip("_")) == error_codes.rule_of(code)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
 )  # fmt: skip
 def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
     """A gateway's 502 and 504 may hide a request that was passed on; in a task or a 200, a code is a failure."""
-    assert type(faults.answered("BrandNewCode", "x", status=status)) is error
+    assert type(error_codes.answered("BrandNewCode", "x", status=status)) is error
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[Provid
 )  # fmt: skip
 def test_a_page_that_is_not_the_services_own_is_judged_with_care(status: int, error: type[ProviderError]) -> None:
     """A proxy's error page tells nothing of what the service did."""
-    found = faults.unexplained(status, "<html>Bad Gateway", "api.test")
+    found = error_codes.unexplained(status, "<html>Bad Gateway", "api.test")
     assert type(found) is error
     assert found.facts[0] == f"api.test answered with status {status} and no JSON: <html>Bad Gateway"
     assert found.hint
@@ -101,13 +101,13 @@ def test_a_failed_task_is_never_unknown() -> None:
     """A task that ended FAILED is not billed, whatever its code."""
     for _, code, error in CODES:
         expected = ServiceFault if error is AnswerLost else error
-        assert type(faults.task_failed(code, "x")) is expected
+        assert type(error_codes.task_failed(code, "x")) is expected
 
 
 @pytest.mark.parametrize("code", ["Throttling.AllocationQuota", "insufficient_quota"])
 def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
     """Waiting brings no free quota back."""
-    found = faults.answered(code, "Free allocated quota exceeded.", status=429)
+    found = error_codes.answered(code, "Free allocated quota exceeded.", status=429)
     assert type(found) is AccountError
     assert found.stops_run
 
@@ -122,17 +122,17 @@ def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
 )
 def test_a_model_without_the_interface_is_explained(code: str, message: str) -> None:
     """The service says "access denied" or "url error"; the error says what is meant."""
-    found = faults.answered(code, message, status=403)
+    found = error_codes.answered(code, message, status=403)
     assert (type(found), found.claim) == (Refused, "the model has not this interface")
     assert 'interface = "sync"' in (found.hint or "")
 
 
 def test_a_key_of_the_other_region_is_explained() -> None:
     """Region, address and the key's origin stand beside the refusal."""
-    found = faults.answered("InvalidApiKey", "Invalid API-key provided.", status=401, account=["region: beijing"])
+    found = error_codes.answered("InvalidApiKey", "Invalid API-key provided.", status=401, account=["region: beijing"])
     assert str(found) == (
         "error: the service refused the API key\n"
         "  = service says: InvalidApiKey: Invalid API-key provided.\n"
         "  = region: beijing\n"
-        f"  = hint: each region has its own keys: {faults.KEYS_URL}"
+        f"  = hint: each region has its own keys: {error_codes.KEYS_URL}"
     )

@@ -30,8 +30,9 @@ from qwenbuild.errors import (
     Unreachable,
     UsageError,
 )
-from qwenbuild.provider import Detached, Price, Rendered, Resumable, Settings, create
+from qwenbuild.provider import Detached, Price, Rendered, Resumable, Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Request
 from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, fails, request_of, says
 

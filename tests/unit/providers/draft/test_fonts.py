@@ -64,10 +64,10 @@ def test_no_character_is_drawn_as_the_missing_box(char: str) -> None:
 
 def _box(font: int) -> bytes:
     """Return how a font draws what it has not."""
-    from qwenbuild.providers.draft import fonts as glyphs
+    from qwenbuild.providers.draft import fonts
 
     canvas = Image.new("L", (96, 64), 0)
-    font_file = glyphs._font(font, REGULAR, 40)
+    font_file = fonts._font(font, REGULAR, 40)
     ImageDraw.Draw(canvas).text((8, 48), "\U0010fffe", font=font_file, fill=255, anchor="ls")
     return canvas.tobytes()
 
@@ -107,7 +107,7 @@ def test_threads_measure_alike() -> None:
 
 def test_the_fonts_are_the_packages() -> None:
     """Fonts come from an installed package, never from the machine's own."""
-    from qwenbuild.providers.draft import fonts as glyphs
+    from qwenbuild.providers.draft import fonts
 
-    path = glyphs._font(0, REGULAR, 20).path
+    path = fonts._font(0, REGULAR, 20).path
     assert str(path).startswith(sys.prefix)

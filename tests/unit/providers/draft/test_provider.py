@@ -24,11 +24,12 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.digest import sha256
 from qwenbuild.errors import UsageError
 from qwenbuild.files import png
-from qwenbuild.provider import Provider, Settings, create
+from qwenbuild.provider import Provider, Settings
 from qwenbuild.providers.draft.artwork import image
 from qwenbuild.providers.draft.artwork import png as draft
 from qwenbuild.providers.draft.layout import Box, layout
 from qwenbuild.providers.draft.provider import DraftProvider
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS, SIZES, parti_prompts, request
 

@@ -11,7 +11,7 @@ from qwenbuild.errors import Unreachable
 from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.credentials import ApiKey, Endpoint
 from qwenbuild.providers.dashscope.http import Service
-from qwenbuild.providers.dashscope.outgoing import Outgoing
+from qwenbuild.providers.dashscope.pacing import Outgoing
 from tests.support.scripted import CANARY, Reply, Scripted, request_of
 
 

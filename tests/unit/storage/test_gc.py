@@ -10,7 +10,7 @@ import pytest
 
 from qwenbuild import load
 from qwenbuild.errors import StateError
-from qwenbuild.storage.garbage import collect_garbage
+from qwenbuild.storage.gc import collect_garbage
 from tests.support.workspace import Workspace
 
 

@@ -1,0 +1,59 @@
+"""Reads text files, and finds lines and tokens in them."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.problems import Place, Problem
+
+
+def read_text(path: Path, shown: str) -> str:
+    """Return the UTF-8 text of `path`, without a byte-order mark; `shown` names it in messages.
+
+    Raises ProjectError where the file is missing, unreadable, no regular file, or not UTF-8.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for its writer
+            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise ProjectError([Problem(f"{shown} is {what}; a file was expected")])
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ProjectError([Problem(f"no such file: {shown}")]) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ProjectError([Problem(f"{shown} can't be read: {reason}")]) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        bad = content.split(b"\n")[line - 1].decode("utf-8", "replace").rstrip("\r")
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        place = Place(shown, line, column, 1, bad)
+        claim = f"{shown} is not UTF-8: byte 0x{content[error.start]:02x}"
+        raise ProjectError([Problem(claim, place, hint="save the file as UTF-8")]) from None
+
+
+def line_of(text: str, number: int) -> str:
+    """Return line `number` (from 1) of `text`, or nothing where it has no such line."""
+    lines = text.split("\n")
+    return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else ""
+
+
+def find_token(shown: str, number: int, source: str, token: str, offset: int = 0) -> Place | None:
+    """Return the place of `token` in a line from `offset` on, as a whole word where it is one; None where it isn't."""
+    if not token:
+        return None
+    word = re.search(rf"(?<!\w){re.escape(token)}(?!\w)", source[offset:])
+    at = word.start() if word else source[offset:].find(token)
+    return Place(shown, number, offset + at + 1, len(token), source) if at >= 0 else None
+
+
+def whole_line(shown: str, number: int, source: str) -> Place:
+    """Return the place of a line's text, without the white space around it."""
+    indent = len(source) - len(source.lstrip())
+    return Place(shown, number, indent + 1, max(1, len(source.rstrip()) - indent), source)

@@ -1,0 +1,229 @@
+"""Gives each action its verdict, and finds orphans and strays."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache, partial
+from pathlib import Path
+
+from qwenbuild import request as requests
+from qwenbuild.provider import Provider, Resumable
+from qwenbuild.request import Request, Submission
+from qwenbuild.specs.expand import Action
+from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched, status
+from qwenbuild.storage.state import Earlier, Output, State
+from qwenbuild.storage.store import Entry, Store, beside
+
+from .plan import _MISSING, _RENDER, Orphan, Rules, Step, Verdict
+
+_step = partial(tuple.__new__, Step)  # of a tuple of all fields, in a third of the time
+
+
+def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: Store) -> Sequence[Action]:
+    """Return the actions with the keys that their requests are on record by, be these of an earlier key schema.
+
+    What the lock says comes first, then the state, then the store; a request that nobody knows has
+    the present schema's key. So a new schema renders nothing anew, and leaves locks as they are.
+    """
+    if not requests.OLDER_KEYS:
+        return actions
+    pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
+    recorded = {it.key for it in state.outputs().values()} | {it.key for it in state.open_submissions()}
+    sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
+
+    def known(request: Request) -> str:
+        keys = [request.key, *request.older_keys]
+        return next((key for is_known in sources for key in keys if is_known(key)), request.key)
+
+    return [action._replace(key=known(action.request)) for action in actions]
+
+
+def judge(
+    actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
+    provider: Provider, rules: Rules, lock: Lock | None = None,
+) -> list[Step]:  # fmt: skip
+    """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
+    unknown = {action.key for action in actions}
+    unknown.difference_update([record.key for record in records.values()])
+    absent = store.absent(unknown)
+    judged = _Judge(out, records, absent, state, store, provider, rules, lock or Lock())
+    return [judged.step(action) for action in actions]
+
+
+def wanted(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
+    """Return the keys, and the pinned digests, of images that nobody here has: what a remote cache is asked for."""
+    lacking = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
+    return {it.action.key for it in lacking if not it.pinned}, {it.pinned for it in lacking if it.pinned}
+
+
+def shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
+    """Give the steps, those whose images a remote cache has (see `wanted`) as RESTORE."""
+    first: dict[str, str] = {}
+    for step in steps:
+        entry = found.get(step.pinned or step.action.key)
+        if entry is None or step.verdict not in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN):
+            yield step
+        elif not step.pinned and step.action.key in first:
+            yield step._replace(verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
+        else:
+            first.setdefault(step.action.key, step.action.name)
+            yield step._replace(
+                verdict=Verdict.RESTORE, cause="in the remote cache", shared=entry, price=None, submission=None
+            )
+
+
+def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output]) -> list[Orphan]:
+    """Return those of `records`, the state's outputs, that still exist and that none of `actions` (all) declares."""
+    declared = {action.output for action in actions}
+    found = []
+    for path, record in records.items():
+        if path not in declared:
+            seen = status(out / path)
+            if seen is not None:
+                found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
+    return found
+
+
+def strays(actions: Iterable[Action], state: State, store: Store, provider: Provider) -> list[Submission]:
+    """Return the submissions that can be collected and that none of `actions` (all of the project's) asks for."""
+    if not isinstance(provider, Resumable):
+        return []
+    in_flight = [it for it in state.open_submissions() if it.handle and it.provider == provider.name]
+    declared = {action.key for action in actions} if in_flight else ()
+    return [it for it in in_flight if it.key not in declared and not is_done(it, store)]
+
+
+def is_done(submission: Submission, store: Store) -> bool:
+    """Whether the image of an open submission is in the store: a crash came before the submission was closed.
+
+    A forced one replaces what the store has, so that nothing can be said of it.
+    """
+    return not submission.forced and store.lookup(submission.key) is not None
+
+
+class _Judge:
+    """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
+
+    def __init__(
+        self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
+        provider: Provider, rules: Rules, lock: Lock,
+    ) -> None:  # fmt: skip
+        self._out, self._store, self._rules, self._lock = str(out), store, rules, lock
+        self._records, self._earlier = records, state.earlier()
+        self._absent = absent  # keys that the store is known not to have
+        self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
+        # Of these, images that are to be replaced: by renders that an earlier build was asked for.
+        self._replaced = {key for key, it in self._in_flight.items() if it.forced and it.handle}
+        self._first: dict[str, Step] = {}
+        self._folders: dict[str, bool] = {}  # of outputs, and whether they are there
+        self._price = cache(provider.price)
+
+    def step(self, action: Action) -> Step:
+        output, key = action.output, action.key
+        record, path = self._records.get(output), f"{self._out}/{output}"
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self._folders[folder] = status(folder) is not None
+        seen: Status | None = status(path) if self._folders[folder] else None
+        if record and seen and is_untouched(record, seen):
+            seen = record  # it says the same, and is held anyway
+        forced = self._rules.force or key in self._replaced
+        pin = None if forced else self._lock.pinned(output, key)
+        pinned = pin.image if pin else ""  # the digest that the lock demands, empty where any will do
+        if seen is None:
+            cause = "output deleted" if record and record.key == key else "never rendered"
+        elif record and (seen is record or is_unchanged(path, record, seen)):
+            if record.key != key:
+                cause = ""
+            elif forced:
+                cause = "forced"
+            elif pinned and record.image != pinned:
+                cause = "the lock pins other bytes"
+            else:
+                adopted = "" if seen is record else record.image
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=adopted)
+        elif wanted := self._is_there(key, path, seen, pinned):
+            if not forced:
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
+            cause, record = "forced", None
+        elif self._rules.overwrite and stat.S_ISREG(seen.st_mode):
+            cause, record = "overwrites an edited file", None
+        else:
+            return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
+        was = (self._earlier.add(record.key), self._earlier) if record and record.key != key else None
+        return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
+
+    def _is_there(self, key: str, path: str, seen: Status, pinned: str) -> str:
+        """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
+        entry = self._entry(key, pinned)
+        wanted = pinned or (entry.image if entry else "")
+        if entry and entry.image == wanted and entry.size_bytes != seen.st_size:
+            return ""
+        if not wanted or digest(path, seen) != wanted:
+            return ""
+        return wanted
+
+    def _entry(self, key: str, pinned: str) -> Entry | None:
+        """Return what the store has of a request: the pinned bytes where some are, and others only with `relock`."""
+        entry = None if key in self._absent else self._store.lookup(key)
+        if not pinned or (entry and entry.image == pinned):
+            return entry
+        return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
+
+    def _make(
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str,
+        *, forced: bool,
+    ) -> Step:  # fmt: skip
+        """Return the step of an output that must be made: from the store, the service, or anew."""
+        key = action.key
+        entry = None if forced else self._entry(key, pinned)
+        if entry:
+            cause = "rendered before" if cause == "never rendered" else cause
+            return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
+        first = self._first.get(key)
+        # What is paid for another output, with no pin or another one, is not what this one's pin demands.
+        if first and not (pinned and pinned != first.pinned and first.verdict is _RENDER and self._is_held(action)):
+            verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
+            return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
+        step = self._missing(action, seen, cause, was, pinned)
+        if step.verdict is not _MISSING:
+            self._first[key] = step
+        return step
+
+    def _is_held(self, action: Action) -> bool:
+        """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
+        return bool(self._price(action.model.name) and not self._rules.relock)
+
+    def _missing(
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str
+    ) -> Step:
+        """Return the step of an action whose bytes are not in the store."""
+        submission = self._in_flight.get(action.key)
+        if submission and submission.handle:
+            return Step(
+                action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
+            )
+        if submission and not self._rules.resubmit:
+            cause = "an earlier build sent it and lost the answer: it may have been billed"
+            return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
+        price = self._price(action.model.name)
+        if pinned and self._is_held(action):
+            cause = "the lock pins bytes that are not in the store"
+            return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
+        if submission:
+            cause = "may have been billed before; sent again"
+        elif cause == "output deleted":
+            cause = "output deleted, and the store has it no longer"
+        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
+
+
+def _edited(record: Output | None, seen: Status) -> str:
+    if stat.S_ISDIR(seen.st_mode):
+        return "a folder is in its place"
+    if stat.S_ISLNK(seen.st_mode):
+        return "a symbolic link is in its place"
+    if not stat.S_ISREG(seen.st_mode):
+        return "no regular file is in its place"
+    return "changed by hand since it was written" if record else "a file that qwenbuild did not write is in its place"

@@ -1,0 +1,138 @@
+"""A problem in what the user wrote: its claim, its place, and how both are shown as text."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """Return `text` with control, bidi and unencodable characters as escapes (`\\x1b`, `\\u202e`).
+
+    `keep` names control characters that may pass (such as a newline in a paragraph).
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        ch
+        if ch in keep or (ch not in _BIDI and unicodedata.category(ch) not in ("Cc", "Cs", "Zl", "Zp"))
+        else ch.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for ch in text
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` was most likely meant to be, or None."""
+    return _nearest(name, tuple(known))
+
+
+@lru_cache(maxsize=64)  # a mistake in a template is found once for each cell
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    import difflib
+
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the hint `did you mean "…"?`, or None when nothing known is near."""
+    near = nearest(name, known)
+    return f'did you mean "{near}"?' if near is not None else None
+
+
+def listing(names: Iterable[str], *, most: int = 12) -> str:
+    """Return names as `a, b, c`, the rest counted where there are more than `most`."""
+    all_names = list(names)
+    shown = ", ".join(all_names[:most])
+    return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span of a text file: `line` and `column` count from 1, `width` is in characters."""
+
+    path: str
+    line: int = 0  # 0: the file as a whole
+    column: int = 1
+    width: int = 1
+    source: str = ""  # the text of that line, without its end
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+_BESIDE = 60  # characters of a label that fit beside a caret
+
+
+_WIDEST = 100  # columns of a source line that a frame shows; prompts are often one long line
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in what the user wrote: a claim, where, what was expected, what to do."""
+
+    claim: str
+    place: Place | None = None
+    label: str = ""  # beside the caret: what was expected there
+    facts: Sequence[str] = ()
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """Return the problem as a compiler would print it, without colour."""
+        return "\n".join(text for _, text in self.lines())
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (role, text) for each line; roles: error, place, gutter, source, caret, fact, hint."""
+        out = [("error", "error: " + visible(self.claim))]
+        place = self.place
+        gutter = " " * len(str(place.line)) if place and place.line else " "
+        framed = place is not None and place.line > 0 and place.source != ""
+        beside = framed and len(self.label) <= _BESIDE  # a long label reads better below
+        if place:
+            out.append(("place", f"{gutter}--> {visible(str(place))}"))
+        if place and framed:
+            # Tabs become one space so that the caret stays under its text.
+            text, at = _window(place.source.replace("\t", " "), place.column - 1)
+            source = visible(text)
+            before = columns(visible(text[:at]))
+            span = text[at : at + place.width]
+            carets = "^" * max(1, columns(visible(span)))
+            label = f" {visible(self.label)}" if beside and self.label else ""
+            out.append(("gutter", f"{gutter} |"))
+            out.append(("source", f"{place.line} | {source}"))
+            out.append(("caret", f"{gutter} | {' ' * before}{carets}{label}"))
+        facts = self.facts if beside or not self.label else (self.label, *self.facts)
+        out += [("fact", f"{gutter} = {visible(fact)}") for fact in facts]
+        if self.hint:
+            out.append(("hint", f"{gutter} = hint: {visible(self.hint)}"))
+        return out
+
+
+def _window(text: str, at: int) -> tuple[str, int]:
+    """Return the part of a long line around position `at`, and where that position is in it."""
+    wide = columns(text)
+    if wide <= _WIDEST:
+        return text, at
+    length = _WIDEST * len(text) // wide
+    start = max(0, min(at - length // 3, len(text) - length))
+    part = text[start : start + length]
+    before, after = "…" if start else "", "…" if start + length < len(text) else ""
+    return f"{before}{part}{after}", at - start + len(before)
+
+
+def columns(text: str) -> int:
+    """Return the number of terminal columns that `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(ch) in ("Mn", "Me", "Cf")  # marks, joiners, variation selectors
+        else 2
+        if unicodedata.east_asian_width(ch) in "WF"
+        else 1
+        for ch in text
+    )

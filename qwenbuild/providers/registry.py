@@ -1,0 +1,66 @@
+"""Finds and makes providers: the built-in ones, and those of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from qwenbuild.errors import QwenbuildError, UsageError
+from qwenbuild.problems import did_you_mean, listing
+from qwenbuild.provider import Provider, Settings, broken
+
+GROUP: Final = "qwenbuild.providers"
+
+
+# Found at once: to look through all that is installed takes time. And nobody else can take their names.
+_OWN: Final = {
+    "dashscope": ("dashscope.provider", "DashScopeProvider"),
+    "draft": ("draft.provider", "DraftProvider"),
+    "null": ("null", "NullProvider"),
+}
+
+
+def installed() -> list[str]:
+    """Return the names of the providers that are installed, sorted."""
+    from importlib.metadata import entry_points
+
+    return sorted({*_OWN, *entry_points(group=GROUP).names})
+
+
+def create(name: str, settings: Settings) -> Provider:
+    """Return the provider `name`.
+
+    Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
+    itself raises, as a QwenbuildError.
+    """
+    try:
+        factory = _factory(name)
+    except Exception as error:  # importing a plugin may raise anything
+        raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
+    if factory is None:
+        known = installed()
+        raise UsageError(
+            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
+        )
+    try:
+        provider: Provider = factory(settings)
+    except QwenbuildError:
+        raise
+    except Exception as error:
+        raise broken(name, error) from error
+    return provider
+
+
+def _factory(name: str) -> Callable[[Settings], Provider] | None:
+    """Return what makes the provider `name`, None where none of that name is installed; raises anything."""
+    found: Callable[[Settings], Provider] | None = None
+    if name in _OWN:
+        module, maker = _OWN[name]
+        found = getattr(import_module(f"qwenbuild.providers.{module}"), maker)
+    else:
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=GROUP, name=name):
+            found = point.load()
+    return found

@@ -1,0 +1,129 @@
+"""Shows a plan and a status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qwenbuild.problems import columns, visible
+
+from .style import (
+    OUTCOME_STYLES,
+    VERDICT_WORDS,
+    coloured,
+    counted,
+    duration,
+    label,
+    money,
+    orphaned,
+    styled,
+    write,
+)
+
+if TYPE_CHECKING:
+    from qwenbuild.plan.plan import Plan, Step
+
+_WIDEST_NAME = 80  # columns; longer names push their reasons out of line
+
+
+_LISTED = 1_000  # lines of a plan: more than anybody reads, and most of the time that a large plan takes
+
+
+def step_dict(step: Step) -> dict[str, Any]:
+    """Return a step as `plan --json` prints it."""
+    action = step.action
+    table: dict[str, Any] = {
+        "event": "step", "name": action.name, "path": action.output, "verdict": step.verdict.value,
+        "reason": step.reason, "key": action.key, "cell": action.cell, "model": action.model.name,
+    }  # fmt: skip
+    if step.price:
+        table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
+    return table
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """Return the last line of `plan --json`."""
+    cost = {currency: str(amount) for currency, amount in plan.cost.items()}
+    return {
+        "event": "planned",
+        **plan.counts,
+        "strays": len(plan.strays),
+        "cost": cost,
+        "shortest_s": round(plan.shortest_s, 3),
+    }
+
+
+def show_plan(plan: Plan, *, every: bool) -> None:
+    """Write a plan as a table, what a build would do and why, then its counts, its price, and its shortest time.
+
+    `every` lists what is up to date, too, and all of a long plan.
+    """
+    labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
+    steps = [step for step in plan.steps if every or step.verdict != "up_to_date"]
+    most = len(steps) if every else _LISTED
+    rows = [(labels[step.verdict], visible(step.action.name), step.reason) for step in steps[:most]]
+    for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
+        why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
+        rows.append((label("orphan"), visible(orphan.path), why))
+    dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
+    widths = [columns(name) for _, name, _ in rows]
+    widest = max((width for width in widths if width <= _WIDEST_NAME), default=0)
+    write(
+        f"{verdict}  {name}{' ' * (widest - width)}  {dim(visible(reason))}"
+        for (verdict, name, reason), width in zip(rows, widths, strict=True)
+    )
+    if unlisted := len(steps) + len(plan.orphans) - len(rows):
+        click.echo(f"{'…':>10}  {unlisted:,} more, not listed; `plan --all` lists every one")
+    _show_strays(plan)
+    click.echo(counted(plan.counts))
+    for (model, currency), amounts in plan.prices.items():
+        total = money({currency: sum(amounts, Decimal(0))})
+        click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
+    if len(plan.prices) > 1:
+        click.echo(f"{'in all':>10}  {money(plan.cost)}")
+    if plan.shortest_s >= 1:
+        click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
+
+
+def _show_strays(plan: Plan) -> None:
+    if plan.strays:
+        told = "in flight that no spec asks for any more; a build collects them into the store"
+        click.echo(f"{len(plan.strays):,} {told}")
+
+
+def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool) -> None:
+    """Write each image's outputs by verdict, what needs attention, and how the last build ended."""
+    images: dict[str, Counter[str]] = {}
+    for step in plan.steps:
+        images.setdefault(step.action.declaration.name, Counter())[step.verdict.value] += 1
+    if as_json:
+        for name, counts in images.items():
+            click.echo(json.dumps({"event": "image", "name": name, **counts}, ensure_ascii=False))
+        click.echo(json.dumps({**plan_summary(plan), "event": "status", "last_run": last_run}))
+        return
+    width = max((len(name) for name in images), default=0)
+    for name, counts in images.items():
+        parts = [
+            styled(f"{count:,} {VERDICT_WORDS[verdict]}", sys.stdout, **OUTCOME_STYLES[verdict])
+            for verdict in VERDICT_WORDS
+            if (count := counts.get(verdict))
+        ]
+        click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
+    _show_strays(plan)
+    if plan.orphans:
+        click.echo(orphaned(len(plan.orphans)))
+    if last_run:
+        when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
+        ends = last_run["summary"] or {}
+        from qwenbuild.events import Outcome  # here, for a shell's Tab needs none of it
+
+        ended = ", ".join(f"{ends[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if ends.get(o))
+        click.echo(f"last build {when}: {ended or 'did not end'}")

@@ -1,0 +1,153 @@
+"""Texts and colours that all views share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from qwenbuild.problems import Problem
+
+OUTCOME_STYLES: dict[str, dict[str, Any]] = {
+    "rendered": {"fg": "green"},
+    "render": {"fg": "green"},
+    "restored": {"fg": "cyan"},
+    "restore": {"fg": "cyan"},
+    "reattached": {"fg": "cyan"},
+    "reattach": {"fg": "cyan"},
+    "submitted": {"fg": "cyan"},
+    "failed": {"fg": "red", "bold": True},
+    "edited": {"fg": "yellow"},
+    "unknown": {"fg": "magenta", "bold": True},
+    "missing": {"fg": "magenta", "bold": True},
+    "differs": {"fg": "red", "bold": True},
+    "unlocked": {"dim": True},
+    "added": {"fg": "green"},
+    "changed": {"fg": "cyan"},
+    "repinned": {"fg": "cyan"},
+    "dropped": {"fg": "yellow"},
+    "orphan": {"fg": "yellow"},
+    "skipped": {"dim": True},
+    "up_to_date": {"dim": True},
+}
+PROBLEM_STYLES: dict[str, dict[str, Any]] = {
+    "error": {"bold": True},
+    "place": {"fg": "blue"},
+    "gutter": {"fg": "blue"},
+    "caret": {"fg": "red", "bold": True},
+    "hint": {"fg": "cyan"},
+}
+VERDICT_WORDS = {
+    "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
+    "unknown": "unknown", "missing": "missing", "up_to_date": "up to date", "orphans": "orphans",
+}  # fmt: skip
+
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    pass
+
+
+def coloured(stream: IO[Any]) -> bool:
+    """Whether `stream` shows colour."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def styled(text: str, stream: IO[Any], **styles: Any) -> str:
+    """Return the text with click's styles, where the stream shows colour."""
+    return click.style(text, **styles) if styles and coloured(stream) else text
+
+
+def problems(found: Iterable[Problem]) -> None:
+    """Write problems to standard error as code frames, and how many they are where there are several."""
+    found, stream = list(found), sys.stderr
+    for problem in found:
+        for role, text in problem.lines():
+            if role == "error":
+                head, claim = text.split(" ", 1)
+                text = f"{styled(head, stream, fg='red', bold=True)} {styled(claim, stream, bold=True)}"
+                click.echo(text, err=True)
+            else:
+                click.echo(styled(text, stream, **PROBLEM_STYLES.get(role, {})), err=True)
+        click.echo(err=True)
+    if len(found) > 1:
+        click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True)
+
+
+def warnings(found: Iterable[Problem]) -> None:
+    """Write to standard error what is not as it should be, though nothing fails for it."""
+    for problem in found:
+        for line in warning_lines(problem):
+            click.echo(line, err=True)
+
+
+def warning_lines(problem: Problem) -> list[str]:
+    """Return a problem as a warning."""
+    (_, claim), *rest = problem.lines()
+    head = styled("warning:", sys.stderr, fg="yellow", bold=True)
+    below = [styled(text, sys.stderr, **PROBLEM_STYLES.get(role, {})) for role, text in rest]
+    return [f"{head} {claim.removeprefix('error: ')}", *below]
+
+
+def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
+    """Return a verdict's or outcome's word, padded and coloured."""
+    stream = stream or sys.stdout
+    return styled(f"{word.replace('_', ' '):>{width}}", stream, **OUTCOME_STYLES.get(word, {}))
+
+
+def money(amounts: Mapping[str, Decimal | str]) -> str:
+    """Return amounts such as `1.10 CNY`."""
+    return " + ".join(f"{Decimal(amount):.2f} {currency}" for currency, amount in amounts.items())
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the unit that suits them: `0.08 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return a plan's counts in words, such as `3 to render, 5 up to date`."""
+    words = {**VERDICT_WORDS, "orphans": "orphan" if counts.get("orphans") == 1 else "orphans"}
+    parts = [f"{counts[verdict]:,} {word}" for verdict, word in words.items() if counts.get(verdict)]
+    return ", ".join(parts) or "nothing is selected"
+
+
+def outputs(count: int) -> str:
+    """Return a number of outputs in words."""
+    return f"{count:,} output{'s' * (count != 1)}"
+
+
+def orphaned(count: int) -> str:
+    """Return what is said of outputs that no spec declares any more."""
+    are = "is" if count == 1 else "are"
+    return (
+        f"{outputs(count)} {are} declared no more; `qwenbuild clean --orphans` removes {'it' if count == 1 else 'them'}"
+    )
+
+
+def write(lines: Iterable[str]) -> None:
+    """Write many lines to standard output, some hundred at a time."""
+    rest = iter(lines)
+    while some := list(islice(rest, 500)):
+        click.echo("\n".join(some))
+
+
+def byte_size(count: int) -> str:
+    """Return a number of bytes such as `12.3 MB`."""
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
