@@ -78,7 +78,7 @@ def test_planning_loads_nothing_heavy_and_needs_no_key() -> None:
     """Making a provider, checks, prices and times import no HTTP, no asyncio and no image library."""
     script = (
         "import sys\n"
-        "from qwenbuild.provider import Settings, create\n"
+        "from qwenbuild.provider import Settings\nfrom qwenbuild.providers.registry import create\n"
         "from qwenbuild.catalogue import builtin\n"
         "p = create('dashscope', Settings({}, builtin(), {}))\n"
         "m = 'qwen-image-plus'\n"
