@@ -75,11 +75,13 @@ class Resolver:
         place = partial(spec.source.place, keys)  # found only where it is told: that takes as long as reading the spec
         written = spec.path.parent / name
         try:
-            path, root = written.resolve(), self._project.root.resolve()
+            path, root = Path(os.path.realpath(written)), Path(os.path.realpath(self._project.root))
             exists = path.exists()
-        except (OSError, RuntimeError, ValueError) as error:  # a name too long, a circle of links, a NUL
-            reason = getattr(error, "strerror", None) or "no file has such a name"
-            raise ProjectError([Problem(f"{name} can't be read: {reason}", place())]) from None
+            reason = "its links form a circle" if path.is_symlink() else ""  # a resolved path is a link only then
+        except (OSError, ValueError) as error:  # a name too long, a NUL
+            reason = getattr(error, "strerror", None) or "no file can have this name"
+        if reason:
+            raise ProjectError([Problem(f"{name} can't be read: {reason}", place())])
         if not path.is_relative_to(root):
             hint = "data files are part of the project: copy it into the repository"
             raise ProjectError([Problem(f"{name} lies outside the project", place(), hint=hint)])

@@ -69,8 +69,8 @@ def test_links_that_leave_the_project(project: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("nul\\u0000.csv", "no file has such a name"), ("x" * 300 + ".csv", "File name too long"),
-     ("circle.csv", "no file has such a name")],
+    [("nul\\u0000.csv", "no file can have this name"), ("x" * 300 + ".csv", "File name too long"),
+     ("circle.csv", "its links form a circle")],
     ids=["nul", "long", "circle"],
 )  # fmt: skip
 def test_data_files_that_can_not_be(project: Workspace, name: str, reason: str) -> None:
