@@ -18,13 +18,14 @@ from __future__ import annotations
 import os
 import sys
 
+from .state_folder import BUILD_LOCK, FOLDER
 from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-NAME = os.path.join(".qwenbuild", "snapshot")
+NAME = os.path.join(FOLDER, "snapshot")
 
 _MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
@@ -220,7 +221,7 @@ def _busy(root: str) -> bool:
     import fcntl
 
     try:
-        fd = os.open(os.path.join(root, ".qwenbuild", "lock"), os.O_RDWR)
+        fd = os.open(os.path.join(root, FOLDER, BUILD_LOCK), os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

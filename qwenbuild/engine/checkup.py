@@ -23,6 +23,7 @@ from qwenbuild.errors import ProjectError, QwenbuildError, StateError
 from qwenbuild.files import atomic
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
+from qwenbuild.state_folder import FOLDER, STATE
 from qwenbuild.storage import gc, lock
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
@@ -116,7 +117,7 @@ def _folders(project: Project) -> Iterator[Finding]:
             claim = f"{project.shown(folder)}/ can't be written: {error.strerror or error}"
             yield Finding("project", Level.FAIL, claim, hint="set its permissions, or move what is in its place")
     try:
-        with closing(State(project.state_dir / "state.sqlite3", create=False)) as state:
+        with closing(State.of(project.root, create=False)) as state:
             waiting, images = len(state.open_submissions()), len(state.outputs())
     except StateError as error:
         yield failed("state", error)
@@ -177,7 +178,7 @@ def _git(project: Project) -> Iterator[Finding]:
     def ignored(path: str) -> bool:
         return _asked(project, "check-ignore", "--quiet", "--no-index", "--", path) is not None
 
-    derived = ".qwenbuild/state.sqlite3"
+    derived = f"{FOLDER}/{STATE}"
     if not ignored(derived):
         claim = ".qwenbuild/ is not ignored: it is this machine's alone"
         yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore")

@@ -44,7 +44,7 @@ from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import alone
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Outputs
-from qwenbuild.storage.state import Output, State
+from qwenbuild.storage.state import Output, State, state_path
 from qwenbuild.storage.store import Entry, Store, default_root
 
 from .options import Options
@@ -160,7 +160,7 @@ class Engine:
         return self.project.root / lock.NAME
 
     def _state(self, *, create: bool) -> State:
-        return State(self.project.state_dir / "state.sqlite3", create=create)
+        return State.of(self.project.root, create=create)
 
     # --- planning ---
 
@@ -389,7 +389,7 @@ class Engine:
             folder, _, name = record.path.rpartition("/")
             folders.setdefault(folder, []).append((name, record.st_size, record.st_mtime_ns, record.st_ino))
         outputs = {os.path.join(self.project.out, folder): names for folder, names in folders.items()}
-        written = [str(path) for path in (self.project.state_dir / "state.sqlite3", *own)]
+        written = [str(path) for path in (state_path(self.project.root), *own)]
         inputs = [str(path) for path in plan.inputs if path not in own]
         noop.write(str(self.project.root), arguments, inputs, written, outputs, started_ns)
 

@@ -229,7 +229,7 @@ class Preview:
         return _json({**detail, "price": amounts(self._live.price([step.action.name]))})
 
     def _state(self) -> State:
-        return State(self._live.project.state_dir / "state.sqlite3", create=False)
+        return State.of(self._live.project.root, create=False)
 
     # --- images ---
 

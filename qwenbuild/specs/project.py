@@ -17,6 +17,7 @@ from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
 from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.files.toml import Keys, TomlFile
 from qwenbuild.problems import Problem
+from qwenbuild.state_folder import FOLDER
 
 from . import validation
 
@@ -110,7 +111,7 @@ class Project:
     @property
     def state_dir(self) -> Path:
         """The folder of the state and of everything derived."""
-        return self.root / ".qwenbuild"
+        return self.root / FOLDER
 
     def spec_paths(self) -> list[Path]:
         """Return the files that the specs' glob matches, sorted by name."""

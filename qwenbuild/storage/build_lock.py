@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qwenbuild.errors import ProjectBusy, UsageError
+from qwenbuild.state_folder import BUILD_LOCK
 
 _TIMEOUT_S = 0.1  # longer than `snapshot` holds the lock, shared, to see whether a build is running
 
@@ -24,7 +25,7 @@ def alone(folder: Path) -> Iterator[None]:
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", "utf-8")
-        lock = FileLock(folder / "lock", timeout=_TIMEOUT_S, poll_interval=0.02)
+        lock = FileLock(folder / BUILD_LOCK, timeout=_TIMEOUT_S, poll_interval=0.02)
         lock.acquire()
     except Timeout:
         raise ProjectBusy(

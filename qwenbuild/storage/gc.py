@@ -287,7 +287,7 @@ def collect_garbage(
     store = Store(default_root(environ))
     referenced: set[str] = set()
     for root in store.projects():
-        with contextlib.closing(State(root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
+        with contextlib.closing(State.of(root, create=False)) as state:
             named = {(output.key, output.image) for output in state.outputs().values()}
         known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
         named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}

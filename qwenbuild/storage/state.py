@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Submission
+from qwenbuild.state_folder import FOLDER, STATE
 
 _VERSION = 1
 _AT_ONCE = 500  # keys in one query; SQLite takes 999 values at least
@@ -60,6 +61,11 @@ WHEN NEW.image IS NOT (SELECT image FROM history WHERE path = NEW.path ORDER BY 
     VALUES (NEW.path, NEW.key, NEW.image, (julianday('now') - 2440587.5) * 86400.0);
 END;
 """
+
+
+def state_path(project_root: Path) -> Path:
+    """Return where the state of the project in this folder lies, or would lie."""
+    return project_root / FOLDER / STATE
 
 
 class Output(NamedTuple):
@@ -150,6 +156,11 @@ class State:
             except BaseException:
                 self._db.close()
                 raise
+
+    @classmethod
+    def of(cls, project_root: Path, *, create: bool) -> State:
+        """Open the state of the project in this folder."""
+        return cls(state_path(project_root), create=create)
 
     def _migrate(self, create: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

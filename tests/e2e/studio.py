@@ -121,7 +121,7 @@ class Studio(Sandbox):
     @property
     def submissions(self) -> list[Submission]:
         """The submissions that the state holds open."""
-        with contextlib.closing(State(self.root / ".qwenbuild" / "state.sqlite3", create=False)) as state:
+        with contextlib.closing(State.of(self.root, create=False)) as state:
             return state.open_submissions()
 
     @property

@@ -32,7 +32,7 @@ def hang(
     pets: Workspace, drafts: dict[str, str] | None = None, activities: dict[str, Activity] | None = None
 ) -> Gallery:
     engine = load(pets.root)
-    with contextlib.closing(State(engine.project.state_dir / "state.sqlite3", create=False)) as state:
+    with contextlib.closing(State.of(engine.project.root, create=False)) as state:
         return Curator(engine.project, engine.store).gallery(engine.plan(), state, drafts, activities)
 
 
@@ -43,7 +43,7 @@ def kinds(gallery: Gallery) -> list[str]:
 def detail(pets: Workspace, number: int) -> dict[str, Any]:
     engine = load(pets.root)
     step = engine.plan().steps[number]
-    with contextlib.closing(State(engine.project.state_dir / "state.sqlite3", create=False)) as state:
+    with contextlib.closing(State.of(engine.project.root, create=False)) as state:
         return Curator(engine.project, engine.store).details([step], state, {})[0][step.action.output]
 
 

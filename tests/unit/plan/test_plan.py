@@ -44,7 +44,7 @@ def plan(place: Workspace, **choices: Any) -> dict[str, tuple[str, str]]:
 def submitted(place: Workspace, handle: str = "", *, forced: bool = False) -> None:
     """Have image `a` submitted by an earlier build."""
     action = load(place.root).actions()[0]
-    state = State(place.root / ".qwenbuild/state.sqlite3")
+    state = State.of(place.root, create=True)
     number = state.intend(action.key, action.request.as_dict(), "null", {}, forced=forced)
     if handle:
         state.accepted(number, handle)

@@ -1,0 +1,35 @@
+"""The state's folder: the state, the build's lock and the fast path agree on its names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import noop
+from qwenbuild.specs import project
+from qwenbuild.state_folder import BUILD_LOCK, FOLDER, STATE
+from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.state import State
+
+
+def test_a_project_keeps_its_state_in_one_folder(tmp_path: Path) -> None:
+    """The state, the build's lock and the snapshot lie in the project's `.qwenbuild/`."""
+    (tmp_path / "qwenbuild.toml").write_text("")
+    folder = project.find(tmp_path).state_dir
+    assert folder == tmp_path / FOLDER == (tmp_path / noop.NAME).parent
+    with alone(folder):
+        State.of(tmp_path, create=True).close()
+        assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE]
+
+
+def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a build holds its lock, the snapshot is not trusted."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FOLDER).mkdir()
+    noop.write(str(tmp_path), ["build"], [], [], {}, 0)
+    assert noop.outputs_unchanged(["build"]) == 0
+    with alone(tmp_path / FOLDER):
+        assert noop.outputs_unchanged(["build"]) is None
+    assert noop.outputs_unchanged(["build"]) == 0
