@@ -25,6 +25,11 @@ def visible(text: str, *, keep: str = "") -> str:
     )
 
 
+def plain(value: object) -> str:
+    """Return a value as TOML writes it, without quotes: `true`, `7`, `sunset`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that `name` was most likely meant to be, or None."""
     return _nearest(name, tuple(known))

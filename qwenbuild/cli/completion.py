@@ -20,6 +20,8 @@ from typing import Any, ClassVar, NamedTuple
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
+from qwenbuild.problems import plain
+
 VARIABLE = "_QWENBUILD_COMPLETE"
 """The environment variable by which the scripts ask for completions."""
 
@@ -222,7 +224,7 @@ class _Image(NamedTuple):
 def _label(value: Any, number: int) -> str:
     if isinstance(value, dict):
         value = value.get("id", number)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return plain(value)
 
 
 def _table(value: Any) -> Mapping[str, Any]:

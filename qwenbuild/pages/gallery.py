@@ -26,10 +26,10 @@ from typing import Any
 
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
-from qwenbuild.problems import Problem
+from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price
 from qwenbuild.specs import prompt_sources
-from qwenbuild.specs.axes import label, length
+from qwenbuild.specs.axes import length
 from qwenbuild.specs.expand import Action
 from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.project import Project
@@ -263,7 +263,7 @@ def _literals(declarations: Iterable[Declaration]) -> dict[str, dict[str, dict[s
         for axis, values in it.axes.items():
             if length(values) > _MOST_LITERALS:
                 continue
-            plain = {label(value): json.dumps(value) for value in values if isinstance(value, bool | int | float)}
-            if plain:
-                found.setdefault(it.name, {})[axis] = plain
+            written = {plain(value): json.dumps(value) for value in values if isinstance(value, bool | int | float)}
+            if written:
+                found.setdefault(it.name, {})[axis] = written
     return found

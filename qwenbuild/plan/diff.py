@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from qwenbuild.problems import plain
+
 _WORD = re.compile(r"\w+|[^\w\s]")
 _PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"  # slow to compile
 _LONGEST = 20_000  # characters compared word by word; far over two prompts, which an image's provenance may exceed
@@ -49,7 +51,7 @@ def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
         shown = "provider" if name == "family" else name.replace("_", " ")
-        return f"{shown} {_plain(old)} -> {_plain(new)}"
+        return f"{shown} {plain(old) or 'none'} -> {plain(new) or 'none'}"
     # Most edits are of a few words: only what lies between the first and the last of them is compared.
     one, other = _trimmed(str(old), str(new))
     one, other = _trimmed(one[::-1], other[::-1])
@@ -79,10 +81,6 @@ def _trimmed(one: str, other: str) -> tuple[str, str]:
     while alike and (one[alike - 1].isalnum() or one[alike - 1] == "_"):
         alike -= 1
     return one[alike:], other[alike:]
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
 def _few(sign: str, words: list[str]) -> list[str]:

@@ -15,19 +15,12 @@ from typing import Any
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys
-from qwenbuild.problems import Problem, did_you_mean
+from qwenbuild.problems import Problem, did_you_mean, plain
 
 from . import rows
 from .project import Project
 from .rows import Row
 from .spec import DataFile, Range, Spec
-
-
-def label(value: object) -> str:
-    """Return how names of cells show a value: truth values as TOML writes them, a row as its id."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def length(values: Sequence[Any]) -> int:
@@ -42,7 +35,7 @@ def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row
     name = table.get("id", number)
     if not isinstance(name, str | int | float):
         raise ProjectError([Problem("an id must be a text or a number", spec.source.place((*keys, "id")))])
-    return Row(table, label(name))
+    return Row(table, plain(name))
 
 
 class Resolver:

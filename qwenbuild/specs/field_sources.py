@@ -13,10 +13,10 @@ from typing import Any
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys, TomlFile
-from qwenbuild.problems import Place
+from qwenbuild.problems import Place, plain
 
 from . import rows
-from .axes import label, length, table_row
+from .axes import length, table_row
 from .expand import Action
 from .matrix import Declaration, size_label
 from .project import CONFIG_NAME, Project
@@ -126,7 +126,7 @@ class Sources:
             case list():
                 model = self._project.catalogue.models[self._action.request.model]
                 for index, raw in enumerate(it.axes[axis]):
-                    if (size_label(raw, model) if axis == "size" else label(raw)) == wanted:
+                    if (size_label(raw, model) if axis == "size" else plain(raw)) == wanted:
                         place = source.place((*keys, index))
                         break
         return Source(Kind.AXIS, f"axis {axis}", place)
@@ -160,5 +160,5 @@ def _included(project: Project, action: Action) -> int | None:
 def _included_label(it: Declaration, number: int, axis: str, cell: Mapping[str, Any]) -> str:
     value = cell[axis]
     if not isinstance(value, dict):
-        return label(value)
+        return plain(value)
     return str(table_row(value, length(it.axes[axis]) + 1, it.spec, (*it.keys, "include", number, axis)))

@@ -18,10 +18,10 @@ from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.digest import sha256
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.toml import Keys
-from qwenbuild.problems import Problem, did_you_mean, listing
+from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
 
-from .axes import Resolver, label, length, table_row
+from .axes import Resolver, length, table_row
 from .cell_names import cell_name, quoted
 from .project import Project
 from .rows import Row
@@ -114,7 +114,7 @@ def count(declaration: Declaration, catalogue: Catalogue) -> int:
 
 def size_label(value: object, model: Model) -> str:
     """Return the label of a size, however it is spelled."""
-    text = label(value)
+    text = plain(value)
     return str(model.ratios.get(text) or Size.parse(text) or text)
 
 
@@ -258,12 +258,12 @@ class Cells:
             raise self._wrong(f"{axis}: {_toml(value)}", keys, "true or false")
         if axis == "negative_prompt" and not isinstance(value, str):
             raise self._wrong(f"negative_prompt: {_toml(value)} is not a text", keys)
-        return Value.of(label(value), value)
+        return Value.of(plain(value), value)
 
     def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
         """Return the numbers of the axes that an exclusion names, with labels; names that are no axes are left out."""
         return [
-            (at, size_label(rule[axis], model) if axis == "size" else label(rule[axis]))
+            (at, size_label(rule[axis], model) if axis == "size" else plain(rule[axis]))
             for at, axis in enumerate(self._it.axes)
             if axis in rule
         ]
@@ -288,13 +288,13 @@ class Cells:
         at = list(self._it.axes).index(axis)
         labels: dict[str, None] = {}
         for grid in grids:
-            wanted = size_label(value, grid.model) if axis == "size" else label(value)
+            wanted = size_label(value, grid.model) if axis == "size" else plain(value)
             column = [item.label for item in grid.columns[at]]
             if wanted in column:
                 return
             labels.update(dict.fromkeys(column))
-        near = did_you_mean(label(value), labels) or f"values: {listing(labels)}"
-        raise self._wrong(f'axis {axis} has no value "{label(value)}": this excludes nothing', keys, near)
+        near = did_you_mean(plain(value), labels) or f"values: {listing(labels)}"
+        raise self._wrong(f'axis {axis} has no value "{plain(value)}": this excludes nothing', keys, near)
 
     def _inclusion(self, number: int) -> tuple[tuple[Value, ...], Model]:
         image, axes = self._it.image, self._it.axes
@@ -310,10 +310,10 @@ class Cells:
             if isinstance(value, dict):
                 value = table_row(value, length(raw) + 1, self._it.spec, (*keys, axis))
             elif not isinstance(raw, range) and any(isinstance(one, Row) for one in raw):
-                found = next((one for one in raw if label(one) == label(value)), None)
+                found = next((one for one in raw if plain(one) == plain(value)), None)
                 if found is None and all(isinstance(one, Row) for one in raw):
-                    ids = [label(row) for row in raw]
-                    hint = did_you_mean(label(value), ids) or f"ids: {listing(ids)}"
+                    ids = [plain(row) for row in raw]
+                    hint = did_you_mean(plain(value), ids) or f"ids: {listing(ids)}"
                     raise self._wrong(f'axis {axis} has no row "{value}"', (*keys, axis), hint)
                 value = value if found is None else found
             values.append(self._value(axis, value, model, (*keys, axis)))

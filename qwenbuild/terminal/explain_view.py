@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from qwenbuild.plan.explain import Explanation, Field, turned
-from qwenbuild.problems import visible
+from qwenbuild.problems import plain, visible
 
 from .style import coloured, label, money, styled
 
@@ -62,9 +62,9 @@ def _show_fields(it: Explanation) -> None:
         differ = any(one.before is not None for one in it.fields)
         click.echo(f"compared with {it.compared}" + ("" if differ else ": nothing differs"))
     fields = [one for one in it.fields if one.name != "prompt"]
-    width = max((len(_cut(_plain(one.value))) for one in fields if one.before is None), default=0)
+    width = max((len(_cut(plain(one.value) or "none")) for one in fields if one.before is None), default=0)
     for one in fields:
-        value = f"{visible(_cut(_plain(one.value))):<{width}}" if one.before is None else _changed(one)
+        value = f"{visible(_cut(plain(one.value) or 'none')):<{width}}" if one.before is None else _changed(one)
         click.echo(f"{_mark(one)}{_dim(f'{_called(one.name):>15}')}  {value}  {_dim(str(one.source))}")
 
 
@@ -78,12 +78,8 @@ def _called(name: str) -> str:
 
 def _changed(one: Field) -> str:
     """Return what a field was, and its value."""
-    found = one.difference or [("-", _plain(one.before)), ("+", _plain(one.value))]
+    found = one.difference or [("-", plain(one.before) or "none"), ("+", plain(one.value) or "none")]
     return "".join(_piece(sign, text) for sign, text in found)
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
 def _cut(text: str) -> str:

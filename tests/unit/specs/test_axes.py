@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.specs.axes import Resolver, label, length, table_row
-from qwenbuild.specs.rows import Row
+from qwenbuild.specs.axes import Resolver, length, table_row
 from qwenbuild.specs.spec import DataFile, Range, Spec
 from tests.support.workspace import Workspace
 
@@ -15,15 +14,6 @@ def spec_of(project: Workspace) -> Spec:
     project.write({"specs/a.toml": '[image.a]\nprompt = "x"\nmatrix.c = [{ id = "en" }]\n'})
     [found] = project.specs(Findings())
     return found
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(True, "true"), (False, "false"), (1, "1"), (-1.5, "-1.5"), ("a b", "a b"), (Row({"x": 1}, "en"), "en")],
-)
-def test_labels_are_as_toml_writes_values(value: object, expected: str) -> None:
-    """A row's is its id."""
-    assert label(value) == expected
 
 
 @pytest.mark.parametrize("values", [[1], [1, 2, 3], range(0, 10), range(10, 0, -3), range(0, 7, 7)])
