@@ -25,13 +25,13 @@ from starlette.types import Message, Receive, Scope, Send
 from qwenbuild.errors import ProviderError
 
 from .bill import Exchange, Image
-from .control import API, Emulation, control_routes
+from .control_endpoints import API, Emulation, control_routes
+from .dashscope import Service
 from .faults import Fault
 from .images import Renderer, corrupted, other_size
-from .orders import json_body
-from .replies import Connection, Delivery, Drop, Hang, answer, oss_refused, refused
-from .service import Service
-from .vendor_texts import NO_SYNC, PROXY_PAGE, Refusal, encode, link_expired, new_id
+from .request_body import json_body
+from .responses import Connection, Delivery, Drop, Hang, answer, oss_refused, refused
+from .wire_format import NO_SYNC, PROXY_PAGE, Refusal, encode, link_expired, new_id
 
 _SYNC = f"{API}/services/aigc/multimodal-generation/generation"
 _CREATE = f"{API}/services/aigc/text2image/image-synthesis"

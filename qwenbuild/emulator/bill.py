@@ -19,8 +19,8 @@ from typing import Any
 
 from qwenbuild.request import Request
 
-from .orders import Order
-from .vendor_texts import Refusal, china_time, link_expired
+from .request_body import Order
+from .wire_format import Refusal, china_time, link_expired
 
 BUCKETS = (
     "dashscope-result-bj", "dashscope-result-hz", "dashscope-result-sh", "dashscope-result-wlcb",

@@ -16,7 +16,7 @@ from typing import Literal
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
 
-from .vendor_texts import VENDOR_ERRORS
+from .wire_format import VENDOR_ERRORS
 
 OPERATIONS = ("sync", "create", "poll", "cancel", "list", "download")
 """What a client does: a sync call, creating, polling, cancelling and listing tasks, downloading an image."""

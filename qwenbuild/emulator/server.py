@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Scope
 from qwenbuild.errors import UsageError
 
 from .app import Application
-from .control import API, Emulation
+from .control_endpoints import API, Emulation
+from .dashscope import Terms
 from .faults import FAULT_HELP, Fault, FaultPlan
 from .images import Renderer
-from .service import Terms
 
 __all__ = ["FAULT_HELP", "EmulatorOptions", "Running", "environment", "running", "serve"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.emulator.faults import FAULT_HELP, KINDS, OPERATIONS, Fault, FaultPlan
-from qwenbuild.emulator.vendor_texts import VENDOR_ERRORS
+from qwenbuild.emulator.wire_format import VENDOR_ERRORS
 from qwenbuild.errors import UsageError
 
 

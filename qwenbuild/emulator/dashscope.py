@@ -21,8 +21,8 @@ from qwenbuild.catalogue import REGIONS, Catalogue, builtin
 from qwenbuild.digest import sha256
 
 from .bill import Bill, Charge, Exchange, Image, Results
-from .orders import Order, read_order
-from .vendor_texts import NO_ASYNC, Refusal, china_time, new_id, parsed_time
+from .request_body import Order, read_order
+from .wire_format import NO_ASYNC, Refusal, china_time, new_id, parsed_time
 
 DAY_S = 86_400.0
 QUERIES_PER_S = 20.0

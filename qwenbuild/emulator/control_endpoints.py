@@ -19,11 +19,11 @@ from starlette.routing import Route
 from qwenbuild.errors import UsageError
 
 from .bill import Exchange
+from .dashscope import Service, Terms
 from .faults import FaultPlan
-from .orders import json_body
-from .replies import answer
-from .service import Service, Terms
-from .vendor_texts import Refusal
+from .request_body import json_body
+from .responses import answer
+from .wire_format import Refusal
 
 API = "/api/v1"
 _REMEMBERED_CALLS = 10_000

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.catalogue import builtin
-from qwenbuild.emulator.orders import Order, json_body, read_order
-from qwenbuild.emulator.vendor_texts import Refusal
+from qwenbuild.emulator.request_body import Order, json_body, read_order
+from qwenbuild.emulator.wire_format import Refusal
 from qwenbuild.request import SEED_MAX, Request, Size
 
 JSON = st.recursive(

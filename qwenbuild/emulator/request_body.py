@@ -17,7 +17,7 @@ from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.request import SEED_MAX, Request, Size
 
-from .vendor_texts import NO_ASYNC, NO_SYNC, Refusal
+from .wire_format import NO_ASYNC, NO_SYNC, Refusal
 
 _REWRITE = (
     "Photorealistic composition: ",

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .vendor_texts import Refusal, encode, new_id, oss_error
+from .wire_format import Refusal, encode, new_id, oss_error
 
 _CHUNK_BYTES = 64 * 1024
 

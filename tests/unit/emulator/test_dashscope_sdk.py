@@ -16,8 +16,8 @@ from dashscope.api_entities.aio_session import close_shared_aio_session
 from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2.errors import DashScopeError
 
+from qwenbuild.emulator.dashscope import DAY_S
 from qwenbuild.emulator.server import Running, running
-from qwenbuild.emulator.service import DAY_S
 from tests.support.emulated import QUICK
 
 KEY = "sk-vendor"
