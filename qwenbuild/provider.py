@@ -18,6 +18,7 @@ from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.problems import did_you_mean, listing
 
 from .catalogue import Catalogue
+from .finding import Finding
 from .request import Request, Submission
 
 
@@ -136,6 +137,19 @@ class Resumable(Protocol):
 
         `known` are the provider's other submissions of the last two days that were not refused,
         settled ones with their handles included: what is theirs can't be another's.
+        """
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """Optional: a provider that can examine what it needs from the user's machine, for `qwenbuild doctor`."""
+
+    async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
+        """Return what is right and wrong: accounts, keys, fonts. Changes nothing and costs nothing.
+
+        `project_provider` is the name of the provider that the project renders with, None outside of a
+        project. A problem must not be FAIL if it concerns only renders with another provider. Called
+        outside of `session`. Takes at most some seconds.
         """
 
 

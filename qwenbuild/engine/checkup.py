@@ -14,13 +14,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from qwenbuild.errors import ProjectError, QwenbuildError, StateError
 from qwenbuild.files import atomic
+from qwenbuild.finding import Finding, Level
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
 from qwenbuild.state_folder import FOLDER, STATE
@@ -32,32 +31,6 @@ _LITTLE_BYTES: Final = 10**9  # free on the store's disk: some hundred images
 _NONE_BYTES: Final = 50 * 10**6
 _GIT_S: Final = 10.0
 _SCHEMA: Final = re.compile(r"#:schema +(\S+)")
-
-
-class Level(StrEnum):
-    """How a finding stands: all right, worth a look, to be fixed."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found about one `subject`: a claim, facts that support it, and what to do, as errors have them."""
-
-    subject: str
-    level: Level
-    claim: str
-    facts: tuple[str, ...] = ()
-    hint: str | None = None
-
-
-def failed(subject: str, error: QwenbuildError, level: Level = Level.FAIL) -> Finding:
-    first, *more = error.problems
-    where = (f"at {first.place}",) if first.place else ()
-    others = (f"{len(more)} more mistakes; `qwenbuild plan` shows them all",) if more else ()
-    return Finding(subject, level, first.claim, (*where, *first.facts, *others), first.hint)
 
 
 def of_project(project: Project) -> Iterator[Finding]:
@@ -73,12 +46,12 @@ def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
     try:
         place = _written(store.root)
     except OSError as error:
-        yield failed("store", store.failure(error, "written"))
+        yield Finding.of_error("store", store.failure(error, "written"))
         return
     try:
         held = gc.plan_gc(store)
     except QwenbuildError as error:
-        yield failed("store", error)
+        yield Finding.of_error("store", error)
     else:
         size = f"{held.kept_entries:,} images, {held.kept_bytes / 1e6:,.0f} MB"
         told = size if store.root.exists() else "not there yet; the first build makes it"
@@ -120,7 +93,7 @@ def _folders(project: Project) -> Iterator[Finding]:
         with closing(State.of(project.root, create=False)) as state:
             waiting, images = len(state.open_submissions()), len(state.outputs())
     except StateError as error:
-        yield failed("state", error)
+        yield Finding.of_error("state", error)
         return
     facts = (f"{waiting:,} requests are in flight; the next build collects them",) if waiting else ()
     yield Finding("state", Level.OK, f"{images:,} outputs on record" if images else "nothing was built yet", facts)
@@ -131,7 +104,7 @@ def _lock(project: Project) -> Finding:
     try:
         read = lock.read(path)
     except ProjectError as error:
-        return failed("lock", error)
+        return Finding.of_error("lock", error)
     if read.theirs is not None:
         claim, hint = f"{lock.NAME} holds both sides of a merge", "`qwenbuild lock` resolves it"
     elif _asked(project, "check-ignore", "--quiet", "--", lock.NAME) is not None:

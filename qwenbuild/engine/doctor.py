@@ -1,31 +1,26 @@
-"""What of a user's environment would keep qwenbuild from working, and what to do about each thing.
+"""The doctor: examines a machine and a project, and says what keeps builds from working.
 
-Invariants: nothing is changed and nothing is spent: the service and the remote are asked for what costs nothing.
-No finding holds the API key or a token. Every check gives findings, never an exception: what can't be
-examined is a finding too. A failing finding must be fixed before the project can be built as it is
-configured; a warning may stay.
+Invariants: nothing is changed and nothing is billed. No finding holds an API key or a token. A check
+never raises: what can't be examined becomes a finding too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from qwenbuild import provider
-from qwenbuild.errors import ProjectError, ProviderError, QwenbuildError, Unreachable, UsageError
+from qwenbuild.catalogue import builtin
+from qwenbuild.errors import ProjectError, QwenbuildError, UsageError
+from qwenbuild.finding import Finding, Level
 from qwenbuild.problems import listing
+from qwenbuild.provider import Diagnosable, Provider, Settings, broken
 from qwenbuild.providers import registry
-from qwenbuild.providers.dashscope import wire
-from qwenbuild.providers.dashscope.credentials import ApiKey, Endpoint, find_endpoint, find_key
-from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from qwenbuild.providers.draft import fonts
 from qwenbuild.specs.project import CONFIG_NAME, Project, find
 from qwenbuild.specs.reading import Reading
 from qwenbuild.storage import lock
@@ -33,22 +28,20 @@ from qwenbuild.storage.remote import cache
 from qwenbuild.storage.store import Store, default_root
 from qwenbuild.version import __version__
 
-from .checkup import Finding, Level, failed, of_project, of_store
+from .checkup import of_project, of_store
 
-_SKEW_S: Final = 60.0  # of this machine's clock; lost tasks are matched by time, certificates have one too
-_PATIENCE_S: Final = 15.0  # with whoever is asked over the network
+_PATIENCE_S: Final = 15.0  # longest wait for the remote cache
 _REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[.*?\])? *(?:(>=|==) *([\d.]+))?")
 
 
 def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield findings as they are made, on this machine and on the project that the folder `start` lies in, if any.
+    """Yield findings about this machine and about the project that contains the folder `start`, if any.
 
-    Raises UsageError where there is no such folder.
+    Each finding is yielded as soon as its check ends. Raises UsageError if `start` does not exist.
     """
     if not start.is_dir():
         raise UsageError(f"no such folder: {start}")
     yield from _installation()
-    yield _fonts()
     project = None
     try:
         project = find(start)
@@ -56,36 +49,39 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     except UsageError:
         yield Finding("project", Level.OK, f"none here: no {CONFIG_NAME} in this folder or above")
     except ProjectError as error:
-        yield failed("project", error)
+        yield Finding.of_error("project", error)
     yield from of_store(Store(default_root(environ)), project)
     chosen = None
     if project:
         try:
-            name = project.config.provider
-            table = project.config.providers.get(name, {})
-            chosen = registry.create(name, provider.Settings(table, project.catalogue, environ))
-            yield Finding("provider", Level.OK, name)
-        except QwenbuildError as error:
-            yield failed("provider", error)
-        if chosen:
+            chosen = _provider(project.config.provider, project, environ)
+            yield Finding("provider", Level.OK, project.config.provider)
             yield _specs(project, chosen)
+        except QwenbuildError as error:
+            yield Finding.of_error("provider", error)
         yield from of_project(project)
         yield from _remote(project, environ)
-    yield from _account(project, chosen, environ)
+    yield from _providers(project, chosen, environ)
 
 
-def _specs(project: Project, chosen: provider.Provider) -> Finding:
-    """Read all that builds read."""
+def _provider(name: str, project: Project | None, environ: Mapping[str, str]) -> Provider:
+    """Return the provider `name` with the project's settings for it. Raises QwenbuildError."""
+    table = project.config.providers.get(name, {}) if project else {}
+    return registry.create(name, Settings(table, project.catalogue if project else builtin(), environ))
+
+
+def _specs(project: Project, chosen: Provider) -> Finding:
+    """Read what a build reads: specs, templates and data files."""
     reading = Reading(project, chosen, None, project.config.max_renders)
     try:
         actions, _ = reading.actions(map(lock.counts, [project.root / lock.NAME]))
     except QwenbuildError as error:
-        return failed("specs", error)
+        return Finding.of_error("specs", error)
     return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")
 
 
 def _installation() -> Iterator[Finding]:
-    """Compare the packages that are installed with what the distribution asks for."""
+    """Compare the installed packages with the requirements of the installed qwenbuild."""
     yield Finding(
         "qwenbuild", Level.OK, f"{__version__} on Python {platform.python_version()}", (f"python: {sys.executable}",)
     )
@@ -130,14 +126,6 @@ def _release(version: str) -> list[int]:
     return numbers
 
 
-def _fonts() -> Finding:
-    broken = fonts.broken_fonts()
-    if broken:
-        hint = f"{sys.executable} -m pip install --force-reinstall justmytype-intl-cjk"
-        return Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", tuple(broken), hint)
-    return Finding("fonts", Level.OK, "those of drafts are there")
-
-
 def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Ask the remote cache, where there is one, for something that it has not."""
     config = project.config.remote
@@ -147,7 +135,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
             return
         asyncio.run(_asked(remote))
     except QwenbuildError as error:
-        yield failed("remote", error)
+        yield Finding.of_error("remote", error)
         return
     except TimeoutError:
         yield Finding("remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s")
@@ -166,63 +154,31 @@ async def _asked(remote: cache.Remote) -> None:
         await remote.find(["0" * 64], ())
 
 
-def _account(
-    project: Project | None, chosen: provider.Provider | None, environ: Mapping[str, str]
-) -> Iterator[Finding]:
-    """Look at the key, and ask the service about it with a call that costs nothing."""
-    needed = project is not None and project.config.provider == DashScopeProvider.name
-    level = Level.FAIL if needed else Level.WARN
-    try:
-        key = find_key(environ)
-    except ProviderError as error:
-        if needed or project is None:
-            yield failed("key", error, level)
+def _providers(project: Project | None, chosen: Provider | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Ask the built-in providers, and `chosen`, the project's own, to examine what they need.
+
+    The others are asked as well, because `--provider` may choose them.
+    """
+    own = project.config.provider if project else None
+    if chosen:
+        yield from _diagnosed(chosen, own)
+    for name in registry.BUILT_IN:
+        if name == own:
+            continue
+        try:
+            provider = _provider(name, project, environ)
+        except QwenbuildError as error:
+            yield Finding.of_error(name, error, Level.WARN)
         else:
-            yield Finding("key", Level.OK, f"none; the provider {project.config.provider} needs none")
-        return
-    yield _key(key)
+            yield from _diagnosed(provider, own)
+
+
+def _diagnosed(provider: Provider, own: str | None) -> Sequence[Finding]:
+    if not isinstance(provider, Diagnosable):
+        return ()
     try:
-        if isinstance(chosen, DashScopeProvider):
-            endpoint = chosen.endpoint
-        else:
-            table = project.config.providers.get(DashScopeProvider.name, {}) if project else {}
-            endpoint = find_endpoint(table, environ)
-        answer = asyncio.run(_listed(endpoint, key))
+        return asyncio.run(provider.diagnose(own))
     except QwenbuildError as error:
-        offline = isinstance(error, Unreachable) and error.code != "TLS"
-        yield failed("service", error, Level.WARN if offline else level)
-        return
-    except TimeoutError:
-        yield Finding("service", Level.WARN, f"{endpoint.host} did not answer within {_PATIENCE_S:g} s")
-        return
-    yield Finding("service", Level.OK, f"{endpoint.host} takes the key; region {endpoint.region}")
-    if answer.ahead_s is not None:
-        yield _clock(answer.ahead_s)
-
-
-def _key(key: ApiKey) -> Finding:
-    if not key.reveal().startswith("sk-"):
-        hint = "copy the API key, not the account's AccessKey"
-        return Finding("key", Level.WARN, f"the one from {key.origin} does not begin with sk-, as keys do", hint=hint)
-    if os.name == "posix" and os.path.isfile(key.origin) and os.stat(key.origin).st_mode & 0o077:
-        return Finding(
-            "key", Level.WARN, f"others on this machine may read {key.origin}", hint=f"chmod 600 {key.origin}"
-        )
-    return Finding("key", Level.OK, f"from {key.origin}")
-
-
-async def _listed(endpoint: Endpoint, key: ApiKey) -> wire.Answer:
-    """Return the first page of the account's tasks. Raises ProviderError, UsageError, TimeoutError."""
-    from qwenbuild.providers.dashscope.http import Service
-
-    async with asyncio.timeout(_PATIENCE_S), Service(endpoint, key, _PATIENCE_S) as service:
-        return await service.ask("GET", wire.LIST_PATH, wire.list_query(1, 1))
-
-
-def _clock(ahead_s: float) -> Finding:
-    """Judge this machine's clock, which the service's is ahead of by `ahead_s`."""
-    if abs(ahead_s) <= _SKEW_S:
-        return Finding("clock", Level.OK, "agrees with the service's")
-    way = "behind" if ahead_s > 0 else "ahead of"
-    hint = "let it be set by the network: timedatectl set-ntp true"
-    return Finding("clock", Level.WARN, f"is {abs(ahead_s):,.0f} s {way} the service's", hint=hint)
+        return (Finding.of_error(provider.name, error),)
+    except Exception as error:  # a plugin may raise anything
+        return (Finding.of_error(provider.name, broken(provider.name, error)),)

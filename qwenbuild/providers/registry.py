@@ -13,12 +13,14 @@ from qwenbuild.provider import Provider, Settings, broken
 GROUP: Final = "qwenbuild.providers"
 
 
-# Found at once: to look through all that is installed takes time. And nobody else can take their names.
+# Looked up first: searching all installed packages takes time, and no plugin may take these names.
 _OWN: Final = {
     "dashscope": ("dashscope.provider", "DashScopeProvider"),
     "draft": ("draft.provider", "DraftProvider"),
     "null": ("null", "NullProvider"),
 }
+BUILT_IN: Final = tuple(_OWN)
+"""The names of the providers that come with qwenbuild."""
 
 
 def installed() -> list[str]:

@@ -26,7 +26,7 @@ from .style import (
 )
 
 if TYPE_CHECKING:
-    from qwenbuild.engine.checkup import Finding
+    from qwenbuild.finding import Finding
     from qwenbuild.providers.dashscope.wire import Task
     from qwenbuild.request import Submission
     from qwenbuild.storage.gc import Collected, Collection

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.catalogue import INTERFACES, Catalogue
 from qwenbuild.errors import UsageError
+from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
@@ -136,6 +137,12 @@ class DashScopeProvider:
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
         """Return handles of async submissions whose lost answer could be matched to a task for certain."""
         return await self._entered.reconcile(submissions, known)
+
+    async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
+        """Return findings about the key, the service and the clock; see `Diagnosable`."""
+        from .diagnosis import diagnose
+
+        return await diagnose(NAME, self.endpoint, self._settings.environ, project_provider)
 
     async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[Task, ...]:
         """Return the account's tasks of the last 24 hours, other programs' included, up to about `most`.

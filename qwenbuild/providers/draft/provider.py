@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from qwenbuild.finding import Finding, Level
 from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
 from qwenbuild.request import Request
 
@@ -62,6 +64,16 @@ class DraftProvider:
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the draft of a request."""
         return Rendered(await self.png(request), verified=True)
+
+    async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
+        """Return whether the fonts of drafts can be used; they come with qwenbuild, so broken ones always fail."""
+        from . import fonts
+
+        broken = fonts.broken_fonts()
+        if broken:
+            hint = f"{sys.executable} -m pip install --force-reinstall justmytype-intl-cjk"
+            return [Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", tuple(broken), hint)]
+        return [Finding("fonts", Level.OK, "the fonts of drafts are installed")]
 
     async def png(self, request: Request) -> bytes:
         """Return the draft's bytes; within a session."""

@@ -13,9 +13,9 @@ import pytest
 
 from qwenbuild.emulator.server import Running
 from qwenbuild.engine import doctor
-from qwenbuild.engine.checkup import Finding, Level
 from qwenbuild.engine.scaffold import files
 from qwenbuild.errors import UsageError
+from qwenbuild.finding import Finding, Level
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.store import Store
 from tests.e2e.harness import Sandbox
@@ -58,8 +58,8 @@ def test_a_sound_environment(clinic: Clinic, emulator: Running) -> None:
     found = clinic.findings(**emulator.environment(KEY))
     assert wrong(found) == {}
     assert list(found) == [
-        "qwenbuild", "packages", "fonts", "project", "store", "disk", "provider", "specs", "state", "lock", "schema",
-        "key", "service", "clock",
+        "qwenbuild", "packages", "project", "store", "disk", "provider", "specs", "state", "lock", "schema",
+        "key", "service", "clock", "fonts",
     ]  # fmt: skip
     assert found["key"].claim == "from DASHSCOPE_API_KEY"
     assert found["service"].claim.endswith(" takes the key; region singapore")
@@ -293,3 +293,35 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert list(service) == ["event", "subject", "level", "claim", "facts", "hint"]
     assert told.finished == {"event": "examined", "ok": 12, "warn": 0, "fail": 1}
     assert "sk-beijing" not in ill.out + told.out
+
+
+@pytest.mark.parametrize(
+    ("source", "level", "claim"),
+    [
+        ("", "", ""),
+        ("    async def diagnose(self, project_provider):\n        return [].nosuch\n", "fail", "AttributeError"),
+    ],
+)
+def test_a_plugin(clinic: Clinic, monkeypatch: pytest.MonkeyPatch, source: str, level: str, claim: str) -> None:
+    """A plugin without `diagnose` is accepted; a plugin whose `diagnose` breaks is a finding."""
+    plugin = "from qwenbuild.providers.null import NullProvider\nclass Plain(NullProvider):\n    name = 'plain'\n"
+    about = clinic.root.parent / "plugins" / "plain-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[qwenbuild.providers]\nplain = plain_plugin:Plain\n")
+    (about.parent / "plain_plugin.py").write_text(plugin + source)
+    monkeypatch.syspath_prepend(about.parent)
+    clinic.write({"qwenbuild.toml": 'provider = "plain"\n'})
+    found = clinic.findings()
+    sys.modules.pop("plain_plugin", None)
+    assert found["provider"].claim == "plain"
+    assert wrong(found) == ({"plain": level} if level else {})
+    assert not claim or found["plain"].claim.startswith(f'the provider "plain" broke: {claim}')
+
+
+def test_another_provider_with_wrong_settings(clinic: Clinic) -> None:
+    """Settings of a provider that the project does not render with are worth a look."""
+    clinic.write({"qwenbuild.toml": 'provider = "draft"\n[providers.dashscope]\nregion = "mars"\n'})
+    found = clinic.findings()
+    assert wrong(found) == {"dashscope": "warn"}
+    assert found["dashscope"].claim == 'unknown region "mars"'
