@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from qwenbuild.errors import StateError
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.state import Output, State
 

@@ -35,7 +35,7 @@ from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Submission
 from qwenbuild.specs import selection
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.specs.memory import Memory
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reading import Reading, check_renders

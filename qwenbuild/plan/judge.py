@@ -10,7 +10,7 @@ from pathlib import Path
 from qwenbuild import request as requests
 from qwenbuild.provider import Provider, Resumable
 from qwenbuild.request import Request, Submission
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched, status
 from qwenbuild.storage.state import Earlier, Output, State

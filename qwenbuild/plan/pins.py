@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qwenbuild.errors import LockError
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import NAME, Lock, is_written
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import Output

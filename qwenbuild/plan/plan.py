@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.request import Submission
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.state import Earlier, Output

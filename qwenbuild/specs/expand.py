@@ -8,74 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.files.paths import path_fault
 from qwenbuild.files.toml import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
 
+from .action import Action
 from .matrix import Cells, Declaration, Value, size_of
+from .output_paths import check_paths, default_path
 from .spec import FIELDS
 from .template import Template, Templates
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
 
 _WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
-
-
-class Action(NamedTuple):
-    """One output to be: its path under out/, its request's key, and its cell.
-
-    `source` is the request, or what makes it again: a prompt takes more memory than all else that is known of a
-    cell, and most plans ask for few of them.
-    """
-
-    output: str
-    key: str
-    declaration: Declaration
-    values: tuple[Value, ...]  # of the axes, in the order of the matrix
-    model: Model
-    size: Size
-    seed: int
-    source: Request | Requests
-
-    @property
-    def request(self) -> Request:
-        """The request that the key is of; raises ProjectError where it can't be made again."""
-        source = self.source
-        if isinstance(source, Request):
-            return source
-        request = source.request(self.values, self.model)
-        if self.key not in (request.key, *request.older_keys):  # an image would be kept under another one's key
-            place = self.declaration.spec.source.place(self.declaration.keys)
-            claim = f"the request of {self.name} came out otherwise the second time"
-            raise ProjectError([Problem(claim, place, hint="this is a mistake of qwenbuild: please report it")])
-        return request
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The label of each axis, in the order of the matrix."""
-        return tuple([value.label for value in self.values])
-
-    @property
-    def name(self) -> str:
-        """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
-        return self.declaration.cell_name(self.values)
-
-    @property
-    def cell(self) -> dict[str, str]:
-        """The label of each axis."""
-        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
-
-
-class Requests(Protocol):
-    """Makes requests; the same one each time for the same cell, whatever has become of the files since."""
-
-    def request(self, values: tuple[Value, ...], model: Model) -> Request:
-        """Return the request of a cell."""
 
 
 def expand(
@@ -95,7 +45,7 @@ def expand(
         for declaration in declarations
         for action in cells(catalogue, templates, declaration, family, labelled, findings)
     ]
-    tell_apart(actions, findings)
+    check_paths(actions, findings)
     return actions
 
 
@@ -122,18 +72,6 @@ def cells(
                 findings.add(error.problems, declaration.name)
     except ProjectError as error:
         findings.add(error.problems, declaration.name)
-
-
-def tell_apart(actions: Collection[Action], findings: Findings) -> None:
-    """Put a problem into `findings` for each two of a project's actions whose outputs can't both be."""
-    # Nearly all paths are their own keys: to hold these twice takes as much memory as the requests' keys.
-    paths = {action.output if (key := clash_key(action.output)) == action.output else key for action in actions}
-    folders = {path.rpartition("/")[0] for path in paths}
-    while above := {folder.rpartition("/")[0] for folder in folders} - folders:
-        folders |= above
-    if len(paths) < len(actions) or not paths.isdisjoint(folders):
-        for image, problem in _clashes(actions):
-            findings.add([problem], image)
 
 
 def prompts(
@@ -186,7 +124,7 @@ class _Expander:
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
         self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
-        self._stem = f"{declaration.spec.name}/{declaration.image_name}"
+        self._stem = declaration.name  # a property that makes its text each time
         seed = self._fields["seed"]
         self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
         self._prompt_extend = self._fields["prompt_extend"] or False
@@ -222,7 +160,7 @@ class _Expander:
         texts = self._rendered(values, model, self._texts_of)
         request = self._request(values, model, texts)
         if (output := texts.get("output")) is None:
-            output = f"{'-'.join([self._stem, *[value.path_part for value in values]])}.png"
+            output = default_path(self._stem, values)
         prompt, negative_prompt = request.prompt, request.negative_prompt
         fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
         if not (prompt and fits) or path_fault(output):
@@ -348,35 +286,3 @@ def _too_long(over: int) -> str:
 
 def _is_cut(length: int, limit: int, model: Model) -> str:
     return f"it has {length:,}; {model.name} takes {limit:,} and cuts the rest silently"
-
-
-def _clashes(actions: Iterable[Action]) -> Iterator[tuple[str, Problem]]:
-    """Return image and problem for each two cells whose outputs are one path, or one is a folder of the other."""
-    owners: dict[str, Action] = {}
-    folders: dict[str, Action] = {}
-    for action in actions:
-        path = clash_key(action.output)
-        other = owners.get(path) or folders.get(path)
-        parent = path.rpartition("/")[0]
-        while not other and parent:
-            other = owners.get(parent)
-            parent = parent.rpartition("/")[0]
-        if other:
-            it = action.declaration
-            keys = (*it.keys, "output") if it.image.output is not None else it.keys
-            same = (
-                "the same output"
-                if other.output == action.output
-                else "outputs that some file systems can't tell apart"
-            )
-            if clash_key(other.output) != path:
-                same = "outputs of which one is a folder of the other"
-            claim = f"two cells have {same}: {action.output}"
-            hint = "name what tells them apart in `output`"
-            yield it.name, Problem(claim, it.spec.source.place(keys), facts=[other.name, action.name], hint=hint)
-            continue
-        owners[path] = action
-        parent = path.rpartition("/")[0]
-        while parent and parent not in folders:
-            folders[parent] = action
-            parent = parent.rpartition("/")[0]

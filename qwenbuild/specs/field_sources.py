@@ -16,8 +16,8 @@ from qwenbuild.files.toml import Keys, TomlFile
 from qwenbuild.problems import Place, plain
 
 from . import rows
+from .action import Action
 from .axes import length, table_row
-from .expand import Action
 from .matrix import Declaration, size_label
 from .project import CONFIG_NAME, Project
 from .spec import DataFile

@@ -21,8 +21,9 @@ from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.provider import Provider
 
 from . import expand
-from .expand import Action
+from .action import Action
 from .matrix import Declaration
+from .output_paths import check_paths
 from .project import Project
 from .sandbox import environment
 from .spec import Spec
@@ -73,7 +74,7 @@ class Memory:
             actions += known.actions
             names.update(dict.fromkeys(known.texts))
         self._kept = kept
-        expand.tell_apart(actions, findings)
+        check_paths(actions, findings)
         return actions, [project.templates / name for name in names]
 
     def _again(self, it: Declaration, provider: Provider, now: Templates) -> _Kept | None:

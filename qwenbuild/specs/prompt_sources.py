@@ -16,7 +16,8 @@ from jinja2.compiler import CodeGenerator, Frame
 
 from qwenbuild.errors import ProjectError
 
-from .expand import Action, prompts
+from .action import Action
+from .expand import prompts
 from .project import Project
 from .sandbox import environment
 from .template import Templates

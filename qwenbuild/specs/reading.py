@@ -11,7 +11,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 
 from . import expand, matrix, spec
-from .expand import Action
+from .action import Action
 from .field_sources import Sources
 from .memory import Memory
 from .project import Project

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
 
+from .action import Action
 from .cell_names import parse_cell_name
-from .expand import Action
 from .project import Project
 
 _FIELDS = ("model", "size", "seed", "ratio")  # may be asked for even where they are no axes

@@ -17,7 +17,7 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.provider import Rendered, Settings
 from qwenbuild.providers.draft.provider import DraftProvider
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.store import Store
 
 _Cell = tuple[str, str]  # output and key

@@ -34,7 +34,7 @@ from qwenbuild.events import (
 )
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.specs.memory import Memory
 
 from . import builds

@@ -25,7 +25,7 @@ from qwenbuild.engine.options import Options
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome
 from qwenbuild.request import Submission
 from qwenbuild.specs import project
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage import store
 from qwenbuild.storage.state import State
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qwenbuild.errors import Findings, QwenbuildError
 from qwenbuild.specs import expand, matrix, spec
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.spec import Spec

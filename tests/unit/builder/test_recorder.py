@@ -13,7 +13,7 @@ import pytest
 
 from qwenbuild.builder.recorder import Recorder
 from qwenbuild.errors import StateError
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
 

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenbuild.catalogue import Model
-from qwenbuild.errors import Findings, ProjectError, QwenbuildError
+from qwenbuild.errors import ProjectError, QwenbuildError
 from qwenbuild.files.paths import clash_key
-from qwenbuild.request import Request, Size, derived_seed
+from qwenbuild.request import Size, derived_seed
 from qwenbuild.specs import expand
 from qwenbuild.specs.cell_names import parse_cell_name
-from qwenbuild.specs.matrix import Declaration, Value
+from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.template import Templates
 from tests.support.workspace import Workspace
 
@@ -116,28 +115,6 @@ def test_an_unpaired_surrogate_in_a_prompt(project: Workspace) -> None:
     assert project.complaint().splitlines()[0] == "error: the prompt of a/a holds an unpaired surrogate"
 
 
-def test_clashes_are_counted_beyond_ten(project: Workspace) -> None:
-    """An output that forgets an axis is one mistake, not ten thousand."""
-    project.write({"specs/a.toml": HOUSE + 'output = "house.png"\nmatrix.seed = { start = 1, count = 500 }\n'})
-    text = project.complaint()
-    assert text.count("error: two cells have the same output: house.png") == 1
-    project.write({"specs/a.toml": HOUSE + 'output = "{{ n % 20 }}.png"\nmatrix.n = { start = 0, count = 60 }\n'})
-    text = project.complaint()
-    assert text.count("error: two cells") == 10
-    assert text.endswith("\n\nerror: a/house: 10 more problems like these")
-
-
-@pytest.mark.parametrize("first", ["x.png", "x.png/y.png"])
-def test_a_file_can_not_be_a_folder(project: Workspace, first: str) -> None:
-    """Whichever of the two comes first."""
-    second = "x.png/y.png" if first == "x.png" else "x.png"
-    project.write({"specs/a.toml": f'[image.a]\nprompt = "A"\noutput = "{first}"\n'
-                                   f'[image.b]\nprompt = "B"\noutput = "{second}"\n'})  # fmt: skip
-    lines = project.complaint().splitlines()
-    assert lines[0] == f"error: two cells have outputs of which one is a folder of the other: {second}"
-    assert lines[5:7] == ["  = a/a", "  = a/b"]
-
-
 # --- what is made ---
 
 
@@ -205,42 +182,6 @@ def test_templates_see_what_they_are_promised(project: Workspace) -> None:
         "qwenbuild.toml": 'specs = "specs/**/*.toml"',
     })  # fmt: skip
     assert project.prompts() == ["posters/summer a qwen-image-plus 1664x928 1664 928 16:9 3 calm en Hi"]
-
-
-def test_default_outputs_name_every_axis(project: Workspace) -> None:
-    """Short slugs, and a hash where a text was cut or has no letters."""
-    project.write(
-        {
-            "specs/a.toml": """
-        [image.plain]
-        prompt = "A house"
-        [image.axes]
-        prompt = "A house"
-        [image.axes.matrix]
-        mood = ["Calm & Warm!", "★", "一起来玩球吧！",
-                "A text that goes on and on, beyond what the part of a path may hold"]
-        size = "16:9"
-        seed = [7]
-        flag = true
-        ratio_ = 1.5
-        """
-        }
-    )
-    assert [action.output for action in project.actions()] == [
-        "a/plain.png",
-        "a/axes-calm-warm-1664x928-7-true-1.5.png",
-        "a/axes-26c57b08-1664x928-7-true-1.5.png",
-        "a/axes-一起来玩球吧-1664x928-7-true-1.5.png",
-        "a/axes-a-text-that-goes-on-and-on-beyond-what-the-part-cd2b9061-1664x928-7-true-1.5.png",
-    ]
-
-
-def test_names_have_sorted_axes(project: Workspace) -> None:
-    """A name does not depend on the order in which axes are written."""
-    project.write({"specs/a.toml": HOUSE + 'matrix = { size = "1:1", seed = [7], mood = ["a, b"], flag = true }\n'})
-    [action] = project.actions()
-    assert action.name == 'a/house[flag=true,mood="a, b",seed=7,size=1328x1328]'
-    assert action.cell == {"size": "1328x1328", "seed": "7", "mood": "a, b", "flag": "true"}
 
 
 def test_only_a_provider_that_draws_labels_has_them_in_its_keys(project: Workspace) -> None:
@@ -418,37 +359,6 @@ copy = { id = "en", title = "another" }
     assert {labels: prompt for labels, prompt, _ in expand.prompts(catalogue, templates, declaration, cells)} == cells
 
 
-@pytest.mark.parametrize("labelled", [False, True], ids=["", "labelled"])
-def test_a_request_that_was_not_kept_is_made_again(project: Workspace, labelled: bool) -> None:
-    """It is the one that the key is of, even where the files are others, or gone, by now."""
-    project.write({
-        "specs/a.toml": """
-[image.poster]
-template = "poster.j2"
-negative_prompt = "{{ hue }}"
-output = "{{ hue }}-{{ size }}-{{ seed }}-{{ model }}.png"
-matrix = { seed = { start = 5, count = 30 }, hue = ["red", "blue"], size = ["1:1", "16:9"], watermark = [true, false] }
-include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
-""",
-        "templates/poster.j2": "{% include 'part.j2' %} {{ width }}",
-        "templates/part.j2": "a {{ hue }} dog, {{ seed }}",
-    })  # fmt: skip
-    templates = Templates(project.root / "templates", "templates")
-    [declaration] = project.declarations()
-    catalogue = project.project.catalogue
-    made = [
-        list(expand.cells(catalogue, templates, declaration, "family", labelled, Findings(), keep=keep))
-        for keep in (True, False)
-    ]
-    assert len(made[0]) == 241
-    project.write({"templates/poster.j2": "another"})
-    (project.root / "templates/part.j2").unlink()
-    for kept, unkept in zip(*made, strict=True):
-        assert unkept.request == kept.request
-        assert unkept.request.key == unkept.key == kept.key
-        assert (unkept.output, unkept.name, unkept.labels) == (kept.output, kept.name, kept.labels)
-
-
 @pytest.mark.parametrize(
     ("part", "prompt", "text"),
     [
@@ -472,17 +382,3 @@ def test_a_prompt_depends_on_no_other(project: Workspace, part: str, prompt: str
     for action in project.actions():
         assert [action.request.prompt, action.request.prompt] == [text, text]
         assert action.request.key == action.key
-
-
-def test_another_request_is_not_taken_for_the_one_that_was_planned(project: Workspace) -> None:
-    """What is made again must have the action's key: else an image would be kept under another one's."""
-
-    class Other:
-        def request(self, values: tuple[Value, ...], model: Model) -> Request:
-            return request._replace(prompt="another")
-
-    project.write({"specs/a.toml": '[image.x]\nprompt = "a ball"\n'})
-    [action] = project.actions()
-    request = action.request
-    with pytest.raises(ProjectError, match="the request of a/x came out otherwise the second time"):
-        _ = action._replace(source=Other()).request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.errors import UsageError
-from qwenbuild.specs.expand import Action
+from qwenbuild.specs.action import Action
 from qwenbuild.specs.selection import select
 from tests.support.workspace import Workspace
 

@@ -1,0 +1,64 @@
+"""An action: one output path, the key of its request, and the cell that it comes from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from qwenbuild.catalogue import Model
+from qwenbuild.errors import ProjectError
+from qwenbuild.problems import Problem
+from qwenbuild.request import Request, Size
+
+from .matrix import Declaration, Value
+
+
+class RequestMaker(Protocol):
+    """Makes the request of a cell again: always the same one, even if the files have changed since."""
+
+    def request(self, values: tuple[Value, ...], model: Model) -> Request:
+        """Return the request of a cell."""
+
+
+class Action(NamedTuple):
+    """One wanted image: its path under `out/`, its request's key, and its cell.
+
+    `source` is the request, or makes the request again. A prompt needs more memory than all other fields together,
+    and most plans read few prompts.
+    """
+
+    output: str
+    key: str
+    declaration: Declaration
+    values: tuple[Value, ...]  # one for each axis, in the order of the matrix
+    model: Model
+    size: Size
+    seed: int
+    source: Request | RequestMaker
+
+    @property
+    def request(self) -> Request:
+        """The request that has this action's key. Raises ProjectError if it can't be made again."""
+        source = self.source
+        if isinstance(source, Request):
+            return source
+        request = source.request(self.values, self.model)
+        if self.key not in (request.key, *request.older_keys):  # its image would be stored under a wrong key
+            place = self.declaration.spec.source.place(self.declaration.keys)
+            claim = f"the request of {self.name} came out differently the second time"
+            raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])
+        return request
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label of each axis, in the order of the matrix."""
+        return tuple([value.label for value in self.values])
+
+    @property
+    def name(self) -> str:
+        """The cell's name, such as `puppies/poster[seed=1,size=1328x1328]`."""
+        return self.declaration.cell_name(self.values)
+
+    @property
+    def cell(self) -> dict[str, str]:
+        """The label of each axis, by the axis's name."""
+        return {axis: value.label for axis, value in zip(self.declaration.axes, self.values, strict=True)}
