@@ -21,12 +21,13 @@ from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.transfer import Pushing
 from qwenbuild.storage.state import Output, State
-from qwenbuild.storage.store import Entry, Store
+from qwenbuild.storage.store import Store
 
 from . import restore
 from .commits import Commits

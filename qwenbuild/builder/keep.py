@@ -7,7 +7,8 @@ from qwenbuild.files import png
 from qwenbuild.files.provenance import with_provenance
 from qwenbuild.provider import Rendered
 from qwenbuild.request import Request
-from qwenbuild.storage.store import Entry, Store, beside
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.store import Store
 
 
 def keep(
@@ -26,9 +27,10 @@ def keep(
         **rendered.facts,
     }  # fmt: skip
     image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
+    digest = sha256(image)
+    if digest == pinned and not forced:  # the lock wins over what was stored first
+        return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)
-    if (made := sha256(image)) == pinned != entry.image:  # the lock wins over what was stored first
-        entry = store.put(beside(key, made), image, provenance)
-    elif entry.image != made:  # an equal request was stored first: that image stands
+    if entry.image != digest:  # an equal request was stored first: that image stands
         image = store.read(entry) or image
     return entry, image

@@ -19,8 +19,9 @@ from qwenbuild.events import Emit, ImageStarted, LookingUp, Outcome, Warned
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Provider, Rendered, Resumable, Stopped, broken
 from qwenbuild.request import Request, Submission
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Entry, Store
+from qwenbuild.storage.store import Store
 
 from .budget import Spending
 from .commits import Commits

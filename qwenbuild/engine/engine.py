@@ -41,11 +41,12 @@ from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reading import Reading, check_renders
 from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.build_lock import alone
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.state import Output, State, state_path
-from qwenbuild.storage.store import Entry, Store, default_root
+from qwenbuild.storage.store import Store, default_root
 
 from .options import Options
 

@@ -10,9 +10,10 @@ from typing import TypeVar
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
-from qwenbuild.storage.store import Entry, beside
+from qwenbuild.storage.store import beside
 
 from .engine import Engine
 

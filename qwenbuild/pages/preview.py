@@ -30,8 +30,9 @@ from qwenbuild.local_server import server
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem
 from qwenbuild.specs.project import Project
+from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Store, is_digest
+from qwenbuild.storage.store import Store
 
 from .gallery import Activity, Curator, Gallery, amounts, frames
 from .report import STATIC, WEB

@@ -11,10 +11,11 @@ from qwenbuild import request as requests
 from qwenbuild.provider import Provider, Resumable
 from qwenbuild.request import Request, Submission
 from qwenbuild.specs.action import Action
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched, status
 from qwenbuild.storage.state import Earlier, Output, State
-from qwenbuild.storage.store import Entry, Store, beside
+from qwenbuild.storage.store import Store, beside
 
 from .plan import _MISSING, _RENDER, Orphan, Rules, Step, Verdict
 

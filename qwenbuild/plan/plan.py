@@ -33,10 +33,10 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
+from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.state import Earlier, Output
-from qwenbuild.storage.store import Entry
 
 from .diff import summary
 

@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from qwenbuild.errors import UsageError
 
 from . import lock
+from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
 from .state import State
-from .store import IMAGE, MAX_RESULT_BYTES, TEMPORARY_LIFE_S, Store, beside, default_root, is_digest, parse_result
+from .store import TEMPORARY_LIFE_S, Store, beside, default_root
 
 _ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
@@ -219,7 +220,7 @@ def _remove(stamp: Stamp) -> bool:
 def _results(store: Store) -> Iterator[_Result]:
     for stamp in _named(store, "ac"):
         with contextlib.suppress(FileNotFoundError), open(stamp.path, "rb") as file:
-            files = parse_result(file.read(MAX_RESULT_BYTES)) or {}
+            files = parse_files(file.read(MAX_BYTES)) or {}
             names = frozenset(digest for digest, _ in files.values())
             yield _Result(os.path.basename(stamp.path), stamp, names, files[IMAGE][0] if IMAGE in files else "")
 

@@ -19,25 +19,22 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
 import stat
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.digest import sha256
 from qwenbuild.errors import StoreError
 from qwenbuild.files import atomic
 
-IMAGE, PROVENANCE = "image.png", "provenance.json"
-MAX_RESULT_BYTES = 16 * 1024
+from .action_result import IMAGE, MAX_BYTES, PROVENANCE, Entry, checked_digest, is_digest, parse_entry, render
+
 TEMPORARY_LIFE_S = 86_400.0
 
-_HEX = re.compile(r"[0-9a-f]{64}")
 # Windows does not rename over read-only files, nor remove them.
 _MODE = 0o666 if sys.platform == "win32" else 0o444
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -51,16 +48,6 @@ _DENIED = (errno.EACCES, errno.EPERM)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An action result: what rendering the request of `key` gave. Digests are 64 lower-case hex digits."""
-
-    key: str
-    image: str  # SHA-256 of image.png
-    size_bytes: int  # of image.png
-    provenance: str  # SHA-256 of provenance.json
-
-
 def default_root(environ: Mapping[str, str]) -> Path:
     """Return the store's folder: `$QWENBUILD_CACHE_DIR`, else the platform's user cache folder."""
     chosen = environ.get("QWENBUILD_CACHE_DIR")
@@ -71,25 +58,9 @@ def default_root(environ: Mapping[str, str]) -> Path:
     return user_cache_path("qwenbuild", appauthor=False)
 
 
-def is_digest(name: str) -> bool:
-    """Whether `name` is 64 lower-case hex digits, as the names of blobs and action results are."""
-    return _HEX.fullmatch(name) is not None
-
-
 def beside(key: str, image: str) -> str:
     """Return the key under which an image of `key` stands when it is not the one that `key` gives."""
     return sha256(f"{key} {image}".encode())
-
-
-def parse_result(content: bytes) -> dict[str, tuple[str, int]] | None:
-    """Return (digest, size in bytes) of each output file of an action result by path, None where it is none."""
-    try:
-        return {
-            file["path"]: (_checked(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
-            for file in json.loads(content)["outputFiles"]
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 class Store:
@@ -111,8 +82,8 @@ class Store:
         taking that for a miss would buy its images again.
         """
         try:
-            content = _content(_sharded(self._results, key), MAX_RESULT_BYTES)
-            entry = _entry(key, content) if content is not None else None
+            content = _content(_sharded(self._results, key), MAX_BYTES)
+            entry = parse_entry(key, content) if content is not None else None
             if entry is None:
                 return None
             status = os.stat(_sharded(self._blobs, entry.image))
@@ -175,10 +146,11 @@ class Store:
         store is then as it was.
         """
         entry = Entry(key, sha256(image), len(image), sha256(provenance))
+        files = {IMAGE: (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
         content = {
             _sharded(self._blobs, entry.image): image,
             _sharded(self._blobs, entry.provenance): provenance,
-            _sharded(self._results, key): _result(entry, len(provenance)),
+            _sharded(self._results, key): render(files),
         }
         try:
             try:
@@ -187,6 +159,14 @@ class Store:
                 return self._put(entry, content, replace=replace)
         except OSError as error:
             raise self.failure(error, "written") from error
+
+    def put_beside(self, key: str, image: bytes, provenance: bytes) -> Entry:
+        """Store the image of `key` even if another image stands there, and return the entry of this one.
+
+        If another image stands, it stays, and this one is stored under `beside(key, image)`. Raises StoreError.
+        """
+        entry, digest = self.put(key, image, provenance), sha256(image)
+        return entry if entry.image == digest else self.put(beside(key, digest), image, provenance)
 
     def prepare(self) -> None:
         """Raise StoreError where nothing can be written: what is paid for then would be lost, or fetched again."""
@@ -296,7 +276,7 @@ class Store:
         if old and old.image != entry.image:
             path = _sharded(self._results, beside(old.key, old.image))
             atomic.make_folder(Path(path).parent)
-            content = _content(_sharded(self._results, old.key), MAX_RESULT_BYTES) or b""
+            content = _content(_sharded(self._results, old.key), MAX_BYTES) or b""
             os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
             atomic.sync_folder(Path(path).parent)
 
@@ -329,23 +309,8 @@ class Store:
         return None
 
 
-def _checked(text: str) -> str:
-    if not is_digest(text):
-        raise ValueError(f"not 64 lower-case hex digits: {text!r}")
-    return text
-
-
 def _sharded(folder: str, name: str) -> str:
-    return f"{folder}{_checked(name)[:2]}{os.sep}{name}"
-
-
-def _size(value: object) -> int:
-    """Return an int64 of proto3 JSON, which is a string of digits; numbers are taken too."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value)
-    raise ValueError(f"not a size: {value!r}")
+    return f"{folder}{checked_digest(name)[:2]}{os.sep}{name}"
 
 
 def _content(path: str, most_bytes: int) -> bytes | None:
@@ -361,19 +326,3 @@ def _content(path: str, most_bytes: int) -> bytes | None:
         return content
     finally:
         os.close(fd)
-
-
-def _entry(key: str, content: bytes) -> Entry | None:
-    files = parse_result(content)
-    if files is None or IMAGE not in files or PROVENANCE not in files:
-        return None
-    image, size_bytes = files[IMAGE]
-    return Entry(key, image, size_bytes, files[PROVENANCE][0])
-
-
-def _result(entry: Entry, provenance_bytes: int) -> bytes:
-    def file(path: str, digest: str, size_bytes: int) -> dict[str, Any]:
-        return {"path": path, "digest": {"hash": digest, "sizeBytes": str(size_bytes)}}
-
-    image = file(IMAGE, entry.image, entry.size_bytes)
-    return canonical_json({"outputFiles": [image, file(PROVENANCE, entry.provenance, provenance_bytes)]})

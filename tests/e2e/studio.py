@@ -26,7 +26,7 @@ from qwenbuild.events import Event, Finished, ImageFinished, Outcome
 from qwenbuild.request import Submission
 from qwenbuild.specs import project
 from qwenbuild.specs.action import Action
-from qwenbuild.storage import store
+from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
 
 from .harness import Sandbox
@@ -196,7 +196,7 @@ def unresolved(built: Built) -> list[str]:
 
 def stored_images(root: Path) -> int:
     """Return how many action results the store in `root` has."""
-    return sum(store.is_digest(path.name) for path in (root / "ac").glob("*/*"))
+    return sum(is_digest(path.name) for path in (root / "ac").glob("*/*"))
 
 
 def hold(path: Path) -> contextlib.AbstractContextManager[object]:

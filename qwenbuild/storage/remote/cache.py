@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
 from qwenbuild.problems import Problem
-from qwenbuild.storage.store import IMAGE, MAX_RESULT_BYTES, PROVENANCE, Entry, parse_result
+from qwenbuild.storage import action_result
+from qwenbuild.storage.action_result import IMAGE, PROVENANCE, Entry
 
 from . import bucket as cloud
 
@@ -164,15 +165,14 @@ class Remote:
 
     async def entry(self, key: str) -> Entry | None:
         """Return the entry of an action key; None where there is none, or none that is sound."""
-        content = await self._get(f"ac/{key}", MAX_RESULT_BYTES)
-        files = parse_result(content) if content is not None else None
-        if content is not None and (files is None or IMAGE not in files or PROVENANCE not in files):
+        content = await self._get(f"ac/{key}", action_result.MAX_BYTES)
+        if content is None:
+            return None
+        files = action_result.parse_files(content) or {}
+        entry = action_result.entry_of(key, files)
+        if entry is None:
             self._distrust("sent something that is no action result")
             return None
-        if files is None:
-            return None
-        image, size_bytes = files[IMAGE]
-        entry = Entry(key, image, size_bytes, files[PROVENANCE][0])
         if self._secret and not hmac.compare_digest(files.get(SIGNATURE, ("", 0))[0], sha256(self._signature(entry))):
             self._distrust("has an entry without a valid signature")
             return None
@@ -229,16 +229,10 @@ class Remote:
         files = {IMAGE: image, PROVENANCE: provenance}
         if self._secret:
             files[SIGNATURE] = self._signature(entry)
-        digests = {name: sha256(content) for name, content in files.items()}
-        result = {
-            "outputFiles": [
-                {"path": name, "digest": {"hash": digests[name], "sizeBytes": str(len(content))}}
-                for name, content in files.items()
-            ]
-        }
+        named = {name: (sha256(content), len(content)) for name, content in files.items()}
+        blobs = {f"cas/{named[name][0]}": content for name, content in files.items()}
         try:
-            blobs = {f"cas/{digests[name]}": content for name, content in files.items()}
-            for path, content in {**blobs, f"ac/{entry.key}": canonical_json(result)}.items():
+            for path, content in {**blobs, f"ac/{entry.key}": action_result.render(named)}.items():
                 await self._tried(partial(_put, path, content))
         except RemoteError as error:
             self._failed(self._writing, error)

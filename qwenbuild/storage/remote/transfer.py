@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage, QwenbuildError
 from qwenbuild.files import png
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request
-from qwenbuild.storage.store import Entry, Store, beside
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.store import Store
 
 from .cache import MAX_IMAGE_BYTES, MAX_PROVENANCE_BYTES, Remote
 
@@ -99,7 +100,4 @@ def _take(store: Store, request: Request, key: str, image: bytes, provenance: by
         return None
     if carried.get("action_key") != key:  # a whole image, but of something else
         return None
-    entry = store.put(key, image, provenance or canonical_json(carried))
-    if entry.image != sha256(image):  # the store has another image of this key, which stays
-        entry = store.put(beside(key, sha256(image)), image, provenance or canonical_json(carried))
-    return entry, image
+    return store.put_beside(key, image, provenance or canonical_json(carried)), image

@@ -1,17 +1,266 @@
-"""Tests of collecting garbage: what projects still refer to is spared."""
+"""Tests of garbage collection: only what the criteria choose goes, and what projects refer to is spared."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from qwenbuild import load
-from qwenbuild.errors import StateError
-from qwenbuild.storage.gc import collect_garbage
+from qwenbuild.digest import sha256
+from qwenbuild.errors import StateError, UsageError
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.gc import Collected, Collection, apply_gc, collect_garbage, plan_gc
+from qwenbuild.storage.store import Store
+from tests.support.stores import DAY_S, age, result_path, rewrite, stored_files
 from tests.support.workspace import Workspace
+
+KEY = sha256(b"a key")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store that is not there yet."""
+    return Store(tmp_path / "store")
+
+
+def _filled(store: Store, ages: dict[str, float], size_bytes: int = 1000) -> dict[str, Entry]:
+    """Return entries by name, each last used so many days ago, with an image of `size_bytes`."""
+    entries = {}
+    for name, days in ages.items():
+        image = name.encode().ljust(size_bytes, b".")
+        entries[name] = store.put(sha256(name.encode()), image, json.dumps({"name": name}).encode())
+        age(result_path(store, entries[name].key), days)
+    return entries
+
+
+def _chosen(collection: Collection, entries: dict[str, Entry]) -> list[str]:
+    names = {entry.key: name for name, entry in entries.items()}
+    return [names[removal.key] for removal in collection.removals]
+
+
+def test_nothing_goes_by_default(store: Store) -> None:
+    """Without criteria no entry is removed, however old."""
+    _filled(store, {"old": 1000, "new": 0})
+    collection = plan_gc(store)
+    assert (collection.removals, collection.kept_entries) == ((), 2)
+    assert apply_gc(store, collection) == Collected(0, 0, 0)
+
+
+def test_planning_changes_nothing(store: Store) -> None:
+    """A plan only reads."""
+    _filled(store, {"old": 1000})
+    before = stored_files(store)
+    assert plan_gc(store, max_bytes=0).entries == 1
+    assert stored_files(store) == before
+
+
+def test_a_missing_store_has_no_garbage(store: Store) -> None:
+    """There is nothing to collect, and nothing is made."""
+    assert plan_gc(store, unreferenced=True) == Collection((), 0, 0, 0)
+    assert not store.root.exists()
+
+
+def test_entries_go_byage(store: Store) -> None:
+    """Those not used for so long, with their blobs, and no others."""
+    entries = _filled(store, {"a": 40, "b": 31, "c": 29, "d": 0})
+    collection = plan_gc(store, older_than_s=30 * DAY_S)
+    assert _chosen(collection, entries) == ["a", "b"]
+    assert collection.removals[0].why == "not used for 40 days, used by no project"
+    before = sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
+    collected = apply_gc(store, collection)
+    after = sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
+    assert collected == Collected(2, before - after, 0)
+    assert (collection.bytes_freed, collection.kept_bytes) == (before - after, after)
+    assert [name for name in entries if store.lookup(entries[name].key)] == ["c", "d"]
+    assert all(store.read(entries[name]) is not None for name in "cd")
+
+
+def test_using_an_entry_makes_it_young(store: Store) -> None:
+    """`touch` counts as use, and so does putting the key again."""
+    entries = _filled(store, {"a": 40, "b": 40})
+    store.touch(entries["a"])
+    assert _chosen(plan_gc(store, older_than_s=30 * DAY_S), entries) == ["b"]
+
+
+def test_the_least_recently_used_go_until_the_store_is_small_enough(store: Store) -> None:
+    """With a size, no more goes than is needed."""
+    entries = _filled(store, {"b": 2, "c": 3, "a": 1, "d": 4})
+    total = plan_gc(store).kept_bytes
+    assert _chosen(plan_gc(store, max_bytes=total), entries) == []
+    assert _chosen(plan_gc(store, max_bytes=total - 1), entries) == ["d"]
+    assert _chosen(plan_gc(store, max_bytes=total - total // 4 - 1), entries) == ["d", "c"]
+    assert _chosen(plan_gc(store, max_bytes=0), entries) == ["d", "c", "b", "a"]
+    assert plan_gc(store, max_bytes=0).kept_bytes == 0
+
+
+def test_criteria_narrow(store: Store) -> None:
+    """An entry goes only if it meets all of them."""
+    entries = _filled(store, {"a": 40, "b": 35, "c": 1})
+    keys = frozenset({entries["a"].key})
+    assert _chosen(plan_gc(store, unreferenced=True, referenced_keys=keys), entries) == ["b", "c"]
+    assert _chosen(
+        plan_gc(store, unreferenced=True, older_than_s=30 * DAY_S, referenced_keys=keys), entries
+    ) == ["b"]  # fmt: skip
+    assert _chosen(plan_gc(store, older_than_s=30 * DAY_S, max_bytes=0), entries) == ["a", "b"]
+
+
+def test_what_projects_refer_to_is_spared_unless_told_otherwise(store: Store) -> None:
+    """Neither age nor size takes a project's images without the user's word, and the plan counts them."""
+    entries = _filled(store, {"a": 40, "b": 35})
+    keys = frozenset({entries["a"].key})
+    spared = plan_gc(store, older_than_s=DAY_S, max_bytes=0, referenced_keys=keys)
+    assert (_chosen(spared, entries), spared.spared, spared.kept_entries) == (["b"], 1, 1)
+    told = plan_gc(store, older_than_s=DAY_S, referenced_keys=keys, spare_referenced=False)
+    assert (_chosen(told, entries), told.spared) == (["a", "b"], 0)
+
+
+def test_a_blob_of_two_entries_goes_with_the_last(store: Store) -> None:
+    """Equal images are stored once, and stay while one entry names them."""
+    old, new = sha256(b"old"), sha256(b"new")
+    first, second = store.put(old, b"image", b'{"n":1}'), store.put(new, b"image", b'{"n":2}')
+    age(result_path(store, old), 40)
+    collected = apply_gc(store, plan_gc(store, older_than_s=DAY_S))
+    assert (collected.entries, store.lookup(old), store.read(second)) == (1, None, b"image")
+    assert not store.blob_path(first.provenance).exists()
+    apply_gc(store, plan_gc(store, older_than_s=0))
+    assert not store.blob_path(second.image).exists()
+
+
+def test_what_was_used_since_the_plan_is_kept(store: Store) -> None:
+    """A build that restores, or renders, between planning and removing loses nothing, shared blobs included."""
+    entries = _filled(store, {"touched": 40, "put": 40, "gone": 40})
+    shared = store.put(sha256(b"shares"), b"touched".ljust(1000, b"."), b"{}")
+    age(result_path(store, shared.key), 40)
+    collection = plan_gc(store, max_bytes=0)
+    store.touch(entries["touched"])
+    store.put(entries["put"].key, b"another", b"{}", replace=True)
+    collected = apply_gc(store, collection)
+    assert (collected.entries, collected.kept > 0) == (2, True)
+    assert store.read(entries["touched"]) == b"touched".ljust(1000, b".")
+    assert store.provenance(entries["touched"]) == {"name": "touched"}
+    assert store.lookup(entries["put"].key) is not None
+    assert (store.lookup(entries["gone"].key), store.lookup(shared.key)) == (None, None)
+
+
+def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
+    """An orphan that is put again between planning and removing is in use."""
+    entry = store.put(KEY, b"image", b"{}")
+    result_path(store, KEY).unlink()
+    for digest in (entry.image, entry.provenance):
+        age(store.blob_path(digest), 1)
+    collection = plan_gc(store)
+    again = store.put(KEY, b"image", b"{}")
+    assert (apply_gc(store, collection), store.read(again)) == (Collected(0, 0, 2), b"image")
+
+
+def test_blobs_without_a_result_go_when_they_are_an_hour_old(store: Store) -> None:
+    """Younger ones may be about to get theirs."""
+    entry = store.put(KEY, b"image", b"{}")
+    result_path(store, KEY).unlink()
+    age(store.blob_path(entry.image), 0.1)
+    collection = plan_gc(store)
+    assert [(removal.why, removal.bytes_freed) for removal in collection.removals] == [("no action result names it", 5)]
+    assert apply_gc(store, collection) == Collected(0, 5, 0)
+    assert [path.name for path in (store.root / "cas").rglob("?" * 64)] == [entry.provenance]
+
+
+def test_results_without_their_image_and_unreadable_ones_go(store: Store) -> None:
+    """They are misses already."""
+    entries = _filled(store, {"gone": 0, "broken": 0, "whole": 0})
+    store.blob_path(entries["gone"].image).unlink()
+    rewrite(result_path(store, entries["broken"].key), b"{")
+    collection = plan_gc(store)
+    assert sorted(_chosen(collection, entries)) == ["broken", "gone"]
+    assert apply_gc(store, collection).entries == 2
+    assert store.lookup(entries["whole"].key) == entries["whole"]
+
+
+def test_results_of_another_version_are_kept(store: Store) -> None:
+    """A result that names other files than ours is no garbage, nor is what it names."""
+    entry = store.put(KEY, b"image", b"{}")
+    digest = {"hash": entry.image, "sizeBytes": "5"}
+    rewrite(result_path(store, KEY), json.dumps({"outputFiles": [{"path": "image.avif", "digest": digest}]}).encode())
+    for path in (store.root / "cas").rglob("?" * 64):
+        age(path, 1)
+    apply_gc(store, plan_gc(store))
+    assert (result_path(store, KEY).exists(), store.blob_path(entry.image).exists()) == (True, True)
+
+
+def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> None:
+    """Quarantine, old temporary files and projects long gone are cleared; other files are not ours."""
+    entry = store.put(KEY, b"image", b"{}")
+    rewrite(store.blob_path(entry.image), b"IMAGE")
+    store.read(entry)
+    (tmp_path / "living").mkdir()
+    for name in ("living", "gone", "unmounted"):
+        store.register(tmp_path / name)
+    for path in (store.root / "projects").iterdir():
+        if b"unmounted" not in path.read_bytes():
+            age(path, 100)
+    for name, days in (("old.tmp", 2.0), ("young.tmp", 0.5)):
+        (store.staging / name).touch()
+        age(store.staging / name, days)
+    (store.root / "cas" / ".DS_Store").touch()
+    age(store.root / "cas" / ".DS_Store", 100)
+    collection = plan_gc(store)
+    assert sorted(removal.why for removal in collection.removals) == [
+        "its bytes were not those of its name",
+        "its image is gone, or it can't be read",
+        "its project is gone",
+        "left by a crash",
+    ]
+    apply_gc(store, collection)
+    assert (list((store.root / "quarantine").iterdir()), store.projects()) == (
+        ([], [tmp_path / "living", tmp_path / "unmounted"])
+    )  # fmt: skip
+    assert ((store.staging / "young.tmp").exists(), (store.root / "cas" / ".DS_Store").exists()) == (True, True)
+
+
+def test_negative_criteria_are_refused(store: Store) -> None:
+    """They are a slip of the user's."""
+    with pytest.raises(UsageError, match="negative"):
+        plan_gc(store, older_than_s=-1)
+    with pytest.raises(UsageError, match="negative"):
+        plan_gc(store, max_bytes=-1)
+
+
+_COLLECT = """
+import sys
+from pathlib import Path
+from qwenbuild.storage.store import Store
+from qwenbuild.storage.gc import apply_gc, plan_gc
+store = Store(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    print(apply_gc(store, plan_gc(store, max_bytes=0)).entries, flush=True)
+"""
+
+
+def test_collecting_while_building_never_leaves_a_result_without_its_image(tmp_path: Path) -> None:
+    """However puts and removals interleave, a result that is there when nobody works names whole blobs."""
+    store = Store(tmp_path / "store")
+    keys = [sha256(b"%d" % n) for n in range(6)]
+    with subprocess.Popen([sys.executable, "-c", _COLLECT, store.root], stdout=subprocess.PIPE) as collector:
+        assert collector.stdout is not None
+        collector.stdout.readline()
+        end, turn = time.monotonic() + 1.5, 0
+        while time.monotonic() < end:
+            store.put(keys[turn % 6], b"image %d" % (turn % 3), b"{}")
+            turn += 1
+        collector.send_signal(signal.SIGKILL)
+        removed = sum(map(int, collector.stdout.read().splitlines()[:-1]))
+    entries = [store.lookup(path.name) for path in (store.root / "ac").rglob("?" * 64)]
+    assert removed > 0
+    assert None not in entries
+    assert [entry.key for entry in entries if entry and store.read(entry) is None] == []
 
 
 def test_garbage_of_every_project(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Action results: the JSON record that names the files of one action, as in Bazel's remote execution API.
+
+The store and the remote cache keep the same record, a proto3 JSON `ActionResult`, below `ac/`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qwenbuild.digest import canonical_json
+
+IMAGE, PROVENANCE = "image.png", "provenance.json"
+MAX_BYTES = 16 * 1024
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The files that the action of `key` gave. Keys and digests are 64 lower-case hex digits."""
+
+    key: str
+    image: str  # SHA-256 of image.png
+    size_bytes: int  # of image.png
+    provenance: str  # SHA-256 of provenance.json
+
+
+def is_digest(name: str) -> bool:
+    """Whether `name` is 64 lower-case hex digits, the form of every key and digest."""
+    return _HEX.fullmatch(name) is not None
+
+
+def checked_digest(name: str) -> str:
+    """Return `name`; raises ValueError unless it is 64 lower-case hex digits."""
+    if not is_digest(name):
+        raise ValueError(f"not 64 lower-case hex digits: {name!r}")
+    return name
+
+
+def parse_files(content: bytes) -> dict[str, tuple[str, int]] | None:
+    """Return (digest, size in bytes) of each file by path; None if `content` is no action result."""
+    try:
+        return {
+            file["path"]: (checked_digest(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
+            for file in json.loads(content)["outputFiles"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def parse_entry(key: str, content: bytes) -> Entry | None:
+    """Return the entry of `key`; None if `content` is no action result, or names no image or no provenance."""
+    files = parse_files(content)
+    return entry_of(key, files) if files is not None else None
+
+
+def entry_of(key: str, files: Mapping[str, tuple[str, int]]) -> Entry | None:
+    """Return the entry of `key` with these files (see `parse_files`); None without an image or its provenance."""
+    if IMAGE not in files or PROVENANCE not in files:
+        return None
+    image, size_bytes = files[IMAGE]
+    return Entry(key, image, size_bytes, files[PROVENANCE][0])
+
+
+def render(files: Mapping[str, tuple[str, int]]) -> bytes:
+    """Return the action result with these files: (digest, size in bytes) by path."""
+    outputs: list[dict[str, Any]] = [
+        {"path": path, "digest": {"hash": digest, "sizeBytes": str(size)}} for path, (digest, size) in files.items()
+    ]
+    return canonical_json({"outputFiles": outputs})
+
+
+def _size(value: object) -> int:
+    """Return an int64 of proto3 JSON: a string of digits. Numbers are accepted too."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    raise ValueError(f"not a size: {value!r}")
