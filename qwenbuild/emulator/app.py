@@ -112,11 +112,6 @@ class Application:
                 message["headers"] = [*message["headers"], (b"date", self._date_header())]
             await send(message)
 
-        request = Request(scope)
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"{scope['scheme']}://{request.headers.get('host')}":
-            await Response("foreign Origin\n", 403, media_type="text/plain")(scope, receive, dated)
-            return
         # Where the client is gone there is nobody to answer.
         with contextlib.suppress(ClientDisconnect):
             await self._router(scope, receive, dated)

@@ -1,28 +1,16 @@
-"""A local DashScope, as a server: binds a port, runs the application, and stops it; in this loop or in a thread.
-
-Invariants: bound to loopback, it answers to loopback's names alone (`Host` is checked against DNS
-rebinding). It prints nothing and logs nothing.
-"""
+"""The emulator as a server, in the caller's event loop or in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
-import uvicorn
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Scope
-
-from qwenbuild.errors import UsageError
+from qwenbuild.local_server.server import LocalServer
 
 from .app import Application
 from .control_endpoints import API, Emulation
@@ -32,8 +20,6 @@ from .images import Renderer
 
 __all__ = ["FAULT_HELP", "EmulatorOptions", "Running", "environment", "running", "serve"]
 
-_STOP_S = 1  # for calls in flight when the server stops
-_KEEP_ALIVE_S = 75  # longer than clients keep a connection, so that none sends on one that is closing
 _T = TypeVar("_T")
 
 
@@ -156,81 +142,12 @@ def running(options: EmulatorOptions | None = None) -> Iterator[Running]:
         worker.join()
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to its owner and says when its port answers."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    def connection(self, scope: Scope) -> asyncio.Transport | None:
-        """Return the open connection that a call came by."""
-        for protocol in self.server_state.connections:
-            if getattr(protocol, "client", None) == scope["client"]:
-                transport: asyncio.Transport = protocol.transport
-                return None if transport.is_closing() else transport
-        return None
-
-
 @asynccontextmanager
 async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Emulation]]:
-    """Run the server while the context lasts; gives the base URL and what the emulator knows."""
+    """Run the server while the context lasts; yields the base URL and what the emulator knows."""
     emulation = Emulation(options, FaultPlan(options.faults, options.seed))
     async with Renderer(options.images, options.catalogue) as renderer:
-        listener = _bind(options.host, options.port)
-        application = Application(emulation, renderer, lambda scope: server.connection(scope))
-        server = _Server(
-            uvicorn.Config(
-                _guarded(application, options.host), log_config=None, access_log=False, lifespan="off", ws="none",
-                proxy_headers=False, server_header=False, date_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S,
-            )
-        )  # fmt: skip
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            await server.ready.wait()
-            host, port = listener.getsockname()[:2]
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}{API}", emulation
-        finally:
-            application.closing.set()
-            server.should_exit = True
-            await serving
-
-
-def _guarded(application: Application, host: str) -> ASGIApp:
-    if not _is_loopback(host):
-        return application
-    return TrustedHostMiddleware(application, ["127.0.0.1", "localhost", "[::1]", host], www_redirect=False)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    listener = None
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # asyncio switches Nagle's delay off only for sockets that name their protocol.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
-        raise UsageError(f"can't listen at {host}, port {port}: {error}", hint="--port 0 takes any free port") from None
-    return listener
+        server = LocalServer(options.host, options.port, any_port=True)
+        application = Application(emulation, renderer, server.connection)
+        async with server.serving(application, application.closing.set) as origin:
+            yield f"{origin}{API}", emulation

@@ -1,8 +1,6 @@
-"""A page's server on this machine: who may speak to it, and what its answers let a browser do.
+"""The local server: a socket, uvicorn without signal handlers, and the guard.
 
-Invariants: bound to loopback; a request whose `Host` or `Origin` is not this server's own is refused,
-so that no other site's page can speak to it, by a name that it points here (DNS rebinding) or by
-the address; every answer has headers that keep the page to itself.
+Invariants: the server prints nothing and logs nothing. Its owner handles signals. The guard refuses other sites' pages.
 """
 
 from __future__ import annotations
@@ -11,86 +9,85 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from ipaddress import ip_address
 
 import uvicorn
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from qwenbuild.errors import UsageError
 
+from .guard import LOOPBACK_NAMES, guarded
+
 _STOP_S = 1  # for calls in flight when the server stops
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The Content-Security-Policy of every answer."""
+_KEEP_ALIVE_S = 75  # longer than clients keep a connection, so that no client sends on a closing one
+_BACKLOG = 2048
 
 
-async def serve(application: ASGIApp, port: int, started: Callable[[str], None], stopping: Callable[[], None]) -> None:
-    """Serve until this task is cancelled; port 0 takes any free one.
+class LocalServer:
+    """A server for one ASGI application, at `host` and `port` (0 takes any free port).
 
-    `started` gets the address, such as `http://127.0.0.1:8000`, as soon as it answers; `stopping` is
-    called before the calls in flight are waited for. Raises UsageError for a port that is taken.
+    With `any_port`, calls may name another port than the server's own, because a container or a tunnel maps ports.
+    `headers` are added to every answer.
     """
-    listener = bind(port)
-    address = "http://{}:{}".format(*listener.getsockname()[:2])
-    server = _Server(
-        uvicorn.Config(
-            guarded(application, address), log_config=None, log_level="critical", access_log=False,
-            lifespan="off", ws="none", proxy_headers=False, server_header=False, date_header=False,
-            timeout_graceful_shutdown=_STOP_S,
-        )
-    )  # fmt: skip
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await server.ready.wait()
-        started(address)
-        await asyncio.Event().wait()
-    finally:
-        stopping()
-        server.should_exit = True
-        await serving
 
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        any_port: bool = False,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self._host, self._port = host, port
+        self._any_port, self._headers = any_port, headers
+        self._server: _Server | None = None
 
-def guarded(application: ASGIApp, address: str) -> ASGIApp:
-    """Return the application behind checks of who asks, every answer with the headers that keep its page to itself."""
-    own = address.removeprefix("http://")
-    hosts = {own, f"localhost:{own.rpartition(':')[2]}"}
-    origins = {None, *(f"http://{host}" for host in hosts)}
-    headers = [
-        (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-    ]  # fmt: skip
+    @contextlib.asynccontextmanager
+    async def serving(self, application: ASGIApp, stopping: Callable[[], None]) -> AsyncIterator[str]:
+        """Serve while the context lasts; yields the origin, such as `http://127.0.0.1:8000`, once the port answers.
 
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        async def kept(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers]
-            await send(message)
+        `stopping` is called first when the context ends; then calls in flight get a second to finish.
+        Raises UsageError for an unknown host and for a port that is in use or out of range.
+        """
+        listener = _bind(self._host, self._port)
+        host, port = listener.getsockname()[:2]
+        names = {*LOOPBACK_NAMES, self._host.lower()} if _is_loopback(self._host) else None
+        guard = guarded(application, names, None if self._any_port else port, self._headers)
+        self._server = _Server(
+            uvicorn.Config(
+                guard, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none",
+                proxy_headers=False, server_header=False, date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S,
+            )
+        )  # fmt: skip
+        serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        try:
+            await self._server.ready.wait()
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        finally:
+            stopping()
+            self._server.should_exit = True
+            await serving
 
-        request = Request(scope)
-        if request.headers.get("host", "") not in hosts or request.headers.get("origin") not in origins:
-            await PlainTextResponse("not for other hosts or pages\n", 403)(scope, receive, kept)
-            return
-        await application(scope, receive, kept)
-
-    return guard
+    def connection(self, scope: Scope) -> asyncio.Transport | None:
+        """Return the connection of the call with this `scope`; None if it is closed or being closed."""
+        for protocol in self._server.server_state.connections if self._server else ():
+            if getattr(protocol, "client", None) == scope["client"]:
+                transport: asyncio.Transport = protocol.transport
+                return None if transport.is_closing() else transport
+        return None
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to its owner and says when its port answers."""
+    """Leaves signals to its owner, and sets `ready` when its port answers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Any:
+    def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -98,10 +95,29 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-def bind(port: int) -> socket.socket:
-    """Return a socket that listens at a port of this machine; raises UsageError where it can't."""
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = None
     try:
-        return socket.create_server(("127.0.0.1", port), backlog=128)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise UsageError(f"can't listen at port {port}: {reason}", hint="--port 0 takes any free port") from None
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # asyncio disables Nagle's delay only on sockets that name their protocol.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"can't listen at {host}, port {port}: {reason}", hint="--port 0 takes any free port"
+        ) from None
+    return listener

@@ -1,8 +1,8 @@
 """The preview: what a watch knows right now, as a page on this machine that changes as it does.
 
 Invariants:
-- Only this machine is served, and no other site's page (see `loopback`). Looking needs nothing more;
-  what spends money needs the token, which only the address given to `started` holds.
+- The local server refuses other machines and other sites' pages. Calls that spend money also need the token,
+  which only the address given to `started` holds.
 - Images are served by digest, those of the project's own cells alone.
 - The event loop never reads the disk: files, state and store are reached through threads.
 """
@@ -26,7 +26,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from qwenbuild.errors import QwenbuildError
-from qwenbuild.local_server import server
+from qwenbuild.local_server.guard import PAGE_HEADERS
+from qwenbuild.local_server.server import LocalServer
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem
 from qwenbuild.specs.project import Project
@@ -102,11 +103,13 @@ async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
     """Show what `live` knows until this task is cancelled; port 0 takes any free one.
 
     `started` gets the page's address, token included, as soon as it answers. Raises UsageError
-    for a port that is taken.
+    for a port that is in use.
     """
     token = secrets.token_urlsafe(24)
     page = Preview(live, token)
-    await server.serve(page.application, port, lambda address: started(f"{address}/#token={token}"), page.close)
+    async with LocalServer(port=port, headers=PAGE_HEADERS).serving(page.application, page.close) as origin:
+        started(f"{origin}/#token={token}")
+        await asyncio.Event().wait()
 
 
 class Preview:
