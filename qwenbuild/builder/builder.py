@@ -23,10 +23,11 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.outputs import Outputs
+from qwenbuild.storage.records import Output
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.transfer import Pushing
-from qwenbuild.storage.state import Output, State
+from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 from . import restore

@@ -15,7 +15,8 @@ from typing import Any
 from qwenbuild.errors import StateError
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.outputs import Status
-from qwenbuild.storage.state import Output, State
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
 
 _EVERY_S = 0.2
 

@@ -45,7 +45,8 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.build_lock import alone
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Outputs
-from qwenbuild.storage.state import Output, State, state_path
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State, state_path
 from qwenbuild.storage.store import Store, default_root
 
 from .options import Options

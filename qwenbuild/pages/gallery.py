@@ -34,7 +34,8 @@ from qwenbuild.specs.axes import length
 from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.outputs import digest
-from qwenbuild.storage.state import Output, State
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 Activity = ImageStarted | ImageFinished | None

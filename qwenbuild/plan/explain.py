@@ -20,7 +20,8 @@ from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.field_sources import Source, Sources
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lock import Lock
-from qwenbuild.storage.state import Past, State
+from qwenbuild.storage.records import PastImage
+from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 from .diff import pieces, summary
@@ -76,7 +77,7 @@ class Explanation:
     segments: Sequence[prompt_sources.Segment]
     variables: Mapping[str, Source]
     remedy: Remedy
-    history: Sequence[Past]
+    history: Sequence[PastImage]
     kept: frozenset[str]
 
 
@@ -119,7 +120,7 @@ class Explainer:
             frozenset(past.image for past in history if self._store.blob_path(past.image).exists()),
         )  # fmt: skip
 
-    def _before(self, step: Step, history: Sequence[Past]) -> tuple[str, Mapping[str, Any] | None]:
+    def _before(self, step: Step, history: Sequence[PastImage]) -> tuple[str, Mapping[str, Any] | None]:
         """Return which image the request is compared with, and that one's request."""
         action, wanted = step.action, step.action.request.as_dict()
         there = step.seen is not None
@@ -232,7 +233,7 @@ def _source(source: Source) -> dict[str, Any]:
             "line": place.line or None if place else None}  # fmt: skip
 
 
-def turned(history: Sequence[Past]) -> list[str]:
+def turned(history: Sequence[PastImage]) -> list[str]:
     """Return how each image of a history differs from the one before it, in words; the oldest has none."""
     found = []
     for past, earlier in zip(history, [*history[1:], None], strict=True):

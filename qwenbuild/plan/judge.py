@@ -14,7 +14,9 @@ from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched, status
-from qwenbuild.storage.state import Earlier, Output, State
+from qwenbuild.storage.past_requests import PastRequests
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, beside
 
 from .plan import _MISSING, _RENDER, Orphan, Rules, Step, Verdict
@@ -112,7 +114,7 @@ class _Judge:
         provider: Provider, rules: Rules, lock: Lock,
     ) -> None:  # fmt: skip
         self._out, self._store, self._rules, self._lock = str(out), store, rules, lock
-        self._records, self._earlier = records, state.earlier()
+        self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
         # Of these, images that are to be replaced: by renders that an earlier build was asked for.
@@ -174,7 +176,7 @@ class _Judge:
         return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
 
     def _make(
-        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str,
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str,
         *, forced: bool,
     ) -> Step:  # fmt: skip
         """Return the step of an output that must be made: from the store, the service, or anew."""
@@ -198,7 +200,7 @@ class _Judge:
         return bool(self._price(action.model.name) and not self._rules.relock)
 
     def _missing(
-        self, action: Action, seen: Status | None, cause: str, was: tuple[str, Earlier] | None, pinned: str
+        self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)

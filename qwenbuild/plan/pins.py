@@ -9,7 +9,7 @@ from qwenbuild.errors import LockError
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import NAME, Lock, is_written
 from qwenbuild.storage.lock_format import Pin
-from qwenbuild.storage.state import Output
+from qwenbuild.storage.records import Output
 
 from .diff import summary
 from .plan import Step, Verdict

@@ -36,7 +36,8 @@ from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status
-from qwenbuild.storage.state import Earlier, Output
+from qwenbuild.storage.past_requests import PastRequests
+from qwenbuild.storage.records import Output
 
 from .diff import summary
 
@@ -69,7 +70,7 @@ class Step(NamedTuple):
     action: Action
     verdict: Verdict
     cause: str
-    was: tuple[str, Earlier] | None = None
+    was: tuple[str, PastRequests] | None = None
     seen: Status | None = None
     entry: Entry | None = None
     submission: Submission | None = None

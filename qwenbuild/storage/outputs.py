@@ -20,7 +20,7 @@ from qwenbuild.digest import sha256_file
 from qwenbuild.errors import OutputError
 from qwenbuild.files import atomic
 
-from .state import Output
+from .records import Output
 
 
 class Status(Protocol):

@@ -1,37 +1,37 @@
-"""A project's memory, one SQLite file: outputs written, submissions in flight, runs.
+"""The state: a project's SQLite file of outputs written, submissions, runs and past requests.
 
 Invariants:
-- An intent, and the handle of an accepted submission, are on the disk when their call returns.
-- A submission without outcome may have been billed; with a handle its image can still be had. A key
-  has one at most.
-- Outputs are recorded after they stand in place. A record that a crash lost is found again by
-  comparing bytes, so these commits need not wait for the disk.
+- An intent to submit, and the handle of an accepted submission, are on disk when their call returns.
+- A submission without outcome may have been billed. If it has a handle, its image can still be collected.
+  A key has at most one such submission.
+- An output is recorded after its file is in place. If a crash loses the record, comparing bytes finds
+  the output again, so these commits do not wait for the disk.
 
-`.qwenbuild/state.sqlite3` is the only file below `.qwenbuild/` that is not derived.
+`.qwenbuild/state.sqlite3` is the only file in `.qwenbuild/` that can't be derived from other files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Submission
 from qwenbuild.state_folder import FOLDER, STATE
 
+from .records import Output, PastImage
+
 _VERSION = 1
-_AT_ONCE = 500  # keys in one query; SQLite takes 999 values at least
+KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
 _UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
 
 _SCHEMA = """
@@ -49,7 +49,7 @@ CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
 """
 
-# Kept by the file itself, so that it grows whoever writes the outputs; files of before get it when next written to.
+# A trigger keeps the history, so it grows whoever writes the outputs. Older files get it when next opened for writing.
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS history(
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, image TEXT NOT NULL, at_s REAL NOT NULL
@@ -64,78 +64,16 @@ END;
 
 
 def state_path(project_root: Path) -> Path:
-    """Return where the state of the project in this folder lies, or would lie."""
+    """Return the path of the state of the project in this folder. The file may be missing."""
     return project_root / FOLDER / STATE
 
 
-class Output(NamedTuple):
-    """An output as it was written: `image` is the SHA-256 of its bytes, the rest its file status then.
-
-    While its file is as it was written, this is the file's status (see `outputs.Status`).
-    """
-
-    path: str
-    key: str
-    image: str
-    st_size: int
-    st_mtime_ns: int
-    st_ino: int
-    name: str
-
-    @property
-    def st_mode(self) -> int:
-        """A regular file's type."""
-        return stat.S_IFREG
-
-
-class Past(NamedTuple):
-    """An image that stood at an output's path: its SHA-256, the request that it was made from, and since when."""
-
-    key: str
-    image: str
-    at_s: float  # seconds since the epoch
-    request: dict[str, Any] | None
-
-
-class Earlier:
-    """Requests on record, read when they are asked for: of ten thousand in a plan, people look at a few.
-
-    What is on record of a key never changes, so that it does not matter when it is read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._keys: list[str] = []
-        self._read: Mapping[str, str] = {}  # some that lie side by side
-        self._after = 0  # the number of the first one after these
-
-    def add(self, key: str) -> str:
-        """Take up the request of `key`, which is most likely asked for after those before; return `key`."""
-        self._keys.append(key)
-        return key
-
-    def text(self, key: str) -> str:
-        """Return a request that was taken up, as canonical JSON; empty where it is not on record, or can't be read."""
-        read = self._read
-        if key not in read:
-            try:
-                at = self._keys.index(key, self._after)
-            except ValueError:
-                at = self._keys.index(key)
-            some, self._after = self._keys[at : at + _AT_ONCE], at + _AT_ONCE  # the next ones are asked for next
-            found: Mapping[str, str] = {}
-            with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
-                found = state.requests(some)
-            self._read = read = {**dict.fromkeys(some, ""), **found}
-        return read[key]
-
-
 class State:
-    """The state of one project. Safe to share between threads; every method may raise StateError."""
+    """The state of one project. Threads may share it. Every method may raise StateError."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
-        """Open the state; without `create` a missing file is an empty state, and nothing is written."""
-        self._path = path
+        """Open the state. Without `create`, a missing file is an empty state, and nothing is written."""
+        self.path = path
         self._lock = threading.RLock()
         with self._faults():
             uri = path.absolute().as_uri()
@@ -144,9 +82,9 @@ class State:
             elif not path.exists():
                 uri, create = "file::memory:", True
             elif os.access(path.parent, os.W_OK):
-                uri += "?mode=rw"  # with "ro" the files that WAL mode needs beside it would be left behind
+                uri += "?mode=rw"  # "ro" would leave the files of WAL mode behind
             else:
-                uri += "?immutable=1"  # nobody writes there: else it could not be read without those files
+                uri += "?immutable=1"  # nobody can write there, and WAL mode needs files beside it
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
             try:
                 self._migrate(create)
@@ -166,7 +104,7 @@ class State:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
             raise StateError(
-                f"{self._path} was written by a newer qwenbuild",
+                f"{self.path} was written by a newer qwenbuild",
                 facts=[f"its format is {version}, this one knows {_VERSION}"],
                 hint="upgrade qwenbuild",
             )
@@ -188,13 +126,13 @@ class State:
     # --- outputs ---
 
     def outputs(self) -> dict[str, Output]:
-        """Return every output on record, by path."""
+        """Return every recorded output by path."""
         with self._faults():
             rows = self._db.execute("SELECT path, key, image, size, mtime_ns, inode, name FROM outputs")
             return {output.path: output for output in map(partial(tuple.__new__, Output), rows)}
 
-    def history(self, path: str) -> list[Past]:
-        """Return the images that have stood at an output's path, the newest first; the present one is among them."""
+    def history(self, path: str) -> list[PastImage]:
+        """Return the images that stood at an output's path, the newest first. The first is the present image."""
         with self._faults():
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
                 return []
@@ -203,20 +141,16 @@ class State:
                 " WHERE path = ? ORDER BY id DESC",
                 (path,),
             )
-            return [Past(key, image, at_s, json.loads(text) if text else None) for key, image, at_s, text in rows]
+            return [PastImage(key, image, at_s, json.loads(text) if text else None) for key, image, at_s, text in rows]
 
     def image_counts(self) -> dict[str, int]:
-        """Return how many outputs are on record for each image (`spec/image`)."""
+        """Return the number of recorded outputs of each image (`spec/image`)."""
         with self._faults():
             image = "CASE instr(name, '[') WHEN 0 THEN name ELSE substr(name, 1, instr(name, '[') - 1) END"
             return dict(self._db.execute(f"SELECT {image}, count(*) FROM outputs GROUP BY 1"))  # noqa: S608
 
-    def earlier(self) -> Earlier:
-        """Return an empty list of requests, which can be asked for after this is closed."""
-        return Earlier(self._path)
-
     def record(self, outputs: Iterable[Output], requests: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remember outputs that stand in place, and the requests (by key) that they were made from."""
+        """Record outputs whose files are in place, and their requests by key."""
         with self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO requests VALUES (?, ?)",
@@ -225,22 +159,22 @@ class State:
             self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)", outputs)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Drop outputs from the record."""
+        """Delete the records of these outputs."""
         with self._transaction():
             self._db.executemany("DELETE FROM outputs WHERE path = ?", [(path,) for path in paths])
 
     def request(self, key: str) -> dict[str, Any] | None:
-        """Return the request of that key as it was recorded."""
+        """Return the recorded request of `key`, None if there is none."""
         with self._faults():
             text = self.requests([key]).get(key)
             return dict(json.loads(text)) if text else None
 
     def requests(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return the requests of these keys as they were recorded: canonical JSON, unread."""
-        wanted, found = sorted(keys), dict[str, str]()  # as they lie in the file: each page is read once
+        """Return the recorded requests of these keys as canonical JSON. Unknown keys are left out."""
+        wanted, found = sorted(keys), dict[str, str]()  # the order of the file, so each page is read once
         with self._faults():
-            for at in range(0, len(wanted), _AT_ONCE):
-                some = wanted[at : at + _AT_ONCE]
+            for at in range(0, len(wanted), KEYS_PER_QUERY):
+                some = wanted[at : at + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(some))
                 found.update(self._db.execute(f"SELECT key, request FROM requests WHERE key IN ({marks})", some))  # noqa: S608
         return found
@@ -250,10 +184,10 @@ class State:
     def intend(
         self, key: str, request: Mapping[str, Any], provider: str, context: Mapping[str, Any], *, forced: bool = False
     ) -> int:
-        """Remember, durably, that a request is about to be sent; return the submission's id.
+        """Record on disk that a request is about to be sent; return the submission's id.
 
-        `forced` says that its image is to replace one that is there. Open submissions of the key
-        are given up for this one: they become `resubmitted`.
+        `forced`: its image will replace the stored one. An open submission of the same key gets the
+        outcome `resubmitted`.
         """
         with self._transaction(durable=True):
             self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
@@ -265,21 +199,21 @@ class State:
             return int(cursor.lastrowid or 0)
 
     def accepted(self, submission: int, handle: str) -> None:
-        """Remember, durably, by which handle the provider can collect the submission's image."""
+        """Record on disk the handle with which the provider can collect the submission's image."""
         with self._transaction(durable=True):
             self._db.execute("UPDATE submissions SET handle = ? WHERE id = ?", (handle, submission))
 
     def settle(self, submission: int, outcome: str) -> None:
-        """Close a submission: `done`, or `refused` (nothing billed)."""
+        """Close a submission with the outcome `done` or `refused` (nothing was billed)."""
         with self._transaction():
             self._db.execute("UPDATE submissions SET outcome = ? WHERE id = ?", (outcome, submission))
 
     def open_submissions(self) -> list[Submission]:
-        """Return every submission without outcome, oldest first."""
+        """Return every submission without outcome, the oldest first."""
         return self._submissions("outcome IS NULL")
 
     def submissions_since(self, since_s: float) -> list[Submission]:
-        """Return the submissions that may have been billed and were intended since then (seconds since the epoch)."""
+        """Return the submissions since `since_s` (seconds since the epoch) that may have been billed."""
         return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
 
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
@@ -294,13 +228,13 @@ class State:
     # --- runs ---
 
     def begin_run(self) -> int:
-        """Note that a build starts; return the run's id."""
+        """Record that a build starts; return the run's id."""
         with self._transaction():
             cursor = self._db.execute("INSERT INTO runs(started_at_s) VALUES (?)", (time.time(),))
             return int(cursor.lastrowid or 0)
 
     def end_run(self, run: int, summary: Mapping[str, Any]) -> None:
-        """Note how a build ended."""
+        """Record how a build ended."""
         with self._transaction():
             self._db.execute(
                 "UPDATE runs SET finished_at_s = ?, summary = ? WHERE id = ?",
@@ -308,7 +242,7 @@ class State:
             )
 
     def last_run(self) -> dict[str, Any] | None:
-        """Return when the last build started and ended (seconds since the epoch) and its summary."""
+        """Return when the last build started and ended (seconds since the epoch), and its summary."""
         with self._faults():
             row = self._db.execute(
                 "SELECT started_at_s, finished_at_s, summary FROM runs ORDER BY id DESC LIMIT 1"
@@ -319,14 +253,14 @@ class State:
 
     @contextmanager
     def durably(self) -> Iterator[None]:
-        """Make the writes within one commit: when the context ends all of them are on the disk, or none is."""
+        """Join the writes of the context into one commit. When the context ends, all are on disk, or none."""
         with self._transaction(durable=True):
             yield
 
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[None]:
         with self._faults():
-            if self._db.in_transaction:  # of `durably`, which has the lock, so that it is this thread's
+            if self._db.in_transaction:  # begun by `durably` in this thread, which holds the lock
                 yield
                 return
             if durable:  # in WAL mode only FULL waits for the disk at each commit
@@ -345,23 +279,29 @@ class State:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn SQLite's and the file system's errors into StateError."""
+        """Turn errors of SQLite, the file system and damaged rows into StateError."""
         with self._lock:
             try:
                 yield
-            except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:  # the last three of damaged rows
-                raise StateError(f"{self._path}: {error}", hint=_hint(error)) from error
+            except (
+                sqlite3.Error,
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+            ) as error:  # damaged rows raise the last three
+                raise StateError(f"{self.path}: {error}", hint=_hint(error)) from error
 
 
 def _hint(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells the kind of an I/O error
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits name the kind of an I/O error
     if code == sqlite3.SQLITE_FULL:
         return "free some disk space"
-    if code == sqlite3.SQLITE_IOERR:  # what a full disk comes to where the files beside the state can't be made
-        return "is its disk full, or its folder not writable?"
+    if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk, if the files of WAL mode can't be made
+        return "check that its disk has free space and its folder is writable"
     if isinstance(error, OSError) or code in _UNREACHABLE:
-        return "is the folder writable?"
-    return "move the file away: images are found again in the store; submissions in flight are not"
+        return "check that the folder is writable"
+    return "move the file away: images are found again in the store, but submissions in flight are lost"
 
 
 def _submission(

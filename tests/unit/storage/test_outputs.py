@@ -12,7 +12,7 @@ import pytest
 from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
 from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, status
-from qwenbuild.storage.state import Output
+from qwenbuild.storage.records import Output
 
 IMAGE = b"image bytes"
 

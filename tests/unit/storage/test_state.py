@@ -1,9 +1,8 @@
-"""The state: what was written, sent and run is there for the next process, or an error says why not."""
+"""The state: a later process reads what this one recorded, or gets an error that says why not."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import subprocess
@@ -16,7 +15,8 @@ import pytest
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Size
-from qwenbuild.storage.state import Output, State
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State, state_path
 
 REQUEST = Request("null-1", "m", "a ball", "", Size(10, 20), 7, False, False)
 KEY = REQUEST.key
@@ -24,8 +24,8 @@ KEY = REQUEST.key
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a state will be."""
-    return tmp_path / ".qwenbuild" / "state #1?.sqlite3"  # an awkward name for an address
+    """Return where a state will be."""
+    return tmp_path / ".qwenbuild" / "state #1?.sqlite3"  # these characters need escapes in a URI
 
 
 def output(path: str, name: str = "s/a[x=1]", key: str = KEY) -> Output:
@@ -34,7 +34,7 @@ def output(path: str, name: str = "s/a[x=1]", key: str = KEY) -> Output:
 
 
 def test_outputs_are_remembered(path: Path) -> None:
-    """Outputs and their requests are there after the file is opened again; records of a path replace each other."""
+    """Outputs and requests are read back after the file was closed. A new record of a path replaces the old one."""
     state = State(path)
     state.record([output("a.png"), output("b.png")], {KEY: REQUEST.as_dict()})
     state.record([output("a.png", "s/b")], {})
@@ -48,25 +48,27 @@ def test_outputs_are_remembered(path: Path) -> None:
     again.close()
 
 
-def test_earlier_requests(path: Path) -> None:
-    """They are read when they are asked for, in any order, also after the state was closed; unknown ones are empty."""
-    state = State(path)
-    known = {f"{number:064}": {"number": number} for number in range(1200)}
-    state.record([], known)
-    earlier = state.earlier()
-    for key in (*known, "f" * 64):
-        earlier.add(key)
-    state.close()
-    for key in ("0" * 63 + "1", "f" * 64, "0" * 60 + "1199", "0" * 64, "0" * 63 + "1"):
-        assert earlier.text(key) == (canonical_json(known[key]).decode() if key in known else "")
-    for key, request in known.items():
-        assert json.loads(earlier.text(key)) == request
-    path.write_bytes(b"no database" * 100)
-    assert earlier.text("0" * 64) == "", "what can't be read is not worth an error"
+def test_the_state_of_a_project(tmp_path: Path) -> None:
+    """`State.of` opens the state at `state_path`."""
+    with contextlib.closing(State.of(tmp_path, create=True)) as state:
+        state.record([output("a.png")], {})
+    with contextlib.closing(State(state_path(tmp_path), create=False)) as again:
+        assert list(again.outputs()) == ["a.png"]
+
+
+def test_the_history_of_an_output(path: Path) -> None:
+    """The images that stood at a path are listed, the newest first; the same image again is not a new one."""
+    with contextlib.closing(State(path)) as state:
+        first, second = output("a.png"), output("a.png", key="0" * 64)._replace(image="cd" * 32)
+        for record in (first, first, second):
+            state.record([record], {KEY: REQUEST.as_dict()})
+        found = [(past.key, past.image, past.request) for past in state.history("a.png")]
+        assert found == [("0" * 64, "cd" * 32, None), (KEY, "ab" * 32, REQUEST.as_dict())]
+        assert state.history("b.png") == []
 
 
 def test_many_writes_in_one_commit(path: Path) -> None:
-    """All of them are there, or none: one that fails takes the others with it."""
+    """Inside `durably` all writes are kept, or none if one fails."""
     state = State(path)
     with state.durably():
         one = state.intend(KEY, REQUEST.as_dict(), "p", {})
@@ -80,7 +82,7 @@ def test_many_writes_in_one_commit(path: Path) -> None:
 
 
 def test_outputs_are_forgotten(path: Path) -> None:
-    """What is forgotten is no longer on record."""
+    """A forgotten output has no record."""
     state = State(path)
     state.record([output("a.png"), output("b.png")], {})
     state.forget(["a.png", "nosuch.png"])
@@ -89,7 +91,7 @@ def test_outputs_are_forgotten(path: Path) -> None:
 
 
 def test_images_are_counted(path: Path) -> None:
-    """Outputs are counted by image, whatever their cells are named."""
+    """Outputs are counted by image, also if a cell's name holds brackets."""
     state = State(path)
     names = ["s/a[x=1]", "s/a[x=2]", "s/b", "t/a[note=b[1]]"]
     state.record([output(f"{at}.png", name) for at, name in enumerate(names)], {})
@@ -98,7 +100,7 @@ def test_images_are_counted(path: Path) -> None:
 
 
 def test_a_submission_is_on_the_disk_when_the_call_returns(path: Path) -> None:
-    """An intent and a handle are seen by another process as soon as the calls return, also when this one dies."""
+    """Another process reads the intent and the handle as soon as the calls return."""
     state = State(path)
     number = state.intend(KEY, REQUEST.as_dict(), "p", {"region": "x"})
     state.accepted(number, "task:1")
@@ -110,7 +112,7 @@ def test_a_submission_is_on_the_disk_when_the_call_returns(path: Path) -> None:
 
 
 def test_submissions(path: Path) -> None:
-    """A submission is open until it is settled; a new one of the same key takes its place."""
+    """A submission is open until it is settled. A new submission of the same key closes the old one."""
     state = State(path)
     first = state.intend(KEY, REQUEST.as_dict(), "p", {})
     second = state.intend(KEY, REQUEST.as_dict(), "p", {"a": [1]}, forced=True)
@@ -126,7 +128,7 @@ def test_submissions(path: Path) -> None:
 
 
 def test_runs(path: Path) -> None:
-    """The last run is told, whether it ended or not."""
+    """`last_run` returns the last run, whether it ended or not."""
     state = State(path)
     assert state.last_run() is None
     run = state.begin_run()
@@ -150,7 +152,7 @@ def test_a_missing_state_is_empty(path: Path) -> None:
 
 
 def test_reading_leaves_nothing_behind(path: Path) -> None:
-    """A state that is only read stands alone afterwards, byte by byte as before."""
+    """Reading a state changes no byte of it and leaves no file beside it."""
     state = State(path)
     state.record([output("a.png")], {})
     state.close()
@@ -163,7 +165,7 @@ def test_reading_leaves_nothing_behind(path: Path) -> None:
 
 
 def test_an_empty_file_is_a_new_state(path: Path) -> None:
-    """A file that a crash left empty is as good as none."""
+    """A file that a crash left empty counts as missing."""
     path.parent.mkdir()
     path.touch()
     looked = State(path, create=False)
@@ -195,7 +197,7 @@ def test_threads_share_a_state(path: Path) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(path: Path) -> None:
-    """A batch of which one record can't be written writes none."""
+    """If one record of a batch can't be written, none is."""
     state = State(path)
     with pytest.raises(StateError):
         state.record([output("a.png"), output(None)], {})  # type: ignore[arg-type]
@@ -208,11 +210,11 @@ def test_a_failed_transaction_leaves_nothing(path: Path) -> None:
     ("content", "hint"),
     [
         (b"not a database, but long enough to be taken for one" * 20, "move the file away"),
-        (None, "is the folder writable?"),
+        (None, "check that the folder is writable"),
     ],
 )
 def test_a_state_that_can_not_be_opened(path: Path, content: bytes | None, hint: str) -> None:
-    """What can't be opened is an error that says what to do."""
+    """A state that can't be opened is an error with a hint."""
     path.parent.mkdir()
     if content is None:
         path.mkdir()
@@ -226,7 +228,7 @@ def test_a_state_that_can_not_be_opened(path: Path, content: bytes | None, hint:
 
 
 def test_a_state_of_another_layout(path: Path) -> None:
-    """One whose tables are others is told to be moved away: its folder is none of the reasons."""
+    """If the tables are not those of a state, the hint is to move the file away, not to look at the folder."""
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 1;")
@@ -250,7 +252,7 @@ def test_a_newer_state_is_left_alone(path: Path) -> None:
 
 
 def test_damaged_rows(path: Path) -> None:
-    """Rows that make no sense are errors of the state, not of the program."""
+    """Damaged rows raise StateError."""
     state = State(path)
     state.intend(KEY, REQUEST.as_dict(), "p", {})
     state.close()

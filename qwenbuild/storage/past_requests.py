@@ -1,0 +1,44 @@
+"""The requests that outputs were made from before, read from the state only when somebody asks.
+
+A plan may have ten thousand changed outputs, and people look at a few. A recorded request never
+changes, so a late reading gives the same text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from qwenbuild.errors import StateError
+
+from .state import KEYS_PER_QUERY, State
+
+
+class PastRequests:
+    """Recorded requests by key. It can be read after `state` was closed."""
+
+    def __init__(self, state: State) -> None:
+        self._path = state.path
+        self._keys: list[str] = []
+        self._batch: Mapping[str, str] = {}
+        self._after_batch = 0  # the index in `_keys` behind the batch
+
+    def add(self, key: str) -> str:
+        """Note that somebody may ask for `key`, most likely after the keys added before; return `key`."""
+        self._keys.append(key)
+        return key
+
+    def text(self, key: str) -> str:
+        """Return the request of an added key as canonical JSON; empty if it is not recorded or can't be read."""
+        batch = self._batch
+        if key not in batch:
+            try:
+                start = self._keys.index(key, self._after_batch)
+            except ValueError:
+                start = self._keys.index(key)
+            keys, self._after_batch = self._keys[start : start + KEYS_PER_QUERY], start + KEYS_PER_QUERY
+            found: Mapping[str, str] = {}
+            with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
+                found = state.requests(keys)
+            self._batch = batch = {**dict.fromkeys(keys, ""), **found}
+        return batch[key]
