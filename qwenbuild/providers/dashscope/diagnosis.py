@@ -15,8 +15,8 @@ from qwenbuild.errors import ProviderError, QwenbuildError, Unreachable
 from qwenbuild.finding import Finding, Level
 
 from . import wire
+from .client import Client
 from .credentials import ApiKey, Endpoint, find_key
-from .http import Service
 
 _PATIENCE_S: Final = 15.0  # longest wait for the service
 _MOST_SKEW_S: Final = 60.0  # a larger difference of the clocks gets a warning
@@ -53,8 +53,8 @@ def _key(key: ApiKey) -> Finding:
 async def _service(endpoint: Endpoint, key: ApiKey, level: Level) -> Sequence[Finding]:
     """Ask the service for one task. A refusal has the level `level`; no answer is a warning."""
     try:
-        async with asyncio.timeout(_PATIENCE_S), Service(endpoint, key, _PATIENCE_S) as service:
-            answer = await service.ask("GET", wire.LIST_PATH, wire.list_query(1, 1))
+        async with asyncio.timeout(_PATIENCE_S), Client(endpoint, key, _PATIENCE_S) as client:
+            answer = await client.ask("GET", wire.LIST_PATH, wire.list_query(1, 1))
     except TimeoutError:
         return [Finding("service", Level.WARN, f"{endpoint.host} did not answer within {_PATIENCE_S:g} s")]
     except QwenbuildError as error:

@@ -115,12 +115,12 @@ class DashScopeProvider:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
         """Connect; raises AccountError where no usable key is found, UsageError for a wrong proxy or CA bundle."""
-        from .http import Service
+        from .client import Client
         from .session import Choices, Session
 
         choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
-        async with Service(self.endpoint, find_key(self._settings.environ), self._timeout_s) as service:
-            self._session = Session(service, choices, self._catalogue.model)
+        async with Client(self.endpoint, find_key(self._settings.environ), self._timeout_s) as client:
+            self._session = Session(client, choices, self._catalogue.model)
             try:
                 yield
             finally:

@@ -25,8 +25,8 @@ from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
 from . import error_codes, reconcile, wire
+from .client import Client
 from .download import Downloads, LinkDead
-from .http import Service
 from .pacing import Outgoing, Pace
 from .retry import retrying
 from .tasks import LIFE_S, Tasks
@@ -49,13 +49,13 @@ class Choices:
 
 
 class Session:
-    """Renders over one `Service`, at each model's pace."""
+    """Renders over one `Client`, at each model's pace."""
 
-    def __init__(self, service: Service, choices: Choices, model: Callable[[str], Model]) -> None:
-        self._service, self._choices, self._model = service, choices, model
-        self.tasks = Tasks(service, choices.poll_s, choices.first_wait_s)
+    def __init__(self, client: Client, choices: Choices, model: Callable[[str], Model]) -> None:
+        self._client, self._choices, self._model = client, choices, model
+        self.tasks = Tasks(client, choices.poll_s, choices.first_wait_s)
         self._downloads = Downloads(
-            service.downloads, service.endpoint, choices.download_hosts, choices.first_wait_s, service.short_s
+            client.downloads, client.endpoint, choices.download_hosts, choices.first_wait_s, client.short_s
         )
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service's part is done
         self._outgoing = Outgoing()
@@ -80,13 +80,13 @@ class Session:
         return self._paces[name]
 
     def _context(self, request: Request) -> dict[str, Any]:
-        service = self._service
+        client = self._client
         return {
             "interface": self._choices.interface,
             "model": request.model,
-            "region": service.endpoint.region,
-            "host": service.endpoint.host,
-            "account": service.account,
+            "region": client.endpoint.region,
+            "host": client.endpoint.host,
+            "account": client.account,
         }
 
     async def _submit(
@@ -117,7 +117,7 @@ class Session:
     async def _render_sync(self, request: Request, journal: Journal) -> Rendered:
         async with self._seats:
             body = wire.sync_body(request)
-            answer = await self._submit(request, journal, lambda sent: self._service.submit_sync(body, sent))
+            answer = await self._submit(request, journal, lambda sent: self._client.submit_sync(body, sent))
         result = wire.sync_result(answer)
         if result is None:
             raise _unreadable(answer)
@@ -144,7 +144,7 @@ class Session:
             # From here on, and no earlier, a task of this prompt may be this one's.
             mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
             self._open[number] = mine
-            return self._service.submit_async(wire.async_body(request), sent)
+            return self._client.submit_async(wire.async_body(request), sent)
 
         try:
             answer = await self._submit(request, journal, send)
@@ -227,7 +227,7 @@ class Session:
         if self._is_elsewhere(submission) and time.time() < until_s:
             raise ProviderError(
                 "an image in flight was submitted with another key or region",
-                facts=[f"submitted to {context.get('host')}, now {self._service.endpoint.host}", f"task: {handle}"],
+                facts=[f"submitted to {context.get('host')}, now {self._client.endpoint.host}", f"task: {handle}"],
                 hint="build with the key and the region that it was submitted with: it is kept for 24 hours",
             )
         raise lost

@@ -18,7 +18,7 @@ from typing import Final
 from qwenbuild.errors import AnswerLost, ProviderError, Refused, ServiceFault, Throttled, Unreachable
 
 from . import wire
-from .http import Service
+from .client import Client
 from .retry import attempts, retrying
 
 LIFE_S: Final = 24 * 3600.0  # how long the service keeps tasks and results
@@ -35,9 +35,9 @@ _MOST_PAGES: Final = 200
 class Tasks:
     """The tasks of one account."""
 
-    def __init__(self, service: Service, poll_s: float, first_wait_s: float) -> None:
+    def __init__(self, client: Client, poll_s: float, first_wait_s: float) -> None:
         """`poll_s` is the longest interval between polls of one task, `first_wait_s` the first retry's wait."""
-        self._service, self._poll_s, self._first_wait_s = service, poll_s, first_wait_s
+        self._client, self._poll_s, self._first_wait_s = client, poll_s, first_wait_s
 
     async def ended(self, task_id: str, until_s: float) -> wire.Task:
         """Poll until the task has ended one way or the other; `until_s` is when the service forgets it.
@@ -50,7 +50,7 @@ class Tasks:
         while True:
             fault: ProviderError | None = None
             try:
-                task = wire.task(await self._service.ask("GET", wire.task_path(task_id)))
+                task = wire.task(await self._client.ask("GET", wire.task_path(task_id)))
             except (Throttled, ServiceFault, Unreachable) as error:
                 task, fault = None, error
             if task is None:
@@ -84,7 +84,7 @@ class Tasks:
     async def cancel(self, task_id: str) -> None:
         """Cancel a PENDING task; raises Refused for any other, ProviderError."""
         try:
-            await self._service.ask("POST", wire.task_path(task_id, "/cancel"))
+            await self._client.ask("POST", wire.task_path(task_id, "/cancel"))
         except Refused as error:
             raise Refused(
                 f"task {task_id} can't be cancelled",
@@ -127,7 +127,7 @@ class Tasks:
         query = wire.list_query(page, _PAGE, model=model, status=status)
         async for attempt in retrying(self._first_wait_s):
             with attempt:
-                return await self._service.ask("GET", wire.LIST_PATH, query)
+                return await self._client.ask("GET", wire.LIST_PATH, query)
         raise AssertionError("the loop returns or raises")
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from qwenbuild.errors import Unreachable
 from qwenbuild.providers.dashscope import wire
+from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey, Endpoint
-from qwenbuild.providers.dashscope.http import Service
 from qwenbuild.providers.dashscope.pacing import Outgoing
 from tests.support.scripted import CANARY, Reply, Scripted, request_of
 
@@ -72,10 +72,10 @@ def test_a_request_is_sent_before_its_answer_comes(interface: str) -> None:
     """The service's client tells when a request has left, though no answer ever comes."""
 
     async def main() -> bool:
-        async with Scripted() as server, Service(_endpoint(server), ApiKey(CANARY, "a test"), 60.0) as service:
+        async with Scripted() as server, Client(_endpoint(server), ApiKey(CANARY, "a test"), 60.0) as client:
             server.script[{"sync": "sync", "async": "create"}[interface]].append(Reply(fault="hang"))
             sent = asyncio.Event()
-            submit = {"sync": service.submit_sync, "async": service.submit_async}[interface]
+            submit = {"sync": client.submit_sync, "async": client.submit_async}[interface]
             answer = asyncio.create_task(submit(wire.sync_body(request_of()), sent.set))
             await sent.wait()
             is_answered = answer.done()
@@ -93,9 +93,9 @@ def test_what_can_not_be_sent_is_not_said_to_be() -> None:
         sent: list[None] = []
         async with Scripted() as server:
             endpoint = _endpoint(server)
-        async with Service(endpoint, ApiKey(CANARY, "a test"), 60.0) as service:
+        async with Client(endpoint, ApiKey(CANARY, "a test"), 60.0) as client:
             with pytest.raises(Unreachable):
-                await service.submit_sync(wire.sync_body(request_of()), lambda: sent.append(None))
+                await client.submit_sync(wire.sync_body(request_of()), lambda: sent.append(None))
         return len(sent)
 
     assert asyncio.run(main()) == 0

@@ -43,7 +43,7 @@ _UNSENT: Final = (
 )  # fmt: skip
 
 
-class Service:
+class Client:
     """An entered session with one account of the service."""
 
     def __init__(self, endpoint: Endpoint, key: ApiKey, timeout_s: float) -> None:
