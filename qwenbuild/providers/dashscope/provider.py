@@ -1,7 +1,7 @@
 """The provider `dashscope`: Qwen-Image at Alibaba Cloud's Model Studio.
 
 Invariants: planning needs no key, no network and no heavy import; all of that waits for `session`.
-What a render does, and what it promises about money, is in `flows`.
+What a render does, and what it promises about money, is in `rendering`.
 
 Source of the defaults: Qwen-Image API reference of 2026-02-10.
 """
@@ -23,7 +23,7 @@ from qwenbuild.request import Request, Submission
 from .credentials import find_endpoint, find_key
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .rendering import Renderer
     from .wire import Task
 
 NAME: Final = "dashscope"
@@ -79,7 +79,7 @@ class DashScopeProvider:
         self._at_once = settings.jobs or concurrency
         # While the service renders as many as it may, as many others are downloaded, verified and kept.
         self.concurrency = 2 * self._at_once
-        self._session: Session | None = None
+        self._renderer: Renderer | None = None
 
     def check(self, model: str) -> str | None:
         """Return why requests of the model can't be sent: no such model, interface or price."""
@@ -116,18 +116,18 @@ class DashScopeProvider:
     async def session(self) -> AsyncIterator[None]:
         """Connect; raises AccountError where no usable key is found, UsageError for a wrong proxy or CA bundle."""
         from .client import Client
-        from .session import Choices, Session
+        from .rendering import Choices, Renderer
 
         choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
         async with Client(self.endpoint, find_key(self._settings.environ), self._timeout_s) as client:
-            self._session = Session(client, choices, self._catalogue.model)
+            self._renderer = Renderer(client, choices, self._catalogue.model)
             try:
                 yield
             finally:
-                self._session = None
+                self._renderer = None
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Submit, wait and download; see `flows` for what its errors say about money."""
+        """Submit, wait and download; see `rendering` for what its errors say about money."""
         return await self._entered.render(request, journal)
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
@@ -156,10 +156,10 @@ class DashScopeProvider:
         await self._entered.tasks.cancel(task_id)
 
     @property
-    def _entered(self) -> Session:
-        if self._session is None:
+    def _entered(self) -> Renderer:
+        if self._renderer is None:
             raise UsageError("the dashscope provider was used outside of its session")
-        return self._session
+        return self._renderer
 
 
 def _paced(catalogue: Catalogue, submits: object) -> Catalogue:

@@ -48,7 +48,7 @@ class Choices:
     download_hosts: tuple[str, ...]
 
 
-class Session:
+class Renderer:
     """Renders over one `Client`, at each model's pace."""
 
     def __init__(self, client: Client, choices: Choices, model: Callable[[str], Model]) -> None:
