@@ -1,31 +1,31 @@
-"""How fast one account may submit to one model, and how many of its tasks may run at once.
+"""Pacing: how fast one account may submit to one model, and how many of its tasks may run at once.
 
-Invariants: turns are given in the order in which they were asked for, at least `1 / per_s` apart;
-nothing polls, a waiting caller is one future; a cancelled caller takes no turn. The pace halves
-when the service throttles, once for each time that it saw too much, and climbs back by a tenth of
-the limit for each submit that it takes (additive increase, multiplicative decrease).
+Invariants:
+- Turns are given in the order in which callers asked for them, at least `1 / per_s` seconds apart.
+- Nothing polls: each waiting caller is one future. A cancelled caller takes no turn.
+- A throttled submit halves the pace. Submits that were throttled together halve it once.
+- Each accepted submit raises the pace by a tenth of the limit (additive increase, multiplicative decrease).
 
-Own code, because the pace changes while callers wait, which aiolimiter can't do (mjpieters/aiolimiter
-issue 98).
+The code is our own, because the pace changes while callers wait. aiolimiter can't change its rate
+(mjpieters/aiolimiter issue 98).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-_CATCH_UP_S: Final = 0.01  # timers wake late; without this, each turn's lateness would add up
-_SLOWEST: Final = 1 / 32  # of the limit: the pace never falls below this
+_CATCH_UP_S: Final = 0.01  # timers wake late; without this allowance, the lateness of all turns would add up
+_SLOWEST: Final = 1 / 32  # the slowest pace, as a part of the limit
 
 
 class Pace:
-    """The pace of one model on one account, used within one event loop."""
+    """The pace of one model on one account, within one event loop."""
 
     def __init__(self, limit_per_s: float, at_once: int = 0) -> None:
-        """`limit_per_s` submits a second at most; `at_once` tasks at once, 0 for any number."""
+        """`limit_per_s` is the most submits a second, `at_once` the most running tasks (0: any number)."""
         if limit_per_s <= 0 or at_once < 0:
             raise ValueError("a pace needs a positive rate and no negative number of tasks")
         self.per_s = limit_per_s
@@ -36,11 +36,11 @@ class Pace:
         self._places = asyncio.Semaphore(at_once) if at_once else None
 
     async def turn(self) -> float:
-        """Wait for the next turn to submit and return its loop time, to be given back to `slower`."""
+        """Wait for the next turn to submit. Returns the turn's loop time in seconds, which `slower` takes."""
         loop = asyncio.get_running_loop()
         async with self._queue:
-            # A loop, because `slower` may move the turn while it is being waited for.
-            while (wait_s := self._next_s - loop.time()) > 0:  # noqa: ASYNC110 - what it waits for is a time
+            # A loop, because `slower` may move the turn while this caller waits.
+            while (wait_s := self._next_s - loop.time()) > 0:  # noqa: ASYNC110 - it waits for a time, not an event
                 await asyncio.sleep(wait_s)
             now = loop.time()
             self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / self.per_s
@@ -48,7 +48,7 @@ class Pace:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold one of the places for running tasks, waiting until one is free."""
+        """Wait for a free place among the running tasks, and hold the place while the context lasts."""
         if self._places is None:
             yield
             return
@@ -56,9 +56,10 @@ class Pace:
             yield
 
     def slower(self, turn_s: float, retry_after_s: float | None = None) -> None:
-        """Halve the pace because the submit of `turn_s` was throttled; hold all turns for `retry_after_s` seconds.
+        """Halve the pace, because the submit whose turn was at `turn_s` was throttled.
 
-        Submits that were under way together are throttled together: they slow the pace once.
+        All turns wait for `retry_after_s` seconds. A submit that left before the last slowing changes
+        no pace: it was throttled together with the submit that caused the slowing.
         """
         now = asyncio.get_running_loop().time()
         if turn_s > self._slowed_s:
@@ -69,45 +70,5 @@ class Pace:
             self._next_s = max(self._next_s, now + retry_after_s)
 
     def faster(self) -> None:
-        """Raise the pace a little, up to the limit, because the service took a submit."""
+        """Raise the pace by a tenth of the limit, up to the limit, because the service accepted a submit."""
         self.per_s = min(self.per_s + self._limit_per_s / 10, self._limit_per_s)
-
-
-_LONGEST_S: Final = 0.25  # that a download gives way: where requests never cease, images come all the same
-
-
-class Outgoing:
-    """The requests that are on their way out, within one event loop."""
-
-    def __init__(self, longest_s: float = _LONGEST_S) -> None:
-        """`longest_s` is how long a download gives way at most."""
-        self._longest_s = longest_s
-        self._count = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    @contextlib.contextmanager
-    def request(self) -> Iterator[Callable[[], None]]:
-        """Count a request as on its way while the context lasts, or until what it gives is called, once it is sent."""
-        is_sent = False
-
-        def sent() -> None:
-            nonlocal is_sent
-            if not is_sent:
-                is_sent = True
-                self._count -= 1
-                if not self._count:
-                    self._none.set()
-
-        self._count += 1
-        self._none.clear()
-        try:
-            yield sent
-        finally:
-            sent()
-
-    async def give_way(self) -> None:
-        """Return once no request is on its way, or soon all the same."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._longest_s):
-                await self._none.wait()

@@ -27,7 +27,8 @@ from qwenbuild.request import Request, Submission
 from . import error_codes, reconcile, wire
 from .client import Client
 from .download import Downloads, LinkDead
-from .pacing import Outgoing, Pace
+from .pacing import Pace
+from .priority import Priority
 from .retry import retrying
 from .tasks import LIFE_S, Tasks
 
@@ -58,7 +59,7 @@ class Renderer:
             client.downloads, client.endpoint, choices.download_hosts, choices.first_wait_s, client.short_s
         )
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service's part is done
-        self._outgoing = Outgoing()
+        self._priority = Priority()
         self._paces: dict[str, Pace] = {}
         self._open: dict[int, Submission] = {}  # creates of this session that may have made a task nobody knows
         self._claimed: set[str] = set()  # tasks that are known to belong to a submission
@@ -98,7 +99,7 @@ class Renderer:
         """
         pace = self._pace(request.model)
         turn_s = await pace.turn()
-        with self._outgoing.request() as sent:
+        with self._priority.sending() as sent:
             await journal.intend(self._context(request))
             try:
                 answer = await send(sent)
@@ -195,7 +196,7 @@ class Renderer:
         self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float
     ) -> Rendered:
         """Return the verified image, kept until `until_s`; raises BadImage, or AnswerLost where it is gone."""
-        await self._outgoing.give_way()
+        await self._priority.give_way()
         try:
             image = await self._downloads.image(url, request.size)
         except BadImage as bad:
