@@ -31,9 +31,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """A build: `left` are the steps that have not ended, by output path, of which `begun` are being made.
+    """A build, from its beginning until a plan shows its results.
 
-    Both change while it runs. `total` is how many steps it has, `since_s` when it began, by the monotonic clock.
+    `left`: the steps that have not ended, by output path. `begun`: the paths of those that have started.
+    Both change while the build runs. `total`: how many steps it has. `since_s`: when it began, by `time.monotonic`.
     """
 
     left: Mapping[str, Step]
@@ -58,7 +59,6 @@ class Live:
         self.problems: Sequence[Problem] = ()
         self.revision = 0
         self.drafts: dict[str, str] = {}
-        self.building = False
         self.under_way: UnderWay | None = None
         self.spent: Mapping[str, Decimal] = {}
         self.cost_left: Decimal | None = None
@@ -68,6 +68,11 @@ class Live:
         self._grown = asyncio.Event()
 
     # --- for views ---
+
+    @property
+    def building(self) -> bool:
+        """Whether a build is running, or the plan does not show its results yet."""
+        return self.under_way is not None
 
     def subscribe(self) -> AsyncIterator[int]:
         """Give the revision whenever it has grown from what it is now; bursts are merged."""

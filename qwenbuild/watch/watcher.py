@@ -106,6 +106,8 @@ class Watch:
                 self._order.interrupt.request()
                 self._order.interrupt.request()
                 await asyncio.wait({self._build})
+            self.live.under_way = None
+            self._show()
             await saves.close()
             await self.drafting.close()
 
@@ -132,6 +134,7 @@ class Watch:
         """Read the files, take over what they say, and follow what was read."""
         saved, self._saved, self._again = self._saved, set(), False
         is_first, self._is_first, begun = self._is_first, False, time.monotonic()
+        is_building = self._build is not None
         if saved:
             self.drafting.pause()
             self._tried.clear()
@@ -153,6 +156,8 @@ class Watch:
             self._keys = {step.action.output: step.action.key for step in plan.steps}
             self._adopt(plan)
         self._reading_s = time.monotonic() - begun
+        if not is_building:
+            self.live.under_way = None
         self._show()
         if plan and plan.warnings:
             self._tell(Warned(plan.warnings))
@@ -192,7 +197,6 @@ class Watch:
         self.live.problems = (*(self._fault.problems if self._fault else ()), *self._build_problems)
         limit, spent = self._engine.max_cost, self.live.spent.get("CNY", Decimal(0))
         self.live.cost_left = None if limit is None else max(Decimal(0), limit - spent)
-        self.live.building = self._build is not None
         self.live.changed()
 
     # --- drafts ---
@@ -257,7 +261,7 @@ class Watch:
             for name, wish in order.wishes.items():
                 if name in names:
                     self.live.wishes.setdefault(name, wish)
-        self._order = self._build = self.live.under_way = None
+        self._order = self._build = None
         self._again = True
         self._show()
         self._wake.set()

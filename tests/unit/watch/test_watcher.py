@@ -113,6 +113,21 @@ def test_a_save_builds_what_is_free(project: Workspace) -> None:
     asyncio.run(use())
 
 
+def test_a_build_is_under_way_until_the_plan_shows_its_results(project: Workspace) -> None:
+    """At no moment does the watch say that nothing is being built while its plan is older than the last build."""
+    project.write(FREE)
+
+    async def use() -> None:
+        async with watching(project) as it:
+            while not it.is_done():
+                if it.told_of(Finished):
+                    assert it.live.building
+                await asyncio.sleep(0)
+            assert it.live.under_way is None
+
+    asyncio.run(use())
+
+
 def by_rename(path: Path, text: str) -> None:
     """Save as vim does: the old file is moved away, a new one is written, the old one is deleted."""
     backup = path.with_name(f"{path.name}~")
