@@ -8,19 +8,18 @@ says is data: it reaches the command line quoted, or not at all.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import sys
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
-from qwenbuild.problems import plain
+from qwenbuild.specs import outline
+from qwenbuild.specs.outline import ImageOutline
 
 VARIABLE = "_QWENBUILD_COMPLETE"
 """The environment variable by which the scripts ask for completions."""
@@ -28,7 +27,6 @@ VARIABLE = "_QWENBUILD_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 _FIELDS = ("model", "size", "seed")  # may be asked for even where they are no axes
-_MOST_NUMBERS = 100  # of a range
 _OPEN = "open"  # a completion that goes on: no space after it
 
 
@@ -180,87 +178,6 @@ def _quoted(text: str, quote: str) -> str:
     return re.sub(special, r"\\\1", text)
 
 
-# --- what is declared ---
-
-
-class _Image(NamedTuple):
-    """An image, and the spec that it stands in, as TOML has them."""
-
-    spec: str
-    name: str
-    table: Mapping[str, Any]
-    file: Mapping[str, Any]
-    folder: Path
-
-    @property
-    def full(self) -> str:
-        return f"{self.spec}/{self.name}"
-
-    @property
-    def matrix(self) -> Mapping[str, Any]:
-        return _table(self.table.get("matrix"))
-
-    def values(self, axis: str) -> Iterator[str]:
-        """Give the labels of an axis, or of a field."""
-        written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
-        match written:
-            case {"file": str(name)}:
-                from qwenbuild.specs import rows
-
-                path = self.folder / name
-                yield from map(str, rows.read(path, name, written.get("id")))
-            case {"count": int(count)}:
-                start, step = written.get("start", 0), written.get("step", 1)
-                yield from (str(start + step * number) for number in range(min(count, _MOST_NUMBERS)))
-            case list():
-                yield from (_label(value, number) for number, value in enumerate(written, start=1))
-            case str() | int() | float():
-                yield _label(written, 0)
-        for cell in self.table.get("include", ()):
-            if axis in cell and not isinstance(cell[axis], dict):
-                yield _label(cell[axis], 0)
-
-
-def _label(value: Any, number: int) -> str:
-    if isinstance(value, dict):
-        value = value.get("id", number)
-    return plain(value)
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _images(folder: Path) -> list[_Image]:
-    """Return the images of the project that a folder lies in, as far as their specs can be read."""
-    root, config = _project(folder)
-    found = []
-    glob = str(config.get("specs", "specs/*.toml"))
-    fixed = itertools.takewhile(lambda part: not set("*?[") & set(part), glob.split("/")[:-1])
-    base = root.joinpath(*fixed)
-    for path in sorted(root.glob(glob)):
-        with contextlib.suppress(OSError, ValueError):
-            file = tomllib.loads(path.read_text("utf-8-sig"))
-            spec = path.relative_to(base).with_suffix("").as_posix()
-            for name, table in _table(file.get("image")).items():
-                found.append(_Image(spec, name, _table(table), file, path.parent))
-    return found
-
-
-def _project(folder: Path) -> tuple[Path, Mapping[str, Any]]:
-    """Return the root of the project that a folder lies in, and its config; the folder itself where it lies in none."""
-    folder = Path(os.path.abspath(folder))
-    for root in (folder, *folder.parents):
-        own, shared = root / "qwenbuild.toml", root / "pyproject.toml"
-        if own.is_file():
-            return root, tomllib.loads(own.read_text("utf-8-sig"))
-        if shared.is_file():
-            tool = _table(tomllib.loads(shared.read_text("utf-8-sig")).get("tool"))
-            if "qwenbuild" in tool:
-                return root, _table(tool["qwenbuild"])
-    return folder, {}
-
-
 # --- what the command line asks for ---
 
 
@@ -269,7 +186,7 @@ def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     images = _declared(ctx)
     name, bracket, inner = incomplete.partition("[")
     if bracket:
-        chosen = [image for image in images if image.full == name]
+        chosen = [image for image in images if image.full_name == name]
         done, comma, pair = inner.rpartition(",")
         head = f"{name}[{done}{comma}"
         named = [part.partition("=")[0] for part in done.split(",") if part]
@@ -281,7 +198,7 @@ def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
             return [CompletionItem(f"{head}{value},", type=_OPEN) for value in pairs]
         return [CompletionItem(f"{head}{value}]") for value in pairs]
     specs = dict.fromkeys(image.spec for image in images)
-    found = _items([*specs, *(image.full for image in images)], incomplete)
+    found = _items([*specs, *(image.full_name for image in images)], incomplete)
     return found or [CompletionItem(incomplete, type="file")]
 
 
@@ -289,7 +206,7 @@ def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """Return `axis=` for axes, and `axis=value` after that, of the images that are selected so far."""
     asked = [str(name).partition("[")[0] for name in ctx.params.get("select") or ()]
     images = _declared(ctx)
-    chosen = [image for image in images if image.spec in asked or image.full in asked] or images
+    chosen = [image for image in images if image.spec in asked or image.full_name in asked] or images
     axes = [*(axis for image in chosen for axis in image.matrix), *_FIELDS]
     return _pairs(chosen, incomplete, axes)
 
@@ -311,18 +228,18 @@ def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return [CompletionItem(incomplete, type="dir")]
 
 
-def _declared(ctx: click.Context) -> list[_Image]:
-    return _images(ctx.find_root().params.get("project") or Path())
+def _declared(ctx: click.Context) -> list[ImageOutline]:
+    return outline.images(ctx.find_root().params.get("project") or Path())
 
 
-def _pairs(images: Iterable[_Image], incomplete: str, axes: Iterable[str]) -> list[CompletionItem[Any]]:
+def _pairs(images: Iterable[ImageOutline], incomplete: str, axes: Iterable[str]) -> list[CompletionItem[Any]]:
     axis, equals, value = incomplete.partition("=")
     if not equals:
         return _items([f"{name}=" for name in axes], incomplete, _OPEN)
     values: dict[str, None] = {}
     for image in images:
         with contextlib.suppress(Exception):  # a data file that can't be read
-            values.update(dict.fromkeys(image.values(axis)))
+            values.update(dict.fromkeys(image.labels(axis)))
     return [CompletionItem(f"{axis}={it.value}") for it in _items(values, value)]
 
 

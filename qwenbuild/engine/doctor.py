@@ -21,7 +21,8 @@ from qwenbuild.finding import Finding, Level
 from qwenbuild.problems import listing
 from qwenbuild.provider import Diagnosable, Provider, Settings, broken
 from qwenbuild.providers import registry
-from qwenbuild.specs.project import CONFIG_NAME, Project, find
+from qwenbuild.specs.discovery import CONFIG_NAME
+from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reading import Reading
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote import cache

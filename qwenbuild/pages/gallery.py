@@ -30,7 +30,7 @@ from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.axes import length
+from qwenbuild.specs.axis_values import length
 from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.outputs import digest

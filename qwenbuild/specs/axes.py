@@ -15,27 +15,20 @@ from typing import Any
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys
-from qwenbuild.problems import Problem, did_you_mean, plain
+from qwenbuild.problems import Problem, did_you_mean
 
-from . import rows
+from . import axis_values, rows
 from .project import Project
 from .rows import Row
 from .spec import DataFile, Range, Spec
 
 
-def length(values: Sequence[Any]) -> int:
-    """Return the number of values; unlike `len`, also of a range that is longer than the machine's word tells."""
-    if isinstance(values, range):
-        return (values[-1] - values[0]) // values.step + 1
-    return len(values)
-
-
 def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row:
-    """Return the row that a table at `keys` of a spec is; its id is its `id`, else `number`. Raises ProjectError."""
-    name = table.get("id", number)
-    if not isinstance(name, str | int | float):
-        raise ProjectError([Problem("an id must be a text or a number", spec.source.place((*keys, "id")))])
-    return Row(table, plain(name))
+    """Return the table at `keys` of a spec as a row; its id is its `id`, else `number`. Raises ProjectError."""
+    try:
+        return axis_values.table_row(table, number)
+    except TypeError as error:
+        raise ProjectError([Problem(str(error), spec.source.place((*keys, "id")))]) from None
 
 
 class Resolver:
@@ -57,7 +50,7 @@ class Resolver:
                     for index, value in enumerate(written)
                 ]
             case Range(start=start, count=count, step=step):
-                return range(start, start + count * step, step)
+                return axis_values.numbers(start, count, step)
             case DataFile(file=name, id=column):
                 return self._rows(spec, name, column, (*keys, "file"))
             case _:

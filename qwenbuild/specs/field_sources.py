@@ -17,9 +17,11 @@ from qwenbuild.problems import Place, plain
 
 from . import rows
 from .action import Action
-from .axes import length, table_row
+from .axes import table_row
+from .axis_values import length
+from .discovery import CONFIG_NAME
 from .matrix import Declaration, size_label
-from .project import CONFIG_NAME, Project
+from .project import Project
 from .spec import DataFile
 
 

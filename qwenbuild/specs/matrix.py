@@ -21,7 +21,8 @@ from qwenbuild.files.toml import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
 
-from .axes import Resolver, length, table_row
+from .axes import Resolver, table_row
+from .axis_values import length
 from .cell_names import cell_name, quoted
 from .project import Project
 from .rows import Row

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
-from qwenbuild.errors import ProjectError, UsageError
-from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.toml import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER
 
-from . import validation
-
-CONFIG_NAME = "qwenbuild.toml"
+from . import discovery, validation
 
 
 class Budget(BaseModel):
@@ -61,7 +56,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="qwenbuild config")
 
     provider: str = Field(default="dashscope", description="what renders: dashscope, draft, null, or a plugin's name")
-    specs: str = Field(default="specs/*.toml", description="glob of the specs, relative to the project")
+    specs: str = Field(default=discovery.SPECS, description="glob of the specs, relative to the project")
     templates: str = Field(default="templates", description="folder of the templates")
     out: str = Field(default="out", description="folder of the images")
     max_renders: int = Field(default=10_000, ge=0, strict=True, description="most new renders in one build")
@@ -75,17 +70,16 @@ class Config(BaseModel):
 
     @field_validator("specs", "templates", "out")
     @classmethod
-    def _inside(cls, text: str) -> str:
-        if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/") or "\0" in text:
-            raise ValueError("must be a path inside the project")
+    def _is_inside(cls, text: str) -> str:
+        if fault := discovery.path_fault(text):
+            raise ValueError(fault)
         return text
 
     @field_validator("specs")
     @classmethod
-    def _names_files(cls, text: str) -> str:
-        parts = PurePosixPath(text).parts
-        if not parts or text.endswith("/") or parts[-1] == "**" or any("**" in part != "**" for part in parts):
-            raise ValueError('must be a glob of files, such as "specs/*.toml" or "specs/**/*.toml"')
+    def _matches_files(cls, text: str) -> str:
+        if fault := discovery.glob_fault(text):
+            raise ValueError(fault)
         return text
 
 
@@ -114,24 +108,16 @@ class Project:
         return self.root / FOLDER
 
     def spec_paths(self) -> list[Path]:
-        """Return the files that the specs' glob matches, sorted by name."""
-        return sorted(path for path in self.root.glob(self.config.specs) if path.name[:1] not in ("", "."))
+        """Return the files that the specs' glob matches, sorted; hidden files are left out."""
+        return discovery.spec_paths(self.root, self.config.specs)
 
     def spec_folders(self) -> list[Path]:
-        """Return the folders that were looked through for specs."""
-        fixed = self.root.joinpath(*self._fixed_parts())
-        if fixed == self.root.joinpath(*self.config.specs.split("/")[:-1]):
-            return [fixed]
-        return [Path(folder) for folder, _, _ in os.walk(fixed)]
-
-    def _fixed_parts(self) -> list[str]:
-        """Return the folders of the specs' glob before its first wildcard."""
-        return list(itertools.takewhile(lambda part: not set("*?[") & set(part), self.config.specs.split("/")[:-1]))
+        """Return the folders in which a new file could become a spec."""
+        return discovery.spec_folders(self.root, self.config.specs)
 
     def spec_name(self, path: Path) -> str:
-        """Return a spec's name: its path without suffix, below the folder where the glob's wildcards start."""
-        fixed = self._fixed_parts()
-        return path.relative_to(self.root.joinpath(*fixed)).with_suffix("").as_posix()
+        """Return a spec's name: its path without suffix, relative to the folder in which the glob's wildcards start."""
+        return discovery.spec_name(self.root, self.config.specs, path)
 
     def shown(self, path: Path) -> str:
         """Return `path` as messages name it: relative to the project where it lies inside."""
@@ -139,48 +125,24 @@ class Project:
 
 
 def find(start: Path) -> Project:
-    """Return the project that `start`, a folder, lies in; raises ProjectError or UsageError."""
-    folder = Path(os.path.abspath(start))
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: {start}")
-    searched: list[Path] = []
-    for root in (folder, *folder.parents):
-        searched.append(root / CONFIG_NAME)
-        if searched[-1].is_file():
-            return _load(root, TomlFile.read(root / CONFIG_NAME, CONFIG_NAME), (), searched)
-        searched.append(root / "pyproject.toml")
-        if searched[-1].is_file():
-            source = TomlFile.read(root / "pyproject.toml", "pyproject.toml")
-            tool = source.table.get("tool")
-            if isinstance(tool, dict) and "qwenbuild" in tool:
-                return _load(root, source, ("tool", "qwenbuild"), searched)
-    raise UsageError(
-        f"no project here: neither {CONFIG_NAME} nor [tool.qwenbuild] in pyproject.toml",
-        facts=[f"looked in {folder} and every folder above"],
-        hint="`qwenbuild init` makes a project, `-C DIR` names one",
-    )
+    """Return the project that the folder `start` belongs to; raises ProjectError or UsageError."""
+    file = discovery.find_config(start)
+    try:
+        config = Config.model_validate(file.table)
+    except ValidationError as error:
+        found = validation.problems(error, file.source, _known_keys, file.keys)
+        raise ProjectError(list(found.values())) from None
+    try:
+        catalogue = builtin().extended(config.models)
+    except BadDeclaration as error:
+        place = file.source.place((*file.keys, "models", error.model, error.key))
+        raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
+    return Project(file.root, config, catalogue, file.searched)
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the config (draft 2020-12)."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-
-
-def _load(root: Path, source: TomlFile, keys: tuple[str, ...], searched: Sequence[Path]) -> Project:
-    table: Any = source.table
-    for key in keys:
-        table = table[key]
-    try:
-        config = Config.model_validate(table)
-    except ValidationError as error:
-        found = validation.problems(error, source, _known_keys, keys)
-        raise ProjectError(list(found.values())) from None
-    try:
-        catalogue = builtin().extended(config.models)
-    except BadDeclaration as error:
-        place = source.place((*keys, "models", error.model, error.key))
-        raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
-    return Project(root, config, catalogue, tuple(searched))
 
 
 def _known_keys(keys: Keys) -> list[str]:

@@ -31,6 +31,7 @@ from qwenbuild.files.toml import Keys, TomlFile
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import SEED_MAX
 
+from .axis_values import form
 from .validation import problems
 
 FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
@@ -71,18 +72,15 @@ class DataFile(_Strict):
     )
 
 
-def _kind(value: object) -> str:
+def _tag(value: object) -> str:
+    """Return the tag of the form below that an axis has, as TOML wrote the axis or as it was validated."""
     match value:
-        case list() | tuple():
-            return "<list>"
-        case dict() if "file" in value:
-            return "<file>"
-        case dict() | Range():
-            return "<range>"
         case DataFile():
             return "<file>"
+        case Range():
+            return "<range>"
         case _:
-            return "<value>"
+            return f"<{form(value)}>"
 
 
 Axis = Annotated[
@@ -90,7 +88,7 @@ Axis = Annotated[
     | Annotated[DataFile, Tag("<file>")]
     | Annotated[Range, Tag("<range>")]
     | Annotated[Scalar, Tag("<value>")],
-    Discriminator(_kind),
+    Discriminator(_tag),
 ]
 
 Vars = Annotated[
@@ -253,6 +251,3 @@ def _known_keys(keys: Keys) -> list[str]:
             return [*DataFile.model_fields, *Range.model_fields]
         case _:
             return []
-
-
-# --- pydantic's errors as problems ---

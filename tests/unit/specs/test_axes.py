@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.specs.axes import Resolver, length, table_row
+from qwenbuild.specs.axes import Resolver, table_row
 from qwenbuild.specs.spec import DataFile, Range, Spec
 from tests.support.workspace import Workspace
 
@@ -14,17 +14,6 @@ def spec_of(project: Workspace) -> Spec:
     project.write({"specs/a.toml": '[image.a]\nprompt = "x"\nmatrix.c = [{ id = "en" }]\n'})
     [found] = project.specs(Findings())
     return found
-
-
-@pytest.mark.parametrize("values", [[1], [1, 2, 3], range(0, 10), range(10, 0, -3), range(0, 7, 7)])
-def test_a_length_is_len(values: list[int] | range) -> None:
-    """Where `len` can tell it."""
-    assert length(values) == len(values)
-
-
-def test_a_length_beyond_len() -> None:
-    """Where it can't."""
-    assert length(range(0, 10**30, 10)) == 10**29
 
 
 def test_each_form_stands_for_its_values(project: Workspace) -> None:

@@ -104,29 +104,6 @@ def test_everything_can_be_set(project: Workspace) -> None:
     assert str(found.catalogue.model("mine").default_size) == "1024x1024"
 
 
-@pytest.mark.parametrize(
-    ("glob", "names"),
-    [
-        ("specs/*.toml", ["a", "b"]),
-        ("specs/**/*.toml", ["a", "b", "deep/a", "deep/er/c"]),
-        ("specs/*/*.toml", ["deep/a"]),
-        ("*.toml", ["qwenbuild", "top"]),
-        ("specs/[a]*.toml", ["a"]),
-        ("./specs/*.toml", ["a", "b"]),
-        ("specs/a.toml", ["a"]),
-        ("nothing/*.toml", []),
-    ],
-)
-def test_specs_are_what_the_glob_matches(project: Workspace, glob: str, names: list[str]) -> None:
-    """Named by their path below the part without wildcards; hidden files are none."""
-    project.write({"qwenbuild.toml": f'specs = "{glob}"\n', "top.toml": "", "specs/b.toml": "", "specs/a.toml": "",
-                   "specs/.hidden.toml": "", "specs/a.txt": "", "specs/deep/a.toml": "",
-                   "specs/deep/er/c.toml": ""})  # fmt: skip
-    found = project.project
-    assert [found.spec_name(path) for path in found.spec_paths()] == names
-    assert all(path.parent in found.spec_folders() for path in found.spec_paths())
-
-
 def test_messages_name_files_from_the_root(project: Workspace) -> None:
     """What lies elsewhere has its whole path."""
     found = project.project

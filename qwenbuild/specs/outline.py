@@ -1,0 +1,86 @@
+"""A project's images in outline, for shell completion: their names, axes and labels, read without validation.
+
+A spec that can't be read is left out. A data file is read only if its own axis is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qwenbuild.errors import ProjectError, UsageError
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.problems import plain
+
+from . import discovery
+
+_MOST_NUMBERS = 100  # of a range that completion offers
+
+
+class ImageOutline(NamedTuple):
+    """An image as its spec writes it."""
+
+    spec: str
+    name: str
+    table: Mapping[str, Any]  # of the image
+    file: Mapping[str, Any]  # the whole spec
+    folder: Path  # of the spec
+
+    @property
+    def full_name(self) -> str:
+        """The image's name with its spec, such as `puppies/poster`."""
+        return f"{self.spec}/{self.name}"
+
+    @property
+    def matrix(self) -> Mapping[str, Any]:
+        """The axes as written."""
+        return _table(self.table.get("matrix"))
+
+    def labels(self, axis: str) -> Iterator[str]:
+        """Yield the labels that an axis or a request field can have; raises whatever a mistake in the spec causes."""
+        from . import rows
+        from .axis_values import form, numbers, table_row
+
+        written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
+        match form(written):
+            case "file":
+                yield from map(str, rows.read(self.folder / written["file"], written["file"], written.get("id")))
+            case "range":
+                values = numbers(written.get("start", 0), written["count"], written.get("step", 1))
+                yield from map(str, values[:_MOST_NUMBERS])
+            case "list":
+                for number, value in enumerate(written, start=1):
+                    yield str(table_row(value, number)) if isinstance(value, dict) else plain(value)
+            case "value" if written is not None:
+                yield plain(written)
+        for cell in self.table.get("include", ()):
+            if axis in cell and not isinstance(cell[axis], dict):
+                yield plain(cell[axis])
+
+
+def images(start: Path) -> list[ImageOutline]:
+    """Return the images of the project that the folder `start` belongs to, as far as specs can be read.
+
+    The list is empty if there is no project. Raises ProjectError if its config is not TOML.
+    """
+    try:
+        config = discovery.find_config(start)
+    except UsageError:
+        return []
+    root, glob = config.root, _table(config.table).get("specs", discovery.SPECS)
+    if not isinstance(glob, str) or discovery.glob_fault(glob):
+        return []
+    found = []
+    for path in discovery.spec_paths(root, glob):
+        with contextlib.suppress(ProjectError):
+            file = TomlFile.read(path, path.name).table
+            spec = discovery.spec_name(root, glob, path)
+            for name, table in _table(file.get("image")).items():
+                found.append(ImageOutline(spec, name, _table(table), file, path.parent))
+    return found
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

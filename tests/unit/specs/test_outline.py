@@ -1,0 +1,96 @@
+"""Tests of the outline of a project that shell completion offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.specs import outline
+from tests.support.workspace import Workspace
+
+SPEC = """\
+model = "qwen-image-plus"
+[image.poster]
+prompt = "x"
+size = "1:1"
+include = [{ seed = 42, mood = "night", copy = { id = "fr" } }]
+[image.poster.matrix]
+seed = { start = 5, count = 3, step = 2 }
+mood = ["calm", true, 1.5, { id = "loud" }, { title = "y" }]
+copy = { file = "data/copy.csv", id = "code" }
+many = { count = 1000000000000 }
+"""
+
+
+def poster(project: Workspace, config: str = "") -> outline.ImageOutline:
+    project.write({"qwenbuild.toml": config, "specs/a.toml": SPEC, "specs/data/copy.csv": "code,t\nen,x\nzh,y\n"})
+    [found] = outline.images(project.root)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("axis", "labels"),
+    [
+        ("seed", ["5", "7", "9", "42"]),
+        ("mood", ["calm", "true", "1.5", "loud", "5", "night"]),
+        ("copy", ["en", "zh"]),
+        ("many", [str(number) for number in range(100)]),
+        ("size", ["1:1"]),
+        ("model", ["qwen-image-plus"]),
+        ("nosuch", []),
+    ],
+)
+def test_labels_of_an_axis_or_field(project: Workspace, axis: str, labels: list[str]) -> None:
+    """Every form of an axis gives its labels, then come those of `include`; a long range gives its first hundred."""
+    assert list(poster(project).labels(axis)) == labels
+
+
+def test_labels_are_those_of_the_build(project: Workspace) -> None:
+    """The build gives the cells of an axis the same labels, in the same order."""
+    text = SPEC.replace("1000000000000", "2").replace('"fr" }', '"fr" }, many = 9')
+    project.write({"specs/data/copy.csv": "code,t\nen,x\nzh,y\n", "specs/a.toml": text})
+    [found] = outline.images(project.root)
+    cells = [action.cell for action in project.actions()]
+    for axis in ("seed", "mood", "many"):
+        assert list(found.labels(axis)) == list(dict.fromkeys(cell[axis] for cell in cells))
+
+
+def test_a_mistake_in_a_data_file_is_an_error(project: Workspace) -> None:
+    """Completion then offers nothing for this axis."""
+    found = poster(project)
+    project.write({"specs/data/copy.csv": '"'})
+    with pytest.raises(ProjectError):
+        list(found.labels("copy"))
+
+
+def test_images_have_the_names_that_a_build_gives_them(project: Workspace) -> None:
+    """Specs that can't be read, hidden files and entries that are not tables are left out."""
+    house = '[image.house]\nprompt = "x"\n'
+    project.write({
+        "qwenbuild.toml": 'specs = "art/**/*.toml"\n', "art/a.toml": house, "art/deep/b.toml": house,
+        "specs/c.toml": house,
+        "art/.hidden.toml": house, "art/torn.toml": "[image", "art/odd.toml": "image = 3\n", "art/latin.toml": b"\xe9",
+    })  # fmt: skip
+    assert [image.full_name for image in outline.images(project.root / "art/deep")] == ["a/house", "deep/b/house"]
+
+
+@pytest.mark.parametrize("config", ['specs = "../*.toml"\n', "specs = 5\n"])
+def test_a_config_with_mistakes_gives_no_images(project: Workspace, config: str) -> None:
+    """Nothing outside of the project is read."""
+    project.write({"qwenbuild.toml": config, "specs/a.toml": SPEC})
+    assert outline.images(project.root) == []
+
+
+def test_a_config_that_is_not_toml_is_an_error(project: Workspace) -> None:
+    """Completion then offers nothing at all."""
+    project.write({"qwenbuild.toml": "torn = "})
+    with pytest.raises(ProjectError):
+        outline.images(project.root)
+
+
+def test_no_project_gives_no_images(tmp_path: Path) -> None:
+    """A folder without a config has no specs."""
+    Workspace(tmp_path).write({"specs/a.toml": SPEC})
+    assert outline.images(tmp_path) == []
