@@ -1,16 +1,16 @@
-"""Garbage collection of the store: says what would go and why, and removes it when told to.
+"""Garbage collection of the store: what would go and why, and its removal.
 
-What goes, by default, is only what nothing can use: blobs that no action result names, results
-without their image, quarantined blobs, what crashes left. An image is bought and can't be made
-again, so entries go only by the user's criteria, and then only
+Without criteria, only files that nothing can use go: blobs that no action result names, results
+without their image, quarantined blobs, leftovers of crashes. An image was paid for and can't be made
+again. So an entry goes only if
 
-- those that meet every criterion that was given (criteria narrow: "unreferenced and not used for
-  30 days"; with a size, the least recently used of them until the store is below it), and
-- those that no registered project's outputs refer to, unless `spare_referenced=False`.
+- it meets every criterion that the user gave ("unreferenced and not used for 30 days"); a size
+  limit chooses the least recently used of these entries until the store is small enough; and
+- no output of a registered project refers to it, or `spare_referenced` is False.
 
-A build may run meanwhile: each file is removed only if it is still the file that was judged
-(under the store's lock), so what was used or stored again in between is kept. Results go before
-their blobs: a crash in the middle leaves blobs without a result, never the reverse.
+Builds may run at the same time. Each file is removed under the store's lock, and only if it is still
+the file that was judged: a file that was used or stored again since is kept. Results go before their
+blobs, so a crash in the middle leaves blobs without a result, never a result without its blobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from qwenbuild.errors import UsageError
@@ -30,10 +30,10 @@ from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
 from .state import State
 from .store import TEMPORARY_LIFE_S, Store, beside, default_root
 
-_ORPHAN_LIFE_S = 3600.0  # a blob is stored before its action result
-_REGISTRATION_LIFE_S = 90 * 86_400.0  # of a project that is gone, or on a disk that is not mounted
-_BATCH = 1024  # files removed before builds may have the lock
-_PAUSE_S = 0.02  # for so long: more than a waiting build sleeps between two looks at it
+_UNNAMED_LIFE_S = 3600.0  # a blob is stored before the action result that names it
+_REGISTRATION_LIFE_S = 90 * 86_400.0  # a project's folder may be on a disk that is not mounted now
+_BATCH = 1024  # files that are removed before builds may take the lock
+_PAUSE_S = 0.02  # between batches; longer than a waiting build sleeps between two tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,23 @@ class Stamp:
 class Removal:
     """One thing to remove: an entry with the blobs that only it names, or a stray file.
 
-    `key` is the entry's action key, empty for a stray; `why` is for people.
+    `key` is the entry's action key, empty for a stray file. `why` is shown to people.
     """
 
     key: str
     why: str
     files: tuple[Stamp, ...] = field(repr=False)  # an entry's action result first
-    names: frozenset[str] = field(default=frozenset(), repr=False)  # digests of all blobs the entry names
+    names: frozenset[str] = field(default=frozenset(), repr=False)  # digests of all blobs that the entry names
 
     @property
     def bytes_freed(self) -> int:
-        """The size of its files."""
+        """The total size of the files."""
         return sum(file.size_bytes for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a collection would remove and keep. `spared` entries meet the criteria, but a project refers to them."""
+    """The plan of a collection. `spared` counts entries that meet the criteria but that a project refers to."""
 
     removals: tuple[Removal, ...]
     kept_entries: int
@@ -75,18 +75,18 @@ class Collection:
 
     @property
     def entries(self) -> int:
-        """How many entries would go."""
+        """The number of entries to remove."""
         return sum(removal.key != "" for removal in self.removals)
 
     @property
     def bytes_freed(self) -> int:
-        """How many bytes would go."""
+        """The number of bytes to remove."""
         return sum(removal.bytes_freed for removal in self.removals)
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection did remove. `kept` files were used meanwhile, or could not be removed."""
+    """What a collection removed. `kept` counts planned files that were used meanwhile or could not be removed."""
 
     entries: int
     bytes_freed: int
@@ -95,12 +95,16 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """An action result in `ac/`: the digests that it names, and that of its image (empty where it has none)."""
+    """An action result in `ac/`: the digests that it names, and its image's digest (empty if it names no image)."""
 
     key: str
     stamp: Stamp
     names: frozenset[str]
     image: str
+
+    def is_usable(self, blobs: Container[str]) -> bool:
+        """Whether the result could be read, and its image is among `blobs`."""
+        return bool(self.names) and (not self.image or self.image in blobs)
 
 
 def plan_gc(
@@ -112,48 +116,37 @@ def plan_gc(
     referenced_keys: Set[str] = frozenset(),
     spare_referenced: bool = True,
 ) -> Collection:
-    """Return what to remove by the module's rules; changes nothing.
+    """Return what to remove by the rules of this module; changes nothing.
 
-    `older_than_s`: not used for so many seconds. `unreferenced`: any age. `max_bytes`: the size
-    that the store is to have in the end. `referenced_keys` are the action keys of the outputs of
-    all projects in `Store.projects`. Raises UsageError for negative numbers, StoreError.
+    Criteria: `older_than_s` chooses entries that were not used for so many seconds, `unreferenced`
+    those that are not in `referenced_keys`, `max_bytes` is the size that the store should have at
+    most. `referenced_keys` are the action keys of all outputs of all projects in `Store.projects`.
+    Raises UsageError for negative numbers, and StoreError.
     """
     if (older_than_s or 0) < 0 or (max_bytes or 0) < 0:
         raise UsageError("an age or a size can't be negative")
     now_s = time.time()
     try:
-        # Results first: a blob that a build stores meanwhile is young, a result without its blob would be garbage.
+        # Results are listed before blobs. A build may store both in between: then its blobs count as
+        # new and stay. The other order would take its result for one without an image.
         results = sorted(_results(store), key=lambda result: result.stamp.mtime_ns)
         blobs = {os.path.basename(stamp.path): stamp for stamp in _named(store, "cas")}
         strays = [*_leftovers(store, now_s), *_dead_projects(store, now_s)]
     except OSError as error:
         raise store.failure(error, "read") from error
-
-    whole: list[_Result] = []
-    broken: list[_Result] = []
-    for result in results:
-        is_whole = result.names and (not result.image or result.image in blobs)
-        (whole if is_whole else broken).append(result)
-    users = Counter(name for result in whole for name in result.names)
-    removals = [
-        Removal(result.key, "its image is gone, or it can't be read", (result.stamp,), result.names)
-        for result in broken
-    ]
-    removals += [
-        Removal("", "no action result names it", (stamp,))
-        for name, stamp in blobs.items()
-        if not users[name] and _age_s(stamp, now_s) > _ORPHAN_LIFE_S
-    ]
+    usable = [result for result in results if result.is_usable(blobs)]
+    users = Counter(name for result in usable for name in result.names)
+    removals = [*_unusable(results, blobs), *_unnamed(blobs, users, now_s)]
     left = sum(stamp.size_bytes for stamp in blobs.values()) + sum(result.stamp.size_bytes for result in results)
     left -= sum(removal.bytes_freed for removal in removals)
 
     spared = kept = 0
-    asked = unreferenced or older_than_s is not None or max_bytes is not None
-    for result in whole:
+    has_criteria = unreferenced or older_than_s is not None or max_bytes is not None
+    for result in usable:
         age_s = _age_s(result.stamp, now_s)
         referenced = result.key in referenced_keys
         chosen = (
-            asked
+            has_criteria
             and not (unreferenced and referenced)
             and (older_than_s is None or age_s >= older_than_s)
             and (max_bytes is None or left > max_bytes)
@@ -171,7 +164,7 @@ def plan_gc(
 
 
 def apply_gc(store: Store, collection: Collection) -> Collected:
-    """Remove what `plan_gc` returned, less what was used since. Raises StoreError where it may not be removed."""
+    """Remove what `plan_gc` returned, except files that were used since. Raises StoreError if removing is denied."""
     entries = [removal for removal in collection.removals if removal.key]
     results = [removal.files[0] for removal in entries]
     gone = _remove_all(store, results)
@@ -188,8 +181,56 @@ def apply_gc(store: Store, collection: Collection) -> Collected:
     return Collected(sum(gone), sum(stamp.size_bytes for stamp in removed), planned - len(removed))
 
 
+def collect_garbage(
+    environ: Mapping[str, str],
+    *,
+    older_than_s: float | None = None,
+    max_bytes: int | None = None,
+    unreferenced: bool = False,
+    spare_referenced: bool = True,
+    dry_run: bool = False,
+) -> tuple[Collection, Collected | None]:
+    """Remove images from the store that all projects share; return the plan, and what was removed.
+
+    The criteria are those of `plan_gc`. With `dry_run` nothing is removed. Raises StateError or
+    ProjectError if the state or lock of a project can't be read: its images may still be in use.
+    """
+    store = Store(default_root(environ))
+    planned = plan_gc(
+        store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
+        referenced_keys=_referenced_keys(store), spare_referenced=spare_referenced,
+    )  # fmt: skip
+    return planned, None if dry_run else apply_gc(store, planned)
+
+
+def _referenced_keys(store: Store) -> set[str]:
+    """Return the keys of the store's entries that the states and locks of all projects refer to."""
+    referenced: set[str] = set()
+    for root in store.projects():
+        with contextlib.closing(State.of(root, create=False)) as state:
+            images = {(output.key, output.image) for output in state.outputs().values()}
+        known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
+        images |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
+        for key, image in images:
+            entry = store.lookup(key)
+            referenced.add(key if entry is None or entry.image == image else beside(key, image))
+    return referenced
+
+
+def _unusable(results: Sequence[_Result], blobs: Container[str]) -> Iterator[Removal]:
+    for result in results:
+        if not result.is_usable(blobs):
+            yield Removal(result.key, "its image is gone, or it can't be read", (result.stamp,), result.names)
+
+
+def _unnamed(blobs: Mapping[str, Stamp], users: Counter[str], now_s: float) -> Iterator[Removal]:
+    for name, stamp in blobs.items():
+        if not users[name] and _age_s(stamp, now_s) > _UNNAMED_LIFE_S:
+            yield Removal("", "no action result names it", (stamp,))
+
+
 def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
-    """Remove files, in batches that let builds have the lock between; return for each whether it has gone."""
+    """Remove files in batches, so builds can take the lock in between; return for each whether it is gone."""
     gone: list[bool] = []
     for start in range(0, len(stamps), _BATCH):
         if start:
@@ -203,7 +244,7 @@ def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
 
 
 def _remove(stamp: Stamp) -> bool:
-    """Remove the file if it is still the one that was judged; return whether it has gone."""
+    """Remove the file if it is still the file that was judged; return whether it is gone."""
     try:
         if _stamp(stamp.path, os.lstat(stamp.path)) != stamp:
             return False
@@ -213,7 +254,7 @@ def _remove(stamp: Stamp) -> bool:
     except PermissionError:
         if sys.platform != "win32":
             raise
-        return False  # somebody has it open
+        return False  # Windows keeps a file that somebody has open
     return True
 
 
@@ -227,7 +268,7 @@ def _results(store: Store) -> Iterator[_Result]:
 
 def _leftovers(store: Store, now_s: float) -> Iterator[Removal]:
     for stamp in _files(store, "quarantine"):
-        yield Removal("", "its bytes were not those of its name", (stamp,))
+        yield Removal("", "its bytes do not match its name", (stamp,))
     for stamp in _files(store, "tmp"):
         if _age_s(stamp, now_s) > TEMPORARY_LIFE_S:
             yield Removal("", "left by a crash", (stamp,))
@@ -241,12 +282,12 @@ def _dead_projects(store: Store, now_s: float) -> Iterator[Removal]:
 
 
 def _named(store: Store, folder: str) -> Iterator[Stamp]:
-    """Yield the files that the store named; what others left in its folders is not ours to remove."""
+    """Yield the files whose names are digests. Other files in the store's folders belong to somebody else."""
     return (stamp for stamp in _files(store, folder) if is_digest(os.path.basename(stamp.path)))
 
 
 def _files(store: Store, folder: str) -> Iterator[Stamp]:
-    """Yield the regular files of a folder of the store and of the folders in it."""
+    """Yield the regular files below a folder of the store."""
     pending = [os.path.join(store.root, folder)]
     while pending:
         with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as found:
@@ -269,34 +310,3 @@ def _age_s(stamp: Stamp, now_s: float) -> float:
 def _days(age_s: float) -> str:
     days = int(age_s // 86_400)
     return "a day" if days == 1 else f"{days} days" if days else "less than a day"
-
-
-def collect_garbage(
-    environ: Mapping[str, str],
-    *,
-    older_than_s: float | None = None,
-    max_bytes: int | None = None,
-    unreferenced: bool = False,
-    spare_referenced: bool = True,
-    dry_run: bool = False,
-) -> tuple[Collection, Collected | None]:
-    """Remove images from the store that all projects share (see `collect`); return what was planned and what was done.
-
-    With `dry_run` nothing is removed. Raises StateError and ProjectError where a project's state or
-    lock can't be read: it can't be said then what is still in use.
-    """
-    store = Store(default_root(environ))
-    referenced: set[str] = set()
-    for root in store.projects():
-        with contextlib.closing(State.of(root, create=False)) as state:
-            named = {(output.key, output.image) for output in state.outputs().values()}
-        known = lock.read(root / lock.NAME, shown=str(root / lock.NAME))
-        named |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
-        for key, image in named:
-            entry = store.lookup(key)
-            referenced.add(key if entry is None or entry.image == image else beside(key, image))
-    planned = plan_gc(
-        store, older_than_s=older_than_s, max_bytes=max_bytes, unreferenced=unreferenced,
-        referenced_keys=referenced, spare_referenced=spare_referenced,
-    )  # fmt: skip
-    return planned, None if dry_run else apply_gc(store, planned)

@@ -212,7 +212,7 @@ def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> 
     age(store.root / "cas" / ".DS_Store", 100)
     collection = plan_gc(store)
     assert sorted(removal.why for removal in collection.removals) == [
-        "its bytes were not those of its name",
+        "its bytes do not match its name",
         "its image is gone, or it can't be read",
         "its project is gone",
         "left by a crash",
