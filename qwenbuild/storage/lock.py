@@ -1,11 +1,11 @@
-"""The lock: which bytes each output is made of, as a file that is committed beside the config.
+"""The lock: the committed file that pins each output to its bytes.
 
-One short record for each output, sorted by path, so that the difference of two locks is small and
-two branches merge line by line. Where git could not merge, both sides can be read: each is a lock
-of its own, and writing the lock anew resolves the conflict.
+It has one short record per output, sorted by path, so the diff of two locks is small and git can merge
+two branches line by line. If git leaves a conflict, both sides are read as locks of their own; writing
+the lock again resolves the conflict.
 
-Invariants: what is read is valid (digests, paths below the output folder, each once); the file is
-written only when it changes, and then as a whole.
+Invariants: every pin that is read is valid (digests, paths below the output folder, no path twice).
+The file is written only when it changes, and then as a whole.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from qwenbuild.errors import OutputError
 from qwenbuild.files import atomic
 from qwenbuild.files.text import read_text
 
-from .lock_format import _HEAD, BYTES_AT_ONCE, Pin, _as_written, _carefully, _pieces, _pins, _quickly, render
+from .lock_format import CHUNK_BYTES, HEAD, Pin, parse, parse_any_toml, parse_rendered, render, unix_lines
 
 NAME = "qwenbuild.lock"
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
@@ -34,21 +34,21 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock as it was read: `pins` by path; where a merge left conflicts, `theirs` are those of the other side."""
+    """A lock as it was read: `pins` by path. If a merge left conflicts, `theirs` are the pins of the other side."""
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     theirs: Mapping[str, Pin] | None = None
-    digest: str = field(default="", repr=False, compare=False)  # SHA-256 of the file's text, empty where there is none
+    digest: str = field(default="", repr=False, compare=False)  # SHA-256 of the file's text, empty if there is no file
 
     def without(self, paths: Collection[str]) -> Lock:
-        """Return the lock less the pins of these outputs."""
+        """Return the lock without the pins of these outputs."""
         ours, theirs = (
             {path: pin for path, pin in (pins or {}).items() if path not in paths} for pins in (self.pins, self.theirs)
         )
         return Lock(ours, None if self.theirs is None else theirs)
 
     def pinned(self, path: str, key: str) -> Pin | None:
-        """Return the pin of an output whose request has `key`; of two sides', ours where both have that key."""
+        """Return the pin of an output if its request has `key`. If both sides of a conflict match, ours wins."""
         pin = self.pins.get(path)
         if self.theirs and not (pin and pin.key == key):
             pin = self.theirs.get(path)
@@ -56,41 +56,44 @@ class Lock:
 
 
 def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
-    """Return the lock at `path`, an empty one where there is none; `known` while that is what the file says.
+    """Return the lock at `path`, an empty one if there is no file.
 
-    `sound` are output paths that can all be, and be told apart. Messages name the file as `shown`.
-    Raises ProjectError where it is no lock that this version can read.
+    `known` is an earlier reading; it is returned if the file still has its text. `sound` are output
+    paths that are known to be valid and distinct. Messages name the file as `shown`. Raises
+    ProjectError if this version can't read the file as a lock.
     """
     if not os.path.lexists(path):
         return Lock()
-    with contextlib.suppress(ValueError, OSError):  # what has another form, or can't be read, is looked at below
+    with contextlib.suppress(ValueError, OSError):  # the slow way below reads any form and reports what is wrong
         if known and known.digest == _digest(_chunks(path)):
             return known
-        return Lock(*_quickly(_pieces(_chunks(path)), sound))
-    text = _as_written(read_text(path, shown))
+        pins, digest = parse_rendered(_chunks(path), sound)
+        return Lock(pins, digest=digest)
+    text = unix_lines(read_text(path, shown))
     digest = sha256(text.encode())
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(_pins(shown, ours, sound), _pins(shown, theirs, sound), digest)
-    return Lock(_carefully(shown, text), digest=digest)
+        return Lock(parse(ours, shown, sound), parse(theirs, shown, sound), digest)
+    return Lock(parse_any_toml(text, shown), digest=digest)
 
 
 def counts(path: Path) -> Counter[str]:
-    """Return how many outputs of each image the lock at `path` pins; raises what `read` does."""
+    """Return the number of pinned outputs of each image (`spec/image`); raises what `read` raises."""
     return Counter([pin.name.partition("[")[0] for pin in read(path).pins.values()])
 
 
 def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
-    """Write the lock where it differs from the file; return whether it did. Raises OutputError.
+    """Write the lock if it differs from the file; return whether it was written. Raises OutputError.
 
-    `staging` is a folder of the same file system for what is being written.
+    `staging` is a folder on the same file system, for the temporary file.
     """
     content = render(pins).encode()
     try:
-        now = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else _HEAD.encode()
-        if now == content:  # where nothing is pinned, no file needs to say so
+        now = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else HEAD.encode()
+        if now == content:  # a lock without pins needs no file
             return False
-        # A time to the nanosecond: an edit within the kernel's coarse tick still changes it (see `snapshot`).
+        # The time has nanoseconds that the kernel's coarse clock never gives, so `noop` notices
+        # even an edit within the same tick of that clock.
         atomic.write(path, content, staging, mtime_ns=time.time_ns())
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
@@ -98,12 +101,12 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
 
 def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
-    """Whether `write` would leave the file that `lock` was read from alone."""
-    return sha256(render(pins).encode()) == (lock.digest or sha256(_HEAD.encode()))
+    """Whether `write` would not change the file that `lock` was read from."""
+    return sha256(render(pins).encode()) == (lock.digest or sha256(HEAD.encode()))
 
 
 def _sides(text: str) -> tuple[str, str]:
-    """Return our and their text of one that has the marks of a conflict; what both have in common is in both."""
+    """Return our and their text of a file with conflict marks. Lines outside conflicts are in both."""
     ours: list[str] = []
     theirs: list[str] = []
     into: Sequence[list[str]] = (ours, theirs)
@@ -118,16 +121,16 @@ def _sides(text: str) -> tuple[str, str]:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Give a file's text as it was written. Raises OSError, and ValueError for no regular file."""
+    """Yield the file's text with `\\n` line breaks. Raises OSError, and ValueError if it is no regular file."""
     if not path.is_file():  # reading a pipe would wait for its writer
         raise ValueError
     with open(path, "rb") as file:
-        content = file.read(BYTES_AT_ONCE).removeprefix(BOM_UTF8)
+        content = file.read(CHUNK_BYTES).removeprefix(BOM_UTF8)
         while content:
-            while content.endswith(b"\r") and (more := file.read(1)):  # half of a line break
+            while content.endswith(b"\r") and (more := file.read(1)):  # the chunk ends inside a line break
                 content += more
             yield content.replace(b"\r\n", b"\n")
-            content = file.read(BYTES_AT_ONCE)
+            content = file.read(CHUNK_BYTES)
 
 
 def _digest(chunks: Iterable[bytes]) -> str:

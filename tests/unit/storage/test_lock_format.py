@@ -1,0 +1,131 @@
+"""The text of the lock: its form, that pins are read back as written, and how mistakes are reported."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.storage.lock_format import Pin, parse, parse_rendered, render
+
+KEY, OTHER, IMAGE = "ab" * 32, "cd" * 32, "0" * 64
+PIN = Pin("a/b-1.png", "a/b[seed=1]", KEY, IMAGE, "qwen-image-plus", 1)
+
+TEXT = """\
+# What each output is made of. Written by qwenbuild; commit it.
+version = 1
+
+[[output]]
+path = "a/b-1.png"
+name = "a/b[seed=1]"
+key = "abababababababababababababababababababababababababababababababab"
+image = "0000000000000000000000000000000000000000000000000000000000000000"
+model = "qwen-image-plus"
+seed = 1
+"""
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+paths = texts.map(lambda text: f"{text}.png").filter(lambda path: path_fault(path) is None)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+pins = st.builds(Pin, paths, texts, digests, digests, texts, st.integers(0, 2**31 - 1))
+locks = st.lists(pins, max_size=5, unique_by=lambda pin: clash_key(pin.path))
+
+
+def message(text: str) -> str:
+    """Return the problems of a text that is no lock."""
+    with pytest.raises(ProjectError) as caught:
+        parse(text, "x")
+    return "\n".join(map(str, caught.value.problems))
+
+
+def test_the_form_of_a_lock() -> None:
+    """A record is six lines in a fixed order."""
+    assert render([PIN]) == TEXT
+
+
+def test_records_are_sorted() -> None:
+    """Records are sorted by path, whatever the order of the pins."""
+    first = PIN._replace(path="a/a.png")
+    assert render([PIN, first]) == render([first, PIN])
+    assert list(parse(render([PIN, first]), "x")) == ["a/a.png", "a/b-1.png"]
+
+
+@given(locks)
+def test_pins_are_read_back(written: list[Pin]) -> None:
+    """Any names, paths and models are read back as they were written, with the line breaks of any system."""
+    text = render(written)
+    assert tomllib.loads(text).get("output", []) == [pin._asdict() for pin in sorted(written)]
+    assert parse(text, "x") == {pin.path: pin for pin in written}
+    assert parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
+
+
+def test_a_change_is_a_small_difference() -> None:
+    """A new image changes one line of the lock."""
+    before, after = (render([PIN._replace(image=image)]).splitlines() for image in (IMAGE, OTHER))
+    assert [new for old, new in zip(before, after, strict=True) if old != new] == [f'image = "{OTHER}"']
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("version = 1", "version = 2", "is of version 2; this qwenbuild reads up to 1"),
+        ("version = 1\n", "", "has no version"),
+        ("version = 1", "version = true", "has no version"),
+        ("version = 1", "version = 1\nmore = 2", 'unknown key "more"'),
+        ("seed = 1", "seed = -1", "seed must be between 0 and 2147483647"),
+        ("seed = 1", 'seed = "1"', "seed must be a whole number"),
+        ("seed = 1", "seed = 99999999999", "seed must be between 0 and 2147483647"),
+        ("seed = 1", "seed = 01", "not valid TOML"),
+        ("seed = 1", "seed = \u0661", "not valid TOML"),
+        ("seed = 1", "", '"seed" is missing'),
+        ("seed = 1", "seed = 1\nsize = 2", 'unknown key "size"'),
+        ("[[output]]", "[output]", "output must be [[output]] tables"),
+        ('"a/b-1.png"', '"../b-1.png"', 'not an output path: ".." can\'t be part of it'),
+        ('"a/b-1.png"', '"/etc/b.png"', "not an output path: it must be relative to the output folder"),
+        ('"a/b-1.png"', '"b.sh"', 'not an output path: it must end in ".png"'),
+        (KEY, KEY[:-1], "key must be 64 hexadecimal digits, lower-case"),
+        (KEY, KEY.upper(), "key must be 64 hexadecimal digits, lower-case"),
+        ('name = "a', "name = a", "not valid TOML"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_shown(old: str, new: str, told: str) -> None:
+    """A mistake in a lock, or a newer version, is reported with its line."""
+    assert old in TEXT
+    assert told in message(TEXT.replace(old, new))
+
+
+def test_a_path_is_pinned_once() -> None:
+    """Two records of one path, or of paths that some file systems can't tell apart, are reported."""
+    record = TEXT.partition("version = 1\n")[2]
+    assert "a/b-1.png: it is pinned twice" in message(TEXT + record)
+    told = message(TEXT + record.replace("a/b-1", "A/B-1"))
+    assert "A/B-1.png: some file systems can't tell it from a/b-1.png" in told
+    assert "--> x:13:8" in told
+
+
+def test_a_torn_text() -> None:
+    """A text that was cut anywhere is an error, or a lock of the records before the cut."""
+    content = render([PIN, PIN._replace(path="c.png")])
+    for end in range(len(content)):
+        try:
+            found = parse(content[:end], "x")
+        except ProjectError:
+            continue
+        assert list(found) in ([], ["a/b-1.png"], ["a/b-1.png", "c.png"])
+
+
+def test_hand_edits_that_mean_the_same_are_read() -> None:
+    """Other white space and comments are allowed."""
+    text = TEXT.replace("seed = 1\n", "seed=1 # mine\n\n")
+    assert parse(text, "x") == {PIN.path: PIN}
+
+
+def test_only_the_rendered_form_is_read_by_columns() -> None:
+    """The quick parser refuses a text that differs from the rendered form in one space."""
+    assert parse_rendered([TEXT.encode()], frozenset())[0] == {PIN.path: PIN}
+    with pytest.raises(ValueError, match=r"^$"):
+        parse_rendered([TEXT.replace("seed = 1", "seed =  1").encode()], frozenset())
