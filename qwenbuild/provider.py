@@ -1,18 +1,22 @@
-"""What turns a request into image bytes: one small protocol; others' are found as entry points `qwenbuild.providers`.
+"""The provider contract: what every provider must do, and what it may do besides.
 
-An entry point names a callable that takes `Settings` and returns a `Provider`. A provider holds
-no state of the project: what must survive a crash goes through the `Journal` that it is given.
+A provider turns a request into image bytes. Other packages add providers as entry points of the group
+`qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
+A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
+
+What only some providers can do is asked here (`resumable`, `task_service`, `options_of`), and nowhere
+else: no other module tests a provider's class or name.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.problems import did_you_mean, listing
@@ -21,14 +25,17 @@ from .catalogue import Catalogue
 from .finding import Finding
 from .request import Request, Submission
 
+OPTIONS: Final = ("region", "interface")
+"""Command-line options that set a key of the provider's own table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a provider is made from.
 
-    `table` is the project's `[providers.NAME]`, with command-line choices (`region`,
-    `interface`) laid over it; `environ` the environment; `jobs` how many requests may be
-    rendered at once (None: the provider's own choice).
+    `table` is the project's `[providers.NAME]`; the command-line options `region` and `interface`
+    replace its keys. `environ` is the environment. `jobs` is how many requests may be rendered at
+    once (None: the provider chooses).
     """
 
     table: Mapping[str, Any]
@@ -44,14 +51,23 @@ class Price:
     amount: Decimal
     currency: str = "CNY"
 
+    @staticmethod
+    def by_currency(prices: Iterable[Price | None], before: Mapping[str, Decimal] | None = None) -> dict[str, Decimal]:
+        """Return the sum of the prices in each currency, added to the amounts `before`. None is free."""
+        total = dict(before or {})
+        for price in prices:
+            if price is not None:
+                total[price.currency] = total.get(price.currency, Decimal(0)) + price.amount
+        return total
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An image as it came: PNG bytes, and the JSON-ready facts that its provenance records.
+    """An image as the provider made it: PNG bytes, and JSON-ready facts for its provenance.
 
-    A provider whose renders are deterministic puts nothing into `facts` that is not (no times).
-    `verified` says that the provider has decoded the bytes, or encoded them itself; else the
-    builder does it.
+    A provider whose renders are deterministic puts only deterministic facts here (no times).
+    `verified` is True if the provider has decoded or encoded the bytes itself; otherwise the builder
+    verifies them.
     """
 
     png: bytes = field(repr=False)
@@ -59,41 +75,59 @@ class Rendered:
     verified: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceTask:
+    """A task of the user's account at a service.
+
+    `status` is the service's own word, such as PENDING. `created_at_s` is in seconds since the epoch
+    by the service's clock, None if unknown. `handle` equals `Submission.handle` of the submission that
+    made the task.
+    """
+
+    id: str
+    status: str
+    model: str = ""
+    created_at_s: float | None = None
+    handle: str = ""
+
+
 class Detached(Exception):
-    """Raised by `Journal.accepted` when the build only submits: the image is collected by a later build."""
+    """Raised by `Journal.accepted` if the build only submits; a later build collects the image."""
 
 
 class Stopped(Exception):
-    """Raised by `Journal.intend` once the build takes up nothing more: the request must not be sent."""
+    """Raised by `Journal.intend` after the build was stopped: the request must not be sent."""
 
 
 class Journal(Protocol):
-    """One request's way to durable memory; every call has reached the disk when it returns."""
+    """Records what happens to one request. Each call returns once its record is on disk."""
 
     async def intend(self, context: Mapping[str, Any]) -> None:
-        """Record that the request is about to be sent. Must come before anything that may be billed.
+        """Record that the request is about to be sent. Call it before anything that may be billed.
 
-        `context` is JSON-ready and holds no secret; it comes back as `Submission.context`. Raises
-        Stopped, to be let through, where the build was stopped meanwhile.
+        `context` is JSON-ready and holds no secret; a later build reads it as `Submission.context`.
+        Raises Stopped if the build was stopped meanwhile; the provider lets Stopped pass.
         """
 
     async def accepted(self, handle: str) -> None:
-        """Record by which handle (a task's id, a result's address) `Resumable.collect` can fetch the image.
+        """Record the handle (such as a task id or a result's address) that `Resumable.collect` needs.
 
-        Must come before the first poll or download. Raises Detached, to be let through, where
-        the build does not wait.
+        Call it before the first poll or download. Raises Detached if the build does not wait; the
+        provider lets Detached pass.
         """
 
     async def refused(self) -> None:
-        """Record that the service did not take the request: nothing was billed, it may be sent again."""
+        """Record that the service refused the request: nothing was billed, and it may be sent again."""
 
 
 class Provider(Protocol):
-    """Renders requests. Entered before the first render and left after the last.
+    """Renders requests. The builder enters `session` before the first render and leaves it after the last.
 
-    `name` is the entry point's; `family` goes into every action key: it changes whenever the
-    same request would give other pixels. `labelled` providers draw `Request.label`.
-    `concurrency` is how many renders may be under way at once.
+    `name` is the entry point's name. `family` is part of every action key: change it whenever the same
+    request would give other pixels. A provider with `labelled` draws `Request.label`. `concurrency` is
+    how many renders may run at once.
+
+    The entry point's callable may have an attribute `command_line_options`: see `options_of`.
     """
 
     name: str
@@ -102,41 +136,41 @@ class Provider(Protocol):
     concurrency: int
 
     def check(self, model: str) -> str | None:
-        """Return why this provider can't render with a model, or None; called while planning, so no I/O."""
+        """Return why this provider can't render with a model, or None. Plans call it: no I/O."""
 
     def price(self, model: str) -> Price | None:
-        """Return what an image of a model costs, or None where it is free."""
+        """Return what one image of a model costs, or None if it is free."""
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
-        """Return the shortest time in seconds that so many renders, by model, take under the provider's limits."""
+        """Return the least time in seconds for these renders (a count for each model) under the provider's limits."""
 
     def session(self) -> AbstractAsyncContextManager[Any]:
         """Return the context in which renders run: connections, worker pools. Raises ProviderError on entry."""
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Return the image; raises ProviderError. Cancelling it abandons the render.
+        """Return the image; raises ProviderError. Cancelling the call abandons the render.
 
-        A build that stops cancels renders that have nothing open in their journal.
+        A build that stops cancels each render whose journal has nothing open.
         """
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A provider whose accepted requests live on at a service, and can be collected by a later build."""
+    """A provider whose accepted requests go on at a service, so that a later build can collect them."""
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
-        """Wait for an accepted task and return its image; raises ProviderError. Never submits.
+        """Wait for an accepted request and return its image; raises ProviderError. Never submits.
 
-        AnswerLost means that the handle leads nowhere any more: from then on the submission is as
-        one without a handle. After `Journal.refused` it was not billed; after any other error it
-        can be collected later.
+        AnswerLost means that the handle is useless from now on: the submission then counts as one
+        without a handle. After `Journal.refused` the request was not billed. After any other error a
+        later build can try again.
         """
 
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
-        """Return handles, by `Submission.id`, of those whose lost answer could be matched for certain.
+        """Return a handle, by `Submission.id`, for each lost answer that certainly belongs to one task.
 
-        `known` are the provider's other submissions of the last two days that were not refused,
-        settled ones with their handles included: what is theirs can't be another's.
+        `known` are the provider's other submissions of the last two days that were not refused. They
+        include settled ones with their handles, because a task of theirs can't belong to another.
         """
 
 
@@ -153,8 +187,34 @@ class Diagnosable(Protocol):
         """
 
 
+@runtime_checkable
+class TaskService(Protocol):
+    """A provider whose service lists and cancels the tasks of the user's account; used within `session`."""
+
+    async def list_tasks(self, *, status: str = "") -> Sequence[ServiceTask]:
+        """Return the account's recent tasks, with this status only if one is given. Raises ProviderError."""
+
+    async def cancel_task(self, task_id: str) -> str:
+        """Cancel a task that has not begun; return its handle. Raises Refused for any other task, ProviderError."""
+
+
+def resumable(provider: Provider) -> Resumable | None:
+    """Return the provider if a later build can collect its images, else None."""
+    return provider if isinstance(provider, Resumable) else None
+
+
+def task_service(provider: Provider) -> TaskService | None:
+    """Return the provider if its service lists and cancels tasks, else None."""
+    return provider if isinstance(provider, TaskService) else None
+
+
+def options_of(factory: Callable[[Settings], Provider]) -> Sequence[str]:
+    """Return which of `OPTIONS` a provider takes: its factory's attribute `command_line_options`, else all."""
+    return getattr(factory, "command_line_options", OPTIONS)
+
+
 def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) -> None:
-    """Raise UsageError for keys of `[providers.name]` that the provider has not."""
+    """Raise UsageError if `[providers.name]` has a key that is not `known`."""
     for key in table:
         if key not in known:
             raise UsageError(
@@ -165,11 +225,11 @@ def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) ->
 
 
 def broken(name: str, error: Exception) -> ProviderError:
-    """Return the error that stands for `error`, an exception that the provider `name` ought not to raise."""
-    told = "".join(traceback.format_exception_only(error)).strip()
+    """Return a ProviderError that reports an unexpected exception of the provider `name`."""
+    claim = "".join(traceback.format_exception_only(error)).strip()
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     return ProviderError(
-        f'the provider "{name}" broke: {told}',
+        f'the provider "{name}" broke: {claim}',
         facts=[f"at {frame.f_code.co_filename}:{line}"],
         hint="this is a mistake in the provider, not in the project",
     )

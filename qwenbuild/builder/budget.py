@@ -24,18 +24,17 @@ class Spending:
         """Count a price; raises BudgetExceeded where that would pass the limit."""
         if price is None:
             return
-        before = self.amounts.get(price.currency, Decimal(0))
-        if self._limit is not None and before + price.amount > self._limit:
+        after = Price.by_currency([price], self.amounts)
+        if self._limit is not None and after[price.currency] > self._limit:
             raise BudgetExceeded(
                 f"the next image would cost more than the budget of {self._limit} {price.currency}",
-                facts=[f"spent so far: {before}", f"next: {price.amount}"],
+                facts=[f"spent so far: {self.amounts.get(price.currency, 0)}", f"next: {price.amount}"],
                 hint="raise --max-cost or [budget] max_cost",
             )
-        self.amounts[price.currency] = before + price.amount
+        self.amounts = after
 
     def refund(self, price: Price | None) -> None:
         """Take back a price whose request was not billed."""
         if price is not None:
-            left = self.amounts.pop(price.currency, Decimal(0)) - price.amount
-            if left:
-                self.amounts[price.currency] = left
+            left = Price.by_currency([Price(-price.amount, price.currency)], self.amounts)
+            self.amounts = {currency: amount for currency, amount in left.items() if amount}

@@ -17,7 +17,7 @@ from dataclasses import replace
 from qwenbuild.errors import AnswerLost, BudgetExceeded, QwenbuildError
 from qwenbuild.events import Emit, ImageStarted, LookingUp, Outcome, Warned
 from qwenbuild.plan.plan import Step, Verdict
-from qwenbuild.provider import Detached, Provider, Rendered, Resumable, Stopped, broken
+from qwenbuild.provider import Detached, Provider, Rendered, Stopped, broken, resumable
 from qwenbuild.request import Request, Submission
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
@@ -68,14 +68,14 @@ class Rendering:
         if not unknown:
             return
         handles: Mapping[int, str] = {}
-        if isinstance(self._provider, Resumable):
+        if service := resumable(self._provider):
             lost = [step.submission for step in unknown if step.submission]
             recent = await asyncio.to_thread(self._state.submissions_since, time.time() - _RECENT_S)
             known = [it for it in recent if it.provider == self._provider.name and it not in lost]
             told = asyncio.get_running_loop().call_later(_SILENCE_S, lambda: self._emit(LookingUp(len(lost))))
             try:
                 with contextlib.suppress(Stopped):
-                    handles = await self._work.stoppable(self._provider.reconcile(lost, known))
+                    handles = await self._work.stoppable(service.reconcile(lost, known))
             finally:
                 told.cancel()
         for step in unknown:
@@ -152,8 +152,8 @@ class Rendering:
         """Collect an image that no spec asks for any more: it is paid for, and may be asked for again."""
         journal = self._journal(stray.key, stray.request, stray)
         try:
-            if isinstance(self._provider, Resumable):
-                rendered = await self._work.stoppable(self._provider.collect(stray, journal), journal)
+            if service := resumable(self._provider):
+                rendered = await self._work.stoppable(service.collect(stray, journal), journal)
                 await asyncio.to_thread(
                     keep, self._store, self._provider.name, stray.key, stray.request, rendered, forced=stray.forced
                 )
@@ -183,8 +183,9 @@ class Rendering:
         if step.verdict is Verdict.REATTACH and self._limits.detach:
             raise Detached
         try:
-            if step.verdict is Verdict.REATTACH and step.submission and isinstance(self._provider, Resumable):
-                return await self._work.stoppable(self._provider.collect(step.submission, journal), journal)
+            service = resumable(self._provider)
+            if step.verdict is Verdict.REATTACH and step.submission and service:
+                return await self._work.stoppable(service.collect(step.submission, journal), journal)
             return await self._work.stoppable(self._provider.render(step.action.request, journal), journal)
         except (QwenbuildError, Detached, Stopped):
             raise

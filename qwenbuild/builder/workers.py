@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from qwenbuild.events import Emit, Stopping
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider, Resumable, Stopped
+from qwenbuild.provider import Provider, Stopped, resumable
 
 from .interrupt import Interrupt
 from .journal import StateJournal
@@ -82,7 +82,7 @@ class Work:
         self.is_stopped, self.is_closed = True, close
         self.problems += problems
         in_flight = len(self._under_way)
-        if close and isinstance(self._provider, Resumable):  # others never tell what is only waiting for its turn
+        if close and resumable(self._provider):  # others never tell what is only waiting for its turn
             for task, journal in self._under_way.items():
                 if journal is None or not journal.is_open:
                     in_flight -= task.cancel()

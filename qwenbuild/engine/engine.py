@@ -17,12 +17,12 @@ import gc
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from qwenbuild import noop
 from qwenbuild.errors import ProviderError, UsageError
@@ -30,9 +30,8 @@ from qwenbuild.plan import judge
 from qwenbuild.plan import pins as locking
 from qwenbuild.plan.plan import Plan, Rules, Step, Verdict
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider, Resumable, Settings
-from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from qwenbuild.providers.registry import create
+from qwenbuild.provider import OPTIONS, Provider, Settings, resumable
+from qwenbuild.providers.registry import SERVICE, create
 from qwenbuild.request import Submission
 from qwenbuild.specs import selection
 from qwenbuild.specs.action import Action
@@ -58,10 +57,8 @@ if TYPE_CHECKING:
     from qwenbuild.pages.report import Written
     from qwenbuild.plan.explain import Explanation
     from qwenbuild.plan.review import Change
-    from qwenbuild.providers.dashscope.wire import Task
+    from qwenbuild.provider import ServiceTask
     from qwenbuild.storage.remote.cache import Remote
-
-_T = TypeVar("_T")
 
 
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
@@ -106,12 +103,8 @@ class Engine:
     def _provider(self) -> Provider:
         config, options = self.project.config, self.options
         name = options.provider or config.provider
-        chosen = {"region": options.region, "interface": options.interface}
-        for option, value in chosen.items() if name in ("draft", "null") else ():
-            if value:
-                raise UsageError(f'the provider "{name}" takes no --{option}', hint="--provider dashscope does")
-        table = {**config.providers.get(name, {}), **{key: value for key, value in chosen.items() if value}}
-        return create(name, Settings(table, self.project.catalogue, self._environ, options.jobs))
+        settings = Settings(config.providers.get(name, {}), self.project.catalogue, self._environ, options.jobs)
+        return create(name, settings, {option: getattr(options, option) for option in OPTIONS})
 
     def _remote(self) -> Remote | None:
         config, asked = self.project.config.remote, self.options.remote
@@ -298,10 +291,10 @@ class Engine:
 
         if self.options.locked:
             self._check_locked()
-        if self.options.detach and not isinstance(self.provider, Resumable):
+        if self.options.detach and not resumable(self.provider):
             raise UsageError(
                 f'--detach leaves images with a service, and the provider "{self.provider.name}" has none',
-                hint="--provider dashscope --interface async has",
+                hint=f"--provider {SERVICE} --interface async has",
             )
         begun, started_ns = time.monotonic(), time.time_ns()
         interrupt = interrupt or Interrupt()
@@ -402,47 +395,17 @@ class Engine:
         with contextlib.closing(self._state(create=False)) as state:
             return state.open_submissions()
 
-    def account_tasks(self, status: str = "") -> Sequence[Task]:
-        """Return the account's tasks of the last 24 hours, those of `status` only where it is given.
+    def account_tasks(self, status: str = "") -> Sequence[ServiceTask]:
+        """Return the account's recent tasks: see `tasks.account_tasks`."""
+        from . import tasks
 
-        Raises UsageError where the provider has no tasks, ProviderError.
-        """
-        import asyncio
-
-        return asyncio.run(self._with_tasks(lambda provider: provider.list_tasks(status=status)))
+        return tasks.account_tasks(self, status)
 
     def cancel_tasks(self, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:
-        """Cancel PENDING tasks; return, for each that was tried, why it was not. Raises UsageError, AccountError.
+        """Cancel tasks that have not begun: see `tasks.cancel_tasks`."""
+        from . import tasks
 
-        Those that are this project's are submitted anew by the next build: what is cancelled is not billed.
-        """
-        import asyncio
-
-        mine = {submission.handle: submission.id for submission in self.in_flight()}
-
-        async def cancel(provider: DashScopeProvider) -> dict[str, ProviderError | None]:
-            ended: dict[str, ProviderError | None] = {}
-            for task_id in dict.fromkeys(task_ids):
-                try:
-                    await provider.cancel_task(task_id)
-                except ProviderError as error:
-                    ended[task_id] = error
-                    if error.stops_run:
-                        break
-                    continue
-                ended[task_id] = None
-                if submission := mine.get(f"task:{task_id}"):
-                    with contextlib.closing(self._state(create=True)) as state:
-                        state.settle(submission, "refused")
-            return ended
-
-        return asyncio.run(self._with_tasks(cancel))
-
-    async def _with_tasks(self, ask: Callable[[DashScopeProvider], Awaitable[_T]]) -> _T:
-        if not isinstance(self.provider, DashScopeProvider):
-            raise UsageError(f'the provider "{self.provider.name}" has no tasks', hint="--provider dashscope has")
-        async with self.provider.session():
-            return await ask(self.provider)
+        return tasks.cancel_tasks(self, task_ids)
 
     # --- cleaning ---
 

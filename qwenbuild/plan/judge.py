@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
-from qwenbuild.provider import Provider, Resumable
+from qwenbuild.provider import Provider, resumable
 from qwenbuild.request import Request, Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
@@ -91,7 +91,7 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output])
 
 def strays(actions: Iterable[Action], state: State, store: Store, provider: Provider) -> list[Submission]:
     """Return the submissions that can be collected and that none of `actions` (all of the project's) asks for."""
-    if not isinstance(provider, Resumable):
+    if resumable(provider) is None:
         return []
     in_flight = [it for it in state.open_submissions() if it.handle and it.provider == provider.name]
     declared = {action.key for action in actions} if in_flight else ()

@@ -107,6 +107,20 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
+class BillLine:
+    """What the renders of one model cost: how many there are, and the price of each."""
+
+    model: str
+    renders: int
+    each: Price
+
+    @property
+    def total(self) -> Price:
+        """The price of all of them."""
+        return Price(self.each.amount * self.renders, self.each.currency)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Steps in the order of the specs, and orphans.
 
@@ -139,20 +153,14 @@ class Plan:
 
     @property
     def cost(self) -> dict[str, Decimal]:
-        """What the renders cost in all, by currency; empty where they are free."""
-        total: dict[str, Decimal] = {}
-        for (_, currency), amounts in self.prices.items():
-            total[currency] = total.get(currency, Decimal(0)) + sum(amounts)
-        return total
+        """What all renders cost together, by currency; empty if they are free."""
+        return Price.by_currency(step.price for step in self.renders)
 
     @property
-    def prices(self) -> dict[tuple[str, str], list[Decimal]]:
-        """The price of each render, by model and currency; empty where they are free."""
-        found: dict[tuple[str, str], list[Decimal]] = {}
-        for step in self.renders:
-            if step.price:
-                found.setdefault((step.action.model.name, step.price.currency), []).append(step.price.amount)
-        return found
+    def bill(self) -> list[BillLine]:
+        """What the renders of each model cost; empty if they are free."""
+        renders = Counter([(step.action.model.name, step.price) for step in self.renders if step.price])
+        return [BillLine(model, count, price) for (model, price), count in renders.items()]
 
     @property
     def counts(self) -> dict[str, int]:

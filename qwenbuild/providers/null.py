@@ -24,6 +24,7 @@ class NullProvider:
 
     name = "null"
     family = "null-1"
+    command_line_options = ()
     labelled = False
 
     def __init__(self, settings: Settings) -> None:

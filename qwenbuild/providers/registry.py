@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Final
 
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import did_you_mean, listing
-from qwenbuild.provider import Provider, Settings, broken
+from qwenbuild.provider import Provider, Settings, broken, options_of
 
 GROUP: Final = "qwenbuild.providers"
+
+SERVICE: Final = "dashscope"
+"""The built-in provider that renders at a service: hints and `qwenbuild tasks` name it."""
 
 
 # Looked up first: searching all installed packages takes time, and no plugin may take these names.
@@ -30,8 +34,8 @@ def installed() -> list[str]:
     return sorted({*_OWN, *entry_points(group=GROUP).names})
 
 
-def create(name: str, settings: Settings) -> Provider:
-    """Return the provider `name`.
+def create(name: str, settings: Settings, options: Mapping[str, str | None] | None = None) -> Provider:
+    """Return the provider `name`; `options` are command-line options (see `provider.OPTIONS`), None for not given.
 
     Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
     itself raises, as a QwenbuildError.
@@ -45,6 +49,12 @@ def create(name: str, settings: Settings) -> Provider:
         raise UsageError(
             f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
         )
+    given = {option: value for option, value in (options or {}).items() if value}
+    for option in given:
+        if option not in options_of(factory):
+            raise UsageError(f'the provider "{name}" takes no --{option}', hint=f"--provider {SERVICE} does")
+    if given:
+        settings = replace(settings, table={**settings.table, **given})
     try:
         provider: Provider = factory(settings)
     except QwenbuildError:

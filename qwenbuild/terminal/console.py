@@ -27,7 +27,7 @@ from .style import (
 
 if TYPE_CHECKING:
     from qwenbuild.finding import Finding
-    from qwenbuild.providers.dashscope.wire import Task
+    from qwenbuild.provider import ServiceTask
     from qwenbuild.request import Submission
     from qwenbuild.storage.gc import Collected, Collection
     from qwenbuild.storage.verify import Mismatch
@@ -97,9 +97,9 @@ def show_findings(findings: Iterable[Finding], *, as_json: bool) -> int:
     return min(1, counts["fail"])
 
 
-def show_tasks(in_flight: Sequence[Submission], tasks: Iterable[Task], *, whole: bool, as_json: bool) -> None:
+def show_tasks(in_flight: Sequence[Submission], tasks: Iterable[ServiceTask], *, whole: bool, as_json: bool) -> None:
     """Write the account's tasks, marking those of the project's submissions in flight; where `whole`, these first."""
-    mine = {submission.handle.removeprefix("task:"): submission for submission in in_flight}
+    mine = {submission.handle for submission in in_flight if submission.handle}
     in_flight = in_flight if whole else ()
     if as_json:
         for submission in in_flight:
@@ -108,7 +108,7 @@ def show_tasks(in_flight: Sequence[Submission], tasks: Iterable[Task], *, whole:
             click.echo(json.dumps(table, ensure_ascii=False))
         for task in tasks:
             table = {"event": "task", "id": task.id, "status": task.status, "model": task.model,
-                     "created_at_s": task.created_at_s, "ours": task.id in mine}  # fmt: skip
+                     "created_at_s": task.created_at_s, "ours": task.handle in mine}  # fmt: skip
             click.echo(json.dumps(table, ensure_ascii=False))
         return
     for submission in in_flight:
@@ -123,7 +123,7 @@ def show_tasks(in_flight: Sequence[Submission], tasks: Iterable[Task], *, whole:
             if task.created_at_s is None
             else datetime.fromtimestamp(task.created_at_s).astimezone().isoformat(" ", "seconds")
         )
-        ours = "  this project's" if task.id in mine else ""
+        ours = "  this project's" if task.handle in mine else ""
         click.echo(f"{visible(task.status):>10}  {when:<25}  {visible(task.id)}  {visible(task.model)}{ours}")
     if not in_flight and not tasks:
         click.echo("nothing is in flight")

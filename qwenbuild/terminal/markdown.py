@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 from qwenbuild.plan.diff import pieces, summary
@@ -40,13 +39,13 @@ def markdown(plan: Plan, found: Sequence[Change] | None = None) -> str:
 
 
 def _prices(plan: Plan) -> Iterator[str]:
-    if plan.prices:
+    if plan.bill:
         yield "| model | renders | each | in all |"
         yield "|---|--:|--:|--:|"
-        for (model, currency), amounts in plan.prices.items():
-            total = sum(amounts, Decimal(0))
-            shown = _code(model).replace("|", "\\|")
-            yield f"| {shown} | {len(amounts):,} | {amounts[0].normalize():f} {currency} | **{total:.2f} {currency}** |"
+        for line in plan.bill:
+            model, each, total = _code(line.model).replace("|", "\\|"), line.each, line.total
+            price = f"{each.amount.normalize():f} {each.currency}"
+            yield f"| {model} | {line.renders:,} | {price} | **{total.amount:.2f} {total.currency}** |"
         yield ""
     if plan.shortest_s >= 1:
         yield (

@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +83,11 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'…':>10}  {unlisted:,} more, not listed; `plan --all` lists every one")
     _show_strays(plan)
     click.echo(counted(plan.counts))
-    for (model, currency), amounts in plan.prices.items():
-        total = money({currency: sum(amounts, Decimal(0))})
-        click.echo(f"{'cost':>10}  {total}  ({model}: {len(amounts):,} at {amounts[0].normalize():f})")
-    if len(plan.prices) > 1:
+    bill = plan.bill
+    for line in bill:
+        total = money({line.total.currency: line.total.amount})
+        click.echo(f"{'cost':>10}  {total}  ({line.model}: {line.renders:,} at {line.each.amount.normalize():f})")
+    if len(bill) > 1:
         click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")

@@ -17,6 +17,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.events import ImageFinished, ImageStarted
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem, listing
+from qwenbuild.provider import Price
 
 _APART_S = 0.1  # between two revisions that a subscriber is told; those between them are merged
 
@@ -114,11 +115,7 @@ class Live:
         Equal requests are rendered, and paid for, once.
         """
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
-        total: dict[str, Decimal] = {}
-        for step in chosen.values():
-            if price := self.provider.price(step.action.model.name):
-                total = added(total, {price.currency: price.amount})
-        return total
+        return Price.by_currency(self.provider.price(step.action.model.name) for step in chosen.values())
 
     # --- for their owner ---
 
@@ -132,9 +129,3 @@ class Live:
         wanted = frozenset(names)
         steps = self.plan.steps if self.plan else ()
         return {name: step for step in steps if (name := step.action.name) in wanted}
-
-
-def added(amounts: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Return the sums of two amounts of money, by currency."""
-    currencies = (*amounts, *(currency for currency in more if currency not in amounts))
-    return {it: amounts.get(it, Decimal(0)) + more.get(it, Decimal(0)) for it in currencies}

@@ -34,6 +34,7 @@ from qwenbuild.events import (
 )
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
+from qwenbuild.provider import Price
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.memory import Memory
 
@@ -41,7 +42,7 @@ from . import builds
 from .builds import Order
 from .drafts import Drafting
 from .file_events import Basis, Saves, names
-from .live_state import Live, UnderWay, added
+from .live_state import Live, UnderWay
 
 _SETTLED_S = 1.0  # without a save, before `auto` spends money: an editor may write in two strokes
 _REFRESH_S = 0.5  # at least, between two plans that follow a build's progress
@@ -281,13 +282,14 @@ class Watch:
                     self._refresh_soon()
                     if outcome is Outcome.RENDERED:
                         price = self._engine.provider.price(step.action.model.name)
-                        live.spent = added(live.spent, {price.currency: price.amount} if price else {})
+                        live.spent = Price.by_currency([price], live.spent)
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
                 self._build_problems = (*self._build_problems, *problems)
             case Warned(problems=problems):
                 self._build_problems = (*self._build_problems, *problems)
             case Finished(cost=cost):
-                live.spent = added(before, {currency: Decimal(amount) for currency, amount in cost.items()})
+                prices = [Price(Decimal(amount), currency) for currency, amount in cost.items()]
+                live.spent = Price.by_currency(prices, before)
         self._tell(event)
         self._show()
 

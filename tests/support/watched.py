@@ -17,6 +17,7 @@ from qwenbuild.events import Event, ImageFinished, ImageStarted
 from qwenbuild.pages.preview import serve
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem
+from qwenbuild.provider import Price
 from qwenbuild.watch.live_state import UnderWay
 from tests.support.workspace import Workspace
 
@@ -89,8 +90,8 @@ class Watched:
         await self.grow()
         await asyncio.to_thread(lambda: engine.load(self._root, select=names, force=force).build(emit))
         self.under_way = None
-        for currency, amount in self.price(names).items():
-            self.spent[currency] = self.spent.get(currency, Decimal(0)) + amount
+        prices = [Price(amount, currency) for currency, amount in self.price(names).items()]
+        self.spent = Price.by_currency(prices, self.spent)
         await self.refresh()
 
     def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProviderError, UsageError
-from qwenbuild.provider import Provider, Resumable, Settings, broken, reject_unknown
+from qwenbuild.provider import (
+    OPTIONS,
+    Price,
+    Provider,
+    Resumable,
+    Settings,
+    broken,
+    options_of,
+    reject_unknown,
+    resumable,
+    task_service,
+)
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.providers.draft.provider import DraftProvider
 from qwenbuild.providers.null import NullProvider
@@ -116,3 +128,29 @@ def test_a_provider_that_breaks() -> None:
     assert isinstance(found, ProviderError)
     assert found.claim == 'the provider "p" broke: IndexError: list index out of range'
     assert found.facts[0].startswith(f"at {__file__}:")
+
+
+def test_what_a_provider_can_do() -> None:
+    """Only the provider of a service can be resumed, and has tasks."""
+    made = [create(name, SETTINGS) for name in ("dashscope", "draft", "null")]
+    assert [resumable(provider) for provider in made] == [made[0], None, None]
+    assert [task_service(provider) for provider in made] == [made[0], None, None]
+
+
+def test_command_line_options() -> None:
+    """A provider that does not say which options it takes gets all; built-in free ones take none."""
+
+    def make(settings: Settings) -> Provider:
+        raise AssertionError(settings)
+
+    kinds = (make, DashScopeProvider, DraftProvider, NullProvider)
+    assert [options_of(kind) for kind in kinds] == [OPTIONS, OPTIONS, (), ()]
+
+
+def test_prices_by_currency() -> None:
+    """Prices are added in each currency, in the order of their first amounts; None is free."""
+    prices = [Price(Decimal("0.1")), None, Price(Decimal(1), "USD"), Price(Decimal("0.2"))]
+    assert Price.by_currency(prices) == {"CNY": Decimal("0.3"), "USD": Decimal(1)}
+    before = {"USD": Decimal(2)}
+    assert list(Price.by_currency(prices, before).items()) == [("USD", Decimal(3)), ("CNY", Decimal("0.3"))]
+    assert before == {"USD": Decimal(2)}

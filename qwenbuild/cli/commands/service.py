@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from qwenbuild.cli.arguments import engine_of, json_option, region_option
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import console, style
+
+if TYPE_CHECKING:
+    from qwenbuild.engine.engine import Engine
 
 
 @click.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
@@ -37,7 +40,7 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     Asks the service; needs its API key. What is in flight is collected by the next build.
     """
     if ctx.invoked_subcommand is None:
-        engine = engine_of(ctx.obj, provider="dashscope", region=region)
+        engine = _engine(ctx.obj, region)
         in_flight = engine.in_flight()
         try:
             listed = engine.account_tasks(status or "")
@@ -60,13 +63,21 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
 
     Tries each, and exits 1 where one could not be cancelled.
     """
-    ended = engine_of(project, provider="dashscope", region=region).cancel_tasks(task_id)
+    ended = _engine(project, region).cancel_tasks(task_id)
     for name, error in ended.items():
         if error is None:
             click.echo(f"{'cancelled':>10}  {visible(name)}")
         else:
             style.problems(error.problems)
     sys.exit(1 if any(ended.values()) else 0)
+
+
+def _engine(project: Path, region: str | None) -> Engine:
+    """Return an engine whose provider has tasks."""
+    engine = engine_of(project)
+    from qwenbuild.engine.tasks import engine_with_tasks  # here, because `--help` needs no engine
+
+    return engine_with_tasks(engine, region)
 
 
 @click.command(short_help="Run a local DashScope, for offline work and CI.")

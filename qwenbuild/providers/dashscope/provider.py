@@ -17,14 +17,13 @@ from qwenbuild.catalogue import INTERFACES, Catalogue
 from qwenbuild.errors import UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
-from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
+from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
 
 from .credentials import find_endpoint, find_key
 
 if TYPE_CHECKING:
     from .rendering import Renderer
-    from .wire import Task
 
 NAME: Final = "dashscope"
 _KEYS: Final = (
@@ -144,16 +143,20 @@ class DashScopeProvider:
 
         return await diagnose(NAME, self.endpoint, self._settings.environ, project_provider)
 
-    async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[Task, ...]:
+    async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[ServiceTask, ...]:
         """Return the account's tasks of the last 24 hours, other programs' included, up to about `most`.
 
         `status` is PENDING, RUNNING, SUCCEEDED, FAILED or CANCELED. Raises ProviderError.
         """
-        return await self._entered.tasks.list(model=model, status=status, most=most)
+        tasks = await self._entered.tasks.list(model=model, status=status, most=most)
+        return tuple(
+            ServiceTask(task.id, task.status, task.model, task.created_at_s, f"task:{task.id}") for task in tasks
+        )
 
-    async def cancel_task(self, task_id: str) -> None:
-        """Cancel a task that is still PENDING; raises Refused for any other, ProviderError."""
+    async def cancel_task(self, task_id: str) -> str:
+        """Cancel a task that is still PENDING, and return its handle; raises Refused for any other, ProviderError."""
         await self._entered.tasks.cancel(task_id)
+        return f"task:{task_id}"
 
     @property
     def _entered(self) -> Renderer:

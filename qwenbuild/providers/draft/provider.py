@@ -32,6 +32,7 @@ class DraftProvider:
 
     name = "draft"
     family = FAMILY
+    command_line_options = ()
     labelled = True
 
     def __init__(self, settings: Settings, *, apart: bool = False) -> None:

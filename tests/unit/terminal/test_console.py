@@ -12,7 +12,7 @@ import pytest
 from qwenbuild import load
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Place, Problem
-from qwenbuild.providers.dashscope.wire import Task
+from qwenbuild.provider import ServiceTask
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.terminal import console, plan_view, style
 from tests.support.workspace import Workspace
@@ -151,7 +151,7 @@ def test_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     """The project's submissions come first, then the account's tasks, of which its own are marked."""
     request = Request("f", "m", "a \x1b ball", "", Size(8, 8), 1, False, False)
     mine = [Submission(1, "k", request, "p", handle, {}, 0.0, False) for handle in ("task:t1", "")]
-    tasks = [Task("t1", "RUNNING", "m", created_at_s=0.0), Task("t2", "PENDING", "m")]
+    tasks = [ServiceTask("t1", "RUNNING", "m", 0.0, "task:t1"), ServiceTask("t2", "PENDING", "m")]
     console.show_tasks(mine, tasks, whole=True, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["to", "unknown", "RUNNING", "PENDING"]

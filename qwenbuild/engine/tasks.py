@@ -1,0 +1,71 @@
+"""The tasks of a project's service: lists them, and cancels those that have not begun."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.provider import ServiceTask, TaskService, task_service
+from qwenbuild.providers.registry import SERVICE
+from qwenbuild.storage.state import State
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_T = TypeVar("_T")
+
+
+def engine_with_tasks(engine: Engine, region: str | None = None) -> Engine:
+    """Return an engine of the same project whose provider has tasks.
+
+    That is the engine's own provider if it has tasks, else the built-in one. `region` is the option
+    of that name. Raises UsageError if the provider takes no region.
+    """
+    name = engine.provider.name if task_service(engine.provider) else SERVICE
+    return engine.with_options(provider=name, region=region)
+
+
+def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:
+    """Return the account's recent tasks, with this status only if one is given.
+
+    Raises UsageError if the provider has no tasks, ProviderError.
+    """
+    return asyncio.run(_ask(engine, lambda service: service.list_tasks(status=status)))
+
+
+def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:
+    """Cancel tasks that have not begun. Return why not, or None for success, for each task that was tried.
+
+    The project's own submissions among them are settled as not billed: the next build sends them again.
+    Stops after an error that stops the run. Raises UsageError, AccountError.
+    """
+    in_flight = {submission.handle: submission.id for submission in engine.in_flight()}
+
+    async def cancel(service: TaskService) -> dict[str, ProviderError | None]:
+        results: dict[str, ProviderError | None] = {}
+        for task_id in dict.fromkeys(task_ids):
+            try:
+                handle = await service.cancel_task(task_id)
+            except ProviderError as error:
+                results[task_id] = error
+                if error.stops_run:
+                    break
+                continue
+            results[task_id] = None
+            if submission := in_flight.get(handle):
+                with contextlib.closing(State.of(engine.project.root, create=True)) as state:
+                    state.settle(submission, "refused")
+        return results
+
+    return asyncio.run(_ask(engine, cancel))
+
+
+async def _ask(engine: Engine, question: Callable[[TaskService], Awaitable[_T]]) -> _T:
+    service = task_service(engine.provider)
+    if service is None:
+        raise UsageError(f'the provider "{engine.provider.name}" has no tasks', hint=f"--provider {SERVICE} has")
+    async with engine.provider.session():
+        return await question(service)
