@@ -4,7 +4,7 @@ A provider turns a request into image bytes. Other packages add providers as ent
 `qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
-What only some providers can do is asked here (`resumable`, `task_service`, `options_of`), and nowhere
+What only some providers can do is asked here (`resumable`, `task_service`, `diagnosable`, `options_of`), and nowhere
 else: no other module tests a provider's class or name.
 """
 
@@ -206,6 +206,11 @@ def resumable(provider: Provider) -> Resumable | None:
 def task_service(provider: Provider) -> TaskService | None:
     """Return the provider if its service lists and cancels tasks, else None."""
     return provider if isinstance(provider, TaskService) else None
+
+
+def diagnosable(provider: Provider) -> Diagnosable | None:
+    """Return the provider if it can examine what it needs from the user's machine, else None."""
+    return provider if isinstance(provider, Diagnosable) else None
 
 
 def options_of(factory: Callable[[Settings], Provider]) -> Sequence[str]:

@@ -19,7 +19,7 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProjectError, QwenbuildError, UsageError
 from qwenbuild.finding import Finding, Level
 from qwenbuild.problems import listing
-from qwenbuild.provider import Diagnosable, Provider, Settings, broken
+from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
 from qwenbuild.specs.discovery import CONFIG_NAME
 from qwenbuild.specs.project import Project, find
@@ -175,10 +175,11 @@ def _providers(project: Project | None, chosen: Provider | None, environ: Mappin
 
 
 def _diagnosed(provider: Provider, own: str | None) -> Sequence[Finding]:
-    if not isinstance(provider, Diagnosable):
+    examined = diagnosable(provider)
+    if examined is None:
         return ()
     try:
-        return asyncio.run(provider.diagnose(own))
+        return asyncio.run(examined.diagnose(own))
     except QwenbuildError as error:
         return (Finding.of_error(provider.name, error),)
     except Exception as error:  # a plugin may raise anything

@@ -17,6 +17,7 @@ from qwenbuild.provider import (
     Resumable,
     Settings,
     broken,
+    diagnosable,
     options_of,
     reject_unknown,
     resumable,
@@ -131,10 +132,10 @@ def test_a_provider_that_breaks() -> None:
 
 
 def test_what_a_provider_can_do() -> None:
-    """Only the provider of a service can be resumed, and has tasks."""
+    """Only the provider of a service can be resumed, has tasks, and examines the machine."""
     made = [create(name, SETTINGS) for name in ("dashscope", "draft", "null")]
-    assert [resumable(provider) for provider in made] == [made[0], None, None]
-    assert [task_service(provider) for provider in made] == [made[0], None, None]
+    asked: list[list[object]] = [[ask(provider) for provider in made] for ask in (resumable, task_service, diagnosable)]
+    assert asked == [[made[0], None, None]] * 3
 
 
 def test_command_line_options() -> None:
