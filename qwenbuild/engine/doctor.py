@@ -23,7 +23,7 @@ from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
 from qwenbuild.specs.discovery import CONFIG_NAME
 from qwenbuild.specs.project import Project, find
-from qwenbuild.specs.reading import Reading
+from qwenbuild.specs.reader import Reader
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote import cache
 from qwenbuild.storage.store import Store, default_root
@@ -73,9 +73,9 @@ def _provider(name: str, project: Project | None, environ: Mapping[str, str]) ->
 
 def _specs(project: Project, chosen: Provider) -> Finding:
     """Read what a build reads: specs, templates and data files."""
-    reading = Reading(project, chosen, None, project.config.max_renders)
+    reader = Reader(project, chosen, None, project.config.max_renders)
     try:
-        actions, _ = reading.actions(map(lock.counts, [project.root / lock.NAME]))
+        actions, _ = reader.actions(map(lock.counts, [project.root / lock.NAME]))
     except QwenbuildError as error:
         return Finding.of_error("specs", error)
     return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")

@@ -35,9 +35,9 @@ from qwenbuild.providers.registry import SERVICE, create
 from qwenbuild.request import Submission
 from qwenbuild.specs import selection
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.memory import Memory
 from qwenbuild.specs.project import Project, find
-from qwenbuild.specs.reading import Reading, check_renders
+from qwenbuild.specs.read_cache import ReadCache
+from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
 from qwenbuild.storage.action_result import Entry
@@ -77,8 +77,8 @@ class Engine:
         self.project = project
         self.options = options
         self.store = Store(default_root(environ))
-        self.memory: Memory | None = None  # of earlier readings, where a caller keeps one
-        self._last_lock: Lock | None = None  # kept with a memory only: read again if the file changed
+        self.read_cache: ReadCache | None = None  # set by callers that read the project again and again
+        self._last_lock: Lock | None = None  # kept only with a `read_cache`; read again if the file changed
         self.inputs: Sequence[Path] = ()  # what the last reading rests on, also where it found mistakes
         self._environ = environ
         self.provider = self._provider()
@@ -87,7 +87,7 @@ class Engine:
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project with `choices`, fields of `Options`, over these options."""
         other = Engine(self.project, replace(self.options, **choices), self._environ)
-        other.memory, other.remote, other._last_lock = self.memory, self.remote, self._last_lock
+        other.read_cache, other.remote, other._last_lock = self.read_cache, self.remote, self._last_lock
         return other
 
     def reloaded(self) -> Engine:
@@ -118,7 +118,7 @@ class Engine:
 
     def specs(self) -> list[Spec]:
         """Return the project's specs; raises ProjectError with every problem of all of them."""
-        return self._reading().specs()
+        return self._reader().specs()
 
     def actions(self) -> list[Action]:
         """Return every action of the project; raises ProjectError with every problem, TooManyRenders."""
@@ -126,12 +126,12 @@ class Engine:
 
     def _expand(self) -> tuple[list[Action], list[Path]]:
         """Return every action, and the paths that they depend on."""
-        reading = self._reading()
+        reader = self._reader()
         try:
             with contextlib.closing(self._state(create=False)) as state:
-                return reading.actions(self._image_counts(state))
+                return reader.actions(self._image_counts(state))
         finally:
-            self.inputs = reading.inputs
+            self.inputs = reader.inputs
 
     def _image_counts(self, state: State) -> Iterator[Mapping[str, int]]:
         """Give how many outputs of each image were rendered: here; then also elsewhere, as the lock tells."""
@@ -139,8 +139,8 @@ class Engine:
         if self._is_locking:
             yield here | lock.counts(self._lock_path)
 
-    def _reading(self) -> Reading:
-        return Reading(self.project, self.provider, self.memory, self._max_renders)
+    def _reader(self) -> Reader:
+        return Reader(self.project, self.provider, self.read_cache, self._max_renders)
 
     @property
     def _max_renders(self) -> int:
@@ -200,7 +200,7 @@ class Engine:
         actions, inputs = self._expand()
         sound = {action.output for action in actions}
         pins = lock.read(self._lock_path, self._last_lock, sound) if self._is_locking else Lock()
-        if self.memory:
+        if self.read_cache:
             self._last_lock = pins
         every = judge.with_known_keys(actions, pins, state, self.store)
         return every, pins, [*inputs, self._lock_path]

@@ -36,7 +36,7 @@ from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.memory import Memory
+from qwenbuild.specs.read_cache import ReadCache
 
 from . import builds
 from .builds import Order
@@ -59,7 +59,7 @@ class Watch:
         if auto and engine.max_cost is None:
             hint = "--max-cost 5, or max_cost under [budget] in the config"
             raise UsageError("--auto spends money by itself: it needs a budget", hint=hint)
-        engine.memory = Memory()
+        engine.read_cache = ReadCache()
         self._engine, self._auto = engine, auto
         self._tell = tell or (lambda event: None)
         self.live = Live(engine)
@@ -311,7 +311,7 @@ def _plan(engine: Engine, is_config_new: bool) -> tuple[Engine, Plan | None, Qwe
             reloaded, root = engine.reloaded(), engine.project.root
             if reloaded.project.root != root:
                 raise UsageError(f"{root} has no config any more", facts=[f"found: {reloaded.project.root}"])
-            reloaded.memory = Memory()
+            reloaded.read_cache = ReadCache()
             engine = reloaded
         return engine, engine.plan(), None
     except QwenbuildError as error:

@@ -1,4 +1,4 @@
-"""One reading of a project: its specs, templates and data become actions, or every problem in them is told."""
+"""The reader: turns a project's specs, templates and data files into actions, or reports every problem in them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ from qwenbuild.provider import Provider
 from . import expand, matrix, spec
 from .action import Action
 from .field_sources import Sources
-from .memory import Memory
 from .project import Project
+from .read_cache import ReadCache
 from .spec import Spec
 from .template import Templates
 
-_ALWAYS = 10_000  # cells are expanded in a second: what of them is to be rendered is then known exactly
+_ALWAYS_EXPANDED = 10_000  # cells; this many take a second, and then the number of new renders is known exactly
 
 
-class Reading:
-    """A reading for one provider. `inputs` is what it rests on so far, also where it found mistakes."""
+class Reader:
+    """Reads a project once, for one provider.
 
-    def __init__(self, project: Project, provider: Provider, memory: Memory | None, max_renders: int) -> None:
-        """`memory` is of earlier readings; `max_renders` is how many new renders a matrix may need."""
-        self._project, self._provider, self._memory, self._max_renders = project, provider, memory, max_renders
+    `inputs` are the files and folders that the result depends on. They are set even if the read finds mistakes.
+    """
+
+    def __init__(self, project: Project, provider: Provider, cache: ReadCache | None, max_renders: int) -> None:
+        """`cache` holds what earlier reads produced. `max_renders` is the most new renders that are allowed."""
+        self._project, self._provider, self._cache, self._max_renders = project, provider, cache, max_renders
         self.inputs: Sequence[Path] = ()
 
     def specs(self) -> list[Spec]:
-        """Return the project's specs; raises ProjectError with every problem of all of them."""
+        """Return the project's specs; raises ProjectError with the problems of all of them."""
         findings = Findings()
         found = self._specs(findings)
         findings.raise_if_any()
         return found
 
     def actions(self, image_counts: Iterable[Mapping[str, int]]) -> tuple[list[Action], list[Path]]:
-        """Return every action, and the paths that they depend on; raises ProjectError, TooManyRenders.
+        """Return (every action, the paths that they depend on); raises ProjectError or TooManyRenders.
 
-        `image_counts` are how many outputs of each image are known to have been rendered: each time more, if asked.
+        `image_counts` map an image's name to the number of its outputs that are known to have been rendered. Each
+        mapping knows more than the one before and takes longer, so the next one is read only if it is needed.
         """
         findings, project = Findings(), self._project
         self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
@@ -47,40 +51,40 @@ class Reading:
         data = {path for each in specs for path in each.data_files}
         self.inputs = [*self.inputs, *data]
         declarations = matrix.declare(project, specs, findings)
-        self._guard(declarations, image_counts)
-        if self._memory:
-            actions, read = self._memory.expand(project, declarations, self._provider, findings)
+        self._refuse_large_matrix(declarations, image_counts)
+        if self._cache:
+            actions, read = self._cache.expand(project, declarations, self._provider, findings)
         else:
             templates = Templates(project.templates, project.config.templates)
             family, labelled = self._provider.family, self._provider.labelled
             actions = expand.expand(project.catalogue, templates, declarations, family, labelled, findings)
             read = templates.paths
         self.inputs = [*self.inputs, *read]
-        findings.add(self._refused(actions))
+        findings.add(self._refused_by_provider(actions))
         findings.raise_if_any()
-        own = [Path(inspect.getfile(type(self._provider)))]  # a provider that changed may give other keys
+        own = [Path(inspect.getfile(type(self._provider)))]  # another version of the provider may give other keys
         return actions, [*self.inputs, *own]
 
     def _specs(self, findings: Findings) -> list[Spec]:
-        paths, specs = self._project.spec_paths(), []
+        paths, specs, cache = self._project.spec_paths(), [], self._cache
         if not paths:
             hint = "`qwenbuild init` writes a first one"
             findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint)])
-        known = self._memory.specs if self._memory else {}
         for path in paths:
-            told = findings.told
-            loaded = spec.load(
-                path, self._project.shown(path), self._project.spec_name(path), findings, known.pop(path, None)
-            )
+            before = findings.told
+            shown, name = self._project.shown(path), self._project.spec_name(path)
+            loaded = spec.load(path, shown, name, findings, cache.take_spec(path) if cache else None)
             if loaded:
                 specs.append(loaded)
-                if findings.told == told:
-                    known[path] = loaded
+                if cache and findings.told == before:
+                    cache.keep_spec(loaded)
         return specs
 
-    def _guard(self, declarations: Sequence[matrix.Declaration], image_counts: Iterable[Mapping[str, int]]) -> None:
-        """Refuse a matrix that must need too many renders, before it is expanded."""
-        most = max(self._max_renders, _ALWAYS)
+    def _refuse_large_matrix(
+        self, declarations: Sequence[matrix.Declaration], image_counts: Iterable[Mapping[str, int]]
+    ) -> None:
+        """Raise TooManyRenders, before anything is expanded, if the matrices are sure to need too many new renders."""
+        most = max(self._max_renders, _ALWAYS_EXPANDED)
         if sum(declaration.cells for declaration in declarations) <= most:
             return
         cells = {it.name: matrix.count(it, self._project.catalogue) for it in declarations}
@@ -92,23 +96,23 @@ class Reading:
         facts = [f"largest matrix: {largest}"]
         check_renders(sum(new.values()), self._max_renders, "smaller axes and exclude make", facts)
 
-    def _refused(self, actions: Iterable[Action]) -> list[Problem]:
-        """Return a problem for each image and reason for which the provider can't render requests."""
-        first: dict[tuple[int, str], Action] = {}
+    def _refused_by_provider(self, actions: Iterable[Action]) -> list[Problem]:
+        """Return one problem for each image and each reason why the provider can't render its requests."""
+        first: dict[tuple[int, str], Action] = {}  # by the image's declaration and the model
         for action in actions:
             first.setdefault((id(action.declaration), action.model.name), action)
         found: dict[tuple[str, str], Problem] = {}
         for (_, model), action in first.items():
             if reason := self._provider.check(model):
-                it = action.declaration
+                image = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place
-                place = stated or it.spec.source.place(it.keys)
-                found.setdefault((it.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
+                place = stated or image.spec.source.place(image.keys)
+                found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
         return list(found.values())
 
 
 def check_renders(renders: int, most: int, fewer: str = "-w AXIS=VALUE makes", facts: Sequence[str] = ()) -> None:
-    """Raise TooManyRenders where there are more than `most`; `fewer` is what would lessen them."""
+    """Raise TooManyRenders if `renders` is over `most`; `fewer` begins the hint that says how to need fewer."""
     if renders > most:
         raise TooManyRenders(
             f"{renders:,} new renders; at most {most:,} are allowed",

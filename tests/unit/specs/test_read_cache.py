@@ -5,7 +5,7 @@ from __future__ import annotations
 from qwenbuild.engine import engine as engines
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import QwenbuildError
-from qwenbuild.specs.memory import Memory
+from qwenbuild.specs.read_cache import ReadCache
 from tests.support.workspace import Workspace
 
 A = """
@@ -55,7 +55,7 @@ def test_a_memory_changes_nothing_but_the_time(project: Workspace) -> None:
     """After every edit the reading that remembers comes to what one that reads all anew does."""
     project.write(FILES)
     remembering = engines.load(project.root)
-    remembering.memory = Memory()
+    remembering.read_cache = ReadCache()
     for edit in [{}, *EDITS, FILES]:
         project.write(edit)
         assert come_to(remembering) == come_to(engines.load(project.root)), edit
@@ -65,7 +65,7 @@ def test_what_no_edit_touched_is_not_expanded_again(project: Workspace) -> None:
     """An edit to one template leaves the requests of other images the very same objects."""
     project.write(FILES)
     engine = engines.load(project.root)
-    engine.memory = Memory()
+    engine.read_cache = ReadCache()
     first = {action.name: action for action in engine.actions()}
     project.write({"templates/ball.j2": "a blue ball"})
     second = {action.name: action for action in engine.actions()}

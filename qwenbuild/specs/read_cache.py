@@ -1,0 +1,144 @@
+"""The read cache: what earlier reads of a project produced, so that the next read expands only what changed.
+
+Invariant: with a cache and without, the same files give the same actions and the same problems. The actions of an
+image are used again while the image, the defaults of its spec, the rows of its data files and all templates that it
+went through are unchanged. An image with problems is never kept: its messages name lines, which other edits move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import CodeType
+
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
+
+from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.provider import Provider
+
+from . import expand
+from .action import Action
+from .matrix import Declaration
+from .output_paths import check_paths
+from .project import Project
+from .sandbox import environment
+from .spec import Spec
+from .template import Templates
+
+_REQUESTS_KEPT = 20_000  # cells; in a project of this size, actions hold their requests, since pages ask for them often
+
+
+@dataclass(frozen=True, slots=True)
+class _Expansion:
+    """The actions of one image, and everything that they depend on."""
+
+    spec: Spec = field(repr=False)
+    basis: tuple[str, ...]  # see `_basis`
+    axes: str  # the values of the axes, as text
+    texts: Mapping[str, str | None]  # the templates' texts by name; None: no such file
+    actions: Sequence[Action] = field(repr=False)
+
+
+class ReadCache:
+    """The read cache of one project with one config. Threads may share it: what one has taken, another reads itself."""
+
+    def __init__(self) -> None:
+        self._specs: dict[Path, Spec] = {}
+        self._expansions: dict[str, _Expansion] = {}  # by the image's name
+        self._bytecode = _Bytecode()
+
+    def take_spec(self, path: Path) -> Spec | None:
+        """Remove the spec that was last read from `path` and return it; None if there is none."""
+        return self._specs.pop(path, None)
+
+    def keep_spec(self, spec: Spec) -> None:
+        """Keep a spec without mistakes for the next read."""
+        self._specs[spec.path] = spec
+
+    def expand(
+        self, project: Project, declarations: Collection[Declaration], provider: Provider, findings: Findings
+    ) -> tuple[list[Action], list[Path]]:
+        """Return (the actions of all declarations, the paths of the templates that they depend on).
+
+        Problems go into `findings`.
+        """
+        keep_requests = sum(declaration.cells for declaration in declarations) <= _REQUESTS_KEPT
+        actions: list[Action] = []
+        names: dict[str, None] = {}
+        expansions: dict[str, _Expansion] = {}
+        now = self._templates(project)
+        for declaration in declarations:
+            before = findings.told
+            expansion = self._kept(declaration, provider, now)
+            if expansion is None:
+                expansion = self._expanded(project, declaration, provider, findings, keep=keep_requests)
+            if findings.told == before:
+                expansions[declaration.name] = expansion
+            actions += expansion.actions
+            names.update(dict.fromkeys(expansion.texts))
+        self._expansions = expansions
+        check_paths(actions, findings)
+        return actions, [project.templates / name for name in names]
+
+    def _kept(self, declaration: Declaration, provider: Provider, now: Templates) -> _Expansion | None:
+        """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""
+        kept = self._expansions.get(declaration.name)
+        if kept is None or repr(declaration.axes) != kept.axes or not _are_unchanged(kept.texts, now):
+            return None
+        if declaration.spec is kept.spec:
+            return kept
+        if _basis(declaration, provider) != kept.basis:
+            return None
+        # Messages show where the image stands now, so the actions get the new declaration.
+        actions = [action._replace(declaration=declaration) for action in kept.actions]
+        return replace(kept, spec=declaration.spec, actions=actions)
+
+    def _expanded(
+        self, project: Project, declaration: Declaration, provider: Provider, findings: Findings, *, keep: bool
+    ) -> _Expansion:
+        """Expand an image; with `keep`, its actions hold their requests."""
+        templates = self._templates(project)
+        actions = list(
+            expand.cells(
+                project.catalogue, templates, declaration, provider.family, provider.labelled, findings, keep=keep
+            )
+        )
+        basis = _basis(declaration, provider)
+        return _Expansion(declaration.spec, basis, repr(declaration.axes), templates.texts, actions)
+
+    def _templates(self, project: Project) -> Templates:
+        return Templates(project.templates, project.config.templates, partial(environment, compiled=self._bytecode))
+
+
+class _Bytecode(BytecodeCache):
+    """The compiled template files, by name: for each file the code of its last text."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._codes.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code:
+            self._codes[bucket.key] = bucket.checksum, bucket.code
+
+
+def _basis(declaration: Declaration, provider: Provider) -> tuple[str, ...]:
+    """Return what an image's actions depend on beside its axes and templates: its own table, and what its spec sets.
+
+    The parts are texts, because Python takes 1 for equal to True.
+    """
+    defaults = declaration.spec.content.model_copy(update={"image": {}})
+    return repr(defaults), repr(declaration.image), provider.family, str(provider.labelled)
+
+
+def _are_unchanged(texts: Mapping[str, str | None], now: Templates) -> bool:
+    try:
+        return all(now.text(name) == text for name, text in texts.items())
+    except ProjectError:  # the file can't be read now: expanding the image reports why
+        return False
