@@ -1,13 +1,11 @@
-"""What one emulator knows while it runs, and the endpoints by which people and tests see and steer it.
+"""The endpoints under `/_emulator/` that show and control an emulator, and its page for people.
 
-`GET /` is a page for people. `/_emulator/bill`, `/_emulator/requests`, `/_emulator/faults` and
-`/_emulator/clock` speak JSON; none of them shows a key.
+`GET /` is the page. `/_emulator/bill`, `/_emulator/requests`, `/_emulator/faults` and
+`/_emulator/clock` answer in JSON. None of them shows an API key.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -18,78 +16,44 @@ from starlette.routing import Route
 
 from qwenbuild.errors import UsageError
 
-from .bill import Exchange
-from .dashscope import Service, Terms
+from .emulation import Emulation
 from .faults import FaultPlan
 from .request_body import json_body
 from .responses import answer
-from .wire_format import Refusal
-
-API = "/api/v1"
-_REMEMBERED_CALLS = 10_000
-
-
-class Emulation:
-    """The service, the faults, the calls that came, and the clock."""
-
-    def __init__(self, terms: Terms, faults: FaultPlan) -> None:
-        self.terms = terms
-        self.service = Service(terms)
-        self.faults = faults
-        self.calls: deque[Exchange] = deque(maxlen=_REMEMBERED_CALLS)
-        self._ahead_s = 0.0
-
-    def now(self) -> float:
-        """Return the emulated time in seconds since the epoch."""
-        return time.time() + self._ahead_s
-
-    def advance(self, seconds: float) -> None:
-        """Move the emulated clock; tasks and links age by it, and `Date` headers show it."""
-        self._ahead_s += seconds
-
-    def reset(self) -> None:
-        """Forget everything: be as if just started, without faults."""
-        self.service = Service(self.terms)
-        self.faults = FaultPlan()
-        self.calls.clear()
-        self._ahead_s = 0.0
-
-    def bill(self) -> dict[str, Any]:
-        """Return the bill as of now."""
-        self.service.settle(self.now())
-        return self.service.bill.as_json()
+from .vendor_errors import Refusal
+from .wire_format import API_PATH
 
 
 def control_routes(emulation: Emulation) -> list[Route]:
-    """Return the routes of the page and of the control endpoints."""
+    """Return the routes of the control endpoints and of the page."""
 
     async def bill(request: Request) -> Response:
-        """GET: the bill; DELETE: the same, and forgets it."""
-        found = emulation.bill()
+        """GET: the bill. DELETE: the bill, which is cleared afterwards."""
+        shown = emulation.bill()
         if request.method == "DELETE":
             emulation.service.bill.charges.clear()
-        return answer(found)
+        return answer(shown)
 
     async def requests(request: Request) -> Response:
-        """GET: the last calls, oldest first; DELETE: the same, and forgets them."""
+        """GET: the recorded calls, oldest first. DELETE: the same, and the record is cleared."""
         calls = [exchange.as_json() for exchange in emulation.calls]
         if request.method == "DELETE":
             emulation.calls.clear()
         return answer({"requests": calls})
 
     async def faults(request: Request) -> Response:
-        """GET: the plan; POST `{"faults": ["throttle:create:2"], "seed": 0}`: another one; DELETE: none."""
+        """GET: the faults. POST `{"faults": ["throttle:create:2"], "seed": 0}`: replace them. DELETE: remove them."""
         if request.method == "DELETE":
             emulation.faults = FaultPlan()
         elif request.method == "POST":
             try:
-                emulation.faults = _plan(json_body(await request.body()))
+                emulation.faults = _fault_plan(json_body(await request.body()))
             except (UsageError, Refusal) as error:
                 return answer({"error": str(error)}, 400)
         return answer({"faults": [{"fault": text, "fired": count} for text, count in emulation.faults.fired()]})
 
     async def clock(request: Request) -> Response:
-        """GET: the emulated time; POST `{"advance_s": 90000}`: move it."""
+        """GET: the emulated time. POST `{"advance_s": 90000}`: move the clock by that many seconds."""
         if request.method == "POST":
             try:
                 emulation.advance(_seconds(json_body(await request.body())))
@@ -98,7 +62,7 @@ def control_routes(emulation: Emulation) -> list[Route]:
         return answer({"now_s": emulation.now()})
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(_page(emulation, f"{request.url.scheme}://{request.url.netloc}{API}"))
+        return HTMLResponse(_page(emulation, f"{request.url.scheme}://{request.url.netloc}{API_PATH}"))
 
     return [
         Route("/_emulator/bill", bill, methods=["GET", "DELETE"]),
@@ -109,7 +73,7 @@ def control_routes(emulation: Emulation) -> list[Route]:
     ]
 
 
-def _plan(body: Mapping[str, Any]) -> FaultPlan:
+def _fault_plan(body: Mapping[str, Any]) -> FaultPlan:
     faults, seed = body.get("faults"), body.get("seed", 0)
     if not isinstance(faults, list) or not all(isinstance(text, str) for text in faults) or type(seed) is not int:
         raise UsageError('send {"faults": ["throttle:create:2"], "seed": 0}')

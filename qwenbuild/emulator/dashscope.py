@@ -1,17 +1,15 @@
-"""The imitated service without its HTTP: accounts, limits, and the life of tasks.
+"""The imitated DashScope without its HTTP: accounts, rate limits, tasks, and what is charged.
 
 Invariants:
-- Nothing here reads a clock or sleeps: every method is told the time, in seconds since the epoch.
-  A task's life follows from its submission, its lane's limit and the terms; `settle` catches up with it.
-- An image is charged once, when it is accepted (sync) or when its task succeeds (async); refused and
-  failed ones never.
-- Keys are not kept: an account is a digest of its key.
+- No method reads a clock or sleeps. Each gets the time, `now`, in seconds since the epoch; `settle`
+  brings all tasks up to that time.
+- An image is charged once: a sync call's when the call is accepted, a task's when the task succeeds.
+  Refused calls and failed tasks are never charged.
+- API keys are not kept. An account is a digest of its key.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,30 +18,35 @@ from typing import Any
 from qwenbuild.catalogue import REGIONS, Catalogue, builtin
 from qwenbuild.digest import sha256
 
-from .bill import Bill, Charge, Exchange, Image, Results
+from .bill import Bill, Charge
+from .exchange import Exchange
+from .rate_limit import TokenBucket
 from .request_body import Order, read_order
-from .wire_format import NO_ASYNC, Refusal, china_time, new_id, parsed_time
+from .results import Image, Results
+from .tasks import STATUSES, Task, TaskQueue
+from .vendor_errors import NO_ASYNC, Refusal
+from .wire_format import china_time, new_id, parsed_time
 
 DAY_S = 86_400.0
 QUERIES_PER_S = 20.0
-"""Task queries an account may send each second (Model Studio, asynchronous task management, 2026-03)."""
+"""How many task queries an account may send each second (Model Studio, asynchronous task management, 2026-03)."""
 
 _REGION_IDS = {"beijing": "cn-beijing", "singapore": "ap-southeast-1"}
-_STATUSES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
 
 Link = Callable[[str], str]
-"""Makes an absolute URL of a path with its query."""
+"""Makes an absolute URL from a path with its query."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """The conditions under which the service works.
 
-    `region` is the one whose keys are taken and whose prices are charged. A key must begin with
-    `sk-`; one that begins with another region's name (`sk-beijing-…`) is refused as the service
-    refuses foreign keys; where `keys` names any, only those are taken. `limits` scales the
-    catalogue's rates and numbers of concurrent tasks, 0 lifts them. `latency_s` is how long a render
-    takes, `queue_s` how long a task is at least PENDING; tasks and links live `lifetime_s`.
+    `region` decides which keys are accepted and which prices are charged. A key must begin with
+    `sk-`. A key that begins with another region's name (`sk-beijing-…`) is refused, as the service
+    refuses foreign keys. If `keys` is not empty, only those keys are accepted. `limits` multiplies
+    the catalogue's rate limits and its numbers of concurrent tasks; 0 removes them. A render takes
+    `latency_s` seconds, a task stays PENDING for at least `queue_s` seconds, and tasks and links
+    live for `lifetime_s` seconds.
     """
 
     region: str = "singapore"
@@ -55,81 +58,19 @@ class Terms:
     catalogue: Catalogue = field(default_factory=builtin, repr=False)
 
 
-@dataclass(slots=True, eq=False)
-class Task:
-    """An asynchronous task; `failing` is a code that it ends with, `failing_item` one of its result."""
-
-    id: str
-    account: str
-    order: Order
-    exchange: Exchange
-    submitted_s: float
-    failing: str = ""
-    failing_item: str = ""
-    request_id: str = field(default_factory=new_id)
-    status: str = "PENDING"
-    scheduled_s: float | None = None
-    ended_s: float | None = None
-    images: list[Image] = field(default_factory=list)
-
-
-class _Bucket:
-    """A token bucket: `burst` tokens, refilled at `rate_per_s`."""
-
-    def __init__(self, rate_per_s: float, burst: float) -> None:
-        self._rate, self._burst = rate_per_s, burst
-        self._tokens, self._at_s = burst, 0.0
-
-    def take(self, now: float) -> None:
-        """Take a token; raises Refusal where there is none."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at_s) * self._rate)
-        self._at_s = now
-        if self._tokens < 1:
-            raise Refusal("Throttling.RateQuota")
-        self._tokens -= 1
-
-
-class _Lane:
-    """The tasks of one account and model, run in order, `most` at a time (0: all at once)."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.pending: deque[Task] = deque()
-        self._running: list[tuple[float, int, Task]] = []
-        self._started = 0
-        self._freed_s = 0.0
-
-    def advance(self, now: float, terms: Terms, finish: Callable[[Task, float], None]) -> None:
-        """Start and finish what is due by `now`, in the order in which it is due."""
-        while True:
-            end_s = self._running[0][0] if self._running else None
-            if self.pending and (not self._most or len(self._running) < self._most):
-                start_s = max(self.pending[0].submitted_s + terms.queue_s, self._freed_s if self._most else 0.0)
-                if start_s <= now and (end_s is None or start_s <= end_s):
-                    task = self.pending.popleft()
-                    task.status, task.scheduled_s = "RUNNING", start_s
-                    self._started += 1
-                    heapq.heappush(self._running, (start_s + terms.latency_s, self._started, task))
-                    continue
-            if end_s is None or end_s > now:
-                return
-            self._freed_s = end_s
-            finish(heapq.heappop(self._running)[2], end_s)
-
-
 class Service:
-    """One region of the service, with the accounts that have called it."""
+    """One region of the service, and the accounts that have called it."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.bill = Bill(terms.region)
         self.results = Results()
-        self._tasks: dict[str, Task] = {}
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._tasks: dict[str, Task] = {}  # oldest first
+        self._queues: dict[tuple[str, str], TaskQueue] = {}  # by account and model
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}  # by account and model; "" for task queries
 
     def account(self, authorization: str | None) -> str:
-        """Return the account whose key the Authorization header carries; raises Refusal."""
+        """Return the account of an Authorization header; raises Refusal for a missing or wrong key."""
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -143,7 +84,11 @@ class Service:
     def render(
         self, account: str, body: Mapping[str, Any], exchange: Exchange, now: float, *, asynchronous: bool
     ) -> list[Image]:
-        """Accept a sync call, charge for it, and return its images; raises Refusal."""
+        """Accept a sync call, charge for it, and return its images; raises Refusal.
+
+        `asynchronous` says whether the call carried the header of the async interface. Such a call is
+        refused.
+        """
         if asynchronous:
             raise Refusal("AccessDenied", NO_ASYNC)
         order = self._accept(account, body, "sync", now)
@@ -166,20 +111,27 @@ class Service:
         self, account: str, body: Mapping[str, Any], exchange: Exchange, now: float,
         *, failing: str = "", failing_item: str = "",
     ) -> dict[str, Any]:  # fmt: skip
-        """Accept a task and return the answer; raises Refusal. The codes, where given, are what it will fail with."""
+        """Accept a task and return the answer; raises Refusal.
+
+        `failing` and `failing_item` are the error codes of an injected fault; see `Task`.
+        """
         self.settle(now)
         order = self._accept(account, body, "async", now)
         task = Task(new_id(), account, order, exchange, now, failing, failing_item)
         self._tasks[task.id] = task
         key = (account, order.model)
-        if key not in self._lanes:
-            most = self.terms.catalogue.models[order.model].concurrent
-            self._lanes[key] = _Lane(max(1, round(most * self.terms.limits)) if most and self.terms.limits else 0)
-        self._lanes[key].pending.append(task)
+        if key not in self._queues:
+            terms, most = self.terms, self.terms.catalogue.models[order.model].concurrent
+            most = max(1, round(most * terms.limits)) if most and terms.limits else 0
+            self._queues[key] = TaskQueue(most, terms.queue_s, terms.latency_s)
+        self._queues[key].pending.append(task)
         return {"request_id": task.request_id, "output": {"task_id": task.id, "task_status": task.status}}
 
     def poll(self, account: str, task_id: str, now: float, link: Link) -> dict[str, Any]:
-        """Return the answer to a query of a task, UNKNOWN for one that is gone or another's; raises Refusal."""
+        """Return the answer to a query of one task; raises Refusal.
+
+        The status is UNKNOWN if the task does not exist, has expired, or belongs to another account.
+        """
         task = self._find(account, task_id, now)
         if task is None:
             return {"request_id": new_id(), "output": {"task_id": task_id, "task_status": "UNKNOWN"}}
@@ -200,38 +152,31 @@ class Service:
         return answer
 
     def cancel(self, account: str, task_id: str, now: float) -> dict[str, Any]:
-        """Cancel a PENDING task and return the answer; raises Refusal for any other."""
+        """Cancel a PENDING task and return the answer; raises Refusal if the task is not PENDING."""
         task = self._find(account, task_id, now)
         if task is None or task.status != "PENDING":
             raise Refusal("UnsupportedOperation")
-        self._lanes[task.account, task.order.model].pending.remove(task)
+        self._queues[task.account, task.order.model].pending.remove(task)
         task.status, task.ended_s = "CANCELED", now
         return {"request_id": new_id()}
 
     def listing(self, account: str, query: Mapping[str, str], now: float) -> dict[str, Any]:
-        """Return a page of the account's tasks, newest first; raises Refusal.
+        """Return one page of the account's tasks, newest first; raises Refusal for a wrong query.
 
-        Filters and defaults are those of Model Studio's "asynchronous task management" (2026-03).
+        The filters and their defaults are those of Model Studio's "asynchronous task management" (2026-03).
         """
         self._count_query(account, now)
         self.settle(now)
-        start = parsed_time(query["start_time"]) if query.get("start_time") else None
-        end = parsed_time(query["end_time"]) if query.get("end_time") else None
-        if end is None:
-            end = now if start is None else start + DAY_S
-        if start is None:
-            start = end - DAY_S
-        if not 0 <= end - start <= DAY_S:
-            raise Refusal("InvalidParameter", "The time between start_time and end_time must not exceed 24 hours.")
-        if query.get("status") and query["status"] not in _STATUSES:
-            raise Refusal("InvalidParameter", f"status must be one of {', '.join(_STATUSES)}.")
+        start, end = _window(query, now)
+        if query.get("status") and query["status"] not in STATUSES:
+            raise Refusal("InvalidParameter", f"status must be one of {', '.join(STATUSES)}.")
         page_no, page_size = _positive(query, "page_no", 1), _positive(query, "page_size", 10)
         filters = ("task_id", "model_name", "status", "region", "api_key_id")
         wanted = {name: query[name] for name in filters if query.get(name)}
         entries = [
             entry
             for task in reversed(self._tasks.values())
-            # `end_time` has whole seconds: a task of the same second belongs to it.
+            # `end_time` is in whole seconds and includes the tasks of that second.
             if task.account == account and start <= task.submitted_s < end + 1
             for entry in [self._entry(task)]
             if all(entry[name] == value for name, value in wanted.items())
@@ -243,9 +188,9 @@ class Service:
         }  # fmt: skip
 
     def settle(self, now: float) -> None:
-        """Catch up with what is due by `now`: tasks start, end and are billed, dead ones are forgotten."""
-        for lane in self._lanes.values():
-            lane.advance(now, self.terms, self._finish)
+        """Bring everything up to `now`: start, end and charge tasks that are due; forget expired tasks and links."""
+        for queue in self._queues.values():
+            queue.advance(now, self._finish)
         while self._tasks:
             oldest = next(iter(self._tasks.values()))
             if oldest.submitted_s + self.terms.lifetime_s >= now:
@@ -254,26 +199,27 @@ class Service:
         self.results.forget(now)
 
     def tasks_by_status(self) -> dict[str, int]:
-        """Return how many tasks are in each status, those without any left out."""
+        """Return the number of tasks in each status that has any."""
         statuses = [task.status for task in self._tasks.values()]
-        return {status: statuses.count(status) for status in _STATUSES if status in statuses}
+        return {status: statuses.count(status) for status in STATUSES if status in statuses}
 
     def _accept(self, account: str, body: Mapping[str, Any], interface: str, now: float) -> Order:
+        """Return the order of a valid body that is within the rate limit; raises Refusal."""
         order = read_order(body, interface, self.terms.catalogue)
         if self.terms.limits:
             key = (account, order.model)
             if key not in self._buckets:
                 submits = self.terms.catalogue.models[order.model].submits_per_s
                 rate = submits * self.terms.limits
-                # As many at once as the second, or the minute, of the limit holds.
-                self._buckets[key] = _Bucket(rate, max(1.0, rate if submits >= 1 else rate * 60))
+                # A burst may use the whole limit of one second, or of one minute if the limit is per minute.
+                self._buckets[key] = TokenBucket(rate, max(1.0, rate if submits >= 1 else rate * 60))
             self._buckets[key].take(now)
         return order
 
     def _count_query(self, account: str, now: float) -> None:
         if self.terms.limits:
             rate = QUERIES_PER_S * self.terms.limits
-            self._buckets.setdefault((account, ""), _Bucket(rate, max(1.0, rate))).take(now)
+            self._buckets.setdefault((account, ""), TokenBucket(rate, max(1.0, rate))).take(now)
 
     def _find(self, account: str, task_id: str, now: float) -> Task | None:
         self._count_query(account, now)
@@ -290,6 +236,7 @@ class Service:
     def _charge(
         self, account: str, order: Order, exchange: Exchange, now: float, ready_s: float, task_id: str = ""
     ) -> list[Image]:
+        """Charge for an order and return its images. Their links live from `ready_s` on."""
         price = self.terms.catalogue.models[order.model].price_cny.get(self.terms.region, Decimal(0))
         images = []
         for index in range(order.count):
@@ -307,6 +254,7 @@ class Service:
         return [{**prompts, "url": link(self.results.link(image))} for image in task.images]
 
     def _entry(self, task: Task) -> dict[str, Any]:
+        """Return a task as the task list shows it."""
         number = str(int(task.account, 16))
         times = {"gmt_create": task.submitted_s, "start_time": task.scheduled_s, "end_time": task.ended_s}
         return {
@@ -316,6 +264,23 @@ class Service:
             "request_id": task.request_id, "status": task.status, "task_id": task.id,
             "user_api_unique_key": f"apikey:v1:aigc:text2image:image-synthesis:{task.order.model}",
         }  # fmt: skip
+
+
+def _window(query: Mapping[str, str], now: float) -> tuple[float, float]:
+    """Return the start and end of a listing in epoch seconds; raises Refusal if it is longer than a day.
+
+    Without `start_time` the window is the day before its end; without `end_time` it ends a day after
+    its start. Without both it is the last day.
+    """
+    start = parsed_time(query["start_time"]) if query.get("start_time") else None
+    end = parsed_time(query["end_time"]) if query.get("end_time") else None
+    if end is None:
+        end = now if start is None else start + DAY_S
+    if start is None:
+        start = end - DAY_S
+    if not 0 <= end - start <= DAY_S:
+        raise Refusal("InvalidParameter", "The time between start_time and end_time must not exceed 24 hours.")
+    return start, end
 
 
 def _failure(code: str) -> dict[str, str]:

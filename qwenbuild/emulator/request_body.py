@@ -1,8 +1,8 @@
-"""What a wire body asks for: the service's own validation, from JSON to an order that can be billed and rendered.
+"""The bodies of requests: the service's own validation, from JSON to an order for images.
 
-Over-long prompts are cut without a word, as the service does (API reference 2026-02: `text`,
-`negative_prompt`); everything else that it would refuse is refused in its own words. Fields that
-it ignores are ignored: the vendor's SDK sends some.
+- A prompt that is too long is cut silently, as the service does (API reference 2026-02: `text`,
+  `negative_prompt`). Everything else that the service would refuse is refused in the service's words.
+- Fields that the service ignores are ignored, because the vendor's SDK sends some.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.request import SEED_MAX, Request, Size
 
-from .wire_format import NO_ASYNC, NO_SYNC, Refusal
+from .vendor_errors import NO_ASYNC, NO_SYNC, Refusal
 
 _REWRITE = (
     "Photorealistic composition: ",
@@ -27,10 +27,11 @@ _REWRITE = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One accepted request: `count` images of `size`, the first drawn from `seed`.
+    """A valid request: `count` images of `size`, the first of them drawn from `seed`.
 
-    `prompt` and `negative_prompt` are what is rendered, after cutting; `orig_prompt` is what was
-    sent; `actual_prompt` is the rewritten prompt, empty where `prompt_extend` is off.
+    `orig_prompt` is the prompt as the client sent it. `prompt` and `negative_prompt` are cut to the
+    model's limits. `actual_prompt` is the rewritten prompt, or empty if `prompt_extend` is off.
+    `seed_sent` is False if the seed was chosen here at random.
     """
 
     interface: str
@@ -47,7 +48,7 @@ class Order:
     count: int
 
     def wire(self) -> dict[str, Any]:
-        """Return what the service was asked for, in the wire's names; equal orders are equal dicts."""
+        """Return the order under the wire's field names. Equal requests give equal dicts."""
         return {
             "model": self.model,
             "prompt": self.prompt,
@@ -61,11 +62,11 @@ class Order:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of `wire()`: the same for every sending of the same request."""
+        """SHA-256 of `wire()`. A request that is sent twice has the same digest both times."""
         return sha256(canonical_json(self.wire()))
 
     def request(self, family: str, index: int) -> Request:
-        """Return the request that renders the order's image `index`, counted from 0."""
+        """Return the request that draws image `index` (from 0), for the provider family `family`."""
         return Request(
             family=family, model=self.model, prompt=self.actual_prompt or self.prompt,
             negative_prompt=self.negative_prompt, size=self.size, seed=(self.seed + index) % (SEED_MAX + 1),
@@ -74,10 +75,10 @@ class Order:
 
 
 def json_body(content: bytes) -> Mapping[str, Any]:
-    """Return the body of a POST; raises Refusal where it is no JSON object."""
+    """Return the body of a POST; raises Refusal if it is not a JSON object."""
     try:
         body = json.loads(content)
-        # An unpaired surrogate can be written in JSON, and in nothing that comes after it.
+        # JSON can express an unpaired surrogate, but UTF-8 can't, and everything later needs UTF-8.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Refusal("BadRequest.IllegalInput") from None
@@ -87,7 +88,7 @@ def json_body(content: bytes) -> Mapping[str, Any]:
 
 
 def read_order(body: Mapping[str, Any], interface: str, catalogue: Catalogue) -> Order:
-    """Return the order that `body` places on the "sync" or "async" interface; raises Refusal."""
+    """Return the order in `body`, sent to the "sync" or the "async" interface; raises Refusal."""
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise Refusal("BadRequest.EmptyModel")
@@ -106,11 +107,7 @@ def read_order(body: Mapping[str, Any], interface: str, catalogue: Catalogue) ->
         raise Refusal("InvalidParameter", "parameters must be an object.")
 
     text = _message_text(fields) if interface == "sync" else _prompt(fields)
-    # The reference's table puts the async interface's negative prompt into `input`, its curl into `parameters`.
-    negative = fields.get("negative_prompt") if interface == "async" else None
-    negative = parameters.get("negative_prompt") if negative is None else negative
-    if negative is not None and not isinstance(negative, str):
-        raise Refusal("InvalidParameter", "negative_prompt must be a string.")
+    negative = _negative_prompt(fields if interface == "async" else {}, parameters)
     extend = _flag(parameters, "prompt_extend", default=True)
     seed = _seed(parameters)
     prompt = text[: model.prompt_limit]
@@ -120,7 +117,7 @@ def read_order(body: Mapping[str, Any], interface: str, catalogue: Catalogue) ->
         orig_prompt=text,
         prompt=prompt,
         actual_prompt=f"{_REWRITE[0]}{prompt}{_REWRITE[1]}" if extend else "",
-        negative_prompt=(negative or "")[: model.negative_prompt_limit],
+        negative_prompt=negative[: model.negative_prompt_limit],
         size=_size(parameters, model),
         seed=secrets.randbelow(SEED_MAX + 1) if seed is None else seed,
         seed_sent=seed is not None,
@@ -154,11 +151,26 @@ def _prompt(fields: Mapping[str, Any]) -> str:
     return prompt
 
 
+def _negative_prompt(fields: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """Return the negative prompt, "" for none.
+
+    For the async interface, the reference's table puts it into `input`, its curl example into `parameters`.
+    """
+    negative = fields.get("negative_prompt")
+    if negative is None:
+        negative = parameters.get("negative_prompt")
+    if negative is None:
+        return ""
+    if not isinstance(negative, str):
+        raise Refusal("InvalidParameter", "negative_prompt must be a string.")
+    return negative
+
+
 def _size(parameters: Mapping[str, Any], model: Model) -> Size:
     text = parameters.get("size")
     if text is None:
         return model.default_size
-    # `1328x1328` and ratio names are qwenbuild's own; the wire has `width*height` alone.
+    # `1328x1328` and ratio names are qwenbuild's own notations. The wire knows only `width*height`.
     size = Size.parse(text) if isinstance(text, str) and "*" in text else None
     if size is None:
         raise Refusal("InvalidParameter", f'size must be in the format of "width*height", got {json.dumps(text)}.')
@@ -184,7 +196,7 @@ def _count(parameters: Mapping[str, Any], model: Model) -> int:
     count = parameters.get("n")
     if count is None:
         return 1
-    # The 2.0 models draw up to six images a request (model pages, mid-2026), the others one.
+    # The 2.0 models draw up to six images a request (model pages, mid-2026), all others one.
     most = 6 if model.name.startswith("qwen-image-2.0") else 1
     if type(count) is not int or not 1 <= count <= most:
         raise Refusal(

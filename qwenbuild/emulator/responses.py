@@ -1,7 +1,7 @@
-"""How a call ends: answers in the vendor's forms, images, and the ends that are no answers.
+"""The responses of the emulator: JSON and XML answers, images, and connections that break or hang.
 
-Invariant: a dropped connection is a dropped TCP connection, reset or closed; nothing more is sent
-on it. `status_code` is 0 for an end without an answer.
+Invariant: `Drop` and `Hang` send nothing. They really reset or close the TCP connection, and their
+`status_code` is 0.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .wire_format import Refusal, encode, new_id, oss_error
+from .vendor_errors import Refusal
+from .wire_format import encode, new_id, oss_error
 
 _CHUNK_BYTES = 64 * 1024
 
 Connection = Callable[[Scope], asyncio.Transport | None]
-"""Finds the TCP connection that a call came by, None where it is closed or closing."""
+"""Finds the TCP connection of a call. The result is None if the connection is closed or closing."""
 
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
@@ -30,7 +31,7 @@ def answer(body: Mapping[str, Any], status: int = 200) -> Response:
 
 
 def refused(refusal: Refusal, *, retry_after: str = "") -> Response:
-    """Return an error answer; `retry_after` is in seconds, empty for none."""
+    """Return an error answer. `retry_after` is the header's value in seconds; "" leaves the header out."""
     response = answer({"request_id": new_id(), "code": refusal.code, "message": refusal.message}, refusal.status)
     if retry_after:
         response.headers["Retry-After"] = retry_after
@@ -38,13 +39,13 @@ def refused(refusal: Refusal, *, retry_after: str = "") -> Response:
 
 
 def oss_refused(refusal: Refusal, path: str) -> Response:
-    """Return OSS's error answer to a download of `/results/BUCKET/…`."""
+    """Return the XML answer of OSS to a failed download of `path`, which is `/results/BUCKET/…`."""
     document = oss_error(refusal.code, refusal.message, path.split("/")[2])
     return Response(document, refusal.status, media_type="application/xml")
 
 
 class Drop(Response):
-    """No answer: the connection is reset, or closed in good order."""
+    """No answer: the connection is reset (TCP RST) or closed normally (TCP FIN)."""
 
     def __init__(self, connection: Connection, *, reset: bool) -> None:
         super().__init__(status_code=0)
@@ -56,7 +57,7 @@ class Drop(Response):
 
 
 class Hang(Response):
-    """No answer: the connection stays open until the client gives up, or the server closes."""
+    """No answer: the connection stays open until the client gives up or the server stops."""
 
     def __init__(self, connection: Connection, closing: asyncio.Event) -> None:
         super().__init__(status_code=0)
@@ -74,9 +75,9 @@ class Hang(Response):
 
 
 class Delivery(Response):
-    """A PNG; `delivered` is called when the last of it was handed to a connection that still stood.
+    """A PNG. `delivered` is called once all of it was handed to a connection that is still open.
 
-    With `cut`, half of it is sent, and the connection closed.
+    With `cut`, only half of the PNG is sent, and then the connection is closed.
     """
 
     def __init__(self, png: bytes, connection: Connection, delivered: Callable[[], None], *, cut: bool = False) -> None:
@@ -106,7 +107,7 @@ def _drop(transport: asyncio.Transport | None, *, reset: bool) -> None:
     if not reset:
         transport.close()
         return
-    # A linger of 0 makes the kernel send RST instead of FIN; Windows has shorts in that structure.
+    # A linger time of 0 makes the kernel send RST instead of FIN. The structure has shorts on Windows.
     linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()

@@ -1,4 +1,4 @@
-"""The emulator as a server, in the caller's event loop or in a thread of its own."""
+"""Starts and stops the emulator's server, in the caller's event loop or in its own thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from qwenbuild.local_server.server import LocalServer
 
 from .app import Application
-from .control_endpoints import API, Emulation
 from .dashscope import Terms
+from .emulation import Emulation
 from .faults import FAULT_HELP, Fault, FaultPlan
 from .images import Renderer
+from .wire_format import API_PATH
 
 __all__ = ["FAULT_HELP", "EmulatorOptions", "Running", "environment", "running", "serve"]
 
@@ -25,11 +26,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class EmulatorOptions(Terms):
-    """What one emulator is made from; the service's own terms are those of `Terms`.
+    """The options of one emulator, beside those of `Terms`.
 
-    `host` and `port` (0: any free one) are where it listens; `images` is the provider that draws
-    ("draft", "null"); `faults` are injected from the start (`FAULT_HELP` has the notation), `seed`
-    makes the same ones fire again.
+    The emulator listens at `host` and `port` (0: any free port). `images` names the provider that
+    draws the images ("draft" or "null"). `faults` are injected from the start, in the notation of
+    `FAULT_HELP`. The same `seed` makes them fire at the same calls again.
     """
 
     host: str = "127.0.0.1"
@@ -51,8 +52,8 @@ async def serve(
 ) -> None:
     """Run an emulator until this task is cancelled.
 
-    `started` gets the base URL as soon as the port answers, `stopped` the final bill. Raises
-    UsageError for a fault that is none, an unknown provider of images, and a port that is taken.
+    `started` gets the base URL as soon as the port answers; `stopped` gets the final bill. Raises
+    UsageError for a wrong fault, an unknown image provider, or a port that is in use.
     """
     async with _server(options) as (base_url, emulation):
         try:
@@ -63,49 +64,52 @@ async def serve(
 
 
 class Running:
-    """An emulator in a thread of its own. `base_url` is what clients are pointed at, `origin` its root."""
+    """An emulator that runs in its own thread.
+
+    `base_url` is the URL of the vendor's API, for clients. `origin` is the same URL without a path.
+    """
 
     def __init__(self, base_url: str, emulation: Emulation, loop: asyncio.AbstractEventLoop) -> None:
         self.base_url = base_url
-        self.origin = base_url.removesuffix(API)
+        self.origin = base_url.removesuffix(API_PATH)
         self._emulation = emulation
         self._loop = loop
 
     def environment(self, key: str = "sk-emulator") -> dict[str, str]:
-        """Return the variables that point a client at it."""
+        """Return the variables that point a client at this emulator."""
         return environment(self.base_url, key)
 
     def bill(self) -> dict[str, Any]:
-        """Return the bill as of now, as `GET /_emulator/bill` does."""
+        """Return the bill as of now, like `GET /_emulator/bill`."""
         return self._within(self._emulation.bill)
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the remembered calls, oldest first, as `GET /_emulator/requests` does."""
+        """Return the recorded calls, oldest first, like `GET /_emulator/requests`."""
         return self._within(lambda: [exchange.as_json() for exchange in self._emulation.calls])
 
     def reset(self) -> None:
-        """Forget everything: bill, calls, tasks, links, limits, faults; the clock is right again."""
+        """Clear the bill, the calls, tasks, links, limits and faults, and set the clock to the real time."""
         self._within(self._emulation.reset)
 
     def inject(self, *faults: Fault | str, seed: int = 0) -> None:
-        """Replace the faults; raises UsageError for one that is none."""
+        """Replace the faults; raises UsageError for a wrong one."""
         plan = FaultPlan(faults, seed)
 
-        def act() -> None:
+        def replace() -> None:
             self._emulation.faults = plan
 
-        self._within(act)
+        self._within(replace)
 
     def fired(self) -> dict[str, int]:
         """Return how often each fault has fired."""
         return self._within(lambda: dict(self._emulation.faults.fired()))
 
     def advance(self, seconds: float) -> None:
-        """Move the emulated clock, by which tasks and links age."""
+        """Move the emulated clock. Tasks and links age with it."""
         self._within(lambda: self._emulation.advance(seconds))
 
     def _within(self, act: Callable[[], _T]) -> _T:
-        """Run `act` in the emulator's own thread, where its state is at rest."""
+        """Run `act` in the emulator's thread, so that no call changes the state meanwhile, and return its result."""
 
         async def run() -> _T:
             return act()
@@ -115,7 +119,7 @@ class Running:
 
 @contextmanager
 def running(options: EmulatorOptions | None = None) -> Iterator[Running]:
-    """Run an emulator in a thread while the context lasts; raises what `serve` raises."""
+    """Run an emulator in a thread while the context lasts; raises the same errors as `serve`."""
     ready: Future[tuple[Running, asyncio.Event]] = Future()
 
     async def run() -> None:
@@ -144,10 +148,10 @@ def running(options: EmulatorOptions | None = None) -> Iterator[Running]:
 
 @asynccontextmanager
 async def _server(options: EmulatorOptions) -> AsyncIterator[tuple[str, Emulation]]:
-    """Run the server while the context lasts; yields the base URL and what the emulator knows."""
+    """Run the server while the context lasts; yields the base URL and the emulator's state."""
     emulation = Emulation(options, FaultPlan(options.faults, options.seed))
     async with Renderer(options.images, options.catalogue) as renderer:
         server = LocalServer(options.host, options.port, any_port=True)
         application = Application(emulation, renderer, server.connection)
         async with server.serving(application, application.closing.set) as origin:
-            yield f"{origin}{API}", emulation
+            yield f"{origin}{API_PATH}", emulation

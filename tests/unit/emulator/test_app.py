@@ -18,7 +18,7 @@ from PIL import Image
 
 from qwenbuild.emulator.faults import KINDS
 from qwenbuild.emulator.server import Running, running
-from qwenbuild.emulator.wire_format import VENDOR_ERRORS
+from qwenbuild.emulator.vendor_errors import VENDOR_ERRORS
 from tests.support.emulated import QUICK
 
 pytest_plugins = ("tests.support.emulated",)

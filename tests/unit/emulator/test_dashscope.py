@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.catalogue import builtin
-from qwenbuild.emulator.bill import BUCKETS, Exchange
 from qwenbuild.emulator.dashscope import DAY_S, Service, Terms
-from qwenbuild.emulator.wire_format import Refusal, china_time, parsed_time
+from qwenbuild.emulator.exchange import Exchange
+from qwenbuild.emulator.results import BUCKETS
+from qwenbuild.emulator.vendor_errors import Refusal
+from qwenbuild.emulator.wire_format import china_time, parsed_time
 
 T0 = 1_757_396_360.659  # 2025-09-09 13:39:20.659 in China
 FREE = Terms(limits=0, latency_s=24.5, queue_s=0.058)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.emulator.faults import FAULT_HELP, KINDS, OPERATIONS, Fault, FaultPlan
-from qwenbuild.emulator.wire_format import VENDOR_ERRORS
+from qwenbuild.emulator.vendor_errors import VENDOR_ERRORS
 from qwenbuild.errors import UsageError
 
 
@@ -53,14 +53,14 @@ def test_the_notation_is_short(text: str, fault: Fault) -> None:
     ("text", "expected"),
     [
         ("throtle", 'did you mean "throttle"?'),
-        ("truncated:sync", 'truncated does not happen at "sync", but at: download'),
+        ("truncated:sync", 'truncated can\'t hit "sync"; it can hit: download'),
         ("throttle:creat", 'did you mean "create"?'),
-        ("throttle:120%", "120% is more than always"),
-        ("throttle=soon", '"soon" is no number of seconds'),
+        ("throttle:120%", "120% is more than 100%"),
+        ("throttle=soon", '"soon" is not a number of seconds'),
         ("moderation=3", "moderation takes no value"),
         ("error=Throtling", 'did you mean "Throttling"?'),
         ("", 'unknown kind ""'),
-        ("throttle:", 'throttle does not happen at ""'),
+        ("throttle:", 'throttle can\'t hit ""; it can hit: '),
     ],
 )
 def test_what_is_no_fault_is_explained(text: str, expected: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.request_body import Order, json_body, read_order
-from qwenbuild.emulator.wire_format import Refusal
+from qwenbuild.emulator.vendor_errors import Refusal
 from qwenbuild.request import SEED_MAX, Request, Size
 
 JSON = st.recursive(

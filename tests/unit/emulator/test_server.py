@@ -113,7 +113,7 @@ def test_only_free_providers_draw() -> None:
     """An emulator that spent money would be none."""
     with pytest.raises(UsageError) as caught, running(replace(QUICK, images="dashscope")):
         pass
-    assert 'the emulator can not draw with "dashscope"' in str(caught.value)
+    assert 'the emulator can\'t draw with "dashscope"' in str(caught.value)
 
 
 def test_it_listens_on_ipv6() -> None:
