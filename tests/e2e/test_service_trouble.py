@@ -16,7 +16,7 @@ from .studio import KEY, Studio, cards, stored_images, unresolved
 pytest_plugins = ("tests.support.emulated",)
 
 MALFORMED = {
-    '"sk-canary"': "stands in quotes",
+    '"sk-canary"': "is in quotes",
     "Bearer sk-canary": 'begins with "Bearer": leave that out',
     " sk-canary": "has spaces or line ends around it",
     "sk-cänary": "has characters that no key has (not ASCII)",
@@ -64,10 +64,10 @@ def test_a_malformed_key(emulator: Running, tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("url", "wrong"),
     [
-        ("http://dashscope.example.com/api/v1", "is plain http: anyone on the way could read the key"),
+        ("http://dashscope.example.com/api/v1", "is plain http: the network could read the key"),
         ("https://user:secret@dashscope.example.com/api/v1", "holds a user name or password"),
-        ("ftp://127.0.0.1/api/v1", "is no address of a service"),
-        ("https://[::1/api/v1", "is no address"),
+        ("ftp://127.0.0.1/api/v1", "is not the URL of a service"),
+        ("https://[::1/api/v1", "is not a URL"),
     ],
 )
 def test_an_address_that_is_none(emulator: Running, tmp_path: Path, url: str, wrong: str) -> None:

@@ -26,7 +26,8 @@ from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachabl
 from qwenbuild.version import __version__
 
 from . import error_codes, wire
-from .credentials import ApiKey, Endpoint
+from .credentials import ApiKey
+from .endpoint import Endpoint
 
 CONNECT_S: Final = 15.0
 _SHORT_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes

@@ -16,7 +16,8 @@ from qwenbuild.finding import Finding, Level
 
 from . import wire
 from .client import Client
-from .credentials import ApiKey, Endpoint, find_key
+from .credentials import ApiKey, find_key
+from .endpoint import Endpoint
 
 _PATIENCE_S: Final = 15.0  # longest wait for the service
 _MOST_SKEW_S: Final = 60.0  # a larger difference of the clocks gets a warning

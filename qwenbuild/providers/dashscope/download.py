@@ -21,7 +21,7 @@ from qwenbuild.errors import BadImage, ProviderError
 from qwenbuild.files import png
 from qwenbuild.request import Size
 
-from .credentials import Endpoint
+from .endpoint import Endpoint
 from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression

@@ -20,7 +20,8 @@ from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
 
-from .credentials import find_endpoint, find_key
+from .credentials import find_key
+from .endpoint import find_endpoint
 
 if TYPE_CHECKING:
     from .rendering import Renderer

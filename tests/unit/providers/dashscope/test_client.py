@@ -9,7 +9,8 @@ import pytest
 from qwenbuild.errors import Unreachable
 from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.client import Client
-from qwenbuild.providers.dashscope.credentials import ApiKey, Endpoint
+from qwenbuild.providers.dashscope.credentials import ApiKey
+from qwenbuild.providers.dashscope.endpoint import Endpoint
 from tests.support.scripted import CANARY, Reply, Scripted, request_of
 
 

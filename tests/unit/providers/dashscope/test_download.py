@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from qwenbuild.errors import BadImage
-from qwenbuild.providers.dashscope.credentials import Endpoint
 from qwenbuild.providers.dashscope.download import MAX_BYTES, Downloads, Image, LinkDead
+from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.request import Size
 from tests.support.scripted import PNG, SIZE, Journal, Reply, Scripted, png_of, request_of
 

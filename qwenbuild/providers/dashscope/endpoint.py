@@ -1,0 +1,121 @@
+"""Endpoints: the base URL, region and workspace that requests go to, found where the vendor's SDK finds them.
+
+Invariant: a base URL is https, or plain http to this machine alone.
+
+Sources: the `dashscope` SDK 2.0.2 (`common/env.py`, `v2/_config.py`) for the variables; Qwen-Image API
+reference of 2026-02-10 for the addresses; Model Studio "Base URL" of 2026-10-11 for workspace hosts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from qwenbuild.catalogue import REGIONS
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, listing
+
+BASE_URL_ENVS: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")  # the SDK's v1 and v2 names
+WORKSPACE_ENV: Final = "DASHSCOPE_WORKSPACE_ID"
+
+BASE_URLS: Final = {
+    "singapore": "https://dashscope-intl.aliyuncs.com/api/v1",
+    "beijing": "https://dashscope.aliyuncs.com/api/v1",
+}
+_WORKSPACE_HOSTS: Final = {"singapore": ".ap-southeast-1.maas.aliyuncs.com", "beijing": ".cn-beijing.maas.aliyuncs.com"}
+_WORKSPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go: `base_url` without a slash at its end, the region that sets prices, and the workspace."""
+
+    base_url: str
+    region: str
+    workspace: str = ""
+
+    @property
+    def host(self) -> str:
+        """The host, followed by the port if the base URL names one."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def is_local(self) -> bool:
+        """True if the service runs on this machine, as an emulator does."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
+    """Return the endpoint.
+
+    The base URL comes from the SDK's variables, else from `base_url` in `table`, else from the region.
+    `table` may hold `region`, `base_url` and `workspace`. A base URL of the vendor determines the region.
+    Raises UsageError if a value is invalid, or if region and base URL contradict each other.
+    """
+    region = table.get("region")
+    if region is not None and region not in REGIONS:
+        raise UsageError(
+            f'unknown region "{region}"', facts=[f"known: {listing(REGIONS)}"], hint=did_you_mean(str(region), REGIONS)
+        )
+    workspace = environ.get(WORKSPACE_ENV) or table.get("workspace") or ""
+    if workspace and not (isinstance(workspace, str) and _WORKSPACE.fullmatch(workspace)):
+        raise UsageError(
+            f'"{workspace}" is not a workspace id',
+            hint="an id has letters, digits, - and _; the Model Studio console shows it",
+        )
+    variable = next((name for name in BASE_URL_ENVS if environ.get(name)), "")
+    given = environ[variable] if variable else table.get("base_url")
+    if given is None:
+        region = region or REGIONS[0]
+        return Endpoint(BASE_URLS[region], region, workspace)
+    origin = variable or "base_url"
+    if not isinstance(given, str):
+        raise UsageError(f"{origin} is not a text", hint=f'write base_url = "{BASE_URLS["singapore"]}"')
+    if "{workspace_id}" in given:  # the SDK's own placeholder
+        if not workspace:
+            raise UsageError(f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}")
+        given = given.replace("{workspace_id}", workspace)
+    parts = _checked(given, origin)
+    actual = _region_of(parts.hostname or "")
+    if actual and region and actual != region:
+        raise UsageError(
+            f"{origin} points to {actual}, but the region is {region}",
+            facts=[f"{origin}: {parts.netloc}"],
+            hint=f"choose one of them; the address of {region} is {BASE_URLS[region]}",
+        )
+    return Endpoint(parts.geturl().rstrip("/"), actual or region or REGIONS[0], workspace)
+
+
+def _checked(url: str, origin: str) -> SplitResult:
+    """Return the parts of a base URL that was set by `origin`. Raises UsageError."""
+    hint = f"such as {BASE_URLS['singapore']}"
+    try:
+        parts = urlsplit(url.strip())
+        has_valid_port = parts.port is None or 0 < parts.port < 65536
+    except ValueError:
+        raise UsageError(f"{origin} is not a URL", hint=hint) from None
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(f"{origin} holds a user name or password", hint="put the key into DASHSCOPE_API_KEY")
+    host = parts.hostname or ""
+    if parts.scheme not in ("https", "http") or not host or not has_valid_port or parts.query or parts.fragment:
+        raise UsageError(f"{origin} is not the URL of a service", facts=[f"it is: {url}"], hint=hint)
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise UsageError(
+            f"{origin} is plain http: the network could read the key", facts=[f"it is: {url}"], hint="write https"
+        )
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def _region_of(host: str) -> str | None:
+    """Return the region of a host of the vendor, None for any other host."""
+    for region, url in BASE_URLS.items():
+        if host == urlsplit(url).hostname or host.endswith(_WORKSPACE_HOSTS[region]):
+            return region
+    return None
