@@ -16,7 +16,7 @@ from qwenbuild.request import Request, Size
 
 from .fonts import BLACK, BOLD, REGULAR
 from .palette import Colour
-from .texts import Part, Text, scene, texts
+from .prompt_texts import Part, Text, scene, texts
 from .typeset import LOOSE, TIGHT, Block, fit, fit_ends
 
 LEAST_PX = 7  # font size; smaller can't be read

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.providers.draft.palette import colours
-from qwenbuild.providers.draft.texts import Part, Text, scene, texts
+from qwenbuild.providers.draft.prompt_texts import Part, Text, scene, texts
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS
 
 
