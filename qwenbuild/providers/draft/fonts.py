@@ -1,9 +1,11 @@
-"""The fonts of drafts: which has a glyph, how wide text is, and drawing a line of it.
+"""The fonts of drafts: which font has a glyph, how wide a line is, and how a line is drawn.
 
-Fonts are Noto Sans SC, KR and JP (SIL Open Font License), variable in weight, from the package
-justmytype-intl-cjk. What none has a glyph for is drawn as a neutral bar, never as the font's
-"missing" box: emoji, and scripts that need shaping (Arabic, Devanagari). Lines are measured with
-the very advances that they are drawn with. Every result depends on the arguments alone.
+The fonts are Noto Sans SC, KR and JP (SIL Open Font License), variable in weight, from the package
+justmytype-intl-cjk. Characters without a glyph (emoji, and scripts that need shaping, such as
+Arabic and Devanagari) are drawn as neutral bars, never as the font's "missing" box.
+
+Invariants: a line is measured with the same advances with which it is drawn; every result depends
+only on the arguments.
 """
 
 from __future__ import annotations
@@ -22,41 +24,41 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 REGULAR, BOLD, BLACK = 400, 700, 900  # weights
-MISSING = -1  # in place of a font's number: none has the glyph
+MISSING = -1  # in place of a font's number: no font has the glyph
 
 WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-"""Chinese and Japanese characters and punctuation; not Hangul, which has spaces between words."""
+"""Chinese and Japanese characters and punctuation, but not Hangul, because Korean has spaces between words."""
 
 _SC, _KR, _JP = 0, 1, 2
 _FILES = ("notosanssc/NotoSansSC[wght].ttf", "notosanskr/NotoSansKR[wght].ttf", "notosansjp/NotoSansJP[wght].ttf")
-_FONTS_KEPT = 64  # sizes that a thread keeps open; each costs some 100 kB
-_ESTIMATE_PX = 200  # large enough for hinting not to matter
+_FONTS_KEPT = 64  # font sizes that a thread keeps open; each takes about 100 kB
+_ESTIMATE_PX = 200  # at this size hinting hardly changes widths
 _COVERAGE_PX = 24
-_MOST_BEARING = 0.15  # ems; more white at the left is a mark's own (「)
-_NONCHARACTER = "\U0010fffe"  # no font has it
+_MOST_BEARING = 0.15  # ems; more white than this belongs to the character itself, as in 「
+_NONCHARACTER = "\U0010fffe"  # no font has a glyph for it
 _KANA, _HANGUL = re.compile(r"[\u3041-\u30ff]"), re.compile(r"[\u1100-\u11ff\uac00-\ud7a3]")
-_OPENING, _CLOSING = frozenset("‘“"), frozenset("’”—–·…")  # as wide as a character in the Chinese font, narrow in Latin
-_UNDRAWN = frozenset({"Cc", "Cf", "Cs", "Mn", "Me"})  # categories: controls, joiners, marks on the letter before
+_OPENING, _CLOSING = frozenset("‘“"), frozenset("’”—–·…")  # full width in the Chinese font, narrow in Latin text
+_UNDRAWN = frozenset({"Cc", "Cf", "Cs", "Mn", "Me"})  # Unicode categories: controls, joiners, combining marks
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
-_JOINER = "\u200d"  # between the parts of one emoji
+_JOINER = "\u200d"  # joins the parts of one emoji
 
-Fill = tuple[int, int, int] | int  # of an RGB canvas, or of one of mode L
+Fill = tuple[int, int, int] | int  # for a canvas of mode RGB, or of mode L
 
-_local = threading.local()  # FreeType faces must not be shared between threads
+_local = threading.local()  # each thread has its own fonts: FreeType faces must not be shared
 
 
 class Typeface(NamedTuple):
-    """What a text is set in: fonts in the order in which they are asked for a glyph, and the weight (100 to 900)."""
+    """Fonts in the order in which they are searched for a glyph, and the weight (100 to 900)."""
 
     fonts: tuple[int, ...]
     weight: int
 
     @classmethod
     def of(cls, text: str, weight: int) -> Typeface:
-        """Return the typeface for a text: Japanese and Chinese write the same characters differently."""
+        """Return the typeface for a text. Chinese and Japanese need different fonts for the same characters."""
         if _KANA.search(text):
             return cls((_JP, _SC, _KR), weight)
-        if _HANGUL.search(text) or not WIDE.search(text):  # the Korean font's punctuation suits Latin texts
+        if _HANGUL.search(text) or not WIDE.search(text):  # the Korean font's punctuation fits Latin text
             return cls((_KR, _SC, _JP), weight)
         return cls((_SC, _JP, _KR), weight)
 
@@ -65,11 +67,11 @@ class Typeface(NamedTuple):
         return _width_px(text, self, px)
 
     def ems(self, text: str) -> float:
-        """Return the width of a line of text in units of the font's size, to within some percent for small sizes."""
+        """Return the width of a line of text in ems. At small sizes the real width differs by some percent."""
         return _width_px(text, self, _ESTIMATE_PX) / _ESTIMATE_PX
 
     def bearing_px(self, line: str, px: int) -> int:
-        """Return the white at the left of a line's first letter, in pixels; 0 where it is the letter's own (「)."""
+        """Return the white space left of a line's first letter, in pixels; 0 if it is part of the letter (「)."""
         for char, font in _drawn(line[:1], self.fonts)[:1]:
             if font != MISSING:
                 bearing = _bearing(char, font, self.weight, px)
@@ -77,7 +79,7 @@ class Typeface(NamedTuple):
         return 0
 
     def draw(self, canvas: ImageDraw, line: str, px: int, left: int, baseline: int, fill: Fill) -> None:
-        """Draw a line of text from `left` on its `baseline`, both in pixels."""
+        """Draw a line of text that starts at `left` and stands on `baseline`, both in pixels."""
         for run, font in runs(line, self.fonts):
             if font == MISSING:
                 _draw_bars(canvas, run, px, left, baseline, fill)
@@ -87,9 +89,9 @@ class Typeface(NamedTuple):
 
 
 def runs(line: str, fonts: tuple[int, ...]) -> list[tuple[str, int]]:
-    """Return the line's stretches of one font each: text, and the font's number or `MISSING`.
+    """Split a line by font; return (text, the font's number or `MISSING`) for each part.
 
-    Characters that are not drawn by themselves (controls, joiners, variation selectors) are left out.
+    Characters that draw nothing by themselves (controls, joiners, variation selectors) are left out.
     """
     glyphs = groupby(_glyphs(line, fonts), key=lambda glyph: glyph[1])
     return [("".join(char for char, _ in run), font) for font, run in glyphs]
@@ -97,7 +99,7 @@ def runs(line: str, fonts: tuple[int, ...]) -> list[tuple[str, int]]:
 
 @lru_cache(maxsize=65536)
 def covering(char: str, fonts: tuple[int, ...]) -> int | None:
-    """Return the first of `fonts` that has a glyph for the character, `MISSING` for none, None where it needs none."""
+    """Return the first font with a glyph for `char`, `MISSING` if no font has one, None if `char` draws nothing."""
     if char == " ":
         return fonts[0]
     if unicodedata.category(char) in _UNDRAWN or ord(char) in _SKIN_TONES:
@@ -127,7 +129,7 @@ def _glyphs(line: str, fonts: tuple[int, ...]) -> Iterator[tuple[str, int]]:
 
 @lru_cache(maxsize=65536)
 def _drawn(char: str, fonts: tuple[int, ...]) -> tuple[tuple[str, int], ...]:
-    """Return what a character is drawn as: itself, or its plain letters where only those have glyphs (ά, 𝐁)."""
+    """Return the glyphs for a character: its own, or those of its plain letters if only they have glyphs (ά, 𝐁)."""
     font = covering(char, fonts)
     if font == MISSING:
         plain = [(part, covering(part, fonts)) for part in unicodedata.normalize("NFKD", char)]
@@ -144,7 +146,7 @@ def _width_px(text: str, face: Typeface, px: int) -> int:
 
 @lru_cache(maxsize=65536)
 def _advance(char: str, font: int, weight: int, px: int) -> int:
-    """Return a character's advance in pixels. The BASIC layout and these fonts kern nothing, so that they add up."""
+    """Return a character's advance in pixels. Advances add up: the BASIC layout of these fonts has no kerning."""
     if font == MISSING:
         return round(px * (1.1 if _is_pictogram(char) else 0.55))
     return round(_font(font, weight, px).getlength(char))
@@ -152,20 +154,20 @@ def _advance(char: str, font: int, weight: int, px: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _bearing(char: str, font: int, weight: int, px: int) -> int:
-    # Pillow's getbbox counts the white as a part of the glyph; its bitmap tells.
+    # Pillow's `getbbox` includes the white space, so the bitmap is measured.
     bounds = _font(font, weight, px).getmask(char).getbbox()
     return bounds[0] if bounds else 0
 
 
 def broken_fonts() -> list[str]:
-    """Return what keeps the fonts from being used, in words; nothing where they can be."""
-    found = []
+    """Return a message for each font that can't be loaded."""
+    problems = []
     for font, name in enumerate(_FILES):
         try:
             _font(font, REGULAR, _COVERAGE_PX)
         except (OSError, ImportError) as error:
-            found.append(f"{name}: {error}")
-    return found
+            problems.append(f"{name}: {error}")
+    return problems
 
 
 def _is_pictogram(char: str) -> bool:
@@ -173,7 +175,7 @@ def _is_pictogram(char: str) -> bool:
 
 
 def _draw_bars(canvas: ImageDraw, run: str, px: int, left: int, baseline: int, fill: Fill) -> None:
-    """Draw what no font has: a bar for letters that stand together, a square for each pictogram."""
+    """Draw characters without glyphs: one bar for each group of letters, one square for each pictogram."""
     gap = max(1, round(px * 0.07))
     for pictograms, group in groupby(run, key=_is_pictogram):
         chars = "".join(group)
@@ -192,13 +194,13 @@ def _font(font: int, weight: int, px: int) -> FreeTypeFont:
 
     fonts: dict[tuple[int, int, int], FreeTypeFont] = _local.__dict__.setdefault("fonts", {})
     key = (font, weight, px)
-    found = fonts.pop(key, None)
-    if found is None:
+    font_at_size = fonts.pop(key, None)
+    if font_at_size is None:
         path = resources.files("justmytype_intl_cjk") / "fonts" / "ofl" / _FILES[font]
-        # BASIC is in every Pillow; RAQM, where it is installed, would set some texts otherwise.
-        found = ImageFont.truetype(str(path), px, layout_engine=ImageFont.Layout.BASIC)
-        found.set_variation_by_axes([weight])
-    fonts[key] = found  # last, so that the first is the one that was not used for longest
+        # Every Pillow has BASIC. RAQM may be missing, and it sets some texts differently.
+        font_at_size = ImageFont.truetype(str(path), px, layout_engine=ImageFont.Layout.BASIC)
+        font_at_size.set_variation_by_axes([weight])
+    fonts[key] = font_at_size  # moved to the end: the first is the least recently used
     if len(fonts) > _FONTS_KEPT:
         del fonts[next(iter(fonts))]
-    return found
+    return font_at_size
