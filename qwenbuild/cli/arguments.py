@@ -1,4 +1,4 @@
-"""How the command line reads: the group with its default command, amounts, ages and sizes, shared options."""
+"""The parts of the command line that commands share: the default command, value types, common options."""
 
 from __future__ import annotations
 
@@ -22,43 +22,48 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class Commands(click.Group):
-    """A group whose default command is `build`, and which knows near names."""
+    """A group of commands whose default is `build`, and which suggests a near name for an unknown command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `build` after `-C DIR` if no command follows."""
         at = 0
         while at < len(args) and args[at].startswith(("-C", "--project")):
             at += 2 if args[at] in ("-C", "--project") else 1
-        if ctx.resilient_parsing and at >= len(args):  # a shell completes: all commands may follow
+        if ctx.resilient_parsing and at >= len(args):  # shell completion: any command may follow
             return super().parse_args(ctx, args)
         if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
             args = [*args[:at], "build", *args[at:]]
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that `args` begins with; raises UsageError if it is unknown."""
         name = args[0]
         if self.get_command(ctx, name) is None:
-            near = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
-            raise UsageError(f'no command "{visible(name)}"', hint=near)
+            hint = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
+            raise UsageError(f'no command "{visible(name)}"', hint=hint)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
-        """Return commands, or options, those of the default command among them."""
-        found = super().shell_complete(ctx, incomplete)
+        """Return the completions: commands, or options including those of the default command."""
+        items = super().shell_complete(ctx, incomplete)
         if self.callback and incomplete.startswith("-") and (default := self.commands.get("build")):
-            known = {it.value for it in found}
-            found += [it for it in default.shell_complete(ctx, incomplete) if it.value not in known]
-        return found
+            known = {item.value for item in items}
+            items += [item for item in default.shell_complete(ctx, incomplete) if item.value not in known]
+        return items
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of their definition: the daily ones first
+        """Return the names of the commands in the order in which they were added."""
+        return list(self.commands)
 
 
 class Money(click.ParamType[Decimal]):
+    """An amount of 0 or more, such as `5` or `2.50`."""
+
     name = "amount"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
@@ -72,6 +77,8 @@ class Money(click.ParamType[Decimal]):
 
 
 class Age(click.ParamType[float]):
+    """A time such as `30d` or `12h`, in seconds."""
+
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -80,10 +87,12 @@ class Age(click.ParamType[float]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", str(value))
         if not match:
             self.fail(f"{value} is not an age such as 30d, 12h or 2w")
-        return float(match[1]) * _UNITS[match[2]]
+        return float(match[1]) * _UNITS_S[match[2]]
 
 
 class Bytes(click.ParamType[int]):
+    """A size such as `500MB` or `20GB`, in bytes."""
+
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -92,10 +101,12 @@ class Bytes(click.ParamType[int]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", str(value), re.IGNORECASE)
         if not match:
             self.fail(f"{value} is not a size such as 500MB or 20GB")
-        return int(float(match[1]) * _BYTES[match[2].upper()])
+        return int(float(match[1]) * _UNITS_BYTES[match[2].upper()])
 
 
 class Shard(click.ParamType[tuple[int, int]]):
+    """A part of a build such as `1/4`, as (number, number of parts); numbers count from 1."""
+
     name = "shard"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
@@ -106,13 +117,8 @@ class Shard(click.ParamType[tuple[int, int]]):
         return number, of
 
 
-def shard_option(function: _F) -> _F:
-    return click.option("--shard", type=Shard(), metavar="K/N", help="Only the K-th of N parts, for a CI matrix.")(
-        function
-    )
-
-
 def selection(function: _F) -> _F:
+    """Add the argument SELECT and the option --where."""
     function = click.option(
         "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completion.where,
         help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
@@ -120,7 +126,16 @@ def selection(function: _F) -> _F:
     return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select)(function)
 
 
+def region_option(function: _F) -> _F:
+    """Add the option --region."""
+    return click.option(
+        "--region", metavar="REGION", shell_complete=completion.one_of("singapore", "beijing"),
+        help="The service's region: singapore or beijing.",
+    )(function)  # fmt: skip
+
+
 def provider(function: _F) -> _F:
+    """Add the options that say who renders, what may be sent again, and which remote cache is used."""
     for option in reversed((
         click.option("--provider", metavar="NAME", shell_complete=completion.providers,
                      help="Render with this provider instead of the project's."),
@@ -128,30 +143,31 @@ def provider(function: _F) -> _F:
         click.option("--interface", metavar="KIND", shell_complete=completion.one_of("sync", "async"),
                      help="The service's interface: sync or async."),
         click.option("--resubmit", is_flag=True, default=None,
-                     help="Send again what may have been billed before; its price counts."),
-        click.option("--remote", metavar="URL", help="Share images with this remote cache instead of the project's."),
-        click.option("--no-remote", "remote", flag_value="", help="Share no images with a remote cache."),
+                     help="Send unknown requests again; they may be billed twice."),
+        click.option("--remote", metavar="URL", help="Use this remote cache instead of the project's."),
+        click.option("--no-remote", "remote", flag_value="", help="Use no remote cache."),
         click.option("--max-renders", type=click.IntRange(0), metavar="N",
-                     help="Most new renders allowed (default 10000)."),
+                     help="Allow at most N new renders (default: 10000)."),
     )):  # fmt: skip
         function = option(function)
     return function
 
 
-def region_option(function: _F) -> _F:
-    return click.option(
-        "--region", metavar="REGION", shell_complete=completion.one_of("singapore", "beijing"),
-        help="The service's region: singapore or beijing.",
-    )(function)  # fmt: skip
+def shard_option(function: _F) -> _F:
+    """Add the option --shard."""
+    return click.option("--shard", type=Shard(), metavar="K/N", help="Only the K-th of N parts, for a CI matrix.")(
+        function
+    )
 
 
 def json_option(function: _F) -> _F:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")(function)
+    """Add the option --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for scripts.")(function)
 
 
 def engine_of(project: Path, **choices: Any) -> Engine:
-    """Return the engine of the project at `project`, with the options that were given."""
+    """Return the engine of the project around the folder `project`, with those `choices` that are not None."""
     with loading():
-        from qwenbuild.engine.engine import load  # here, for `--help` needs none of it
+        from qwenbuild.engine.engine import load  # imported here because `--help` does not need it
 
     return load(project, **{name: value for name, value in choices.items() if value is not None})

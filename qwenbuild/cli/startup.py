@@ -1,7 +1,6 @@
-"""While modules load: Ctrl-C leaves at once, for nothing has begun, and no garbage is looked for, for there is none.
+"""The time while modules load: Ctrl-C ends the process at once, and garbage collection is off.
 
-As an exception Ctrl-C could get lost: what Python's own callbacks raise while a module is imported
-is printed and forgotten.
+Ctrl-C as an exception could get lost: Python prints and forgets what its own callbacks raise during an import.
 """
 
 from __future__ import annotations
@@ -15,23 +14,24 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Have SIGINT end the process with 130 while the context lasts; in the main thread, unless somebody handles it.
+    """Make SIGINT end the process with exit code 130, and switch garbage collection off, while the context lasts.
 
-    Until then no garbage is collected, and what is there at the end is never looked through for any.
+    SIGINT is left alone outside the main thread, and if the program has a handler of its own.
+    In the end what is loaded is frozen, so that later collections skip it.
     """
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    replaces_handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        if is_ours:
+        if replaces_handler:
             signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     except ValueError:  # not the main thread
-        is_ours = False
-    collects = gc.isenabled()
-    gc.disable()  # it would look through all that is loaded, again and again
+        replaces_handler = False
+    was_enabled = gc.isenabled()
+    gc.disable()  # each collection would visit all modules that are loaded so far
     try:
         yield
     finally:
-        if collects:
-            gc.freeze()  # what is loaded stays
+        if was_enabled:
+            gc.freeze()
             gc.enable()
-        if is_ours:
+        if replaces_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
-"""What a person sees of a build as it runs.
+"""The views of `build`: a live line on a terminal, plain lines in a pipe, JSON with `--json`.
 
-On a terminal one live line with counts and the time left, above it only what needs attention; in
-a pipe a line for each image that was made; with `--json` one event a line.
+On a terminal the live line shows counts and the time left; images that need attention stay above it.
+In a pipe each image that was made has a line. `--json` prints one event a line.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcom
 
 
 class View(Protocol):
-    """Something that shows a build's events."""
+    """Shows the events of a build."""
 
     def emit(self, event: Event) -> None:
-        """Take one event."""
+        """Show one event."""
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
 
 
 class JsonView:
-    """One event a line, as `--json` prints them."""
+    """Prints one event a line, for `--json`."""
 
     def emit(self, event: Event) -> None:
         click.echo(json.dumps(as_dict(event), ensure_ascii=False))
@@ -59,7 +59,7 @@ class JsonView:
 
 
 class LineView:
-    """A line for each image that was made or needs attention, and a summary."""
+    """Prints a line for each image that was made or needs attention, and a summary."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -67,15 +67,15 @@ class LineView:
 
     def emit(self, event: Event) -> None:
         match event:
-            case ImageFinished():  # most are
+            case ImageFinished():  # first: most events are of this kind
                 self.finished_image(event)
             case Started(plan=plan):
                 self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
             case LookingUp(submissions=count):
                 answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
-                self.say(f"{'looking up':>10}  {answers}: the service is asked what became of them")
+                self.say(f"{'looking up':>10}  {answers}: asking the service what became of them")
             case Stopping():
-                self.say(stopping(event))
+                self.say(_stopping(event))
                 for problem in event.problems:
                     self.say(str(problem))
             case Warned(problems=problems):
@@ -84,10 +84,10 @@ class LineView:
                         self.say(line)
             case Finished():
                 self.close()
-                summary(event)
+                _summary(event)
 
     def finished_image(self, event: ImageFinished) -> None:
-        """Show one output's end."""
+        """Show the outcome of one output."""
         made = event.outcome in _MADE
         self._done += made or event.outcome is Outcome.FAILED
         if made:
@@ -97,22 +97,22 @@ class LineView:
             self.attention(event)
 
     def attention(self, event: ImageFinished) -> None:
-        """Show an output that failed, was kept, or may have been billed."""
+        """Show an output that the user must look at: failed, unknown, missing or edited."""
         self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
         lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
         for line in lines:
             self.say(f"{'':>10} {visible(line)}")
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a line to standard error."""
         click.echo(text, err=True)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: plain lines change no terminal."""
 
 
 class LiveView(LineView):
-    """One live line with counts and the time left; only what needs attention stays."""
+    """Shows one live line with counts and the time left; only what needs attention stays."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,13 +146,13 @@ class LiveView(LineView):
         from rich.table import Column
 
         console = Console(stderr=True, highlight=False, color_system="auto" if coloured(sys.stderr) else None)
-        own, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")  # widths of columns
+        fixed, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self._progress = Progress(
-            TextColumn("[bold green]{task.description}", justify="right", table_column=own),
+            TextColumn("[bold green]{task.description}", justify="right", table_column=fixed),
             BarColumn(bar_width=max(4, min(30, console.width - 50)), complete_style="green", finished_style="green"),
-            MofNCompleteColumn(table_column=own.copy()),
-            TextColumn("[red]{task.fields[failed]}[/]", table_column=own.copy()),
-            TimeRemainingColumn(compact=True, table_column=own.copy()),
+            MofNCompleteColumn(table_column=fixed.copy()),
+            TextColumn("[red]{task.fields[failed]}[/]", table_column=fixed.copy()),
+            TimeRemainingColumn(compact=True, table_column=fixed.copy()),
             TextColumn("{task.fields[name]}", style="dim", markup=False, table_column=rest),
             console=console,
             expand=True,
@@ -176,31 +176,31 @@ class LiveView(LineView):
 
 
 def view(as_json: bool) -> View:
-    """Return the view that suits the options and where standard error goes."""
+    """Return the JSON view, or the view that suits standard error: live on a terminal, else lines."""
     if as_json:
         return JsonView()
     return LiveView() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineView()
 
 
-def stopping(event: Stopping) -> str:
-    """Return the line that tells that a build takes up nothing more."""
+def _stopping(event: Stopping) -> str:
+    """Return the line which says that the build starts no more renders, and why."""
     if event.reason != "interrupted":
         word = styled(f"{'stopping':>10}", sys.stderr, fg="yellow", bold=True)
         return word if event.problems else f"{word}  {visible(event.reason)}"
     renders = "1 render is" if event.in_flight == 1 else f"{event.in_flight} renders are"
-    waiting = f"; {renders} under way and will be kept" if event.in_flight else ""
-    return f"stopping{waiting}. Ctrl-C again leaves at once."
+    waiting = f"; {renders} in flight and will be kept" if event.in_flight else ""
+    return f"stopping{waiting}. Press Ctrl-C again to leave at once."
 
 
-def summary(event: Finished) -> None:
-    """Write how a build ended: one line, and what to do next where something is left."""
-    made = [
+def _summary(event: Finished) -> None:
+    """Write the counts of a build, its time and its cost, then what to do about images that are left."""
+    counts = [
         (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
         (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
         (event.missing, "missing"), (event.edited, "edited"), (event.skipped, "skipped"),
     ]  # fmt: skip
     stream = sys.stderr
-    parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in made if count]
+    parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in counts if count]
     if not parts:
         click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
     else:
@@ -209,17 +209,15 @@ def summary(event: Finished) -> None:
         cost = f", {money(event.cost)}" if event.cost else ""
         click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
     if event.interrupted:
-        click.echo("interrupted: everything that is done is kept; build again to go on", err=True)
+        click.echo("interrupted: all finished images are kept; build again to continue", err=True)
     if event.unknown:
         click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
     if event.missing:
-        click.echo("the lock pins missing images; --relock takes other bytes for them, and pays for these", err=True)
+        click.echo("missing images are pinned by the lock; --relock pays for replacements and pins those", err=True)
     if event.edited:
         click.echo("edited files were kept; --overwrite replaces them", err=True)
     if event.strays:
-        what = "an image" if event.strays == 1 else f"{event.strays:,} images"
-        click.echo(
-            f"collected {what} in flight that no spec asks for any more; the store keeps what is paid for", err=True
-        )
+        what, them = ("1 image", "it") if event.strays == 1 else (f"{event.strays:,} images", "them")
+        click.echo(f"collected {what} that no spec declares any more; the store keeps {them}", err=True)
     if event.orphans:
         click.echo(orphaned(event.orphans), err=True)

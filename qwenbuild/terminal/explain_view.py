@@ -1,14 +1,13 @@
-"""How explanations read: verdict and remedy, fields with where each came from, the prompt, and what stood there before.
+"""The view of `explain`: an output's verdict, remedy, fields with their sources, prompt and history.
 
-On a terminal words that went are struck out, and parts of the prompt have the colour of what they
-came from; elsewhere they stand as [-words-]{+words+}, as in git's word diff.
+On a terminal removed words are struck out, and each part of the prompt has the colour of its variable.
+Elsewhere changes are written as [-words-]{+words+}, as in git's word diff.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import click
@@ -16,37 +15,37 @@ import click
 from qwenbuild.plan.explain import Explanation, Field, turned
 from qwenbuild.problems import plain, visible
 
-from .style import coloured, label, money, styled
+from .style import coloured, label, local_time, money, styled
 
 _HUES = ("cyan", "yellow", "magenta", "blue", "bright_red", "bright_green")
-_WIDEST = 50  # columns of a value; the prompt stands below
+_WIDEST = 50  # columns of a field's value; the prompt is shown apart, in full
 
 
 def show(explanations: Iterable[Explanation]) -> None:
-    """Write explanations, each as a paragraph of its own."""
-    for number, it in enumerate(explanations):
+    """Write each explanation, with a separator between two."""
+    for number, explanation in enumerate(explanations):
         if number:
             click.echo(styled("─" * 40, sys.stdout, dim=True) if coloured(sys.stdout) else "")
-        _show(it)
+        _show(explanation)
 
 
-def _show(it: Explanation) -> None:
-    step, out = it.step, sys.stdout
+def _show(explanation: Explanation) -> None:
+    step, remedy, out = explanation.step, explanation.remedy, sys.stdout
     click.echo(styled(visible(step.action.name), out, bold=True))
     click.echo(f"{label(step.verdict)}  {visible(step.reason)}")
-    _fact("output", f"{visible(step.action.output)}  {_dim(str(it.output))}")
-    price = f", for {money({it.remedy.price.currency: it.remedy.price.amount})}" if it.remedy.price else ""
-    _fact("remedy", f"{it.remedy.effect}{price}")
-    if it.remedy.command:
-        _fact("", styled(visible(it.remedy.command), out, bold=True))
+    _fact("output", f"{visible(step.action.output)}  {_dim(str(explanation.output))}")
+    price = f", for {money({remedy.price.currency: remedy.price.amount})}" if remedy.price else ""
+    _fact("remedy", f"{remedy.effect}{price}")
+    if remedy.command:
+        _fact("", styled(visible(remedy.command), out, bold=True))
     click.echo()
-    _show_fields(it)
+    _show_fields(explanation)
     click.echo()
-    _show_prompt(it)
-    if it.history:
-        if it.variables:
+    _show_prompt(explanation)
+    if explanation.history:
+        if explanation.variables:
             click.echo()
-        _show_history(it)
+        _show_history(explanation)
 
 
 def _fact(name: str, text: str) -> None:
@@ -57,29 +56,29 @@ def _dim(text: str) -> str:
     return styled(visible(text), sys.stdout, dim=True)
 
 
-def _show_fields(it: Explanation) -> None:
-    if it.before is not None:
-        differ = any(one.before is not None for one in it.fields)
-        click.echo(f"compared with {it.compared}" + ("" if differ else ": nothing differs"))
-    fields = [one for one in it.fields if one.name != "prompt"]
-    width = max((len(_cut(plain(one.value) or "none")) for one in fields if one.before is None), default=0)
-    for one in fields:
-        value = f"{visible(_cut(plain(one.value) or 'none')):<{width}}" if one.before is None else _changed(one)
-        click.echo(f"{_mark(one)}{_dim(f'{_called(one.name):>15}')}  {value}  {_dim(str(one.source))}")
+def _show_fields(explanation: Explanation) -> None:
+    if explanation.before is not None:
+        differ = any(field.before is not None for field in explanation.fields)
+        click.echo(f"compared with {explanation.compared}" + ("" if differ else ": nothing differs"))
+    fields = [field for field in explanation.fields if field.name != "prompt"]
+    width = max((len(_cut(plain(field.value) or "none")) for field in fields if field.before is None), default=0)
+    for field in fields:
+        value = f"{visible(_cut(plain(field.value) or 'none')):<{width}}" if field.before is None else _changed(field)
+        click.echo(f"{_mark(field)}{_dim(f'{_title(field.name):>15}')}  {value}  {_dim(str(field.source))}")
 
 
-def _mark(one: Field) -> str:
-    return " " if one.before is None else styled("*", sys.stdout, fg="yellow", bold=True)
+def _mark(field: Field) -> str:
+    return " " if field.before is None else styled("*", sys.stdout, fg="yellow", bold=True)
 
 
-def _called(name: str) -> str:
+def _title(name: str) -> str:
     return "provider" if name == "family" else name.replace("_", " ")
 
 
-def _changed(one: Field) -> str:
-    """Return what a field was, and its value."""
-    found = one.difference or [("-", plain(one.before) or "none"), ("+", plain(one.value) or "none")]
-    return "".join(_piece(sign, text) for sign, text in found)
+def _changed(field: Field) -> str:
+    """Return the difference between a field's value before and now."""
+    pieces = field.difference or [("-", plain(field.before) or "none"), ("+", plain(field.value) or "none")]
+    return "".join(_piece(sign, text) for sign, text in pieces)
 
 
 def _cut(text: str) -> str:
@@ -87,34 +86,36 @@ def _cut(text: str) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _show_prompt(it: Explanation) -> None:
-    prompt = next(one for one in it.fields if one.name == "prompt")
+def _show_prompt(explanation: Explanation) -> None:
+    variables = explanation.variables
+    prompt = next(field for field in explanation.fields if field.name == "prompt")
     click.echo(f"{_mark(prompt)}{_dim(prompt.name.rjust(15))}  {_dim(str(prompt.source))}")
-    hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(it.variables)}
+    hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(variables)}
     if prompt.difference:
         _paragraph("".join(_piece(sign, text) for sign, text in prompt.difference))
-    if not prompt.difference or (coloured(sys.stdout) and it.variables):  # colours tell what came from where
-        _paragraph("".join(_segment(text, names, hues) for text, names in it.segments))
-    for name, source in it.variables.items():
-        texts = dict.fromkeys(" ".join(text.split()) for text, names in it.segments if name in names)
-        shown = styled(f"{visible(name):>16}", sys.stdout, fg=hues[name])
-        click.echo(f"{shown}  {visible(_cut(' … '.join(texts)))}  {_dim(str(source))}")
+    if not prompt.difference or (coloured(sys.stdout) and variables):  # the colours show each variable's part
+        _paragraph("".join(_segment(text, names, hues) for text, names in explanation.segments))
+    for name, source in variables.items():
+        texts = dict.fromkeys(" ".join(text.split()) for text, names in explanation.segments if name in names)
+        title = styled(f"{visible(name):>16}", sys.stdout, fg=hues[name])
+        click.echo(f"{title}  {visible(_cut(' … '.join(texts)))}  {_dim(str(source))}")
 
 
 def _paragraph(text: str) -> None:
-    """Write a text, and an empty line after it."""
+    """Write an indented text and an empty line."""
     for line in text.split("\n"):
         click.echo(f"  {line}".rstrip())
     click.echo()
 
 
 def _piece(sign: str, text: str) -> str:
+    """Return a part of a difference; `sign` is "-" (removed), "+" (added) or " " (kept)."""
     shown, stream = visible(text, keep="\n"), sys.stdout
     if sign == " ":
         return shown
     if coloured(stream):
-        look: dict[str, Any] = {"fg": "red", "strikethrough": True} if sign == "-" else {"fg": "green", "bold": True}
-        return styled(shown, stream, **look)
+        styles: dict[str, Any] = {"fg": "red", "strikethrough": True} if sign == "-" else {"fg": "green", "bold": True}
+        return styled(shown, stream, **styles)
     return f"[-{shown}-]" if sign == "-" else f"{{+{shown}+}}"
 
 
@@ -123,9 +124,8 @@ def _segment(text: str, names: Iterable[str], hues: dict[str, str]) -> str:
     return styled(visible(text, keep="\n"), sys.stdout, fg=hue) if hue else visible(text, keep="\n")
 
 
-def _show_history(it: Explanation) -> None:
-    click.echo("images that stood here, the newest first")
-    for past, how in zip(it.history, turned(it.history), strict=True):
-        when = datetime.fromtimestamp(past.at_s).astimezone().isoformat(" ", "seconds")
-        kept = "in the store" if past.image in it.kept else "gone from the store"
-        click.echo(f"  {when}  {past.image[:12]}  {_dim(kept)}{'  ' + visible(how) if how else ''}")
+def _show_history(explanation: Explanation) -> None:
+    click.echo("earlier images of this output, newest first")
+    for past, how in zip(explanation.history, turned(explanation.history), strict=True):
+        kept = "in the store" if past.image in explanation.kept else "gone from the store"
+        click.echo(f"  {local_time(past.at_s)}  {past.image[:12]}  {_dim(kept)}{'  ' + visible(how) if how else ''}")

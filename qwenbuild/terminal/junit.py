@@ -1,4 +1,4 @@
-"""A build as JUnit XML, for the test reports of CI: one case for each output, in a suite for each image."""
+"""The JUnit XML report of a build, for CI: a suite for each image, a case for each output."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from qwenbuild.files import atomic
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
 _FAILURES: Mapping[Outcome, str] = {
     Outcome.FAILED: "failed", Outcome.UNKNOWN: "may have been billed",
-    Outcome.MISSING: "pinned by the lock, and missing",
+    Outcome.MISSING: "pinned by the lock, but missing",
 }  # fmt: skip
 _SKIPPED: Mapping[Outcome, str] = {
-    Outcome.SKIPPED: "not begun", Outcome.EDITED: "edited by hand, and kept",
-    Outcome.SUBMITTED: "left with the service",
+    Outcome.SKIPPED: "not started", Outcome.EDITED: "edited by hand, and kept",
+    Outcome.SUBMITTED: "left at the service",
 }  # fmt: skip
 
 
 class Recording:
-    """Takes a build's events, and writes what they come to; what no output's end tells is an error of the whole."""
+    """Collects a build's events and writes the report.
+
+    A problem that belongs to no output becomes an error of an extra case, `build`.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raise UsageError where no report can be written to `path`: after a build it is too late to learn that.
+        """Check that the report can be written to `path`; the build has not begun yet.
 
-        Links are followed; a file that is something else than XML is left alone.
+        Symbolic links are followed. Raises UsageError if `path` can't be written, or is a file that is not XML.
         """
-        self._is_stream = path.exists() and not (path.is_file() or path.is_dir())  # a pipe, or /dev/stdout
+        self._is_stream = path.exists() and not (path.is_file() or path.is_dir())  # such as a pipe or /dev/stdout
         self._path = path if self._is_stream else Path(os.path.realpath(path))
         self._cases: dict[str, list[ImageFinished]] = {}
         self._problems: list[str] = []
@@ -42,10 +45,10 @@ class Recording:
         if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise UsageError(f"{path} can't be written", hint="--junit names a file, such as report/junit.xml")
         if path.is_file() and not _is_xml(path):
-            raise UsageError(f"{path} is there, and is no report", hint="--junit names another file, or remove it")
+            raise UsageError(f"{path} exists and is not a report", hint="name another file, or remove this one")
 
     def emit(self, event: Event) -> None:
-        """Take one event."""
+        """Record one event."""
         match event:
             case ImageFinished():
                 self._cases.setdefault(event.name.partition("[")[0], []).append(event)
@@ -55,11 +58,11 @@ class Recording:
                 self._seconds = event.seconds
 
     def fail(self, error: BaseException) -> None:
-        """Take what ended the build before it was finished."""
+        """Record the error, or the interruption, that ended the build early."""
         self._problems.append(str(error) or "interrupted")
 
     def write(self) -> None:
-        """Write the report as a whole; raises OutputError."""
+        """Write the report in one step; raises OutputError."""
         try:
             if self._is_stream:
                 self._path.write_bytes(self.xml())
@@ -69,23 +72,17 @@ class Recording:
             raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
 
     def xml(self) -> bytes:
-        """Return the report."""
+        """Return the report as XML in UTF-8."""
         events = [event for cases in self._cases.values() for event in cases]
         seconds = sum(event.seconds for event in events) if self._seconds is None else self._seconds
-        whole = int(bool(self._problems))
-        counts = {**_counts(events), "tests": str(len(events) + whole), "errors": str(whole)}
+        errors = 1 if self._problems else 0
+        counts = {**_counts(events), "tests": str(len(events) + errors), "errors": str(errors)}
         root = ElementTree.Element("testsuites", {"name": "qwenbuild", **counts, "time": f"{seconds:.3f}"})
         if self._problems:
-            about = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
-            suite = ElementTree.SubElement(root, "testsuite", {"name": "qwenbuild", **about})
-            case = ElementTree.SubElement(
-                suite, "testcase", {"classname": "qwenbuild", "name": "build", "time": "0.000"}
-            )
-            message = _clean(self._problems[0].split("\n")[0])
-            ElementTree.SubElement(case, "error", {"message": message}).text = _clean("\n\n".join(self._problems))
+            _error_suite(root, self._problems)
         for image, cases in sorted(self._cases.items()):
-            took = {"time": f"{sum(event.seconds for event in cases):.3f}"}
-            suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(image), **_counts(cases), **took})
+            time = f"{sum(event.seconds for event in cases):.3f}"
+            suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(image), **_counts(cases), "time": time})
             for event in cases:
                 _case(suite, image, event)
         ElementTree.indent(root)
@@ -94,7 +91,7 @@ class Recording:
 
 
 def _is_xml(path: Path) -> bool:
-    """Whether a file is XML, or empty; False for what can't be read."""
+    """Return True if the file is empty or begins like XML; False if it can't be read."""
     try:
         with path.open("rb") as file:
             return file.read(5) in (b"", b"<?xml")
@@ -102,9 +99,17 @@ def _is_xml(path: Path) -> bool:
         return False
 
 
+def _error_suite(root: ElementTree.Element, problems: list[str]) -> None:
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "qwenbuild", **counts})
+    case = ElementTree.SubElement(suite, "testcase", {"classname": "qwenbuild", "name": "build", "time": "0.000"})
+    message = _clean(problems[0].split("\n")[0])
+    ElementTree.SubElement(case, "error", {"message": message}).text = _clean("\n\n".join(problems))
+
+
 def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:
-    about = {"classname": image, "name": event.name, "file": event.path, "time": f"{event.seconds:.3f}"}
-    case = ElementTree.SubElement(suite, "testcase", {name: _clean(text) for name, text in about.items()})
+    attributes = {"classname": image, "name": event.name, "file": event.path, "time": f"{event.seconds:.3f}"}
+    case = ElementTree.SubElement(suite, "testcase", {name: _clean(text) for name, text in attributes.items()})
     if word := _FAILURES.get(event.outcome):
         message = _clean(event.reason) or word
         failure = ElementTree.SubElement(case, "failure", {"type": event.outcome.value, "message": message})
@@ -120,5 +125,5 @@ def _counts(events: list[ImageFinished]) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
-    """Return text without the characters that XML can't hold."""
+    """Return `text` with each character that XML forbids replaced."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

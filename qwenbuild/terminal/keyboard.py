@@ -1,7 +1,7 @@
-"""Single keys from the terminal, and how it was before given back, whatever happens in between.
+"""Single key presses on the terminal, read in the event loop.
 
-Ctrl-C and Ctrl-Z stay what they are. A process in the background neither reads keys nor changes
-the terminal: the system would stop it for that.
+Invariants: the terminal's mode is restored in the end, whatever happens. Ctrl-C and Ctrl-Z keep their
+meaning. A background process neither reads keys nor changes the terminal, since the system would stop it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
-    """Call `pressed` in this event loop with each key; the value is whether there are keys to be pressed."""
+    """Call `pressed` with each key, in the running event loop; yields True if a keyboard is available."""
     try:
         import termios
         import tty
-    except ImportError:  # no POSIX
+    except ImportError:  # not a POSIX system
         yield False
         return
     fd = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else -1
@@ -34,18 +34,18 @@ def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
             typed = os.read(fd, 64)
         except OSError:
             typed = b""
-        if not typed:  # the terminal has gone
+        if not typed:  # the terminal was closed
             loop.remove_reader(fd)
         for key in typed.decode("ascii", "replace"):
             pressed(key)
 
-    def take() -> None:
+    def set_mode() -> None:
         if _is_ours(fd):
             tty.setcbreak(fd, termios.TCSANOW)
 
-    take()
+    set_mode()
     loop.add_reader(fd, read)
-    loop.add_signal_handler(signal.SIGCONT, take)  # after Ctrl-Z the shell has given it its own modes
+    loop.add_signal_handler(signal.SIGCONT, set_mode)  # after Ctrl-Z the shell leaves its own mode
     try:
         yield True
     finally:
@@ -56,7 +56,7 @@ def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
 
 
 def _is_ours(fd: int) -> bool:
-    """Whether `fd` is a terminal, and this process in its foreground."""
+    """Return True if `fd` is a terminal and this process runs in its foreground."""
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:

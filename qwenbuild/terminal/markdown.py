@@ -1,4 +1,4 @@
-"""Shows a review as Markdown, for a comment on a pull request."""
+"""The view of `plan --markdown`: a plan as a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.plan.review import Change
 from qwenbuild.problems import visible
 
-MOST_CHARACTERS = 65_000  # of a comment; GitHub refuses more than 65,536
+MOST_CHARACTERS = 65_000
+"""Longest comment; GitHub refuses more than 65,536 characters."""
 
-
-_MOST_PROMPT = 1_500  # characters of one difference
-
-
-_BESIDE = 40  # characters of a prompt that are shown beside a change
-
+_MOST_PROMPT = 1_500  # characters of a prompt, or of a difference
+_BESIDE = 40  # unchanged characters shown on each side of a change
 
 _WORDS = {
     Verdict.RENDER: "to render", Verdict.RESTORE: "to restore", Verdict.REATTACH: "to collect",
@@ -26,16 +23,16 @@ _WORDS = {
 }  # fmt: skip
 
 
-def markdown(plan: Plan, found: Sequence[Change] | None = None) -> str:
-    """Return a plan as Markdown for a pull request; with `found`, what it changes against the base comes first."""
+def markdown(plan: Plan, changes: Sequence[Change] | None = None) -> str:
+    """Return a plan as Markdown of at most `MOST_CHARACTERS`; the changes against the base come first."""
     counts = [f"**{plan.count(verdict):,} {word}**" for verdict, word in _WORDS.items() if plan.count(verdict)]
     counts += [f"{plan.count(Verdict.UP_TO_DATE):,} up to date"] if plan.count(Verdict.UP_TO_DATE) else []
-    counts += [f"{len(plan.orphans):,} declared no more"] if plan.orphans else []
+    counts += [f"{len(plan.orphans):,} no longer declared"] if plan.orphans else []
     head = ["### qwenbuild plan", "", " · ".join(counts) or "nothing is selected", ""]
     head += _prices(plan)
     head += [f"Warning: {_code(problem.claim)}\n" for problem in plan.warnings]
     text = "\n".join(head).rstrip() + "\n"
-    return _fitted(text, [*_differences(found or ()), *_verdicts(plan), *_orphans(plan)])
+    return _fitted(text, [*_changes(changes or ()), *_verdicts(plan), *_orphans(plan)])
 
 
 def _prices(plan: Plan) -> Iterator[str]:
@@ -47,27 +44,25 @@ def _prices(plan: Plan) -> Iterator[str]:
             price = f"{each.amount.normalize():f} {each.currency}"
             yield f"| {model} | {line.renders:,} | {price} | **{total.amount:.2f} {total.currency}** |"
         yield ""
-    if plan.shortest_s >= 1:
-        yield (
-            f"It takes {plan.shortest_s / 60:.0f} min at least."
-            if plan.shortest_s >= 90
-            else (f"It takes {plan.shortest_s:.0f} s at least.")
-        )
+    if plan.shortest_s >= 90:
+        yield f"It takes at least {plan.shortest_s / 60:.0f} min."
+    elif plan.shortest_s >= 1:
+        yield f"It takes at least {plan.shortest_s:.0f} s."
 
 
-_Section = tuple[str, Sequence[Any], Callable[[Any], str]]  # a title, what it is about, and how that is told
+_Section = tuple[str, Sequence[Any], Callable[[Any], str]]  # a title, items, and the function that writes an item
 
 
-def _differences(found: Iterable[Change]) -> Iterator[_Section]:
+def _changes(changes: Iterable[Change]) -> Iterator[_Section]:
     groups: dict[str, list[Change]] = {}
-    for change in found:
+    for change in changes:
         groups.setdefault(change.kind, []).append(change)
     for kind in ("changed", "repinned", "added", "dropped"):
         if group := groups.get(kind):
-            yield f"{len(group):,} {kind} against the base", group, _told
+            yield f"{len(group):,} {kind} against the base", group, _change
 
 
-def _told(change: Change) -> str:
+def _change(change: Change) -> str:
     name = f"- {_code(change.name)}"
     if change.step is None:
         return f"{name}\n"
@@ -82,7 +77,7 @@ def _told(change: Change) -> str:
 
 
 def _prompt(old: str, new: str) -> str:
-    """Return the difference of two prompts, word by word, as a fence that GitHub colours; nothing for none."""
+    """Return the difference of two prompts, word by word, as a block that GitHub colours; "" if they are equal."""
     if old == new:
         return ""
     lines = [
@@ -95,7 +90,7 @@ def _prompt(old: str, new: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Return what stayed, its middle left out: the words beside a change tell where it is."""
+    """Return an unchanged text without its middle: only the words beside a change matter."""
     return text if len(text) <= 3 * _BESIDE else f"{text[:_BESIDE]}…{text[-_BESIDE:]}"
 
 
@@ -103,23 +98,23 @@ def _verdicts(plan: Plan) -> Iterator[_Section]:
     for verdict, word in _WORDS.items():
         steps = [step for step in plan.steps if step.verdict is verdict]
         if steps:
-            yield f"{len(steps):,} {word}", steps, lambda it: f"- {_code(it.action.name)}: {_code(it.reason)}\n"
+            yield f"{len(steps):,} {word}", steps, lambda step: f"- {_code(step.action.name)}: {_code(step.reason)}\n"
 
 
 def _orphans(plan: Plan) -> Iterator[_Section]:
     if plan.orphans:
-        yield f"{len(plan.orphans):,} declared no more", plan.orphans, lambda it: f"- {_code(it.path)}\n"
+        yield f"{len(plan.orphans):,} no longer declared", plan.orphans, lambda orphan: f"- {_code(orphan.path)}\n"
 
 
 def _fitted(text: str, sections: Iterable[_Section]) -> str:
-    """Return the text with the sections, folded, as far as they fit; what does not is counted."""
+    """Return the text and the folded sections, as far as they fit; items that do not fit are counted."""
     size = _size(text)
-    for title, items, told in sections:
+    for title, items, write in sections:
         opening, closing = f"\n<details><summary>{title}</summary>\n\n", "\n</details>\n"
         room = MOST_CHARACTERS - size - len(opening) - len(closing) - 40
         entries: list[str] = []
         for item in items:
-            entry = told(item)
+            entry = write(item)
             room -= _size(entry)
             if room < 0:
                 break
@@ -133,19 +128,19 @@ def _fitted(text: str, sections: Iterable[_Section]) -> str:
 
 
 def _size(text: str) -> int:
-    """Return a text's length as JavaScript counts it, which is never less than in characters."""
+    """Return the length of a text in UTF-16 units, as GitHub counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _code(text: str) -> str:
-    """Return text as a code span, which nothing in it can end."""
+    """Return text as a code span; its delimiter is longer than any run of backticks inside."""
     shown = visible(text)
     ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     return f"{ticks} {shown} {ticks}" if "`" in shown else f"`{shown}`" if shown else ""
 
 
 def _fence(text: str, language: str = "text") -> str:
-    """Return text as a fenced block, which nothing in it can end."""
+    """Return text as a fenced block; its fence is longer than any run of backticks inside."""
     shown = visible(text, keep="\n")
     shown = shown if len(shown) <= _MOST_PROMPT else shown[:_MOST_PROMPT] + "…"
     ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))

@@ -1,4 +1,4 @@
-"""Shows a plan and a status."""
+"""The views of `plan` and `status`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from .style import (
     counted,
     duration,
     label,
+    local_time,
     money,
     orphaned,
     styled,
@@ -30,10 +30,8 @@ from .style import (
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan, Step
 
-_WIDEST_NAME = 80  # columns; longer names push their reasons out of line
-
-
-_LISTED = 1_000  # lines of a plan: more than anybody reads, and most of the time that a large plan takes
+_WIDEST_NAME = 80  # columns; a longer name moves only its own reason
+_LISTED = 1_000  # steps, and orphans: nobody reads more, and printing takes most of a large plan's time
 
 
 def step_dict(step: Step) -> dict[str, Any]:
@@ -61,16 +59,16 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
 
 
 def show_plan(plan: Plan, *, every: bool) -> None:
-    """Write a plan as a table, what a build would do and why, then its counts, its price, and its shortest time.
+    """Write what a build would do and why, then the counts, the price and the shortest time.
 
-    `every` lists what is up to date, too, and all of a long plan.
+    `every` also lists what is up to date, and all steps of a long plan.
     """
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
     steps = [step for step in plan.steps if every or step.verdict != "up_to_date"]
     most = len(steps) if every else _LISTED
     rows = [(labels[step.verdict], visible(step.action.name), step.reason) for step in steps[:most]]
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
-        why = "edited, no spec declares it" if orphan.edited else "no spec declares it"
+        why = "edited; no spec declares it" if orphan.edited else "no spec declares it"
         rows.append((label("orphan"), visible(orphan.path), why))
     dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
     widths = [columns(name) for _, name, _ in rows]
@@ -80,7 +78,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         for (verdict, name, reason), width in zip(rows, widths, strict=True)
     )
     if unlisted := len(steps) + len(plan.orphans) - len(rows):
-        click.echo(f"{'…':>10}  {unlisted:,} more, not listed; `plan --all` lists every one")
+        click.echo(f"{'…':>10}  {unlisted:,} more; `plan --all` lists all")
     _show_strays(plan)
     click.echo(counted(plan.counts))
     bill = plan.bill
@@ -90,17 +88,17 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     if len(bill) > 1:
         click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:
-        click.echo(f"{'time':>10}  {duration(plan.shortest_s)} at least, by the service's limits")
+        click.echo(f"{'time':>10}  at least {duration(plan.shortest_s)}, because of the service's rate limits")
 
 
 def _show_strays(plan: Plan) -> None:
     if plan.strays:
-        told = "in flight that no spec asks for any more; a build collects them into the store"
-        click.echo(f"{len(plan.strays):,} {told}")
+        what = "in flight that no spec declares any more; a build collects them into the store"
+        click.echo(f"{len(plan.strays):,} {what}")
 
 
 def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool) -> None:
-    """Write each image's outputs by verdict, what needs attention, and how the last build ended."""
+    """Write each image's outputs by verdict, strays and orphans, and the result of the last build."""
     images: dict[str, Counter[str]] = {}
     for step in plan.steps:
         images.setdefault(step.action.declaration.name, Counter())[step.verdict.value] += 1
@@ -121,9 +119,8 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     if plan.orphans:
         click.echo(orphaned(len(plan.orphans)))
     if last_run:
-        when = datetime.fromtimestamp(last_run["started_at_s"]).astimezone().isoformat(" ", "seconds")
-        ends = last_run["summary"] or {}
-        from qwenbuild.events import Outcome  # here, for a shell's Tab needs none of it
+        from qwenbuild.events import Outcome  # imported here to keep shell completion quick
 
-        ended = ", ".join(f"{ends[o]:,} {o.value.replace('_', ' ')}" for o in Outcome if ends.get(o))
-        click.echo(f"last build {when}: {ended or 'did not end'}")
+        summary = last_run["summary"] or {}
+        ends = ", ".join(f"{summary[end]:,} {end.value.replace('_', ' ')}" for end in Outcome if summary.get(end))
+        click.echo(f"last build {local_time(last_run['started_at_s'])}: {ends or 'did not end'}")

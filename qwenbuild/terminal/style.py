@@ -1,13 +1,17 @@
-"""Texts and colours that all views share."""
+"""The words, units and colours that all views share.
+
+Colour is used only on a terminal, and never if NO_COLOR is set.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
@@ -35,6 +39,8 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
 }
+"""click styles of verdicts, outcomes, faults and kinds of change."""
+
 PROBLEM_STYLES: dict[str, dict[str, Any]] = {
     "error": {"bold": True},
     "place": {"fg": "blue"},
@@ -42,31 +48,35 @@ PROBLEM_STYLES: dict[str, dict[str, Any]] = {
     "caret": {"fg": "red", "bold": True},
     "hint": {"fg": "cyan"},
 }
+"""click styles of a problem's lines, by role."""
+
 VERDICT_WORDS = {
     "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
     "unknown": "unknown", "missing": "missing", "up_to_date": "up to date", "orphans": "orphans",
 }  # fmt: skip
+"""The words beside a plan's counts, in the order in which they are shown."""
 
-
-if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    pass
+_BATCH = 500  # lines in one write
 
 
 def coloured(stream: IO[Any]) -> bool:
-    """Whether `stream` shows colour."""
+    """Return True if `stream` is a terminal that may be coloured."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def styled(text: str, stream: IO[Any], **styles: Any) -> str:
-    """Return the text with click's styles, where the stream shows colour."""
+    """Return `text` with click's `styles` if `stream` may be coloured, else unchanged."""
     return click.style(text, **styles) if styles and coloured(stream) else text
 
 
+def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
+    """Return a verdict or an outcome in its colour, right-aligned in `width` columns; `stream` defaults to stdout."""
+    stream = stream or sys.stdout
+    return styled(f"{word.replace('_', ' '):>{width}}", stream, **OUTCOME_STYLES.get(word, {}))
+
+
 def problems(found: Iterable[Problem]) -> None:
-    """Write problems to standard error as code frames, and how many they are where there are several."""
+    """Write problems to standard error as code frames, and their number if there are several."""
     found, stream = list(found), sys.stderr
     for problem in found:
         for role, text in problem.lines():
@@ -82,33 +92,27 @@ def problems(found: Iterable[Problem]) -> None:
 
 
 def warnings(found: Iterable[Problem]) -> None:
-    """Write to standard error what is not as it should be, though nothing fails for it."""
+    """Write problems that fail nothing to standard error, as warnings."""
     for problem in found:
         for line in warning_lines(problem):
             click.echo(line, err=True)
 
 
 def warning_lines(problem: Problem) -> list[str]:
-    """Return a problem as a warning."""
+    """Return the lines that show a problem as a warning."""
     (_, claim), *rest = problem.lines()
     head = styled("warning:", sys.stderr, fg="yellow", bold=True)
     below = [styled(text, sys.stderr, **PROBLEM_STYLES.get(role, {})) for role, text in rest]
     return [f"{head} {claim.removeprefix('error: ')}", *below]
 
 
-def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
-    """Return a verdict's or outcome's word, padded and coloured."""
-    stream = stream or sys.stdout
-    return styled(f"{word.replace('_', ' '):>{width}}", stream, **OUTCOME_STYLES.get(word, {}))
-
-
 def money(amounts: Mapping[str, Decimal | str]) -> str:
-    """Return amounts such as `1.10 CNY`."""
+    """Return amounts by currency such as `1.10 CNY`."""
     return " + ".join(f"{Decimal(amount):.2f} {currency}" for currency, amount in amounts.items())
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in the unit that suits them: `0.08 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Return a time in a suitable unit: `0.08 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s"
     minutes, rest = divmod(round(seconds), 60)
@@ -118,36 +122,39 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def local_time(at_s: float) -> str:
+    """Return seconds since 1970 as local time with its offset: `2026-02-03 14:05:00+01:00`."""
+    return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
+
+
+def byte_size(count: int) -> str:
+    """Return a number of bytes in a suitable unit: `999 B`, `12.3 MB`."""
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
 def counted(counts: Mapping[str, int]) -> str:
-    """Return a plan's counts in words, such as `3 to render, 5 up to date`."""
+    """Return a plan's counts in words: `3 to render, 5 up to date`."""
     words = {**VERDICT_WORDS, "orphans": "orphan" if counts.get("orphans") == 1 else "orphans"}
     parts = [f"{counts[verdict]:,} {word}" for verdict, word in words.items() if counts.get(verdict)]
     return ", ".join(parts) or "nothing is selected"
 
 
 def outputs(count: int) -> str:
-    """Return a number of outputs in words."""
+    """Return a number of outputs in words: `1 output`, `1,200 outputs`."""
     return f"{count:,} output{'s' * (count != 1)}"
 
 
 def orphaned(count: int) -> str:
-    """Return what is said of outputs that no spec declares any more."""
-    are = "is" if count == 1 else "are"
-    return (
-        f"{outputs(count)} {are} declared no more; `qwenbuild clean --orphans` removes {'it' if count == 1 else 'them'}"
-    )
+    """Return the line about `count` orphans."""
+    are, them = ("is", "it") if count == 1 else ("are", "them")
+    return f"{outputs(count)} {are} no longer declared; `qwenbuild clean --orphans` removes {them}"
 
 
 def write(lines: Iterable[str]) -> None:
-    """Write many lines to standard output, some hundred at a time."""
+    """Write lines to standard output in batches: a write for each line takes most of the time of a large plan."""
     rest = iter(lines)
-    while some := list(islice(rest, 500)):
-        click.echo("\n".join(some))
-
-
-def byte_size(count: int) -> str:
-    """Return a number of bytes such as `12.3 MB`."""
-    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
-    while amount >= 1000 and len(units) > 1:
-        amount, units = amount / 1000, units[1:]
-    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+    while batch := list(islice(rest, _BATCH)):
+        click.echo("\n".join(batch))

@@ -1,7 +1,7 @@
-"""What a person sees of a watch, and the keys that steer it.
+"""The views of `watch`, and the keys that control it.
 
-On a terminal one calm status that changes in place; in a pipe a line for each reading and for
-each image that was made; with `--json` one event a line.
+On a terminal one status changes in place. In a pipe each reading of the files, and each image that
+was made, has a line. `--json` prints one event a line.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from .build_view import JsonView, LineView
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
 
-_MOST_FAILURES = 3  # shown; the page has all
+_MOST_FAILURES = 3  # shown on the terminal; the page shows all
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the command line asks of a watch: `port` 0 takes any free one."""
+    """The options of `watch`; `port` 0 takes any free port."""
 
     auto: bool = False
     preview: bool = True
@@ -59,17 +59,17 @@ class Choices:
 async def watch(engine: Engine, choices: Choices) -> int:
     """Watch until the user leaves; return the exit code, 0 after `q` and 130 after Ctrl-C.
 
-    Raises UsageError, and OSError where standard output can't be written any more.
+    Raises UsageError, and OSError if standard output can no longer be written.
     """
     return await _Session(engine, choices).run()
 
 
 class _Session:
-    """One watch with its view, its keys and its page."""
+    """One watch with its view, its keyboard and its preview page."""
 
     def __init__(self, engine: Engine, choices: Choices) -> None:
         self._choices = choices
-        self._watch = Watch(engine, self._tell, auto=choices.auto)
+        self._watch = Watch(engine, self._emit, auto=choices.auto)
         self._live = self._watch.live
         on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._view = JsonView() if choices.as_json else None if on_terminal else _Lines()
@@ -91,7 +91,7 @@ class _Session:
                 helpers.append(asyncio.create_task(serve(self._live, self._choices.port, self._served)))
             watching = asyncio.create_task(self._watch.run())
             try:
-                # Only a helper that can't go on ends before the watch does.
+                # A helper that ends before the watch has failed.
                 await asyncio.wait({watching, *helpers}, return_when=asyncio.FIRST_COMPLETED)
                 if not watching.done():
                     self._watch.leave()
@@ -103,24 +103,24 @@ class _Session:
         for result in (self._broken, *ended):
             if isinstance(result, Exception):
                 raise result
-        if self._view is None and any(self._live.spent.values()):  # the status has gone from the screen
+        if self._view is None and any(self._live.spent.values()):  # the status is no longer on the screen
             click.echo(f"{'spent':>10}  {style.money(self._live.spent)}", err=True)
         return self._code
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         if isinstance(event, Replanned):
             self._status.changed = event.changed or self._status.changed
         if self._view is None or self._broken:
             return
         try:
             self._view.emit(event)
-        except OSError as error:  # the reader of the pipe has gone
+        except OSError as error:  # the reader closed the pipe
             self._broken = error
             self._watch.leave()
 
     def _served(self, address: str) -> None:
         self._status.address = address
-        self._tell(Serving(address))
+        self._emit(Serving(address))
         self._live.changed()
         if self._choices.open_page:
             self._open()
@@ -152,7 +152,7 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     added = []
     for number in _SIGNALS:
-        # Where it can't be done, KeyboardInterrupt ends the watch.
+        # If the loop can't handle signals, KeyboardInterrupt ends the watch.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, act)
             added.append(number)
@@ -164,7 +164,7 @@ def _signals(act: Callable[[], None]) -> Iterator[None]:
 
 
 class _Lines(LineView):
-    """A line for each reading and each image, on standard error."""
+    """Prints a line for each reading of the files and each image, on standard error."""
 
     def emit(self, event: Event) -> None:
         match event:
@@ -172,7 +172,7 @@ class _Lines(LineView):
                 if event.problems:
                     style.problems(event.problems)
                 cost = f", {style.money(event.cost)}" if event.cost else ""
-                state = "the last good plan stays" if event.problems else f"{style.counted(event.plan)}{cost}"
+                state = "keeping the last good plan" if event.problems else f"{style.counted(event.plan)}{cost}"
                 self.say(f"{'changed' if event.changed else 'watching':>10} {_files(event.changed)}{state}")
             case Serving(address=address):
                 self.say(f"{'page':>10} {address}")
@@ -188,7 +188,7 @@ class _Lines(LineView):
 
 
 class _Status:
-    """The status on a terminal: what changed, what it means, what it would cost, and the keys."""
+    """The status on a terminal: the files that changed, the plan, its cost, and the keys."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch, self._live = watch, watch.live
@@ -198,13 +198,13 @@ class _Status:
 
     @property
     def stale(self) -> list[str]:
-        """The names of cells that a build would make, or look up at the service."""
+        """The names of the cells that `r` builds: those to make, and those to look up at the service."""
         made = (Verdict.RENDER, Verdict.RESTORE, Verdict.REATTACH, Verdict.UNKNOWN)
         steps = self._live.plan.steps if self._live.plan else ()
         return [step.action.name for step in steps if step.verdict in made]
 
     async def show(self, stack: contextlib.ExitStack) -> None:
-        """Show the status until this task is cancelled; `stack` gives the terminal back."""
+        """Show the status until this task is cancelled; `stack` then restores the terminal."""
         from rich.console import Console
         from rich.live import Live as Display
         from rich.text import Text
@@ -223,20 +223,20 @@ class _Status:
             await anext(revisions)
 
     def _lines(self, height: int) -> Iterator[tuple[str, str]]:
-        """Give the lines of the status with their styles, no more than fit."""
+        """Yield (style, line) for each line of the status, at most `height` in all."""
         live, plan = self._live, self._live.plan
         below = [*self._happening(), *self._foot()]
         above = [("bold", f"{'watching':>10}  {visible(live.project.root.name)}")]
         if self.changed:
             above.append(("", f"{'changed':>10}  {_files(self.changed).removesuffix(': ')}"))
         if plan:
-            before = ", before the mistake" if live.is_faulty else ""
+            before = ", before the error" if live.is_faulty else ""
             above.append(("", f"{'plan':>10}  {style.counted(plan.counts)}{before}"))
             if not live.is_faulty and (first := next(iter(plan.renders), None)):
                 above.append(("dim", f"{'why':>10}  {visible(first.reason)}"))
             if plan.count(Verdict.UNKNOWN):
-                told = "may have been billed: r looks them up, `build --resubmit` sends them again"
-                above.append(("yellow", f"{'unknown':>10}  {told}"))
+                hint = "may have been billed: r looks them up, `build --resubmit` sends them again"
+                above.append(("yellow", f"{'unknown':>10}  {hint}"))
         yield from above
         frames = [line for problem in live.problems for line in _frame(problem)]
         room = max(1, height - 2 - len(above) - len(below))
@@ -260,23 +260,24 @@ class _Status:
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             yield "green", f"{'building':>10}  {self._progress()}{visible(running[0]) if running else ''}{more}"
         if left := self._watch.drafting.left:
-            yield "cyan", f"{'drafting':>10}  {left:,} to come"
+            yield "cyan", f"{'drafting':>10}  {left:,} left"
 
     def _progress(self) -> str:
-        """Return how far the build is, and how long it still takes if it goes on as it has."""
-        it = self._live.under_way
-        if it is None or it.total < 2:
+        """Return how many images of the build are done, and an estimate of the time left; "" for a single image."""
+        build = self._live.under_way
+        if build is None or build.total < 2:
             return ""
-        done, left_s = it.total - len(it.left), ""
+        left = len(build.left)
+        done, time_left = build.total - left, ""
         if done:
-            left_s = f", {style.duration((time.monotonic() - it.since_s) / done * len(it.left))} left"
-        return f"{done:,} of {it.total:,}{left_s}  "
+            time_left = f", {style.duration((time.monotonic() - build.since_s) / done * left)} left"
+        return f"{done:,} of {build.total:,}{time_left}  "
 
     def _foot(self) -> Iterator[tuple[str, str]]:
         live = self._live
         if self.is_leaving:
             if live.building:
-                yield "bold", "finishing what is under way; Ctrl-C leaves that to a later build"
+                yield "bold", "finishing what is in flight; Ctrl-C leaves it to a later build"
             return
         cost = style.money(live.plan.cost) if live.plan else ""
         spent = [f"{style.money(live.spent)} spent"] if any(live.spent.values()) else []
@@ -299,7 +300,7 @@ def _frame(problem: Problem) -> list[tuple[str, str]]:
 
 
 def _files(paths: Sequence[str]) -> str:
-    """Return the names of a few files, and how many more there are."""
+    """Return at most three paths and the number of the others, with a colon; "" if there are none."""
     shown = ", ".join(visible(path) for path in paths[:3])
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return f"{shown}{more}: " if shown else ""

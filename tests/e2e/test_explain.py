@@ -52,7 +52,7 @@ compared with the image in place
           flower  dark red rose  axis flower, specs/data/flowers.csv:2
             mood  cheerful  specs/garden.toml:4
 
-images that stood here, the newest first
+earlier images of this output, newest first
   WHEN  in the store
 """
     )

@@ -77,8 +77,10 @@ def test_ctrl_c(crowd: Sandbox, clean: dict[str, bytes]) -> None:
     ran = end(process)
     assert ran.code == 130
     lines = ran.err.splitlines()
-    assert any(line.startswith("stopping; ") and line.endswith("Ctrl-C again leaves at once.") for line in lines)
-    assert lines[-1] == "interrupted: everything that is done is kept; build again to go on"
+    assert any(
+        line.startswith("stopping; ") and line.endswith("Press Ctrl-C again to leave at once.") for line in lines
+    )
+    assert lines[-1] == "interrupted: all finished images are kept; build again to continue"
     done = len(crowd.outputs())
     assert lines[-2].startswith(f"{done} rendered, {48 - done} skipped in ")
     check_whole(crowd)

@@ -124,10 +124,10 @@ def test_markdown(repository: Sandbox) -> None:
     """`--markdown` is a comment: counts first, then folded what differs word by word, what is rendered, orphans."""
     edit(repository)
     text = repository.here("plan", "--markdown", "--base", "main").out
-    assert text.startswith("### qwenbuild plan\n\n**2 to render** · 6 up to date · 1 declared no more\n")
+    assert text.startswith("### qwenbuild plan\n\n**2 to render** · 6 up to date · 1 no longer declared\n")
     assert re.findall("<summary>(.*)</summary>", text) == [
         "1 changed against the base", "1 added against the base", "1 dropped against the base", "2 to render",
-        "1 declared no more",
+        "1 no longer declared",
     ]  # fmt: skip
     assert "- `icons/sun`\n\n  ```diff\n    Icon of the\n  - sun\n  + star\n  ```\n" in text
     assert "- `icons/sun`: `prompt changed: -sun +star`\n" in text

@@ -33,7 +33,7 @@ def test_plan_tells_the_price_by_model_and_the_shortest_time(emulator: Running, 
         "      cost  2.64 CNY  (qwen-image-plus: 12 at 0.220177)",
         "      cost  1.65 CNY  (qwen-image-max: 3 at 0.550443)",
         "    in all  4.29 CNY",
-        "      time  1 min 0 s at least, by the service's limits",
+        "      time  at least 1 min 0 s, because of the service's rate limits",
     ]
     beijing = studio.here("plan", "--region", "beijing", "--json")
     assert beijing.finished["cost"] == {"CNY": "3.90"}
@@ -77,7 +77,7 @@ def test_a_model_of_the_users_own(emulator: Running, tmp_path: Path) -> None:
     studio.write({"qwenbuild.toml": declared + 'price_cny = { singapore = "0.5" }\n'})
     ran = studio.here("plan", "--interface", "async")
     assert "5.50 CNY  (qwen-image-next: 11 at 0.5)" in ran.out
-    assert "20 s at least" in ran.out
+    assert "at least 20 s" in ran.out
 
 
 def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def test_the_first_ctrl_c_keeps_what_is_in_flight(emulator: Running, tmp_path: P
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "stopping; 2 renders are under way" in err
+    assert "stopping; 2 renders are in flight" in err
     assert "2 rendered, 6 skipped" in err
-    assert "interrupted: everything that is done is kept; build again to go on" in err
+    assert "interrupted: all finished images are kept; build again to continue" in err
     assert emulator.bill()["count"] == 2
     assert len(studio.outputs()) == 2
     assert studio.submissions == []
@@ -305,9 +305,9 @@ def test_strays_are_told(emulator: Running, tmp_path: Path) -> None:
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     studio.build_inside(detach=True)
     studio.write({f"specs/{name}.toml": text for name, text in cards(1).items()})
-    assert "1 in flight that no spec asks for any more" in studio.run("plan").out
+    assert "1 in flight that no spec declares any more" in studio.run("plan").out
     ran = studio.run("build")
-    assert "collected an image in flight that no spec asks for any more" in ran.err
+    assert "collected 1 image that no spec declares any more" in ran.err
     assert len(studio.outputs()) == 1
     assert studio.submissions == []
 

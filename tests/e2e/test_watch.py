@@ -62,7 +62,7 @@ def test_in_a_pipe_it_tells_readings_and_images(sandbox: Sandbox) -> None:
         first = read_until(process.stderr, r"\[2/2\]")
         assert first.splitlines()[0] == "  watching 2 to render"
         sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
-        frame = read_until(process.stderr, "the last good plan stays")
+        frame = read_until(process.stderr, "keeping the last good plan")
         assert 'error: undefined variable "color"' in frame
         assert "1 | a {{ color }} ball" in frame
         sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
@@ -197,7 +197,7 @@ def test_on_a_terminal_one_status_changes_in_place(sandbox: Sandbox) -> None:
         sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
         seen = terminal.until("q quit(?s:.)*undefined variable(?s:.)*q quit")
         assert "changed  templates/poster.j2" in seen
-        assert "2 up to date, before the mistake" in seen
+        assert "2 up to date, before the error" in seen
         sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
         terminal.until("2 up to date\\s")
         terminal.press("q")
@@ -244,7 +244,7 @@ def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             terminal.press("\x03")
-            terminal.until("finishing what is under way")
+            terminal.until("finishing what is in flight")
             assert terminal.ended() == 130
     assert len(sandbox.outputs()) == 1
 
@@ -297,7 +297,7 @@ def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             terminal.press("\x03")
-            terminal.until("finishing what is under way")
+            terminal.until("finishing what is in flight")
             terminal.press("\x03")
             assert terminal.ended() == 130
     assert "1 to render, 1 unknown" in sandbox.run("status").out

@@ -1,4 +1,4 @@
-"""Commands that change `out/`: build, watch, clean."""
+"""The commands that change `out/`: build, watch, clean."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.cli.arguments import Money, engine_of, json_option, provider, selection, shard_option
-from qwenbuild.cli.startup import loading
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import style
+
+from ..arguments import Money, engine_of, json_option, provider, selection, shard_option
+from ..startup import loading
 
 if TYPE_CHECKING:
     from qwenbuild.events import Event
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 @click.command()
 @selection
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: go on).")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: continue).")
 @click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
-@click.option("--locked", is_flag=True, help="Fail, before anything is rendered, if the lock would change.")
-@click.option("--relock", is_flag=True, help="Render what the lock pins and nobody has, and pin that.")
+@click.option("--locked", is_flag=True, help="Fail before rendering anything if the lock would change.")
+@click.option("--relock", is_flag=True, help="Render images that the lock pins and nobody has, and pin the new ones.")
 @shard_option
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write how it went as JUnit XML, for CI.")  # fmt: skip
-@click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would pass this.")
-@click.option("--detach", is_flag=True, help="Submit and leave; a later build collects (--interface async).")
+              help="Write the results to FILE as JUnit XML, for CI.")  # fmt: skip
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would exceed this.")
+@click.option("--detach", is_flag=True, help="Submit and exit; a later build collects (needs --interface async).")
 @provider
 @json_option
 @click.pass_obj
@@ -41,14 +42,14 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     qwenbuild build                            everything
     qwenbuild build puppies/poster -w seed=1   some cells of one image
     qwenbuild build --provider draft           typeset drafts, for free
-    qwenbuild build --force -w seed=7          roll the dice again
+    qwenbuild build --force -w seed=7          render these cells again
     qwenbuild build --provider dashscope --max-cost 5
     qwenbuild build --shard 2/4 --junit junit.xml
 
-    SELECT names specs, images, cells or outputs; none selects everything. Edited files are kept,
-    equal requests render once, and one image's failure does not stop the others.
+    SELECT names specs, images, cells or outputs; without it everything is built. Files edited by hand
+    are kept, equal requests are rendered once, and if an image fails the others are still built.
     """
-    with loading():  # the builder, too, which the engine would load while Ctrl-C is an exception
+    with loading():  # also the builder: the engine would import it later, when Ctrl-C raises an exception
         from qwenbuild.terminal import build_view
 
     recording = None
@@ -77,14 +78,14 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     sys.exit(finished.exit_code)
 
 
-@click.command(short_help="Follow the files: a save shows its effect at once, and costs nothing.")
+@click.command(short_help="Follow the files: show the effect of each save at once, for free.")
 @selection
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
-              help="Where the page is served (default: any free port).")  # fmt: skip
+              help="Serve the page on this port (default: any free port).")  # fmt: skip
 @click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
-@click.option("--auto", is_flag=True, help="Render for money by itself, within the budget.")
-@click.option("--max-cost", type=Money(), metavar="CNY", help="Most that this watch may spend.")
+@click.option("--auto", is_flag=True, help="Render without being asked, within the budget.")
+@click.option("--max-cost", type=Money(), metavar="CNY", help="Spend at most this in one watch.")
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
 @provider
 @json_option
@@ -92,22 +93,22 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
 def watch(
     project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
 ) -> None:
-    """Follow specs, templates and data; plan again at each save, and show images on a page.
+    """Follow specs, templates and data; plan again at each save, and show the images on a page.
 
     \b
     qwenbuild watch --open
     qwenbuild watch puppies/poster -w seed=1
     qwenbuild watch --auto --max-cost 5
 
-    What is free is built at once. Where renders cost money, a save makes drafts, which never
-    touch out/; the real images are rendered when asked for, by `r` or on the page. `q` leaves.
+    Free images are built at once. If images cost money, a save makes drafts, which never touch out/.
+    Press `r`, or use the page, to render the real images. Press `q` to leave.
     """
     import asyncio
 
     from qwenbuild.terminal import watch_view
 
     if not preview and (open_page or port):
-        raise UsageError(f"--no-preview serves no page, and {'--open' if open_page else '--port'} asks for one")
+        raise UsageError(f"--no-preview serves no page, but {'--open' if open_page else '--port'} needs one")
 
     asked = watch_view.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
     sys.exit(asyncio.run(watch_view.watch(engine_of(project, **choices), asked)))
@@ -116,7 +117,7 @@ def watch(
 @click.command()
 @selection
 @click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
-@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @click.pass_obj
 def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
     """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.
@@ -125,7 +126,7 @@ def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> Non
     qwenbuild clean --orphans --dry-run
     qwenbuild clean puppies -w seed=1
 
-    Files that were edited by hand, and files that qwenbuild did not write, are kept.
+    Keeps files that were edited by hand, and files that qwenbuild did not write.
     """
     result = engine_of(project, **choices).clean(orphans_only=orphans, dry_run=dry_run)
     removed = [path for path, done in result if done]

@@ -1,4 +1,4 @@
-"""Commands of the lock: lock, verify."""
+"""The commands of the lock: lock, verify."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from pathlib import Path
 
 import click
 
-from qwenbuild.cli.arguments import engine_of, json_option
 from qwenbuild.errors import LockError
-from qwenbuild.terminal import console, style
+from qwenbuild.terminal import style
+
+from ..arguments import engine_of, json_option
 
 
-@click.command(name="lock", short_help="Write what each output is made of, for others to get the same bytes.")
-@click.option("--check", is_flag=True, help="Write nothing; fail where a build would change the lock.")
+@click.command(short_help="Pin each output to its bytes, so that others get the same images.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a build would change the lock.")
 @click.pass_obj
-def lock_command(project: Path, /, check: bool) -> None:
-    """Write qwenbuild.lock from what is there, rendering nothing. Every build does it, too.
+def lock(project: Path, /, check: bool) -> None:
+    """Write qwenbuild.lock from the images that are there, without rendering. Every build writes it, too.
 
     \b
-    qwenbuild lock             after a merge that left conflicts in it
+    qwenbuild lock             after a merge that left conflicts in the lock
     qwenbuild lock --check     in CI, and before a commit
 
-    The lock pins each output to its bytes. Commit it: who builds then gets these bytes, or is told
-    that nobody has them.
+    The lock pins each output to its bytes. Commit it: others then build exactly these bytes, or get an
+    error if nobody has them.
     """
-    from qwenbuild.storage import lock
+    from qwenbuild.storage.lock import NAME
 
     engine = engine_of(project)
     if check:
         engine.check_lock()
-        click.echo(f"up to date: {lock.NAME}")
+        click.echo(f"up to date: {NAME}")
     else:
         wrote, lacking = engine.write_lock()
-        click.echo(f"{'wrote':>10}  {lock.NAME}" if wrote else f"up to date: {lock.NAME}")
+        click.echo(f"{'wrote':>10}  {NAME}" if wrote else f"up to date: {NAME}")
         if lacking:
-            click.echo(f"{style.outputs(lacking)} not pinned: no build has made what the specs ask for now", err=True)
+            click.echo(f"{style.outputs(lacking)} not pinned: no build has made what the specs declare now", err=True)
 
 
 @click.command()
@@ -48,21 +49,22 @@ def verify(project: Path, /, as_json: bool) -> None:
     qwenbuild verify
     qwenbuild verify --json | jq -r .path
 
-    Reads the lock and the images alone: no specs, no data, no store. Exits with 3 where an output
-    is missing or differs; images that the lock does not know are named, and do no harm.
+    Reads only the lock and the images: no specs, no data, no store. Exits with 3 if an output is missing
+    or differs. Images that the lock does not know are listed, but fail nothing.
     """
     from qwenbuild.specs.project import find
-    from qwenbuild.storage import lock
-    from qwenbuild.storage import verify as verifying
+    from qwenbuild.storage import verify as verification
+    from qwenbuild.storage.lock import NAME, read
+    from qwenbuild.terminal import verify_view
 
     found = find(project)
-    path = found.root / lock.NAME
-    known = lock.read(path)
+    path = found.root / NAME
+    known = read(path)
     if known.theirs is not None:
-        raise LockError(f"{lock.NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
+        raise LockError(f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
     if not known.pins and not path.exists():
-        raise LockError(f"no {lock.NAME} here", hint="`qwenbuild build` writes it")
-    mismatches = list(verifying.compare(known.pins.values(), found.out))
-    strangers = verifying.strangers(known.pins.values(), found.out)
-    console.show_verified(len(known.pins), mismatches, strangers, as_json=as_json)
+        raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it")
+    mismatches = list(verification.compare(known.pins.values(), found.out))
+    strangers = verification.strangers(known.pins.values(), found.out)
+    verify_view.show(len(known.pins), mismatches, strangers, as_json=as_json)
     sys.exit(LockError.exit_code if mismatches else 0)

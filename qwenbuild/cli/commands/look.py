@@ -1,4 +1,4 @@
-"""The daily commands: build, watch, plan, and what shows how things stand."""
+"""The commands that show things and change nothing: plan, explain, status, show, report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.cli.arguments import engine_of, json_option, provider, selection, shard_option
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
-from qwenbuild.terminal import console, plan_view, style
+from qwenbuild.terminal import plan_view, style
+
+from ..arguments import engine_of, json_option, provider, selection, shard_option
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan
@@ -20,27 +21,27 @@ if TYPE_CHECKING:
 
 @click.command()
 @selection
-@click.option("--force", is_flag=True, help="As `build --force` would.")
-@click.option("--overwrite", is_flag=True, help="As `build --overwrite` would.")
-@click.option("--relock", is_flag=True, help="As `build --relock` would.")
+@click.option("--force", is_flag=True, help="Plan for `build --force`.")
+@click.option("--overwrite", is_flag=True, help="Plan for `build --overwrite`.")
+@click.option("--relock", is_flag=True, help="Plan for `build --relock`.")
 @shard_option
-@click.option("--base", metavar="REV", help="Also what changes against the lock of this git revision.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="As a comment for a pull request.")
-@click.option("--all", "every", is_flag=True, help="List what is up to date, too, and all of a long plan.")
+@click.option("--base", metavar="REV", help="Also list the changes against the lock of this git revision.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown for a comment on a pull request.")
+@click.option("--all", "every", is_flag=True, help="Also list what is up to date, and all steps of a long plan.")
 @provider
 @json_option
 @click.pass_obj
 def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: str | None, **choices: Any) -> Plan:
-    """Tell what a build would do, and why. Changes nothing and spends nothing.
+    """Show what a build would do, and why. Changes nothing and spends nothing.
 
     \b
     qwenbuild plan                          what is not up to date
-    qwenbuild plan --provider dashscope     what the real thing would cost
+    qwenbuild plan --provider dashscope     what real images would cost
     qwenbuild plan --base origin/main --markdown
     qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
     """
     if as_json and as_markdown:
-        raise UsageError("--json and --markdown are two forms of one plan: take one")
+        raise UsageError("--json and --markdown exclude each other")
     engine = engine_of(project, **choices)
     from qwenbuild.plan import review
     from qwenbuild.terminal import markdown
@@ -67,40 +68,40 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     return planned
 
 
-@click.command(short_help="Tell why outputs are what they are, and what would mend them.")
+@click.command(short_help="Show why an output has its verdict, and how to bring it up to date.")
 @selection
 @provider
 @json_option
 @click.pass_obj
 def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
-    """Tell why outputs are what they are: what differs from the last time, and where each value came from.
+    """Show why an output has its verdict: what changed since its last build, and where each value comes from.
 
     \b
     qwenbuild explain out/icons/sun.png
     qwenbuild explain puppies/poster -w seed=1
     qwenbuild explain --json out/icons/sun.png | jq -r .remedy.command
 
-    Names file and line, axis or default of every field, what would make the output up to date and what
-    that costs, and which images stood there before. Changes nothing and spends nothing.
+    Lists the source of every field (file and line, axis or default), the command that brings the output
+    up to date and its price, and earlier images of the output. Changes nothing and spends nothing.
     """
     from qwenbuild.plan.explain import as_dict
     from qwenbuild.terminal import explain_view
 
     explanations = engine_of(project, **choices).explain()
     if as_json:
-        for it in explanations:
-            click.echo(json.dumps(as_dict(it), ensure_ascii=False))
+        for explanation in explanations:
+            click.echo(json.dumps(as_dict(explanation), ensure_ascii=False))
     else:
         explain_view.show(explanations)
 
 
-@click.command(short_help="Tell how each image's outputs stand, and how the last build ended.")
+@click.command(short_help="Show each image's outputs by verdict, and the last build.")
 @selection
 @provider
 @json_option
 @click.pass_obj
 def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
-    """Tell how the project stands: each image's outputs by verdict, and the last build.
+    """Show each image's outputs by verdict, and the result of the last build.
 
     \b
     qwenbuild status
@@ -112,47 +113,48 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     return planned
 
 
-@click.command(short_help="Print the provenance that an image carries.")
+@click.command(short_help="Print the provenance in an image.")
 @click.argument("image", type=click.Path(path_type=Path))
 @json_option
 def show(image: Path, as_json: bool) -> None:
-    """Print the provenance that IMAGE.png carries: its request, model, seed and key.
+    """Print the provenance in IMAGE.png: its request, model, seed and key.
 
     \b
     qwenbuild show out/icons/sun.png
     qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
     from qwenbuild.files.provenance import read_provenance_file
+    from qwenbuild.terminal import provenance_view
 
     try:
         provenance = read_provenance_file(image)
     except OSError as error:
         raise UsageError(f"{image} can't be read: {error.strerror or error}") from error
     if provenance is None:
-        raise UsageError(f"{image} carries no provenance", hint="only images that qwenbuild made do")
+        raise UsageError(f"{image} carries no provenance", hint="only images that qwenbuild wrote carry one")
     if as_json:
         click.echo(json.dumps(provenance, ensure_ascii=False))
     else:
-        console.show_provenance(provenance)
+        provenance_view.show(provenance)
 
 
-@click.command(short_help="Write a page of all images that opens from disk, to look at and to hand on.")
+@click.command(short_help="Write a page of all images as static files, to look at and to share.")
 @selection
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where to write it (default: .qwenbuild/report).")  # fmt: skip
-@click.option("--small", is_flag=True, help="Leave the full-size images out: small enough for a CI artifact.")
-@click.option("--open", "show_page", is_flag=True, help="Open it in the browser.")
+              help="Write it to this folder (default: .qwenbuild/report).")  # fmt: skip
+@click.option("--small", is_flag=True, help="Without full-size images: small enough for a CI artifact.")
+@click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @provider
 @click.pass_obj
 def report(project: Path, /, output: Path | None, small: bool, show_page: bool, **choices: Any) -> None:
-    """Write a page that shows every cell: image or what is missing, prompt, provenance, price.
+    """Write a page with every cell: its image or what is missing, prompt, provenance and price.
 
     \b
     qwenbuild report --open
     qwenbuild report puppies -w seed=1 -o public
     qwenbuild report --small -o artifact
 
-    Static files: they open from disk and from any web server. Spends nothing.
+    The files are static: they open from disk and from any web server. Spends nothing.
     """
     hidden = not sys.stderr.isatty()
     with click.progressbar(

@@ -1,4 +1,4 @@
-"""The commands of the service, and of the local one."""
+"""The commands of the service, real or emulated: tasks, emulator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.cli.arguments import engine_of, json_option, region_option
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.problems import visible
-from qwenbuild.terminal import console, style
+from qwenbuild.terminal import style
+
+from ..arguments import engine_of, json_option, region_option
 
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
@@ -37,18 +38,20 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     qwenbuild tasks --status PENDING
     qwenbuild tasks cancel TASK_ID
 
-    Asks the service; needs its API key. What is in flight is collected by the next build.
+    Asks the service, so it needs the API key. The next build collects what is in flight.
     """
+    from qwenbuild.terminal import tasks_view
+
     if ctx.invoked_subcommand is None:
         engine = _engine(ctx.obj, region)
         in_flight = engine.in_flight()
         try:
             listed = engine.account_tasks(status or "")
-        except QwenbuildError:  # no key, no network: what is on record here is known all the same
+        except QwenbuildError:  # the project's own records need neither key nor network
             if in_flight and not status:
-                console.show_tasks(in_flight, (), whole=True, as_json=as_json)
+                tasks_view.show(in_flight, (), list_in_flight=True, as_json=as_json)
             raise
-        console.show_tasks(in_flight, listed, whole=not status, as_json=as_json)
+        tasks_view.show(in_flight, listed, list_in_flight=not status, as_json=as_json)
 
 
 @tasks.command()
@@ -56,12 +59,12 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
 @region_option
 @click.pass_obj
 def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
-    """Cancel tasks that are still PENDING; running ones can't be cancelled.
+    """Cancel tasks that are still PENDING; the service can't cancel running ones.
 
     \b
     qwenbuild tasks cancel TASK_ID TASK_ID
 
-    Tries each, and exits 1 where one could not be cancelled.
+    Tries all of them, and exits with 1 if any could not be cancelled.
     """
     ended = _engine(project, region).cancel_tasks(task_id)
     for name, error in ended.items():
@@ -82,19 +85,19 @@ def _engine(project: Path, region: str | None) -> Engine:
 
 @click.command(short_help="Run a local DashScope, for offline work and CI.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8766, metavar="PORT", show_default=True,
-              help="0 takes any free port.")  # fmt: skip
-@click.option("--host", default="127.0.0.1", metavar="HOST", show_default=True, help="Where to listen.")
+              help="Listen on this port; 0 takes any free one.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", metavar="HOST", show_default=True, help="Listen on this address.")
 @click.option("--latency", "latency_s", type=click.FloatRange(0), default=0.5, metavar="SECONDS", show_default=True,
-              help="How long a render takes.")  # fmt: skip
+              help="Time that a render takes.")  # fmt: skip
 @click.option("--images", type=click.Choice(["draft", "null"]), default="draft", show_default=True,
-              help="What draws the images.")  # fmt: skip
+              help="Provider that draws the images.")  # fmt: skip
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Inject a fault; repeatable. See --faults.")
-@click.option("--seed", type=int, default=0, metavar="N", help="Makes the same faults fire again.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Seed of random faults: the same seed, the same faults.")
 @click.option("--limits", type=click.FloatRange(0), default=1.0, metavar="FACTOR", show_default=True,
-              help="Scales the service's rate limits; 0 lifts them.")  # fmt: skip
+              help="Multiply the service's rate limits by this; 0 removes them.")  # fmt: skip
 @click.option("--region", type=click.Choice(["singapore", "beijing"]), default="singapore", show_default=True,
-              help="Whose keys are taken, and whose prices are charged.")  # fmt: skip
-@click.option("--faults", "explain", is_flag=True, help="Explain the notation of faults.")
+              help="Region whose keys are accepted and whose prices are charged.")  # fmt: skip
+@click.option("--faults", "explain", is_flag=True, help="Explain how faults are written.")
 def emulator(explain: bool, **choices: Any) -> None:
     """Run a local DashScope: both interfaces, tasks, limits, errors and a bill; nothing leaves this machine.
 
@@ -102,8 +105,8 @@ def emulator(explain: bool, **choices: Any) -> None:
     qwenbuild emulator
     qwenbuild emulator --fault throttle:20% --fault drop-after:sync:1
 
-    Point qwenbuild, or the vendor's SDK, at it with the variables that it prints. The page at its
-    address shows what it would have billed.
+    Set the variables that it prints, and qwenbuild or the vendor's SDK uses it. The page at its address
+    shows what it would have billed.
     """
     import asyncio
 
@@ -113,20 +116,21 @@ def emulator(explain: bool, **choices: Any) -> None:
         click.echo(server.FAULT_HELP)
         return
     options = server.EmulatorOptions(**choices)
-    asyncio.run(server.serve(options, _emulator_started, _emulator_stopped))
+    asyncio.run(server.serve(options, _show_environment, _show_bill))
 
 
-def _emulator_started(base_url: str) -> None:
-    """Write how to reach an emulator."""
+def _show_environment(base_url: str) -> None:
+    """Write `export` lines that lead clients to the emulator to standard output, and the rest to standard error."""
     from qwenbuild.emulator.server import environment
 
     click.echo(f"DashScope emulator at {base_url}", err=True)
     for name, value in environment(base_url).items():
         click.echo(f"export {name}={value}")
-    click.echo("Ctrl-C stops it.", err=True)
+    click.echo("Press Ctrl-C to stop.", err=True)
     sys.stdout.flush()
 
 
-def _emulator_stopped(bill: Mapping[str, Any]) -> None:
-    """Write what an emulator would have billed."""
-    click.echo(f"billed: {json.dumps({k: v for k, v in bill.items() if k != 'records'}, ensure_ascii=False)}", err=True)
+def _show_bill(bill: Mapping[str, Any]) -> None:
+    """Write the totals of the bill, without its single records."""
+    totals = {name: value for name, value in bill.items() if name != "records"}
+    click.echo(f"billed: {json.dumps(totals, ensure_ascii=False)}", err=True)

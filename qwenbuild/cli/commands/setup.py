@@ -1,4 +1,4 @@
-"""The commands of a repository and of the store that all of a user's projects share."""
+"""The commands that set up a machine and a project: doctor, init, schema, completion."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 
 import click
 
-from qwenbuild.cli.arguments import json_option
-from qwenbuild.cli.completion import SHELLS, script
-from qwenbuild.terminal import console
+from ..arguments import json_option
+from ..completion import SHELLS, script
 
 
 @click.command(short_help="Check the environment, and say what to fix.")
 @json_option
 @click.pass_obj
 def doctor(project: Path, /, as_json: bool) -> None:
-    """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, remote, project.
+    """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, remote cache, project.
 
     \b
     qwenbuild doctor
     qwenbuild doctor --json | jq -r 'select(.level == "fail").hint'
 
-    Changes nothing and spends nothing: the service is asked for the account's tasks. Works without a
-    project and without a network. Exits 1 where something must be fixed.
+    Changes nothing and spends nothing: it only asks the service for the account's tasks. Works without
+    a project and without a network. Exits with 1 if something must be fixed.
     """
     from qwenbuild.engine.doctor import examine
+    from qwenbuild.terminal import doctor_view
 
-    sys.exit(console.show_findings(examine(project, os.environ), as_json=as_json))
+    sys.exit(doctor_view.show(examine(project, os.environ), as_json=as_json))
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Write a small project into FOLDER (default: here), ready to build.
+    """Write a small project into FOLDER (default: here).
 
     \b
     qwenbuild init posters
@@ -57,8 +57,8 @@ def schema(which: str) -> None:
     \b
     qwenbuild schema > specs/spec.schema.json
 
-    A spec that starts with `#:schema ./spec.schema.json` completes in editors with Taplo or
-    Tombi, such as VS Code (Even Better TOML) and Zed.
+    A spec that begins with `#:schema ./spec.schema.json` is completed by editors with Taplo or Tombi,
+    such as VS Code (Even Better TOML) and Zed.
     """
     from qwenbuild.specs import project, spec
 
@@ -66,7 +66,7 @@ def schema(which: str) -> None:
     click.echo(json.dumps(table, indent=2, ensure_ascii=False))
 
 
-@click.command(short_help="Print the script that lets a shell complete commands, images and axes.")
+@click.command(short_help="Print a script that completes commands, images and axes in a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print the script that lets SHELL complete commands, options, specs, images, cells, axes and values.
@@ -76,7 +76,7 @@ def completion(shell: str) -> None:
     qwenbuild completion zsh > ~/.zfunc/_qwenbuild
     qwenbuild completion fish > ~/.config/fish/completions/qwenbuild.fish
 
-    Bash needs the package bash-completion for this; elsewhere, put `eval "$(qwenbuild completion bash)"`
-    into ~/.bashrc. For zsh, ~/.zfunc must be in `fpath` before `compinit` runs in ~/.zshrc.
+    For bash, install the package bash-completion, or add `eval "$(qwenbuild completion bash)"` to
+    ~/.bashrc. For zsh, ~/.zfunc must be in `fpath` before ~/.zshrc runs `compinit`.
     """
     click.echo(script(shell), nl=False)

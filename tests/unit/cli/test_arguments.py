@@ -1,4 +1,4 @@
-"""How amounts, ages and sizes are read, and which command a line means."""
+"""Amounts, ages, sizes and shards as arguments, and the default command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS: dict[str, click.ParamType[Any]] = {"money": Money(), "age": Age(), "bytes
     ],
 )  # fmt: skip
 def test_values(kind: str, text: str, expected: object) -> None:
-    """A value is read in the unit that is written, and a value that was read before stays."""
+    """A text is converted by its unit; a value that is already converted stays the same."""
     found = KINDS[kind].convert(text, None, None)
     assert (found, type(found)) == (expected, type(expected))
     assert KINDS[kind].convert(found, None, None) == expected
@@ -39,7 +39,7 @@ def test_values(kind: str, text: str, expected: object) -> None:
     ],
 )  # fmt: skip
 def test_wrong_values(kind: str, text: str) -> None:
-    """Anything else is refused with an example of what is taken."""
+    """Any other text is refused with an example of a valid one."""
     with pytest.raises(click.UsageError, match=" such as "):
         KINDS[kind].convert(text, None, None)
 
@@ -81,12 +81,12 @@ def plan(project: str) -> tuple[str, str]:
     ],
 )
 def test_the_default_command(line: str, expected: object) -> None:
-    """A line without a command means `build`, wherever the project's option stands."""
+    """A line without a command runs `build`, also after the project option."""
     assert main.main(line.split(), standalone_mode=False) == expected
 
 
 def test_an_unknown_command() -> None:
-    """What is no command may be a mistake, or an image: the hint says which."""
+    """An unknown command gets the nearest command as a hint, else how to build an image of that name."""
     with pytest.raises(UsageError) as caught:
         main.main(["paln"], standalone_mode=False)
     assert (caught.value.claim, caught.value.hint) == ('no command "paln"', 'did you mean "plan"?')

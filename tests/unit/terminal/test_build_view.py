@@ -1,4 +1,4 @@
-"""What is seen of a build as it runs, in a pipe and as JSON; a terminal's is tested with a real one."""
+"""The views of a build in a pipe and as JSON; the e2e tests show the live view on a real terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, 
 
 
 def ended(outcome: Outcome, reason: str = "why", *problems: Problem) -> ImageFinished:
-    """Return the end of an output."""
+    """Return the event of a finished output."""
     return ImageFinished("s/\x1ba", "s/a.png", outcome, reason, 0.1, problems)
 
 
 def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe each image that was made has a counted line, and what needs attention its cause."""
+    """In a pipe each image that was made has a counted line; images that need attention show the cause."""
     shown = LineView()
     shown.emit(Started("null", PLAN))
     for event in (
@@ -39,26 +39,26 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_looking_up(capsys: pytest.CaptureFixture[str]) -> None:
-    """While lost answers are looked up, it is said what is waited for."""
+    """The number of lost answers is shown while the service is asked about them."""
     shown = LineView()
     shown.emit(LookingUp(1))
     shown.emit(LookingUp(1200))
     assert capsys.readouterr().err == (
-        "looking up  1 lost answer: the service is asked what became of them\n"
-        "looking up  1,200 lost answers: the service is asked what became of them\n"
+        "looking up  1 lost answer: asking the service what became of them\n"
+        "looking up  1,200 lost answers: asking the service what became of them\n"
     )
 
 
 def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
-    """Why a build stops is told once, and what is still under way."""
+    """A build that stops says why, and how many renders are still in flight."""
     shown = LineView()
     shown.emit(Stopping("interrupted", 3))
     shown.emit(Stopping("interrupted", 0))
     shown.emit(Stopping("the disk is full", 1))
     shown.emit(Stopping("no key", 1, [Problem("no key", hint="set one")]))
     assert capsys.readouterr().err == (
-        "stopping; 3 renders are under way and will be kept. Ctrl-C again leaves at once.\n"
-        "stopping. Ctrl-C again leaves at once.\n"
+        "stopping; 3 renders are in flight and will be kept. Press Ctrl-C again to leave at once.\n"
+        "stopping. Press Ctrl-C again to leave at once.\n"
         "  stopping  the disk is full\n"
         "  stopping\nerror: no key\n  = hint: set one\n"
     )
@@ -75,26 +75,26 @@ def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
         (
             Finished(0, 0, 0, 1, 2, 3, 5, skipped=4, orphans=6, interrupted=True),
             "1 failed, 3 unknown, 2 edited, 4 skipped in 5 s\n"
-            "interrupted: everything that is done is kept; build again to go on\n"
+            "interrupted: all finished images are kept; build again to continue\n"
             "unknown images may have been billed; --resubmit sends them again\n"
             "edited files were kept; --overwrite replaces them\n"
-            "6 outputs are declared no more; `qwenbuild clean --orphans` removes them\n",
+            "6 outputs are no longer declared; `qwenbuild clean --orphans` removes them\n",
         ),
         (
             Finished(0, 0, 3, 0, 0, 0, 0.5, orphans=1),
             "nothing to do: 3 up to date in 0.50 s\n"
-            "1 output is declared no more; `qwenbuild clean --orphans` removes it\n",
+            "1 output is no longer declared; `qwenbuild clean --orphans` removes it\n",
         ),
     ],
 )
 def test_the_summary(finished: Finished, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The last lines say what was done, what it cost, and what to do about the rest."""
+    """The summary has counts, time and cost, then what to do about images that are left."""
     LineView().emit(finished)
     assert capsys.readouterr().err == text
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each event is one line of standard output, whatever is in it."""
+    """Each event is one line of standard output, even if its text has line breaks."""
     shown = JsonView()
     shown.emit(Started("null", PLAN))
     shown.emit(ended(Outcome.FAILED, "two\nlines \u2028", Problem("a\nb")))
@@ -105,6 +105,6 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_which_view() -> None:
-    """Without a terminal a build is shown in lines."""
+    """Without a terminal the view prints lines, or JSON if asked for."""
     assert type(view(as_json=True)) is JsonView
     assert type(view(as_json=False)) is LineView

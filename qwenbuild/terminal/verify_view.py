@@ -1,0 +1,45 @@
+"""The view of `verify`: how the output folder differs from the lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from qwenbuild.problems import visible
+from qwenbuild.storage.verify import Fault, Mismatch
+
+from .style import label, outputs
+
+
+def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool) -> None:
+    """Write the mismatches, the paths of images that no pin names (`strangers`), and a summary.
+
+    `pinned` is the number of outputs that the lock pins.
+    """
+    if as_json:
+        _show_json(pinned, mismatches, strangers)
+        return
+    for mismatch in mismatches:
+        click.echo(f"{label(mismatch.fault)}  {visible(mismatch.pin.path)}")
+    for path in strangers:
+        click.echo(f"{label('unlocked')}  {visible(path)}")
+    if mismatches:
+        hint = "`qwenbuild build` brings back what is missing"
+        if any(mismatch.fault is Fault.DIFFERS for mismatch in mismatches):
+            hint += ", `build --overwrite` also what differs"
+        click.echo(f"{len(mismatches):,} of {outputs(pinned)} are not what the lock pins; {hint}")
+    else:
+        click.echo(f"all {pinned:,} outputs are what the lock pins")
+
+
+def _show_json(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str]) -> None:
+    for mismatch in mismatches:
+        pin = mismatch.pin
+        table = {"event": "mismatch", "path": pin.path, "name": pin.name, "fault": mismatch.fault.value}
+        click.echo(json.dumps({**table, "pinned": pin.image}, ensure_ascii=False))
+    for path in strangers:
+        click.echo(json.dumps({"event": "stranger", "path": path}, ensure_ascii=False))
+    counts = {"pinned": pinned, "mismatches": len(mismatches), "strangers": len(strangers)}
+    click.echo(json.dumps({"event": "verified", **counts}))

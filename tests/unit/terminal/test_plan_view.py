@@ -1,0 +1,52 @@
+"""A plan and a status as text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from qwenbuild import load
+from qwenbuild.plan.plan import Plan
+from qwenbuild.terminal import plan_view
+from tests.support.workspace import Workspace
+
+
+def test_a_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan ends with its counts, what each model costs, and the shortest time."""
+    max_model = 'prompt = "b"\nmodel = "qwen-image-max"\n'
+    spec = '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 9 } }\n'
+    project.write({"specs/s.toml": f"{spec}[image.b]\n{max_model}[image.c]\n{max_model}seed = 0\n"})
+    plan_view.show_plan(load(project.root, region="beijing").plan(), every=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "    render  s/a[seed=1]  never rendered"
+    assert lines[9] == "    render  s/b          never rendered"
+    assert lines[-5:] == [
+        "11 to render",
+        "      cost  1.80 CNY  (qwen-image-plus: 9 at 0.2)",
+        "      cost  1.00 CNY  (qwen-image-max: 2 at 0.5)",
+        "    in all  2.80 CNY",
+        lines[-1],
+    ]
+    assert re.fullmatch(r"      time  at least .+, because of the service's rate limits", lines[-1])
+
+
+def test_a_long_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand steps are listed and the others counted; `every` lists all of them."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 1100 } }\n'})
+    plan = load(project.root).plan()
+    plan_view.show_plan(plan, every=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[999].split() == ["render", "s/a[seed=1000]", "never", "rendered"]
+    assert lines[1000:1002] == [
+        "         …  100 more; `plan --all` lists all",
+        "1,100 to render",
+    ]
+    plan_view.show_plan(plan, every=True)
+    assert len(capsys.readouterr().out.splitlines()) == 1103
+
+
+def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan of nothing says so."""
+    plan_view.show_plan(Plan([]), every=True)
+    assert capsys.readouterr().out == "nothing is selected\n"

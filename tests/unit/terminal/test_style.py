@@ -1,0 +1,83 @@
+"""Units, colours, and problems as text."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from decimal import Decimal
+
+import pytest
+
+from qwenbuild.problems import Place, Problem
+from qwenbuild.terminal import style
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.01 s"), (0.004, "0.01 s"), (0.0849, "0.085 s"), (1.26, "1.3 s"), (9.99, "10 s"), (42.4, "42 s"),
+        (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min"), (90_000, "25 h 0 min"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    """Seconds are shown in the unit that suits them."""
+    assert style.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (5 * 10**9, "5.0 GB")],
+)
+def test_byte_sizes(count: int, text: str) -> None:
+    """Bytes are shown in the unit that suits them."""
+    assert style.byte_size(count) == text
+
+
+def test_money() -> None:
+    """Amounts have two digits and their currency."""
+    assert style.money({"CNY": Decimal("1.1"), "USD": "0.056"}) == "1.10 CNY + 0.06 USD"
+    assert style.money({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: bool) -> None:
+    """Colour is for terminals, unless NO_COLOR is set to something or the terminal can't."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert style.coloured(Terminal()) == expected
+    assert not style.coloured(io.StringIO())
+    assert (style.styled("x", Terminal(), fg="red") != "x") == expected
+
+
+def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    """Problems go to standard error as code frames, each with an empty line after it, and are counted."""
+    first = Problem("no \x1b[31m such", Place("a.toml", 2, 5, 3, "x = foo"), "a name", hint="try bar")
+    style.problems([first, Problem("torn", facts=["one"])])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "error: no \\x1b[31m such\n --> a.toml:2:5\n  |\n2 | x = foo\n  |     ^^^ a name\n  = hint: try bar\n\n"
+        "error: torn\n  = one\n\n2 errors\n"
+    )
+
+
+def test_problems_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the same text is coloured."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with contextlib.redirect_stderr(terminal):
+        style.problems([Problem("torn")])
+    assert terminal.getvalue() == "\x1b[31m\x1b[1merror:\x1b[0m \x1b[1mtorn\x1b[0m\n\n"
