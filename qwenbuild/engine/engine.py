@@ -168,24 +168,28 @@ class Engine:
         """Raise TooManyRenders where a build of the plan would be refused for how many images it renders."""
         check_renders(len(plan.renders), self._max_renders)
 
-    def _plan(self, state: State, outputs: AbstractSet[str] | None = None) -> Plan:
+    def _plan(
+        self, state: State, outputs: AbstractSet[str] | None = None, keys: AbstractSet[str] | None = None
+    ) -> Plan:
         with _uncollected():
-            return self._planned(state, outputs)
+            return self._planned(state, outputs, keys)
 
-    def _planned(self, state: State, outputs: AbstractSet[str] | None) -> Plan:
+    def _planned(self, state: State, outputs: AbstractSet[str] | None, keys: AbstractSet[str] | None) -> Plan:
         (every, pins, inputs), options = self._declared(state), self.options
         chosen = selection.select(every, options.select, options.where, self.project)
         if options.shard:
             chosen = selection.shard(chosen, *options.shard)
         if outputs is not None:
             chosen = [action for action in chosen if action.output in outputs]
+        if keys is not None:
+            chosen = [action for action in chosen if action.key in keys]
         resubmit = options.resubmit if options.resubmit is not None else self.project.config.resubmit == "always"
         rules = Rules(options.force, options.overwrite, resubmit, options.relock)
         records = state.outputs()
         steps = judge.judge(chosen, self.project.out, records, state, self.store, self.provider, rules, pins)
         if self.remote and not options.force:
             steps = _share(steps, self.remote)
-        whole = not (options.select or options.where or options.shard) and outputs is None
+        whole = not (options.select or options.where or options.shard) and outputs is None and keys is None
         orphans = judge.orphans(every, self.project.out, records) if whole else []
         warnings = self.remote.warnings() if self.remote else ()
         strays = [] if options.select or options.where else judge.strays(every, state, self.store, self.provider)
@@ -273,10 +277,12 @@ class Engine:
         *,
         arguments: Sequence[str] | None = None,
         outputs: AbstractSet[str] | None = None,
+        keys: AbstractSet[str] | None = None,
     ) -> Finished:
         """Plan, build, and return how it ended; `emit` gets every event on the way.
 
         `outputs` narrows the selection to these paths below `out/`; those declared no more are left out.
+        `keys` narrows it to actions with these keys: a cell that was edited since they were planned is left out.
         `arguments` is the command line that asks for it: given again, it finds at once that
         nothing has changed (see `snapshot`).
 
@@ -308,7 +314,7 @@ class Engine:
         )
         with alone(self.project.state_dir):
             with contextlib.closing(self._state(create=True)) as state:
-                plan = self._plan(state, outputs)
+                plan = self._plan(state, outputs, keys)
                 if self.options.locked:
                     locking.check(plan.actions, plan.lock, state.request)
                     locking.check_edits(plan.steps)

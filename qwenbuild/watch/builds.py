@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.engine.engine import Engine
-from qwenbuild.events import Emit, Event, Finished
+from qwenbuild.events import Emit, Event, Finished, ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
 
 from .live_state import Wish
@@ -26,8 +26,10 @@ _SETTLED = (Verdict.UP_TO_DATE, Verdict.EDITED)
 
 @dataclass
 class Order:
-    """One build. `left` are the steps that have not ended, by output path; of these, those in `begun` are under way.
+    """One build.
 
+    `left`: the steps that have no result yet, by output path. `begun`: paths of those that have started.
+    `skipped`: paths of those that the build gave up.
     `max_cost` is in CNY, None without limit; `wishes` are what of it the user asked for, by the cell's name.
     `strays` are keys of images that it collects though no cell asks for them.
     """
@@ -38,12 +40,30 @@ class Order:
     force: bool = False
     strays: Collection[str] = ()
     begun: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
     interrupt: Interrupt = field(default_factory=Interrupt)
 
     @property
     def keys(self) -> set[str]:
         """The keys of what has not ended, strays included."""
         return {step.action.key for step in self.left.values()}.union(self.strays)
+
+    @property
+    def edited(self) -> set[str]:
+        """The keys that a build, which has ended, left out because their cells had been edited."""
+        return {step.action.key for path, step in self.left.items() if path not in self.skipped}
+
+    def take(self, event: Event) -> Step | None:
+        """Record that a step has started or ended; return the step. None for other events, and for a skipped step."""
+        match event:
+            case ImageStarted(path=path):
+                self.begun.add(path)
+                return self.left.get(path)
+            case ImageFinished(path=path, outcome=Outcome.SKIPPED):
+                self.skipped.add(path)
+            case ImageFinished(path=path):
+                return self.left.pop(path, None)
+        return None
 
     def is_obsolete(self, keys: Mapping[str, str]) -> bool:
         """Whether something that has not begun is wanted no more; `keys` are what is wanted, by output path."""
@@ -86,7 +106,8 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
     def build() -> Finished:
         # A build chooses among all cells: the selection has been made, and may match nothing any more.
         chosen = engine.with_options(select=(), where=(), force=order.force, max_cost=order.max_cost)
-        return chosen.build(hand_over, order.interrupt, outputs=frozenset(order.left))
+        # A file may have been saved since the order was made. Its cells now ask for what nobody ordered.
+        return chosen.build(hand_over, order.interrupt, outputs=frozenset(order.left), keys=frozenset(order.keys))
 
     return await asyncio.to_thread(build)
 

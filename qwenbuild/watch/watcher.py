@@ -247,6 +247,7 @@ class Watch:
             while not order.interrupt.count:
                 try:
                     await builds.carry_out(self._engine, order, lambda event: self._on(order, event, spent))
+                    self._bought -= order.edited
                     break
                 except ProjectBusy as error:
                     self._build_problems = error.problems
@@ -270,19 +271,16 @@ class Watch:
     def _on(self, order: Order, event: Event, before: Mapping[str, Decimal]) -> None:
         """Take an event of a build; `before` is what had been spent when it began."""
         live = self.live
+        step = order.take(event)
+        if step and isinstance(event, ImageStarted | ImageFinished):
+            self._happened[event.path] = step.action.key
+            live.events[event.name] = event
         match event:
-            case ImageStarted(name=name, path=path):
-                order.begun.add(path)
-                self._happened[path] = order.left[path].action.key
-                live.events[name] = event
-            case ImageFinished(name=name, path=path, outcome=outcome):
-                if outcome is not Outcome.SKIPPED and (step := order.left.pop(path, None)):
-                    self._happened[path] = step.action.key
-                    live.events[name] = event
-                    self._refresh_soon()
-                    if outcome is Outcome.RENDERED:
-                        price = self._engine.provider.price(step.action.model.name)
-                        live.spent = Price.by_currency([price], live.spent)
+            case ImageFinished(outcome=outcome) if step:
+                self._refresh_soon()
+                if outcome is Outcome.RENDERED:
+                    price = self._engine.provider.price(step.action.model.name)
+                    live.spent = Price.by_currency([price], live.spent)
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
                 self._build_problems = (*self._build_problems, *problems)
             case Warned(problems=problems):
