@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .problems import did_you_mean, listing
 from .request import Size
@@ -24,18 +26,85 @@ REGIONS = ("singapore", "beijing")
 DEFAULT_MODEL = "qwen-image-plus"
 
 _RATIO = re.compile(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", re.ASCII)
-_PRICES = 'a table such as { beijing = "0.20", singapore = "0.22" }'
+_PACE = re.compile(r"0*[1-9][0-9]{0,8}/(second|minute)", re.ASCII)
 _SECONDS = {"second": 1.0, "minute": 60.0}
-_KEYS = ("interfaces", "sizes", "default_size", "pixels", "prompt_limit", "negative_prompt_limit", "submits",
-         "concurrent", "price_cny")  # fmt: skip
 
 
 class BadDeclaration(ValueError):
-    """A key of a declared model has a value that makes no sense."""
+    """The keys of a declared model contradict each other."""
 
     def __init__(self, model: str, key: str, reason: str) -> None:
         super().__init__(f"models.{model}.{key}: {reason}")
         self.model, self.key, self.reason = model, key, reason
+
+
+class RegionPrices(BaseModel):
+    """The price of one image in CNY, by region."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    beijing: Decimal | None = Field(default=None, ge=0)
+    singapore: Decimal | None = Field(default=None, ge=0)
+
+
+class ModelTable(BaseModel):
+    """A table `[models."name"]` of a config, or of `catalogue.toml`. A key that is not stated keeps its value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, strict=True)
+
+    interfaces: Annotated[list[Literal["sync", "async"]] | None, Field(description="sync, async, or both")] = None
+    sizes: Annotated[
+        str | list[str] | None, Field(description='"fixed" (the five common sizes), "any", or a list of sizes')
+    ] = None
+    default_size: Annotated[str | None, Field(description="the size of a request that names none")] = None
+    pixels: Annotated[
+        list[int] | None, Field(description='the smallest and the largest number of pixels, if sizes = "any"')
+    ] = None
+    prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a prompt")] = None
+    negative_prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a negative prompt")] = None
+    submits: Annotated[str | None, Field(description='most requests in a time, such as "2/second"')] = None
+    concurrent: Annotated[int | None, Field(ge=0, description="most async tasks at once; 0: no limit")] = None
+    price_cny: Annotated[
+        RegionPrices | None, Field(strict=False, description="the price of one image in CNY, by region")
+    ] = None
+
+    @field_validator("interfaces", mode="before")
+    @classmethod
+    def _has_interfaces(cls, value: object) -> object:
+        if not isinstance(value, list) or not value:
+            raise ValueError('must be a list of "sync", "async", or both')
+        return value
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _has_sizes(cls, value: object) -> object:
+        sizes = value if isinstance(value, list) else []
+        if value in ("fixed", "any") or (sizes and all(isinstance(text, str) and Size.parse(text) for text in sizes)):
+            return value
+        raise ValueError('must be "fixed", "any", or a list such as ["1024*1024"]')
+
+    @field_validator("pixels", mode="before")
+    @classmethod
+    def _is_range_of_pixels(cls, value: object) -> object:
+        if not isinstance(value, list) or [type(number) for number in value] != [int, int]:
+            raise ValueError("must be the smallest and the largest number of pixels, such as [262144, 4194304]")
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("must have the smallest number first, 1 or more")
+        return value
+
+    @field_validator("submits", mode="before")
+    @classmethod
+    def _is_pace(cls, value: object) -> object:
+        if not isinstance(value, str) or not _PACE.fullmatch(value):
+            raise ValueError('must be a pace such as "2/second" or "30/minute"')
+        return value
+
+    @field_validator("price_cny", mode="before")
+    @classmethod
+    def _is_table_of_prices(cls, value: object) -> object:
+        if isinstance(value, dict):
+            return value
+        raise ValueError('must be a table such as { beijing = "0.20", singapore = "0.22" }')
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +138,7 @@ class Model:
         if size is None:
             raise ValueError(f"not a size: write {self._takes()}{self._nearest(text)}")
         if self.sizes and size not in self.sizes:
-            raise ValueError(f"{self.name} has not this size: it takes {self._takes()}")
+            raise ValueError(f"{self.name} does not offer this size: it takes {self._takes()}")
         low, high = self.pixels
         if not self.sizes and not low <= size.width * size.height <= high:
             raise ValueError(
@@ -110,24 +179,30 @@ class Catalogue:
             hint = did_you_mean(name, self.models)
             raise ValueError(f"known models: {listing(self.models)}{'; ' + hint if hint else ''}") from None
 
-    def extended(self, declared: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+    def extended(self, declared: Mapping[str, ModelTable | Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with `declared` models added; a known name overrides only the keys it states.
 
-        Raises BadDeclaration.
+        Raises ValueError for a wrong table, and BadDeclaration (a ValueError) for a default size that does not fit.
         """
         if not declared:
             return self
         models = dict(self.models)
         for name, table in declared.items():
-            models[name] = _model(name, table, base=models.get(name))
+            models[name] = _declared(models.get(name) or _default(name), ModelTable.model_validate(table))
         return Catalogue(models, self.date)
 
 
 @cache
 def builtin() -> Catalogue:
     """Return the catalogue that comes with qwenbuild."""
-    table = _table()
-    return Catalogue({name: _model(name, entry) for name, entry in table["models"].items()}, str(table["date"]))
+    file = _table()
+    return Catalogue({}, str(file["date"])).extended({name: _trusted(table) for name, table in file["models"].items()})
+
+
+def _trusted(table: Mapping[str, Any]) -> ModelTable:
+    """Return a table of `catalogue.toml` without validation: a test validates the file, and each plan saves 2 ms."""
+    prices = {region: Decimal(price) for region, price in table["price_cny"].items()}
+    return ModelTable.model_construct(**{**table, "price_cny": RegionPrices.model_construct(None, **prices)})
 
 
 @cache
@@ -140,75 +215,49 @@ def _ratios(kind: str) -> dict[str, Size]:
     return {name: size for name, size in sizes.items() if size}
 
 
-def _model(name: str, table: Mapping[str, Any], base: Model | None = None) -> Model:
-    """Return the model that `table` declares, over `base` where there is one."""
-
-    def wrong(key: str, expected: str) -> BadDeclaration:
-        return BadDeclaration(name, key, expected)
-
-    for key in table:
-        if key not in _KEYS:
-            raise wrong(key, f"unknown key; {did_you_mean(key, _KEYS) or 'known: ' + listing(_KEYS)}")
+def _default(name: str) -> Model:
+    """Return a model that says nothing of itself: the five fixed sizes, the sync interface, no price."""
     five = _ratios("fixed")
-    model = base or Model(
+    return Model(
         name=name, interfaces=("sync",), ratios=five, sizes=tuple(five.values()), default_size=five["16:9"],
         pixels=(512 * 512, 2048 * 2048), prompt_limit=800, negative_prompt_limit=500,
         submits_per_s=2.0, concurrent=0, price_cny={},
     )  # fmt: skip
-    if "interfaces" in table:
-        interfaces = table["interfaces"]
-        if not isinstance(interfaces, list) or not interfaces or any(it not in INTERFACES for it in interfaces):
-            raise wrong("interfaces", f"a list of {' and '.join(INTERFACES)}")
-        model = replace(model, interfaces=tuple(interfaces))
-    if "sizes" in table:
-        kind = table["sizes"]
-        if kind == "any":
-            ratios = _ratios("any")
-            model = replace(model, ratios=ratios, sizes=(), default_size=ratios["1:1"])
-        elif kind == "fixed":
-            model = replace(model, ratios=five, sizes=tuple(five.values()), default_size=five["16:9"])
-        elif isinstance(kind, list) and kind and all(isinstance(text, str) and Size.parse(text) for text in kind):
-            sizes = tuple(size for text in kind if (size := Size.parse(text)))
-            named = {size.ratio: size for size in reversed(sizes)} | {n: s for n, s in five.items() if s in sizes}
-            model = replace(model, ratios=named, sizes=sizes, default_size=sizes[0])
-        else:
-            raise wrong("sizes", '"fixed", "any", or a list such as ["1024*1024"]')
-    if "pixels" in table:
-        pixels = table["pixels"]
-        if not (isinstance(pixels, list) and len(pixels) == 2 and all(type(n) is int for n in pixels)):
-            raise wrong("pixels", "the least and the greatest number of pixels, such as [262144, 4194304]")
-        if not 0 < pixels[0] <= pixels[1]:
-            raise wrong("pixels", "the least number of pixels comes first, and is 1 or more")
-        model = replace(model, pixels=(pixels[0], pixels[1]))
-    if "default_size" in table:
-        try:
-            model = replace(model, default_size=model.size(str(table["default_size"])))
-        except ValueError as error:
-            raise wrong("default_size", str(error)) from None
+
+
+def _declared(model: Model, table: ModelTable) -> Model:
+    """Return `model` with the keys that `table` states; raises BadDeclaration if the default size does not fit."""
+    stated: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table if value is not None
+    }
+    sizes, default_size = stated.pop("sizes", None), stated.pop("default_size", None)
+    if sizes is not None:
+        stated |= _sizes(sizes)
+    if "submits" in stated:
+        count, _, unit = stated.pop("submits").partition("/")
+        stated["submits_per_s"] = int(count) / _SECONDS[unit]
+    if "price_cny" in stated:
+        prices = stated["price_cny"]
+        stated["price_cny"] = {region: price for region, price in prices if price is not None}
+    model = replace(model, **stated)
     try:
+        if default_size is not None:
+            return replace(model, default_size=model.size(default_size))
         model.size(str(model.default_size))
     except ValueError as error:
-        raise wrong("default_size", f"{model.default_size} no longer fits: {error}") from None
-    for key in ("prompt_limit", "negative_prompt_limit", "concurrent"):
-        if key in table:
-            if type(table[key]) is not int or table[key] < 0:
-                raise wrong(key, "a whole number, 0 or more")
-            model = replace(model, **{key: table[key]})
-    if "submits" in table:
-        count, _, unit = str(table["submits"]).partition("/")
-        if not count.isdecimal() or int(count) == 0 or unit not in _SECONDS:
-            raise wrong("submits", 'a pace such as "2/second" or "30/minute"')
-        model = replace(model, submits_per_s=int(count) / _SECONDS[unit])
-    if "price_cny" in table:
-        prices = table["price_cny"]
-        if not isinstance(prices, dict):
-            raise wrong("price_cny", _PRICES)
-        if set(prices) - set(REGIONS):
-            raise wrong("price_cny", f"prices by region: {listing(REGIONS)}")
-        try:
-            model = replace(model, price_cny={region: Decimal(str(price)) for region, price in prices.items()})
-        except InvalidOperation:
-            raise wrong("price_cny", _PRICES) from None
-        if not all(price.is_finite() and price >= 0 for price in model.price_cny.values()):
-            raise wrong("price_cny", "a price is 0 or more")
+        reason = str(error) if default_size is not None else f"{model.default_size} no longer fits: {error}"
+        raise BadDeclaration(model.name, "default_size", reason) from None
     return model
+
+
+def _sizes(stated: str | Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a `Model` that follow from a table's `sizes`."""
+    if stated == "any":
+        ratios = _ratios("any")
+        return {"ratios": ratios, "sizes": (), "default_size": ratios["1:1"]}
+    five = _ratios("fixed")
+    if stated == "fixed":
+        return {"ratios": five, "sizes": tuple(five.values()), "default_size": five["16:9"]}
+    sizes = tuple(size for text in stated if (size := Size.parse(text)))
+    ratios = {size.ratio: size for size in reversed(sizes)} | {n: s for n, s in five.items() if s in sizes}
+    return {"ratios": ratios, "sizes": sizes, "default_size": sizes[0]}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPrices, builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import Keys
 from qwenbuild.problems import Problem
@@ -66,7 +66,7 @@ class Config(BaseModel):
     budget: Budget = Field(default_factory=Budget)
     remote: RemoteConfig = Field(default_factory=RemoteConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
-    models: dict[str, dict[str, Any]] = Field(default_factory=dict, description="models beyond the catalogue's")
+    models: dict[str, ModelTable] = Field(default_factory=dict, description="models beyond the catalogue's")
 
     @field_validator("specs", "templates", "out")
     @classmethod
@@ -153,5 +153,9 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(Budget.model_fields)
         case ("remote",):
             return list(RemoteConfig.model_fields)
+        case ("models", _):
+            return list(ModelTable.model_fields)
+        case ("models", _, "price_cny"):
+            return list(RegionPrices.model_fields)
         case _:
             return []

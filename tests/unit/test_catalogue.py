@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
 from decimal import Decimal
+from importlib import resources
 from typing import Any
 
 import pytest
 
-from qwenbuild.catalogue import Catalogue, Model, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, Model, builtin
+from qwenbuild.errors import ProjectError
 from qwenbuild.request import Size
+from qwenbuild.specs.project import find
+from tests.support.workspace import Workspace
 
 FIVE = {"16:9": "1664*928", "4:3": "1472*1104", "1:1": "1328*1328", "3:4": "1104*1472", "9:16": "928*1664"}
 FIXED = ["qwen-image-max", "qwen-image-max-2025-12-30", "qwen-image-plus", "qwen-image-plus-2026-01-09", "qwen-image"]
@@ -17,12 +22,6 @@ ANY = ["qwen-image-2.0", "qwen-image-2.0-pro"]
 
 def declared(table: dict[str, Any], name: str = "my-model") -> Model:
     return builtin().extended({name: table}).model(name)
-
-
-def refusal(table: dict[str, Any], name: str = "my-model") -> str:
-    with pytest.raises(ValueError, match=r"^models\.") as caught:
-        declared(table, name)
-    return str(caught.value)
 
 
 def wrong_size(model: str, text: str) -> str:
@@ -86,7 +85,7 @@ def test_any_sizes(model: str) -> None:
 def test_sizes_that_a_model_has_not(text: str) -> None:
     """Old clients still send 1472*1140, which the service refuses."""
     assert wrong_size("qwen-image-plus", text) == (
-        'qwen-image-plus has not this size: it takes "16:9" (1664*928), "4:3" (1472*1104), "1:1" (1328*1328), '
+        'qwen-image-plus does not offer this size: it takes "16:9" (1664*928), "4:3" (1472*1104), "1:1" (1328*1328), '
         '"3:4" (1104*1472), "9:16" (928*1664)'
     )
 
@@ -172,63 +171,122 @@ def test_any_size_within_other_bounds() -> None:
         it.size("1:1")
 
 
+def complaint(project: Workspace, lines: str) -> str:
+    """Return what is wrong with these lines of `[models.my-model]` in a project's config."""
+    project.write({"qwenbuild.toml": f"[models.my-model]\n{lines}\n"})
+    with pytest.raises(ProjectError) as caught:
+        find(project.root)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("table", "message"),
+    ("line", "claim", "expected"),
     [
-        ({"price": 1}, 'models.my-model.price: unknown key; did you mean "price_cny"?'),
-        (
-            {"zzz": 1},
-            "models.my-model.zzz: unknown key; known: interfaces, sizes, default_size, pixels, prompt_limit, "
-            "negative_prompt_limit, submits, concurrent, price_cny",
-        ),
-        ({"interfaces": []}, "models.my-model.interfaces: a list of sync and async"),
-        ({"interfaces": "sync"}, "models.my-model.interfaces: a list of sync and async"),
-        ({"interfaces": [["sync"]]}, "models.my-model.interfaces: a list of sync and async"),
-        ({"interfaces": ["grpc"]}, "models.my-model.interfaces: a list of sync and async"),
-        ({"sizes": []}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
-        ({"sizes": ["1:1"]}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
-        ({"sizes": [5]}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
-        ({"sizes": "all"}, 'models.my-model.sizes: "fixed", "any", or a list such as ["1024*1024"]'),
-        ({"pixels": [1]},
-         "models.my-model.pixels: the least and the greatest number of pixels, such as [262144, 4194304]"),
-        ({"pixels": [True, 2]},
-         "models.my-model.pixels: the least and the greatest number of pixels, such as [262144, 4194304]"),
-        ({"pixels": [5, 2]}, "models.my-model.pixels: the least number of pixels comes first, and is 1 or more"),
-        ({"pixels": [0, 2]}, "models.my-model.pixels: the least number of pixels comes first, and is 1 or more"),
-        (
-            {"sizes": "any", "pixels": [1, 9]},
-            "models.my-model.default_size: 2048x2048 no longer fits: my-model takes 1 to 9 pixels in all; "
-            "this has 4,194,304",
-        ),
-        (
-            {"sizes": ["1024*1024"], "default_size": "512*512"},
-            'models.my-model.default_size: my-model has not this size: it takes "1:1" (1024*1024)',
-        ),
-        ({"default_size": 5}, 'models.my-model.default_size: not a size: write "16:9" (1664*928), "4:3" (1472*1104), '
-                              '"1:1" (1328*1328), "3:4" (1104*1472), "9:16" (928*1664)'),
-        ({"prompt_limit": "800"}, "models.my-model.prompt_limit: a whole number, 0 or more"),
-        ({"prompt_limit": True}, "models.my-model.prompt_limit: a whole number, 0 or more"),
-        ({"negative_prompt_limit": -1}, "models.my-model.negative_prompt_limit: a whole number, 0 or more"),
-        ({"concurrent": 1.5}, "models.my-model.concurrent: a whole number, 0 or more"),
-        ({"submits": "2"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
-        ({"submits": "0/second"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
-        ({"submits": "2/hour"}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
-        ({"submits": 2}, 'models.my-model.submits: a pace such as "2/second" or "30/minute"'),
-        ({"price_cny": {"tokyo": "1"}}, "models.my-model.price_cny: prices by region: singapore, beijing"),
-        ({"price_cny": {"beijing": "cheap"}},
-         'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
-        ({"price_cny": 1}, 'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
-        ({"price_cny": "1"}, 'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
-        ({"price_cny": ["beijing"]},
-         'models.my-model.price_cny: a table such as { beijing = "0.20", singapore = "0.22" }'),
-        ({"price_cny": {"beijing": "-1"}}, "models.my-model.price_cny: a price is 0 or more"),
-        ({"price_cny": {"beijing": "NaN"}}, "models.my-model.price_cny: a price is 0 or more"),
-        ({"price_cny": {"beijing": float("inf")}}, "models.my-model.price_cny: a price is 0 or more"),
+        ("interfaces = []", 'interfaces: must be a list of "sync", "async", or both', ""),
+        ('interfaces = "sync"', 'interfaces: must be a list of "sync", "async", or both', ""),
+        ("sizes = []", 'sizes: must be "fixed", "any", or a list such as ["1024*1024"]', ""),
+        ('sizes = ["1:1"]', 'sizes: must be "fixed", "any", or a list such as ["1024*1024"]', ""),
+        ("sizes = [5]", 'sizes: must be "fixed", "any", or a list such as ["1024*1024"]', ""),
+        ('sizes = "all"', 'sizes: must be "fixed", "any", or a list such as ["1024*1024"]', ""),
+        ("pixels = [1]",
+         "pixels: must be the smallest and the largest number of pixels, such as [262144, 4194304]", ""),
+        ("pixels = [true, 2]",
+         "pixels: must be the smallest and the largest number of pixels, such as [262144, 4194304]", ""),
+        ("pixels = [5, 2]", "pixels: must have the smallest number first, 1 or more", ""),
+        ("pixels = [0, 2]", "pixels: must have the smallest number first, 1 or more", ""),
+        ("default_size = 5", "default_size: wrong type, a whole number", "expected a text in quotes"),
+        ('default_size = "512*512"',
+         'model my-model: default_size: my-model does not offer this size: it takes "16:9" (1664*928), '
+         '"4:3" (1472*1104), "1:1" (1328*1328), "3:4" (1104*1472), "9:16" (928*1664)', ""),
+        ('prompt_limit = "800"', "prompt_limit: wrong type, a text", "expected a whole number"),
+        ("prompt_limit = true", "prompt_limit: wrong type, true/false", "expected a whole number"),
+        ("negative_prompt_limit = -1", "negative_prompt_limit is -1", "expected at least 0"),
+        ("concurrent = 1.5", "concurrent: wrong type, a number", "expected a whole number"),
+        ('submits = "2"', 'submits: must be a pace such as "2/second" or "30/minute"', ""),
+        ('submits = "0/second"', 'submits: must be a pace such as "2/second" or "30/minute"', ""),
+        ('submits = "2/hour"', 'submits: must be a pace such as "2/second" or "30/minute"', ""),
+        ("submits = 2", 'submits: must be a pace such as "2/second" or "30/minute"', ""),
+        ("price_cny = 1",
+         'price_cny: must be a table such as { beijing = "0.20", singapore = "0.22" }', ""),
+        ('price_cny = ["beijing"]',
+         'price_cny: must be a table such as { beijing = "0.20", singapore = "0.22" }', ""),
+        ('price_cny.beijing = "cheap"', "beijing: wrong type, a text", "expected a number"),
+        ("price_cny.beijing = true", "beijing: wrong type, true/false", "expected a number"),
+        ("price_cny.beijing = -1", "beijing is -1", "expected at least 0"),
+        ('price_cny.beijing = "NaN"', 'beijing is "NaN"', "expected a number"),
+        ("price_cny.beijing = inf", "beijing is Infinity", "expected a number"),
     ],
 )  # fmt: skip
-def test_declarations_that_make_no_sense(table: dict[str, Any], message: str) -> None:
-    """The key, and what it takes."""
-    assert refusal(table) == message
+def test_a_wrong_value_is_shown_in_its_place(project: Workspace, line: str, claim: str, expected: str) -> None:
+    """The message says what the key takes; carets mark the value."""
+    key, _, value = line.partition(" = ")
+    assert complaint(project, line).splitlines() == [
+        f"error: {claim}",
+        f" --> qwenbuild.toml:2:{len(key) + 4}",
+        "  |",
+        f"2 | {line}",
+        f"  | {' ' * (len(key) + 3)}{'^' * len(value)} {expected}".rstrip(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "claim", "hint"),
+    [
+        ("price = 1", 'unknown key "price" in [models.my-model]', 'did you mean "price_cny"?'),
+        (
+            "zzz = 1",
+            'unknown key "zzz" in [models.my-model]',
+            "known: interfaces, sizes, default_size, pixels, prompt_limit, negative_prompt_limit, submits, concurrent, "
+            "price_cny",
+        ),
+        (
+            "price_cny.bejing = 1",
+            'unknown key "bejing" in [models.my-model.price_cny]',
+            'did you mean "beijing"?',
+        ),
+        ("price_cny.tokyo = 1", 'unknown key "tokyo" in [models.my-model.price_cny]', "known: beijing, singapore"),
+    ],
+)
+def test_an_unknown_key_is_shown_with_the_nearest_known_one(
+    project: Workspace, line: str, claim: str, hint: str
+) -> None:
+    """If none is near, the hint lists the known keys."""
+    message = complaint(project, line).splitlines()
+    assert (message[0], message[-1]) == (f"error: {claim}", f"  = hint: {hint}")
+
+
+def test_all_problems_of_all_models_are_shown_at_once(project: Workspace) -> None:
+    """The user mends them in one go; a wrong item of a list is marked by itself."""
+    message = complaint(project, 'interfaces = ["sync", "grpc"]\n[models.b]\nconcurrent = -1')
+    assert message == (
+        'error: interfaces is "grpc"\n'
+        " --> qwenbuild.toml:2:23\n"
+        "  |\n"
+        '2 | interfaces = ["sync", "grpc"]\n'
+        "  |                       ^^^^^^ expected 'sync' or 'async'\n"
+        "\n"
+        "error: concurrent is -1\n"
+        " --> qwenbuild.toml:4:14\n"
+        "  |\n"
+        "4 | concurrent = -1\n"
+        "  |              ^^ expected at least 0"
+    )
+
+
+def test_a_default_size_must_fit_the_other_keys() -> None:
+    """Also one that is not stated."""
+    with pytest.raises(BadDeclaration) as caught:
+        declared({"sizes": "any", "pixels": [1, 9]})
+    assert str(caught.value) == (
+        "models.my-model.default_size: 2048x2048 no longer fits: my-model takes 1 to 9 pixels in all; "
+        "this has 4,194,304"
+    )
+
+
+def test_the_catalogue_file_is_valid() -> None:
+    """`builtin` trusts the file; a validated copy is the same."""
+    tables = tomllib.loads(resources.files("qwenbuild").joinpath("catalogue.toml").read_text("utf-8"))["models"]
+    assert Catalogue({}, "").extended(tables).models == builtin().models
 
 
 def test_a_catalogue_is_dated() -> None:
