@@ -34,7 +34,7 @@ class Drafting:
     ) -> None:
         self._store, self._made, self._failed = store, made, failed
         self._count = max(1, (os.cpu_count() or 1) - 1)  # one processor is left for plans
-        self._provider = DraftProvider(Settings({}, builtin(), {}, self._count), apart=True)
+        self._provider = DraftProvider(Settings({}, builtin(), {}, self._count), only_processes=True)
         self._session: AsyncExitStack | None = None  # entered with the first draft
         self._known: dict[_Cell, str] = {}
         self._waiting: deque[Action] = deque()

@@ -1,1 +1,1 @@
-"""Free drafts: the words of a prompt, typeset on this machine."""
+"""Free drafts: images drawn on this machine that show the texts and colours of a prompt."""

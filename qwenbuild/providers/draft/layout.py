@@ -1,8 +1,10 @@
-"""Where everything of a draft goes: strips, picture and texts, as data, before anything is drawn.
+"""The layout of a draft: where strips, picture and texts go, before anything is drawn.
 
-Invariants: every text lies inside the canvas, inside what it stands on, and over no other text;
-texts keep their reading order; all depends on the request alone. What can't be set legibly (under
-`LEAST_PX`) is left out.
+Invariants:
+- Every text lies inside the canvas and inside its ground (`On`), and overlaps no other text.
+- Texts keep their reading order.
+- The layout depends only on the request.
+- A text that does not fit at `LEAST_PX` is left out.
 """
 
 from __future__ import annotations
@@ -16,19 +18,20 @@ from qwenbuild.request import Request, Size
 
 from .fonts import BLACK, BOLD, REGULAR
 from .palette import Colour
-from .prompt_texts import Part, Text, scene, texts
+from .prompt_texts import Part, Text, picture_description, texts
 from .typeset import LOOSE, TIGHT, Block, fit, fit_ends
 
-LEAST_PX = 7  # font size; smaller can't be read
+LEAST_PX = 7
+"""The smallest font size in pixels; smaller text can't be read."""
 
-_LEAST_UNIT = 240  # pixels of the shorter side; smaller drafts have no room for small print and furniture
+_LEAST_UNIT = 240  # pixels of the shorter side; a smaller draft has no strips, caption, badge or bubble
 
 _MARK = "D R A F T"
 WATERMARK = "Qwen-Image"
 
 
 class On(StrEnum):
-    """What a text stands on."""
+    """The ground that a text stands on."""
 
     PAPER = "paper"
     STRIP = "strip"
@@ -47,20 +50,24 @@ class Box(NamedTuple):
 
     @property
     def right(self) -> int:
-        """The first column right of it."""
+        """The first column to the right of the box."""
         return self.x + self.width
 
     @property
     def bottom(self) -> int:
-        """The first row below it."""
+        """The first row below the box."""
         return self.y + self.height
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A block of text in its box; `align` 0 is left, 0.5 centred, 1 right; `colour` what the prompt asks for."""
+    """A block of text in its box.
 
-    what: str  # the part of the prompt's text that it is, or: mark, facts, label, watermark, scene
+    `what` is a `Part` of the prompt's texts, or one of mark, facts, label, watermark, scene. `align` is
+    0 for left, 0.5 for centred, 1 for right. `colour` is the colour that the prompt asks for.
+    """
+
+    what: str
     block: Block
     box: Box
     align: float
@@ -70,9 +77,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything is. `strip_px` is the height of the strips at the top and the bottom, 0 for none.
+    """Where everything is.
 
-    Bubble, badge and caption lie in the picture.
+    `strip_px` is the height of the strips at the top and the bottom; 0 means that there are none.
+    Bubble, badge and caption lie inside the picture.
     """
 
     size: Size
@@ -85,12 +93,12 @@ class Layout:
 
     @property
     def unit(self) -> int:
-        """The shorter side in pixels, in which everything is measured."""
+        """The shorter side in pixels. All other measures are shares of it."""
         return min(self.size)
 
 
 class _Style(NamedTuple):
-    """How a part is set: the largest size as a share of the unit, weight, line height, most lines."""
+    """How a part is set: largest font size as a share of the unit, weight, line height in ems, most lines."""
 
     share: float
     weight: int
@@ -109,29 +117,29 @@ _QUOTED = {
 _OWN_WORDS = _QUOTED | {Part.HEADLINE: _Style(0.094, BOLD, 1.16, 4), Part.BODY: _Style(0.03, REGULAR, 1.45, 12)}
 _Stack = list[tuple[Text, Block, int]]  # texts set one below the other, each with the gap above it in pixels
 
-_SHRINK = (1.0, 0.86, 0.74, 0.63, 0.54, 0.46, 0.39, 0.33, 0.28, 0.24, 0.2)
+_SCALES = (1.0, 0.86, 0.74, 0.63, 0.54, 0.46, 0.39, 0.33, 0.28, 0.24, 0.2)
 
 
 def layout(request: Request) -> Layout:
-    """Return the layout of a request's draft."""
+    """Return the layout of the draft of a request."""
     width, height = request.size
     unit = min(width, height)
     strip = max(16, round(unit * 0.038)) if unit >= _LEAST_UNIT else 0
     margin = max(2, round(unit * 0.062))
     content = Box(margin, strip + margin, width - 2 * margin, height - 2 * (strip + margin))
     wanted = texts(request.prompt)
-    setter = _Setter(unit, wanted)
-    picture = setter.beside(content) if width >= height * 1.2 else setter.above(content)
+    typesetter = _Typesetter(unit, wanted)
+    picture = typesetter.beside(content) if width >= height * 1.2 else typesetter.above(content)
     if unit < _LEAST_UNIT:
-        return Layout(request.size, strip, picture, tuple(setter.placed))
-    caption = setter.caption(picture, scene(request.prompt) if setter.quoted else "")
-    badge = setter.badge(picture, caption)
-    bubble = setter.bubble(picture, caption, badge)
-    return Layout(request.size, strip, picture, (*_strips(request, strip), *setter.placed), bubble, badge, caption)
+        return Layout(request.size, strip, picture, tuple(typesetter.placed))
+    caption = typesetter.caption(picture, picture_description(request.prompt) if typesetter.quoted else "")
+    badge = typesetter.badge(picture, caption)
+    bubble = typesetter.bubble(picture, caption, badge)
+    return Layout(request.size, strip, picture, (*_strips(request, strip), *typesetter.placed), bubble, badge, caption)
 
 
 def _strips(request: Request, strip: int) -> Iterable[Placed]:
-    """Yield the small print: DRAFT and what was asked for above, the cell's name below."""
+    """Yield the texts of the strips: DRAFT, model, size and seed at the top; the cell's name at the bottom."""
     if not strip:
         return
     px = round(strip * 0.54)
@@ -155,15 +163,15 @@ def _strips(request: Request, strip: int) -> Iterable[Placed]:
     yield line("label", fit_ends(request.label, room, px=px, weight=REGULAR), below, pad, 0)
 
 
-class _Setter:
-    """Places texts, from the top and from the bottom of what it is given, and leaves the rest for the picture."""
+class _Typesetter:
+    """Places the texts of a prompt and leaves the rest of the space for the picture."""
 
     def __init__(self, unit: int, wanted: Sequence[Text]) -> None:
         self._unit = unit
         self.quoted = bool(wanted) and wanted[0].quoted
         self._styles = _QUOTED if self.quoted else _OWN_WORDS
         by_part = {part: [text for text in wanted if text.part is part] for part in Part}
-        # One bubble and one badge find room in a picture; more of them are read as body.
+        # A picture has room for one bubble and one badge. Further ones are set as body text.
         spare = {id(text) for part in (Part.BUBBLE, Part.BADGE) for text in by_part[part][1:]}
         body = [replace(text, part=Part.BODY) for text in wanted if text.part is Part.BODY or id(text) in spare]
         self._top = [*by_part[Part.HEADLINE], *by_part[Part.SUBTITLE]]
@@ -172,7 +180,7 @@ class _Setter:
         self.placed: list[Placed] = []
 
     def above(self, content: Box) -> Box:
-        """Set a square or tall draft, headline and subtitle above the picture, the rest below; return the picture."""
+        """Place the texts of a square or tall draft above and below the picture. Return the picture's box."""
         align = 0.5 if self.quoted else 0.0
         gap = self._px(0.03)
         longest = 0.42 if len(self._top) > 1 else 0.34
@@ -187,20 +195,20 @@ class _Setter:
         return Box(content.x, y, content.width, end - y)
 
     def beside(self, content: Box) -> Box:
-        """Set a wide draft: texts in a column on the left, the picture on the right; return the picture."""
+        """Place the texts of a wide draft in a column left of the picture. Return the picture's box."""
         column = round(content.width * 0.46)
         gap = self._px(0.05)
         bottom = self._stack(self._footer, column, round(content.height * 0.25))
         room = content.height - (_height(bottom) + gap if bottom else 0)
         top = self._stack([*self._top, *self._body], column, round(room * 0.94), larger=1.2)
-        # The optical centre is somewhat above the middle.
+        # 0.4 instead of 0.5: the optical centre is above the middle.
         self._lay(top, content.x, content.y + round((room - _height(top)) * 0.4), column, 0)
         self._lay(bottom, content.x, content.bottom - _height(bottom), column, 0)
         x = content.x + column + gap
         return Box(x, content.y, content.right - x, content.height)
 
     def caption(self, picture: Box, text: str) -> Box | None:
-        """Set what the picture is to show along its lower edge; return the caption's box."""
+        """Place the picture's description along its lower edge. Return the caption's box, None if it does not fit."""
         pad = self._px(0.018)
         most = max(LEAST_PX, self._px(0.0235))
         room = Box(0, 0, picture.width - 4 * pad, round(picture.height * 0.26) - 2 * pad)
@@ -216,7 +224,7 @@ class _Setter:
         return box
 
     def badge(self, picture: Box, caption: Box | None) -> Box | None:
-        """Set a badge into the picture's lower right; return the badge's box, a square."""
+        """Place a badge at the lower right of the picture. Return its box, a square, or None."""
         for text in self._badge:
             pad = self._px(0.03)
             bottom = caption.y if caption else picture.bottom
@@ -231,7 +239,7 @@ class _Setter:
         return None
 
     def bubble(self, picture: Box, caption: Box | None, badge: Box | None) -> Box | None:
-        """Set a speech bubble into the picture's upper left; return the bubble's box, without its tail."""
+        """Place a speech bubble at the upper left of the picture. Return its box without the tail, or None."""
         for text in self._bubble:
             outside, inside = self._px(0.035), self._px(0.026)
             lowest = badge.y if badge else caption.y if caption else picture.bottom
@@ -258,8 +266,11 @@ class _Setter:
         )  # fmt: skip
 
     def _stack(self, wanted: Sequence[Text], width: int, height: int, *, larger: float = 1.0) -> _Stack:
-        """Return texts set one below the other, all as large as the height allows: text, block, gap above in pixels."""
-        for scale in _SHRINK:
+        """Set texts one below the other, all as large as the height allows.
+
+        Texts that do not fit even at the smallest scale are left out.
+        """
+        for scale in _SCALES:
             stack: _Stack = []
             for text in wanted:
                 block = self._fitted(text, width, height, scale * larger)
@@ -274,7 +285,7 @@ class _Setter:
         return fitting
 
     def _lay(self, stack: _Stack, x: int, y: int, width: int, align: float) -> int:
-        """Place a stack from (x, y); return where it ends."""
+        """Place a stack from (x, y) downwards. Return the row at which it ends."""
         for text, block, gap in stack:
             self._place(text, block, Box(x, y + gap, width, block.height), align, On.PAPER)
             y += gap + block.height

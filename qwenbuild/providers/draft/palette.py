@@ -1,8 +1,12 @@
-"""Colours of a draft: from the colour words of its prompt, English and Chinese, and from its seed.
+"""The colours of a draft, from the colour words of its prompt (English and Chinese) and its seed.
 
-The same prompt and seed give the same colours. Whatever the words, ink on paper has a contrast of
-at least 7:1, and `readable` brings any other text to 4.5:1 (WCAG 2.2, levels AAA and AA). Hues,
-tints and shades are made in OKLCH (lightness, chroma, hue: CSS Color 4), where equal steps look equal.
+Invariants:
+- The same prompt and seed give the same colours.
+- Ink on paper has a contrast of at least 7:1, and `readable` gives any other text at least 4.5:1
+  (WCAG 2.2, levels AAA and AA).
+
+Hues, tints and shades are computed in OKLCH (lightness, chroma, hue: CSS Color 4), because equal
+steps in it look equal.
 """
 
 from __future__ import annotations
@@ -17,14 +21,14 @@ from qwenbuild.digest import sha256
 
 
 class Colour(NamedTuple):
-    """Red, green and blue, 0 to 255."""
+    """Red, green and blue, each from 0 to 255."""
 
     red: int
     green: int
     blue: int
 
     def mixed(self, other: Colour, share: float) -> Colour:
-        """Return this colour with `share` (0 to 1) of another in it."""
+        """Return a mixture: `share` (0 to 1) of `other`, and the rest of this colour."""
         return Colour(*(round(a + (b - a) * share) for a, b in zip(self, other, strict=True)))
 
     @property
@@ -36,7 +40,7 @@ class Colour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one draft: what it is drawn on, its text, and those of its picture."""
+    """The colours of one draft: `paper` for its ground, `ink` for its text, the others for its picture."""
 
     paper: Colour
     ink: Colour
@@ -82,7 +86,7 @@ _WORDS = {name: (colour,) for name, colour in _COLOURS.items()} | {
     for name in names.split(", ")
 }
 
-# What a word before a colour, or in the whole prompt, does: lightness towards a goal by a share, chroma by a factor.
+# Words that change the colour after them, or all colours: (lightness goal, share of the way to it, chroma factor).
 _TONES = {
     "light|pale|soft|浅|淡": (0.9, 0.6, 0.75), "pastel|粉彩|马卡龙": (0.88, 0.75, 0.75),
     "deep|dark|深|暗": (0.3, 0.35, 0.95), "bright|vivid|vibrant|fresh|亮|鲜": (0.75, 0.2, 1.15),
@@ -108,7 +112,7 @@ _CHINESE = [word for word in _WORDS if not word.isascii()]
 _FIND = re.compile(
     r"(?:\b(?P<tone>" + "|".join(tones for tones in _TONES) + r")[ -]?)?"
     r"(?:\b(?P<latin>" + _either(_LATIN) + r")(?:e?s)?\b"
-    # One Chinese character that names a colour is a part of many other words: 色 or another colour after it tells.
+    # A single Chinese character is part of many words. It is a colour only before 色 or before another colour.
     r"|(?P<chinese>" + _either([word for word in _CHINESE if len(word) > 1]) + r")"
     r"|(?P<single>[" + "".join(word for word in _CHINESE if len(word) == 1) + r"])(?=色|[与和、/]?.{1,2}色))",
     re.IGNORECASE,
@@ -116,7 +120,7 @@ _FIND = re.compile(
 
 
 def colours(text: str) -> list[Colour]:
-    """Return the colours that a text names, in order, each once; `pale blue` is paler than `blue`."""
+    """Return the colours that a text names, in order, each once. A word such as `pale` before a colour changes it."""
     found: list[Colour] = []
     for match in _FIND.finditer(text):
         named = _WORDS[(match["latin"] or match["chinese"] or match["single"]).lower()]
@@ -125,7 +129,10 @@ def colours(text: str) -> list[Colour]:
 
 
 def palette(prompt: str, seed: int) -> Palette:
-    """Return the palette for a prompt and a seed."""
+    """Return the palette for a prompt and a seed.
+
+    The prompt's own colours come first. Missing ones are derived from the main colour and the seed.
+    """
     chance = bytes.fromhex(sha256(f"palette {seed}".encode()))
     side = 1 if chance[0] % 2 else -1
     named = _ranked(prompt)
@@ -143,7 +150,7 @@ def palette(prompt: str, seed: int) -> Palette:
     main = chromatic[0]
     lightness, chroma, hue = _lch(main)
     tint = 0.0 if grey else min(chroma, 0.13)
-    # The eye wants few hues: neighbours of the main one, and one small contrast where the words name none.
+    # Few hues look best: neighbours of the main hue, and one contrast if the prompt names no second colour.
     spare = [
         _rgb(0.3 + lightness * 0.5, chroma * 0.9, hue + side * (28 + chance[3] / 255 * 14)),
         _rgb(0.84, chroma * 0.55, hue - side * (20 + chance[4] / 255 * 15)),
@@ -172,7 +179,7 @@ def contrast(one: Colour, other: Colour) -> float:
 
 
 def readable(colour: Colour, ground: Colour, ratio: float = 4.5) -> Colour:
-    """Return `colour`, darkened or lightened until text in it can be read on `ground`."""
+    """Return `colour`, darkened or lightened until its contrast on `ground` is at least `ratio`."""
     target = max(BLACK, WHITE, key=lambda end: contrast(end, ground))
     for step in range(21):
         mixed = colour.mixed(target, step / 20)
@@ -185,7 +192,7 @@ _EXTREMES = (_COLOURS["white"], _COLOURS["black"])
 
 
 def _ranked(prompt: str) -> list[Colour]:
-    """Return the prompt's colours: those of sentences about colour first, those of lettering last."""
+    """Return the prompt's colours: first those of sentences about colours, last those of sentences about lettering."""
     sentences = re.split(r"(?<=[.。!?！？;；])\s*", prompt)
     ranks: list[list[Colour]] = [[], [], []]
     for sentence in sentences:
@@ -208,13 +215,13 @@ def _toned(colour: Colour, word: str) -> Colour:
 
 
 def _linear(part: int) -> float:
-    """Return the linear light of an sRGB component of 0 to 255."""
+    """Return the linear light, 0 to 1, of an sRGB component of 0 to 255."""
     share = part / 255
     return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
 
 
 def _lch(colour: Colour) -> tuple[float, float, float]:
-    """Return lightness 0 to 1, chroma 0 to about 0.37 and hue in degrees."""
+    """Return lightness (0 to 1), chroma (0 to about 0.37) and hue in degrees."""
     r, g, b = map(_linear, colour)
     x = math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b)
     y = math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b)
@@ -227,7 +234,7 @@ def _lch(colour: Colour) -> tuple[float, float, float]:
 
 
 def _rgb(lightness: float, chroma: float, hue: float) -> Colour:
-    """Return the colour, its chroma lowered as far as a screen can show it."""
+    """Return the sRGB colour. A chroma that sRGB can't show is reduced until it can."""
     while True:
         a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
         x = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3

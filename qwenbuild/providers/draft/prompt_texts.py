@@ -1,6 +1,6 @@
-"""What a prompt wants written: its quoted texts, each with the part that it plays, in reading order.
+"""The texts that a prompt wants in the image: its quoted texts in reading order, each with its part.
 
-A prompt without quotes has its own words as text: what it opens with as headline, the rest as body.
+If a prompt quotes nothing, its own words are the text: its opening is the headline, the rest the body.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .palette import Colour, colours
 
 
 class Part(StrEnum):
-    """The part that a text plays."""
+    """The part of a text in the image."""
 
     HEADLINE = "headline"
     SUBTITLE = "subtitle"
@@ -26,7 +26,10 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text to be written. `colour` is the one that the prompt gives it, `quoted` whether it stood in quotes."""
+    """A text for the image.
+
+    `colour` is the colour that the prompt asks for. `quoted` is False for the prompt's own words.
+    """
 
     text: str
     part: Part
@@ -34,19 +37,19 @@ class Text:
     quoted: bool = True
 
 
-_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"  # of a script that puts spaces between words
+_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"  # a letter of a script that puts spaces between words
 _PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ("＂", "＂"))
 _QUOTED = re.compile(
     "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
-    + rf'|(?<![0-9])(?<!{_LETTER})"([^"]+)"'  # neither inches nor seconds
-    # Single quotes are apostrophes too: only those around, not inside, words of letters count.
+    + rf'|(?<![0-9])(?<!{_LETTER})"([^"]+)"'  # not after a digit: 5" is inches
+    # Single quotes are also apostrophes, so those inside a word are not quotes.
     + rf"|(?<!{_LETTER})‘([^‘’]+(?:’{_LETTER}[^‘’]*)*)’(?!{_LETTER})"
     + rf"|(?<!{_LETTER})'([^\s'][^']*(?:'{_LETTER}[^']*)*)'(?!{_LETTER})"
 )
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
 
-# The nearest cue before a text, within its sentence, else the first one behind it.
+# Cue words for each part. The nearest cue before a text in its sentence wins, else the first cue after it.
 _CUES: tuple[tuple[Part, str], ...] = (
     (Part.SUBTITLE, r"subtitle|sub-title|subheading|tagline|slogan|strapline|second line"
                     r"|副标题|副標題|标语|口号|副題|サブタイトル|부제"),
@@ -58,23 +61,30 @@ _CUES: tuple[tuple[Part, str], ...] = (
     (Part.HEADLINE, r"main title|headline|\btitled?\b|heading|banner text|lettering|\blogo\b"
                     r"|主标题|大标题|标题|題目|見出し|タイトル|제목"),
 )  # fmt: skip
-# A cue behind a text is its own within the clause: in «“Tea”, at the bottom “Cake”» it belongs to the cake.
-_BEHIND = r"^[^.。!?！？;；,，、“「『《«„\"]{0,60}?"
-_LIKELIEST = (Part.HEADLINE, Part.BODY, Part.SUBTITLE, Part.FOOTER, Part.BADGE, Part.BUBBLE)  # to be the headline
-_MOST = 12  # texts; what a poster holds
+# A cue after a text counts only within its clause: in «“Tea”, at the bottom “Cake”» it belongs to “Cake”.
+_AFTER = r"^[^.。!?！？;；,，、“「『《«„\"]{0,60}?"
+_LIKELIEST = (
+    Part.HEADLINE,
+    Part.BODY,
+    Part.SUBTITLE,
+    Part.FOOTER,
+    Part.BADGE,
+    Part.BUBBLE,
+)  # likeliest first
+_MOST = 12  # texts; a poster has no room for more
 
 
 def texts(prompt: str) -> list[Text]:
-    """Return the texts of a prompt, at least one unless the prompt is blank, and exactly one headline."""
+    """Return the texts of a prompt. Exactly one is the headline; a blank prompt has no texts."""
     found: list[Text] = []
     last = 0
     for match in _QUOTED.finditer(prompt):
         words = " ".join(next(group for group in match.groups() if group).split())
         if not words:
             continue
-        before, behind = prompt[last : match.start()], prompt[match.end() : match.end() + 120]
+        before, after = prompt[last : match.start()], prompt[match.end() : match.end() + 120]
         last = match.end()
-        found.append(Text(words, _part(before, behind), _colour(words, before, behind)))
+        found.append(Text(words, _part(before, after), _colour(words, before, after)))
     if not found:
         return _own_words(prompt)
     headline = min(range(len(found)), key=lambda index: _LIKELIEST.index(found[index].part))
@@ -86,17 +96,20 @@ def texts(prompt: str) -> list[Text]:
     return found[:_MOST]
 
 
-def scene(prompt: str) -> str:
-    """Return what a prompt says of its picture: its sentences before the first quoted text, else the first one."""
+def picture_description(prompt: str) -> str:
+    """Return what a prompt says about its picture.
+
+    These are the sentences before the first quoted text. Without any, it is the first sentence.
+    """
     prompt = " ".join(prompt.split())
     first = _QUOTED.search(prompt)
     ends = [match.end() for match in _SENTENCE_END.finditer(prompt)]
     before = [end for end in ends if first and end <= first.start()]
-    behind = [end for end in ends if first and end >= first.end()]
-    return prompt[: before[-1] if before else behind[0] if behind else len(prompt)].strip()
+    after = [end for end in ends if first and end >= first.end()]
+    return prompt[: before[-1] if before else after[0] if after else len(prompt)].strip()
 
 
-def _part(before: str, behind: str) -> Part:
+def _part(before: str, after: str) -> Part:
     sentence = re.split(r"[.。!?！？;；]\s*", before)[-1][-80:]
     nearest = (-1, Part.BODY)
     for part, cue in _CUES:
@@ -106,16 +119,16 @@ def _part(before: str, behind: str) -> Part:
     if nearest[0] >= 0:
         return nearest[1]
     for part, cue in _CUES:
-        if re.search(f"{_BEHIND}(?:{cue})", behind, re.IGNORECASE):
+        if re.search(f"{_AFTER}(?:{cue})", after, re.IGNORECASE):
             return part
     return Part.BODY
 
 
-def _colour(words: str, before: str, behind: str) -> Colour | None:
-    """Return the colour that a text's own sentence gives its letters, behind it or before."""
-    # A sentence may end inside the quotes: “Play ball!” The palette …
-    ended = words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|整|$", behind)
-    ending = "" if ended else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", behind)[0]
+def _colour(words: str, before: str, after: str) -> Colour | None:
+    """Return the colour that the sentence gives to a text's letters: first after the text, then before it."""
+    # A sentence can end inside the quotes: “Play ball!” The palette …
+    ended = words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|整|$", after)
+    ending = "" if ended else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", after)[0]
     opening = re.split(r"[.。!?！？;；，]\s*", before)[-1]
     for clause, nearest in ((ending, 0), (opening, -1)):
         if re.search(r"font|letter|text|type|script|字", clause) and (named := colours(clause)):
@@ -138,5 +151,5 @@ def _own_words(prompt: str) -> list[Text]:
 
 
 def _capital(text: str) -> str:
-    """Return the text with a capital at its beginning, unless its first word has one elsewhere (iPhone)."""
+    """Return the text with a capital first letter, unless its first word has a capital elsewhere (iPhone)."""
     return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text

@@ -1,8 +1,9 @@
-"""The draft provider: typesets what a prompt is about, so that layout can be judged before paying.
+"""The draft provider: free images that show a prompt's texts and colours, to judge layouts before paying.
 
-A draft shows the prompt's quoted texts in reading order, colours that follow its colour words and
-its seed, an abstract picture where the picture will be, the cell's name, and that it is a draft.
-Deterministic: the same request gives the same bytes, in every thread and process with this Pillow.
+A draft shows the prompt's quoted texts in reading order, an abstract picture, the cell's name, and
+the word DRAFT. Its colours follow the prompt's colour words and the seed.
+
+Invariant: the same request gives the same bytes, in every thread and process with the same Pillow.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknow
 from qwenbuild.request import Request
 
 if TYPE_CHECKING:
-    from .workers import Drafters
+    from .workers import WorkerPool
 
 FAMILY = "draft-3"
-"""Part of every action key of a draft: it changes with whatever changes the pixels of any draft."""
+"""Part of every action key of a draft. It must change whenever the pixels of any draft change."""
 
-_WORTH_PROCESSES = 32  # drafts of a session; a process starts in the time that ten of them take
+_WORTH_PROCESSES = 32  # drafts of a session before processes start; starting one takes as long as ten drafts
 
 
 class DraftProvider:
-    """Renders drafts; free, offline, several at once."""
+    """Renders drafts: free, offline, several at once."""
 
     name = "draft"
     family = FAMILY
     command_line_options = ()
     labelled = True
 
-    def __init__(self, settings: Settings, *, apart: bool = False) -> None:
-        """`apart`: draw in other processes from the first draft on, so that this one stays quick meanwhile."""
+    def __init__(self, settings: Settings, *, only_processes: bool = False) -> None:
+        """With `only_processes`, even the first drafts are drawn in other processes, so this process stays quick."""
         reject_unknown(settings.table, (), self.name)
         self.concurrency = settings.jobs or os.cpu_count() or 1
-        self._drafters: Drafters
-        self._in_thread = 0 if apart else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
+        self._pool: WorkerPool
+        self._in_thread = 0 if only_processes else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
 
     def check(self, model: str) -> str | None:
-        """Return None: every model's images can be drafted."""
+        """Return None: drafts exist for every model."""
         return None
 
     def price(self, model: str) -> Price | None:
@@ -51,15 +52,15 @@ class DraftProvider:
         return None
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
-        """Return 0: no limit but the machine's."""
+        """Return 0: only the machine limits the speed."""
         return 0.0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Hold what draws."""
-        from .workers import Drafters  # here, for plans need a provider and nothing that draws
+        """Keep the drawing workers while the context lasts."""
+        from .workers import WorkerPool  # imported late: plans need a provider, but no workers
 
-        async with Drafters(self.concurrency, self._in_thread).running() as self._drafters:
+        async with WorkerPool(self.concurrency, self._in_thread).running() as self._pool:
             yield
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
@@ -77,5 +78,5 @@ class DraftProvider:
         return [Finding("fonts", Level.OK, "the fonts of drafts are installed")]
 
     async def png(self, request: Request) -> bytes:
-        """Return the draft's bytes; within a session."""
-        return await self._drafters.png(request)
+        """Return the draft of a request as PNG. Must be called inside a session."""
+        return await self._pool.png(request)

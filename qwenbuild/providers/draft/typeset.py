@@ -1,6 +1,6 @@
-"""Setting text in boxes: where lines break, and the largest size that fits.
+"""Sets text in boxes: where lines break, and the largest font size that fits.
 
-A block's lines are never wider, nor all of them higher, than the box that it was fitted to.
+Invariant: no line of a block is wider than the box, and all lines together are not higher than it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .fonts import WIDE, Fill, Typeface
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: descenders just clear the next line; for reading
+TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: for titles (descenders just clear the next line), and for reading
 
 _GLYPH_TOP = 0.88  # of a Chinese character above its baseline, in ems
-_WORTH_A_BREAK = 0.4  # share of the most that a text shrinks to before its words are broken
-_WORTH_FEWER_LINES = 0.6  # share of the size that a text without spaces keeps for standing on one line or two
-_MOST_BALANCED = 4  # lines; in more of them nobody sees it
+_WORTH_A_BREAK = 0.4  # if a text shrinks below this share of its largest size, its words are broken instead
+_WORTH_FEWER_LINES = 0.6  # a text without spaces shrinks to this share of its size to fit on one or two lines
+_MOST_BALANCED = 4  # lines; with more lines nobody sees whether they are balanced
 _NEVER_FIRST = frozenset("，。、；：！？）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.;:!?)]}%")
 _NEVER_LAST = frozenset("（「『【《〈“‘([{#$¥￥")
-_TRIMMED = " ,.;:，、。；：…"  # before an ellipsis
+_TRIMMED = " ,.;:，、。；：…"  # removed before an ellipsis
 
 _Measure = Callable[[str], float]
 
@@ -34,8 +34,8 @@ _Measure = Callable[[str], float]
 class Block:
     """Text set in lines of one font size.
 
-    `size_px` is the font's, `width` and `height` what the lines take, in pixels; `leading` is the
-    line height in ems; `whole` says that nothing was left out.
+    `size_px` is the font size; `width` and `height` are those of all lines together, in pixels.
+    `leading` is the line height in ems. `whole` is False if some of the text was left out.
     """
 
     lines: tuple[str, ...]
@@ -58,10 +58,11 @@ def fit(
     most_lines: int = 99,
     leading: float = TIGHT,
 ) -> Block:
-    """Return `text` set as large as a box of `width` x `height` pixels allows, between two font sizes.
+    """Return `text` set as large as a box of `width` x `height` pixels allows.
 
-    What does not fit at `least_px` ends in an ellipsis, after a word where there are words; a box
-    that takes no line gives a block without lines.
+    The font size is between `least_px` and `most_px`. A text that does not fit at `least_px` is cut
+    and ends in an ellipsis, after a whole word if it has several. If no line fits, the block has no
+    lines.
     """
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     face = Typeface.of(text, weight)
@@ -78,15 +79,15 @@ def fit(
 
     px = _largest(least_px, most_px, partial(fits, breaking=False))
     breaking = px < most_px * _WORTH_A_BREAK
-    if breaking:  # a word too long for the box is broken rather than set in tiny letters
+    if breaking:  # breaking a long word is better than tiny letters
         px = _largest(least_px, most_px, partial(fits, breaking=True))
-    if " " not in text:  # one or two lines, somewhat smaller, read better than more breaks inside a phrase
+    if " " not in text:  # one or two smaller lines read better than more breaks inside a phrase
         for few in range(1, min(3, most_lines)):
             smaller = _largest(least_px, px, partial(fits, breaking=breaking, most_lines=few))
             if smaller >= max(least_px, px * _WORTH_FEWER_LINES):
                 px, most_lines = smaller, few
                 break
-    # Small letters are hinted, and up to a tenth wider than estimated: the real widths decide.
+    # Hinting makes small letters up to a tenth wider than the estimate, so the exact widths decide.
     for size_px in range(max(px, least_px), least_px - 1, -1):
         measure = _measure(face, size_px)
         if not breaking and any(measure(piece.rstrip()) > width for piece in pieces):
@@ -99,7 +100,7 @@ def fit(
 
 
 def fit_ends(text: str, width: int, *, px: int, weight: int) -> Block:
-    """Return `text` on one line of at most `width` pixels; where it is too long its middle is left out."""
+    """Return `text` on one line of at most `width` pixels. If it is too long, its middle is replaced by dots."""
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     face = Typeface.of(text, weight)
     measure = _measure(face, px)
@@ -112,23 +113,23 @@ def fit_ends(text: str, width: int, *, px: int, weight: int) -> Block:
 
 
 def draw(canvas: ImageDraw, block: Block, x: int, y: int, width: int, *, align: float, fill: Fill) -> None:
-    """Draw a block into the box from (x, y); `align` 0 is left, 0.5 centred, 1 right."""
+    """Draw a block from (x, y) into a box `width` pixels wide. `align` is 0 for left, 0.5 for centred, 1 for right."""
     ascent = _GLYPH_TOP + (block.leading - TIGHT) / 2
     for number, line in enumerate(block.lines):
         left = x + round((width - block.face.width_px(line, block.size_px)) * align)
-        if align == 0:  # large letters have white at their left; edges of lines should stand in one line
+        if align == 0:  # removes the white space left of large letters, so that all lines start at the same edge
             left -= block.face.bearing_px(line, block.size_px)
         baseline = y + round((number * block.leading + ascent) * block.size_px)
         block.face.draw(canvas, line, block.size_px, left, baseline, fill)
 
 
 def ellipsis(text: str) -> str:
-    """Return the mark for what is left out after `text`: three dots, or the Chinese one after Chinese."""
+    """Return the ellipsis to put after `text`: "…" after Chinese, else three dots."""
     return "…" if WIDE.match(text[-1:]) else "..."
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number from `low` to `high` that fits, `low` - 1 where none does."""
+    """Return the largest number from `low` to `high` that fits, or `low` - 1 if none fits."""
     low -= 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -141,7 +142,7 @@ def _measure(face: Typeface, px: int) -> _Measure:
 
 
 def _pieces(text: str) -> list[str]:
-    """Return the text in pieces between which a line may break, their spaces with them."""
+    """Split the text where a line may break. Each piece keeps the spaces after it."""
     pieces: list[str] = []
     for part in re.findall(r"\S+\s*", text):
         at = 0
@@ -156,7 +157,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _wrap(pieces: list[str], room: float, measure: _Measure) -> list[str]:
-    """Return the pieces in lines of at most `room`; a piece that is wider by itself is broken anywhere."""
+    """Return lines that are at most `room` wide. A single piece that is wider is broken anywhere."""
     lines: list[str] = []
     line, used = "", 0.0
     for piece in pieces:
@@ -174,18 +175,18 @@ def _wrap(pieces: list[str], room: float, measure: _Measure) -> list[str]:
 
 
 def _most_letters(piece: str, room: float, measure: _Measure) -> int:
-    """Return how many of a piece's letters fit, at least one."""
+    """Return how many letters of a piece fit into `room`, at least one."""
     end, used = 0, 0.0
     while end < len(piece) and used + measure(piece[end]) <= room:
         used += measure(piece[end])
         end += 1
-    while end > 1 and measure(piece[:end]) > room:  # a letter's width depends on its neighbour at times
+    while end > 1 and measure(piece[:end]) > room:  # some letters change their width next to others
         end -= 1
     return max(1, end)
 
 
 def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
-    """Return as few lines as the room allows, of about equal length."""
+    """Return as few lines as `room` allows, of about equal length."""
     lines = _wrap(pieces, room, measure)
     if not 1 < len(lines) <= _MOST_BALANCED:
         return lines
@@ -201,7 +202,7 @@ def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
 
 
 def _cut(pieces: list[str], face: Typeface, width: int, most_lines: int, px: int, leading: float) -> Block:
-    """Return what fits at this size, words broken where they must be, ending in an ellipsis."""
+    """Return as much text as fits at the size `px`, with an ellipsis at its end. Long words are broken."""
     measure = _measure(face, px)
     lines = _wrap(pieces, width, measure)
     if most_lines < 1 or max(map(measure, lines)) > width:

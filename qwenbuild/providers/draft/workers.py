@@ -1,8 +1,8 @@
-"""What draws drafts: a thread, and processes, for drawing holds the interpreter's lock.
+"""The workers that draw drafts: one thread, and processes, because drawing holds the interpreter's lock.
 
-The parent of a process writes a request as one line of JSON, the child answers with the length of a PNG (four
-bytes, big-endian) and its bytes. The child imports nothing from the working folder, is left alone
-by Ctrl-C, and ends when its input does: with its parent, however that ends.
+The parent writes each request to a worker process as one line of JSON. The process answers with the
+length of the PNG (four bytes, big-endian) and the PNG. It imports nothing from the working folder,
+and Ctrl-C does not reach it. It ends when its input ends, so it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from qwenbuild.request import Request
 
 _PROGRAM = f"from {__name__} import serve; serve()"
 _STOPPING_S = 2.0
-_FAR_FROM_PROCESSES = 100  # drafts after a process died, before another is tried
+_DRAFTS_AFTER_DEATH = 100  # drawn in the thread after a process died, before another one is started
 
 
-class Drafter:
-    """A running child. Its methods are called by one task at a time."""
+class Worker:
+    """A running worker process, used by one task at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls) -> Self:
-        """Start a child; raises OSError where none can be."""
+        """Start a worker process; raises OSError if it can't be started."""
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -45,9 +45,9 @@ class Drafter:
         )
 
     async def png(self, request: Request) -> bytes:
-        """Return the draft of a request; raises OSError or EOFError where the child has died.
+        """Return the draft of a request as PNG; raises OSError or EOFError if the process has died.
 
-        A child whose answer was not awaited to its end must be killed.
+        If the caller is cancelled here, it must kill the process: the rest of the answer is still to come.
         """
         into, out = self._process.stdin, self._process.stdout
         assert into is not None
@@ -57,12 +57,12 @@ class Drafter:
         return await out.readexactly(int.from_bytes(await out.readexactly(4), "big"))
 
     def kill(self) -> None:
-        """End the child at once."""
+        """End the process at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def stop(self) -> None:
-        """End the child, and return when it has ended."""
+        """End the process, and return when it has ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -72,60 +72,60 @@ class Drafter:
             await self._process.wait()
 
 
-class Drafters:
-    """Draw several drafts at once, used within one event loop."""
+class WorkerPool:
+    """Draws several drafts at once, for one event loop."""
 
     def __init__(self, at_once: int, in_thread: float) -> None:
-        """`at_once` drafts at most; the first `in_thread` are drawn in a thread, the others in processes."""
+        """Draw at most `at_once` drafts at a time: the first `in_thread` in a thread, all others in processes."""
         self._in_thread, self._begun = in_thread, 0
         self._seats = asyncio.Semaphore(min(at_once, os.cpu_count() or 1))
-        self.started: list[Drafter] = []
-        self._idle: list[Drafter] = []
+        self.started: list[Worker] = []
+        self._idle: list[Worker] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Hold the thread and the processes while the context lasts."""
+        """Keep the thread and the processes while the context lasts. `png` works only inside the context."""
         with ThreadPoolExecutor(1, "qwenbuild-draft") as self._thread:
             try:
                 yield self
             finally:
-                await asyncio.gather(*(drafter.stop() for drafter in self.started))
+                await asyncio.gather(*(worker.stop() for worker in self.started))
 
     async def png(self, request: Request) -> bytes:
-        """Return the draft of a request."""
+        """Return the draft of a request as PNG."""
         self._begun += 1
-        content = await self._elsewhere(request) if self._begun > self._in_thread else None
+        content = await self._in_process(request) if self._begun > self._in_thread else None
         if content is None:
-            from .artwork import png  # here, for a parent whose processes draw needs no fonts
+            from .artwork import png  # imported late: a parent whose processes draw needs no fonts
 
             content = await asyncio.get_running_loop().run_in_executor(self._thread, png, request)
         return content
 
-    async def _elsewhere(self, request: Request) -> bytes | None:
-        """Return the draft as another process draws it, None where that can't be had."""
+    async def _in_process(self, request: Request) -> bytes | None:
+        """Return the draft drawn by a worker process, or None if the process died or could not be started."""
         async with self._seats:
-            drafter = None
+            worker = None
             try:
                 if self._idle:
-                    drafter = self._idle.pop()
+                    worker = self._idle.pop()
                 else:
-                    drafter = await Drafter.start()
-                    self.started.append(drafter)
-                content = await drafter.png(request)
+                    worker = await Worker.start()
+                    self.started.append(worker)
+                content = await worker.png(request)
             except (OSError, EOFError):
-                self._begun = -_FAR_FROM_PROCESSES  # one that dies is not replaced at once
+                self._begun = -_DRAFTS_AFTER_DEATH
             except asyncio.CancelledError:
-                if drafter:
-                    drafter.kill()
+                if worker:
+                    worker.kill()
                 raise
             else:
-                self._idle.append(drafter)
+                self._idle.append(worker)
                 return content
         return None
 
 
 def serve() -> None:
-    """Answer requests on standard input until it ends: what the child runs."""
+    """Answer requests on standard input until it ends. This is what a worker process runs."""
     from .artwork import png
 
     with open(0, "rb") as into, open(1, "wb") as out:

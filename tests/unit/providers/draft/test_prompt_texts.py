@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.providers.draft.palette import colours
-from qwenbuild.providers.draft.prompt_texts import Part, Text, scene, texts
+from qwenbuild.providers.draft.prompt_texts import Part, Text, picture_description, texts
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS
 
 
@@ -137,7 +137,7 @@ def test_a_long_opening_ends_between_words() -> None:
 )
 def test_the_scene_is_described_before_the_texts(prompt: str, expected: str) -> None:
     """The picture's description is what stands before the quoted texts, else the first sentence."""
-    assert scene(prompt) == expected
+    assert picture_description(prompt) == expected
 
 
 @given(st.text() | st.sampled_from(PROMPTS))

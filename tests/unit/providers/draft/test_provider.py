@@ -200,8 +200,8 @@ def test_a_killed_process_costs_no_draft() -> None:
         assert isinstance(made, DraftProvider)
         async with made.session():
             contents = await rendered(made, first)
-            for drafter in made._drafters.started:
-                drafter.kill()
+            for worker in made._pool.started:
+                worker.kill()
             return contents + await rendered(made, second)
 
     assert asyncio.run(session()) == [draft(each) for each in first + second]
