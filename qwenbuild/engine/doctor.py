@@ -25,7 +25,8 @@ from qwenbuild.specs.discovery import CONFIG_NAME
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reader import Reader
 from qwenbuild.storage import lock
-from qwenbuild.storage.remote import cache
+from qwenbuild.storage.remote.cache import Remote
+from qwenbuild.storage.remote.settings import make_remote
 from qwenbuild.storage.store import Store, default_root
 from qwenbuild.version import __version__
 
@@ -131,7 +132,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Ask the remote cache, where there is one, for something that it has not."""
     config = project.config.remote
     try:
-        remote = cache.of(config, None, environ)
+        remote = make_remote(config, None, environ)
         if remote is None:
             return
         asyncio.run(_asked(remote))
@@ -150,7 +151,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("remote", Level.OK, f"{remote.name} answers; a build {use}", facts)
 
 
-async def _asked(remote: cache.Remote) -> None:
+async def _asked(remote: Remote) -> None:
     async with asyncio.timeout(_PATIENCE_S), remote:
         await remote.find(["0" * 64], ())
 

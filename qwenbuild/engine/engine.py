@@ -110,9 +110,9 @@ class Engine:
         config, asked = self.project.config.remote, self.options.remote
         if not (config.url if asked is None else asked):
             return None
-        from qwenbuild.storage.remote import cache
+        from qwenbuild.storage.remote.settings import make_remote
 
-        return cache.of(config, asked, self._environ)
+        return make_remote(config, asked, self._environ)
 
     # --- reading ---
 

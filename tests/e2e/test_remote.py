@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import shutil
@@ -17,9 +16,7 @@ import pytest
 
 from qwenbuild.digest import sha256
 from qwenbuild.emulator.server import Running
-from qwenbuild.errors import RemoteUnreachable
 from qwenbuild.storage import lock
-from qwenbuild.storage.remote.cache import Remote
 from tests.support.caches import NGINX, Cache, nginx
 
 from .harness import Sandbox
@@ -406,43 +403,3 @@ def test_the_token_is_for_its_own_remote(emulator: Running, tmp_path: Path, cach
     assert first.here("build", "--remote", cache.url).code == 0
     assert [it for it in cache.headers if "Authorization" in it or "X-Team" in it] == []
     assert len(cache.names("ac")) == 1
-
-
-def test_a_remote_that_comes_back() -> None:
-    """After a while a remote that could not be reached is asked again, and what it did not say is not remembered."""
-    asked: list[str] = []
-
-    class Flaky:
-        is_down = True
-
-        async def get(self, path: str, limit: int) -> bytes | None:
-            asked.append(path)
-            if self.is_down:
-                raise RemoteUnreachable("down")
-            return None
-
-        async def has(self, path: str) -> bool:
-            return False
-
-        async def put(self, path: str, content: bytes) -> None:
-            return None
-
-        async def aclose(self) -> None:
-            return None
-
-    transport = Flaky()
-    remote = Remote(lambda: transport, name="x", writes=True)
-
-    async def find() -> None:
-        async with remote:
-            await remote.find({"a" * 64}, ())
-
-    asyncio.run(find())
-    asyncio.run(find())
-    assert len(asked) == 1
-    transport.is_down = False
-    remote._reading._opened_s -= 61
-    asyncio.run(find())
-    asyncio.run(find())
-    assert len(asked) == 2
-    assert len(remote.warnings()) == 1

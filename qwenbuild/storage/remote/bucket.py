@@ -1,11 +1,11 @@
-"""Buckets as remotes: Amazon S3 and what is compatible with it, Google Cloud Storage, Azure, Alibaba Cloud OSS.
+"""The bucket transport: Amazon S3 and compatible services, Google Cloud Storage, Azure and Alibaba Cloud OSS.
 
-Invariants: credentials come from the environment's variables alone: no profile is read, and where no
-variable speaks of an identity, no machine's metadata service is asked for one. Errors hold what the
-service says, never an address's query nor a header: signatures stand in both. What does not exist is
-None; a bucket that does not exist is an error.
+Invariants: credentials come only from environment variables. No profile file is read, and no metadata
+service of the machine is asked, unless a variable names an identity. Errors hold what the service says,
+but neither the query of an address nor a header, because both hold signatures. An object that does not
+exist is None; a bucket that does not exist is an error.
 
-Needs the extra `qwenbuild[cloud]`, which is `obstore`; it is loaded with the first request.
+It needs the extra `qwenbuild[cloud]`, which is `obstore`. The first request imports it.
 
 Sources: obstore 0.12 (its stores' documented variables); "Accessing OSS with the AWS SDK" and "Regions
 and endpoints" of Alibaba Cloud, as of 2026.
@@ -25,16 +25,15 @@ from urllib.parse import unquote, urlsplit
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
 from qwenbuild.problems import listing
 
+from .transport import CONNECT_S, SILENCE_S, TRANSFER_S
+
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
 SCHEMES: Final = ("s3", "gs", "az", "oss")
-CONNECT_S: Final = 2.0  # a build can do without the remote
-SILENCE_S: Final = 5.0
-TRANSFER_S: Final = 120.0
 
-# The variables that hold credentials; of each tuple one is enough to try. Others that the vendor's
-# tools know (regions, endpoints, roles) are read by obstore itself.
+# The variables that hold credentials. If one of a tuple is set, a request is tried. obstore itself reads
+# the vendor's other variables (regions, endpoints, roles).
 _CREDENTIALS: Final = {
     "s3": (
         "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -66,20 +65,20 @@ _ENDPOINTS: Final = {
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", re.ASCII)
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _OSS_REGION: Final = re.compile(r"(?:s3\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
-_SAID: Final = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
-_NO_ANSWER: Final = "error sending request"  # as obstore calls refused and lost connections, and silence
-_MOST_SAID: Final = 300  # characters
+_SERVICE_ERROR: Final = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
+_NO_ANSWER: Final = "error sending request"  # obstore's words for refused and lost connections, and for silence
+_MAX_MESSAGE: Final = 300  # characters
 
 
 class Bucket:
-    """A `Transport` to a bucket, or to the part of one below a prefix.
+    """A `Transport` to a bucket, or to a prefix in it.
 
-    The key should have the right to list the bucket, too: without it, services deny what does not
-    exist instead of saying so.
+    The key should also have the right to list the bucket. Without this right, services answer
+    "denied" for an object that does not exist.
     """
 
     def __init__(self, url: str, environ: Mapping[str, str]) -> None:
-        """Connects to nothing. Raises UsageError for an address of no bucket, and without the extra."""
+        """Open no connection. Raises UsageError if `url` names no bucket, or the extra is not installed."""
         parts = urlsplit(url)
         self._scheme, self._bucket = parts.scheme, parts.netloc
         self._prefix = unquote(parts.path).strip("/")
@@ -90,12 +89,12 @@ class Bucket:
             hint = "python -m pip install 'qwenbuild[cloud]'"
             raise UsageError(f"{self._scheme}:// remotes need a package that is not installed", hint=hint)
         self._environ = environ
-        self._store: S3Store | GCSStore | AzureStore | None = None
+        self._obstore: S3Store | GCSStore | AzureStore | None = None
 
     async def get(self, path: str, limit: int) -> bytes | None:
-        """Return the object's bytes, None where there is none. Raises RemoteError, also for more than `limit` bytes."""
-        store = self._opened()
-        with self._told():
+        """Return the object's bytes, None if it does not exist. Raises RemoteError, also above `limit` bytes."""
+        store = self._client()
+        with self._remote_errors():
             try:
                 result = await store.get_async(path)
             except FileNotFoundError as error:
@@ -108,8 +107,8 @@ class Bucket:
 
     async def has(self, path: str) -> bool:
         """Return whether the object exists. Raises RemoteError."""
-        store = self._opened()
-        with self._told():
+        store = self._client()
+        with self._remote_errors():
             try:
                 await store.head_async(path)
             except FileNotFoundError:
@@ -117,37 +116,37 @@ class Bucket:
             return True
 
     async def put(self, path: str, content: bytes) -> None:
-        """Write the object, whole or not at all. Raises RemoteError."""
-        store = self._opened()
-        with self._told(denied=RemoteError):  # a key that may only read
+        """Write the whole object, or nothing. Raises RemoteError."""
+        store = self._client()
+        with self._remote_errors(denied=RemoteError):  # a key may be allowed to read only
             await store.put_async(path, content, use_multipart=False)
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
-        self._store = None
+        """Close all connections."""
+        self._obstore = None
 
     # --- connecting ---
 
-    def _opened(self) -> S3Store | GCSStore | AzureStore:
-        """Return the store; raises RemoteUnreachable where the environment's variables don't suffice."""
-        if self._store is None:
+    def _client(self) -> S3Store | GCSStore | AzureStore:
+        """Return obstore's client; raises RemoteUnreachable if the environment has no sufficient credentials."""
+        if self._obstore is None:
             names = _CREDENTIALS[self._scheme]
             if not any(self._environ.get(name) for name in names):
                 raise RemoteUnreachable(
                     f"no credentials for {self.name}", facts=[f"looked for: {listing(names, most=3)}"],
                     hint=f"set {_USUAL[self._scheme]}",
                 )  # fmt: skip
-            with self._told():
-                self._store = self._made()
-        return self._store
+            with self._remote_errors():
+                self._obstore = self._new_client()
+        return self._obstore
 
-    def _made(self) -> S3Store | GCSStore | AzureStore:
+    def _new_client(self) -> S3Store | GCSStore | AzureStore:
         from obstore.store import AzureStore, GCSStore, S3Store
 
         endpoint = next((self._environ[name] for name in _ENDPOINTS[self._scheme] if self._environ.get(name)), "")
         options: dict[str, Any] = {
             "client_options": {
-                "allow_http": endpoint.startswith("http://"),  # where the user says so: MinIO in one's own network
+                "allow_http": endpoint.startswith("http://"),  # the user set it, such as MinIO in the same network
                 "connect_timeout": timedelta(seconds=CONNECT_S),
                 "read_timeout": timedelta(seconds=SILENCE_S),
                 "timeout": timedelta(seconds=TRANSFER_S),
@@ -167,7 +166,7 @@ class Bucket:
                 return S3Store(self._bucket, **options, **self._oss(endpoint))
 
     def _oss(self, endpoint: str) -> dict[str, Any]:
-        """Return what makes OSS of S3; nothing of AWS's own variables may reach it. Raises RemoteUnreachable."""
+        """Return the options with which `S3Store` speaks to OSS; they override AWS's variables. Raises RemoteError."""
         environ = self._environ
         address, region = oss_address(self._bucket, endpoint, environ.get("OSS_REGION", ""))
         own = bool(environ.get("OSS_ACCESS_KEY_ID"))
@@ -185,14 +184,14 @@ class Bucket:
             "endpoint": address,
             "aws_endpoint_url_s3": address,
             "region": region,
-            "virtual_hosted_style_request": not _is_address(urlsplit(address).hostname or ""),
+            "virtual_hosted_style_request": not _is_ip_address(urlsplit(address).hostname or ""),
             "credential_provider": lambda: credential,
             "skip_signature": False,
         }
 
     @contextlib.contextmanager
-    def _told(self, denied: type[RemoteError] = RemoteUnreachable) -> Iterator[None]:
-        """Turn what obstore raises into RemoteError: what would go on failing into RemoteUnreachable."""
+    def _remote_errors(self, denied: type[RemoteError] = RemoteUnreachable) -> Iterator[None]:
+        """Turn obstore's errors into RemoteError, and into RemoteUnreachable if a retry is pointless."""
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
         try:
@@ -208,21 +207,21 @@ class Bucket:
                     kind = RemoteUnreachable if _NO_ANSWER in text else RemoteError
         else:
             return
-        raise kind(f"{self.name}: {_said(text)}")
+        raise kind(f"{self.name}: {_service_message(text)}")
 
 
-def _said(text: str) -> str:
-    """Return the service's code and message, else the first line; both without what may be secret."""
-    if match := _SAID.search(text):
-        return f"{match[1]}: {match[2]}"[:_MOST_SAID] if match[2] else match[1]
-    return re.sub(r"\?\S*", "", text.strip().split("\n", 1)[0])[:_MOST_SAID]
+def _service_message(text: str) -> str:
+    """Return the service's code and message, or else the first line without any query; queries may hold secrets."""
+    if match := _SERVICE_ERROR.search(text):
+        return f"{match[1]}: {match[2]}"[:_MAX_MESSAGE] if match[2] else match[1]
+    return re.sub(r"\?\S*", "", text.strip().split("\n", 1)[0])[:_MAX_MESSAGE]
 
 
 def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
-    """Return a bucket's address and its region; `endpoint` and `region` are the variables' values, or empty.
+    """Return the address and the region of an OSS bucket; `endpoint` and `region` may be empty.
 
-    The bucket stands in the host's name, as OSS demands, but for addresses of numbers. Raises
-    RemoteUnreachable where neither is given.
+    OSS requires the bucket in the host's name; only with an IP address it is left out. Raises
+    RemoteError if both arguments are empty.
     """
     region = region.removeprefix("oss-")
     if not endpoint and not region:
@@ -234,12 +233,12 @@ def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
     if match := _OSS_REGION.fullmatch(host):
         region = region or match[1]
         host = host if host.startswith("s3.") else f"s3.{host}"
-    if not _is_address(parts.hostname or ""):
+    if not _is_ip_address(parts.hostname or ""):
         host = f"{bucket}.{host}"
     return f"{parts.scheme}://{host}", region or "oss"
 
 
-def _is_address(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:

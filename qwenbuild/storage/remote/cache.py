@@ -1,130 +1,67 @@
-"""The remote cache as builds use it: verified results by action key, verified images by digest, and no failures.
+"""The remote cache: verified action results by key, verified images by digest, and no failures.
 
-An entry of `ac/` is an `ActionResult` in JSON, as in the store; with a secret it names a third
-file, whose content is a signature of the key and of both digests. Who can't make the signature
-can't make its digest either, so that the entry alone tells whether it is sound.
+An entry in `ac/` is an action result, as in the store. With a secret, the result names a third file,
+whose content is a signature of the key and both digests. Nobody can compute that file's digest without
+the secret, so the entry alone shows whether it is valid.
 
-Invariants: bytes are handed out only when they match their digest; what is wrong, unsigned where
-there is a secret, or unreachable is a miss. Blobs go out before the entry that names them.
-The first trouble is told once; after a few in a row the remote is left alone.
+Invariants: bytes are returned only if they match their digest. A wrong answer, a missing signature or an
+unreachable remote is a miss. Blobs are stored before the entry that names them. The first failure of
+reading and of writing is one warning each; after three failures in a row the remote is not asked for a
+minute.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256 as hash_sha256
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
+from qwenbuild.errors import RemoteError, RemoteUnreachable
 from qwenbuild.problems import Problem
-from qwenbuild.storage import action_result
-from qwenbuild.storage.action_result import IMAGE, PROVENANCE, Entry
 
-from . import bucket as cloud
-
-if TYPE_CHECKING:
-    from .http import Transport
+from .. import action_result
+from ..action_result import IMAGE, PROVENANCE, Entry
+from .breaker import Breaker
+from .transport import Transport
 
 SIGNATURE: Final = "signature.hmac-sha256"
 MAX_IMAGE_BYTES: Final = 64 * 2**20
 MAX_PROVENANCE_BYTES: Final = 1 * 2**20
 _PARALLEL: Final = 16
 _REMEMBERED_S: Final = 60.0
-_LEFT_ALONE_S: Final = 60.0
-SCHEMES: Final = ("http", "https", *cloud.SCHEMES)
-_IN_A_ROW: Final = 3  # troubles, until the remote is left alone
-_AGAIN_S: Final = 0.2
+_RETRY_S: Final = 0.2
 _T = TypeVar("_T")
 
 
-class RemoteSettings(Protocol):
-    """What the project's config says about its remote cache (`[remote]`)."""
-
-    @property
-    def url(self) -> str | None:
-        """The address, with one of `SCHEMES`; None for no remote cache."""
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing is stored there."""
-
-    @property
-    def token_env(self) -> str | None:
-        """The environment variable that holds the bearer token."""
-
-    @property
-    def secret_env(self) -> str | None:
-        """The environment variable that holds the secret of signatures."""
-
-    @property
-    def header(self) -> Mapping[str, str]:
-        """Headers of every request, by name."""
-
-
-@dataclass
-class Breaker:
-    """Counts troubles in a row; while it is open, nothing is asked. `warn` is told of the first."""
-
-    what: str
-    warn: Callable[[Problem], None] = field(repr=False)
-    troubles: int = 0
-    all_troubles: int = 0
-    _opened_s: float = -math.inf
-    _has_told: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing is asked: for a minute, since in a watch the remote may well come back."""
-        return time.monotonic() < self._opened_s + _LEFT_ALONE_S
-
-    def open(self) -> None:
-        """Have nothing asked for a while."""
-        self._opened_s, self.troubles = time.monotonic(), 0
-
-    def failed(self, error: RemoteError) -> None:
-        """Take note of a trouble."""
-        self.troubles += 1
-        self.all_troubles += 1
-        if isinstance(error, RemoteUnreachable) or self.troubles >= _IN_A_ROW:
-            self.open()
-        if not self._has_told:
-            self._has_told = True
-            self.warn(
-                Problem(f"the remote cache is not {self.what}: {error.claim}", facts=error.facts, hint=error.hint)
-            )
-
-    def worked(self) -> None:
-        """Take note of a success."""
-        self.troubles = 0
-
-
 class Remote:
-    """A remote cache over one transport; for one event loop at a time, `opened` there.
+    """A remote cache over one transport. Use it as an async context, in one event loop at a time.
 
-    `secret` signs what is stored, and is demanded of what is read; empty for neither.
+    `secret` signs what is stored and is required of what is read; an empty secret does neither. With
+    `writes` False nothing is stored. `name` is the URL that messages show.
     """
 
-    def __init__(self, connect: Callable[[], Transport], *, name: str, writes: bool, secret: bytes = b"") -> None:
-        self._connect, self.name, self.writes, self._secret = connect, name, writes, secret
+    def __init__(
+        self, connect: Callable[[], Transport], *, name: str, writes: bool, secret: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._connect, self.name, self.writes, self._secret, self._clock = connect, name, writes, secret, clock
         self._warnings: list[Problem] = []
-        self._reading = Breaker("read", self._warnings.append)
-        self._writing = Breaker("written", self._warnings.append)
+        self._reading = Breaker("read", self._warnings.append, clock)
+        self._writing = Breaker("written", self._warnings.append, clock)
         self._answers: dict[str, tuple[float, Entry | None]] = {}
         self._transport: Transport | None = None
 
     def warn(self, problem: Problem) -> None:
-        """Have a build tell something."""
+        """Add a warning that the next build will show."""
         self._warnings.append(problem)
 
     def warnings(self) -> list[Problem]:
-        """Return the warnings that were not returned before."""
+        """Return the warnings since the last call."""
         found, self._warnings[:] = list(self._warnings), []
         return found
 
@@ -140,31 +77,33 @@ class Remote:
     # --- reading ---
 
     async def find(self, keys: Collection[str], images: Collection[str]) -> dict[str, Entry]:
-        """Return what the remote has: entries by action key, and by digest those of images that are asked for so.
+        """Return the entries that the remote has, by action key, and by digest those of `images`.
 
-        Answers are remembered for a minute, since a watch asks again at each save.
+        The entry of an image has an empty key and no provenance. Answers are remembered for a minute,
+        because a watch asks again at each save.
         """
         found: dict[str, Entry] = {}
-        seats = asyncio.Semaphore(_PARALLEL)
+        slots = asyncio.Semaphore(_PARALLEL)
 
         async def ask(name: str, *, is_key: bool) -> None:
-            known = self._answers.get(name)
-            if known is None or known[0] < time.monotonic() - _REMEMBERED_S:
-                async with seats:
+            answer = self._answers.get(name)
+            if answer is None or answer[0] < self._clock() - _REMEMBERED_S:
+                async with slots:
                     if self._reading.is_open:
                         return
-                    troubles = self._reading.all_troubles
-                    known = (time.monotonic(), await (self.entry(name) if is_key else self._image(name)))
-                if troubles == self._reading.all_troubles:  # else it may be there for all that
-                    self._answers[name] = known
-            if known[1]:
-                found[name] = known[1]
+                    failures = self._reading.all_failures
+                    answer = (self._clock(), await (self.entry(name) if is_key else self._image(name)))
+                if failures == self._reading.all_failures:  # a failure says nothing about the name
+                    self._answers[name] = answer
+            if answer[1]:
+                found[name] = answer[1]
 
-        await asyncio.gather(*(ask(it, is_key=True) for it in keys), *(ask(it, is_key=False) for it in images))
+        of_keys, of_images = (ask(key, is_key=True) for key in keys), (ask(image, is_key=False) for image in images)
+        await asyncio.gather(*of_keys, *of_images)
         return found
 
     async def entry(self, key: str) -> Entry | None:
-        """Return the entry of an action key; None where there is none, or none that is sound."""
+        """Return the entry of an action key; None if there is none, or no valid one."""
         content = await self._get(f"ac/{key}", action_result.MAX_BYTES)
         if content is None:
             return None
@@ -180,7 +119,7 @@ class Remote:
 
     async def _image(self, digest: str) -> Entry | None:
         try:
-            has = await self._tried(lambda remote: remote.has(f"cas/{digest}"))
+            has = await self._with_retry(lambda transport: transport.has(f"cas/{digest}"))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -188,7 +127,7 @@ class Remote:
         return Entry("", digest, 0, "") if has else None
 
     async def blob(self, digest: str, limit: int) -> bytes | None:
-        """Return the bytes of a digest; None where they are not there, or others."""
+        """Return the bytes of a digest; None if they are missing, wrong, or more than `limit`."""
         content = await self._get(f"cas/{digest}", limit)
         if content is not None and await asyncio.to_thread(sha256, content) != digest:
             self._distrust("sent something else than was asked for")
@@ -199,7 +138,7 @@ class Remote:
         if self._reading.is_open:
             return None
         try:
-            content = await self._tried(lambda remote: remote.get(path, limit))
+            content = await self._with_retry(lambda transport: transport.get(path, limit))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -211,7 +150,7 @@ class Remote:
 
     def _failed(self, breaker: Breaker, error: RemoteError) -> None:
         breaker.failed(error)
-        if isinstance(error, RemoteUnreachable):  # for both: one warning says it
+        if isinstance(error, RemoteUnreachable):  # one warning is enough for reading and writing
             self._reading.open()
             self._writing.open()
 
@@ -219,11 +158,11 @@ class Remote:
 
     @property
     def may_write(self) -> bool:
-        """Whether storing makes sense: it is allowed, and has not failed too often."""
+        """Whether it makes sense to store: writing is allowed, and did not fail too often."""
         return self.writes and not self._writing.is_open
 
     async def store(self, entry: Entry, image: bytes, provenance: bytes) -> bool:
-        """Store an entry and its blobs; return whether that was done. Never raises."""
+        """Store an entry and its blobs; return whether this succeeded. Never raises."""
         if not self.may_write:
             return False
         files = {IMAGE: image, PROVENANCE: provenance}
@@ -233,7 +172,7 @@ class Remote:
         blobs = {f"cas/{named[name][0]}": content for name, content in files.items()}
         try:
             for path, content in {**blobs, f"ac/{entry.key}": action_result.render(named)}.items():
-                await self._tried(partial(_put, path, content))
+                await self._with_retry(partial(_put, path, content))
         except RemoteError as error:
             self._failed(self._writing, error)
             return False
@@ -241,64 +180,22 @@ class Remote:
         return True
 
     def _signature(self, entry: Entry) -> bytes:
-        said: Mapping[str, str] = {"image": entry.image, "key": entry.key, "provenance": entry.provenance}
-        return hmac.new(self._secret, canonical_json(said), hash_sha256).hexdigest().encode()
+        signed: Mapping[str, str] = {"image": entry.image, "key": entry.key, "provenance": entry.provenance}
+        return hmac.new(self._secret, canonical_json(signed), hash_sha256).hexdigest().encode()
 
     # --- both ---
 
-    async def _tried(self, ask: Callable[[Transport], Awaitable[_T]]) -> _T:
-        """Ask the transport, once more where the trouble may pass: a miss can cost a render. Raises RemoteError."""
+    async def _with_retry(self, request: Callable[[Transport], Awaitable[_T]]) -> _T:
+        """Send a request, and once more if the failure may pass: a miss can cost a render. Raises RemoteError."""
         assert self._transport is not None
         try:
-            return await ask(self._transport)
+            return await request(self._transport)
         except RemoteUnreachable:
             raise
         except RemoteError:
-            await asyncio.sleep(_AGAIN_S)
-        return await ask(self._transport)
+            await asyncio.sleep(_RETRY_S)
+        return await request(self._transport)
 
 
-async def _put(path: str, content: bytes, remote: Transport) -> None:
-    await remote.put(path, content)
-
-
-def of(config: RemoteSettings, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
-    """Return the remote cache that the config names, or that was `asked` for; None for none, which "" asks for.
-
-    Where the variable of the token or of the secret is named and empty, as in the builds of others' pull
-    requests, nothing is stored. Raises UsageError for a URL that can't be one.
-    """
-    url = config.url if asked is None else asked
-    if not url:
-        return None
-    scheme = url.partition("://")[0]
-    if scheme not in SCHEMES:
-        hint = "such as https://cache.example/qwenbuild, or s3://my-bucket/qwenbuild"
-        raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
-    bucket = cloud.Bucket(url, environ) if scheme in cloud.SCHEMES else None
-    secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
-    own = asked in (None, config.url)  # what the config holds is not for another remote
-    headers = dict(config.header) if own else {}
-    if own and config.token_env and secrets[config.token_env]:
-        headers["Authorization"] = f"Bearer {secrets[config.token_env]}"
-
-    def connect() -> Transport:
-        if bucket:
-            return bucket
-        from .http import HttpTransport  # here, for httpx takes a while to load
-
-        return HttpTransport(url, headers, _shown(url))
-
-    writes = not config.read_only and all(secrets.values())
-    secret = secrets.get(config.secret_env or "", "").encode()
-    remote = Remote(connect, name=_shown(url), writes=writes, secret=secret)
-    if config.secret_env and not secret:
-        hint = "what the lock pins is verified all the same"
-        remote.warn(Problem(f"entries of the remote cache can't be verified: {config.secret_env} is empty", hint=hint))
-    return remote
-
-
-def _shown(url: str) -> str:
-    """Return a URL as messages show it: without user, password, query and fragment."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].partition('#')[0]}"
+async def _put(path: str, content: bytes, transport: Transport) -> None:
+    await transport.put(path, content)

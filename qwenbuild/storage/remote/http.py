@@ -1,10 +1,10 @@
-"""Bytes by name at a server of Bazel's HTTP cache protocol: `ac/<64 hex>` and `cas/<64 hex>`.
+"""The HTTP transport: a server of Bazel's HTTP cache protocol, or any web server that accepts PUT.
 
-`GET` fetches, `HEAD` asks, `PUT` stores with its Content-Length; 404 says that a name is not there.
-Any web server that takes PUT will do, nginx with WebDAV among them.
+`GET` reads `ac/<64 hex>` and `cas/<64 hex>`, `HEAD` asks whether they exist, and `PUT` stores them with a
+Content-Length. 404 means that a name does not exist. nginx with WebDAV is such a server.
 
-Invariants: what leaves here is what the server sent, no more than asked for, and unverified (see
-`sharing`); redirects are not followed, cookies not kept; the token is in no error.
+Invariants: bytes are returned as the server sent them, never more than asked for. `cache` verifies them.
+Redirects are not followed and cookies are not kept. No error holds the token.
 
 Source: https://bazel.build/remote/caching (2026-05), "HTTP caching protocol".
 """
@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,35 +22,18 @@ import httpx
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
 from qwenbuild.version import __version__
 
-CONNECT_S: Final = 2.0  # a build can do without the remote
-SILENCE_S: Final = 5.0
-TRANSFER_S: Final = 120.0
+from .transport import CONNECT_S, SILENCE_S, TRANSFER_S
+
 _STORED = (200, 201, 202, 204)
-_TYPES = {"ac": "application/json", "cas": "application/octet-stream"}  # bazel-remote wants exactly the first
+_TYPES = {"ac": "application/json", "cas": "application/octet-stream"}  # bazel-remote requires exactly the first
 _NOT_FOR_HEADERS = re.compile(r"[^\x21-\x7e \t]")
 
 
-class Transport(Protocol):
-    """Where names and bytes are kept. Paths are `ac/<64 hex>` or `cas/<64 hex>`; every method raises RemoteError."""
-
-    async def get(self, path: str, limit: int) -> bytes | None:
-        """Return the bytes of a name, at most `limit`; None where it is not there."""
-
-    async def has(self, path: str) -> bool:
-        """Whether the name is there."""
-
-    async def put(self, path: str, content: bytes) -> None:
-        """Store bytes under a name, replacing what is there."""
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-
-
 class HttpTransport:
-    """A server of the HTTP cache protocol, below `url`. For one event loop."""
+    """A `Transport` to a server of the HTTP cache protocol, below `url`. It belongs to one event loop."""
 
     def __init__(self, url: str, headers: Mapping[str, str], name: str, *, concurrency: int = 16) -> None:
-        """`name` is the URL as messages show it. Raises UsageError where the URL or a header can't be used."""
+        """`name` is the URL as messages show it. Raises UsageError if the URL or a header can't be used."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise UsageError(f"not the URL of a remote cache: {name}", hint="such as https://cache.example/qwenbuild")
@@ -71,9 +53,9 @@ class HttpTransport:
 
     async def get(self, path: str, limit: int) -> bytes | None:
         content = bytearray()
-        asked = self._client.stream("GET", path, headers={"Accept": _type(path)})
-        with _told(self.name):
-            async with asyncio.timeout(TRANSFER_S), asked as response:
+        request = self._client.stream("GET", path, headers={"Accept": _type(path)})
+        with _remote_errors(self.name):
+            async with asyncio.timeout(TRANSFER_S), request as response:
                 if response.status_code == 404:
                     return None
                 if response.status_code != 200:
@@ -85,7 +67,7 @@ class HttpTransport:
         return bytes(content)
 
     async def has(self, path: str) -> bool:
-        with _told(self.name):
+        with _remote_errors(self.name):
             async with asyncio.timeout(TRANSFER_S):
                 response = await self._client.head(path, headers={"Accept": _type(path)})
         if response.status_code not in (200, 204, 404):
@@ -93,7 +75,7 @@ class HttpTransport:
         return response.status_code != 404
 
     async def put(self, path: str, content: bytes) -> None:
-        with _told(self.name):
+        with _remote_errors(self.name):
             async with asyncio.timeout(TRANSFER_S):
                 response = await self._client.put(path, content=content, headers={"Content-Type": _type(path)})
         if response.status_code not in _STORED:
@@ -108,8 +90,8 @@ def _type(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Turn what httpx raises into RemoteError, which holds no request."""
+def _remote_errors(name: str) -> Iterator[None]:
+    """Turn httpx's errors into RemoteError, which holds no part of the request."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout):

@@ -1,4 +1,4 @@
-"""Images on their way between the store and the remote cache; none of it is ever in a build's way."""
+"""Transfers of images between the store and the remote cache. They never stop a build."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from qwenbuild.files import png
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request
-from qwenbuild.storage.action_result import Entry
-from qwenbuild.storage.store import Store
 
+from ..action_result import Entry
+from ..store import Store
 from .cache import MAX_IMAGE_BYTES, MAX_PROVENANCE_BYTES, Remote
 
-_AT_ONCE = 4
-_PATIENCE_S = 60.0  # after the build's last image
+_PARALLEL = 4
+_LAST_PUSHES_S = 60.0  # after the build's last image
 
 
 class Pushing:
-    """The pushes of one build. Holds entries, not images: these are read when their turn comes."""
+    """The pushes of one build. It holds entries; each image is read only when it is pushed."""
 
     def __init__(self, remote: Remote, store: Store) -> None:
         self._remote, self._store = remote, store
@@ -32,22 +32,22 @@ class Pushing:
         self.warnings: list[Problem] = []
 
     def hurry(self) -> None:
-        """Push nothing more than what is on its way, once the context ends."""
+        """Do not wait for the remaining pushes when the context ends."""
         self._hurry.set()
 
     def add(self, entry: Entry) -> None:
-        """Have an entry of the store pushed soon."""
+        """Push an entry of the store soon."""
         if self._remote.may_write:
             self._waiting.put_nowait(entry)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Push while the context lasts, and what is left at its end: for a minute, or until `hurry`."""
-        workers: list[asyncio.Task[Any]] = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
+        """Push while the context lasts. At its end, push the rest for at most a minute, or until `hurry`."""
+        workers: list[asyncio.Task[Any]] = [asyncio.create_task(self._work()) for _ in range(_PARALLEL)]
         try:
             yield
             ends = asyncio.create_task(self._waiting.join()), asyncio.create_task(self._hurry.wait())
-            await asyncio.wait(ends, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=_LAST_PUSHES_S, return_when=asyncio.FIRST_COMPLETED)
             workers += ends
         finally:
             for worker in workers:
@@ -71,7 +71,7 @@ async def push(remote: Remote, store: Store, entry: Entry) -> bool:
     try:
         image = await asyncio.to_thread(store.read, entry)
         provenance = await asyncio.to_thread(store.blob, entry.provenance, MAX_PROVENANCE_BYTES)
-    except QwenbuildError:  # the next build tells what is wrong with the store
+    except QwenbuildError:  # the next build reports what is wrong with the store
         return False
     if image is None or provenance is None:
         return False
@@ -79,25 +79,28 @@ async def push(remote: Remote, store: Store, entry: Entry) -> bool:
 
 
 async def pull(remote: Remote, store: Store, request: Request, key: str, found: Entry) -> tuple[Entry, bytes] | None:
-    """Fetch what the remote said it has of a request into the store; return its entry there, and the image.
+    """Fetch an image that `Remote.find` found into the store; return its entry there and its bytes.
 
-    `found` has no key where the lock pins the image: then its provenance is the one that it
-    carries. None where the remote's bytes are gone, or are not what was asked for. Raises StoreError.
+    `key` is the action key of `request`. If `found` has no key, the image is one that the lock pins:
+    its provenance is the one inside the image. Returns None if the remote lost the bytes, or if they are
+    not an image of the request. Raises StoreError.
     """
     image = await remote.blob(found.image, MAX_IMAGE_BYTES)
     provenance = await remote.blob(found.provenance, MAX_PROVENANCE_BYTES) if found.key and image else b""
     if image is None or provenance is None:
         return None
-    return await asyncio.to_thread(_take, store, request, key, image, provenance)
+    return await asyncio.to_thread(_verify_and_put, store, request, key, image, provenance)
 
 
-def _take(store: Store, request: Request, key: str, image: bytes, provenance: bytes) -> tuple[Entry, bytes] | None:
-    """Verify an image that came with its provenance, or carries it, and put both into the store; runs in a thread."""
+def _verify_and_put(
+    store: Store, request: Request, key: str, image: bytes, provenance: bytes
+) -> tuple[Entry, bytes] | None:
+    """Put an image and its provenance into the store, if the image is one of `key`. Runs in a thread."""
     try:
         png.verify(image, request.size)
         carried = read_provenance(image) or {}
     except BadImage:
         return None
-    if carried.get("action_key") != key:  # a whole image, but of something else
+    if carried.get("action_key") != key:  # a valid image, but of another request
         return None
     return store.put_beside(key, image, provenance or canonical_json(carried)), image

@@ -1,0 +1,83 @@
+"""The choice of a remote cache: from the config, the command line and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import Problem
+
+from . import bucket
+from .cache import Remote
+from .transport import Transport
+
+SCHEMES: Final = ("http", "https", *bucket.SCHEMES)
+
+
+class RemoteSettings(Protocol):
+    """What the project's config says about its remote cache (`[remote]`)."""
+
+    @property
+    def url(self) -> str | None:
+        """The address, with one of `SCHEMES`; None for no remote cache."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is stored there."""
+
+    @property
+    def token_env(self) -> str | None:
+        """The environment variable that holds the bearer token."""
+
+    @property
+    def secret_env(self) -> str | None:
+        """The environment variable that holds the secret of the signatures."""
+
+    @property
+    def header(self) -> Mapping[str, str]:
+        """Headers of every request, by name."""
+
+
+def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
+    """Return the remote cache at the URL `asked`, or at the config's URL if `asked` is None; None for no cache.
+
+    An empty `asked` asks for no cache. The config's token and headers are not sent to another URL than
+    the config's. If the config names a variable for the token or the secret and that variable is empty,
+    nothing is stored: builds of other people's pull requests have no secrets. Raises UsageError if the URL
+    can't be one of a remote cache.
+    """
+    url = config.url if asked is None else asked
+    if not url:
+        return None
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        hint = "such as https://cache.example/qwenbuild, or s3://my-bucket/qwenbuild"
+        raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
+    store = bucket.Bucket(url, environ) if scheme in bucket.SCHEMES else None
+    secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
+    is_configured = asked in (None, config.url)
+    headers = dict(config.header) if is_configured else {}
+    if is_configured and config.token_env and secrets[config.token_env]:
+        headers["Authorization"] = f"Bearer {secrets[config.token_env]}"
+
+    def connect() -> Transport:
+        if store:
+            return store
+        from .http import HttpTransport  # imported here because httpx is slow to import
+
+        return HttpTransport(url, headers, _shown(url))
+
+    writes = not config.read_only and all(secrets.values())
+    secret = secrets.get(config.secret_env or "", "").encode()
+    remote = Remote(connect, name=_shown(url), writes=writes, secret=secret)
+    if config.secret_env and not secret:
+        hint = "images that the lock pins are verified all the same"
+        remote.warn(Problem(f"entries of the remote cache can't be verified: {config.secret_env} is empty", hint=hint))
+    return remote
+
+
+def _shown(url: str) -> str:
+    """Return a URL as messages show it: without user, password, query and fragment."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].partition('#')[0]}"

@@ -1,0 +1,170 @@
+"""The remote cache: what it returns is verified, what fails is a miss, and answers are remembered for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from qwenbuild.digest import sha256
+from qwenbuild.errors import RemoteError, RemoteUnreachable
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
+
+_T = TypeVar("_T")
+KEY = sha256(b"a key")
+ENTRY = Entry(KEY, sha256(b"image"), 5, sha256(b"{}"))
+
+
+class Memory:
+    """A transport that keeps files in memory; `errors` are raised first, one for each request."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.errors: list[RemoteError] = []
+
+    def _request(self, method: str, path: str) -> None:
+        self.requests.append((method, path.partition("/")[0]))
+        if self.errors:
+            raise self.errors.pop(0)
+
+    async def get(self, path: str, limit: int) -> bytes | None:
+        self._request("get", path)
+        return self.files.get(path)
+
+    async def has(self, path: str) -> bool:
+        self._request("has", path)
+        return path in self.files
+
+    async def put(self, path: str, content: bytes) -> None:
+        self._request("put", path)
+        self.files[path] = content
+
+    async def aclose(self) -> None:
+        self.requests.append(("close", ""))
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """An empty remote."""
+    return Memory()
+
+
+def remote(memory: Memory, *, secret: bytes = b"", writes: bool = True, clock: Clock | None = None) -> Remote:
+    """Return the remote cache over `memory`."""
+    return Remote(lambda: memory, name="r", writes=writes, secret=secret, clock=clock or Clock())
+
+
+def use(cache: Remote, act: Callable[[Remote], Awaitable[_T]]) -> _T:
+    """Return what `act` gives within the cache's context."""
+
+    async def run() -> _T:
+        async with cache:
+            return await act(cache)
+
+    return asyncio.run(run())
+
+
+def store(cache: Remote) -> bool:
+    """Store the entry; return whether this succeeded."""
+    return use(cache, lambda it: it.store(ENTRY, b"image", b"{}"))
+
+
+def claims(cache: Remote) -> list[str]:
+    """Return the claims of new warnings."""
+    return [problem.claim for problem in cache.warnings()]
+
+
+def test_a_stored_entry_is_found_by_key_and_by_digest(memory: Memory) -> None:
+    """Its blobs are stored before the result that names them."""
+    cache = remote(memory)
+    assert store(cache)
+    assert memory.requests == [("put", "cas"), ("put", "cas"), ("put", "ac"), ("close", "")]
+    found = use(cache, lambda it: it.find({KEY, "0" * 64}, {ENTRY.image, "1" * 64}))
+    assert found == {KEY: ENTRY, ENTRY.image: Entry("", ENTRY.image, 0, "")}
+    assert use(cache, lambda it: it.blob(ENTRY.image, MAX_IMAGE_BYTES)) == b"image"
+    assert cache.warnings() == []
+
+
+def test_wrong_bytes_are_a_miss(memory: Memory) -> None:
+    """Bytes that do not match their digest are not returned; the first such answer is a warning."""
+    cache = remote(memory)
+    store(cache)
+    memory.files[f"cas/{ENTRY.image}"] = b"IMAGE"
+    assert use(cache, lambda it: it.blob(ENTRY.image, MAX_IMAGE_BYTES)) is None
+    assert claims(cache) == ["the remote cache is not read: r sent something else than was asked for; it is not used"]
+    assert cache.warnings() == []
+
+
+@pytest.mark.parametrize("content", [b"<!doctype html>", b"{}", b'{"outputFiles": []}'])
+def test_an_answer_that_is_no_action_result_is_a_miss(memory: Memory, content: bytes) -> None:
+    """A sign-in page or another tool's record is no entry."""
+    memory.files[f"ac/{KEY}"] = content
+    cache = remote(memory)
+    assert use(cache, lambda it: it.entry(KEY)) is None
+    assert claims(cache) == ["the remote cache is not read: r sent something that is no action result; it is not used"]
+
+
+def test_an_entry_needs_a_valid_signature(memory: Memory) -> None:
+    """With a secret, an entry that is unsigned, or signed with another secret, is a miss."""
+    refused = ["the remote cache is not read: r has an entry without a valid signature; it is not used"]
+    for writer, expected in ((b"", None), (b"other", None), (b"secret", ENTRY)):
+        store(remote(memory, secret=writer))
+        cache = remote(memory, secret=b"secret")
+        assert use(cache, lambda it: it.entry(KEY)) == expected
+        assert claims(cache) == ([] if expected else refused)
+
+
+def test_a_failure_that_passes_is_no_miss(memory: Memory) -> None:
+    """A request that failed is sent once more."""
+    cache = remote(memory)
+    store(cache)
+    memory.errors = [RemoteError("503")]
+    assert use(cache, lambda it: it.entry(KEY)) == ENTRY
+    assert cache.warnings() == []
+
+
+def test_an_unreachable_remote_is_asked_once(memory: Memory) -> None:
+    """It is neither read nor written again for a minute, and one warning says so."""
+    clock = Clock()
+    cache = remote(memory, clock=clock)
+    memory.errors = [RemoteUnreachable("down")]
+    assert use(cache, lambda it: it.find({KEY}, ())) == {}
+    assert (use(cache, lambda it: it.find({KEY}, ())), store(cache), cache.may_write) == ({}, False, False)
+    assert [request for request in memory.requests if request[0] != "close"] == [("get", "ac")]
+    assert claims(cache) == ["the remote cache is not read: down"]
+    clock.now_s += 61
+    assert store(cache)
+    assert use(cache, lambda it: it.find({KEY}, ())) == {KEY: ENTRY}
+    assert cache.warnings() == []
+
+
+def test_answers_are_remembered_for_a_minute(memory: Memory) -> None:
+    """A miss is remembered too, so another machine's entry is found only after the minute."""
+    clock = Clock()
+    cache = remote(memory, clock=clock)
+    assert use(cache, lambda it: it.find({KEY}, ())) == {}
+    store(remote(memory))
+    clock.now_s += 59
+    assert use(cache, lambda it: it.find({KEY}, ())) == {}
+    clock.now_s += 2
+    assert use(cache, lambda it: it.find({KEY}, ())) == {KEY: ENTRY}
+
+
+def test_a_remote_that_is_read_only_stores_nothing(memory: Memory) -> None:
+    """Without `writes` no request is sent."""
+    cache = remote(memory, writes=False)
+    assert (cache.may_write, store(cache), memory.files) == (False, False, {})
