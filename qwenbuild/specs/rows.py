@@ -1,7 +1,7 @@
-"""Data files as rows: CSV, TSV, JSON Lines and TOML, told apart by their suffix.
+"""Rows of data files: CSV, TSV, JSON Lines and TOML, chosen by the file's suffix.
 
-Each row is a table with an id that is unique in its file. CSV follows RFC 4180; TSV is the
-IANA format, in which quotes are ordinary characters; both give texts only.
+Each row is a table with an id that is unique in its file. CSV follows RFC 4180. TSV is the IANA format, in which
+quotation marks are ordinary characters. All values of CSV and TSV are texts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,95 +20,107 @@ from qwenbuild.files.text import line_of, read_text, whole_line
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
-_Numbered = Iterator[tuple[int, dict[str, Any]]]  # line of the file (from 1), and the row's table
-
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".toml")
+
+_Table = dict[str, Any]
+
+
+class Row(dict[str, Any]):
+    """A row of data: a table that prints as its id."""
+
+    def __init__(self, values: Mapping[str, Any], label: str) -> None:
+        super().__init__(values)
+        self._label = label  # private, because in a template `row.label` is the column of that name
+
+    def __str__(self) -> str:
+        return self._label
 
 
 def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
-    """Return the rows of the file, at least one.
+    """Return the rows of a data file, at least one; `shown` names the file in messages.
 
-    A row's id is its `id_column`, by default its `id`, else its number from 1. Raises
-    ProjectError for a file that can't be read, has no rows, or has an id twice.
+    A row's id is the value of `id_column`, by default of the column `id`, else the row's number from 1. Raises
+    ProjectError if the file can't be read, has no rows, or has an id twice.
     """
-    text, numbered = _read(path, shown)
-    if not numbered:
+    file = _parse(path, shown)
+    if not file.tables:
         raise ProjectError([Problem(f"{shown} has no rows")])
-    return _identified(numbered, text, shown, id_column)
+    return _with_ids(file, id_column)
 
 
 def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | None:
-    """Return where the row of that id stands in the file, None where it has none. Raises what `read` does."""
-    text, numbered = _read(path, shown)
-    if not numbered:
+    """Return the place of the row with the id `label`; None if there is none. Raises ProjectError like `read`."""
+    file = _parse(path, shown)
+    if not file.tables:
         return None
-    for row, (line, _) in zip(_identified(numbered, text, shown, id_column), numbered, strict=True):
+    for index, row in enumerate(_with_ids(file, id_column)):
         if str(row) == label:
-            return whole_line(shown, line, line_of(text, line))
+            line = file.line(index)
+            return whole_line(shown, line, line_of(file.text, line))
     return None
 
 
-def _read(path: Path, shown: str) -> tuple[str, list[tuple[int, dict[str, Any]]]]:
-    """Return the file's text, and its rows as tables, each with its line."""
-    readers: dict[str, Callable[[str, str], _Numbered]] = {
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A parsed data file. `line` maps a table's index to its line, from 1; that is slow, and meant for messages."""
+
+    shown: str
+    text: str
+    tables: Sequence[_Table]
+    line: Callable[[int], int]
+
+
+def _parse(path: Path, shown: str) -> _File:
+    readers: dict[str, Callable[[str, str], _Lines]] = {
         ".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".ndjson": _json_lines
     }  # fmt: skip
     suffix = path.suffix.lower()
     if suffix == ".toml":
-        source = TomlFile.read(path, shown)
-        text, numbered = source.text, list(_toml(source))
-    elif suffix in readers:
+        return _toml(TomlFile.read(path, shown))
+    if suffix in readers:
         text = read_text(path, shown)
         numbered = list(readers[suffix](text, shown))
-    elif path.is_dir():
+        return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0])
+    if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
-    else:
-        raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
-    return text, numbered
+    raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
 
 
-def _identified(numbered: list[tuple[int, dict[str, Any]]], text: str, shown: str, column: str | None) -> list[Row]:
+def _with_ids(file: _File, column: str | None) -> list[Row]:
+    """Return the tables as rows; raises ProjectError if an id is missing or stands twice in the file."""
+    column = column or ("id" if "id" in file.tables[0] else None)
+    if column is None:
+        return [Row(table, str(number)) for number, table in enumerate(file.tables, start=1)]
     rows: list[Row] = []
-    seen: dict[str, int] = {}
-    column = column or ("id" if "id" in numbered[0][1] else None)
-    for number, (line, table) in enumerate(numbered, start=1):
-        if column is None:
-            rows.append(Row(table, str(number)))
-            continue
-        place = Place(shown, line, 1, max(1, len(line_of(text, line))), line_of(text, line))
+    indexes: dict[str, int] = {}  # of the tables, by id
+    for index, table in enumerate(file.tables):
         if column not in table:
-            hint = did_you_mean(column, table)
-            raise ProjectError([Problem(f'no column "{column}"', place, f"columns: {listing(table)}", hint=hint)])
-        label = str(table[column]).strip()
-        if not label or isinstance(table[column], dict | list | None):
-            raise ProjectError([Problem(f'this row has no "{column}"', place)])
-        if label in seen:
-            claim = f'two rows have the {column} "{label}"'
-            raise ProjectError([Problem(claim, place, f"the first is on line {seen[label]}")])
-        seen[label] = line
-        rows.append(Row(table, label))
+            claim, label = f'no column "{column}"', f"columns: {listing(table)}"
+            raise _wrong(claim, file.shown, file.text, file.line(index), label, did_you_mean(column, table))
+        name = str(table[column]).strip()
+        if not name or isinstance(table[column], dict | list | None):
+            raise _wrong(f'this row has no "{column}"', file.shown, file.text, file.line(index))
+        if name in indexes:
+            claim, label = f'two rows have the {column} "{name}"', f"the first is on line {file.line(indexes[name])}"
+            raise _wrong(claim, file.shown, file.text, file.line(index), label)
+        indexes[name] = index
+        rows.append(Row(table, name))
     return rows
 
 
-def _table(header: list[str], cells: list[str], line: int, text: str, shown: str) -> dict[str, Any]:
-    if len(cells) != len(header):
-        source = line_of(text, line)
-        claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
-        raise ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), listing(header))])
-    return dict(zip(header, cells, strict=True))
+def _wrong(claim: str, shown: str, text: str, line: int, label: str = "", hint: str | None = None) -> ProjectError:
+    """Return the error that `claim` makes about a line of a file."""
+    source = line_of(text, line)
+    return ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint)])
 
 
-def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
-    for name in names:
-        if names.count(name) > 1 or not name.strip():
-            claim = f'column "{name}" is named twice' if name.strip() else "a column without a name"
-            source = line_of(text, line)
-            raise ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source))])
-    return names
+# --- formats ---
+
+_Lines = Iterator[tuple[int, _Table]]  # (line of the file from 1, the row's table)
 
 
-def _csv(text: str, shown: str) -> _Numbered:
-    # A field may hold line ends; as checked out on Windows or elsewhere, it must be the same text.
+def _csv(text: str, shown: str) -> _Lines:
+    # A field may hold line ends. Its text must be the same for a checkout on Windows.
     reader = csv.reader(io.StringIO(text.replace("\r\n", "\n"), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
@@ -117,14 +130,12 @@ def _csv(text: str, shown: str) -> _Numbered:
                 header = _header(cells, line, text, shown)
             elif cells and header is not None:
                 yield line, _table(header, cells, line, text, shown)
-            line = reader.line_num + 1  # where the next record starts
+            line = reader.line_num + 1  # the next record starts here
     except csv.Error as error:
-        source = line_of(text, line)
-        place = Place(shown, line, 1, max(1, len(source)), source)
-        raise ProjectError([Problem(f"not valid CSV: {error}", place)]) from None
+        raise _wrong(f"not valid CSV: {error}", shown, text, line) from None
 
 
-def _tsv(text: str, shown: str) -> _Numbered:
+def _tsv(text: str, shown: str) -> _Lines:
     header: list[str] | None = None
     for line, source in enumerate(text.split("\n"), start=1):
         if not source.strip():
@@ -136,7 +147,23 @@ def _tsv(text: str, shown: str) -> _Numbered:
             yield line, _table(header, cells, line, text, shown)
 
 
-def _json_lines(text: str, shown: str) -> _Numbered:
+def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
+    for name in names:
+        if not name.strip():
+            raise _wrong("a column without a name", shown, text, line)
+        if names.count(name) > 1:
+            raise _wrong(f'column "{name}" is named twice', shown, text, line)
+    return names
+
+
+def _table(header: list[str], cells: list[str], line: int, text: str, shown: str) -> _Table:
+    if len(cells) != len(header):
+        claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
+        raise _wrong(claim, shown, text, line, listing(header))
+    return dict(zip(header, cells, strict=True))
+
+
+def _json_lines(text: str, shown: str) -> _Lines:
     for line, raw in enumerate(text.split("\n"), start=1):
         source = raw.rstrip("\r")
         if not source.strip():
@@ -148,12 +175,10 @@ def _json_lines(text: str, shown: str) -> _Numbered:
             place = Place(shown, line, error.colno, 1, source)
             raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
         except (ValueError, RecursionError) as error:
-            place = Place(shown, line, 1, max(1, len(source)), source)
             what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
-            raise ProjectError([Problem(f"not usable JSON: {what}", place)]) from None
+            raise _wrong(f"not usable JSON: {what}", shown, text, line) from None
         if not isinstance(table, dict):
-            place = Place(shown, line, 1, max(1, len(source)), source)
-            raise ProjectError([Problem("each line must be a JSON object", place)])
+            raise _wrong("each line must be a JSON object", shown, text, line)
         yield line, table
 
 
@@ -166,25 +191,14 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
 
 
-def _toml(source: TomlFile) -> _Numbered:
-    lists = [
+def _toml(source: TomlFile) -> _File:
+    names = [
         name
         for name, value in source.table.items()
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
     ]
-    if len(lists) != 1:
+    if len(names) != 1:
         claim = f"{source.shown} must hold one array of tables, such as [[row]]"
-        raise ProjectError([Problem(claim, facts=[f"found: {listing(lists) or 'none'}"])])
-    for index, table in enumerate(source.table[lists[0]]):
-        yield source.place((lists[0], index)).line, table
-
-
-class Row(dict[str, Any]):
-    """A row of data bound by an axis; prints as its id."""
-
-    def __init__(self, values: Mapping[str, Any], label: str) -> None:
-        super().__init__(values)
-        self._label = label  # out of a template's reach: `row.label` is the column
-
-    def __str__(self) -> str:
-        return self._label
+        raise ProjectError([Problem(claim, facts=[f"found: {listing(names) or 'none'}"])])
+    tables = source.table[names[0]]
+    return _File(source.shown, source.text, tables, lambda index: source.place((names[0], index)).line)

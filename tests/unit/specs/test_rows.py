@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,18 @@ def test_a_field_that_is_too_long(tmp_path: Path) -> None:
     """The standard library's own limit, told with the line."""
     lines = complaint(tmp_path, "a.csv", "id,t\n1," + "x" * 200_000 + "\n").splitlines()
     assert lines[:2] == ["error: not valid CSV: field larger than field limit (131072)", " --> data/a.csv:2:1"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".toml"])
+def test_many_rows_are_read_in_a_moment(tmp_path: Path, suffix: str) -> None:
+    """The time grows with the file and not with its square: the lines of rows are found only for messages."""
+    form = {".csv": "r{0},x\n", ".tsv": "r{0}\tx\n", ".jsonl": '{{"id": "r{0}"}}\n', ".toml": '[[r]]\nid = "r{0}"\n'}
+    header = {".csv": "id,t\n", ".tsv": "id\tt\n"}.get(suffix, "")
+    content = header + "".join(form[suffix].format(number) for number in range(10_000))
+    begun_s = time.process_time()
+    found = read(tmp_path, f"a{suffix}", content)
+    assert time.process_time() - begun_s < 10  # a second is usual; minutes if each row looks for its line
+    assert [str(row) for row in found] == [f"r{number}" for number in range(10_000)]
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
