@@ -1,4 +1,4 @@
-"""One build at a time: the lock of a project, held in its state's folder."""
+"""The build lock: one build of a project at a time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from qwenbuild.errors import ProjectBusy, UsageError
 from qwenbuild.state_folder import BUILD_LOCK
 
-_TIMEOUT_S = 0.1  # longer than `snapshot` holds the lock, shared, to see whether a build is running
+_TIMEOUT_S = 0.1  # longer than `noop` holds a shared lock to see whether a build is running
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock in `folder`, which is made where it is missing, while the context lasts.
+    """Hold the build lock in `folder`, the state's folder, while the context lasts. Makes a missing folder.
 
-    Raises ProjectBusy where another process holds it, UsageError where the folder can't be written.
+    Raises ProjectBusy if another process holds the lock, UsageError if the folder can't be written.
     """
     from filelock import FileLock, Timeout
 
@@ -31,7 +31,7 @@ def alone(folder: Path) -> Iterator[None]:
         raise ProjectBusy(
             "another build of this project is running",
             facts=[f"lock: {folder / 'lock'}"],
-            hint="wait for it to end; the lock goes with its process",
+            hint="wait until it ends; the lock is released with its process",
         ) from None
     except OSError as error:
         raise UsageError(f"{folder} can't be written: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
-"""The files below `out/`: writing, recognising and removing them.
+"""The output folder: writes, recognises and removes the files below `out/`.
 
-Invariants: nothing is written outside the output folder, whatever links lie in it; a file that is
-not as it was seen is left alone; only files that are as qwenbuild wrote them are removed.
+Invariants: nothing is written outside the output folder, even through symbolic links in it. A file that
+changed since it was examined is not touched. Only files that are as qwenbuild wrote them are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .records import Output
 
 
 class Status(Protocol):
-    """What tells whether a file is another one than before, named as in `os.stat_result`."""
+    """The fields of a file's status that show whether the file changed, named as in `os.stat_result`."""
 
     @property
     def st_mode(self) -> int: ...
@@ -37,19 +37,19 @@ class Status(Protocol):
 
 
 def status(path: Path | str) -> os.stat_result | None:
-    """Return the file's status, links not followed; None where nothing is there. Raises OutputError."""
+    """Return the file's status without following links; None if there is no file. Raises OutputError."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # a circle of links, a folder that can't be searched
+    except OSError as error:  # a circle of links, or a folder without search permission
         raise OutputError(
-            f"{path} can't be looked at: {error.strerror or error}", hint="set its folder right, then build again"
+            f"{path} can't be looked at: {error.strerror or error}", hint="repair its folder, then build again"
         ) from error
 
 
 def digest(path: Path | str, seen: Status) -> str:
-    """Return the file's SHA-256; empty for what is no regular file or can't be read."""
+    """Return the file's SHA-256; empty if it is no regular file or can't be read."""
     if not stat.S_ISREG(seen.st_mode):
         return ""
     try:
@@ -59,7 +59,7 @@ def digest(path: Path | str, seen: Status) -> str:
 
 
 def is_untouched(record: Output, seen: Status) -> bool:
-    """Whether the file has the status that it was written with."""
+    """Whether the file has the same status as when it was written."""
     return (
         seen.st_mtime_ns == record.st_mtime_ns and seen.st_ino == record.st_ino
         and seen.st_size == record.st_size and stat.S_ISREG(seen.st_mode)
@@ -67,15 +67,15 @@ def is_untouched(record: Output, seen: Status) -> bool:
 
 
 def is_unchanged(path: Path | str, record: Output, seen: Status) -> bool:
-    """Whether the file is what qwenbuild wrote: the same status, else the same bytes."""
+    """Whether the file is what qwenbuild wrote: it has the same status, or else the same bytes."""
     return is_untouched(record, seen) or (seen.st_size == record.st_size and digest(path, seen) == record.image)
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """The output `name` to be, complete in a temporary file with the status `status`.
+    """A complete temporary file that will become the output `name`; `status` is the file's status.
 
-    `blob` and `seen` are as `Outputs.write` takes them.
+    `blob` and `seen` are the arguments of `Outputs.write`.
     """
 
     name: str
@@ -86,34 +86,34 @@ class Copy:
 
 
 class Outputs:
-    """The output folder of one project; `staging` is where files are written before they appear in it."""
+    """The output folder of one project. Files are written in `staging` before they appear in it."""
 
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder, self._staging = folder, staging
-        self._inside: set[str] = set()  # folders known to lie inside
-        self._is_staging = False  # whether the folder for staging is known to be there
+        self._inside: set[str] = set()  # folders that were found to lie inside
+        self._is_staging = False  # whether the staging folder was made
 
     def sweep(self) -> None:
-        """Remove what a crash left in staging."""
+        """Remove the files that a crash left in staging."""
         atomic.sweep(self._staging)
 
     def write(self, name: str, blob: Path, image: bytes, seen: Status | None) -> os.stat_result:
-        """Write the output `name`, sharing the extents of `blob` where the file system can; return its status.
+        """Write the output `name` as a reflink of `blob` if possible, else as a copy; return its status.
 
-        `image` are the blob's bytes, `seen` the status on which the decision to write rests.
-        Raises OutputError.
+        `image` are the blob's bytes. `seen` is the status of the file at the time of planning, None for
+        no file. Raises OutputError, also if the file changed since.
         """
         path = self._folder / name
         try:
             self._ensure_inside(os.path.dirname(path))
             _refuse_changed(path, seen)
-            # A time to the nanosecond: an edit within the kernel's coarse tick still changes it.
+            # The time has nanoseconds that the kernel's coarse clock never gives, so every edit changes it.
             return atomic.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
         except OSError as error:
             raise _unwritable(path, error) from error
 
     def copy(self, name: str, blob: Path, image: bytes, seen: Status | None) -> Copy:
-        """Make the file that `place` gives its name; the arguments are those of `write`. Raises OutputError."""
+        """Return a temporary file for `place`. The arguments are those of `write`. Raises OutputError."""
         path = os.path.join(self._folder, name)
         try:
             self._ensure_inside(os.path.dirname(path))
@@ -126,10 +126,10 @@ class Outputs:
         return Copy(name, blob, seen, *made)
 
     def place(self, copies: Sequence[Copy]) -> list[os.stat_result | OutputError]:
-        """Give copies their names; return, for each, the status of the output that stands then, or why there is none.
+        """Rename copies to their outputs; return for each the status of the output, or the error.
 
-        Two waits for the disk serve all of them: one before any has its name, so that no power cut
-        leaves a torn output, and one before this returns, so that what is recorded outlives it.
+        This waits for the disk twice for all copies together. The first wait is before any rename, so
+        a power cut leaves no torn output. The second is after them, so recorded outputs survive it.
         """
         try:
             atomic.sync([copy.temporary for copy in copies])
@@ -156,16 +156,17 @@ class Outputs:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 return _unwritable(path, error)
-            try:  # staging is on another file system: this one waits for the disk by itself
+            try:  # staging is on another file system, so this output is written and synced alone
                 return self.write(copy.name, copy.blob, Path(copy.temporary).read_bytes(), copy.seen)
             except (OSError, OutputError) as fault:
                 return fault if isinstance(fault, OutputError) else _unwritable(path, fault)
         return copy.status
 
     def remove(self, record: Output, *, dry_run: bool) -> bool:
-        """Remove an output, and the folders that this leaves empty; return False for one that is kept.
+        """Remove an output and the folders that become empty; return False if it is kept.
 
-        Those are edited ones, and those that a symbolic link takes out of the output folder. Raises OutputError.
+        An output is kept if it was edited, or if a symbolic link leads it out of the output folder.
+        Raises OutputError.
         """
         path = self._folder / record.path
         seen = status(path)
@@ -189,7 +190,7 @@ class Outputs:
         return True
 
     def _ensure_inside(self, folder: str) -> None:
-        """Make the folder; refuse one that a symbolic link takes out of the output folder."""
+        """Make the folder. Raises OutputError if a symbolic link leads it out of the output folder."""
         if folder in self._inside:
             return
         if not self._is_inside(folder):
@@ -205,7 +206,7 @@ def _unwritable(path: Path | str, error: OSError) -> OutputError:
     return OutputError(
         f"{path} can't be written: {error.strerror or error}",
         facts=["the image itself is safe in the store"],
-        hint="make room or set permissions, then build again: it will be restored, not rendered",
+        hint="make room or set permissions, then build again: the output will be restored, not rendered",
     )
 
 

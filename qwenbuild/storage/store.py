@@ -1,16 +1,18 @@
-"""Content-addressed bytes (`cas/`) and action results (`ac/`), shared by all of a user's projects.
+"""The store: image bytes by digest, and action results by key, shared by all of a user's projects.
 
-    ac/<2 hex>/<64 hex>     an ActionResult of Bazel's remote execution API, in proto3 JSON, by action key
+    ac/<2 hex>/<64 hex>     an action result (see `action_result`), by action key
     cas/<2 hex>/<64 hex>    a blob: an image, or its provenance in JSON, by the SHA-256 of its bytes
-    projects/<64 hex>       the root of a project that has used the store
-    quarantine/             blobs whose bytes were not those of their name
-    tmp/                    what is being written
+    projects/<64 hex>       the root folder of a project that has used the store
+    quarantine/             blobs whose bytes did not match their name
+    tmp/                    files that are being written
     lock                    held while names appear or go, never while bytes are written
 
-Invariants: bytes are handed out only when they match their name. An action result appears after
-the blobs that it names, and names whole ones; the first image of a key wins over later ones.
-What the user has replaced stays, as the result of another key (see `beside`): it was paid for.
-Looking up writes nothing. Files are read-only: an image is bought once, an editor must not change it.
+Invariants:
+- Bytes are returned only if they match their name.
+- An action result appears after the blobs that it names. The first image of a key stays, unless the user
+  replaces it. A replaced image was paid for, so it is kept as the result of another key (see `beside`).
+- Reading changes nothing, except that a corrupt blob goes to quarantine.
+- Files are read-only, so that no editor changes an image that was paid for.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ from .action_result import IMAGE, MAX_BYTES, PROVENANCE, Entry, checked_digest, 
 
 TEMPORARY_LIFE_S = 86_400.0
 
-# Windows does not rename over read-only files, nor remove them.
+# Windows can neither replace nor remove a read-only file.
 _MODE = 0o666 if sys.platform == "win32" else 0o444
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
-_WORTH_LISTING = 8  # lookups in a folder of action results: as many take as long as to list a small one
-_WORTH_READING = 10  # names for each lookup: more take longer to read
-_LOCK_TIMEOUT_S = 60.0  # holders keep it for milliseconds
+_WORTH_LISTING = 8  # lookups in one folder; listing a small folder takes as long as 8 lookups
+_WORTH_READING = 10  # names per lookup; listing a folder with more of them is slower than the lookups
+_LOCK_TIMEOUT_S = 60.0  # the lock is held for milliseconds at a time
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -49,7 +51,7 @@ _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 def default_root(environ: Mapping[str, str]) -> Path:
-    """Return the store's folder: `$QWENBUILD_CACHE_DIR`, else the platform's user cache folder."""
+    """Return the store's folder: `$QWENBUILD_CACHE_DIR`, or else the platform's user cache folder."""
     chosen = environ.get("QWENBUILD_CACHE_DIR")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
@@ -59,14 +61,14 @@ def default_root(environ: Mapping[str, str]) -> Path:
 
 
 def beside(key: str, image: str) -> str:
-    """Return the key under which an image of `key` stands when it is not the one that `key` gives."""
+    """Return the key for an image (its digest) of `key` while another image stands under `key` itself."""
     return sha256(f"{key} {image}".encode())
 
 
 class Store:
-    """The store in the folder `root`; making one touches nothing. May be used from several threads and processes.
+    """The store in the folder `root`, which need not exist. Threads and processes may share it.
 
-    Keys and digests that are not 64 lower-case hex digits raise ValueError.
+    A key or digest that is not 64 lower-case hex digits raises ValueError.
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,10 +78,10 @@ class Store:
         self._mutex = threading.Lock()
 
     def lookup(self, key: str) -> Entry | None:
-        """Return the action result of `key` if its image is there with the right size, its bytes unread.
+        """Return the entry of `key` if its image exists with the right size; the bytes are not read.
 
-        What is corrupt is a miss. Raises StoreError where the store is there and can't be read:
-        taking that for a miss would buy its images again.
+        A corrupt entry is a miss, None. Raises StoreError if the store exists but can't be read: if
+        that were a miss, its images would be paid for again.
         """
         try:
             content = _content(_sharded(self._results, key), MAX_BYTES)
@@ -94,9 +96,9 @@ class Store:
         return entry if stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes else None
 
     def absent(self, keys: set[str]) -> Set[str]:
-        """Return which of `keys` have no action result, where listing the folders is quicker than to `lookup` each.
+        """Return the keys that have no action result; an empty set if `lookup` of each key is the quicker way.
 
-        Empty where it is not.
+        A cold plan of 100,000 cells lists 256 folders instead of looking up each key.
         """
         found, shards = set[str](), {key[:2] for key in keys}
         of_shard = len(keys) / max(1, len(shards))
@@ -107,22 +109,22 @@ class Store:
                 names = os.listdir(self._results + shard)
             except FileNotFoundError:
                 continue
-            except OSError:  # `lookup` tells what is wrong there
+            except OSError:  # `lookup` will report it
                 return frozenset()
-            if len(names) > _WORTH_READING * of_shard:  # names are spread evenly, so that the first shard tells
+            if len(names) > _WORTH_READING * of_shard:  # keys are spread evenly: all shards are alike
                 return frozenset()
             found.update(keys.intersection(names))
         return keys - found if found else keys
 
     def read(self, entry: Entry) -> bytes | None:
-        """Return the image, verified; None where it has gone, or was corrupt and is in quarantine now.
+        """Return the verified image; None if it is gone, or was corrupt and is now in quarantine.
 
-        Raises StoreError where it can't be read.
+        Raises StoreError if it can't be read.
         """
         return self._verified(entry.image, entry.size_bytes)
 
     def provenance(self, entry: Entry) -> dict[str, Any] | None:
-        """Return the provenance, verified; None as `read` does. Raises StoreError."""
+        """Return the verified provenance; None and StoreError as in `read`."""
         content = self._verified(entry.provenance, _MAX_PROVENANCE_BYTES)
         try:
             value = None if content is None else json.loads(content)
@@ -131,19 +133,19 @@ class Store:
         return value if isinstance(value, dict) else None
 
     def blob(self, digest: str, most_bytes: int) -> bytes | None:
-        """Return a blob of at most `most_bytes`, verified; None as `read` does. Raises StoreError."""
+        """Return a verified blob of at most `most_bytes`; None and StoreError as in `read`."""
         return self._verified(digest, most_bytes)
 
     def blob_path(self, digest: str) -> Path:
-        """Return where the blob is or would be."""
+        """Return the path of a blob, which need not exist."""
         return Path(_sharded(self._blobs, digest))
 
     def put(self, key: str, image: bytes, provenance: bytes, *, replace: bool = False) -> Entry:
-        """Store the image of `key`, `provenance` being JSON, and return the entry that now stands.
+        """Store the image of `key` and its provenance (JSON); return the entry that stands under `key` now.
 
-        That is the one that was there before if its image is whole, unless the user asked to
-        `replace` it. When this returns the entry outlives a power cut. Raises StoreError; the
-        store is then as it was.
+        An entry that stands already stays, unless its image is corrupt, or `replace` is True because
+        the user asked for it. When this returns, the entry survives a power cut. Raises StoreError;
+        then the store has not changed.
         """
         entry = Entry(key, sha256(image), len(image), sha256(provenance))
         files = {IMAGE: (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
@@ -155,21 +157,21 @@ class Store:
         try:
             try:
                 return self._put(entry, content, replace=replace)
-            except FileNotFoundError:  # somebody emptied the cache folder: this image is paid for, so again
+            except FileNotFoundError:  # somebody emptied the folder meanwhile: try again, the image was paid for
                 return self._put(entry, content, replace=replace)
         except OSError as error:
             raise self.failure(error, "written") from error
 
     def put_beside(self, key: str, image: bytes, provenance: bytes) -> Entry:
-        """Store the image of `key` even if another image stands there, and return the entry of this one.
+        """Store the image of `key` and its provenance, and return the entry of this image. Raises StoreError.
 
-        If another image stands, it stays, and this one is stored under `beside(key, image)`. Raises StoreError.
+        If another image stands under `key`, it stays, and this image is stored under the key of `beside`.
         """
         entry, digest = self.put(key, image, provenance), sha256(image)
         return entry if entry.image == digest else self.put(beside(key, digest), image, provenance)
 
     def prepare(self) -> None:
-        """Raise StoreError where nothing can be written: what is paid for then would be lost, or fetched again."""
+        """Raise StoreError if nothing can be written, before a build pays for images that it could not keep."""
         try:
             atomic.make_folder(self.staging)
             os.unlink(atomic.stage(b"", self.staging, mode=_MODE))
@@ -177,14 +179,14 @@ class Store:
             raise self.failure(error, "written") from error
 
     def touch(self, entry: Entry) -> None:
-        """Mark the entry as used just now, for collecting garbage by age; never raises."""
+        """Mark the entry as used now, for garbage collection by age. Never raises."""
         with contextlib.suppress(OSError):
             os.utime(_sharded(self._results, entry.key))
 
     def register(self, project_root: Path) -> None:
-        """Remember that the project uses the store, and sweep up what crashes left. Call it once a build.
+        """Record that the project uses the store, and remove leftovers of crashes. Call it once per build.
 
-        Never raises: a store that can't be written can still serve a build that renders nothing.
+        Never raises: a build that renders nothing can use a store that can't be written.
         """
         atomic.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
         name = os.fsencode(os.path.realpath(project_root))
@@ -193,7 +195,7 @@ class Store:
             atomic.write(path, name, self.staging)
 
     def projects(self) -> list[Path]:
-        """Return the roots of all registered projects, also of those that are gone; raises StoreError."""
+        """Return the root folders of all registered projects, including deleted ones. Raises StoreError."""
         try:
             names = os.listdir(self.root / "projects")
             roots = [self._registered(name) for name in names if is_digest(name)]
@@ -205,7 +207,7 @@ class Store:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the store's lock: no other thread or process publishes or removes names. Raises OSError, StoreError."""
+        """Hold the store's lock, so nobody else adds or removes names. Raises OSError and StoreError."""
         from filelock import FileLock, Timeout
 
         with self._mutex:
@@ -224,7 +226,7 @@ class Store:
                 lock.release()
 
     def failure(self, error: OSError, verb: str) -> StoreError:
-        """Return the error to raise when the store can't be `verb` ("read", "written")."""
+        """Return the error that says why the store can't be `verb` ("read" or "written")."""
         if error.errno in _FULL:
             reason, hint = "its disk or quota is full", "make room there, or run `qwenbuild gc`"
         elif error.errno == errno.EROFS:
@@ -243,7 +245,7 @@ class Store:
     def _registered(self, name: str) -> Path | None:
         try:
             content = (self.root / "projects" / name).read_bytes()
-        except FileNotFoundError:  # the collector took it
+        except FileNotFoundError:  # garbage collection removed it meanwhile
             return None
         return Path(os.fsdecode(content)) if sha256(content) == name else None
 
@@ -258,8 +260,8 @@ class Store:
                 standing = None if replace else self._whole(entry.key)
                 if standing is None:
                     self._set_aside(entry)
-                    # Blobs that are there already are renamed over too: this heals a corrupt one,
-                    # and tells the collector, who looks at the time, that it is in use again.
+                    # A blob that exists is replaced too. This repairs a corrupt blob, and its new
+                    # time tells garbage collection that it is in use again.
                     for temporary, path in staged.items():
                         os.replace(temporary, path)
             for folder in {os.path.dirname(path) for path in content}:
@@ -271,7 +273,7 @@ class Store:
         return standing or entry
 
     def _set_aside(self, entry: Entry) -> None:
-        """Keep the image that `entry` replaces, as the result of another key."""
+        """Keep the image that `entry` is about to replace, as the result of another key."""
         old = self.lookup(entry.key)
         if old and old.image != entry.image:
             path = _sharded(self._results, beside(old.key, old.image))
@@ -281,7 +283,7 @@ class Store:
             atomic.sync_folder(Path(path).parent)
 
     def _whole(self, key: str) -> Entry | None:
-        """Return the entry that stands for `key` if its image's bytes are right."""
+        """Return the entry of `key` if the bytes of its image match their digest."""
         entry = self.lookup(key)
         if entry is None:
             return None
@@ -299,7 +301,7 @@ class Store:
         except OSError as error:
             raise self.failure(error, "read") from error
         with contextlib.suppress(OSError, StoreError), self.exclusive():
-            # Another process may have put the right bytes there since.
+            # Another process may have repaired the blob meanwhile.
             content = _content(path, most_bytes)
             if content is not None and sha256(content) == digest:
                 return content
@@ -314,7 +316,7 @@ def _sharded(folder: str, name: str) -> str:
 
 
 def _content(path: str, most_bytes: int) -> bytes | None:
-    """Return the file's bytes, None where they are more than `most_bytes`; raises OSError."""
+    """Return the file's bytes, None if there are more than `most_bytes`. Raises OSError."""
     fd = os.open(path, _READ)
     try:
         size = os.fstat(fd).st_size

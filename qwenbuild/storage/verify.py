@@ -1,4 +1,4 @@
-"""Compares the output folder with the lock, byte by byte; needs neither specs nor state."""
+"""The verification of outputs against the lock, byte by byte, without specs and state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qwenbuild.errors import OutputError
 from .lock_format import Pin
 from .outputs import digest, status
 
-_THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading both leave the interpreter to others
+_THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading release the interpreter's lock
 
 
 class Fault(StrEnum):
@@ -26,14 +26,14 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """An output that is not what the lock pins."""
+    """An output that differs from its pin."""
 
     pin: Pin
     fault: Fault
 
 
 def compare(pins: Iterable[Pin], out: Path) -> Iterator[Mismatch]:
-    """Give the outputs below `out` that differ from their pins, in the order of the pins. Raises OutputError."""
+    """Yield the outputs below `out` that differ from their pins, in the order of the pins. Raises OutputError."""
 
     def fault(pin: Pin) -> Fault | None:
         path = out / pin.path
@@ -50,7 +50,7 @@ def compare(pins: Iterable[Pin], out: Path) -> Iterator[Mismatch]:
 
 
 def strangers(pins: Iterable[Pin], out: Path) -> list[str]:
-    """Return the PNG files below `out` that no pin names, as sorted paths. Raises OutputError."""
+    """Return the sorted paths of the PNG files below `out` that no pin names. Raises OutputError."""
     known = {pin.path for pin in pins}
     found = []
     try:

@@ -1,1 +1,1 @@
-"""Caches on other machines: an HTTP server of Bazel's protocol, or a bucket."""
+"""Remote caches: an HTTP server of Bazel's protocol, or a bucket."""
