@@ -1,8 +1,8 @@
-"""The README's examples are executed: its commands in a copy of this repository, its TOML, its Python.
+"""The examples of the README run: its commands in a copy of this repository, its TOML and its Python.
 
-A block that can't be run says why, in a comment before it: `<!-- not run: REASON -->`. Of a
-`console` block the lines that begin with `$ ` run, but for the installation, which these tests
-have behind them; the others, if any, are what they print, where `…` stands for any text.
+A block that can't run has a comment before it: `<!-- not run: REASON -->`. In a `console` block the
+lines that begin with `$ ` are run, except for the installation. The other lines are the expected
+output, in which `…` stands for any text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KNOWN = ("console", "toml", "python", "text")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of the README, which begins at `line`; `reason` says why it is not run."""
+    """A fenced block that begins at `line`; `reason` says why it is not run, and is empty otherwise."""
 
     line: int
     language: str
@@ -36,7 +36,7 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Return the blocks in these languages that are to be run."""
+    """Return the blocks in these languages that run."""
     return [block for block in every_block() if block.language in languages and not block.reason]
 
 
@@ -52,7 +52,7 @@ def every_block() -> list[Block]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Workspace:
-    """A copy of this repository as a clone has it, as far as it is a project."""
+    """A copy of this repository's project: its config, specs and templates."""
     for name in ("specs", "templates"):
         shutil.copytree(REPOSITORY / name, tmp_path / "clone" / name)
     shutil.copy(REPOSITORY / "qwenbuild.toml", tmp_path / "clone")
@@ -60,14 +60,14 @@ def copy(tmp_path: Path) -> Workspace:
 
 
 def test_every_block_is_run_or_says_why_not() -> None:
-    """Every block is in a language that is run here."""
+    """Every block is in a language that these tests run, or says why it is not run."""
     wrong = [f"line {block.line}" for block in every_block() if block.language not in KNOWN]
     assert wrong == []
     assert [f"line {block.line}" for block in blocks("text")] == []
 
 
 def test_commands(copy: Workspace) -> None:
-    """The commands run, one after another in one shell, and print what the README says."""
+    """All commands run in one shell, one after another, and print what the README shows."""
     lines = ["set -e"]
     shown: list[tuple[Block, str]] = []
     for block in blocks("console"):
@@ -87,7 +87,7 @@ def test_commands(copy: Workspace) -> None:
 
 
 def test_specs_and_configs(tmp_path: Path) -> None:
-    """Each block of TOML is a spec, or a config, that can be planned."""
+    """Each TOML block is a spec or a config that can be planned."""
     for block in blocks("toml"):
         files = {"qwenbuild.toml": 'provider = "null"\n', "specs/poster.toml": '[image.x]\nprompt = "p"\n'}
         files["specs/poster.toml" if "[image." in block.text else "qwenbuild.toml"] = block.text
@@ -97,7 +97,7 @@ def test_specs_and_configs(tmp_path: Path) -> None:
 
 
 def test_python(copy: Workspace) -> None:
-    """Each block of Python runs at the root of a project."""
+    """Each Python block runs at the root of a project."""
     for block in blocks("python"):
         done = subprocess.run(
             [sys.executable, "-c", block.text], cwd=copy.root, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md are executed: workflow steps, hook, attributes, Makefile, in real clones."""
+"""The recipes of docs/recipes.md run in real clones: workflow steps, hook, attributes, Makefile, npm scripts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 class Machine:
-    """A folder of clones, a bare repository that they share, and a store."""
+    """A folder with a bare repository, clones of it, and a store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Machine:
         }  # fmt: skip
 
     def run(self, script: str, place: Path, code: int = 0) -> str:
-        """Run a script as GitHub does; return what it printed."""
+        """Run a script as GitHub does; return its output."""
         done = subprocess.run(
             ["bash", "-e", "-c", script], cwd=place, env=self.environ, capture_output=True, text=True, check=False
         )
@@ -59,7 +59,7 @@ class Machine:
         return done.stdout + done.stderr
 
     def job(self, name: str, place: Path) -> None:
-        """Run the steps of a job, but for the installation."""
+        """Run the steps of a job, except for the installation."""
         for step in JOBS[name]["steps"]:
             if "pip install" not in step.get("run", "pip install"):
                 self.run(step["run"], place)
@@ -106,7 +106,7 @@ def test_the_workflow(machine: Machine) -> None:
 
 
 def test_the_workflow_is_safe() -> None:
-    """No script holds an expression, pull requests see no secret, and what writes is named job by job."""
+    """No script contains an expression, only `build` sees a secret, and each job has only the permissions it needs."""
     for name, job in JOBS.items():
         assert not any("${{" in step.get("run", "") for step in job["steps"]), name
         assert ("secrets." in json.dumps(job)) == (name == "build")
@@ -118,7 +118,7 @@ def test_the_workflow_is_safe() -> None:
 
 
 def test_the_hook(machine: Machine) -> None:
-    """With the real pre-commit: a commit whose lock is out of date is refused, one with it passes."""
+    """The real pre-commit refuses a commit if its lock is out of date, and accepts it otherwise."""
     config, work = recipes("yaml")[1], machine.folder / "work"
     (offered,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))
     (hook,) = yaml.safe_load(config)["repos"][0]["hooks"]
@@ -135,7 +135,7 @@ def test_the_hook(machine: Machine) -> None:
 
 
 def test_the_attributes(machine: Machine) -> None:
-    """The lock is text with one kind of line end, and images go through LFS unconverted, or are binary."""
+    """Git treats the lock as text with LF, and images as LFS files or as binary."""
     work = machine.folder / "work"
     (attributes,) = recipes("gitattributes")
     assert attributes.startswith(ATTRIBUTES[0])
@@ -152,7 +152,7 @@ def test_the_attributes(machine: Machine) -> None:
 
 @needs("make")
 def test_the_makefile(machine: Machine) -> None:
-    """With the real make: what is made of the images is made again when they change, and only then."""
+    """The real make rebuilds the site if an image changed, and only then."""
     work = machine.folder / "work"
     (makefile,) = recipes("make")
     (work / "Makefile").write_text(makefile)
@@ -166,12 +166,12 @@ def test_the_makefile(machine: Machine) -> None:
 
 @needs("npm")
 def test_the_scripts(machine: Machine) -> None:
-    """With the real npm: the scripts before `dev` and `build` make the images that the bundler finds."""
+    """The real npm runs the scripts before `dev` and `build`, so the bundler finds the images."""
     work = machine.folder / "work"
     package = json.loads(recipes("json")[0])
     assert (package["scripts"]["dev"], package["scripts"]["build"]) == ("vite", "vite build")
     vite = machine.folder / "bin/vite"
-    vite.write_text("#!/bin/sh\nls out/a\n")  # where a bundler would resolve its imports
+    vite.write_text("#!/bin/sh\nls out/a\n")  # in place of a bundler that resolves imports
     vite.chmod(0o755)
     (work / "package.json").write_text(json.dumps(package))
     for script in ("dev", "build"):
