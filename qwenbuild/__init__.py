@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine.engine import Engine, load
-    from .engine.options import Options
     from .errors import QwenbuildError
     from .events import Event, Finished
+    from .options import Options
     from .plan.plan import Plan, Step, Verdict
 
 __all__ = ["Engine", "Event", "Finished", "Options", "Plan", "QwenbuildError", "Step", "Verdict", "__version__", "load"]
 
 _HOMES = {
-    "Engine": "engine.engine", "Options": "engine.options", "load": "engine.engine", "QwenbuildError": "errors",
+    "Engine": "engine.engine", "Options": "options", "load": "engine.engine", "QwenbuildError": "errors",
     "Event": "events", "Finished": "events", "Plan": "plan.plan", "Step": "plan.plan", "Verdict": "plan.plan",
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""What one build spends, counted before it is spent.
+"""The budget of one build: counts money before it is spent.
 
-Invariant: no currency's amount passes the limit; a price counts from before its request is sent,
-and until the request is known not to have been billed.
+Invariant: no currency's amount passes the limit. A price counts from before its request is sent until
+the request is known to be unbilled.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from qwenbuild.provider import Price
 
 
 class Spending:
-    """The money of one build. `amounts` is what was spent, or may have been, by currency."""
+    """The money of one build. `amounts` is what was, or may have been, spent in each currency."""
 
     def __init__(self, limit: Decimal | None) -> None:
-        """`limit` holds for each currency; None: no limit."""
+        """`limit` holds for each currency on its own; None means no limit."""
         self._limit = limit
         self.amounts: dict[str, Decimal] = {}
 
     def pay(self, price: Price | None) -> None:
-        """Count a price; raises BudgetExceeded where that would pass the limit."""
+        """Count a price; raises BudgetExceeded, and does not count it, if it would pass the limit."""
         if price is None:
             return
         after = Price.by_currency([price], self.amounts)

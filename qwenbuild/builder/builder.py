@@ -1,132 +1,147 @@
-"""Carries out a plan: what the store or a remote cache has is restored, what nobody has is rendered.
+"""The builder: carries out a plan, and restores images from the store or a remote cache before it renders.
 
 Invariants:
-- The event loop never touches the disk: files, store and state are reached through threads.
+- The event loop never touches the disk: threads read and write files, store and state.
 - A failed write to `out/` never costs a render: the next build finds the bytes in the store.
-- A file that changed since the plan saw it is left alone.
+- A file that changed after the plan was made is left alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
 from qwenbuild.errors import OutputError, QwenbuildError, StateError
-from qwenbuild.events import Emit, Finished, Outcome, Started, Warned
+from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan.judge import is_done
-from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider
 from qwenbuild.storage.action_result import Entry
-from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.remote import transfer
-from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.transfer import Pushing
-from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Store
 
 from . import restore
 from .commits import Commits
 from .endings import Endings
-from .interrupt import Interrupt
 from .recorder import Recorder
 from .render import Rendering
-from .workers import Limits, Work
+from .run import Run
+from .workers import Workers
 
-_PULLS = 8  # at once, each with an image in memory
-_ASKED_FOR = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
+_PULLS = 8  # at once, each with one image in memory
+_NEEDS_PROVIDER = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
+_YIELD_EVERY = 8  # restored outputs
+
+
+def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
+    """Build in an event loop; return how it ended, and the outputs that it wrote or recognised, by path."""
+    builder = Builder(run)
+
+    async def build() -> Finished:
+        gc.freeze()  # the plan stays; looking through its 100,000 cells would stop everything for 0.1 s
+        try:
+            with run.interrupt.by_signals():
+                return await builder.build()
+        finally:
+            gc.unfreeze()
+
+    return asyncio.run(build()), builder.recorded
 
 
 class Builder:
-    """One build. Used once: `run` the plan."""
+    """One build. Call `build` once."""
 
-    def __init__(
-        self, plan: Plan, outputs: Outputs, state: State, store: Store, provider: Provider, limits: Limits,
-        emit: Emit, interrupt: Interrupt, begun: float, remote: Remote | None = None,
-    ) -> None:  # fmt: skip
-        self._plan, self._outputs = plan, outputs
-        self._state, self._store, self._provider, self._limits, self._emit = state, store, provider, limits, emit
-        self._interrupt, self._begun = interrupt, begun  # begun: time.monotonic() when the user's wait began
-        self._work = Work(provider, interrupt, emit)
-        self._endings = Endings(plan.steps, self._work, emit, fail_fast=limits.fail_fast)
-        self._commits = Commits(state)
-        self._recorder = Recorder(state, lambda error: self._work.stop(error.claim, error.problems))
-        self._rendering = Rendering(
-            provider, state, store, self._commits, limits, self._work, self._endings, emit, self._kept
-        )
-        self._carrying: asyncio.Task[None] | None = None
-        self._remote = remote
-        # Connecting takes its time; what is here already needs no remote cache.
-        is_asked = any(step.shared or step.verdict in _ASKED_FOR for step in plan.steps)
-        self._pushing = Pushing(remote, store) if remote and is_asked else None
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._workers = Workers(run)
+        self._endings = Endings(run, self._workers)
+        self._commits = Commits(run.state)
+        self._recorder = Recorder(run.state, lambda error: self._workers.stop(error.claim, error.problems))
+        self._rendering = Rendering(run, self._commits, self._workers, self._endings, self._kept)
+        self._carrying_out: asyncio.Task[None] | None = None
+        # Connecting takes time, so a build whose images are all here does not connect.
+        needs_remote = any(step.shared or step.verdict in _NEEDS_PROVIDER for step in run.plan.steps)
+        self._pushing = Pushing(run.remote, run.store) if run.remote and needs_remote else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
 
     @property
     def recorded(self) -> Mapping[str, Output]:
-        """The outputs that this build found or put in place, by path."""
+        """The outputs that this build wrote or recognised, by path."""
         return self._recorder.outputs
 
-    async def run(self) -> Finished:
-        """Carry out the plan and return how it ended; one output's failure does not end the others."""
-        idle = not self._plan.strays and all(
-            step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in self._plan.steps
+    async def build(self) -> Finished:
+        """Carry out the plan and return how it ended. One output's failure does not end the others."""
+        run, plan = self._run, self._run.plan
+        is_idle = not plan.strays and all(
+            step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in plan.steps
         )
-        run = None if idle else await asyncio.to_thread(self._begin)
-        self._emit(Started(self._provider.name, self._plan.counts))
-        self._warn(self._plan.warnings)
+        number = None if is_idle else await asyncio.to_thread(self._begin)
+        run.emit(Started(run.provider.name, plan.counts))
+        self._warn(plan.warnings)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder.running())
             await stack.enter_async_context(self._commits.running())
-            if self._remote and self._pushing:
-                await stack.enter_async_context(self._remote)
+            if run.remote and self._pushing:
+                await stack.enter_async_context(run.remote)
                 await stack.enter_async_context(self._pushing.running())
-            self._carrying = asyncio.create_task(self._carry_out())
-            self._interrupt.listen(self._interrupted)
+            self._carrying_out = asyncio.create_task(self._carry_out())
+            run.interrupt.listen(self._interrupted)
             try:
-                await self._carrying
+                await self._carrying_out
             except asyncio.CancelledError:
-                if self._interrupt.count < 2:
+                if run.interrupt.count < 2:
                     raise
-        if self._remote and self._pushing:
-            self._warn([*self._remote.warnings(), *self._pushing.warnings])
+        if run.remote and self._pushing:
+            self._warn([*run.remote.warnings(), *self._pushing.warnings])
         self._endings.finish_rest()
-        counts = {outcome.value: self._endings.counts[outcome] for outcome in Outcome}
-        finished = Finished(
-            **counts,
-            seconds=time.monotonic() - self._begun,
-            orphans=len(self._plan.orphans),
-            strays=self._rendering.collected,
-            interrupted=self._interrupt.count > 0,
-            cost={currency: str(amount) for currency, amount in self._rendering.spending.amounts.items()},
-            problems=tuple(self._work.problems),
-        )
-        if run is not None:
+        finished = self._finished()
+        if number is not None:
+            summary = {**self._counts, "cost": finished.cost}
             with contextlib.suppress(StateError):  # a full disk was reported when it mattered
-                await asyncio.to_thread(self._state.end_run, run, {**counts, "cost": finished.cost})
-        self._emit(finished)
+                await asyncio.to_thread(run.state.end_run, number, summary)
+        run.emit(finished)
         return finished
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {outcome.value: self._endings.counts[outcome] for outcome in Outcome}
+
+    def _finished(self) -> Finished:
+        return Finished(
+            **self._counts,
+            seconds=time.monotonic() - self._run.begun_s,
+            orphans=len(self._run.plan.orphans),
+            strays=self._rendering.collected,
+            interrupted=self._run.interrupt.count > 0,
+            cost={currency: str(amount) for currency, amount in self._rendering.spending.amounts.items()},
+            problems=tuple(self._workers.problems),
+        )
 
     def _warn(self, problems: Sequence[Problem]) -> None:
         if problems:
-            self._emit(Warned(problems))
+            self._run.emit(Warned(problems))
 
     def _begin(self) -> int:
-        self._outputs.sweep()
-        for submission in self._state.open_submissions():
-            if is_done(submission, self._store):
-                self._state.settle(submission.id, "done")
-        return self._state.begin_run()
+        """Clean up what a crash left, and return the number of this run in the state."""
+        state = self._run.state
+        self._run.outputs.sweep()
+        for submission in state.open_submissions():
+            if is_done(submission, self._run.store):
+                state.settle(submission.id, "done")
+        return state.begin_run()
 
     async def _carry_out(self) -> None:
+        """Restore what the store has, pull what a remote cache has, then render the rest."""
         restores: deque[Step] = deque()
         pulls: deque[Step] = deque()
         renders: deque[Step] = deque()
-        for step in self._plan.steps:
+        for step in self._run.plan.steps:
             match step.verdict:
                 case Verdict.UP_TO_DATE:
                     if step.adopted and step.seen:
@@ -145,41 +160,41 @@ class Builder:
                 case _:
                     renders.append(step)
         batches = deque(restore.batches(restores))
-        workers = 1 + (os.cpu_count() or 1)  # one waits for the disk, or for the event loop to tell what it did
-        await self._work.through(batches, workers, lambda steps: self._restore(steps, renders))
-        await self._work.through(pulls, _PULLS, lambda step: self._pull(step, renders))
-        strays = deque(() if self._limits.detach else self._plan.strays)
-        if (renders or strays) and not self._work.is_stopped:
+        count = 1 + (os.cpu_count() or 1)  # one more than processors: one usually waits for the disk or the loop
+        await self._workers.drain(batches, count, lambda steps: self._restore(steps, renders))
+        await self._workers.drain(pulls, _PULLS, lambda step: self._pull(step, renders))
+        strays = deque(() if self._run.options.detach else self._run.plan.strays)
+        if (renders or strays) and not self._workers.is_stopped:
             await self._rendering.run(renders, strays)
 
     def _interrupted(self) -> None:
-        self._work.stop("interrupted")
+        self._workers.stop("interrupted")
         if self._pushing:
             self._pushing.hurry()
-        if self._interrupt.count > 1 and self._carrying:
-            self._carrying.cancel()
+        if self._run.interrupt.count > 1 and self._carrying_out:
+            self._carrying_out.cancel()
 
     # --- restore ---
 
     async def _restore(self, steps: Sequence[Step], renders: deque[Step]) -> None:
-        begun = time.monotonic()
-        restored = await asyncio.to_thread(restore.restore, steps, self._store, self._outputs)
-        for number, (step, ended) in enumerate(restored):
-            if isinstance(ended, QwenbuildError):
-                self._endings.fail(step, ended, begun)
-            elif ended is not None and step.entry:
-                self._recorder.add(step.action, step.entry.image, ended)
-                self._endings.finish(step, Outcome.RESTORED, time.monotonic() - begun)
+        begun_s = time.monotonic()
+        restored = await asyncio.to_thread(restore.restore, steps, self._run.store, self._run.outputs)
+        for number, (step, result) in enumerate(restored, 1):
+            if isinstance(result, QwenbuildError):
+                self._endings.fail(step, result, begun_s)
+            elif result is not None and step.entry:
+                self._recorder.add(step.action, step.entry.image, result)
+                self._endings.finish(step, Outcome.RESTORED, time.monotonic() - begun_s)
             else:
-                self._mend(step, renders, "its stored bytes were damaged")
-            if number % 8 == 7:  # telling takes its time: others are to have theirs in between
+                self._render_instead(step, renders, "its stored bytes were damaged")
+            if number % _YIELD_EVERY == 0:  # emitting takes time: let other tasks run
                 await asyncio.sleep(0)
 
-    def _mend(self, step: Step, renders: deque[Step], cause: str) -> None:
-        """Have an image rendered whose bytes could not be had after all; once, for all outputs that want it."""
+    def _render_instead(self, step: Step, renders: deque[Step], cause: str) -> None:
+        """Render an image whose stored bytes can't be used: once for all outputs that want it."""
         again = step._replace(verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
-                              price=self._provider.price(step.action.model.name))  # fmt: skip
-        if step.pinned and again.price and not self._limits.relock:
+                              price=self._run.provider.price(step.action.model.name))  # fmt: skip
+        if step.pinned and again.price and not self._run.options.relock:
             self._endings.finish_all(step._replace(cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:
             self._endings.follow(again)
@@ -188,42 +203,44 @@ class Builder:
             renders.append(again)
 
     async def _pull(self, step: Step, renders: deque[Step]) -> None:
-        begun, action = time.monotonic(), step.action
-        assert self._remote is not None
+        begun_s, action = time.monotonic(), step.action
+        assert self._run.remote is not None
         assert step.shared is not None
         try:
-            pulled = await transfer.pull(self._remote, self._store, action.request, action.key, step.shared)
+            pulled = await transfer.pull(self._run.remote, self._run.store, action.request, action.key, step.shared)
         except QwenbuildError as error:
-            self._endings.fail(step, error, begun)
+            self._endings.fail(step, error, begun_s)
             return
         if pulled is None:
-            self._mend(step, renders, "the remote cache could not give it")
+            self._render_instead(step, renders, "the remote cache could not give it")
             return
-        await self._materialise_all(step, *pulled, Outcome.RESTORED, begun)
+        await self._write_all(step, *pulled, Outcome.RESTORED, begun_s)
 
-    # --- what is in the store ---
+    # --- outputs ---
 
-    async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
+    async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
+        """See `render.Kept`."""
         if self._pushing:
             self._pushing.add(entry)
-        await self._materialise_all(step, entry, image, outcome, begun)
+        await self._write_all(step, entry, image, outcome, begun_s)
 
-    async def _materialise_all(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
+    async def _write_all(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
         """Write the output of a step, and those of the steps that wait for its bytes."""
-        await self._materialise(step, entry, image, outcome, begun)
+        await self._write(step, entry, image, outcome, begun_s)
         for follower in self._endings.take_followers(step):
-            await self._materialise(follower, entry, image, Outcome.RESTORED, time.monotonic())
+            await self._write(follower, entry, image, Outcome.RESTORED, time.monotonic())
 
-    async def _materialise(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun: float) -> None:
-        if self._limits.locked and step.pinned not in ("", entry.image):
+    async def _write(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
+        if self._run.options.locked and step.pinned not in ("", entry.image):
             other = step._replace(was=None, cause="the lock pins other bytes than rendering gave")
-            self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun)
+            self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
             return
+        outputs = self._run.outputs
         try:
-            blob = self._store.blob_path(entry.image)
-            written = await asyncio.to_thread(self._outputs.write, step.action.output, blob, image, step.seen)
+            blob = self._run.store.blob_path(entry.image)
+            written = await asyncio.to_thread(outputs.write, step.action.output, blob, image, step.seen)
         except OutputError as error:
-            self._endings.fail(step, error, begun)
+            self._endings.fail(step, error, begun_s)
             return
         self._recorder.add(step.action, entry.image, written)
-        self._endings.finish(step, outcome, time.monotonic() - begun)
+        self._endings.finish(step, outcome, time.monotonic() - begun_s)

@@ -1,7 +1,7 @@
-"""Writes to the state that wait for the disk together.
+"""The commits: writes to the state that share one wait for the disk.
 
-A commit waits for the disk; of fifty submissions whose answers come at once, the last would wait
-for all the others. What is asked for while one commit is under way goes into the next.
+Each commit waits for the disk. If fifty answers arrived at once and each had its own commit, the last
+one would wait for fifty. Writes that arrive during one commit go into the next one together.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _P = ParamSpec("_P")
 
 
 class Commits:
-    """Writes to one state, in the order in which they were asked for; used within one event loop."""
+    """Writes to one state, in the order of the calls; used within one event loop."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
-        # Its own thread: in the common ones a submission would wait behind images that are verified.
+        # A thread of its own: in the shared pool a submission would wait behind the verification of images.
         self._thread = ThreadPoolExecutor(1, "commits")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Commit while the context lasts; at its end everything that was asked for is on the disk."""
+        """Accept writes inside this context; at its end all of them are on disk."""
         try:
             yield
         finally:
@@ -39,11 +39,11 @@ class Commits:
                 await asyncio.wait([self._task])
             self._thread.shutdown()
 
-    def soon(self, write: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> asyncio.Future[_T]:
-        """Have one of the state's methods called; the future has its result once it is on the disk, or a StateError.
+    def enqueue(self, write: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> asyncio.Future[_T]:
+        """Call one of the state's methods soon. The future gets its result once it is on disk, or a StateError.
 
-        It is carried out also where the future is cancelled; where another write of the same commit
-        fails, it fails too.
+        The write happens even if the future is cancelled. If one write of a commit fails, all of that
+        commit fail.
         """
         loop = asyncio.get_running_loop()
         done = loop.create_future()

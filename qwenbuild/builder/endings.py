@@ -1,65 +1,69 @@
-"""How the steps of one build end.
+"""The endings: how each step of one build ended.
 
-Invariant: every step ends exactly once, whatever happens, and what waits for its bytes ends with it.
+Invariant: every step ends exactly once, and steps that wait for another step's bytes end with it.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from qwenbuild.errors import AnswerLost, OutputError, QwenbuildError
-from qwenbuild.events import Emit, ImageFinished, Outcome
+from qwenbuild.events import ImageFinished, Outcome
 from qwenbuild.plan.plan import Step, Verdict
 
-from .workers import Work
+from .run import Run
+from .workers import Workers
 
 
 class Endings:
-    """`counts` is how many steps have ended in which way."""
+    """Ends steps and emits their events. `counts` is the number of steps by outcome."""
 
-    def __init__(self, steps: Iterable[Step], work: Work, emit: Emit, *, fail_fast: bool) -> None:
-        self._unended = {step.action.output: step for step in steps}
-        self._work, self._emit, self._fail_fast = work, emit, fail_fast
-        self._followers: dict[str, list[Step]] = {}
+    def __init__(self, run: Run, workers: Workers) -> None:
+        self._run, self._workers = run, workers
+        self._unended = {step.action.output: step for step in run.plan.steps}
+        self._followers: dict[str, list[Step]] = {}  # steps that wait for the bytes of a key
         self.counts: Counter[Outcome] = Counter()
 
     def follow(self, step: Step) -> None:
-        """Have a step wait for the bytes of another one's render."""
+        """Let a step wait for the bytes that another step with the same key renders."""
         self._followers.setdefault(step.action.key, []).append(step)
 
     def take_followers(self, step: Step) -> Sequence[Step]:
-        """Return the steps that wait for the bytes of this one, which are there now."""
+        """Return the steps that wait for this step's bytes; they wait no longer."""
         return self._followers.pop(step.action.key, ())
 
     def finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
-        """End a step, and tell of it."""
+        """End one step."""
         del self._unended[step.action.output]
         self.counts[outcome] += 1
         problems = error.problems if error else ()
-        self._work.problems += problems
+        self._workers.problems += problems
         action = step.action
         reason = error.claim if error else step.reason if outcome is not Outcome.UP_TO_DATE else step.cause
-        self._emit(ImageFinished(action.name, action.output, outcome, reason, seconds, problems))
+        self._run.emit(ImageFinished(action.name, action.output, outcome, reason, seconds, problems))
 
     def finish_all(
         self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None
     ) -> None:
-        """End a step, and those that wait for its bytes."""
+        """End a step and those that wait for its bytes."""
         for each in (step, *self.take_followers(step)):
             self.finish(each, outcome, seconds, error)
 
-    def fail(self, step: Step, error: QwenbuildError, begun: float) -> None:
-        """End a step, begun at that `time.monotonic()`, with an error; stop the build where that is one for all."""
+    def fail(self, step: Step, error: QwenbuildError, begun_s: float) -> None:
+        """End a step with an error; stops the build if `error.stops_run` or `fail_fast`.
+
+        `begun_s` is `time.monotonic()` when the step began.
+        """
         outcome = Outcome.UNKNOWN if isinstance(error, AnswerLost) else Outcome.FAILED
-        # An output that can't be written says nothing about those that wait for the same bytes.
+        # If one output can't be written, the other outputs with the same bytes still can.
         finish = self.finish if isinstance(error, OutputError) else self.finish_all
-        finish(step, outcome, time.monotonic() - begun, error)
-        if error.stops_run or self._fail_fast:
-            self._work.stop(error.claim)
+        finish(step, outcome, time.monotonic() - begun_s, error)
+        if error.stops_run or self._run.options.fail_fast:
+            self._workers.stop(error.claim)
 
     def finish_rest(self) -> None:
-        """End what was not taken up."""
+        """End the steps that were never begun."""
         for step in list(self._unended.values()):
             self.finish(step, Outcome.UNKNOWN if step.verdict is Verdict.UNKNOWN else Outcome.SKIPPED)

@@ -1,4 +1,4 @@
-"""Ctrl-C in two stages: the first lets a build finish what is under way, the second makes it leave at once."""
+"""The interrupt: the first one lets running renders finish, the second one leaves at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 
 class Interrupt:
-    """Asks a build to stop: `request` once to finish what is under way, twice to leave at once; from any thread."""
+    """Asks a build to stop. `count` is how often it was requested; any thread may request it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -18,7 +18,7 @@ class Interrupt:
         self._lock = threading.Lock()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, in the running event loop, at each request, and now for those that were made before."""
+        """Call `listener` in the running event loop at each request; at once for each earlier request."""
         with self._lock:
             before = self.count
             self._listeners.append((asyncio.get_running_loop(), listener))
@@ -31,16 +31,16 @@ class Interrupt:
             self.count += 1
             listeners = tuple(self._listeners)
         for loop, listener in listeners:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the build has ended
+            with contextlib.suppress(RuntimeError):  # the loop is closed: that build has ended
                 loop.call_soon_threadsafe(listener)
 
     @contextlib.contextmanager
     def by_signals(self) -> Iterator[None]:
-        """Have SIGINT and SIGTERM request it while the context lasts, within a running event loop."""
+        """Let SIGINT and SIGTERM request the interrupt inside this context. Needs a running event loop."""
         loop = asyncio.get_running_loop()
         added = []
         for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread of a POSIX process can; elsewhere KeyboardInterrupt ends the build at once.
+            # Only the main thread of a POSIX process can do this. Elsewhere KeyboardInterrupt ends the build at once.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self.request)
                 added.append(number)

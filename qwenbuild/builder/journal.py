@@ -1,4 +1,4 @@
-"""One request's journal over the project's state: what was sent, and by which handle its image can be had."""
+"""The journal of one request: writes what happens to the request into the project's state."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from typing import Any
 from qwenbuild.errors import StateError
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Request, Submission
-from qwenbuild.storage.state import State
 
 from .commits import Commits
+from .run import Run
 
 
 class StateJournal:
-    """`provider.Journal` over the state, for the submissions of one request.
+    """`provider.Journal` in the project's state, for all submissions of one request.
 
-    `collected` is the one whose image is collected, where that is what is done. `force` says that
-    they are to replace an image that is there, `detach` to leave once one is accepted; `start` is
-    called before the first of them is sent. What is being written when the render is cancelled is
-    written nevertheless.
+    `handle` is the open submission's, empty if the service has not accepted it. `unbilled` is True
+    while nothing that was sent can have been billed. If the render is cancelled during a write, the
+    write is completed.
     """
 
     def __init__(
-        self, state: State, commits: Commits, provider: str, key: str, request: Request, is_stopped: Callable[[], bool],
-        *, collected: Submission | None = None, force: bool = False, detach: bool = False,
-        start: Callable[[], None] | None = None,
+        self, run: Run, commits: Commits, key: str, request: Request, is_closed: Callable[[], bool], *,
+        collected: Submission | None = None, start: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        self._state, self._commits = state, commits
-        self._provider, self._key, self._request = provider, key, request
-        self._is_stopped, self._force, self._detach, self._start = is_stopped, force, detach, start
+        """`collected` is the earlier submission to collect, if any.
+
+        `start` is called once, before the first request is sent; `is_closed` says whether none may be
+        sent any more.
+        """
+        self._run, self._commits, self._key, self._request = run, commits, key, request
+        self._is_closed, self._start = is_closed, start
         self._open = collected.id if collected else None
         self.handle = collected.handle if collected else ""
-        self.unbilled = True  # whether nothing that was sent can have been billed
+        self.unbilled = True
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `provider.Journal`."""
-        if self._is_stopped():
+        if self._is_closed():
             raise Stopped
         if self._start:
             self._start()
             self._start = None
-        key, request = self._key, self._request.as_dict()
-        write = self._commits.soon(self._state.intend, key, request, self._provider, context, forced=self._force)
+        name, forced = self._run.provider.name, self._run.options.force
+        write = self._commits.enqueue(
+            self._run.state.intend, self._key, self._request.as_dict(), name, context, forced=forced
+        )
         try:
             self._open = await asyncio.shield(write)
-        except asyncio.CancelledError:  # nothing was sent: left open, it would be reported as lost
+        except asyncio.CancelledError:  # nothing was sent; an open submission would be reported as lost
             self._open = await write
             await self.settle("refused")
             raise
@@ -54,22 +58,23 @@ class StateJournal:
 
     @property
     def is_open(self) -> bool:
-        """Whether something that was sent waits for its end."""
+        """Whether a request was sent whose end is not known yet."""
         return self._open is not None
 
     async def accepted(self, handle: str) -> None:
         """See `provider.Journal`.
 
-        Where the state can't be written the image is fetched all the same: it is paid for, and this
-        may be the last chance to have it.
+        If the state can't be written, the image is fetched nevertheless: it is paid for, and there may
+        be no later chance.
         """
         self.handle = handle
+        detach = self._run.options.detach
         try:
-            await self._write(self._state.accepted, handle)
+            await self._write(self._run.state.accepted, handle)
         except StateError:
-            if self._detach:
+            if detach:
                 raise
-        if self._detach:
+        if detach:
             raise Detached
 
     async def refused(self) -> None:
@@ -78,18 +83,18 @@ class StateJournal:
         await self.settle("refused")
 
     async def lost(self) -> None:
-        """Forget the handle: nothing can be collected by it any more."""
+        """Forget the handle, which can't be collected any more. The submission stays open."""
         if self._open is not None:
             self.handle = ""
-            await self._write(self._state.accepted, "")
+            await self._write(self._run.state.accepted, "")
 
     async def settle(self, outcome: str) -> None:
         """Close the open submission, if there is one."""
         if self._open is not None:
-            await self._write(self._state.settle, outcome)
+            await self._write(self._run.state.settle, outcome)
             self._open, self.handle = None, ""
 
-    async def _write(self, write: Callable[[int, str], None], told: str) -> None:
-        """Have `write` called for the open submission; it is, also where this is cancelled."""
-        assert self._open is not None, "a provider told of a request that it did not intend"
-        await asyncio.shield(self._commits.soon(write, self._open, told))
+    async def _write(self, write: Callable[[int, str], None], value: str) -> None:
+        """Call `write` with the open submission and a value; cancelling this call does not stop the write."""
+        assert self._open is not None, "a provider reported on a request that it did not intend"
+        await asyncio.shield(self._commits.enqueue(write, self._open, value))

@@ -1,4 +1,4 @@
-"""Keeps what a provider rendered: verified, with its provenance in it, and in the store."""
+"""Keeping: verifies a rendered image, adds its provenance, and puts it into the store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def keep(
     store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
     forced: bool = False,
 ) -> tuple[Entry, bytes]:  # fmt: skip
-    """Verify the image of a request, store it, and return the entry and the bytes that stand then.
+    """Verify and store the image of a request; return the store's entry and its bytes.
 
-    `pinned` is the digest that the lock demands, `forced` says that the image replaces what the
-    store has. Raises ProviderError where it is no such image, StoreError.
+    `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
+    stored one; otherwise the image that was stored first stays. Raises ProviderError if the bytes are
+    not an image of the requested size, StoreError.
     """
     if not rendered.verified:
         png.verify(rendered.png, request.size)
@@ -28,9 +29,9 @@ def keep(
     }  # fmt: skip
     image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
     digest = sha256(image)
-    if digest == pinned and not forced:  # the lock wins over what was stored first
+    if digest == pinned and not forced:  # the lock counts more than the image that was stored first
         return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)
-    if entry.image != digest:  # an equal request was stored first: that image stands
+    if entry.image != digest:  # an equal request was stored first: that image stays
         image = store.read(entry) or image
     return entry, image

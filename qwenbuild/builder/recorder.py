@@ -1,7 +1,7 @@
-"""Outputs that stand in place, on their way into the state.
+"""The recorder: writes finished outputs into the state, in batches.
 
-They are recorded in batches, because each commit costs; a batch that a crash loses is found again
-by its bytes.
+Each commit costs time, so outputs are collected for a moment. If a crash loses a batch, the next plan
+recognises the outputs by their bytes.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ _EVERY_S = 0.2
 
 
 class Recorder:
-    """Records the outputs of one build; `on_fault` is told when the state can't be written."""
+    """Records the outputs of one build; calls `on_fault` if the state can't be written."""
 
     def __init__(self, state: State, on_fault: Callable[[StateError], None]) -> None:
         self._state, self._on_fault = state, on_fault
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
-        self.outputs: dict[str, Output] = {}  # all that were added, by path
+        self.outputs: dict[str, Output] = {}  # every output that was added, by path
 
     def add(self, action: Action, image: str, seen: Status) -> None:
-        """Remember that the action's output stands; `image` is the SHA-256 of its bytes, `seen` its status."""
+        """Add an action's output: `image` is the SHA-256 of its bytes, `seen` its file status."""
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
         self._pending.append((output, action.request.as_dict()))
         self.outputs[output.path] = output
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Record now and then while the context lasts, and at its end."""
+        """Record at intervals inside this context, and at its end."""
         ended = asyncio.Event()
-        task = asyncio.create_task(self._now_and_then(ended))
+        task = asyncio.create_task(self._record_at_intervals(ended))
         try:
             yield
         finally:
-            ended.set()  # cancelled, it would lose the batch that waits for its thread
+            ended.set()  # cancelling the task would lose a batch that waits for a thread
             await task
 
-    async def _now_and_then(self, ended: asyncio.Event) -> None:
+    async def _record_at_intervals(self, ended: asyncio.Event) -> None:
         is_last = False
         while not is_last:
             with contextlib.suppress(TimeoutError):

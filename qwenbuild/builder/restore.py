@@ -1,8 +1,8 @@
-"""Images that come back from the store: read and verified, copied to out/, and given their names many at a time.
+"""Restoring: reads images from the store, verifies them, and copies them to `out/` in batches.
 
-Waiting for the disk is what restoring costs, so that a batch waits for it together. What is on
-record of an output must outlive a power cut only as long as its file does: nothing is recorded
-before `Outputs.place` has returned, and a file whose record is lost is known again by its bytes.
+Most of the cost is the wait for the disk, so a batch waits once. An output is recorded only after
+`Outputs.place` has returned: no record may survive a power cut that its file did not survive. If only
+the record is lost, the next plan recognises the file by its bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from qwenbuild.plan.plan import Step
 from qwenbuild.storage.outputs import Copy, Outputs
 from qwenbuild.storage.store import Store
 
-_MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: an interrupt, and news of progress, wait for its end
+_MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: interrupts and progress wait for its end
 
 Restored = tuple[Step, os.stat_result | QwenbuildError | None]
-"""A step, and the status of its output; why there is none; or None where its stored bytes are damaged."""
+"""A step and its result: the output's file status, an error, or None if the stored bytes are damaged."""
 
 
 def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """Give the steps, which have entries, in batches for `restore`, in order."""
+    """Yield the steps in batches for `restore`, in order. Each step has an entry."""
     batch: list[Step] = []
     size = 0
     for step in steps:
@@ -37,7 +37,7 @@ def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
 
 def restore(steps: Sequence[Step], store: Store, outputs: Outputs) -> list[Restored]:
-    """Copy the image of each step to its output; return how each went. Holds one image in memory at a time."""
+    """Copy each step's image to its output, and return the results. Holds one image in memory at a time."""
     ended: list[Restored] = []
     copies: list[tuple[Step, Copy]] = []
     for step in steps:
@@ -55,7 +55,7 @@ def restore(steps: Sequence[Step], store: Store, outputs: Outputs) -> list[Resto
 
 
 def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:
-    """Return the copy, None where the stored bytes are damaged; raises StoreError, OutputError."""
+    """Return the copy, or None if the stored bytes are damaged; raises StoreError, OutputError."""
     entry = step.entry
     assert entry is not None
     image = store.read(entry)

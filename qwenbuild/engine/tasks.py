@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.provider import ServiceTask, TaskService, task_service
 from qwenbuild.providers.registry import SERVICE
-from qwenbuild.storage.state import State
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -56,7 +54,7 @@ def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderE
                 continue
             results[task_id] = None
             if submission := in_flight.get(handle):
-                with contextlib.closing(State.of(engine.project.root, create=True)) as state:
+                with engine.state(create=True) as state:
                     state.settle(submission, "refused")
         return results
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from qwenbuild.errors import UsageError
 from qwenbuild.files.provenance import read_provenance_file
+from qwenbuild.options import Options
 from qwenbuild.provider import Price, Provider
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.field_sources import Source, Sources
@@ -26,7 +27,7 @@ from qwenbuild.storage.store import Store
 
 from .diff import pieces, summary
 from .judge import judge
-from .plan import Plan, Rules, Step, Verdict
+from .plan import Plan, Step, Verdict
 
 MOST = 20
 """Cells that one explanation is about at most: it is for reading."""
@@ -84,11 +85,10 @@ class Explanation:
 class Explainer:
     """Explains steps of one project's plan. `options` are those of a command that mean the same to a build."""
 
-    def __init__(
-        self, project: Project, state: State, store: Store, provider: Provider, options: Mapping[str, str | None]
-    ) -> None:
+    def __init__(self, project: Project, state: State, store: Store, provider: Provider, options: Options) -> None:
         self._project, self._state, self._store, self._provider = project, state, store, provider
-        self._options = {name: value for name, value in options.items() if value}
+        given = {"provider": options.provider, "region": options.region, "interface": options.interface}
+        self._options = {name: value for name, value in given.items() if value}
         self._records = state.outputs()
 
     def explain(self, plan: Plan) -> list[Explanation]:
@@ -156,24 +156,24 @@ class Explainer:
             case Verdict.UP_TO_DATE:
                 return Remedy("", "nothing: it is what its spec asks for")
             case Verdict.EDITED:
-                again = self._judged(step, plan.lock, Rules(overwrite=True))
+                again = self._judged(step, plan.lock, Options(overwrite=True))
                 if again.verdict is Verdict.EDITED:
                     return Remedy("", "move away what is in its place, then build")
                 return self._building(again, "--overwrite", "give up what is in its place, and ")
             case Verdict.UNKNOWN:
-                again = self._judged(step, plan.lock, Rules(resubmit=True))
+                again = self._judged(step, plan.lock, Options(resubmit=True))
                 return self._building(again, "--resubmit", "send what may have been billed again, and ")
             case Verdict.MISSING:
-                again = self._judged(step, plan.lock, Rules(relock=True))
+                again = self._judged(step, plan.lock, Options(relock=True))
                 return self._building(again, "--relock", "pin other bytes, and ")
             case Verdict.RESTORE if alone:
-                return self._building(self._judged(step, plan.lock, Rules()))
+                return self._building(self._judged(step, plan.lock, Options()))
             case _:
                 return self._building(step)
 
-    def _judged(self, step: Step, lock: Lock, rules: Rules) -> Step:
+    def _judged(self, step: Step, lock: Lock, options: Options) -> Step:
         judged = judge(
-            [step.action], self._project.out, self._records, self._state, self._store, self._provider, rules, lock
+            [step.action], self._project.out, self._records, self._state, self._store, self._provider, options, lock
         )
         return judged[0]
 

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
+from qwenbuild.options import Options
 from qwenbuild.provider import Provider, resumable
 from qwenbuild.request import Request, Submission
 from qwenbuild.specs.action import Action
@@ -19,7 +20,7 @@ from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, beside
 
-from .plan import _MISSING, _RENDER, Orphan, Rules, Step, Verdict
+from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
 _step = partial(tuple.__new__, Step)  # of a tuple of all fields, in a third of the time
 
@@ -45,24 +46,24 @@ def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: 
 
 def judge(
     actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
-    provider: Provider, rules: Rules, lock: Lock | None = None,
+    provider: Provider, options: Options, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
     """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
     unknown = {action.key for action in actions}
     unknown.difference_update([record.key for record in records.values()])
     absent = store.absent(unknown)
-    judged = _Judge(out, records, absent, state, store, provider, rules, lock or Lock())
+    judged = _Judge(out, records, absent, state, store, provider, options, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
-def wanted(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
+def lacking(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
     """Return the keys, and the pinned digests, of images that nobody here has: what a remote cache is asked for."""
-    lacking = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
-    return {it.action.key for it in lacking if not it.pinned}, {it.pinned for it in lacking if it.pinned}
+    steps = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
+    return {it.action.key for it in steps if not it.pinned}, {it.pinned for it in steps if it.pinned}
 
 
-def shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
-    """Give the steps, those whose images a remote cache has (see `wanted`) as RESTORE."""
+def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
+    """Give the steps, those whose images a remote cache has (see `lacking`) as RESTORE."""
     first: dict[str, str] = {}
     for step in steps:
         entry = found.get(step.pinned or step.action.key)
@@ -111,9 +112,9 @@ class _Judge:
 
     def __init__(
         self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
-        provider: Provider, rules: Rules, lock: Lock,
+        provider: Provider, options: Options, lock: Lock,
     ) -> None:  # fmt: skip
-        self._out, self._store, self._rules, self._lock = str(out), store, rules, lock
+        self._out, self._store, self._options, self._lock = str(out), store, options, lock
         self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that the store is known not to have
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
@@ -132,7 +133,7 @@ class _Judge:
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
             seen = record  # it says the same, and is held anyway
-        forced = self._rules.force or key in self._replaced
+        forced = self._options.force or key in self._replaced
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands, empty where any will do
         if seen is None:
@@ -151,7 +152,7 @@ class _Judge:
             if not forced:
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
             cause, record = "forced", None
-        elif self._rules.overwrite and stat.S_ISREG(seen.st_mode):
+        elif self._options.overwrite and stat.S_ISREG(seen.st_mode):
             cause, record = "overwrites an edited file", None
         else:
             return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
@@ -173,7 +174,7 @@ class _Judge:
         entry = None if key in self._absent else self._store.lookup(key)
         if not pinned or (entry and entry.image == pinned):
             return entry
-        return self._store.lookup(beside(key, pinned)) or (entry if self._rules.relock else None)
+        return self._store.lookup(beside(key, pinned)) or (entry if self._options.relock else None)
 
     def _make(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str,
@@ -197,7 +198,7 @@ class _Judge:
 
     def _is_held(self, action: Action) -> bool:
         """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
-        return bool(self._price(action.model.name) and not self._rules.relock)
+        return bool(self._price(action.model.name) and not self._options.relock)
 
     def _missing(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
@@ -208,7 +209,7 @@ class _Judge:
             return Step(
                 action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
             )
-        if submission and not self._rules.resubmit:
+        if submission and not self._options.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)

@@ -167,17 +167,3 @@ class Plan:
         """The number of steps by verdict, and of orphans."""
         steps = Counter([step.verdict for step in self.steps])
         return {**{verdict.value: steps[verdict] for verdict in Verdict}, "orphans": len(self.orphans)}
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the user asked for beyond what is needed.
-
-    `force` renders again what is there, `overwrite` gives up edited files, `resubmit` sends again
-    what may have been billed, `relock` takes other bytes for those that the lock pins and nobody has.
-    """
-
-    force: bool = False
-    overwrite: bool = False
-    resubmit: bool = False
-    relock: bool = False

@@ -21,8 +21,8 @@ from PIL import Image
 
 from qwenbuild.emulator.server import Running
 from qwenbuild.engine.engine import Engine
-from qwenbuild.engine.options import Options
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome
+from qwenbuild.options import Options
 from qwenbuild.request import Submission
 from qwenbuild.specs import project
 from qwenbuild.specs.action import Action

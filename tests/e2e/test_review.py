@@ -101,7 +101,7 @@ def test_what_is_no_base(sandbox: Sandbox) -> None:
         assert "\x1b" not in ran.err
     without = sandbox.here("plan", "--base", "main")
     assert without.code == 0
-    assert "warning: main has no qwenbuild.lock: all that is declared counts as added" in without.err
+    assert "warning: main has no qwenbuild.lock: every declared output counts as added" in without.err
     assert "8 outputs differ from main" in without.out
     sandbox.extra["PATH"] = str(sandbox.root)
     assert "error: git is not installed" in sandbox.here("plan", "--base", "main").err

@@ -38,7 +38,7 @@ def request(number: int) -> Request:
 
 def intend(commits: Commits, state: State, number: int) -> asyncio.Future[int]:
     """Have an intent written."""
-    return commits.soon(state.intend, request(number).key, request(number).as_dict(), "p", {})
+    return commits.enqueue(state.intend, request(number).key, request(number).as_dict(), "p", {})
 
 
 def on_disk(path: Path) -> list[tuple[int, str]]:
@@ -55,7 +55,7 @@ def test_results_and_order(state: State, path: Path) -> None:
         async with commits.running():
             numbers = await asyncio.gather(*(intend(commits, state, number) for number in range(COUNT)))
             assert [number for number, _ in on_disk(path)] == numbers == list(range(1, COUNT + 1))
-            last = [commits.soon(state.accepted, 1, handle) for handle in ("a", "b", "c")]
+            last = [commits.enqueue(state.accepted, 1, handle) for handle in ("a", "b", "c")]
             await last[-1]
             assert on_disk(path)[0] == (1, "c")
 
@@ -101,7 +101,7 @@ def test_a_write_that_fails(state: State, path: Path) -> None:
     async def run() -> None:
         commits = Commits(state)
         async with commits.running():
-            wrong = commits.soon(state.intend, "key", {}, "p", {"no": float("nan")})
+            wrong = commits.enqueue(state.intend, "key", {}, "p", {"no": float("nan")})
             other = intend(commits, state, 0)
             for future in (wrong, other):
                 with pytest.raises(StateError):

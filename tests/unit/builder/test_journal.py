@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qwenbuild import load
 from qwenbuild.builder.commits import Commits
 from qwenbuild.builder.journal import StateJournal
-from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Submission
 from qwenbuild.storage.state import State
+from tests.support.runs import run_of
 from tests.support.workspace import Workspace
 
 Journey = Callable[[StateJournal], Awaitable[None]]
@@ -29,29 +29,25 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 
 @pytest.fixture
-def step(project: Workspace) -> Step:
-    """A step that renders."""
+def root(project: Workspace) -> Path:
+    """The folder of a project with one image to render."""
     project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n', "qwenbuild.toml": 'provider = "null"\n'})
-    return load(project.root).plan().steps[0]
+    return project.root
 
 
-def travel(
-    state: State, step: Step, journey: Journey, *, stopped: bool = False, force: bool = False, detach: bool = False
-) -> StateJournal:
-    """Make a journal, and have the provider's calls made; return the journal."""
-    collected = step.submission if step.verdict is Verdict.REATTACH else None
+def travel(state: State, root: Path, journey: Journey, *, is_closed: bool = False, **choices: Any) -> StateJournal:
+    """Make a journal of the project's step, let a provider use it, and return it."""
+    run = run_of(root, state, **choices)
+    action = run.plan.steps[0].action
 
-    async def run() -> StateJournal:
+    async def use() -> StateJournal:
         commits = Commits(state)
-        journal = StateJournal(
-            state, commits, "p", step.action.key, step.action.request, lambda: stopped,
-            collected=collected, force=force, detach=detach,
-        )  # fmt: skip
+        journal = StateJournal(run, commits, action.key, action.request, lambda: is_closed)
         async with commits.running():
             await journey(journal)
         return journal
 
-    return asyncio.run(run())
+    return asyncio.run(use())
 
 
 def only(state: State) -> Submission | None:
@@ -61,7 +57,7 @@ def only(state: State) -> Submission | None:
     return found[0] if found else None
 
 
-def test_from_intent_to_done(state: State, step: Step) -> None:
+def test_from_intent_to_done(state: State, root: Path) -> None:
     """An intent is open, then has a handle, then is settled."""
     seen: list[tuple[str, bool] | None] = []
 
@@ -77,23 +73,23 @@ def test_from_intent_to_done(state: State, step: Step) -> None:
         await journal.settle("done")
         look()
 
-    journal = travel(state, step, journey, force=True)
+    journal = travel(state, root, journey, force=True)
     assert seen == [("", True), ("task:1", True), None]
     assert (journal.is_open, journal.unbilled) == (False, False)
 
 
-def test_refused(state: State, step: Step) -> None:
+def test_refused(state: State, root: Path) -> None:
     """What the service refused is closed, and was not billed."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
         await journal.refused()
 
-    journal = travel(state, step, journey)
+    journal = travel(state, root, journey)
     assert (only(state), journal.unbilled) == (None, True)
 
 
-def test_a_lost_handle(state: State, step: Step) -> None:
+def test_a_lost_handle(state: State, root: Path) -> None:
     """A handle that leads nowhere is forgotten, and the submission stays open."""
 
     async def journey(journal: StateJournal) -> None:
@@ -101,24 +97,24 @@ def test_a_lost_handle(state: State, step: Step) -> None:
         await journal.accepted("task:1")
         await journal.lost()
 
-    travel(state, step, journey)
+    travel(state, root, journey)
     found = only(state)
     assert found is not None
     assert found.handle == ""
 
 
-def test_nothing_is_sent_once_the_build_stops(state: State, step: Step) -> None:
+def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
     """An intent is refused when the build is stopping, and leaves no trace."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
 
     with pytest.raises(Stopped):
-        travel(state, step, journey, stopped=True)
+        travel(state, root, journey, is_closed=True)
     assert only(state) is None
 
 
-def test_detaching(state: State, step: Step) -> None:
+def test_detaching(state: State, root: Path) -> None:
     """A build that only submits leaves once the handle is on record."""
 
     async def journey(journal: StateJournal) -> None:
@@ -126,13 +122,13 @@ def test_detaching(state: State, step: Step) -> None:
         await journal.accepted("task:1")
 
     with pytest.raises(Detached):
-        travel(state, step, journey, detach=True)
+        travel(state, root, journey, detach=True)
     found = only(state)
     assert found is not None
     assert found.handle == "task:1"
 
 
-def test_cancelled_while_it_is_written(state: State, step: Step) -> None:
+def test_cancelled_while_it_is_written(state: State, root: Path) -> None:
     """An intent whose render is cancelled before anything was sent is not left open."""
 
     async def journey(journal: StateJournal) -> None:
@@ -142,5 +138,5 @@ def test_cancelled_while_it_is_written(state: State, step: Step) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    travel(state, step, journey)
+    travel(state, root, journey)
     assert only(state) is None

@@ -1,0 +1,33 @@
+"""Cleaning: removes outputs that qwenbuild wrote and nobody edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenbuild.specs import selection
+from qwenbuild.storage.build_lock import alone
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) -> list[tuple[str, bool]]:
+    """Remove the selected outputs, or only orphans; the store keeps their bytes.
+
+    Returns (path, removed) for each output in question; edited files are not removed. With `dry_run`
+    nothing is removed, and the answer is the same. Raises ProjectBusy, and what `Engine.actions` raises.
+    """
+    with alone(engine.project.state_dir), engine.state(create=True) as state:
+        records = state.outputs()
+        doomed = set(records)
+        options = engine.options
+        if orphans_only:
+            doomed -= {action.output for action in engine.actions()}
+        elif options.select or options.where:
+            chosen = selection.select(engine.actions(), options.select, options.where, engine.project)
+            doomed &= {action.output for action in chosen}
+        outputs = engine.outputs()
+        result = [(path, outputs.remove(records[path], dry_run=dry_run)) for path in sorted(doomed)]
+        if not dry_run:
+            state.forget(path for path, removed in result if removed)
+        return result

@@ -1,0 +1,75 @@
+"""The engine's work on the lock: writes it, checks it, and refuses builds that would change a locked one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qwenbuild.errors import UsageError
+from qwenbuild.plan import pins
+from qwenbuild.storage import lock
+from qwenbuild.storage.build_lock import alone
+
+from .planning import make_plan
+
+if TYPE_CHECKING:
+    from qwenbuild.plan.plan import Plan
+    from qwenbuild.storage.records import Output
+    from qwenbuild.storage.state import State
+
+    from .engine import Engine
+
+
+def write_lock(engine: Engine) -> tuple[bool, int]:
+    """Write the lock from what exists, without rendering.
+
+    Returns whether the file changed, and how many outputs it does not pin as the specs declare them.
+    A new pin comes from the state's record of the output, else from the store. Raises what `Engine.plan`
+    raises, ProjectBusy, OutputError.
+    """
+    with alone(engine.project.state_dir), engine.state(create=True) as state:
+        plan = make_plan(engine, state)
+        recognised = {step.action.output: step.adopted for step in plan.steps if step.adopted}
+        stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}
+        is_new = write(engine, plan, recognised | stored, plan.records)
+        written = lock.read(engine.lock_path)
+        return is_new, sum(written.pinned(action.output, action.key) is None for action in plan.actions)
+
+
+def check_lock(engine: Engine) -> None:
+    """Raise LockError, with the differences, if a build would change the lock. Changes nothing."""
+    with engine.state() as state:
+        actions, recorded, _ = engine.declared(state)
+        pins.check(actions, recorded, state.request)
+
+
+def check_locked_options(engine: Engine) -> None:
+    """Raise UsageError if other options contradict `locked`, or the lock is not of this provider."""
+    for name in ("force", "relock"):
+        if getattr(engine.options, name):
+            raise UsageError(f"--locked and --{name} contradict each other")
+    check_provider(engine)
+
+
+def check_provider(engine: Engine) -> None:
+    """Raise UsageError if the lock pins images of another provider than the engine's."""
+    if not engine.is_locking:
+        configured = engine.project.config.provider
+        raise UsageError(f'the lock pins what the provider "{configured}" makes, not "{engine.provider.name}"')
+
+
+def check_plan(plan: Plan, state: State) -> None:
+    """Raise LockError if carrying out the plan would change the lock, or edited files differ from its pins."""
+    pins.check(plan.actions, plan.lock, state.request)
+    pins.check_edits(plan.steps)
+
+
+def write(engine: Engine, plan: Plan, images: Mapping[str, str], records: Mapping[str, Output]) -> bool:
+    """Write the lock after a build; return whether the file changed. Does nothing with the option `locked`.
+
+    `images` are the digests of outputs that this build made, by path; `records` are the state's outputs.
+    """
+    if engine.options.locked or not engine.is_locking:
+        return False
+    new = pins.pins(plan.actions, plan.lock, images, records)
+    return lock.write(engine.lock_path, new, engine.project.state_dir / "tmp")

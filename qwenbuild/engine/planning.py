@@ -1,0 +1,86 @@
+"""Planning: selects a project's actions and has each judged by lock, state, store and remote cache."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
+
+from qwenbuild.plan import judge
+from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.specs import selection
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.state import State
+
+if TYPE_CHECKING:
+    from qwenbuild.storage.remote.cache import Remote
+
+    from .engine import Engine
+
+
+def make_plan(
+    engine: Engine, state: State, outputs: AbstractSet[str] | None = None, keys: AbstractSet[str] | None = None
+) -> Plan:
+    """Return the plan by this state. `outputs` (paths below `out/`) and `keys` narrow the selection."""
+    with _without_gc():
+        return _make_plan(engine, state, outputs, keys)
+
+
+def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, keys: AbstractSet[str] | None) -> Plan:
+    (every, pins, inputs), options = engine.declared(state), engine.effective
+    chosen = selection.select(every, options.select, options.where, engine.project)
+    if options.shard:
+        chosen = selection.shard(chosen, *options.shard)
+    if outputs is not None:
+        chosen = [action for action in chosen if action.output in outputs]
+    if keys is not None:
+        chosen = [action for action in chosen if action.key in keys]
+    records, out = state.outputs(), engine.project.out
+    steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, pins)
+    if engine.remote and not options.force:
+        steps = _with_remote(steps, engine.remote)
+    is_selecting = bool(options.select or options.where)
+    is_whole = not (is_selecting or options.shard) and outputs is None and keys is None
+    renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
+    return Plan(
+        steps,
+        orphans=judge.orphans(every, out, records) if is_whole else [],
+        shortest_s=engine.provider.shortest_s(renders),
+        inputs=inputs,
+        actions=every,
+        records=records,
+        lock=pins,
+        warnings=engine.remote.warnings() if engine.remote else (),
+        strays=[] if is_selecting else judge.strays(every, state, engine.store, engine.provider),
+    )
+
+
+def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:
+    """Return the steps; those whose missing image the remote cache has become RESTORE."""
+    keys, images = judge.lacking(steps)
+    if not (keys or images):
+        return steps
+    import asyncio  # here, because it takes as long to load as a small plan takes in all
+
+    async def find() -> Mapping[str, Entry]:
+        async with remote:
+            return await remote.find(keys, images)
+
+    return list(judge.with_shared(steps, asyncio.run(find())))
+
+
+@contextlib.contextmanager
+def _without_gc() -> Iterator[None]:
+    """Turn garbage collection off: a plan's objects stay, and looking through them again and again takes time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.freeze()  # freezing and unfreezing makes the new objects old: the next collection skips them
+            gc.unfreeze()
+            gc.enable()

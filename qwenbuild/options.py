@@ -1,0 +1,47 @@
+"""The options of one command: which cells it is about, and what it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for; None means that the project's config decides.
+
+    - `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions. Empty: all cells.
+    - `shard` is (number, count): build only part `number` (from 1) of `count` equal parts.
+    - `provider`, `region`, `interface` and `remote` replace the config's values of these names.
+    - `jobs` is how many renders run at once; `max_renders` how many new ones a build may have.
+    - `max_cost` is the most that a build may spend, in CNY.
+    - `fail_fast` stops at the first image that fails.
+    - `force` renders again even if the image exists; `overwrite` replaces edited files.
+    - `resubmit` sends a request again although it may have been billed.
+    - `detach` leaves accepted requests at the service; a later build collects them.
+    - `locked` fails if the lock would change; `relock` renders images that the lock pins and nobody has.
+    """
+
+    select: Sequence[str] = ()
+    where: Sequence[str] = ()
+    shard: tuple[int, int] | None = None
+    provider: str | None = None
+    region: str | None = None
+    interface: str | None = None
+    jobs: int | None = None
+    fail_fast: bool = False
+    force: bool = False
+    overwrite: bool = False
+    resubmit: bool | None = None
+    detach: bool = False
+    locked: bool = False
+    relock: bool = False
+    remote: str | None = None
+    max_renders: int | None = None
+    max_cost: Decimal | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether these options select only some of the project's cells."""
+        return bool(self.select or self.where or self.shard)

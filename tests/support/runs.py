@@ -1,0 +1,23 @@
+"""The run of a build that a test carries out in parts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from qwenbuild import load
+from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.builder.run import Run
+from qwenbuild.events import Emit
+from qwenbuild.provider import Provider
+from qwenbuild.storage.state import State
+
+
+def run_of(root: Path, state: State, emit: Emit | None = None, provider: Provider | None = None, **choices: Any) -> Run:
+    """Return a run of the project's plan with this state; `choices` are fields of `Options`."""
+    engine = load(root, **choices)
+    return Run(
+        engine.plan(), engine.effective, provider or engine.provider, engine.outputs(), state, engine.store,
+        emit or (lambda event: None), Interrupt(), time.monotonic(),
+    )  # fmt: skip
