@@ -1,4 +1,4 @@
-"""What is seen of the commands: on a terminal, in a pipe, as JSON, as help."""
+"""The output of the real command: on a terminal, in a pipe, as JSON, and its help."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31m red \x9b31m \u202eeert"
 
 
 def on_terminal(sandbox: Sandbox, *arguments: str, **environ: str) -> tuple[int, str]:
-    """Run a command on a terminal of 100 columns; return its exit code and all that it wrote."""
+    """Run a command on a terminal of 100 columns; return its exit code and its output."""
     master, slave = pty.openpty()
     extra = {"TERM": "xterm-256color", "COLUMNS": "100", **environ}
     kept = {name: value for name, value in sandbox.environ.items() if name != "NO_COLOR"}
@@ -35,7 +35,7 @@ def on_terminal(sandbox: Sandbox, *arguments: str, **environ: str) -> tuple[int,
         while True:
             try:
                 part = os.read(master, 65536)
-            except OSError:  # the other side is closed
+            except OSError:  # the command has closed the terminal
                 break
             if not part:
                 break
@@ -45,7 +45,7 @@ def on_terminal(sandbox: Sandbox, *arguments: str, **environ: str) -> tuple[int,
 
 
 def test_the_last_line_of_json(sandbox: Sandbox) -> None:
-    """`build --json` prints one event a line; the last has the counts in a fixed order, and the rest after them."""
+    """`build --json` prints one event a line; the last begins with the documented counts, in a fixed order."""
     ran = sandbox.run("build", "--json")
     assert ran.err == ""
     kinds = [event["event"] for event in ran.events]
@@ -64,7 +64,7 @@ def test_the_last_line_of_json(sandbox: Sandbox) -> None:
 
 
 def test_a_plan_as_json(sandbox: Sandbox) -> None:
-    """`plan --json` prints a line for each step and orphan, and a summary."""
+    """`plan --json` prints a line for each step and each orphan, then a summary."""
     sandbox.build()
     (sandbox.root / "specs/icons.toml").unlink()
     ran = sandbox.here("plan", "--json")
@@ -84,7 +84,7 @@ def test_a_plan_as_json(sandbox: Sandbox) -> None:
 
 
 def test_a_pipe(sandbox: Sandbox) -> None:
-    """In a pipe a build writes a plain line for each image that it makes, and one when there is nothing to do."""
+    """In a pipe a build writes a plain line for each image that it makes, or one line if there is nothing to do."""
     first = sandbox.run("build", "icons", "-j1")
     assert first.out == ""
     assert re.fullmatch(
@@ -106,21 +106,21 @@ def test_a_pipe(sandbox: Sandbox) -> None:
 
 
 def test_a_terminal(sandbox: Sandbox) -> None:
-    """On a terminal a build shows a live line in colour, which goes, and a coloured summary, which stays."""
+    """On a terminal a build shows a live line, which it removes in the end, and a coloured summary, which stays."""
     sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.2\n'})
     code, written = on_terminal(sandbox, "build", "-j1")
     assert code == 0
     assert "building" in written
     assert re.search(r"[1-7]/8", written)
     assert "\x1b[32m8 rendered\x1b[0m in " in written
-    assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is back
+    assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is shown again
     code, written = on_terminal(sandbox, "plan", "--all", "icons")
     assert written.startswith("\x1b[2mup to date\x1b[0m  icons/sun   \x1b[2mup to date\x1b[0m\r\n")
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_colour(sandbox: Sandbox, environ: dict[str, str]) -> None:
-    """With NO_COLOR, or on a terminal that can't, nothing is coloured."""
+    """Nothing is coloured if NO_COLOR is set or the terminal is dumb."""
     for arguments in (["plan"], ["build"], ["build", "nosuch"]):
         _, written = on_terminal(sandbox, *arguments, **environ)
         assert written != ""
@@ -128,7 +128,7 @@ def test_no_colour(sandbox: Sandbox, environ: dict[str, str]) -> None:
 
 
 def test_hostile_text(sandbox: Sandbox) -> None:
-    """Control, escape and bidi characters of prompts and names never reach the terminal as such."""
+    """Control, escape and bidi characters of prompts and names never reach the terminal."""
     hostile = json.dumps(HOSTILE)
     sandbox.write({"specs/bad.toml": f"[image.x]\nprompt = {hostile}\nmatrix = {{ word = [{hostile}] }}\n"})
     seen = on_terminal(sandbox, "build", NO_COLOR="1")[1]
@@ -144,14 +144,14 @@ def test_hostile_text(sandbox: Sandbox) -> None:
     seen += say("plan") + on_terminal(sandbox, "build", NO_COLOR="1")[1]
     (sandbox.root / "specs/bad.toml").unlink()
     seen += say("plan") + say("clean")
-    cursor = re.sub(r"\x1b\[(\?25[lh]|2K|1A)|\r", "", seen)  # what the live line itself writes
+    cursor = re.sub(r"\x1b\[(\?25[lh]|2K|1A)|\r", "", seen)  # the live line's own control sequences
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", cursor) == []
     assert "\\x1b]0;owned\\x07" in seen
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(sandbox: Sandbox, command: str) -> None:
-    """The help of every command says what it does, and shows examples."""
+    """The help of every command shows its usage and examples."""
     ran = sandbox.here(*command.split(), "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: qwenbuild {command}".rstrip())
@@ -159,13 +159,13 @@ def test_help(sandbox: Sandbox, command: str) -> None:
 
 
 def test_every_command_is_tested_for_help(sandbox: Sandbox) -> None:
-    """The commands that the help lists are those of this file."""
+    """The list of commands in this file is complete."""
     listed = sandbox.here("--help").out.partition("Commands:\n")[2]
     assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
 
 
 def test_show(sandbox: Sandbox) -> None:
-    """`show` prints the provenance that an image carries; a file without any is an error."""
+    """`show` prints the provenance in an image; a file without provenance is an error."""
     sandbox.build("garden/flower")
     ran = sandbox.here("show", "out/garden/flower-rose.png")
     assert ran.code == 0
@@ -182,7 +182,7 @@ def test_show(sandbox: Sandbox) -> None:
 
 
 def test_status(sandbox: Sandbox) -> None:
-    """`status` counts each image's outputs by verdict, and tells of the last build."""
+    """`status` counts each image's outputs by verdict, and shows the result of the last build."""
     assert sandbox.here("status").out.splitlines()[0] == "garden/poster  4 to render"
     sandbox.build("icons", "garden/flower")
     (sandbox.root / "out/icons/sun.png").write_bytes(b"x")
@@ -201,7 +201,7 @@ def test_status(sandbox: Sandbox) -> None:
 
 
 def test_init(tmp_path: Path) -> None:
-    """`init` writes a project that builds at once; where one stands it writes nothing."""
+    """`init` writes a project that can be built; into a folder with a project it writes nothing."""
     outside = Sandbox(tmp_path, tmp_path / "store")
     ran = outside.run("init", "posters")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
@@ -213,7 +213,7 @@ def test_init(tmp_path: Path) -> None:
 
 
 def test_schema(sandbox: Sandbox) -> None:
-    """`schema` prints the JSON Schema that the repository's specs name."""
+    """`schema` prints the committed JSON Schema, which the repository's specs refer to."""
     committed = REPOSITORY / "specs/spec.schema.json"
     assert sandbox.here("schema").out == committed.read_text("utf-8")
     for spec in sorted((REPOSITORY / "specs").glob("*.toml")):
@@ -222,7 +222,7 @@ def test_schema(sandbox: Sandbox) -> None:
 
 
 def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
-    """A pipe that is closed early ends the command quietly."""
+    """If the reader closes the pipe, the command ends without an error message."""
     for command in ("plan --all", "schema", "build --json"):
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {COMMAND} {command} | head -n1"],
@@ -233,7 +233,7 @@ def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
 
 
 def test_output_that_can_not_be_written(sandbox: Sandbox) -> None:
-    """A full disk behind standard output is an error in words."""
+    """If standard output is on a full disk, the command reports the error and exits with 1."""
     for command in ("--help", "build --json"):
         done = subprocess.run(
             ["bash", "-c", f"{COMMAND} {command} > /dev/full"],
@@ -246,7 +246,7 @@ def test_output_that_can_not_be_written(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(sandbox: Sandbox, closed: str) -> None:
-    """A command does its work where a standard stream is closed from the start; no file is taken for the stream."""
+    """A command works if a standard stream is closed from the start; no other file gets its output."""
     for command, code in [("plan", 0), ("build", 0), ("build", 0), ("--version", 0), ("plan --json", 0), ("nosuch", 2)]:
         done = subprocess.run(
             ["bash", "-c", f"{COMMAND} {command} {closed}"],
@@ -259,7 +259,7 @@ def test_streams_that_are_closed(sandbox: Sandbox, closed: str) -> None:
 
 
 def test_an_encoding_that_can_not_show_a_name(sandbox: Sandbox) -> None:
-    """Names and prompts that standard output can't show do not end a command."""
+    """A command works if the encoding of standard output lacks characters of a name or a prompt."""
     sandbox.write({"specs/de.toml": '[image.x]\nprompt = "{{ wort }}"\nmatrix = { wort = ["schön 中文"] }\n'})
     sandbox.extra["PYTHONIOENCODING"] = "ascii"
     for command in ("plan", "build", "status"):
@@ -267,7 +267,7 @@ def test_an_encoding_that_can_not_show_a_name(sandbox: Sandbox) -> None:
 
 
 def test_a_project_elsewhere(sandbox: Sandbox) -> None:
-    """`-C DIR` works on another folder's project, wherever it stands among the options."""
+    """`-C DIR` uses the project in DIR, however the option is written."""
     outside = Sandbox(sandbox.root.parent, sandbox.store)
     for arguments in (["-C", "project", "plan"], ["--project=project", "plan"], ["-Cproject", "plan"]):
         assert outside.here(*arguments).out.endswith("8 to render\n"), arguments

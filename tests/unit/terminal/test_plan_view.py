@@ -47,6 +47,6 @@ def test_a_long_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    """A plan of nothing says so."""
+    """A plan without steps says that nothing is selected."""
     plan_view.show_plan(Plan([]), every=True)
     assert capsys.readouterr().out == "nothing is selected\n"

@@ -13,7 +13,7 @@ from qwenbuild.terminal import style
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
     ],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
-    """Seconds are shown in the unit that suits them."""
+    """A time is shown in a suitable unit."""
     assert style.duration(seconds) == text
 
 
@@ -36,12 +36,12 @@ def test_durations(seconds: float, text: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (5 * 10**9, "5.0 GB")],
 )
 def test_byte_sizes(count: int, text: str) -> None:
-    """Bytes are shown in the unit that suits them."""
+    """A number of bytes is shown in a suitable unit."""
     assert style.byte_size(count) == text
 
 
 def test_money() -> None:
-    """Amounts have two digits and their currency."""
+    """Amounts have two decimal places and a currency."""
     assert style.money({"CNY": Decimal("1.1"), "USD": "0.056"}) == "1.10 CNY + 0.06 USD"
     assert style.money({}) == ""
 
@@ -51,7 +51,7 @@ def test_money() -> None:
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
 def test_colour(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: bool) -> None:
-    """Colour is for terminals, unless NO_COLOR is set to something or the terminal can't."""
+    """Only terminals are coloured, and not if NO_COLOR is set to something or the terminal is dumb."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environ.items():
@@ -62,7 +62,7 @@ def test_colour(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expect
 
 
 def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
-    """Problems go to standard error as code frames, each with an empty line after it, and are counted."""
+    """Problems are written to standard error as code frames, each followed by an empty line, then counted."""
     first = Problem("no \x1b[31m such", Place("a.toml", 2, 5, 3, "x = foo"), "a name", hint="try bar")
     style.problems([first, Problem("torn", facts=["one"])])
     shown = capsys.readouterr()
@@ -74,7 +74,7 @@ def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_problems_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the same text is coloured."""
+    """On a terminal the claim is coloured."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
