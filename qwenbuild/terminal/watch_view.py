@@ -1,23 +1,17 @@
-"""The views of `watch`, and the keys that control it.
+"""The views of `watch`: a status on a terminal, plain lines in a pipe.
 
 On a terminal one status changes in place. In a pipe each reading of the files, and each image that
-was made, has a line. `--json` prints one event a line.
+was made, has a line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
-import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import click
+from collections.abc import Iterator, Sequence
 
 from qwenbuild.events import (
     Drafted,
@@ -35,135 +29,14 @@ from qwenbuild.plan.plan import Verdict
 from qwenbuild.problems import Problem, visible
 from qwenbuild.watch.watcher import Watch
 
-from . import keyboard, style
-from .build_view import JsonView, LineView
-
-if TYPE_CHECKING:
-    from qwenbuild.engine.engine import Engine
+from . import style
+from .build_view import LineView
 
 _MOST_FAILURES = 3  # shown on the terminal; the page shows all
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_STYLES = {"error": "bold red", "place": "blue", "gutter": "blue", "caret": "bold red", "hint": "cyan"}
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The options of `watch`; `port` 0 takes any free port."""
-
-    auto: bool = False
-    preview: bool = True
-    open_page: bool = False
-    port: int = 0
-    as_json: bool = False
-
-
-async def watch(engine: Engine, choices: Choices) -> int:
-    """Watch until the user leaves; return the exit code, 0 after `q` and 130 after Ctrl-C.
-
-    Raises UsageError, and OSError if standard output can no longer be written.
-    """
-    return await _Session(engine, choices).run()
-
-
-class _Session:
-    """One watch with its view, its keyboard and its preview page."""
-
-    def __init__(self, engine: Engine, choices: Choices) -> None:
-        self._choices = choices
-        self._watch = Watch(engine, self._emit, auto=choices.auto)
-        self._live = self._watch.live
-        on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._view = JsonView() if choices.as_json else None if on_terminal else _Lines()
-        self._status = _Status(self._watch)
-        self._broken: OSError | None = None
-        self._code = 0
-        self._opening: asyncio.Task[bool] | None = None
-
-    async def run(self) -> int:
-        helpers: list[asyncio.Task[None]] = []
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_signals(self._interrupted))
-            if self._view is None:
-                self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
-                helpers.append(asyncio.create_task(self._status.show(stack)))
-            if self._choices.preview:
-                from qwenbuild.pages.preview import serve
-
-                helpers.append(asyncio.create_task(serve(self._live, self._choices.port, self._served)))
-            watching = asyncio.create_task(self._watch.run())
-            try:
-                # A helper that ends before the watch has failed.
-                await asyncio.wait({watching, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-                if not watching.done():
-                    self._watch.leave()
-                await watching
-            finally:
-                for helper in helpers:
-                    helper.cancel()
-                ended = await asyncio.gather(*helpers, return_exceptions=True)
-        for result in (self._broken, *ended):
-            if isinstance(result, Exception):
-                raise result
-        if self._view is None and any(self._live.spent.values()):  # the status is no longer on the screen
-            click.echo(f"{'spent':>10}  {style.money(self._live.spent)}", err=True)
-        return self._code
-
-    def _emit(self, event: Event) -> None:
-        if isinstance(event, Replanned):
-            self._status.changed = event.changed or self._status.changed
-        if self._view is None or self._broken:
-            return
-        try:
-            self._view.emit(event)
-        except OSError as error:  # the reader closed the pipe
-            self._broken = error
-            self._watch.leave()
-
-    def _served(self, address: str) -> None:
-        self._status.address = address
-        self._emit(Serving(address))
-        self._live.changed()
-        if self._choices.open_page:
-            self._open()
-
-    def _open(self) -> None:
-        if self._status.address:
-            self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._status.address))
-
-    def _interrupted(self) -> None:
-        self._code = 130
-        self._status.is_leaving = True
-        self._watch.leave()
-        self._live.changed()
-
-    def _pressed(self, key: str) -> None:
-        match key:
-            case "q":
-                self._status.is_leaving = True
-                self._watch.leave()
-                self._live.changed()
-            case "r" if not self._live.is_faulty:
-                self._live.wish(self._status.stale)
-            case "o":
-                self._open()
-
-
-@contextlib.contextmanager
-def _signals(act: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    added = []
-    for number in _SIGNALS:
-        # If the loop can't handle signals, KeyboardInterrupt ends the watch.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, act)
-            added.append(number)
-    try:
-        yield
-    finally:
-        for number in added:
-            loop.remove_signal_handler(number)
-
-
-class _Lines(LineView):
+class WatchLines(LineView):
     """Prints a line for each reading of the files and each image, on standard error."""
 
     def emit(self, event: Event) -> None:
@@ -187,7 +60,7 @@ class _Lines(LineView):
                 super().emit(event)
 
 
-class _Status:
+class WatchStatus:
     """The status on a terminal: the files that changed, the plan, its cost, and the keys."""
 
     def __init__(self, watch: Watch) -> None:
@@ -217,12 +90,12 @@ class _Status:
             loop.add_signal_handler(signal.SIGWINCH, self._live.changed)
             stack.callback(loop.remove_signal_handler, signal.SIGWINCH)
         while True:
-            lines = list(self._lines(terminal.height))
+            lines = list(self.lines(terminal.height))
             text = Text("\n", no_wrap=True, overflow="ellipsis").join(Text(line, style) for style, line in lines)
             display.update(text, refresh=True)
             await anext(revisions)
 
-    def _lines(self, height: int) -> Iterator[tuple[str, str]]:
+    def lines(self, height: int) -> Iterator[tuple[str, str]]:
         """Yield (style, line) for each line of the status, at most `height` in all."""
         live, plan = self._live, self._live.plan
         below = [*self._happening(), *self._foot()]
@@ -290,9 +163,6 @@ class _Status:
         page = ["o open page"] if self.address else []
         if self.has_keys:
             yield "bold", f"{'':>10}  " + " · ".join([*render, *page, "q quit"])
-
-
-_STYLES = {"error": "bold red", "place": "blue", "gutter": "blue", "caret": "bold red", "hint": "cyan"}
 
 
 def _frame(problem: Problem) -> list[tuple[str, str]]:

@@ -105,13 +105,13 @@ def watch(
     """
     import asyncio
 
-    from qwenbuild.terminal import watch_view
+    from qwenbuild.terminal import watch_session
 
     if not preview and (open_page or port):
         raise UsageError(f"--no-preview serves no page, but {'--open' if open_page else '--port'} needs one")
 
-    asked = watch_view.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
-    sys.exit(asyncio.run(watch_view.watch(engine_of(project, **choices), asked)))
+    asked = watch_session.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
+    sys.exit(asyncio.run(watch_session.watch(engine_of(project, **choices), asked)))
 
 
 @click.command()
