@@ -20,6 +20,7 @@ _FOUND = os.environ.get("QWENBUILD_BROWSER") or next(
 _MISSING = (
     "playwright is not installed" if find_spec("playwright") is None else "" if _FOUND else "no Chromium is installed"
 )
+_PATIENCE_MS = 60_000  # each wait ends as soon as its condition holds; a busy machine may take this long
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -35,8 +36,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="module")  # while it lasts, no other event loop can run in this thread
 def _chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=_FOUND, args=arguments)
@@ -53,7 +55,7 @@ def page(_chromium: Any) -> Iterator[Any]:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(_PATIENCE_MS)
     yield page
     context.close()
     assert said == []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.cli.main import run
+from tests.support import plugins
 
 COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
 
@@ -50,6 +51,11 @@ class Sandbox:
         """The environment of every command: nothing of the user's own settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DASHSCOPE_", "QWENBUILD_"))}
         return {**kept, "QWENBUILD_CACHE_DIR": str(self.store), "HOME": str(self.root.parent), **self.extra}
+
+    @property
+    def site(self) -> Path:
+        """The folder of installed plugins."""
+        return self.root.parent / "site"
 
     def write(self, files: Mapping[str, str]) -> Sandbox:
         """Write files, by their path below the project."""
@@ -137,10 +143,5 @@ class Sandbox:
 
     def install(self, name: str, source: str) -> None:
         """Install a provider plugin: a distribution whose module `source` has a class `Provider`."""
-        site = self.root.parent / "site"
-        about = site / f"{name}-1.0.dist-info"
-        about.mkdir(parents=True)
-        (site / f"{name}.py").write_text(source, "utf-8")
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
-        (about / "entry_points.txt").write_text(f"[qwenbuild.providers]\n{name} = {name}:Provider\n", "utf-8")
-        self.extra["PYTHONPATH"] = str(site)
+        plugins.install(self.site, name, source)
+        self.extra["PYTHONPATH"] = str(self.site)

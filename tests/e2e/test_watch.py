@@ -20,8 +20,10 @@ from typing import IO, Any
 import pytest
 
 from qwenbuild.emulator.server import running
+from qwenbuild.storage.build_lock import alone
 from tests.e2e.harness import COMMAND, Sandbox
 from tests.support.emulated import QUICK
+from tests.support.gated import Gate
 
 SPEC = '[image.poster]\ntemplate = "poster.j2"\nmatrix.colour = ["red", "blue"]\n'
 FREE = {"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": SPEC, "templates/poster.j2": "a {{ colour }} ball"}
@@ -233,19 +235,17 @@ def test_a_key_renders_at_the_price_that_is_shown(sandbox: Sandbox) -> None:
 
 def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
     """What has been sent is paid for: it is kept, and the status says that it is waited for."""
-    sandbox.write(PAID)
-    with running(replace(QUICK, latency_s=2.0)) as service:
-        sandbox.extra.update(service.environment())
-        with on_terminal(sandbox, "--no-preview", "--jobs", "1") as terminal:
-            terminal.until(r"r render \(")
-            terminal.press("r")
-            deadline = time.monotonic() + _PATIENCE_S
-            while not service.requests():  # before, nothing has been sent, and nothing is waited for
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            terminal.press("\x03")
-            terminal.until("finishing what is in flight")
-            assert terminal.ended() == 130
+    gate = Gate.install(sandbox.site)
+    sandbox.extra["PYTHONPATH"] = str(sandbox.site)
+    sandbox.write({"qwenbuild.toml": gate.config})
+    with on_terminal(sandbox, "--no-preview", "--jobs", "1") as terminal:
+        terminal.until(r"r render \(")
+        terminal.press("r")
+        gate.wait_for_sent(1)
+        terminal.press("\x03")
+        terminal.until("finishing what is in flight")
+        gate.open()
+        assert terminal.ended() == 130
     assert len(sandbox.outputs()) == 1
 
 
@@ -305,17 +305,11 @@ def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
 
 def test_a_watch_waits_for_another_build(sandbox: Sandbox) -> None:
     """While another process holds the project's lock the status says so; then the watch goes on by itself."""
-    sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.5\n'})
-    spec = '[image.slow]\nprompt = "x"\nmatrix.seed = { start = 1, count = 8 }\n'
-    sandbox.write({"specs/b.toml": spec})
-    other = sandbox.popen("build", "--jobs", "1", "--json")
-    try:
-        assert other.stdout is not None
-        read_until(other.stdout, '"image_started"')
+    with contextlib.ExitStack() as other_build:
+        other_build.enter_context(alone(sandbox.root / ".qwenbuild"))
         with on_terminal(sandbox, "--no-preview") as terminal:
             terminal.until("another build of this project is running")
-            terminal.until("10 up to date")
+            other_build.close()
+            terminal.until("2 up to date")
             terminal.press("q")
             assert terminal.ended() == 0
-    finally:
-        other.communicate()

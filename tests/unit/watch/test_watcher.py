@@ -7,22 +7,21 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qwenbuild.emulator.server import Running, running
+from qwenbuild.emulator.server import Running
 from qwenbuild.engine import engine
 from qwenbuild.errors import UsageError
-from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned
+from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.watch.file_events import Basis, Saves
 from qwenbuild.watch.watcher import Watch
-from tests.support.emulated import QUICK
+from tests.support.gated import Gate
 from tests.support.workspace import Workspace
 
 pytest_plugins = ("tests.support.emulated",)
@@ -501,53 +500,58 @@ def test_auto_needs_a_budget(project: Workspace, service: Running) -> None:
     Watch(engine.load(project.root, max_cost=Decimal(1)), auto=True).drafting.pause()
 
 
-def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """A provider that charges, and whose renders wait for the test."""
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return Gate.install(tmp_path / "site")
+
+
+def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, gate: Gate) -> None:
     """A render under way when a save makes it obsolete is kept in the store; those that wait are never sent."""
     spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.seed = { start = 1, count = 6 }\n'
-    project.write({**PAID, "specs/a.toml": spec, "templates/poster.j2": "a ball"})
-    with running(replace(QUICK, latency_s=1.0)) as service:
-        for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
+    project.write({"qwenbuild.toml": gate.config, "specs/a.toml": spec, "templates/poster.j2": "a ball"})
 
-        async def use() -> None:
-            async with watching(project, jobs=2) as it:
-                await it.until(lambda: it.live.plan is not None)
-                await it.live.render([step.action.name for step in it.plan.steps])
-                await it.until(lambda: len(it.told_of(ImageStarted)) == 2)
-                project.write({"templates/poster.j2": "a kite"})
-                await it.until(lambda: it.prompts[:1] == ["a kite"] and bool(it.told_of(Finished)))
-                await it.until(lambda: not it.live.building)
-                ended = [event.outcome for event in it.told_of(ImageFinished)]
-                assert sorted(ended) == [Outcome.RENDERED] * 2 + [Outcome.SKIPPED] * 4
-                assert it.live.wishes == {}
-                project.write({"templates/poster.j2": "a ball"})
-                await it.until(lambda: it.prompts[:1] == ["a ball"] and it.plan.count(Verdict.UP_TO_DATE) == 2)
-                assert it.plan.count(Verdict.RENDER) == 4
+    async def use() -> None:
+        async with watching(project, jobs=2) as it:
+            await it.until(lambda: it.live.plan is not None)
+            await it.live.render([step.action.name for step in it.plan.steps])
+            await it.until(lambda: len(it.told_of(ImageStarted)) == 2)
+            project.write({"templates/poster.j2": "a kite"})
+            await it.until(lambda: it.prompts[:1] == ["a kite"] and bool(it.told_of(Stopping)))
+            gate.open()
+            await it.until(lambda: not it.live.building)
+            ended = [event.outcome for event in it.told_of(ImageFinished)]
+            assert sorted(ended) == [Outcome.RENDERED] * 2 + [Outcome.SKIPPED] * 4
+            assert gate.sent == 2
+            assert it.live.wishes == {}
+            project.write({"templates/poster.j2": "a ball"})
+            await it.until(lambda: it.prompts[:1] == ["a ball"] and it.plan.count(Verdict.UP_TO_DATE) == 2)
+            assert it.plan.count(Verdict.RENDER) == 4
 
-        asyncio.run(use())
+    asyncio.run(use())
 
 
-def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, gate: Gate) -> None:
     """What was asked for and is still wanted is rendered although another cell changes meanwhile."""
-    project.write({**PAID, "specs/b.toml": '[image.kite]\nprompt = "a kite"\n'})
-    with running(replace(QUICK, latency_s=0.5)) as service:
-        for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
+    kite = {"specs/b.toml": '[image.kite]\nprompt = "a kite"\n'}
+    project.write({**FREE, **kite, "qwenbuild.toml": gate.config})
 
-        async def use() -> None:
-            async with watching(project, jobs=1) as it:
-                await it.until(lambda: it.live.plan is not None)
-                await it.live.render([step.action.name for step in it.plan.steps])
-                await it.until(lambda: bool(it.told_of(ImageStarted)))
-                project.write({"specs/b.toml": '[image.kite]\nprompt = "two kites"\n'})
-                await it.until(lambda: it.prompts[-1] == "two kites")
-                assert it.live.building
-                assert it.plan.count(Verdict.UNKNOWN) == 0, "what is under way has lost no answer"
-                await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 2 and not it.live.building)
-                assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
-                assert it.plan.steps[-1].verdict is Verdict.RENDER
+    async def use() -> None:
+        async with watching(project, jobs=1) as it:
+            await it.until(lambda: it.live.plan is not None)
+            await it.live.render([step.action.name for step in it.plan.steps])
+            await it.until(lambda: gate.sent == 1 and bool(it.told_of(ImageStarted)))
+            project.write({"specs/b.toml": '[image.kite]\nprompt = "two kites"\n'})
+            await it.until(lambda: it.prompts[-1] == "two kites")
+            assert it.live.building
+            assert it.plan.count(Verdict.UNKNOWN) == 0, "what is under way has lost no answer"
+            gate.open()
+            await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 2 and not it.live.building)
+            assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
+            assert it.plan.steps[-1].verdict is Verdict.RENDER
 
-        asyncio.run(use())
+    asyncio.run(use())
 
 
 def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None:
