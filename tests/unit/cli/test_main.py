@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,23 +11,7 @@ from qwenbuild import __version__
 from qwenbuild.cli import main
 from tests.support.workspace import Workspace
 
-Command = Callable[..., tuple[int, str, str]]
-
-SPEC = '[image.a]\nprompt = "a"\nmatrix = { seed = [1, 2] }\n'
-
-
-@pytest.fixture
-def command(project: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command line in a project of two images; returns the exit code, standard output and standard error."""
-    project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": SPEC})
-    monkeypatch.chdir(project.root)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(list(arguments))
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
+from .conftest import Command
 
 
 def test_version(command: Command) -> None:
@@ -106,51 +88,7 @@ def test_a_group_by_itself(command: Command) -> None:
     assert err == command("cache", "--help")[1]
 
 
-def test_options_reach_the_engine(command: Command) -> None:
-    """Options of the command line have the effect of the API's options."""
-    code, out, _ = command("build", "--json", "s/a", "-w", "seed=2", "-j", "1", "--fail-fast", "--max-cost", "0")
-    assert (code, json.loads(out.splitlines()[-1])["rendered"]) == (0, 1)
-    code, out, _ = command("plan", "--json", "--force", "-w", "seed=2")
-    assert [json.loads(line).get("reason") for line in out.splitlines()] == ["forced", None]
-    code, _, err = command("plan", "--provider", "draft", "--max-renders", "0")
-    assert (code, err.startswith("error: 2 new renders; at most 0 are allowed")) == (2, True)
-
-
 def test_the_order_of_options(command: Command) -> None:
     """`build` is the default command; its options need no command before them."""
     assert command("--json", "-w", "seed=1")[1].count("image_finished") == 1
     assert command()[0] == 0
-
-
-def test_gc(command: Command) -> None:
-    """`gc` keeps images that projects use, unless `--used` is given."""
-    command("build")
-    code, out, _ = command("gc", "--max-size", "0B")
-    assert (code, out.splitlines()[0]) == (0, "removed 0 images, 0 B")
-    code, out, _ = command("gc", "--max-size", "0B", "--used", "--dry-run")
-    assert (code, out.splitlines()[-1].startswith("would remove 2 images, ")) == (0, True)
-    code, out, _ = command("gc", "--max-size", "0B", "--used")
-    assert out.startswith("removed 2 images, ")
-    assert command("plan", "--json")[1].count('"up_to_date"') >= 2
-
-
-def test_tasks_need_a_service(command: Command, project: Workspace) -> None:
-    """`tasks` asks the service; without a key it is an error that says so."""
-    code, _, err = command("tasks")
-    assert code in (1, 2)
-    assert "key" in err
-
-
-def test_clean(command: Command) -> None:
-    """`clean` counts what it removes; `-n` lists it and removes nothing."""
-    command("build")
-    assert command("clean", "-n")[1] == "would remove  s/a-1.png\nwould remove  s/a-2.png\n"
-    assert command("clean", "-w", "seed=1")[1] == "1 output removed\n"
-    assert command("clean")[1] == "1 output removed\n"
-    assert command("clean")[1] == "nothing to remove\n"
-
-
-def test_the_emulator_explains_its_faults(command: Command) -> None:
-    """`emulator --faults` explains how faults are written, and starts no server."""
-    code, out, _ = command("emulator", "--faults")
-    assert (code, "throttle" in out) == (0, True)

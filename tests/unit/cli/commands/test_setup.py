@@ -1,0 +1,37 @@
+"""The commands doctor, init, schema and completion."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.cli.conftest import Command
+
+
+def test_doctor_ends_with_counts(command: Command) -> None:
+    """The exit code is 1 exactly if a finding must be fixed."""
+    code, out, _ = command("doctor", "--json")
+    *findings, examined = [json.loads(line) for line in out.splitlines()]
+    levels = [finding["level"] for finding in findings]
+    assert examined == {"event": "examined", **{level: levels.count(level) for level in ("ok", "warn", "fail")}}
+    assert code == (1 if "fail" in levels else 0)
+
+
+def test_init_writes_a_project(command: Command) -> None:
+    """The project can be planned at once; where one stands, `init` is an error."""
+    code, out, _ = command("init", "posters")
+    assert (code, out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
+    assert command("-C", "posters", "plan")[0] == 0
+    assert command("init", "posters")[0] == 2
+
+
+def test_schema_describes_specs_or_the_config(command: Command) -> None:
+    """Specs are the default."""
+    assert command("schema") == command("schema", "spec")
+    assert json.loads(command("schema", "config")[1])["title"] == "qwenbuild config"
+
+
+def test_completion_prints_a_script(command: Command) -> None:
+    """Each shell has a script of its own."""
+    scripts = [command("completion", shell)[1] for shell in ("bash", "zsh", "fish")]
+    assert ["complete" in script for script in scripts] == [True, True, True]
+    assert len(set(scripts)) == 3
