@@ -1,4 +1,4 @@
-"""A project that renders at the local DashScope: built here or by the command, and audited against the bill.
+"""A project that renders at the local DashScope, is built here or by the command, and is audited with the bill.
 
 PYTEST_DONT_REWRITE: its assertions carry their own messages, and tests import from it.
 """
@@ -32,17 +32,17 @@ from qwenbuild.storage.state import State
 from .harness import Sandbox
 
 KEY = "sk-canary-5f1d0a7c9b3e4862"
-"""The key of every build; it must not be found anywhere afterwards."""
+"""The API key of every build. No file may hold it afterwards."""
 
 QUICK = {"submits": '"1000/second"', "poll_s": "0.02", "retry_wait_s": "0.002", "timeout_s": "20"}
-"""Settings of the provider under which nothing waits longer than it must."""
+"""Settings of the provider that keep waits short."""
 
-PATIENCE_S = 20.0  # for what must happen on a slow machine
+PATIENCE_S = 20.0  # enough for a slow machine
 
 
 @dataclass
 class Built:
-    """How a build in this process ended, and everything that it said."""
+    """How a build in this process ended, and its events."""
 
     finished: Finished
     events: list[Event] = field(repr=False)
@@ -54,19 +54,19 @@ class Built:
 
     @property
     def text(self) -> str:
-        """Every problem, as a person would read it."""
+        """All problems as text."""
         return "\n".join(str(problem) for problem in self.finished.problems)
 
 
 @dataclass
 class Studio(Sandbox):
-    """A project with a store of its own, and the service that it renders at."""
+    """A project with its own store, and the service that renders its images."""
 
     service: Running = field(kw_only=True)
 
     @classmethod
     def make(cls, folder: Path, service: Running, specs: dict[str, str], *, config: str = "", **table: str) -> Studio:
-        """Write a project below `folder`; `table` are settings of the provider, as TOML values."""
+        """Write a project below `folder`. `table` holds settings of the provider as TOML values."""
         settings = "\n".join(f"{key} = {value}" for key, value in {**QUICK, **table}.items())
         made = cls(folder / "project", folder / "store", service.environment(KEY), service=service)
         made.write({"qwenbuild.toml": f"{config}\n[providers.dashscope]\n{settings}\n"})
@@ -76,7 +76,7 @@ class Studio(Sandbox):
     # --- building ---
 
     def engine(self, **choices: Any) -> Engine:
-        """Return the engine with this project's own environment."""
+        """Return the engine of this project, with its environment."""
         return Engine(project.find(self.root), Options(**choices), self.environ)
 
     def build_inside(self, **choices: Any) -> Built:
@@ -86,7 +86,7 @@ class Studio(Sandbox):
 
     @contextlib.contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Start a command, and see to it that it ends; its output goes to files, so that no pipe can fill up."""
+        """Start a command, and kill it at the end of the context if it still runs."""
         with self.popen(*arguments) as process:
             try:
                 yield process
@@ -96,14 +96,14 @@ class Studio(Sandbox):
                 process.wait()
 
     def kill_when(self, condition: Callable[[], object], *arguments: str) -> None:
-        """Start a build and end it with SIGKILL as soon as the condition holds."""
+        """Start a build, and kill it with SIGKILL as soon as the condition holds."""
         with self.started("build", *arguments) as process:
             self.wait(condition, process)
             process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
 
     def wait(self, condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-        """Wait until the condition holds, while the process lasts."""
+        """Wait until the condition holds. Fails if the process ends before."""
         until = time.monotonic() + PATIENCE_S
         while not condition():
             if process is not None and process.poll() is not None:
@@ -112,35 +112,35 @@ class Studio(Sandbox):
                 raise AssertionError("waited in vain")
             time.sleep(0.01)
 
-    # --- what there is ---
+    # --- state and bill ---
 
     def calls(self, operation: str) -> int:
-        """Return how many calls of that operation the service has seen."""
+        """Return the number of calls of this operation at the service."""
         return sum(call["operation"] == operation for call in self.service.requests())
 
     @property
     def submissions(self) -> list[Submission]:
-        """The submissions that the state holds open."""
+        """The state's open submissions."""
         with contextlib.closing(State.of(self.root, create=False)) as state:
             return state.open_submissions()
 
     @property
     def actions(self) -> list[Action]:
-        """What the project declares."""
+        """All actions of the project."""
         return self.engine().actions()
 
     @property
     def billed(self) -> Counter[tuple[str, int]]:
-        """How often each request was billed, by its prompt and seed."""
+        """The number of times that each request was billed, by prompt and seed."""
         return Counter((record["prompt"], record["seed"]) for record in self.service.bill()["records"])
 
     # --- the audit ---
 
     def audit(self, unknown: Iterable[str] = (), *, billed_unknown: int | None = None) -> None:
-        """Check that every image but those in `unknown` (cells' names) is there and was billed once.
+        """Check that each image exists, is right, and was billed once, and that nothing is in flight.
 
-        Those in `unknown` were billed once or never (`billed_unknown` in all, where it is given). What is in
-        `out/` is whole and right; nothing is left in flight.
+        Exceptions are the cells named in `unknown`: each was billed at most once, all together
+        `billed_unknown` times if given.
         """
         unknown = set(unknown)
         actions = self.actions
@@ -158,7 +158,7 @@ class Studio(Sandbox):
         assert left == sorted((*name, "") for name in lost), f"open submissions: {left}"
 
     def check_outputs(self, missing: Iterable[str] = ()) -> None:
-        """Check that `out/` holds exactly the right images, whole, of all cells but those in `missing`."""
+        """Check that `out/` holds exactly the right images, complete, of all cells except `missing`."""
         missing = set(missing)
         wanted = {action.output: action for action in self.actions if action.name not in missing}
         outputs = self.outputs()
@@ -169,12 +169,12 @@ class Studio(Sandbox):
         assert strays == [], strays
 
     def search(self, needle: str) -> list[Path]:
-        """Return the files of project, store and home that hold the text."""
+        """Return the files of project, store and home that contain the text."""
         return [path for path in self.root.parent.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
 
 
 def check_image(content: bytes, action: Action) -> None:
-    """Check that the PNG decodes whole, has the size, and is of the colour that the null provider gives the request."""
+    """Check that the PNG is complete, and has the size and the null provider's colour of the request."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert image.size == tuple(action.request.size), f"{action.name}: {image.size}"
@@ -183,7 +183,7 @@ def check_image(content: bytes, action: Action) -> None:
 
 
 def cards(count: int, **extra: str) -> dict[str, str]:
-    """Return a spec with `count` images of different prompts, and keys over them."""
+    """Return a spec with `count` cells of different prompts; `extra` are its top-level keys as TOML values."""
     lines = "\n".join(f"{key} = {value}" for key, value in extra.items())
     rows = ", ".join(f'"{number:03}"' for number in range(count))
     return {"cards": f'{lines}\n[image.card]\nprompt = "card {{{{ no }}}}"\nmatrix.no = [{rows}]\n'}
@@ -195,12 +195,12 @@ def unresolved(built: Built) -> list[str]:
 
 
 def stored_images(root: Path) -> int:
-    """Return how many action results the store in `root` has."""
+    """Return the number of action results in the store `root`."""
     return sum(is_digest(path.name) for path in (root / "ac").glob("*/*"))
 
 
 def hold(path: Path) -> contextlib.AbstractContextManager[object]:
-    """Hold a lock that builds take, so that they wait."""
+    """Hold a lock that builds need, so that they wait."""
     from filelock import FileLock
 
     os.makedirs(path.parent, exist_ok=True)

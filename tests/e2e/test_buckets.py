@@ -1,4 +1,4 @@
-"""Two machines that share one bucket; and buckets that can't be used, which never fail a build."""
+"""Two machines share one bucket; a bucket that can't be used never fails a build."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ REMOTE = f'[remote]\nurl = "s3://{BUCKET}/team"\n'
 
 
 def machine(folder: Path, emulator: Running, s3: S3, **environ: str) -> Studio:
-    """Return a clone of the project on a machine of its own."""
+    """Return a clone of the project on another machine."""
     made = Studio.make(folder, emulator, cards(6), config=REMOTE)
     made.extra |= s3.environment(**environ)
     return made
 
 
 def test_two_machines(tmp_path: Path, emulator: Running, s3: S3) -> None:
-    """What one machine has rendered, the other restores, byte by byte; nothing is paid for twice."""
+    """The second machine restores what the first rendered, byte by byte; nothing is paid for twice."""
     first = machine(tmp_path / "first", emulator, s3)
     assert first.build_here()["rendered"] == 6
     assert sorted({name.rpartition("/")[0] for name in s3.objects()}) == ["team/ac", "team/cas"]
@@ -38,7 +38,7 @@ def test_two_machines(tmp_path: Path, emulator: Running, s3: S3) -> None:
 
 
 def test_objects_that_are_gone_or_others(tmp_path: Path, emulator: Running, s3: S3) -> None:
-    """An image that the bucket lost, or whose bytes are others, is rendered again; the rest is restored."""
+    """Images that the bucket lost or damaged are rendered again; the others are restored."""
     first = machine(tmp_path / "first", emulator, s3)
     first.build_here()
     images = [name for name, content in s3.objects().items() if content.startswith(b"\x89PNG")]
@@ -52,7 +52,7 @@ def test_objects_that_are_gone_or_others(tmp_path: Path, emulator: Running, s3: 
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "expected"),
     [
         ({"AWS_SECRET_ACCESS_KEY": "canary-7f3a"}, "SignatureDoesNotMatch"),
         ({"AWS_ACCESS_KEY_ID": ""}, f"no credentials for s3://{BUCKET}"),
@@ -61,14 +61,14 @@ def test_objects_that_are_gone_or_others(tmp_path: Path, emulator: Running, s3: 
     ],
 )
 def test_a_bucket_that_can_not_be_used(
-    environ: dict[str, str], told: str, tmp_path: Path, emulator: Running, s3: S3
+    environ: dict[str, str], expected: str, tmp_path: Path, emulator: Running, s3: S3
 ) -> None:
-    """A build warns once for reading and writing each, and goes on; nothing secret is told."""
+    """A build warns at most once each for reading and writing, continues, and shows no secret."""
     studio = machine(tmp_path, emulator, s3, **environ)
     arguments = ["--remote", f"s3://{environ.get('QWENBUILD_TEST_BUCKET', BUCKET)}"]
     ran = studio.here("build", *arguments)
     assert (ran.code, len(studio.outputs())) == (0, 6)
-    assert told in ran.err
+    assert expected in ran.err
     assert 1 <= ran.err.count("warning: ") <= 2
     assert "canary" not in ran.err
     assert s3.objects() == {}
@@ -76,7 +76,7 @@ def test_a_bucket_that_can_not_be_used(
 
 
 def test_forced_renders(tmp_path: Path, emulator: Running, s3: S3) -> None:
-    """`--force` renders anew, whatever the bucket has, and shares what it gave."""
+    """`--force` renders again even if the bucket has the images, and stores the new ones there."""
     first = machine(tmp_path / "first", emulator, s3)
     first.build_here()
     before = first.outputs()

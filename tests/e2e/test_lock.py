@@ -1,4 +1,4 @@
-"""What builds do about the lock, with the local DashScope and its bill."""
+"""Builds and the lock, at the local DashScope and with its bill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pins(sandbox: Sandbox) -> dict[str, Pin]:
 
 
 def teammate(sandbox: Sandbox, name: str = "teammate", *, store: bool = False, out: bool = False) -> Sandbox:
-    """Return another's checkout: specs and lock; with `store` also the first's images, with `out` its outputs."""
+    """Return a teammate's checkout of specs and lock, with `store` sharing the store, with `out` also the outputs."""
     root = sandbox.root.with_name(name)
     left = [".qwenbuild", *([] if out else ["out"])]
     shutil.copytree(sandbox.root, root, ignore=shutil.ignore_patterns(*left))
@@ -32,7 +32,7 @@ def teammate(sandbox: Sandbox, name: str = "teammate", *, store: bool = False, o
 
 
 def test_a_build_locks_what_it_made(sandbox: Sandbox) -> None:
-    """Every output is pinned to its bytes; what a build of nothing writes is nothing."""
+    """Every output is pinned to its bytes, and a build with nothing to do does not change the lock."""
     sandbox.build_here()
     found = pins(sandbox)
     assert sorted(found) == sorted(sandbox.outputs())
@@ -44,7 +44,7 @@ def test_a_build_locks_what_it_made(sandbox: Sandbox) -> None:
 
 
 def test_only_what_was_asked_for_changes(sandbox: Sandbox) -> None:
-    """A build of some cells leaves the other pins; what is declared no more goes."""
+    """A build of some cells keeps the pins of others; pins of cells that are no longer declared go."""
     sandbox.build_here()
     before = pins(sandbox)
     sandbox.edit("templates/base.j2", "poster of", "picture of")
@@ -57,7 +57,7 @@ def test_only_what_was_asked_for_changes(sandbox: Sandbox) -> None:
 
 
 def test_locked_names_each_difference_before_rendering(sandbox: Sandbox) -> None:
-    """`--locked` ends with 3 and renders nothing where the lock would change; where it would not, it builds."""
+    """If the lock would change, `--locked` renders nothing and exits with 3; otherwise it builds."""
     sandbox.build_here()
     assert sandbox.here("build", "--locked").code == 0
     sandbox.edit("specs/icons.toml", "Icon of the sun", "Icon of the star")
@@ -75,13 +75,13 @@ def test_locked_names_each_difference_before_rendering(sandbox: Sandbox) -> None
 
 @pytest.mark.parametrize("contrary", ["--force", "--relock"])
 def test_locked_contradicts(sandbox: Sandbox, contrary: str) -> None:
-    """What would change the lock can't be asked for together with `--locked`."""
+    """An option that would change the lock is refused together with `--locked`."""
     ran = sandbox.here("build", "--locked", contrary)
     assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: --locked and {contrary} contradict each other")
 
 
 def test_another_provider_leaves_the_lock_alone(sandbox: Sandbox) -> None:
-    """The lock pins what the project's own provider makes; drafts of the same cells are nobody's business."""
+    """The lock pins images of the project's own provider; drafts do not change it."""
     sandbox.here("build", "icons")
     before = (sandbox.root / lock.NAME).read_bytes()
     assert sandbox.here("build", "icons", "--provider", "draft").code == 0
@@ -90,7 +90,7 @@ def test_another_provider_leaves_the_lock_alone(sandbox: Sandbox) -> None:
 
 
 def test_bytes_of_the_lock_are_restored(emulator: Running, tmp_path: Path) -> None:
-    """A teammate gets the very bytes from a store that has them, whatever else it has for the same request."""
+    """A build restores the pinned bytes even if the store has a newer image of the same request."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     old = pins(studio)
@@ -108,7 +108,7 @@ def test_bytes_of_the_lock_are_restored(emulator: Running, tmp_path: Path) -> No
 
 
 def test_what_nobody_has_is_not_paid_for_again(emulator: Running, tmp_path: Path) -> None:
-    """Pinned bytes that are nowhere are told, with exit code 3; rendering others is the user's word."""
+    """Pinned bytes that nobody has are reported with exit code 3; only `--relock` pays for other bytes."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     mate = teammate(studio)
@@ -132,7 +132,7 @@ def test_what_nobody_has_is_not_paid_for_again(emulator: Running, tmp_path: Path
 
 
 def test_outputs_in_the_repository_are_what_the_lock_pins(emulator: Running, tmp_path: Path) -> None:
-    """Where the images are committed too, a fresh checkout has nothing to do, without store and state."""
+    """If the images are committed too, a fresh checkout has nothing to do, even without store and state."""
     studio = Studio.make(tmp_path, emulator, cards(3))
     studio.build_inside()
     mate = teammate(studio, out=True)
@@ -142,7 +142,7 @@ def test_outputs_in_the_repository_are_what_the_lock_pins(emulator: Running, tmp
 
 
 def test_what_is_free_is_rendered(sandbox: Sandbox) -> None:
-    """Images that cost nothing are rendered wherever they are missing; they are the same bytes."""
+    """Missing images of a free provider are rendered again, with the same bytes."""
     sandbox.build_here()
     mate = teammate(sandbox)
     assert mate.here("build", "--locked", "--json").finished["rendered"] == 8
@@ -150,7 +150,7 @@ def test_what_is_free_is_rendered(sandbox: Sandbox) -> None:
 
 
 def test_free_bytes_that_differ(sandbox: Sandbox) -> None:
-    """Where a free render gives other bytes than the lock pins, `--locked` keeps them out; else they are pinned."""
+    """If a free render gives other bytes than the pin, `--locked` refuses them; a plain build pins them."""
     sandbox.build_here()
     path = "icons/sun.png"
     wrong = {**pins(sandbox), path: pins(sandbox)[path]._replace(image="ab" * 32)}
@@ -165,7 +165,7 @@ def test_free_bytes_that_differ(sandbox: Sandbox) -> None:
 
 
 def test_verify_names_each_mismatch(sandbox: Sandbox) -> None:
-    """Missing and differing outputs are named, exit code 3; images that nobody pinned do no harm."""
+    """`verify` names missing and differing outputs and exits with 3; unpinned images are no failure."""
     sandbox.build_here()
     out = sandbox.root / "out"
     (out / "icons/sun.png").unlink()
@@ -186,8 +186,8 @@ def test_verify_names_each_mismatch(sandbox: Sandbox) -> None:
     assert [event["event"] for event in events] == ["mismatch", "mismatch", "stranger", "verified"]
 
 
-def test_lock_tells_what_it_can_not_pin(sandbox: Sandbox) -> None:
-    """A cell that was never built has no bytes to be pinned to."""
+def test_lock_counts_what_it_can_not_pin(sandbox: Sandbox) -> None:
+    """A cell that was never built can't be pinned, and `lock` counts it."""
     sandbox.build_here()
     sandbox.write({"specs/new.toml": '[image.one]\nprompt = "one"\n'})
     ran = sandbox.here("lock")
@@ -197,13 +197,13 @@ def test_lock_tells_what_it_can_not_pin(sandbox: Sandbox) -> None:
 
 
 def test_verify_needs_a_lock(sandbox: Sandbox) -> None:
-    """Without a lock there is nothing to compare with."""
+    """Without a lock, `verify` fails."""
     ran = sandbox.here("verify")
     assert (ran.code, ran.err.splitlines()[0]) == (3, "error: no qwenbuild.lock here")
 
 
 def test_a_conflict_is_resolved_by_building(sandbox: Sandbox) -> None:
-    """What git could not merge is no lock for `verify` and `--locked`; `build` and `lock` write it anew."""
+    """`verify` and `--locked` refuse a lock with conflicts; `build` and `lock` write it again."""
     sandbox.build_here()
     path = sandbox.root / lock.NAME
     text = path.read_text("utf-8")
@@ -221,8 +221,8 @@ def test_a_conflict_is_resolved_by_building(sandbox: Sandbox) -> None:
         assert path.read_text("utf-8") == text
 
 
-def test_a_broken_lock_is_told(sandbox: Sandbox) -> None:
-    """A lock that is wrong is an error of its own line for every command that reads it, and is not overwritten."""
+def test_a_broken_lock_is_reported(sandbox: Sandbox) -> None:
+    """A broken lock is an error with its line in every command that reads it, and is not overwritten."""
     sandbox.build_here()
     path = sandbox.root / lock.NAME
     broken = path.read_text("utf-8").replace('path = "icons/sun.png"', 'path = "../sun.png"')
@@ -236,7 +236,7 @@ def test_a_broken_lock_is_told(sandbox: Sandbox) -> None:
 
 
 def test_a_changed_lock_is_seen_by_a_build_that_has_nothing_to_do(sandbox: Sandbox) -> None:
-    """An edit of the lock alone is noticed, also where a snapshot says that nothing has changed."""
+    """A build notices a deleted lock even if nothing else changed since the snapshot."""
     sandbox.build("-w", "seed=*")
     sandbox.run("build")
     sandbox.run("build")
@@ -246,7 +246,7 @@ def test_a_changed_lock_is_seen_by_a_build_that_has_nothing_to_do(sandbox: Sandb
 
 
 def test_gc_keeps_what_locks_pin(emulator: Running, tmp_path: Path) -> None:
-    """Images that a project's outputs or lock name are in use, also those that another render has replaced."""
+    """Images that a project's outputs or lock name are kept, even if another render replaced them."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     old = pins(studio)
@@ -261,7 +261,7 @@ def test_gc_keeps_what_locks_pin(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_relock_takes_what_the_store_has(emulator: Running, tmp_path: Path) -> None:
-    """Where the store has other bytes of the same request than the lock pins, `--relock` pins those, for nothing."""
+    """If the store has other bytes of a pinned request, `--relock` pins those without a render."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     elsewhere = {
@@ -277,7 +277,7 @@ def test_relock_takes_what_the_store_has(emulator: Running, tmp_path: Path) -> N
 
 
 def test_a_damaged_pinned_image_is_not_paid_for_again(emulator: Running, tmp_path: Path) -> None:
-    """Where the store's bytes turn out to be damaged, what the lock pins is missing, and told."""
+    """If the stored bytes of a pin are damaged, the output is missing and nothing is paid."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     studio.build_inside()
     [pin] = pins(studio).values()
@@ -292,7 +292,7 @@ def test_a_damaged_pinned_image_is_not_paid_for_again(emulator: Running, tmp_pat
 
 
 def test_locked_refuses_edits(sandbox: Sandbox) -> None:
-    """A file in an output's place that is kept is not what the lock pins; `--overwrite` gives it up."""
+    """`--locked` refuses an edited output; with `--overwrite` the pinned bytes replace it."""
     sandbox.build_here()
     before = sandbox.outputs()
     (sandbox.root / "out/icons/sun.png").write_bytes(b"edited")
@@ -315,7 +315,7 @@ def test_locked_refuses_edits(sandbox: Sandbox) -> None:
     ],
 )
 def test_a_lock_that_a_build_would_write_otherwise(sandbox: Sandbox, old: str, new: str) -> None:
-    """What is readable, but not as a build writes it, is no lock that is up to date."""
+    """A readable lock in another form than a build writes is out of date."""
     sandbox.build_here()
     path = sandbox.root / lock.NAME
     text = path.read_text("utf-8")
@@ -328,7 +328,7 @@ def test_a_lock_that_a_build_would_write_otherwise(sandbox: Sandbox, old: str, n
 
 
 def test_line_ends_are_no_change(sandbox: Sandbox) -> None:
-    """A checkout with another system's line ends is up to date, and stays as it is."""
+    """A lock with another system's line breaks is up to date, and is not rewritten."""
     sandbox.build_here()
     path = sandbox.root / lock.NAME
     content = path.read_bytes().replace(b"\n", b"\r\n")
@@ -339,7 +339,7 @@ def test_line_ends_are_no_change(sandbox: Sandbox) -> None:
 
 
 def test_gc_asks_every_lock(sandbox: Sandbox) -> None:
-    """Where a lock can't be read, nothing is removed: it may pin what was paid for."""
+    """If a lock can't be read, `gc` removes nothing, because the lock may pin paid images."""
     sandbox.build_here()
     path = sandbox.root / lock.NAME
     text = path.read_text("utf-8")
@@ -352,7 +352,7 @@ def test_gc_asks_every_lock(sandbox: Sandbox) -> None:
 
 
 def test_a_build_that_is_killed_before_it_locks(emulator: Running, tmp_path: Path) -> None:
-    """The next build locks what the killed one left in place, and pays for none of it again."""
+    """The next build pins the outputs that the killed build left, and does not pay for them again."""
     studio = Studio.make(tmp_path, emulator, cards(12))
     studio.kill_when(studio.outputs, "--jobs", "1")
     studio.build_inside(resubmit=True)
@@ -363,7 +363,7 @@ def test_a_build_that_is_killed_before_it_locks(emulator: Running, tmp_path: Pat
 
 
 def test_a_forced_build_that_is_killed(emulator: Running, tmp_path: Path) -> None:
-    """What it has replaced stays: the lock of before does not bring back what was there."""
+    """Outputs that the killed build replaced stay replaced, although the old lock pins their old bytes."""
     studio = Studio.make(tmp_path, emulator, cards(12))
     studio.build_inside()
     before = studio.outputs()
@@ -374,7 +374,7 @@ def test_a_forced_build_that_is_killed(emulator: Running, tmp_path: Path) -> Non
     studio.kill_when(replaced, "--force", "--jobs", "1")
     new = replaced()
     assert studio.build_inside().finished.rendered == 0
-    # Others may be new too: the next one may have been in the store already, though not in its place.
+    # One more output may be new: its image may have reached the store before the kill.
     assert new.items() <= studio.outputs().items()
     assert {path: pin.image for path, pin in pins(studio).items()} == {
         path: sha256(image) for path, image in studio.outputs().items()

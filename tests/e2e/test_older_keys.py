@@ -1,4 +1,4 @@
-"""After an upgrade that makes keys in another way: what stands under the old keys is not paid for again."""
+"""After an upgrade that changes the keys, images under the old keys are not paid for again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .studio import Studio, cards
 pytest_plugins = ("tests.support.emulated",)
 
 
-def first_schema(of: Request) -> str | None:
-    """Return the key of schema 1, which could not express requests for watermarks, let us say."""
-    return None if of.watermark else sha256(canonical_json({"schema": 1, **of.as_dict()}))
+def first_schema(asked: Request) -> str | None:
+    """Return the key of schema 1. For this test, that schema can't express watermarks."""
+    return None if asked.watermark else sha256(canonical_json({"schema": 1, **asked.as_dict()}))
 
 
 def to_next_schema(patch: pytest.MonkeyPatch) -> None:
@@ -29,10 +29,10 @@ def to_next_schema(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("lost", [(), ("out",), (".qwenbuild",), ("out", ".qwenbuild"), ("out", "lock")])
-def test_nothing_is_rendered_anew(
+def test_nothing_is_rendered_again(
     emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[str, ...]
 ) -> None:
-    """Outputs, state, store and lock of an older schema serve as they did, and the lock stays as it is."""
+    """Outputs, state, store and lock of an older schema stay valid, and the lock does not change."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     before, text = studio.outputs(), (studio.root / lock.NAME).read_bytes()
@@ -56,10 +56,10 @@ def test_nothing_is_rendered_anew(
     assert emulator.bill()["count"] == 2
 
 
-def test_a_pinned_image_is_not_rendered_anew(
+def test_a_pinned_image_is_not_rendered_again(
     emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a lock of an older schema pins bytes that nobody has, that is said, as ever."""
+    """Bytes that a lock of an older schema pins and nobody has are reported missing."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     for folder in (studio.root / "out", studio.root / ".qwenbuild", studio.store):
@@ -71,7 +71,7 @@ def test_a_pinned_image_is_not_rendered_anew(
 
 
 def test_what_is_in_flight_is_collected(emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that was submitted under an older schema is not submitted again."""
+    """A task that was submitted under an older schema is collected, not submitted again."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     assert studio.build_inside(detach=True).finished.submitted == 2
     to_next_schema(monkeypatch)
@@ -81,7 +81,7 @@ def test_what_is_in_flight_is_collected(emulator: Running, tmp_path: Path, monke
 
 
 def test_new_requests_have_new_keys(emulator: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody has rendered, or what no older schema could express, goes by the present schema."""
+    """A new request, and one that no older schema could express, gets a key of the present schema."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.build_inside()
     old = lock.read(studio.root / lock.NAME).pins

@@ -1,4 +1,4 @@
-"""Pins against everything else that could be put in an output's place: renders of equal requests, what is stored."""
+"""Pins win over other images of the same request: renders, stored images, images in flight."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pins(studio: Studio) -> dict[str, Pin]:
 
 
 def lose(studio: Studio, **images: str) -> None:
-    """Lose store, state and outputs; pin other bytes, or nothing where they are empty, to the cells named."""
+    """Delete store, state and outputs; pin each named cell to other bytes, or to none if they are empty."""
     for folder in (studio.store, studio.root / "out", studio.root / ".qwenbuild"):
         shutil.rmtree(folder)
     kept = [pin._replace(image=images[pin.name[-1]]) for pin in pins(studio).values() if images[pin.name[-1]]]
@@ -42,7 +42,7 @@ def lose(studio: Studio, **images: str) -> None:
 
 @pytest.mark.parametrize(("free", "held"), [("x", "y"), ("y", "x")])
 def test_a_render_for_another_output(studio: Studio, free: str, held: str) -> None:
-    """What is paid for an output without a pin does not take the place of bytes that a pin demands."""
+    """An image that was paid for an unpinned output does not replace the pinned bytes of another."""
     lose(studio, **{free: "", held: "b" * 64})
     ran = studio.here("build", "--json")
     assert (ran.code, ran.finished["rendered"], ran.finished["missing"]) == (3, 1, 1)
@@ -55,7 +55,7 @@ def test_a_render_for_another_output(studio: Studio, free: str, held: str) -> No
 
 
 def test_equal_requests_with_pins_of_their_own(studio: Studio) -> None:
-    """A free render that gives one pin's bytes is refused to the other under `--locked`."""
+    """With `--locked`, a free render fills only the output whose pin has its bytes."""
     studio.write({"qwenbuild.toml": 'provider = "null"\n'})
     assert studio.here("build", "--overwrite", "--force").code == 0
     right = pins(studio)[X].image
@@ -67,7 +67,7 @@ def test_equal_requests_with_pins_of_their_own(studio: Studio) -> None:
 
 
 def test_stored_bytes_that_are_damaged(studio: Studio) -> None:
-    """Damaged bytes of a pin are not paid for again by themselves."""
+    """Only `--relock` pays for a pinned image whose stored bytes are damaged."""
     before = pins(studio)
     blob = studio.store / "cas" / before[X].image[:2] / before[X].image
     blob.chmod(0o644)
@@ -81,7 +81,7 @@ def test_stored_bytes_that_are_damaged(studio: Studio) -> None:
 
 
 def test_a_store_that_has_other_bytes(studio: Studio) -> None:
-    """A free render that gives the pinned bytes wins over what the store has of the request."""
+    """A free render with the pinned bytes wins over another stored image of the request."""
     studio.write({"qwenbuild.toml": 'provider = "null"\n'})
     assert studio.here("build", "--overwrite", "--force").code == 0
     before, image = studio.outputs(), pins(studio)[X]
@@ -92,7 +92,7 @@ def test_a_store_that_has_other_bytes(studio: Studio) -> None:
 
 
 def test_the_lock_of_a_folder_without_records(studio: Studio) -> None:
-    """`lock` pins outputs that are right, though this checkout has no state and no lock yet."""
+    """`lock` pins correct outputs even in a checkout without state and lock."""
     before = pins(studio)
     shutil.rmtree(studio.root / ".qwenbuild")
     (studio.root / lock.NAME).unlink()
@@ -102,7 +102,7 @@ def test_the_lock_of_a_folder_without_records(studio: Studio) -> None:
 
 
 def test_an_image_in_flight(tmp_path: Path, emulator: Running) -> None:
-    """What an earlier build left in flight is collected; under `--locked` other bytes than the pin's are refused."""
+    """With `--locked`, an image in flight is collected but refused if its bytes are not the pinned ones."""
     studio = Studio.make(tmp_path, emulator, {"twins": TWINS}, interface='"async"')
     assert studio.here("build", "--detach").code == 0
     made = studio.actions

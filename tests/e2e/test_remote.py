@@ -1,4 +1,4 @@
-"""Two machines and one remote cache: the same bytes, one payment, and no harm from whatever the remote does."""
+"""Two machines share a remote cache: they get the same bytes, pay once, and survive any answer of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cache() -> Iterator[Cache]:
 
 
 def machine(first: Sandbox, name: str, *, locked: bool = True) -> Sandbox:
-    """Return another machine: a checkout of the first one's project, with a store of its own."""
+    """Return another machine: a checkout of the first machine's project, with its own store."""
     root = first.root.with_name(name)
     left = [".qwenbuild", "out", *([] if locked else [lock.NAME])]
     shutil.copytree(first.root, root, ignore=shutil.ignore_patterns(*left))
@@ -47,7 +47,7 @@ def team(folder: Path, emulator: Running, url: str, count: int = 3, more: str = 
 
 @pytest.mark.parametrize("locked", [True, False])
 def test_two_machines_pay_once(emulator: Running, tmp_path: Path, cache: Cache, locked: bool) -> None:
-    """What one machine rendered the other restores, byte by byte, with the lock and without."""
+    """The second machine restores what the first rendered, byte by byte, with the lock and without."""
     first = team(tmp_path, emulator, cache.url)
     assert first.here("build").code == 0
     assert (len(cache.names("ac")), len(cache.names("cas"))) == (3, 6)
@@ -64,7 +64,7 @@ def test_two_machines_pay_once(emulator: Running, tmp_path: Path, cache: Cache, 
 
 @pytest.mark.skipif(NGINX is None, reason="left out: no nginx is installed (see .ci/run)")
 def test_nginx(emulator: Running, tmp_path: Path) -> None:
-    """The real nginx with WebDAV is a remote: built here, restored there, pushed and pulled."""
+    """The real nginx with WebDAV works as a remote for builds, pushes and pulls."""
     with nginx(tmp_path / "nginx") as url:
         first = team(tmp_path, emulator, f"{url}/some/folder")
         assert first.here("build").code == 0
@@ -81,7 +81,7 @@ def test_nginx(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_the_protocol(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Blobs go out before the entry that names them, with their length and type; entries are asked for as JSON."""
+    """Blobs are stored before their entry, with length and type; entries are requested as JSON."""
     first = team(
         tmp_path, emulator, cache.url, 1, 'token_env = "QWENBUILD_REMOTE_TOKEN"\nheader = { X-Team = "posters" }\n'
     )
@@ -104,7 +104,7 @@ def test_the_protocol(emulator: Running, tmp_path: Path, cache: Cache) -> None:
 
 
 def test_the_lock_wins_and_its_bytes_come_from_the_remote(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Two machines that both rendered a request end with the bytes of the lock that was committed."""
+    """Two machines that both rendered a request end with the bytes that the committed lock pins."""
     first = team(tmp_path, emulator, cache.url, 2)
     second = machine(first, "second")
     assert first.here("build").code == 0
@@ -117,7 +117,7 @@ def test_the_lock_wins_and_its_bytes_come_from_the_remote(emulator: Running, tmp
 
 
 def test_cutting_the_remote_off_leaves_pins_missing(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Where the lock pins what the remote has lost, nothing is paid for again by itself."""
+    """If the remote lost an image that the lock pins, the build does not pay for it again."""
     first = team(tmp_path, emulator, cache.url, 2)
     assert first.here("build").code == 0
     for name in cache.names("cas"):
@@ -130,7 +130,7 @@ def test_cutting_the_remote_off_leaves_pins_missing(emulator: Running, tmp_path:
 
 
 def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """With a secret, entries that are unsigned, badly signed, or signed for another request are not used."""
+    """With a secret, entries that are unsigned, wrongly signed, or signed for another request are not used."""
     more = 'secret_env = "QWENBUILD_REMOTE_SECRET"\n'
     first = team(tmp_path, emulator, cache.url, 2, more)
     first.extra["QWENBUILD_REMOTE_SECRET"] = SECRET
@@ -161,7 +161,7 @@ def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
 
 @pytest.mark.parametrize("why", ["read_only", "no token"])
 def test_reading_only(emulator: Running, tmp_path: Path, cache: Cache, why: str) -> None:
-    """A remote that is read only, or whose token is not there, is read, and nothing is stored in it."""
+    """A read-only remote, or one without its token, is read but not written."""
     more = "read_only = true\n" if why == "read_only" else 'token_env = "QWENBUILD_REMOTE_TOKEN"\n'
     first = team(tmp_path, emulator, cache.url, 1, more)
     assert first.here("build").code == 0
@@ -234,7 +234,7 @@ def endless(handler: BaseHTTPRequestHandler, path: str, content: bytes) -> bool:
     truncated, wrong_bytes, server_error, dropped, evicted, html, redirected, endless,
 ])  # fmt: skip
 def test_faults_are_misses(emulator: Running, tmp_path: Path, cache: Cache, fault: Any) -> None:
-    """Whatever the remote answers, the build succeeds, no wrong image appears, and nothing is paid for twice."""
+    """With any fault of the remote the build succeeds, no image is wrong, and nothing is paid for twice."""
     first = team(tmp_path, emulator, cache.url, 4)
     assert first.here("build").code == 0
     second = machine(first, "second", locked=False)
@@ -253,7 +253,7 @@ def test_faults_are_misses(emulator: Running, tmp_path: Path, cache: Cache, faul
 
 
 def test_a_remote_that_hangs_costs_little_time(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """A remote that never answers is waited for once, however many images there are."""
+    """A build waits only once for a remote that never answers, however many images there are."""
 
     def hang(handler: Any, path: str, content: bytes) -> bool:
         cache.closing.wait()
@@ -272,7 +272,7 @@ def test_a_remote_that_hangs_costs_little_time(emulator: Running, tmp_path: Path
 
 
 def test_a_remote_that_is_not_there(emulator: Running, tmp_path: Path) -> None:
-    """A remote that refuses connections costs one warning."""
+    """If the remote refuses connections, the build warns once and continues."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     first = team(tmp_path, emulator, f"http://127.0.0.1:{port}", 5)
@@ -287,7 +287,7 @@ def test_a_remote_that_is_not_there(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_the_token_is_nowhere(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Neither token nor secret nor password is in any output, file, state, lock or store, also when things fail."""
+    """Token, secret and password appear in no output and no file, also after failures."""
     config = 'token_env = "QWENBUILD_REMOTE_TOKEN"\nsecret_env = "QWENBUILD_REMOTE_SECRET"\n'
     first = team(tmp_path, emulator, cache.url.replace("http://", "http://user:pass-canary@"), 2, config)
     first.extra |= {"QWENBUILD_REMOTE_TOKEN": TOKEN, "QWENBUILD_REMOTE_SECRET": SECRET}
@@ -305,7 +305,7 @@ def test_the_token_is_nowhere(emulator: Running, tmp_path: Path, cache: Cache) -
 
 
 def test_a_url_that_is_none(sandbox: Sandbox) -> None:
-    """A remote that can't be one is a usage error."""
+    """A URL that can't be one of a remote is a usage error."""
     for url in ("ftp://x/y", "nonsense", "http://", "http:///x"):
         ran = sandbox.here("build", "--remote", url)
         assert ran.code == 2, url
@@ -313,7 +313,7 @@ def test_a_url_that_is_none(sandbox: Sandbox) -> None:
 
 
 def test_two_writers_keep_one_image(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Two machines that render the same at once end, once they share a lock, with the same image."""
+    """Two machines that render the same request at once get the same image when they share a lock."""
     first = team(tmp_path, emulator, cache.url, 2)
     second = machine(first, "second")
     with first.popen("build") as one, second.popen("build") as two:
@@ -331,7 +331,7 @@ def test_two_writers_keep_one_image(emulator: Running, tmp_path: Path, cache: Ca
 
 @pytest.mark.parametrize("locked", [True, False])
 def test_a_trouble_that_passes(emulator: Running, tmp_path: Path, cache: Cache, locked: bool) -> None:
-    """What fails once is asked for again: a miss would be paid for."""
+    """A request that fails once is sent again, because a miss would be paid for."""
     first = team(tmp_path, emulator, cache.url)
     first.here("build")
     failed: set[tuple[str, str]] = set()
@@ -359,7 +359,7 @@ def test_a_trouble_that_passes(emulator: Running, tmp_path: Path, cache: Cache, 
 
 
 def test_a_store_that_can_not_be_written(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """`cache pull` ends with the store's own error where nothing can be put into it."""
+    """`cache pull` ends with the store's error if nothing can be written to it."""
     first = team(tmp_path, emulator, cache.url)
     first.here("build")
     second = machine(first, "second")
@@ -371,7 +371,7 @@ def test_a_store_that_can_not_be_written(emulator: Running, tmp_path: Path, cach
 
 
 def test_what_is_here_is_not_asked_for(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """A build, a plan and a report that lack nothing leave the remote alone."""
+    """A build, a plan and a report that need nothing send no request to the remote."""
     studio = team(tmp_path, emulator, cache.url)
     studio.here("build")
     before = sum(cache.calls.values())
@@ -384,7 +384,7 @@ def test_what_is_here_is_not_asked_for(emulator: Running, tmp_path: Path, cache:
 
 @pytest.mark.parametrize("key", ["token_env", "secret_env"])
 def test_no_other_secret_is_sent(sandbox: Sandbox, cache: Cache, key: str) -> None:
-    """A config can't name another variable than those of remotes, such as the service's key."""
+    """A config can name only variables of remotes, never the one of the service's key."""
     sandbox.write(
         {"qwenbuild.toml": f'provider = "null"\n[remote]\nurl = "{cache.url}"\n{key} = "DASHSCOPE_API_KEY"\n'}
     )
@@ -396,7 +396,7 @@ def test_no_other_secret_is_sent(sandbox: Sandbox, cache: Cache, key: str) -> No
 
 
 def test_the_token_is_for_its_own_remote(emulator: Running, tmp_path: Path, cache: Cache) -> None:
-    """Another remote than the config's gets neither its token nor its headers."""
+    """The config's token and headers are not sent to another remote."""
     more = 'token_env = "QWENBUILD_REMOTE_TOKEN"\nheader = { X-Team = "posters" }\n'
     first = team(tmp_path, emulator, "http://127.0.0.1:9", 1, more)
     first.extra["QWENBUILD_REMOTE_TOKEN"] = TOKEN

@@ -1,4 +1,4 @@
-"""Servers of the HTTP cache protocol for tests: one that does what a test says, and the real nginx."""
+"""Servers of the HTTP cache protocol: one in memory that can fail on purpose, and the real nginx."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ http {{
 """
 
 Fault = Callable[[BaseHTTPRequestHandler, str, bytes], bool]
-"""Answers a call (handler, path, the stored bytes) and returns True, or leaves it to the server."""
+"""Gets handler, path and stored bytes. Returns True if it answered; False leaves the answer to the server."""
 
 
 class Cache:
-    """A cache in memory: `files` by path, `calls` by method, `headers` of each call, and a `fault` that comes first."""
+    """A cache in memory: `files` by path, `calls` by method, the `headers` of each call, and a `fault`."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -106,13 +106,13 @@ class Cache:
             server.server_close()
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of kind `ac` or `cas`, sorted."""
+        """Return the sorted names of kind `ac` or `cas`."""
         return sorted(path.partition("/")[2] for path in self.files if path.startswith(f"{kind}/"))
 
 
 @contextlib.contextmanager
 def nginx(folder: Path) -> Iterator[str]:
-    """Run the real nginx with WebDAV on loopback; give its address. Its files are below `folder`/files."""
+    """Run the real nginx with WebDAV on loopback, and yield its address. Its files are in `folder`/files."""
     assert NGINX
     (folder / "files").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -27,12 +27,12 @@ KEY = sha256(b"a key")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store that is not there yet."""
+    """A store whose folder does not exist yet."""
     return Store(tmp_path / "store")
 
 
 def _filled(store: Store, ages: dict[str, float], size_bytes: int = 1000) -> dict[str, Entry]:
-    """Return entries by name, each last used so many days ago, with an image of `size_bytes`."""
+    """Return entries by name. Each has an image of `size_bytes`, last used so many days ago."""
     entries = {}
     for name, days in ages.items():
         image = name.encode().ljust(size_bytes, b".")
@@ -55,7 +55,7 @@ def test_nothing_goes_by_default(store: Store) -> None:
 
 
 def test_planning_changes_nothing(store: Store) -> None:
-    """A plan only reads."""
+    """Planning changes no file."""
     _filled(store, {"old": 1000})
     before = stored_files(store)
     assert plan_gc(store, max_bytes=0).entries == 1
@@ -63,13 +63,13 @@ def test_planning_changes_nothing(store: Store) -> None:
 
 
 def test_a_missing_store_has_no_garbage(store: Store) -> None:
-    """There is nothing to collect, and nothing is made."""
+    """In a store that does not exist, nothing is collected and nothing is made."""
     assert plan_gc(store, unreferenced=True) == Collection((), 0, 0, 0)
     assert not store.root.exists()
 
 
 def test_entries_go_byage(store: Store) -> None:
-    """Those not used for so long, with their blobs, and no others."""
+    """Exactly the entries that were not used for so long go, with their blobs."""
     entries = _filled(store, {"a": 40, "b": 31, "c": 29, "d": 0})
     collection = plan_gc(store, older_than_s=30 * DAY_S)
     assert _chosen(collection, entries) == ["a", "b"]
@@ -91,7 +91,7 @@ def test_using_an_entry_makes_it_young(store: Store) -> None:
 
 
 def test_the_least_recently_used_go_until_the_store_is_small_enough(store: Store) -> None:
-    """With a size, no more goes than is needed."""
+    """With a size limit, no more entries go than necessary."""
     entries = _filled(store, {"b": 2, "c": 3, "a": 1, "d": 4})
     total = plan_gc(store).kept_bytes
     assert _chosen(plan_gc(store, max_bytes=total), entries) == []
@@ -102,7 +102,7 @@ def test_the_least_recently_used_go_until_the_store_is_small_enough(store: Store
 
 
 def test_criteria_narrow(store: Store) -> None:
-    """An entry goes only if it meets all of them."""
+    """An entry goes only if it meets all criteria."""
     entries = _filled(store, {"a": 40, "b": 35, "c": 1})
     keys = frozenset({entries["a"].key})
     assert _chosen(plan_gc(store, unreferenced=True, referenced_keys=keys), entries) == ["b", "c"]
@@ -112,18 +112,18 @@ def test_criteria_narrow(store: Store) -> None:
     assert _chosen(plan_gc(store, older_than_s=30 * DAY_S, max_bytes=0), entries) == ["a", "b"]
 
 
-def test_what_projects_refer_to_is_spared_unless_told_otherwise(store: Store) -> None:
-    """Neither age nor size takes a project's images without the user's word, and the plan counts them."""
+def test_what_projects_refer_to_is_spared_by_default(store: Store) -> None:
+    """Age and size spare a project's images unless the user says otherwise; the plan counts the spared ones."""
     entries = _filled(store, {"a": 40, "b": 35})
     keys = frozenset({entries["a"].key})
     spared = plan_gc(store, older_than_s=DAY_S, max_bytes=0, referenced_keys=keys)
     assert (_chosen(spared, entries), spared.spared, spared.kept_entries) == (["b"], 1, 1)
-    told = plan_gc(store, older_than_s=DAY_S, referenced_keys=keys, spare_referenced=False)
-    assert (_chosen(told, entries), told.spared) == (["a", "b"], 0)
+    forced = plan_gc(store, older_than_s=DAY_S, referenced_keys=keys, spare_referenced=False)
+    assert (_chosen(forced, entries), forced.spared) == (["a", "b"], 0)
 
 
 def test_a_blob_of_two_entries_goes_with_the_last(store: Store) -> None:
-    """Equal images are stored once, and stay while one entry names them."""
+    """A blob stays while an entry names it."""
     old, new = sha256(b"old"), sha256(b"new")
     first, second = store.put(old, b"image", b'{"n":1}'), store.put(new, b"image", b'{"n":2}')
     age(result_path(store, old), 40)
@@ -135,7 +135,7 @@ def test_a_blob_of_two_entries_goes_with_the_last(store: Store) -> None:
 
 
 def test_what_was_used_since_the_plan_is_kept(store: Store) -> None:
-    """A build that restores, or renders, between planning and removing loses nothing, shared blobs included."""
+    """Entries that a build used or rendered since the plan are kept, with the blobs that they share."""
     entries = _filled(store, {"touched": 40, "put": 40, "gone": 40})
     shared = store.put(sha256(b"shares"), b"touched".ljust(1000, b"."), b"{}")
     age(result_path(store, shared.key), 40)
@@ -151,7 +151,7 @@ def test_what_was_used_since_the_plan_is_kept(store: Store) -> None:
 
 
 def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
-    """An orphan that is put again between planning and removing is in use."""
+    """A blob that a new entry names since the plan is kept."""
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
     for digest in (entry.image, entry.provenance):
@@ -162,7 +162,7 @@ def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
 
 
 def test_blobs_without_a_result_go_when_they_are_an_hour_old(store: Store) -> None:
-    """Younger ones may be about to get theirs."""
+    """A younger blob may get its result soon."""
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
     age(store.blob_path(entry.image), 0.1)
@@ -173,7 +173,7 @@ def test_blobs_without_a_result_go_when_they_are_an_hour_old(store: Store) -> No
 
 
 def test_results_without_their_image_and_unreadable_ones_go(store: Store) -> None:
-    """They are misses already."""
+    """Such results are misses, so they can go."""
     entries = _filled(store, {"gone": 0, "broken": 0, "whole": 0})
     store.blob_path(entries["gone"].image).unlink()
     rewrite(result_path(store, entries["broken"].key), b"{")
@@ -184,7 +184,7 @@ def test_results_without_their_image_and_unreadable_ones_go(store: Store) -> Non
 
 
 def test_results_of_another_version_are_kept(store: Store) -> None:
-    """A result that names other files than ours is no garbage, nor is what it names."""
+    """A result that names other files is kept, and so are the blobs that it names."""
     entry = store.put(KEY, b"image", b"{}")
     digest = {"hash": entry.image, "sizeBytes": "5"}
     rewrite(result_path(store, KEY), json.dumps({"outputFiles": [{"path": "image.avif", "digest": digest}]}).encode())
@@ -195,7 +195,7 @@ def test_results_of_another_version_are_kept(store: Store) -> None:
 
 
 def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> None:
-    """Quarantine, old temporary files and projects long gone are cleared; other files are not ours."""
+    """Quarantine, old temporary files and registrations of deleted projects go; other files stay."""
     entry = store.put(KEY, b"image", b"{}")
     rewrite(store.blob_path(entry.image), b"IMAGE")
     store.read(entry)
@@ -225,7 +225,7 @@ def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> 
 
 
 def test_negative_criteria_are_refused(store: Store) -> None:
-    """They are a slip of the user's."""
+    """A negative age or size is a usage error."""
     with pytest.raises(UsageError, match="negative"):
         plan_gc(store, older_than_s=-1)
     with pytest.raises(UsageError, match="negative"):
@@ -245,7 +245,7 @@ while True:
 
 
 def test_collecting_while_building_never_leaves_a_result_without_its_image(tmp_path: Path) -> None:
-    """However puts and removals interleave, a result that is there when nobody works names whole blobs."""
+    """After any mix of puts and removals, every result names complete blobs."""
     store = Store(tmp_path / "store")
     keys = [sha256(b"%d" % n) for n in range(6)]
     with subprocess.Popen([sys.executable, "-c", _COLLECT, store.root], stdout=subprocess.PIPE) as collector:
@@ -264,7 +264,7 @@ def test_collecting_while_building_never_leaves_a_result_without_its_image(tmp_p
 
 
 def test_garbage_of_every_project(tmp_path: Path) -> None:
-    """What the outputs of any project come from is spared; where a state can't be read nothing is removed."""
+    """Images of any project's outputs are spared; if a state can't be read, nothing is removed."""
     one, other = (
         Workspace(tmp_path / name).write({
             "qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": f'[image.z]\nprompt = "{name}"\n'

@@ -70,7 +70,7 @@ def test_a_change_is_a_small_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         ("version = 1", "version = 2", "is of version 2; this qwenbuild reads up to 1"),
         ("version = 1\n", "", "has no version"),
@@ -92,19 +92,19 @@ def test_a_change_is_a_small_difference() -> None:
         ('name = "a', "name = a", "not valid TOML"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_shown(old: str, new: str, told: str) -> None:
+def test_mistakes_are_reported(old: str, new: str, expected: str) -> None:
     """A mistake in a lock, or a newer version, is reported with its line."""
     assert old in TEXT
-    assert told in message(TEXT.replace(old, new))
+    assert expected in message(TEXT.replace(old, new))
 
 
 def test_a_path_is_pinned_once() -> None:
     """Two records of one path, or of paths that some file systems can't tell apart, are reported."""
     record = TEXT.partition("version = 1\n")[2]
     assert "a/b-1.png: it is pinned twice" in message(TEXT + record)
-    told = message(TEXT + record.replace("a/b-1", "A/B-1"))
-    assert "A/B-1.png: some file systems can't tell it from a/b-1.png" in told
-    assert "--> x:13:8" in told
+    problems = message(TEXT + record.replace("a/b-1", "A/B-1"))
+    assert "A/B-1.png: some file systems can't tell it from a/b-1.png" in problems
+    assert "--> x:13:8" in problems
 
 
 def test_a_torn_text() -> None:

@@ -1,4 +1,4 @@
-"""Files below out/: written whole and inside, recognised by status or bytes, removed only as they were written."""
+"""The output folder: files are written whole and inside it, recognised, and removed only if unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE = b"image bytes"
 
 
 class Place:
-    """An output folder, and a blob to write to it."""
+    """An output folder, and a blob to write into it."""
 
     def __init__(self, root: Path) -> None:
         self.out, self.staging, self.blob = root / "out", root / "staging", root / "blob"
@@ -26,7 +26,7 @@ class Place:
         self.outputs = Outputs(self.out, self.staging)
 
     def write(self, name: str, seen: os.stat_result | None = None) -> Output:
-        """Write the blob, and return its record."""
+        """Write the blob; return the record of the output."""
         found = self.outputs.write(name, self.blob, IMAGE, seen)
         return Output(name, "k", sha256(IMAGE), found.st_size, found.st_mtime_ns, found.st_ino, "s/a")
 
@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_writing(place: Place) -> None:
-    """An output is written with its folders, as its record says, and nothing is left in staging."""
+    """An output is written with its folders, its record has its status, and nothing is left in staging."""
     record = place.write("a/b/c.png")
     path = place.out / "a/b/c.png"
     seen = status(path)
@@ -50,7 +50,7 @@ def test_writing(place: Place) -> None:
 
 
 def test_many_at_once(place: Place) -> None:
-    """Copies get their names together; one that can't have its own says why, and harms no other."""
+    """Copies are renamed together; if one can't be renamed, it has an error and the others succeed."""
     names = [f"{folder}/{number}.png" for folder in "ab" for number in range(10)]
     copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in names]
     assert [path for path in place.out.rglob("*") if path.is_file()] == []
@@ -69,7 +69,7 @@ def test_many_at_once(place: Place) -> None:
 
 
 def test_staging_on_another_file_system(tmp_path: Path) -> None:
-    """Copies reach their place also where staging is on another file system."""
+    """Copies are written even if staging is on another file system."""
     shared = Path("/dev/shm")
     if not shared.is_dir() or os.stat(shared).st_dev == os.stat(tmp_path).st_dev:
         pytest.skip("there is no other file system")
@@ -84,14 +84,14 @@ def test_staging_on_another_file_system(tmp_path: Path) -> None:
 
 
 def test_a_blob_that_has_gone(place: Place) -> None:
-    """The bytes that were read are written, also where the blob is gone since."""
+    """The bytes that were read are written even if the blob is gone."""
     place.blob.unlink()
     place.write("a.png")
     assert (place.out / "a.png").read_bytes() == IMAGE
 
 
 def test_the_blob_and_the_output_are_two_files(place: Place) -> None:
-    """An edit of an output never reaches the store."""
+    """An edit of an output does not change the blob."""
     place.write("a.png")
     with (place.out / "a.png").open("r+b") as file:
         file.write(b"EDIT")
@@ -99,7 +99,7 @@ def test_the_blob_and_the_output_are_two_files(place: Place) -> None:
 
 
 def test_a_file_that_changed(place: Place) -> None:
-    """A file that is not as it was seen is left alone."""
+    """A file that changed since it was examined is not replaced."""
     place.out.mkdir()
     path = place.out / "a.png"
     path.write_bytes(b"mine")
@@ -112,7 +112,7 @@ def test_a_file_that_changed(place: Place) -> None:
 
 
 def test_nothing_is_written_outside(place: Place, tmp_path: Path) -> None:
-    """A link out of the folder is refused for writing and for removing, one inside of it is not."""
+    """A link that leads out of the folder is refused; a link inside it is followed."""
     place.write("a/x.png")
     elsewhere = tmp_path / "elsewhere"
     shutil.move(place.out / "a", elsewhere)
@@ -127,7 +127,7 @@ def test_nothing_is_written_outside(place: Place, tmp_path: Path) -> None:
 
 
 def test_nothing_is_removed_outside(place: Place, tmp_path: Path) -> None:
-    """A record that points out of the folder, by a link or by itself, removes nothing."""
+    """A record whose path leads out of the folder, through a link or by itself, removes nothing."""
     record = place.write("a/x.png")
     shutil.move(place.out / "a", tmp_path / "elsewhere")
     (place.out / "a").symlink_to(tmp_path / "elsewhere")
@@ -138,7 +138,7 @@ def test_nothing_is_removed_outside(place: Place, tmp_path: Path) -> None:
 
 
 def test_removing(place: Place) -> None:
-    """An output goes with the folders that it leaves empty; an edited one, and what lies beside, stays."""
+    """An output is removed with the folders that become empty; an edited output stays."""
     records = [place.write(name) for name in ("a/b/x.png", "a/y.png", "z.png")]
     (place.out / "a/y.png").write_bytes(b"mine")
     assert [place.outputs.remove(record, dry_run=True) for record in records] == [True, False, True]
@@ -149,7 +149,7 @@ def test_removing(place: Place) -> None:
 
 
 def test_recognising(place: Place) -> None:
-    """A file is unchanged with the same status, or with the same bytes; never as anything but a regular file."""
+    """A regular file with the same status or the same bytes is unchanged; a link never is."""
     record = place.write("a.png")
     path = place.out / "a.png"
 
@@ -169,8 +169,8 @@ def test_recognising(place: Place) -> None:
     assert digest(path, os.lstat(path)) == ""
 
 
-def test_a_status_that_can_not_be_had(place: Place) -> None:
-    """Nothing where nothing is, also below a file; an error for a circle of links."""
+def test_a_status_that_can_not_be_read(place: Place) -> None:
+    """A missing file has no status, also below another file; a circle of links is an error."""
     assert status(place.out / "a.png") is None
     assert status(place.blob / "a.png") is None
     place.out.symlink_to("out")
@@ -179,7 +179,7 @@ def test_a_status_that_can_not_be_had(place: Place) -> None:
 
 
 def test_a_folder_that_can_not_be_made(place: Place) -> None:
-    """A file in a folder's place is an error, and the image is safe."""
+    """A file in the place of a folder is an error, and the file stays."""
     place.out.write_bytes(b"")
     with pytest.raises(OutputError) as caught:
         place.write("a/x.png")

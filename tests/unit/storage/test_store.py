@@ -1,4 +1,4 @@
-"""Tests of the store: real files, racing and dying processes, limits of the system."""
+"""The store: real files, processes that race and die, and the limits of the system."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY = sha256(b"a key")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store that is not there yet."""
+    """A store whose folder does not exist yet."""
     return Store(tmp_path / "store")
 
 
@@ -44,7 +44,7 @@ def _run(script: str, *arguments: object) -> str:
 
 
 def test_what_is_absent(store: Store) -> None:
-    """What listing finds missing has no entry; few keys, and a store that is far larger, are not worth listing."""
+    """Keys that listing does not find are absent; for few keys, or in a far larger store, nothing is listed."""
     there = [sha256(b"there %d" % number) for number in range(3000)]
     missing = {sha256(b"missing %d" % number) for number in range(3000)}
     assert store.absent(missing) == missing
@@ -62,14 +62,14 @@ def test_what_is_absent(store: Store) -> None:
 
 
 def test_an_image_comes_back(store: Store) -> None:
-    """What was put is looked up, read and explained."""
+    """An image that was put can be looked up and read, and so can its provenance."""
     entry = store.put(KEY, b"image", b'{"seed":1}')
     assert entry == Entry(KEY, sha256(b"image"), 5, sha256(b'{"seed":1}'))
     assert (store.lookup(KEY), store.read(entry), store.provenance(entry)) == (entry, b"image", {"seed": 1})
 
 
 def test_the_layout_is_that_of_bazels_disk_cache(store: Store) -> None:
-    """Blobs and results lie under two hex digits, and nothing is left in staging."""
+    """Blobs and results lie in folders of two hex digits, and nothing is left in staging."""
     entry = store.put(KEY, b"image", b"{}")
     assert stored_files(store) == sorted(
         [f"ac/{KEY[:2]}/{KEY}", *(f"cas/{name[:2]}/{name}" for name in (entry.image, entry.provenance)), "lock"]
@@ -78,7 +78,7 @@ def test_the_layout_is_that_of_bazels_disk_cache(store: Store) -> None:
 
 
 def test_an_action_result_is_reapi_json(store: Store) -> None:
-    """Sizes are strings, as proto3 JSON writes 64-bit integers."""
+    """Sizes are strings, because proto3 JSON writes 64-bit integers as strings."""
     store.put(KEY, b"image", b"{}")
     assert json.loads(result_path(store, KEY).read_bytes()) == {
         "outputFiles": [
@@ -89,12 +89,12 @@ def test_an_action_result_is_reapi_json(store: Store) -> None:
 
 
 def test_making_a_store_and_looking_up_writes_nothing(store: Store) -> None:
-    """Planning against a store that is not there leaves it so."""
+    """A lookup does not make the store's folder."""
     assert (store.lookup(KEY), store.projects(), store.root.exists()) == (None, [], False)
 
 
 def test_files_are_read_only(store: Store) -> None:
-    """An editor that opens the stored image can't save over it."""
+    """An editor can't save over a stored image."""
     entry = store.put(KEY, b"image", b"{}")
     paths = (result_path(store, KEY), store.blob_path(entry.image), store.blob_path(entry.provenance))
     assert [stat.S_IMODE(path.stat().st_mode) & 0o222 for path in paths] == [0, 0, 0]
@@ -102,7 +102,7 @@ def test_files_are_read_only(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["", "a" * 63, "A" * 64, "g" * 64, "../" * 21 + "a", "a" * 64 + "\n", "٣" * 64])
 def test_names_that_are_no_digests_never_become_paths(store: Store, name: str) -> None:
-    """Keys and digests are 64 lower-case hex digits; anything else is the caller's mistake."""
+    """A key or digest that is not 64 lower-case hex digits raises ValueError."""
     for action in (store.lookup, store.blob_path, lambda key: store.put(key, b"", b"")):
         with pytest.raises(ValueError, match="64 lower-case hex"):
             action(name)
@@ -110,7 +110,7 @@ def test_names_that_are_no_digests_never_become_paths(store: Store, name: str) -
 
 
 def test_the_first_image_of_a_key_stays(store: Store) -> None:
-    """A second image for the same key is not kept; the caller learns which one stands."""
+    """A second image of the same key is not kept, and `put` returns the entry of the first."""
     first = store.put(KEY, b"first", b"{}")
     assert (store.put(KEY, b"second", b"{}"), store.lookup(KEY)) == (first, first)
     assert sorted(path.name for path in (store.root / "cas").rglob("*") if path.is_file()) == sorted(
@@ -119,7 +119,7 @@ def test_the_first_image_of_a_key_stays(store: Store) -> None:
 
 
 def test_an_image_is_replaced_when_the_user_asks(store: Store) -> None:
-    """With `replace` the new image stands."""
+    """With `replace` the new image stands under the key."""
     store.put(KEY, b"first", b"{}")
     second = store.put(KEY, b"second", b"{}", replace=True)
     assert (second.image, store.lookup(KEY)) == (sha256(b"second"), second)
@@ -135,7 +135,7 @@ def test_another_image_of_a_key_is_put_beside_the_first(store: Store) -> None:
 
 
 def test_a_corrupt_image_does_not_stand_in_the_way_of_a_new_one(store: Store) -> None:
-    """An entry whose bytes went bad, though of the right size, is not kept over bytes that were just paid for."""
+    """An entry with damaged bytes of the right size is replaced by a new image."""
     entry = store.put(KEY, b"first", b"{}")
     rewrite(store.blob_path(entry.image), b"FIRST")
     second = store.put(KEY, b"second", b"{}")
@@ -143,7 +143,7 @@ def test_a_corrupt_image_does_not_stand_in_the_way_of_a_new_one(store: Store) ->
 
 
 def test_putting_the_same_bytes_again_heals_them(store: Store) -> None:
-    """A blob that is there already, but corrupt, is written anew."""
+    """A corrupt blob is repaired when its bytes are put again, even under another key."""
     entry = store.put(KEY, b"image", b"{}")
     rewrite(store.blob_path(entry.image), b"IMAGE")
     store.put(sha256(b"other"), b"image", b"{}")
@@ -151,7 +151,7 @@ def test_putting_the_same_bytes_again_heals_them(store: Store) -> None:
 
 
 def test_an_emptied_cache_folder_is_filled_again(store: Store) -> None:
-    """Removing the store between two puts, or under a reader, is a miss and no error."""
+    """If somebody empties the store's folder, reading is a miss and putting works again."""
     entry = store.put(KEY, b"image", b"{}")
     for path in sorted(store.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -165,7 +165,7 @@ def test_an_emptied_cache_folder_is_filled_again(store: Store) -> None:
 
 @pytest.mark.parametrize("content", [b"short", b"IMAGE", b"longer than it was", b""])
 def test_a_corrupt_image_is_quarantined(store: Store, content: bytes) -> None:
-    """Wrong bytes are never handed out; they are moved away, and the entry is a miss from then on."""
+    """Wrong bytes are never returned: they go to quarantine, and the entry becomes a miss."""
     entry = store.put(KEY, b"image", b"{}")
     rewrite(store.blob_path(entry.image), content)
     assert (store.read(entry), store.lookup(KEY)) == (None, None)
@@ -174,7 +174,7 @@ def test_a_corrupt_image_is_quarantined(store: Store, content: bytes) -> None:
 
 
 def test_corrupt_provenance_is_none(store: Store) -> None:
-    """The image is not affected."""
+    """Corrupt provenance is None, and the image can still be read."""
     entry = store.put(KEY, b"image", b'{"seed":1}')
     rewrite(store.blob_path(entry.provenance), b'{"seed":2}')
     assert (store.provenance(entry), store.read(entry), store.lookup(KEY)) == (None, b"image", entry)
@@ -182,12 +182,12 @@ def test_corrupt_provenance_is_none(store: Store) -> None:
 
 @pytest.mark.parametrize("content", [b"[1]", b"not JSON", b"\xff", b"[" * 100_000])
 def test_provenance_that_is_no_object_is_none(store: Store, content: bytes) -> None:
-    """Whatever somebody stored under it, reading it does not fail."""
+    """Provenance that is not a JSON object is None."""
     assert store.provenance(store.put(KEY, b"image", content)) is None
 
 
 def test_an_image_of_the_wrong_size_is_a_miss(store: Store) -> None:
-    """A truncated blob is found while planning, without reading it."""
+    """A truncated blob is a miss; the lookup does not read it."""
     entry = store.put(KEY, b"image", b"{}")
     rewrite(store.blob_path(entry.image), b"ima")
     assert store.lookup(KEY) is None
@@ -213,7 +213,7 @@ _DIGEST: dict[str, Any] = {"hash": sha256(b"image"), "sizeBytes": "5"}
     ids=range(10),
 )
 def test_a_corrupt_result_is_a_miss(store: Store, result: bytes) -> None:
-    """What can't be understood counts as not there, and a new image takes its place."""
+    """A result that can't be parsed is a miss, and a new image takes its place."""
     store.put(KEY, b"image", b"{}")
     rewrite(result_path(store, KEY), result)
     assert store.lookup(KEY) is None
@@ -233,18 +233,18 @@ def _race(root: Path, number: int, barrier: Any, answers: Any) -> None:
 
 
 def test_processes_that_race_for_a_key_keep_one_image(tmp_path: Path) -> None:
-    """All of them are told the same entry, it is whole, and the losers' images are not kept."""
+    """All processes get the same complete entry, and the other images are not kept."""
     spawn = multiprocessing.get_context("spawn")
     barrier, answers = spawn.Barrier(3), spawn.Queue()
     racers = [spawn.Process(target=_race, args=(tmp_path, number, barrier, answers)) for number in range(3)]
     for racer in racers:
         racer.start()
-    told = [answers.get(timeout=60) for _ in racers]
+    entries = [answers.get(timeout=60) for _ in racers]
     for racer in racers:
         racer.join(60)
     store = Store(tmp_path)
     standing = [store.lookup(sha256(b"%d" % turn)) for turn in range(20)]
-    assert told == [standing] * 3
+    assert entries == [standing] * 3
     for entry in standing:
         assert entry is not None
         assert store.read(entry) is not None
@@ -255,10 +255,10 @@ def test_processes_that_race_for_a_key_keep_one_image(tmp_path: Path) -> None:
 
 
 def test_threads_that_race_for_a_key_keep_one_image(store: Store) -> None:
-    """One store object may be used from many threads."""
+    """Threads may share one store object."""
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda n: store.put(KEY, b"image %d" % n, b"{}"), range(24)))
-    assert set(told) == {store.lookup(KEY)}
+        entries = list(pool.map(lambda n: store.put(KEY, b"image %d" % n, b"{}"), range(24)))
+    assert set(entries) == {store.lookup(KEY)}
 
 
 _ENDLESS = """
@@ -274,7 +274,7 @@ for n in range(10**9):
 
 
 def test_a_killed_put_leaves_no_torn_entry(tmp_path: Path) -> None:
-    """Whenever the process is killed, every result that is there names whole blobs, and the next put goes through."""
+    """After a kill at any time, every result names complete blobs, and the next put succeeds."""
     store = Store(tmp_path / "store")
     for turn in range(10):
         with subprocess.Popen([sys.executable, "-c", _ENDLESS, store.root], stdout=subprocess.PIPE) as writer:
@@ -292,7 +292,7 @@ def test_a_killed_put_leaves_no_torn_entry(tmp_path: Path) -> None:
 
 
 def test_a_put_waits_for_the_lock(store: Store) -> None:
-    """While another process or thread publishes or collects, nothing is published."""
+    """A put waits while another process or thread holds the store's lock."""
     other = Store(store.root)
     store.put(KEY, b"image", b"{}")
     key = sha256(b"other")
@@ -323,7 +323,7 @@ except StoreError as error:
 
 
 def test_a_full_disk_is_a_clear_error(store: Store) -> None:
-    """The message says what to do, the store is as it was, and later puts succeed."""
+    """The error has a hint, the store has not changed, and later puts succeed."""
     entry = store.put(KEY, b"image", b"{}")
     before = stored_files(store)
     assert _run(_FULL, store.root) == (
@@ -341,7 +341,7 @@ from qwenbuild.storage.store import Store
 import os
 from qwenbuild.errors import StoreError
 from qwenbuild.storage.action_result import Entry
-import filelock, json, pathlib  # before the rights to read them go
+import filelock, json, pathlib  # later this process has no right to read them
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -358,7 +358,7 @@ store.touch(Entry("0" * 64, "0" * 64, 1, "0" * 64))
 
 @pytest.fixture
 def public_root() -> Iterator[Path]:
-    """A folder for a store whose parents every user may pass."""
+    """A folder for a store, below folders that every user may search."""
     import shutil
     import tempfile
 
@@ -372,7 +372,7 @@ def public_root() -> Iterator[Path]:
 
 
 def test_a_store_without_permissions_is_a_clear_error(public_root: Path) -> None:
-    """Not being allowed to read is no miss: the image may be there, and paid for."""
+    """A store that can't be read is an error and no miss, because its images may be paid for."""
     public_root.mkdir(mode=0o755)
     for name in ("ac", "cas", "projects"):
         (public_root / name).mkdir(mode=0o000)
@@ -385,7 +385,7 @@ def test_a_store_without_permissions_is_a_clear_error(public_root: Path) -> None
 
 
 def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:
-    """Reading and writing both say so; registering, which a build can do without, does not."""
+    """Reading and writing raise StoreError; registering a project does not."""
     (tmp_path / "store").touch()
     store = Store(tmp_path / "store")
     actions: list[tuple[str, Callable[[], object]]] = [
@@ -412,7 +412,7 @@ def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:
     ],
 )
 def test_every_refusal_of_the_system_has_its_words(store: Store, number: int, reason: str) -> None:
-    """Each says what is wrong, where, and what to do."""
+    """Each error of the system has its own message, with the path and a hint."""
     error = store.failure(OSError(number, os.strerror(number), f"{store.root}/tmp/x"), "written")
     assert (error.claim, error.facts) == (
         f"the store can't be written: {reason}", (f"store: {store.root}", f"path:  {store.root}/tmp/x"),
@@ -424,7 +424,7 @@ def test_every_refusal_of_the_system_has_its_words(store: Store, number: int, re
 
 
 def test_the_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`QWENBUILD_CACHE_DIR` may be relative or begin with the home folder; empty counts as unset."""
+    """`QWENBUILD_CACHE_DIR` may be relative or start with `~`; an empty value counts as unset."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert default_root({"QWENBUILD_CACHE_DIR": str(tmp_path / "x")}) == tmp_path / "x"
@@ -435,7 +435,7 @@ def test_the_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_projects_are_registered_once(store: Store, tmp_path: Path) -> None:
-    """A project is listed by its real path, however often and by whichever way it was named."""
+    """A project is listed once, by its real path, even if it was registered through a link."""
     (tmp_path / "b").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "b")
     for root in (tmp_path / "b", tmp_path / "link", tmp_path / "a", tmp_path / "b"):
@@ -444,7 +444,7 @@ def test_projects_are_registered_once(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_damaged_registration_is_no_project(store: Store, tmp_path: Path) -> None:
-    """What does not hash to its name, or has no such name, is passed over."""
+    """A registration whose content does not match its name is skipped."""
     store.register(tmp_path)
     (store.root / "projects" / ("0" * 64)).write_bytes(b"/somewhere")
     (store.root / "projects" / "notes.txt").write_bytes(b"/somewhere")
@@ -452,7 +452,7 @@ def test_a_damaged_registration_is_no_project(store: Store, tmp_path: Path) -> N
 
 
 def test_registering_sweeps_up_after_crashes(store: Store, tmp_path: Path) -> None:
-    """What is being written now stays."""
+    """Registering removes leftovers of crashes, but not a file that is being written."""
     store.staging.mkdir(parents=True)
     (store.staging / "0123.tmp").touch()
     store.register(tmp_path)

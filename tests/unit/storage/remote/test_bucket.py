@@ -1,4 +1,4 @@
-"""Buckets as remotes, at a server of S3's protocol that checks signatures."""
+"""The bucket transport, at a server of S3's protocol that checks signatures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOB = f"cas/{'0' * 64}"
 
 @pytest.fixture
 def environment(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
-    """Returns a function that gives this process an environment, for obstore reads some of it by itself."""
+    """A function that sets this process's environment, because obstore reads some variables itself."""
 
     def give(**others: str) -> dict[str, str]:
         given = s3.environment(**others)
@@ -56,8 +56,8 @@ def refusal(url: str, environ: dict[str, str], act: Callable[[Bucket], Awaitable
 
 
 @pytest.mark.parametrize("prefix", ["", "/teams/art", "/a%20b/"])
-def test_what_is_put_can_be_had(s3: S3, environment: Callable[..., dict[str, str]], prefix: str) -> None:
-    """Objects are written below the prefix, found, and read back; what is not there is None."""
+def test_objects_are_read_back(s3: S3, environment: Callable[..., dict[str, str]], prefix: str) -> None:
+    """Objects are written below the prefix, found and read back; a missing object is None."""
 
     async def act(bucket: Bucket) -> list[object]:
         before = [await bucket.get(BLOB, 100), await bucket.has(BLOB)]
@@ -72,7 +72,7 @@ def test_what_is_put_can_be_had(s3: S3, environment: Callable[..., dict[str, str
 
 
 def test_many_at_once(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
-    """Requests run side by side, and large images pass whole."""
+    """Many requests run at once, and large images arrive complete."""
     images = {f"cas/{number:064x}": bytes([number]) * (6_000_000 if number == 0 else 1000) for number in range(20)}
 
     async def act(bucket: Bucket) -> list[bytes | None]:
@@ -89,58 +89,58 @@ def test_more_than_is_asked_for(s3: S3, environment: Callable[..., dict[str, str
 
 
 def test_no_such_bucket(environment: Callable[..., dict[str, str]]) -> None:
-    """A bucket that is not there is told from an object that is not."""
+    """A missing bucket is an error, other than a missing object."""
     for act in (lambda it: it.get(BLOB, 100), lambda it: it.put(BLOB, b"x")):
-        told = refusal("s3://no-such-bucket", environment(), act)
-        assert told.claim == "s3://no-such-bucket: NoSuchBucket: The specified bucket does not exist"
-        assert isinstance(told, RemoteUnreachable)
+        error = refusal("s3://no-such-bucket", environment(), act)
+        assert error.claim == "s3://no-such-bucket: NoSuchBucket: The specified bucket does not exist"
+        assert isinstance(error, RemoteUnreachable)
 
 
 def test_wrong_credentials(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
-    """What the service says is told; neither the secret nor a signature is."""
+    """The error has the service's code, but neither the secret nor a signature."""
     for wrong, code in (
         ({"AWS_SECRET_ACCESS_KEY": "canary-secret"}, "SignatureDoesNotMatch"),
         ({"AWS_ACCESS_KEY_ID": "AKIANOSUCHKEY"}, "InvalidAccessKeyId"),
     ):
         for act in (lambda it: it.get(BLOB, 100), lambda it: it.put(BLOB, b"x")):
-            told = repr(refusal(f"s3://{BUCKET}", environment(**wrong), act))
-            assert code in told
-            assert "canary" not in told
-            assert "Authorization" not in told
-        told_of = refusal(f"s3://{BUCKET}", environment(**wrong), lambda it: it.has(BLOB))
-        assert isinstance(told_of, RemoteUnreachable)
+            error = repr(refusal(f"s3://{BUCKET}", environment(**wrong), act))
+            assert code in error
+            assert "canary" not in error
+            assert "Authorization" not in error
+        failed = refusal(f"s3://{BUCKET}", environment(**wrong), lambda it: it.has(BLOB))
+        assert isinstance(failed, RemoteUnreachable)
     assert s3.objects() == {}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_no_credentials(scheme: str) -> None:
-    """Without variables that hold credentials nobody is asked for any: the error names what was looked for."""
-    told = refusal(f"{scheme}://{BUCKET}", {}, lambda it: it.get(BLOB, 100))
-    assert told.claim == f"no credentials for {scheme}://{BUCKET}"
-    assert "_ACCESS_KEY" in told.facts[0] or "GOOGLE_" in told.facts[0]
+    """Without variables for credentials no request is sent; the error names the variables."""
+    error = refusal(f"{scheme}://{BUCKET}", {}, lambda it: it.get(BLOB, 100))
+    assert error.claim == f"no credentials for {scheme}://{BUCKET}"
+    assert "_ACCESS_KEY" in error.facts[0] or "GOOGLE_" in error.facts[0]
 
 
 def test_a_service_that_is_not_there(environment: Callable[..., dict[str, str]]) -> None:
-    """An endpoint that refuses connections is an error of the remote, soon."""
-    with socket.socket() as taken:  # bound, and not listening
+    """An endpoint that refuses connections is RemoteUnreachable."""
+    with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        told = refusal(f"s3://{BUCKET}", environment(AWS_ENDPOINT_URL=url), lambda it: it.get(BLOB, 100))
-    assert "error sending request" in str(told)
-    assert isinstance(told, RemoteUnreachable)
+        error = refusal(f"s3://{BUCKET}", environment(AWS_ENDPOINT_URL=url), lambda it: it.get(BLOB, 100))
+    assert "error sending request" in str(error)
+    assert isinstance(error, RemoteUnreachable)
 
 
 @pytest.mark.parametrize(
     "url", ["s3://", "s3://a", "s3://_x/y", "s3://images/a/../b", "s3://images?x=1", "oss://u:p@images"]
 )
 def test_addresses_of_no_bucket(url: str) -> None:
-    """What names no bucket is refused at once."""
+    """A URL that names no bucket is refused at once."""
     with pytest.raises(UsageError, match="names no bucket"):
         Bucket(url, {})
 
 
 def test_oss(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
-    """OSS is spoken to as to S3, with its own variables; what AWS's say does not matter."""
+    """OSS is used through S3's protocol with its own variables; AWS's variables do not matter."""
     environment(AWS_ACCESS_KEY_ID="other", AWS_SECRET_ACCESS_KEY="other", AWS_SESSION_TOKEN="other",
                 AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")  # fmt: skip
     for key, secret in (
@@ -171,12 +171,12 @@ def test_oss(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
     ],
 )  # fmt: skip
 def test_addresses_of_oss(endpoint: str, region: str, address: str, signed: str) -> None:
-    """The bucket stands in the host's name, before the endpoint of S3's protocol."""
+    """The bucket is part of the host's name, except with an IP address."""
     assert oss_address("images", endpoint, region) == (address, signed)
 
 
 def test_oss_without_a_region() -> None:
-    """Without region and endpoint, OSS can't be found."""
+    """Without region and endpoint, the hint asks for a region."""
     environ = {"OSS_ACCESS_KEY_ID": "x", "OSS_ACCESS_KEY_SECRET": "x"}
     assert "set OSS_REGION" in (refusal(f"oss://{BUCKET}", environ, lambda it: it.has(BLOB)).hint or "")
 
@@ -190,17 +190,17 @@ def test_oss_without_a_region() -> None:
         ("az", {"AZURE_STORAGE_ACCOUNT_KEY": "bm8ga2V5"}),
     ],
 )
-def test_credentials_that_are_none(scheme: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a vendor's library can't make sense of is an error of the remote, and does not show the key."""
+def test_unusable_credentials(scheme: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that the vendor's library refuses are a RemoteError, which does not show the key."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    told = repr(refusal(f"{scheme}://{BUCKET}", environ, lambda it: it.get(BLOB, 100)))
-    assert "no key" not in told
-    assert "bm8ga2V5" not in told
+    error = repr(refusal(f"{scheme}://{BUCKET}", environ, lambda it: it.get(BLOB, 100)))
+    assert "no key" not in error
+    assert "bm8ga2V5" not in error
 
 
 def test_without_the_extra() -> None:
-    """Where obstore is not installed, a bucket is a mistake that says what to install."""
+    """If obstore is not installed, the hint says what to install."""
     script = (
         "import sys; sys.modules['obstore'] = None\n"
         "from qwenbuild.storage.remote.bucket import Bucket\n"

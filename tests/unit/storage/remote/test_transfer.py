@@ -41,7 +41,7 @@ def cache() -> Iterator[Cache]:
 def first(tmp_path: Path) -> Store:
     """A store with the image of the request."""
     store = Store(tmp_path / "first")
-    store.put(KEY, IMAGE, canonical_json({**FACTS, "told": "by the provider"}))
+    store.put(KEY, IMAGE, canonical_json({**FACTS, "source": "the provider"}))
     return store
 
 

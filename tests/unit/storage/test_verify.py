@@ -1,0 +1,54 @@
+"""Verification: outputs that differ from their pins are found, and images that no pin names are listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.digest import sha256
+from qwenbuild.errors import OutputError
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.verify import Fault, Mismatch, compare, strangers
+
+
+def pin(path: str, image: bytes) -> Pin:
+    """Return a pin of an output to bytes."""
+    return Pin(path, "s/a", "k", sha256(image), "m", 1)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An output folder with three images and a text."""
+    for name in ("a/1.png", "a/2.png", "3.png", "notes.txt"):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "out"
+
+
+def test_outputs_that_differ_are_found_in_the_order_of_the_pins(out: Path) -> None:
+    """A missing file, other bytes, and a link in the place of a file differ; equal bytes do not."""
+    (out / "link.png").symlink_to("3.png")
+    right, gone = pin("a/1.png", b"a/1.png"), pin("gone.png", b"")
+    other, link = pin("a/2.png", b"other"), pin("link.png", b"3.png")
+    assert list(compare([link, right, gone, other], out)) == [
+        Mismatch(link, Fault.DIFFERS), Mismatch(gone, Fault.ABSENT), Mismatch(other, Fault.DIFFERS)
+    ]  # fmt: skip
+
+
+def test_images_that_no_pin_names_are_listed(out: Path) -> None:
+    """Only PNG files count, and their paths are sorted."""
+    assert strangers([pin("a/1.png", b"")], out) == ["3.png", "a/2.png"]
+
+
+def test_a_missing_folder_has_no_strangers(tmp_path: Path) -> None:
+    """Without an output folder, nothing is listed."""
+    assert strangers([], tmp_path / "out") == []
+
+
+def test_a_folder_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
+    """A file in the place of the output folder is named."""
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"out can't be read: Not a directory"):
+        strangers([], tmp_path / "out")
