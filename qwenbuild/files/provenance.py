@@ -1,4 +1,7 @@
-"""The provenance inside a PNG: written to a text chunk, and read back."""
+"""The provenance of an image: a text chunk inside its PNG.
+
+The pixels are never encoded again. Chunks of others stay byte for byte. Equal arguments give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +13,30 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
 from qwenbuild.digest import canonical_json
+from qwenbuild.errors import BadImage
 
-from .png import _CRC, _HEAD, _SIGNATURE, _bad, _Chunk, _chunks
+from .png_chunks import CRC, HEAD, SIGNATURE, Chunk, chunks, packed
 
 KEYWORD = "qwenbuild"
 """Keyword of the iTXt chunk that holds the provenance as canonical JSON."""
 
-
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-"""What the XMP packet says of the image: made by a trained model (IPTC NewsCodes, Digital Source Type)."""
-
+"""The source that the XMP packet states: a trained model (IPTC NewsCodes, Digital Source Type)."""
 
 MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
 
-
-_TEXT = frozenset({b"iTXt", b"tEXt", b"zTXt"})
-
-
+_TEXT_KINDS = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _MAX_KEYWORD = 79
-
-
 _MAX_CHUNKS = 100_000  # a hostile file of empty chunks must not keep `show` busy
 
-
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-
-
 _XMP_PROPERTIES = {
     "CreatorTool": f'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="{KEYWORD}"',
     "DigitalSourceType": 'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
     f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"',
 }
-
-
 _XMP_END = "</rdf:RDF>"
-
-
-# `end="r"`: an editor must not change the packet in place, the chunk's CRC would no longer fit.
+# `end="r"`: an editor must not change the packet in place, because then the chunk's CRC would be wrong.
 _XMP_EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -55,19 +45,18 @@ _XMP_EMPTY = (
 
 
 def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
-    """Return `png` with `provenance` (JSON-ready) and an XMP packet that names a trained model as its source.
+    """Return `png` with two iTXt chunks before the pixels: the provenance and an XMP packet.
 
-    Both are iTXt chunks before the first IDAT: `qwenbuild` with canonical JSON, replacing what had
-    that keyword, and the XMP packet. A packet that is already there (services label their images
-    in it, as China's GB 45438-2025 demands) is kept; what it does not state yet is added to it.
+    `provenance` is JSON-ready; its chunk replaces an earlier one. The XMP packet names a trained model as the source.
+    If `png` has a packet already, it is kept and only extended: services label their images there (GB 45438-2025).
 
-    Provenance over MAX_PROVENANCE_BYTES is written, but not read again. Raises BadImage where
-    `png` is not a sequence of chunks with pixels; ValueError and TypeError as `canonical_json` does.
+    Provenance over MAX_PROVENANCE_BYTES is written, but the readers below return None for it. Raises BadImage if `png`
+    is not a sequence of chunks with pixels; ValueError and TypeError as `canonical_json` does.
     """
     text = canonical_json(dict(provenance))
     packet = _XMP_EMPTY
-    kept: list[_Chunk] = []
-    for chunk in _chunks(png):
+    kept: list[Chunk] = []
+    for chunk in chunks(png):
         keyword = _keyword(chunk)
         if keyword == _XMP_KEYWORD:
             packet = _packet(chunk) or packet
@@ -75,38 +64,38 @@ def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
             kept.append(chunk)
     first = next((at for at, chunk in enumerate(kept) if chunk.kind == b"IDAT"), None)
     if first is None:
-        _bad("the PNG has no pixels", "there is no IDAT chunk")
-    ours = (_text_chunk(KEYWORD, text), _text_chunk(_XMP_KEYWORD, _labelled(packet).encode()))
+        raise BadImage("the PNG has no pixels", facts=["there is no IDAT chunk"])
+    own = (_text_chunk(KEYWORD, text), _text_chunk(_XMP_KEYWORD, _labelled(packet).encode()))
     before, after = kept[:first], kept[first:]
-    return b"".join((_SIGNATURE, *(c.whole for c in before), *ours, *(c.whole for c in after)))
+    return b"".join((SIGNATURE, *(chunk.whole for chunk in before), *own, *(chunk.whole for chunk in after)))
 
 
 def read_provenance(png: bytes) -> dict[str, Any] | None:
-    """Return what `with_provenance` put into `png`, or None where nothing intact is found. Never raises."""
+    """Return the provenance that `with_provenance` put into `png`; None if there is none, or only a broken one."""
     return _scan(io.BytesIO(png))
 
 
 def read_provenance_file(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the provenance in the PNG at `path` without reading its pixels, or None; raises OSError."""
+    """Return the provenance of the PNG file at `path`, or None, without reading its pixels; raises OSError."""
     with open(path, "rb") as file:
         return _scan(file)
 
 
-def _keyword(chunk: _Chunk) -> str | None:
-    """Return the keyword of a text chunk, None for other chunks, and for one whose keyword has no end."""
-    if chunk.kind not in _TEXT:
+def _keyword(chunk: Chunk) -> str | None:
+    """Return the keyword of a text chunk; None for other chunks, and for a keyword that does not end."""
+    if chunk.kind not in _TEXT_KINDS:
         return None
     keyword, end, _ = bytes(chunk.body[: _MAX_KEYWORD + 1]).partition(b"\0")
     return keyword.decode("latin-1") if end else None
 
 
 def _text_chunk(keyword: str, text: bytes) -> bytes:
-    body = b"iTXt" + keyword.encode("latin-1") + b"\0\0\0\0\0" + text  # not compressed, no language
-    return _CRC.pack(len(body) - 4) + body + _CRC.pack(zlib.crc32(body))
+    not_compressed_no_language = b"\0\0\0\0\0"
+    return packed(b"iTXt", keyword.encode("latin-1") + not_compressed_no_language + text)
 
 
 def _international_text(body: bytes, keyword: str) -> str | None:
-    """Return the text of an iTXt chunk that has this keyword, compressed or not; None for anything else."""
+    """Return the text of an iTXt chunk with this keyword, compressed or not; None for anything else."""
     found, _, rest = body.partition(b"\0")
     if found != keyword.encode("latin-1") or rest[:2] not in (b"\0\0", b"\1\0"):
         return None
@@ -125,14 +114,14 @@ def _international_text(body: bytes, keyword: str) -> str | None:
         return None
 
 
-def _packet(chunk: _Chunk) -> str | None:
-    """Return the XMP packet of a text chunk, None where it is none that could be added to."""
+def _packet(chunk: Chunk) -> str | None:
+    """Return the XMP packet of a text chunk; None if nothing can be added to it."""
     text = _international_text(bytes(chunk.body), _XMP_KEYWORD) if chunk.kind == b"iTXt" else None
     return text if text is not None and _XMP_END in text else None
 
 
 def _labelled(packet: str) -> str:
-    """Return the packet with those of our properties that it does not state yet."""
+    """Return the packet with the properties that it lacks."""
     missing = [attributes for name, attributes in _XMP_PROPERTIES.items() if name not in packet]
     if not missing:
         return packet
@@ -141,20 +130,20 @@ def _labelled(packet: str) -> str:
 
 
 def _scan(file: BinaryIO) -> dict[str, Any] | None:
-    if file.read(len(_SIGNATURE)) != _SIGNATURE:
+    if file.read(len(SIGNATURE)) != SIGNATURE:
         return None
     for _ in range(_MAX_CHUNKS):
-        head = file.read(_HEAD.size)
-        if len(head) < _HEAD.size:
+        head = file.read(HEAD.size)
+        if len(head) < HEAD.size:
             return None
-        length, kind = _HEAD.unpack(head)
+        length, kind = HEAD.unpack(head)
         if kind == b"IEND":
             return None
         if kind != b"iTXt" or length > MAX_PROVENANCE_BYTES + 1024:
-            file.seek(length + _CRC.size, os.SEEK_CUR)
+            file.seek(length + CRC.size, os.SEEK_CUR)
             continue
-        body, crc = file.read(length), file.read(_CRC.size)
-        if crc == _CRC.pack(zlib.crc32(body, zlib.crc32(kind))):
+        body, crc = file.read(length), file.read(CRC.size)
+        if crc == CRC.pack(zlib.crc32(body, zlib.crc32(kind))):
             provenance = _parsed(_international_text(body, KEYWORD))
             if provenance is not None:
                 return provenance
