@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.toml import Keys
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean
 
 from . import axis_values, rows

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import path_fault
-from qwenbuild.files.toml import Keys
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, plain
 
 from . import rows

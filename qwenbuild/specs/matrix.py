@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.digest import sha256
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.files.toml import Keys
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPrices, builtin
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.toml import Keys
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER
 

@@ -27,7 +27,8 @@ from pydantic import (
 
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.text import read_text
-from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import SEED_MAX
 

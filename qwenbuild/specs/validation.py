@@ -11,7 +11,8 @@ from pydantic import (
 )
 
 from qwenbuild.errors import in_order
-from qwenbuild.files.toml import Keys, TomlFile
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing
 
 _EXPECTED: dict[str, str] = {
