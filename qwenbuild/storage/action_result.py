@@ -1,6 +1,7 @@
-"""Action results: the JSON record that names the files of one action, as in Bazel's remote execution API.
+"""Action results: the JSON record of the files that one action gave.
 
-The store and the remote cache keep the same record, a proto3 JSON `ActionResult`, below `ac/`.
+It is an `ActionResult` of Bazel's remote execution API, in proto3 JSON. The store and the remote cache keep
+the same record, below `ac/`.
 """
 
 from __future__ import annotations

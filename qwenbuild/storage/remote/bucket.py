@@ -1,4 +1,4 @@
-"""The bucket transport: Amazon S3 and compatible services, Google Cloud Storage, Azure and Alibaba Cloud OSS.
+"""The bucket transport: Amazon S3 and compatibles, Google Cloud Storage, Azure, Alibaba Cloud OSS.
 
 Invariants: credentials come only from environment variables. No profile file is read, and no metadata
 service of the machine is asked, unless a variable names an identity. Errors hold what the service says,

@@ -1,4 +1,4 @@
-"""The build lock: one process holds it, another is told so, and it is released with its process."""
+"""The build lock: one process holds it, another is refused, and a killed process releases it."""
 
 from __future__ import annotations
 

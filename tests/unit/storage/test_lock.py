@@ -12,18 +12,7 @@ from qwenbuild.storage.lock_format import Pin
 KEY, OTHER, IMAGE = "ab" * 32, "cd" * 32, "0" * 64
 PIN = Pin("a/b-1.png", "a/b[seed=1]", KEY, IMAGE, "qwen-image-plus", 1)
 
-TEXT = """\
-# What each output is made of. Written by qwenbuild; commit it.
-version = 1
-
-[[output]]
-path = "a/b-1.png"
-name = "a/b[seed=1]"
-key = "abababababababababababababababababababababababababababababababab"
-image = "0000000000000000000000000000000000000000000000000000000000000000"
-model = "qwen-image-plus"
-seed = 1
-"""
+TEXT = lock_format.render([PIN])
 
 
 def saved(folder: Path, text: str | bytes) -> Path:

@@ -420,7 +420,7 @@ def test_every_refusal_of_the_system_has_its_words(store: Store, number: int, re
     assert error.hint
 
 
-# --- where it is ---
+# --- its folder and its projects ---
 
 
 def test_the_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,7 @@ import pytest
 from qwenbuild.errors import RemoteError, RemoteUnreachable
 from qwenbuild.problems import Problem
 from qwenbuild.storage.remote.breaker import Breaker
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.support.clocks import Clock
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def breaker(clock: Clock, warnings: list[Problem]) -> Breaker:
 
 
 def test_three_failures_in_a_row_open_it(breaker: Breaker) -> None:
-    """A success in between starts the count anew."""
+    """A success in between restarts the count."""
     opened = []
     for worked in (False, False, True, False, False, False):
         breaker.worked() if worked else breaker.failed(RemoteError("oops"))

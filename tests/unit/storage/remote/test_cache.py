@@ -12,6 +12,7 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import RemoteError, RemoteUnreachable
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
+from tests.support.clocks import Clock
 
 _T = TypeVar("_T")
 KEY = sha256(b"a key")
@@ -45,16 +46,6 @@ class Memory:
 
     async def aclose(self) -> None:
         self.requests.append(("close", ""))
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
