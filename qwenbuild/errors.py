@@ -30,7 +30,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from .problems import Problem
+# Plugins import these names from here, because they stood here before `problems` became a module of its own.
+from .problems import Place as Place
+from .problems import Problem as Problem
+from .problems import columns as columns
+from .problems import did_you_mean as did_you_mean
+from .problems import listing as listing
+from .problems import nearest as nearest
+from .problems import visible as visible
 
 
 class QwenbuildError(Exception):
