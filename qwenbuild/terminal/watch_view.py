@@ -61,10 +61,13 @@ class WatchLines(LineView):
 
 
 class WatchStatus:
-    """The status on a terminal: the files that changed, the plan, its cost, and the keys."""
+    """The status on a terminal: the files that changed, the plan, its cost, and the keys.
+
+    Whoever runs the watch sets `has_keys`, `is_leaving`, `changed` and `address` (of the preview page).
+    """
 
     def __init__(self, watch: Watch) -> None:
-        self._watch, self._live = watch, watch.live
+        self._watch, self.live = watch, watch.live
         self.has_keys = self.is_leaving = False
         self.changed: Sequence[str] = ()
         self.address = ""
@@ -73,7 +76,7 @@ class WatchStatus:
     def stale(self) -> list[str]:
         """The names of the cells that `r` builds: those to make, and those to look up at the service."""
         made = (Verdict.RENDER, Verdict.RESTORE, Verdict.REATTACH, Verdict.UNKNOWN)
-        steps = self._live.plan.steps if self._live.plan else ()
+        steps = self.live.plan.steps if self.live.plan else ()
         return [step.action.name for step in steps if step.verdict in made]
 
     async def show(self, stack: contextlib.ExitStack) -> None:
@@ -84,10 +87,10 @@ class WatchStatus:
 
         terminal = Console(stderr=True, highlight=False, no_color=not style.coloured(sys.stderr))
         display = stack.enter_context(Display(console=terminal, auto_refresh=False, transient=True))
-        revisions = self._live.subscribe()
+        revisions = self.live.subscribe()
         if hasattr(signal, "SIGWINCH"):
             loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGWINCH, self._live.changed)
+            loop.add_signal_handler(signal.SIGWINCH, self.live.changed)
             stack.callback(loop.remove_signal_handler, signal.SIGWINCH)
         while True:
             lines = list(self.lines(terminal.height))
@@ -97,7 +100,7 @@ class WatchStatus:
 
     def lines(self, height: int) -> Iterator[tuple[str, str]]:
         """Yield (style, line) for each line of the status, at most `height` in all."""
-        live, plan = self._live, self._live.plan
+        live, plan = self.live, self.live.plan
         below = [*self._happening(), *self._foot()]
         above = [("bold", f"{'watching':>10}  {visible(live.project.root.name)}")]
         if self.changed:
@@ -119,7 +122,7 @@ class WatchStatus:
         yield from below
 
     def _happening(self) -> Iterator[tuple[str, str]]:
-        live = self._live
+        live = self.live
         running = [event.name for event in live.events.values() if isinstance(event, ImageStarted)]
         failed = [
             event for event in live.events.values()
@@ -137,7 +140,7 @@ class WatchStatus:
 
     def _progress(self) -> str:
         """Return how many images of the build are done, and an estimate of the time left; "" for a single image."""
-        build = self._live.under_way
+        build = self.live.under_way
         if build is None or build.total < 2:
             return ""
         left = len(build.left)
@@ -147,7 +150,7 @@ class WatchStatus:
         return f"{done:,} of {build.total:,}{time_left}  "
 
     def _foot(self) -> Iterator[tuple[str, str]]:
-        live = self._live
+        live = self.live
         if self.is_leaving:
             if live.building:
                 yield "bold", "finishing what is in flight; Ctrl-C leaves it to a later build"

@@ -1,0 +1,51 @@
+"""The differences between the output folder and the lock, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.verify import Fault, Mismatch
+from qwenbuild.terminal import verify_view
+
+ABSENT = Mismatch(Pin("s/a.png", "s/a", "k", "d", "m", 1), Fault.ABSENT)
+DIFFERS = Mismatch(Pin("s/\x1b.png", "s/b", "k", "e", "m", 1), Fault.DIFFERS)
+
+
+def test_equal_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Images that the lock does not know are listed, but fail nothing."""
+    verify_view.show(1200, [], ["new.png"], as_json=False)
+    assert capsys.readouterr().out == "  unlocked  new.png\nall 1,200 outputs are what the lock pins\n"
+
+
+@pytest.mark.parametrize(
+    ("mismatches", "text"),
+    [
+        (
+            [ABSENT],
+            "   missing  s/a.png\n1 of 2 outputs are not what the lock pins; "
+            "`qwenbuild build` brings back what is missing\n",
+        ),
+        (
+            [ABSENT, DIFFERS],
+            "   missing  s/a.png\n   differs  s/\\x1b.png\n2 of 2 outputs are not what the lock pins; "
+            "`qwenbuild build` brings back what is missing, `build --overwrite` also what differs\n",
+        ),
+    ],
+)
+def test_mismatches(mismatches: list[Mismatch], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line says which command corrects the outputs."""
+    verify_view.show(2, mismatches, [], as_json=False)
+    assert capsys.readouterr().out == text
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each mismatch and each unknown image is a line; the last has the counts."""
+    verify_view.show(2, [ABSENT], ["new.png"], as_json=True)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"event": "mismatch", "path": "s/a.png", "name": "s/a", "fault": "missing", "pinned": "d"},
+        {"event": "stranger", "path": "new.png"},
+        {"event": "verified", "pinned": 2, "mismatches": 1, "strangers": 1},
+    ]
