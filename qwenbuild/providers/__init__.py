@@ -1,1 +1,1 @@
-"""Who makes the images: the registry of providers, and the built-in ones."""
+"""Providers: the registry, and the built-in providers `dashscope`, `draft` and `null`."""

@@ -1,7 +1,7 @@
-"""The null provider: plain images of the requested size, at no cost and nearly at once.
+"""The null provider: makes plain images of the requested size, free and fast.
 
-For trying pipelines and for benchmarks. The colour is taken from the action key, so that images
-are told apart; the bytes are made without any image library.
+It serves for trials and benchmarks. The colour comes from the action key, so that images differ. The bytes
+are made without an image library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qwenbuild.request import Request, Size
 
 
 class NullProvider:
-    """Renders plain images. `[providers.null] latency_s` makes each render take so many seconds."""
+    """Renders plain images. `[providers.null] latency_s` is how long each render takes, in seconds (default 0)."""
 
     name = "null"
     family = "null-1"
@@ -32,31 +32,31 @@ class NullProvider:
         latency_s = settings.table.get("latency_s", 0.0)
         number = isinstance(latency_s, int | float) and not isinstance(latency_s, bool)
         if not number or not 0 <= latency_s < math.inf:
-            raise UsageError(f"[providers.null] latency_s = {latency_s!r} is no number of seconds")
+            raise UsageError(f"[providers.null] latency_s = {latency_s!r} is not a number of seconds")
         self._latency_s = float(latency_s)
         self.concurrency = settings.jobs or os.cpu_count() or 1
 
     def check(self, model: str) -> str | None:
-        """Return None: all models will do."""
+        """Return None: every model can be rendered."""
         return None
 
     def price(self, model: str) -> Price | None:
-        """Return None: it is free."""
+        """Return None: renders are free."""
         return None
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
-        """Return the time that the latency alone takes."""
+        """Return the time in seconds that the latency takes."""
         return math.ceil(sum(renders.values()) / self.concurrency) * self._latency_s
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Nothing is needed."""
+        """Return an empty context: renders need no resources."""
         yield
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Return the plain image."""
+        """Return the plain image of a request."""
         if self._latency_s:
-            import asyncio  # here, for plans need a provider and no event loop
+            import asyncio  # here, because a plan needs a provider but no event loop
 
             await asyncio.sleep(self._latency_s)
         colour = bytes.fromhex(request.key[:6])
@@ -64,15 +64,15 @@ class NullProvider:
 
 
 def plain(size: Size, colour: bytes) -> bytes:
-    """Return a PNG of one colour, three bytes of red, green and blue."""
-    header = struct.pack(">IIBBBBB", size.width, size.height, 1, 3, 0, 0, 0)  # 1 bit a pixel, by a palette
+    """Return a PNG of one colour. `colour` is three bytes: red, green, blue."""
+    header = struct.pack(">IIBBBBB", size.width, size.height, 1, 3, 0, 0, 0)  # 1 bit a pixel, with a palette
     chunks = ((b"IHDR", header), (b"PLTE", colour), (b"IDAT", _pixels(size)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 @lru_cache(maxsize=64)
 def _pixels(size: Size) -> bytes:
-    row = b"\0" * (1 + (size.width + 7) // 8)  # the filter's type, then the palette's first colour
+    row = b"\0" * (1 + (size.width + 7) // 8)  # the filter byte, then the first colour of the palette
     return zlib.compress(row * size.height, 9)
 
 

@@ -1,4 +1,4 @@
-"""Finds and makes providers: the built-in ones, and those of other packages."""
+"""The registry: finds and creates providers, built-in ones and plugins."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Provider, Settings, broken, options_of
 
 GROUP: Final = "qwenbuild.providers"
+"""The group of the entry points of plugins."""
 
 SERVICE: Final = "dashscope"
 """The built-in provider that renders at a service: hints and `qwenbuild tasks` name it."""
@@ -37,8 +38,8 @@ def installed() -> list[str]:
 def create(name: str, settings: Settings, options: Mapping[str, str | None] | None = None) -> Provider:
     """Return the provider `name`; `options` are command-line options (see `provider.OPTIONS`), None for not given.
 
-    Raises UsageError where none of that name is installed, or it can't be loaded; what the provider
-    itself raises, as a QwenbuildError.
+    Raises UsageError if no such provider is installed, if it can't be loaded, or if it does not take an option.
+    Raises the QwenbuildError of the provider itself; any other exception becomes a ProviderError.
     """
     try:
         factory = _factory(name)
@@ -65,7 +66,7 @@ def create(name: str, settings: Settings, options: Mapping[str, str | None] | No
 
 
 def _factory(name: str) -> Callable[[Settings], Provider] | None:
-    """Return what makes the provider `name`, None where none of that name is installed; raises anything."""
+    """Return the factory of the provider `name`, None if no such provider is installed. May raise anything."""
     found: Callable[[Settings], Provider] | None = None
     if name in _OWN:
         module, maker = _OWN[name]

@@ -25,7 +25,7 @@ def test_an_unknown_image_is_never_sent_again_by_itself(emulator: Running, tmp_p
     first = studio.run("build")
     assert first.code == 1
     assert "unknown cards/card[no=" in first.err
-    assert "the answer was lost on its way: the request may have been billed" in first.err
+    assert "the answer was lost: the request may have been billed" in first.err
     assert "--resubmit" in first.err
     assert emulator.bill()["count"] == 3
 

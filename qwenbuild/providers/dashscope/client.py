@@ -1,10 +1,10 @@
-"""One account's HTTP: each request is sent once, and its answer, a refusal and a loss are told apart.
+"""The HTTP client: sends each request once, and says whether it was answered, refused or lost.
 
 Invariants:
-- AnswerLost means that a request may have been billed; any other error of `submit` means that it was not.
-- A submit has a connection of its own, so that none dies on one that the other side was closing.
-- The key goes to the base URL's host alone. No error holds it, nor anything of httpx, whose errors carry
-  the request with its headers.
+- AnswerLost means that a request may have been billed. Any other error of a submit means that it was not.
+- Each submit opens its own connection. On a kept connection, a submit could be lost while the server closes it.
+- The key is sent to the base URL's host only. No error holds the key or an error of httpx, because errors of
+  httpx carry the request with its headers.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .credentials import ApiKey
 from .endpoint import Endpoint
 
 CONNECT_S: Final = 15.0
-_SHORT_S: Final = 60.0  # creating or asking for a task takes the service a second, not minutes
+_SHORT_S: Final = 60.0  # the service creates or shows a task within a second
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
-_LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is cut to this
+_LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is shortened to this
 _PROXY_HINT: Final = (
     "set HTTPS_PROXY to an http:// address and unset ALL_PROXY; for a SOCKS proxy, install the package socksio"
 )
 
-# Raised before the first byte of a request is written; after any other, the service may have it.
+# Raised before the first byte of a request is written. After any other error, the service may have the request.
 _UNSENT: Final = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
     httpx.LocalProtocolError, httpx.InvalidURL,
@@ -45,10 +45,10 @@ _UNSENT: Final = (
 
 
 class Client:
-    """An entered session with one account of the service."""
+    """Connections to the service for one account; an async context manager."""
 
     def __init__(self, endpoint: Endpoint, key: ApiKey, timeout_s: float) -> None:
-        """`timeout_s` is the longest wait for a sync answer; other requests get `short_s`, a minute at most."""
+        """`timeout_s` is the longest wait for a sync answer. Other requests wait `short_s`, at most 60 seconds."""
         self.endpoint = endpoint
         self.account = key.fingerprint
         self._key = key
@@ -61,23 +61,23 @@ class Client:
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Raises UsageError where the environment names a CA bundle or a proxy that can't be used."""
+        """Raises UsageError if the environment names an unusable CA bundle or proxy."""
         fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
         wrong = None
         try:
             verify = httpx.create_ssl_context()
             clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
-        except OSError:  # ssl.SSLError as well
+        except OSError:  # includes ssl.SSLError
             wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
         except (ImportError, ValueError, httpx.InvalidURL):
-            wrong = UsageError("the proxy that the environment names can't be used", hint=_PROXY_HINT)
+            wrong = UsageError("the proxy set in the environment can't be used", hint=_PROXY_HINT)
         if wrong:
-            raise wrong  # outside the handlers: a proxy's address may hold a password
+            raise wrong  # outside the handlers: a chained error could show the password in a proxy's URL
         self._submits, self._queries, self.downloads = [
             await self._exits.enter_async_context(client) for client in clients
         ]
-        for client in (self._submits, self._queries):  # and not the third, which leaves the service's own host
+        for client in (self._submits, self._queries):  # not `downloads`: it talks to other hosts
             client.headers.update(wire.headers(self._key.reveal(), self.endpoint.workspace, __version__))
         logging.getLogger("httpx").addFilter(_hide_signatures)
         self._exits.callback(logging.getLogger("httpx").removeFilter, _hide_signatures)
@@ -89,26 +89,26 @@ class Client:
         await self._exits.aclose()
 
     def _client(self, verify: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
-        """Return a client that follows no redirect and keeps no cookie, with the environment's proxies."""
+        """Return a client without redirects and cookies. It uses the environment's proxies."""
         return httpx.AsyncClient(
             verify=verify,
             limits=limits,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
-            trust_env=not self.endpoint.is_local,  # a proxy knows nothing of this machine's own servers
+            trust_env=not self.endpoint.is_local,  # a proxy can't reach this machine's loopback
         )
 
     async def submit_sync(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
-        """Ask for an image and wait for it; `sent` is called once the request is sent.
+        """Submit a sync request and wait for the answer. `sent` is called once the request is sent.
 
-        Raises AnswerLost where it may have been billed, else another ProviderError.
+        Raises AnswerLost if the request may have been billed, else another ProviderError.
         """
         return await self._submit(wire.SYNC_PATH, body, {}, self._sync_s, sent)
 
     async def submit_async(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
-        """Create a task; `sent` is called once the request is sent.
+        """Create a task. `sent` is called once the request is sent.
 
-        Raises AnswerLost where it may have been created, else another ProviderError.
+        Raises AnswerLost if the task may exist, else another ProviderError.
         """
         return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s, sent)
 
@@ -131,7 +131,7 @@ class Client:
         return self._success(await self._exchange(self._submits, request))
 
     async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> wire.Answer:
-        """Send a request that costs nothing and may be repeated. Raises ProviderError other than AnswerLost."""
+        """Send a request that is free and may be repeated. Raises ProviderError, but never AnswerLost."""
         request = self._queries.build_request(
             method,
             self.endpoint.base_url + path,
@@ -145,7 +145,7 @@ class Client:
         raise ServiceFault("the service did not answer", facts=error.facts, code=error.code)
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> wire.Answer:
-        """Send `request` and return its answer, whatever it says; raises ProviderError where none came."""
+        """Send `request` and return the answer, also an error answer. Raises ProviderError if no answer came."""
         fault: ProviderError
         try:
             response = await client.send(request, stream=True)
@@ -155,7 +155,7 @@ class Client:
                 await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             fault = _transport_fault(error, self.endpoint.host, client.timeout, request)
-        # Raised here, outside the handler: within it, httpx's error would stay attached as context.
+        # Raised outside the handler, so that httpx's error is not attached as context.
         raise fault
 
     async def _read(self, response: httpx.Response) -> wire.Answer:
@@ -166,7 +166,7 @@ class Client:
                 break
         now_s = time.time()
         date_s = _http_date_s(response.headers.get("Date"))
-        # A proxy or a debugging server may echo the request; the key must not come back in an error.
+        # A proxy or a debugging server may echo the request. The key must not appear in an error.
         hidden = bytes(content).replace(self._key.reveal().encode(), b"***")
         return wire.parse(
             response.status_code,
@@ -176,7 +176,7 @@ class Client:
         )
 
     def _success(self, answer: wire.Answer) -> wire.Answer:
-        """Return `answer` where it is a success; raises the ProviderError that it stands for."""
+        """Return `answer` if it is a success, else raise the ProviderError that it means."""
         if answer.code:
             raise error_codes.answered(
                 answer.code, answer.message, status=answer.status, request_id=answer.request_id,
@@ -191,15 +191,11 @@ class Client:
 
 
 def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, request: httpx.Request) -> ProviderError:
-    """Return what a failed exchange means; holds nothing of `error` but its kind and the system's words."""
+    """Return the error of a failed exchange. It takes only the type and the text from `error`."""
     if not isinstance(error, _UNSENT):
         waited = request.extensions["timeout"].get("read")
         how = f"no answer within {waited:g} s" if isinstance(error, httpx.ReadTimeout) else _words(error)
-        return AnswerLost(
-            "the answer was lost on its way: the request may have been billed",
-            facts=[f"{host}: {how}"],
-            hint="look at the account's bill; `--resubmit` sends it again",
-        )
+        return AnswerLost(error_codes.LOST.claim, facts=[f"{host}: {how}"], hint=error_codes.LOST.hint)
     words = _words(error)
     if "CERTIFICATE_VERIFY_FAILED" in words or "SSL" in words:
         return Unreachable(
@@ -216,13 +212,13 @@ def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, reques
 
 
 def _words(error: Exception) -> str:
-    """Return the error's kind and text; httpx's texts hold no header and no address."""
+    """Return the error's type and text. Texts of httpx hold no header and no URL."""
     said = str(error)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _retry_after_s(value: str | None, now_s: float) -> float | None:
-    """Return what a Retry-After header asks to wait: seconds, or a date by the clock that says `now_s`."""
+    """Return the wait that a Retry-After header asks for: a number of seconds, or a date compared with `now_s`."""
     if value is None:
         return None
     if value.isascii() and value.isdecimal():
@@ -239,7 +235,7 @@ def _http_date_s(value: str | None) -> float | None:
 
 
 def _hide_signatures(record: logging.LogRecord) -> bool:
-    """Cut the query off the addresses that httpx logs: a result's signature opens it to whoever reads the log."""
+    """Remove the query from URLs that httpx logs: the signature of a result's URL gives access to the image."""
     if isinstance(record.args, tuple):
         record.args = tuple(arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
     return True

@@ -1,9 +1,12 @@
-"""Fetches a result's image: from hosts on the list, over https, without credentials, whole and verified.
+"""Downloads: fetches an image from an allowed host, over https and without credentials, and verifies it.
 
-Invariants: no byte of an image is returned that `png.verify` has not passed; nothing is sent to another
-host than the link names; the link itself, which opens the image to whoever has it, is in no error.
+Invariants:
+- An image is returned only after `png.verify` accepted it.
+- A request goes only to the host that the link names.
+- No error shows the link, because the link gives access to the image.
 
-Source: reference of 2026-02-10, "Image access": results lie on `*.aliyuncs.com` hosts, for 24 hours.
+Source: Qwen-Image API reference of 2026-02-10, section on access to images: images lie on `*.aliyuncs.com`
+hosts, and links are valid for 24 hours.
 """
 
 from __future__ import annotations
@@ -26,38 +29,39 @@ from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3
-WHOLE_S: Final = 300.0  # a download that drips longer than this is given up, and tried again
+WHOLE_S: Final = 300.0  # longest download; a slower one is stopped and tried again
 _PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
 
 
 class LinkDead(BadImage):
-    """The storage says that the link has expired, or that the image is gone; it is asked again all the same."""
+    """The storage says that the link has expired or that the image is gone. Other attempts follow nevertheless."""
 
 
 class _Expired(LinkDead):
-    """The link's own time is over, so that asking again is vain."""
+    """The expiry time in the link is over, so another attempt can't succeed."""
 
     retryable = False
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A verified image and the host that it came from."""
+    """A verified image, and the host that served it."""
 
     png: bytes = field(repr=False)
     host: str
 
 
 class Downloads:
-    """Downloads with one client."""
+    """Downloads images with one httpx client."""
 
     def __init__(
         self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float,
         whole_s: float = WHOLE_S,
     ) -> None:  # fmt: skip
-        """`hosts` are names, or `*.` and a domain; the endpoint's own host is allowed as well.
+        """`hosts` are host names, or `*.` and a domain. The endpoint's own host is allowed as well.
 
-        `read_s` is the longest silence within a download, `whole_s` the longest download.
+        In seconds: `first_wait_s` the first wait before another attempt, `read_s` the longest silence
+        within a download, `whole_s` the longest download.
         """
         self._client = client
         self._own = _origin(urlsplit(endpoint.base_url))
@@ -67,20 +71,20 @@ class Downloads:
         self._timeout = httpx.Timeout(read_s, connect=15.0, pool=None)
 
     async def image(self, url: str, size: Size) -> Image:
-        """Return the image at `url`, which must have that size.
+        """Return the image at `url`, which must have this size.
 
-        Raises BadImage where several attempts did not bring the image, as LinkDead where none will.
+        Raises BadImage after several failed attempts; the BadImage is a LinkDead if the image is gone.
         """
         parts = self._allowed(url)
         async for attempt in retrying(self._first_wait_s):
             with attempt:
                 content = await self._fetch(url)
-                # Decoding takes tens of milliseconds, too long for the event loop.
+                # Decoding takes tens of milliseconds, which would block the event loop.
                 await asyncio.to_thread(_verify, content, size, parts.hostname or "")
         return Image(content, parts.hostname or "")
 
     def _allowed(self, url: str) -> SplitResult:
-        """Return the parts of `url`; raises BadImage where nothing may be fetched from there."""
+        """Return the parts of `url`. Raises BadImage if its host is not allowed."""
         try:
             parts = urlsplit(url)
             host, origin = parts.hostname or "", _origin(parts)
@@ -91,16 +95,16 @@ class Downloads:
         if host and (origin == self._own or (origin[0] == "https" and is_plain and is_listed)):
             return parts
         raise _Forbidden(
-            "the image's link leads to a host that images may not come from",
+            "the image's link leads to a host that is not allowed",
             facts=[f"host: {host or 'none'}, over {origin[0] or 'nothing'}", _PAID],
             hint='allow the host: [providers.dashscope] download_hosts = ["*.aliyuncs.com", "its.host"]',
         )
 
     async def _fetch(self, url: str) -> bytes:
-        """Return the bytes at `url`, following redirects within its host."""
+        """Return the bytes at `url`. Follows redirects within the host only."""
         fault: ProviderError
         for _ in range(_MOST_REDIRECTS + 1):
-            # Without this header a server might compress, and a few bytes could unfold to gigabytes.
+            # A compressed answer of a few bytes could expand to gigabytes.
             request = self._client.build_request(
                 "GET", url, headers={"Accept-Encoding": "identity"}, timeout=self._timeout
             )
@@ -123,6 +127,7 @@ class Downloads:
         raise fault
 
     def _redirected(self, url: str, location: str) -> str:
+        """Return the URL that `url` redirects to. Raises BadImage if that is on another host."""
         here = urlsplit(url)
         try:
             there = urlsplit(urljoin(url, location))
@@ -138,24 +143,25 @@ class Downloads:
 
 
 class _Forbidden(BadImage):
-    """A link that may not be followed; trying again changes nothing."""
+    """The host of the link is not allowed. Another attempt changes nothing."""
 
     retryable = False
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
-    """Return scheme, host and port; raises ValueError for a port that is none."""
+    """Return scheme, host and port. Raises ValueError for an invalid port."""
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
 
 
 async def _read(response: httpx.Response, url: str) -> bytes:
+    """Return the body of a complete answer. Raises BadImage."""
     host = response.url.host
     if response.status_code != 200:
         said = await _beginning(response)
         dead = _death(response.status_code, said, url)
         if dead:
             raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}"])
-        raise _bad(f"{host} did not hand the image out", f"status {response.status_code}")
+        raise _bad(f"{host} did not deliver the image", f"status {response.status_code}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _bad(f"{host} sent the image compressed", f"Content-Encoding: {response.headers['Content-Encoding']}")
     content = bytearray()
@@ -173,7 +179,7 @@ async def _beginning(response: httpx.Response) -> str:
 
 
 def _death(status: int, said: str, url: str) -> type[LinkDead] | None:
-    """Return how dead a storage's refusal says the link to be, None where it says no such thing."""
+    """Return the error for a link that a storage calls expired or gone; None if the status or text means neither."""
     expires = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
     if status == 403 and expires.isascii() and expires.isdecimal() and float(expires) < time.time():
         return _Expired

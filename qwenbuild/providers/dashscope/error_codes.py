@@ -1,12 +1,12 @@
-"""What each of the service's error codes means: the class of error, and what a person can do about it.
+"""Error codes: which error each code of the service becomes, and what the user can do about it.
 
-Invariants: every answer of the service that is no success becomes exactly one error; AnswerLost
-is the only one after which the request may have been billed. Failed images are not billed.
+Invariants: every answer that is not a success becomes exactly one error. AnswerLost is the only one after
+which the request may have been billed: the service does not bill failed images.
 
-Sources: Model Studio error codes (help pages "error-code", mid-2026), and the codes that the
-service was seen to send. They come as `Throttling.RateQuota` and as `throttling_rate_quota`;
-a code is looked up by its letters and digits, the longest known beginning wins, so that
-`InternalError.Algo` is an `InternalError`.
+The service writes codes in two ways: `Throttling.RateQuota` and `throttling_rate_quota`. A lookup compares
+letters and digits only. The longest known prefix wins, so `InternalError.Algo` counts as `InternalError`.
+
+Sources: Model Studio help, page "Error codes", mid-2026; codes observed in answers of the service.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from typing import Final, NamedTuple
 
 from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
 
+RESUBMIT: Final = "look at the account's bill; `--resubmit` sends the request again"
 KEYS_URL: Final = "https://www.alibabacloud.com/help/en/model-studio/get-api-key"
 
 _MODERATED = "reword the prompt; nothing was billed"
-_INTERFACE = 'the model may lack this interface: set interface = "sync" or "async", or pick another model'
-_TRANSIENT = "nothing was billed; build again later, what is done is kept"
+_INTERFACE = 'the model may not have this interface: set interface = "sync" or "async", or pick another model'
+_TRANSIENT = "nothing was billed; build again later, finished images are kept"
 _SLOWER = 'lower the pace: [providers.dashscope] submits = "1/second", or ask the vendor for a higher limit'
 _QUOTA = "raise the model's quota in the Model Studio console, or build again later"
-_BILL = "settle the account's bill in the Alibaba Cloud console, then build again: what is done is kept"
+_BILL = "settle the account's bill in the Alibaba Cloud console, then build again: finished images are kept"
 _BUY = "activate the model in the Model Studio console, or pick another model"
 
 
 class Rule(NamedTuple):
-    """What a code means: the error to raise, its claim and its hint."""
+    """What a code becomes: the class, the claim and the hint of the error."""
 
     error: type[ProviderError]
     claim: str
@@ -37,8 +38,8 @@ class Rule(NamedTuple):
 
 RULES: Final[dict[str, Rule]] = {
     # 400
-    "invalidparameter": Rule(Refused, "the service refused a parameter", "see what it says; is the model's entry in [models] right?"),  # noqa: E501
-    "badrequest": Rule(Refused, "the service could not read the request", "see what it says"),
+    "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?"),  # noqa: E501
+    "badrequest": Rule(Refused, "the service could not read the request", "read the service's message"),
     "invalidurl": Rule(Refused, "the service refused the address of the request", _INTERFACE),
     "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only tasks that are still PENDING can be cancelled"),  # noqa: E501
     "datainspectionfailed": Rule(Refused, "the service's moderation refused the prompt or the image", _MODERATED),
@@ -50,7 +51,7 @@ RULES: Final[dict[str, Rule]] = {
     "invalidapikey": Rule(AccountError, "the service refused the API key", f"each region has its own keys: {KEYS_URL}"),
     "notauthorized": Rule(AccountError, "the API key is not authorized", f"each region has its own keys: {KEYS_URL}"),
     # 403
-    "accessdenied": Rule(Refused, "the service denied access", "see what it says; may this key use the model?"),
+    "accessdenied": Rule(Refused, "the service denied access", "read the service's message; may this key use the model?"),  # noqa: E501
     "accessdeniedunpurchased": Rule(Refused, "the account has not activated this model", _BUY),
     "modelaccessdenied": Rule(Refused, "the key may not use this model", "grant the model to the key's workspace, or pick another model"),  # noqa: E501
     "workspaceaccessdenied": Rule(Refused, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
@@ -73,7 +74,7 @@ RULES: Final[dict[str, Rule]] = {
     "systemerror": Rule(ServiceFault, "the service failed", _TRANSIENT),
     "modelservicefailed": Rule(ServiceFault, "the model failed", _TRANSIENT),
     "rewritefailed": Rule(ServiceFault, "the service failed to rewrite the prompt", "set prompt_extend = false, or build again later"),  # noqa: E501
-    "requesttimeout": Rule(AnswerLost, "the service gave up on the request after its own time limit: it may have been billed", "look at the account's bill; `--resubmit` sends it again"),  # noqa: E501
+    "requesttimeout": Rule(AnswerLost, "the request exceeded the service's time limit: it may have been billed", RESUBMIT),  # noqa: E501
     # 503
     "modelunavailable": Rule(ServiceFault, "the model is not available at the moment", _TRANSIENT),
     "serviceunavailable": Rule(ServiceFault, "the service is not available at the moment", _TRANSIENT),
@@ -91,23 +92,20 @@ _BY_STATUS: Final[dict[int, Rule]] = {
     500: RULES["internalerror"],
     503: RULES["serviceunavailable"],
 }
-_LOST: Final = Rule(
-    AnswerLost,
-    "the answer was lost on its way: the request may have been billed",
-    "look at the account's bill; `--resubmit` sends it again",
-)
+LOST: Final = Rule(AnswerLost, "the answer was lost: the request may have been billed", RESUBMIT)
+"""A request whose answer did not arrive, or can't be read."""
 _QUOTA_CODES: Final = frozenset({"throttlingallocationquota", "insufficientquota"})
 
 
 def rule_of(code: str) -> tuple[str, Rule] | None:
-    """Return the longest known beginning of `code`, and its rule; None for an unknown code."""
+    """Return the longest known prefix of `code` and its rule, None for an unknown code."""
     letters = "".join(ch for ch in code.lower() if ch.isalnum())
     known = max((name for name in RULES if letters.startswith(name)), key=len, default=None)
     return (known, RULES[known]) if known else None
 
 
 def is_quota(error: ProviderError) -> bool:
-    """Return whether `error` is a used-up allocation, which waiting seldom cures: it is worth one more attempt."""
+    """Return True if a quota is used up. Waiting seldom helps then, so there is only one more attempt."""
     found = rule_of(error.code)
     return found is not None and found[0] in _QUOTA_CODES
 
@@ -121,10 +119,10 @@ def answered(
     retry_after_s: float | None = None,
     account: Sequence[str] = (),
 ) -> ProviderError:
-    """Return the error that the service's own `code` and `message` stand for.
+    """Return the error that the service's `code` and `message` mean.
 
-    `status` is the HTTP status (0: none; the code stands in a task), used for unknown codes.
-    `account` are facts about key and region, shown with errors that concern them.
+    `status` is the HTTP status, which decides for an unknown code; 0 if the code is in a task's result.
+    `account` are facts about key and region, which errors of the account show.
     """
     found = rule_of(code)
     name, rule = found or ("", _unknown(status))
@@ -132,7 +130,7 @@ def answered(
     if name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
         rule = Rule(AccountError, "the free quota of this model is used up", "turn on billing, or pick another model")
     elif ("not support" in said and "synchronous" in said) or "url error" in said:
-        rule = Rule(Refused, "the model has not this interface", _INTERFACE)
+        rule = Rule(Refused, "the model does not have this interface", _INTERFACE)
     facts = [f"service says: {': '.join(filter(None, (code, message)))}"] if code or message else []
     if status and not code:
         facts.append(f"status: {status}")
@@ -146,31 +144,30 @@ def answered(
 
 
 def _unknown(status: int) -> Rule:
-    """Return the rule for an unknown code: in a task, and with status 500 and 503, a failure that is not billed."""
+    """Return the rule for an unknown code. In a task, and with status 500 or 503, nothing was billed."""
     if status in (0, 200):
         return RULES["internalerror"]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return RULES["badrequest"] if 400 <= status < 500 else _LOST
+    return RULES["badrequest"] if 400 <= status < 500 else LOST
 
 
 def task_failed(code: str, message: str, *, request_id: str = "") -> ProviderError:
-    """Return the error of a task that ended FAILED: it is never billed, so never AnswerLost."""
+    """Return the error of a FAILED task. It is never AnswerLost, because failed tasks are not billed."""
     error = answered(code, message, request_id=request_id)
     if isinstance(error, AnswerLost):
-        return ServiceFault(
-            "the service gave up on the task", facts=error.facts, hint=_TRANSIENT, code=code, request_id=request_id
-        )
+        claim = "the task exceeded the service's time limit"
+        return ServiceFault(claim, facts=error.facts, hint=_TRANSIENT, code=code, request_id=request_id)
     return error
 
 
 def unexplained(
     status: int, excerpt: str, host: str, *, retry_after_s: float | None = None, account: Sequence[str] = ()
 ) -> ProviderError:
-    """Return the error of an answer without the service's JSON: a proxy's or gateway's page.
+    """Return the error of an answer without the service's JSON, such as a proxy's or gateway's page.
 
-    `excerpt` is what it begins with. A status of 5xx, or a success that can't be read, is
-    AnswerLost: something between here and the service may have passed the request on.
+    `excerpt` is the beginning of the answer. A status of 5xx, or an unreadable success, becomes AnswerLost:
+    a gateway may have forwarded the request to the service.
     """
     facts = [f"{host} answered with status {status}" + (f" and no JSON: {excerpt}" if excerpt else " and nothing else")]
     if status == 429:
@@ -183,10 +180,10 @@ def unexplained(
         )
     if status in (401, 403, 404, 405, 407):
         return AccountError(
-            f"{host} did not let the request through to the service",
+            f"{host} did not pass the request on to the service",
             facts=[*facts, *account],
             hint="is the base URL right (it ends with /api/v1), and is a proxy in between?",
         )
     if 400 <= status < 500 and status != 408:
-        return Refused("the request was refused before the service read it", facts=facts, hint="see what it says")
-    return AnswerLost(_LOST.claim, facts=facts, hint=_LOST.hint)
+        return Refused("the request was refused before the service read it", facts=facts, hint="read the answer")
+    return AnswerLost(LOST.claim, facts=facts, hint=LOST.hint)

@@ -1,9 +1,9 @@
-"""The provider `dashscope`: Qwen-Image at Alibaba Cloud's Model Studio.
+"""The provider `dashscope`: reads its settings, answers plans, and hands renders to `rendering`.
 
-Invariants: planning needs no key, no network and no heavy import; all of that waits for `session`.
-What a render does, and what it promises about money, is in `rendering`.
+Invariant: a plan needs no key, no network and no heavy import. `session` needs them.
 
-Source of the defaults: Qwen-Image API reference of 2026-02-10.
+Sources: Qwen-Image API reference of 2026-02-10, for the interval of polls; Model Studio help, page "Error
+codes", mid-2026, for the service's time limit of 300 s.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ _KEYS: Final = (
     "poll_s", "retry_wait_s",
 )  # fmt: skip
 
-TIMEOUT_S: Final = 330.0  # the service itself gives up at 300 s; clients that do so too lose paid images
-POLL_S: Final = 10.0  # as the reference recommends
+TIMEOUT_S: Final = 330.0  # above the service's own limit of 300 s: a client that stops earlier loses paid images
+POLL_S: Final = 10.0  # as the API reference recommends
 RETRY_WAIT_S: Final = 1.0
-CONCURRENCY: Final = 50  # two submits a second, and a sync answer takes about 25 s
+CONCURRENCY: Final = 50  # two submits a second; a sync answer takes about 25 s
 DOWNLOAD_HOSTS: Final = ("*.aliyuncs.com",)
 
 
 class DashScopeProvider:
-    """Renders at the service. `[providers.dashscope]` of the project's config may have
+    """Renders at the service. These keys of `[providers.dashscope]` configure it:
 
-    - `region`: "singapore" (default) or "beijing"; `interface`: "sync" (default) or "async";
-    - `base_url`, `workspace`: another address, and the workspace to bill;
-    - `submits`: a pace such as "2/second" in place of the catalogue's, for every model;
-    - `max_concurrency`: requests with the service at once (50);
-    - `download_hosts`: hosts that images may come from (["*.aliyuncs.com"]);
-    - `timeout_s`: longest wait for a sync answer (330); `poll_s`: longest interval between polls of a
-      task (10); `retry_wait_s`: first wait before a retry (1). All in seconds.
+    - `region`: "singapore" (default) or "beijing"
+    - `interface`: "sync" (default) or "async"
+    - `base_url`: another address of the service
+    - `workspace`: the workspace that is billed
+    - `submits`: a pace such as "2/second" for every model, instead of the catalogue's paces
+    - `max_concurrency`: most requests that the service works on at once (default 50)
+    - `download_hosts`: hosts that images may come from (default ["*.aliyuncs.com"])
+    - `timeout_s`: longest wait for a sync answer, in seconds (default 330)
+    - `poll_s`: longest interval between polls of a task, in seconds (default 10)
+    - `retry_wait_s`: first wait before a retry, in seconds (default 1)
     """
 
     name = NAME
@@ -56,7 +59,7 @@ class DashScopeProvider:
     labelled = False
 
     def __init__(self, settings: Settings) -> None:
-        """Raises UsageError for settings that make no sense."""
+        """Raises UsageError for invalid settings."""
         table = settings.table
         reject_unknown(table, _KEYS, NAME)
         self.interface: str = table.get("interface", INTERFACES[0])
@@ -67,7 +70,7 @@ class DashScopeProvider:
                 hint=did_you_mean(str(self.interface), INTERFACES),
             )
         self.endpoint = find_endpoint(table, settings.environ)
-        self._settings = settings  # whose repr hides the environment, and the key in it
+        self._settings = settings  # its repr hides the environment, which holds the key
         self._catalogue = _paced(settings.catalogue, table.get("submits"))
         self._timeout_s = _seconds(table, "timeout_s", TIMEOUT_S)
         self._poll_s = _seconds(table, "poll_s", POLL_S)
@@ -75,14 +78,16 @@ class DashScopeProvider:
         self._hosts = _hosts(table.get("download_hosts", DOWNLOAD_HOSTS))
         concurrency = table.get("max_concurrency", CONCURRENCY)
         if type(concurrency) is not int or concurrency < 1:
-            raise UsageError("[providers.dashscope] max_concurrency is no whole number above 0", hint=f"{CONCURRENCY}")
+            raise UsageError(
+                "[providers.dashscope] max_concurrency is not a whole number above 0", hint=f"such as {CONCURRENCY}"
+            )
         self._at_once = settings.jobs or concurrency
-        # While the service renders as many as it may, as many others are downloaded, verified and kept.
+        # Twice as many: while the service renders one half, the other half is downloaded, verified and stored.
         self.concurrency = 2 * self._at_once
         self._renderer: Renderer | None = None
 
     def check(self, model: str) -> str | None:
-        """Return why requests of the model can't be sent: no such model, interface or price."""
+        """Return why requests of the model can't be sent (unknown model, interface or price), else None."""
         try:
             known = self._catalogue.model(model)
         except ValueError as error:
@@ -94,7 +99,7 @@ class DashScopeProvider:
             )
         region = self.endpoint.region
         if region not in known.price_cny:
-            # Without it the budget would count this model as free.
+            # Without a price, the budget would count this model as free.
             return (
                 f"no price is known for {model} in {region}: "
                 f'declare [models."{model}"] price_cny = {{ {region} = "0.20" }}'
@@ -107,14 +112,14 @@ class DashScopeProvider:
         return None if amount is None else Price(amount)
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
-        """Return when the last submit can go out at the earliest, in seconds; models have paces of their own."""
+        """Return the earliest time of the last submit, in seconds from the first. Each model has its own pace."""
         return max(
             ((count - 1) / self._catalogue.model(name).submits_per_s for name, count in renders.items()), default=0.0
         )
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Connect; raises AccountError where no usable key is found, UsageError for a wrong proxy or CA bundle."""
+        """Connect. Raises AccountError if there is no valid key, UsageError for an unusable proxy or CA bundle."""
         from .client import Client
         from .rendering import Choices, Renderer
 
@@ -127,15 +132,15 @@ class DashScopeProvider:
                 self._renderer = None
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Submit, wait and download; see `rendering` for what its errors say about money."""
+        """Submit, wait and download. `rendering` says what each error means for the bill."""
         return await self._entered.render(request, journal)
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
-        """Return the image of an accepted submission, without submitting anything."""
+        """Return the image of an accepted submission. Submits nothing."""
         return await self._entered.collect(submission, journal)
 
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
-        """Return handles of async submissions whose lost answer could be matched to a task for certain."""
+        """Return handles of async submissions whose lost answer certainly belongs to one task."""
         return await self._entered.reconcile(submissions, known)
 
     async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
@@ -145,7 +150,7 @@ class DashScopeProvider:
         return await diagnose(NAME, self.endpoint, self._settings.environ, project_provider)
 
     async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[ServiceTask, ...]:
-        """Return the account's tasks of the last 24 hours, other programs' included, up to about `most`.
+        """Return the account's tasks of the last 24 hours, about `most` at most. Other programs' tasks are included.
 
         `status` is PENDING, RUNNING, SUCCEEDED, FAILED or CANCELED. Raises ProviderError.
         """
@@ -155,7 +160,7 @@ class DashScopeProvider:
         )
 
     async def cancel_task(self, task_id: str) -> str:
-        """Cancel a task that is still PENDING, and return its handle; raises Refused for any other, ProviderError."""
+        """Cancel a PENDING task, and return its handle. Raises Refused for any other task, ProviderError."""
         await self._entered.tasks.cancel(task_id)
         return f"task:{task_id}"
 
@@ -167,21 +172,21 @@ class DashScopeProvider:
 
 
 def _paced(catalogue: Catalogue, submits: object) -> Catalogue:
-    """Return the catalogue with `submits` as every model's pace."""
+    """Return the catalogue with `submits` as the pace of every model. Raises UsageError."""
     if submits is None:
         return catalogue
     try:
         return catalogue.extended({name: {"submits": submits} for name in catalogue.models})
     except ValueError:
         raise UsageError(
-            f'[providers.dashscope] submits = "{submits}" is no pace', hint='such as "2/second" or "30/minute"'
+            f'[providers.dashscope] submits = "{submits}" is not a pace', hint='such as "2/second" or "30/minute"'
         ) from None
 
 
 def _seconds(table: Mapping[str, Any], key: str, default: float) -> float:
     value = table.get(key, default)
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise UsageError(f"[providers.dashscope] {key} is no number of seconds above 0", hint=f"such as {default:g}")
+        raise UsageError(f"[providers.dashscope] {key} is not a number of seconds above 0", hint=f"such as {default:g}")
     return float(value)
 
 
@@ -191,7 +196,7 @@ def _hosts(value: object) -> tuple[str, ...]:
         for one in value
     ):
         raise UsageError(
-            "[providers.dashscope] download_hosts is no list of host names",
+            "[providers.dashscope] download_hosts is not a list of host names",
             hint=f'such as ["{DOWNLOAD_HOSTS[0]}", "images.example.com"]',
         )
     return tuple(one.lower() for one in value)

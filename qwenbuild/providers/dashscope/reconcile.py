@@ -1,9 +1,14 @@
-"""Which of the account's tasks was made of a submission whose answer was lost.
+"""Reconciliation: finds the task that a submission with a lost answer made, if this is certain.
 
-Invariants: a match is certain or it is none. It is certain when one task, and no other, that nobody
-has claimed, was created while the submission was under way and reports its prompt once finished;
-and when no open submission of another request could have made that task. A listing names no prompt, size or seed,
-and a task's result names the prompt alone: two lost submissions of one prompt can't be told apart.
+A match is certain if all of these hold:
+- Exactly one unclaimed task was created in the submission's time and reports the submission's prompt.
+- No task of that time hides its prompt.
+- No open submission of another request could have made this task.
+
+A list of tasks shows no prompt, size or seed, and a finished task shows only its prompt. So two lost
+submissions with one prompt can't be distinguished.
+
+Source: Model Studio "Asynchronous task management API" of 2026-03-15.
 """
 
 from __future__ import annotations
@@ -16,18 +21,21 @@ from qwenbuild.request import Submission
 
 from .wire import WAITING, Task
 
-_SLACK_S: Final = 5.0  # clocks are compared through a header that counts whole seconds
-_UNDER_WAY_S: Final = 120.0  # from the intent, how long a create can take to reach the service
+_SLACK_S: Final = 5.0  # the Date header, which compares the clocks, has whole seconds
+_UNDER_WAY_S: Final = 120.0  # longest time from the intent until a create reaches the service
 
 
 class Account(Protocol):
-    """What is asked of the service."""
+    """The queries that a match needs; `Tasks` answers them."""
 
     async def listed(self, model: str) -> tuple[Iterable[Task], float] | None:
-        """Return the model's tasks of 24 hours, and by how many seconds the service's clock is ahead; None if not all."""  # noqa: E501
+        """Return the model's tasks of the last 24 hours, and the seconds that the service's clock is ahead.
+
+        Returns None if the list is not complete.
+        """
 
     async def finished(self, task_id: str) -> Task | None:
-        """Wait for a task to end and return it; None where it takes too long or can't be asked for."""
+        """Wait for the end of a task and return the task; None if it takes too long or can't be queried."""
 
 
 async def match(
@@ -36,10 +44,10 @@ async def match(
     rivals: Callable[[], Iterable[Submission]],
     claimed: Collection[str],
 ) -> dict[int, str]:
-    """Return task ids by `Submission.id` for those of `wanted` that match for certain.
+    """Return task ids by `Submission.id`, for the submissions of `wanted` with a certain match.
 
-    `rivals` gives every open submission that may have made a task, when matches are decided;
-    `claimed` are the ids of tasks known to be others', and may grow meanwhile. Raises ProviderError.
+    `rivals` returns all open submissions that may have made a task; it is called when matches are decided.
+    `claimed` are ids of tasks that belong to other submissions; it may grow meanwhile. Raises ProviderError.
     """
     found: dict[int, str] = {}
     for model in sorted({one.request.model for one in wanted}):
@@ -66,31 +74,35 @@ def _certain(
     for listed, task in zip(near, ended, strict=True):
         if listed.id in claimed or not _is_near(listed, lost, ahead_s):
             continue
-        if task is None:  # it may be the one, and won't tell
+        if task is None:  # its prompt is hidden, so it may be the task
             return None
-        if _same(task.prompt, lost.request.prompt):
+        if _is_same_prompt(task.prompt, lost.request.prompt):
             candidates.append((listed, task))
     if len(candidates) != 1:
         return None
     listed, task = candidates[0]
     for other in open_ones.values():
-        if other.key != lost.key and _same(other.request.prompt, task.prompt) and _is_near(listed, other, ahead_s):
+        if (
+            other.key != lost.key
+            and _is_same_prompt(other.request.prompt, task.prompt)
+            and _is_near(listed, other, ahead_s)
+        ):
             return None
     return task
 
 
 def _is_near(task: Task, lost: Submission, ahead_s: float) -> bool:
-    """Return whether the task was created while the submission was under way; one without a time may have been."""
+    """Return True if the task may have been created by the submission, judged by time. No time counts as near."""
     if task.created_at_s is None:
         return True
     created_at_s = task.created_at_s - ahead_s
     return lost.intended_at_s - _SLACK_S <= created_at_s <= lost.intended_at_s + _UNDER_WAY_S + _SLACK_S
 
 
-def _same(reported: str, prompt: str) -> bool:
+def _is_same_prompt(reported: str, prompt: str) -> bool:
     return reported.strip() == prompt.strip()
 
 
 async def _ended(finished: Callable[[str], Awaitable[Task | None]], task: Task) -> Task | None:
-    # FAILED and CANCELED tasks report no prompt and are not billed: as listed they match nothing.
+    # FAILED and CANCELED tasks report no prompt and are not billed, so they match nothing.
     return task if task.status not in (*WAITING, "SUCCEEDED") else await finished(task.id)

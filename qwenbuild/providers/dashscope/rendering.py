@@ -1,13 +1,15 @@
-"""The two ways to a paid image, sync and async: one entered session of the dashscope provider.
+"""Rendering: submits a request through the sync or async interface and returns the verified image.
 
-Invariants, the provider's side of DESIGN.md, "Never pay twice":
-- `Journal.intend` comes before every POST that may be billed, `Journal.accepted` before the first
-  poll or download, `Journal.refused` after every answer that says nothing was billed.
-- While an intent is open nothing is sent again, whatever error is raised.
-- AnswerLost says that an image is UNKNOWN, or, from a handle, that it can't be had any more. Any other
-  error raised while a handle stands (BadImage, AccountError, …) leaves the image to a later `collect`.
+Invariants, this package's part of "never pay twice":
+- `Journal.intend` comes before every POST that may be billed.
+- `Journal.accepted` comes before the first poll or download.
+- `Journal.refused` comes after every answer that says that nothing was billed.
+- While an intent is open, nothing is sent again, whatever the error.
+- AnswerLost without a handle means that the image is UNKNOWN; with a handle, that the image is gone.
+- After any other error, an image with a handle can still be fetched by a later `collect`.
 
-A handle is `task:ID`, or `result:REQUEST_ID:URL` for a sync answer, whose signed URL is all there is.
+A handle is `task:ID` for the async interface, and `result:REQUEST_ID:URL` for the sync interface. The
+sync interface has no task, so the signed URL is the only way to the image.
 """
 
 from __future__ import annotations
@@ -32,14 +34,15 @@ from .priority import Priority
 from .retry import retrying
 from .tasks import LIFE_S, Tasks
 
-_GONE: Final = "it was billed, and can't be had any more; `--resubmit` renders it anew, and pays again"
+_GONE: Final = "the image was billed and is gone; `--resubmit` renders it again, and pays again"
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user chose; `poll_s` is the longest interval between polls, `first_wait_s` the first retry's.
+    """The user's settings.
 
-    `at_once` is how many requests may be with the service at once.
+    `at_once` is the most requests that the service works on at once. In seconds: `poll_s` is the longest
+    interval between polls of a task, `first_wait_s` the first wait before a retry.
     """
 
     interface: str
@@ -50,7 +53,7 @@ class Choices:
 
 
 class Renderer:
-    """Renders over one `Client`, at each model's pace."""
+    """Renders, collects and reconciles with one `Client`. Each model has its own pace."""
 
     def __init__(self, client: Client, choices: Choices, model: Callable[[str], Model]) -> None:
         self._client, self._choices, self._model = client, choices, model
@@ -58,20 +61,20 @@ class Renderer:
         self._downloads = Downloads(
             client.downloads, client.endpoint, choices.download_hosts, choices.first_wait_s, client.short_s
         )
-        self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service's part is done
+        self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service has finished
         self._priority = Priority()
         self._paces: dict[str, Pace] = {}
-        self._open: dict[int, Submission] = {}  # creates of this session that may have made a task nobody knows
-        self._claimed: set[str] = set()  # tasks that are known to belong to a submission
-        self._numbers = itertools.count(-1, -1)  # ids of `_open`, apart from the state's
+        self._open: dict[int, Submission] = {}  # creates of this session whose task id is not known yet
+        self._claimed: set[str] = set()  # ids of tasks that belong to a known submission
+        self._numbers = itertools.count(-1, -1)  # keys of `_open`; ids from the state are positive
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
-        """Render, as often as the kind of failure is worth it and the journal has nothing open."""
-        ledger = _Ledger(journal)
+        """Return the image. Tries again after a failure, unless the request may have been billed."""
+        tracked = _TrackedJournal(journal)
         once = self._render_async if self._choices.interface == "async" else self._render_sync
-        async for attempt in retrying(self._choices.first_wait_s, lambda: not ledger.is_open):
+        async for attempt in retrying(self._choices.first_wait_s, lambda: not tracked.is_open):
             with attempt:
-                return await once(request, ledger)
+                return await once(request, tracked)
         raise AssertionError("the loop returns or raises")
 
     def _pace(self, name: str) -> Pace:
@@ -93,9 +96,9 @@ class Renderer:
     async def _submit(
         self, request: Request, journal: Journal, send: Callable[[Callable[[], None]], Coroutine[Any, Any, wire.Answer]]
     ) -> wire.Answer:
-        """Send at the model's pace, between an intent and, where nothing was billed, its withdrawal.
+        """Wait for the model's turn, record the intent, send, and withdraw the intent if nothing was billed.
 
-        `send` calls what it is given once the request is sent.
+        `send` gets a function that it calls once the request is sent.
         """
         pace = self._pace(request.model)
         turn_s = await pace.turn()
@@ -138,11 +141,11 @@ class Renderer:
         return await self._image(task, request, self._context(request), journal, time.time() + LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> str:
-        """Return the id of a new task; a lost answer is looked up among the account's tasks."""
+        """Return the id of a new task. If the answer is lost, the task is searched among the account's tasks."""
         number = next(self._numbers)
 
         def send(sent: Callable[[], None]) -> Coroutine[Any, Any, wire.Answer]:
-            # From here on, and no earlier, a task of this prompt may be this one's.
+            # From now on, a new task with this prompt may belong to this request.
             mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
             self._open[number] = mine
             return self._client.submit_async(wire.async_body(request), sent)
@@ -155,7 +158,7 @@ class Renderer:
             task_id = task.id
         except AnswerLost as lost:
             task_id = await self._found(self._open[number]) or ""
-            if not task_id:  # it stays among the open ones: a task of its prompt may be anybody's
+            if not task_id:  # it stays in `_open`: a task with its prompt can't be attributed for certain
                 raise lost from None
         except ProviderError:
             self._open.pop(number, None)
@@ -165,7 +168,7 @@ class Renderer:
         return task_id
 
     async def _found(self, mine: Submission) -> str | None:
-        """Return the task that a create whose answer was lost has made, None where that is not certain."""
+        """Return the id of the task that a create with a lost answer made, None if this is not certain."""
         try:
             found = await reconcile.match(self.tasks, [mine], self._open.values, self._claimed)
         except ProviderError:
@@ -175,7 +178,7 @@ class Renderer:
     async def _image(
         self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float
     ) -> Rendered:
-        """Return the image of a task that has ended; where its link died, the task is asked for another."""
+        """Return the image of an ended task. If the link is dead, the task is queried once for a new link."""
         for is_last in (False, True):
             if not task.url:
                 error = _not_made(task)
@@ -195,7 +198,10 @@ class Renderer:
     async def _download(
         self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float
     ) -> Rendered:
-        """Return the verified image, kept until `until_s`; raises BadImage, or AnswerLost where it is gone."""
+        """Return the verified image. Raises BadImage, or AnswerLost if the image is gone.
+
+        The service keeps the image until `until_s`, in seconds since the epoch.
+        """
         await self._priority.give_way()
         try:
             image = await self._downloads.image(url, request.size)
@@ -206,10 +212,10 @@ class Renderer:
         known = {name: context[name] for name in ("interface", "region", "model") if name in context}
         return Rendered(image.png, {**known, **facts, "downloaded_from": image.host}, verified=True)
 
-    # --- what a crash left ---
+    # --- submissions of earlier builds ---
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
-        """Return the image of an accepted submission; never submits. Raises as the module says."""
+        """Return the image of an accepted submission; see `Resumable.collect`. Never submits."""
         kind, _, handle = submission.handle.partition(":")
         request, context = submission.request, submission.context
         until_s = submission.intended_at_s + LIFE_S
@@ -224,17 +230,17 @@ class Renderer:
             return await self._image(task, request, context, journal, until_s)
         except AnswerLost as error:
             lost = error
-        # A new key of the same account sees the account's tasks, so this is asked last.
+        # Checked last, because a new key of the same account still sees the account's tasks.
         if self._is_elsewhere(submission) and time.time() < until_s:
             raise ProviderError(
                 "an image in flight was submitted with another key or region",
                 facts=[f"submitted to {context.get('host')}, now {self._client.endpoint.host}", f"task: {handle}"],
-                hint="build with the key and the region that it was submitted with: it is kept for 24 hours",
+                hint="build with the same key and region as then: the image is kept for 24 hours",
             )
         raise lost
 
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission]) -> dict[int, str]:
-        """Return handles of those whose lost answer matches one of the account's tasks for certain."""
+        """Return handles by `Submission.id`; see `Resumable.reconcile`."""
         others = list(known)
         self._claimed.update(one.handle.partition(":")[2] for one in others if one.handle.startswith("task:"))
         wanted = [
@@ -250,17 +256,18 @@ class Renderer:
         except ProviderError as error:
             if error.stops_run:
                 raise
-            found = {}  # they can't be looked up now, and stay UNKNOWN
+            found = {}  # the tasks can't be listed now, so the submissions stay UNKNOWN
         self._claimed.update(found.values())
         return {number: f"task:{task_id}" for number, task_id in found.items()}
 
     def _is_elsewhere(self, submission: Submission) -> bool:
+        """Return True if the submission went to another account, region or host than this session's."""
         here = self._context(submission.request)
         return any(submission.context.get(name) != here[name] for name in ("account", "region", "host"))
 
 
-class _Ledger:
-    """A journal that knows whether something that was sent may have been billed."""
+class _TrackedJournal:
+    """A journal with `is_open`: True while a request that was sent may have been billed."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -280,21 +287,21 @@ class _Ledger:
 
 def _unreadable(answer: wire.Answer) -> AnswerLost:
     return AnswerLost(
-        "the service's answer names neither an image nor an error: it may have been billed",
+        "the service's answer holds neither an image nor an error: it may have been billed",
         facts=[f"status: {answer.status}", f"fields: {', '.join(sorted(map(str, answer.body)))[:200]}"],
-        hint="look at the account's bill; `--resubmit` sends it again",
+        hint=error_codes.RESUBMIT,
         request_id=answer.request_id,
     )
 
 
 def _not_made(task: wire.Task) -> ProviderError:
-    """Return why a task that has ended has no image."""
+    """Return the error of an ended task without an image."""
     if task.status == "CANCELED":
-        return Refused("the task was cancelled", facts=[f"task: {task.id}"], hint="build again to submit it anew")
+        return Refused("the task was cancelled", facts=[f"task: {task.id}"], hint="build again to submit it again")
     if task.status == "FAILED" or task.code:
         return error_codes.task_failed(task.code, task.message, request_id=task.request_id)
     return AnswerLost(
-        "a task ended as SUCCEEDED, but names no image: it may have been billed",
-        facts=[f"task: {task.id}", f"request id: {task.request_id}"],
-        hint="`--resubmit` renders it anew",
+        "a task is SUCCEEDED, but has no image: it may have been billed",
+        facts=[f"task: {task.id}", *([f"request id: {task.request_id}"] if task.request_id else [])],
+        hint="`--resubmit` renders the image again",
     )

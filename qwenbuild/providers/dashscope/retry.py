@@ -1,7 +1,7 @@
-"""Which failures are tried again, how often, and after how long.
+"""Retries: which failures get another attempt, how many attempts, and after which wait.
 
-Invariants: nothing is tried again after which a request may have been billed; a wait has full
-jitter, and is at least what the service asked for.
+Invariants: no request is sent again after an error that leaves open whether it was billed. A wait is random
+(full jitter), and at least as long as the service asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .error_codes import is_quota
 
 _LONGEST_WAIT_S: Final = 60.0
 
-# Attempts in all. A throttled request waits its turn at a slower pace, so it may try for long.
+# Attempts in total. A throttled request waits for its turn at a slower pace, so it gets many.
 _THROTTLED: Final = 25
 _QUOTA: Final = 2
 _FAULT: Final = 8
@@ -26,21 +26,21 @@ _BAD_IMAGE: Final = 5
 
 
 def attempts(error: BaseException | None) -> int:
-    """Return how many attempts in all a request is worth whose last one ended with `error`."""
+    """Return how many attempts in total a request gets if its last attempt ended with `error`."""
     if not isinstance(error, ProviderError) or not error.retryable:
         return 1
     if isinstance(error, Unreachable):
-        return 1 if error.code else _UNREACHABLE  # a code names a fault that time does not cure, such as TLS
+        return 1 if error.code else _UNREACHABLE  # a code names a lasting fault, such as TLS
     if isinstance(error, Throttled):
         return _QUOTA if is_quota(error) else _THROTTLED
     return _BAD_IMAGE if isinstance(error, BadImage) else _FAULT
 
 
 def retrying(first_wait_s: float, is_safe: Callable[[], bool] = lambda: True) -> AsyncRetrying:
-    """Return tenacity's loop over attempts, which goes on only while `is_safe`; the last error is raised as it was.
+    """Return tenacity's loop over attempts. It continues only while `is_safe()`, and raises the last error unchanged.
 
-    The n-th wait is a random part of `first_wait_s` * 2^(n-1), a minute at most, on top of what
-    the service asked for.
+    The n-th wait is the time that the service asked for, plus a random part of `first_wait_s` * 2^(n-1)
+    or of 60 seconds, whichever is less. `first_wait_s` is in seconds.
     """
     backoff = wait_random_exponential(multiplier=first_wait_s, max=_LONGEST_WAIT_S)
 

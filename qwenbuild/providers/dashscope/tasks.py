@@ -1,10 +1,9 @@
-"""The account's tasks as the service tells of them: waiting for one, listing them all, cancelling.
+"""Tasks: waits for a task of the account, lists the account's tasks, and cancels one.
 
-Invariants: no failure to ask about a task ends the wait for it, unless it goes on for long or can't
-pass; what has ended has ended, whoever asks and however often.
+Invariant: a failed query does not end the wait for a task, unless failures last for minutes or can't pass.
 
-Sources: reference of 2026-02-10, "query by task id"; Model Studio "Asynchronous task management API"
-of 2026-03-15 (20 queries a second for each account).
+Sources: Qwen-Image API reference of 2026-02-10, section on querying a task by id; Model Studio
+"Asynchronous task management API" of 2026-03-15 (20 queries a second for each account).
 """
 
 from __future__ import annotations
@@ -21,29 +20,29 @@ from . import wire
 from .client import Client
 from .retry import attempts, retrying
 
-LIFE_S: Final = 24 * 3600.0  # how long the service keeps tasks and results
-_SILENCE_S: Final = 900.0  # a task is polled through failing answers for so long; it stays collectable
-_OFFLINE_S: Final = 120.0  # and without any connection for so long
-_MATCH_S: Final = 300.0  # longest wait for a task to end whose prompt is to be compared
-_LEAST: Final = 0.1  # of the longest interval: the first one
-_LATE: Final = 0.15
-_UNKNOWN_POLLS: Final = 3  # a new task may not be known everywhere at once
+LIFE_S: Final = 24 * 3600.0  # the service keeps tasks and results for 24 hours (API reference of 2026-02-10)
+_SILENCE_S: Final = 900.0  # longest time of failing answers to polls; a later build can still collect
+_OFFLINE_S: Final = 120.0  # longest time without a connection
+_MATCH_S: Final = 300.0  # longest wait for the end of a task whose prompt is compared
+_FIRST: Final = 0.1  # the first interval between polls, as a part of the longest
+_LATE: Final = 0.15  # the next interval, as a part of the wait so far
+_UNKNOWN_POLLS: Final = 3  # some of the service's machines may learn of a new task late
 _PAGE: Final = 50
 _MOST_PAGES: Final = 200
 
 
 class Tasks:
-    """The tasks of one account."""
+    """The tasks of one account, through one `Client`."""
 
     def __init__(self, client: Client, poll_s: float, first_wait_s: float) -> None:
-        """`poll_s` is the longest interval between polls of one task, `first_wait_s` the first retry's wait."""
+        """In seconds: `poll_s` is the longest interval between polls, `first_wait_s` the first wait before a retry."""
         self._client, self._poll_s, self._first_wait_s = client, poll_s, first_wait_s
 
     async def ended(self, task_id: str, until_s: float) -> wire.Task:
-        """Poll until the task has ended one way or the other; `until_s` is when the service forgets it.
+        """Poll until the task has ended, and return the task.
 
-        Raises AnswerLost where the service knows it no longer, another ProviderError where it does
-        not answer for long.
+        The service keeps the task until `until_s`, in seconds since the epoch. Raises AnswerLost if the
+        service does not know the task any more, another ProviderError if queries fail for minutes.
         """
         begun_s = heard_s = time.monotonic()
         failures = unknown = 0
@@ -64,43 +63,43 @@ class Tasks:
                 if task.status in ("SUCCEEDED", "FAILED", "CANCELED"):
                     return task
                 unknown = unknown + 1 if task.status == "UNKNOWN" else 0
-                # By the service's word alone: this machine's clock may be days off.
+                # Only the service decides that a task is gone: this machine's clock may be wrong by days.
                 if unknown >= _UNKNOWN_POLLS or (unknown and time.time() > until_s):
                     raise AnswerLost(
                         "the service has forgotten a task that it accepted",
                         facts=[f"task: {task_id}", f"its status: {task.status}", "tasks are kept for 24 hours"],
-                        hint="its image can't be had any more; `--resubmit` renders it anew, and pays again",
+                        hint="the image is gone; `--resubmit` renders it again, and pays again",
                     )
-            # In proportion to the wait so far: a task's end is noticed at most that much too late.
-            wait_s = max(self._poll_s * _LEAST, (time.monotonic() - begun_s) * _LATE) * 2 ** min(failures, 8)
+            # In proportion to the wait so far, so that the end is noticed at most 15 % too late.
+            wait_s = max(self._poll_s * _FIRST, (time.monotonic() - begun_s) * _LATE) * 2 ** min(failures, 8)
             wait_s = max(min(wait_s, self._poll_s), (fault and fault.retry_after_s) or 0.0)
             await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311
 
     async def list(self, *, model: str = "", status: str = "", most: int) -> tuple[wire.Task, ...]:
-        """Return the account's tasks of 24 hours, at most about `most`. Raises ProviderError."""
+        """Return the account's tasks of the last 24 hours, about `most` at most. Raises ProviderError."""
         found, _, _ = await self._pages(model, status, most)
         return found
 
     async def cancel(self, task_id: str) -> None:
-        """Cancel a PENDING task; raises Refused for any other, ProviderError."""
+        """Cancel a PENDING task. Raises Refused for any other task, ProviderError."""
         try:
             await self._client.ask("POST", wire.task_path(task_id, "/cancel"))
         except Refused as error:
             raise Refused(
                 f"task {task_id} can't be cancelled",
                 facts=error.facts,
-                hint="only tasks that are still PENDING can be; `qwenbuild tasks` lists the account's",
+                hint="only PENDING tasks can be cancelled; `qwenbuild tasks` lists the account's tasks",
                 code=error.code,
                 request_id=error.request_id,
             ) from None
 
     async def listed(self, model: str) -> tuple[tuple[wire.Task, ...], float] | None:
-        """`reconcile.Account`."""
+        """See `reconcile.Account`."""
         tasks, ahead_s, is_whole = await self._pages(model, "", _MOST_PAGES * _PAGE)
         return (tasks, ahead_s) if is_whole else None
 
     async def finished(self, task_id: str) -> wire.Task | None:
-        """`reconcile.Account`."""
+        """See `reconcile.Account`."""
         try:
             async with asyncio.timeout(_MATCH_S):
                 return await self.ended(task_id, time.time() + LIFE_S)
@@ -108,7 +107,7 @@ class Tasks:
             return None
 
     async def _pages(self, model: str, status: str, most: int) -> tuple[tuple[wire.Task, ...], float, bool]:
-        """Return tasks, by how many seconds the service's clock is ahead, and whether these are all tasks."""
+        """Return tasks, the seconds that the service's clock is ahead, and True if these are all tasks."""
         found: dict[str, wire.Task] = {}
         ahead_s = 0.0
         for page in itertools.count(1):
@@ -132,9 +131,9 @@ class Tasks:
 
 
 def _silent(fault: ProviderError | None, task_id: str) -> ProviderError:
-    """Return the error of a task that can't be asked for; it stays in the journal."""
+    """Return the error of a task that can't be queried. Its submission stays open."""
     return (Unreachable if isinstance(fault, Unreachable) else ProviderError)(
-        f"{fault.claim if fault else 'the service does not tell about a task'}: an image in flight waits there",
+        f"{fault.claim if fault else 'the service does not show a task'}: an image in flight waits there",
         facts=[*(fault.facts if fault else ()), f"task: {task_id}"],
         hint="build again within 24 hours to collect it; nothing is paid twice",
         code=fault.code if fault else "",

@@ -1,9 +1,9 @@
-"""The service's JSON, both ways: request bodies and paths, answers parsed into frozen records. Free of I/O.
+"""The wire format: paths, headers and JSON bodies of requests, and parsed answers. No I/O.
 
-Invariants: a body equals, field by field, what the vendor's SDK sends for the same request. Parsing
-ignores fields it does not know, survives any JSON, and never invents what is missing.
+Invariants: a body has the same fields as the body that the vendor's SDK sends for the same request.
+Parsing accepts any JSON, ignores unknown fields, and leaves missing values empty.
 
-Sources: Qwen-Image API reference of 2026-02-10; the `dashscope` SDK 2.0 as recorded; Model Studio
+Sources: Qwen-Image API reference of 2026-02-10; recorded requests of the `dashscope` SDK 2.0.2; Model Studio
 "Asynchronous task management API" of 2026-03-15 for listing and cancelling.
 """
 
@@ -23,11 +23,11 @@ ASYNC_HEADERS: Final = {"X-DashScope-Async": "enable"}
 LIST_PATH: Final = "/tasks/"
 
 WAITING: Final = ("PENDING", "RUNNING")
-_MAX_TEXT: Final = 8192  # characters of any text that goes into provenance
+_MAX_TEXT: Final = 8192  # characters; longer texts of an answer are cut
 
 
 def headers(key: str, workspace: str, version: str) -> dict[str, str]:
-    """Return the headers of every request to the service; they hold the key."""
+    """Return the headers of every request to the service. They hold the key."""
     found = {
         "Authorization": f"Bearer {key}",
         "Accept": "application/json; charset=utf-8",
@@ -39,23 +39,25 @@ def headers(key: str, workspace: str, version: str) -> dict[str, str]:
 
 
 def sync_body(request: Request) -> dict[str, Any]:
-    """Return the body of a call to `SYNC_PATH`."""
-    negative = {"negative_prompt": request.negative_prompt} if request.negative_prompt else {}
+    """Return the body of a POST to `SYNC_PATH`."""
     return {
         "model": request.model,
         "input": {"messages": [{"role": "user", "content": [{"text": request.prompt}]}]},
-        "parameters": {**negative, **_parameters(request)},
+        "parameters": {**_negative_prompt(request), **_parameters(request)},
     }
 
 
 def async_body(request: Request) -> dict[str, Any]:
-    """Return the body that creates a task at `ASYNC_PATH`; `negative_prompt` stands in `input`, as the SDK puts it."""
-    negative = {"negative_prompt": request.negative_prompt} if request.negative_prompt else {}
+    """Return the body of a POST to `ASYNC_PATH`. The SDK sends `negative_prompt` in `input`, so this does as well."""
     return {
         "model": request.model,
-        "input": {"prompt": request.prompt, **negative},
+        "input": {"prompt": request.prompt, **_negative_prompt(request)},
         "parameters": _parameters(request),
     }
+
+
+def _negative_prompt(request: Request) -> dict[str, str]:
+    return {"negative_prompt": request.negative_prompt} if request.negative_prompt else {}
 
 
 def _parameters(request: Request) -> dict[str, Any]:
@@ -76,8 +78,8 @@ def task_path(task_id: str, action: str = "") -> str:
 def list_query(page: int, size: int, *, model: str = "", status: str = "") -> dict[str, str]:
     """Return the query of one page (from 1) of the account's tasks of the last 24 hours.
 
-    No `start_time` and `end_time`: their time zone is not documented, and 24 hours, as long as
-    tasks live, is what the service takes without them.
+    There is no `start_time` and `end_time`, because their time zone is not documented. Without them the
+    service lists 24 hours, which is also how long it keeps tasks.
     """
     query = {"page_no": str(page), "page_size": str(size)}
     if model:
@@ -89,10 +91,11 @@ def list_query(page: int, size: int, *, model: str = "", status: str = "") -> di
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: `body` is its JSON object, empty where it has none; `excerpt` is what came instead.
+    """An HTTP answer.
 
-    `retry_after_s` is what the service asks to wait, None where it asks nothing; `ahead_s` by how
-    much the service's clock is ahead of ours, None where it does not tell its time.
+    `body` is the JSON object, empty if there is none; `excerpt` then is the beginning of the answer's text.
+    In seconds: `retry_after_s` is the wait that the service asks for, None if none. `ahead_s` is how
+    far the service's clock is ahead of this machine's, None if unknown.
     """
 
     status: int
@@ -103,22 +106,22 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The service's error code, empty for a success."""
+        """The service's error code; empty for a success."""
         return text(self.body, "code") or text(table(self.body, "error"), "code")
 
     @property
     def message(self) -> str:
-        """What the service says about its error code."""
+        """The service's message beside its error code."""
         return text(self.body, "message") or text(table(self.body, "error"), "message")
 
     @property
     def request_id(self) -> str:
-        """What the vendor's support asks for."""
+        """The request's id, which the vendor's support asks for."""
         return text(self.body, "request_id")
 
 
 def parse(status: int, content: bytes, *, retry_after_s: float | None = None, ahead_s: float | None = None) -> Answer:
-    """Return the answer with this content, whatever it is."""
+    """Return the answer with this content. Any content is accepted."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -131,16 +134,16 @@ def parse(status: int, content: bytes, *, retry_after_s: float | None = None, ah
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a sync request: `url` of its image, or else the `code` and `message` of its failure."""
+    """The result of a sync request: the `url` of the image, or the `code` and `message` of a failure."""
 
-    url: str = field(repr=False)  # signed: whoever has it has the image
+    url: str = field(repr=False)  # signed: it gives access to the image
     code: str
     message: str
     facts: Mapping[str, Any]
 
 
 def sync_result(answer: Answer) -> Result | None:
-    """Return what a successful answer says of the image; None where it says neither where it is nor that it failed."""
+    """Return the result in a successful answer; None if the answer has neither an image nor a failure."""
     output = table(answer.body, "output")
     contents = (tables(table(choice, "message"), "content") for choice in tables(output, "choices"))
     url = next((text(part, "image") for parts in contents for part in parts if text(part, "image")), "")
@@ -156,11 +159,11 @@ def sync_result(answer: Answer) -> Result | None:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as the service tells of it.
+    """A task as the service shows it.
 
-    `status` is PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED, or UNKNOWN once it has expired. `url` is
-    its image's, `code` and `message` its failure's. `created_at_s` is in seconds since the epoch by
-    the service's clock, None where it does not tell. A listed task has no prompt, URL or failure.
+    `status` is PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED, or UNKNOWN once the task has expired. `url`
+    leads to the image; `code` and `message` describe a failure. `created_at_s` is in seconds since the epoch
+    by the service's clock, None if unknown. A listed task has no prompt, URL or failure.
     """
 
     id: str
@@ -169,19 +172,19 @@ class Task:
     request_id: str = ""
     created_at_s: float | None = None
     prompt: str = ""
-    url: str = field(default="", repr=False)  # signed: whoever has it has the image
+    url: str = field(default="", repr=False)  # signed: it gives access to the image
     code: str = ""
     message: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def task(answer: Answer) -> Task | None:
-    """Return the task that a create or a query tells of; None where the answer names none."""
+    """Return the task in the answer to a create or a query; None if there is none."""
     return _task(table(answer.body, "output"), answer.request_id, table(answer.body, "usage"))
 
 
 def task_list(answer: Answer) -> tuple[tuple[Task, ...], int | None]:
-    """Return the tasks of one page of a listing, and how many there are in all (None: it does not say)."""
+    """Return the tasks of one page of a list, and the number of tasks on all pages (None if unknown)."""
     page = answer.body if "data" in answer.body or "tasks" in answer.body else table(answer.body, "output")
     entries = tables(page, "data") or tables(page, "tasks")
     total = page.get("total")
@@ -222,29 +225,29 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
     )
 
 
-# --- reading JSON that may be anything ---
+# --- reading any JSON ---
 
 
 def text(source: Mapping[str, Any], key: str) -> str:
-    """Return the text under `key`, empty where there is none; JSON's unpaired surrogates become `?`."""
+    """Return the text under `key`, empty if there is none. Unpaired surrogates become `?`."""
     value = source.get(key)
     return value[:_MAX_TEXT].encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def table(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object under `key`, empty where there is none."""
+    """Return the object under `key`, empty if there is none."""
     value = source.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def tables(source: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
-    """Return the objects in the list under `key`, empty where there is none."""
+    """Return the objects in the list under `key`, empty if there is none."""
     value = source.get(key)
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _scalars(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the counts of a table (the service's `usage` holds nothing else)."""
+    """Return the integers of a table; the service's `usage` holds only integers."""
     return {key: value for key, value in source.items() if type(value) is int and key.isascii()}
 
 

@@ -81,7 +81,7 @@ def test_the_shortest_time_is_that_of_whole_rounds(count: int, seconds: float) -
 @pytest.mark.parametrize("latency", [-1, "1", True, math.nan, math.inf, None])
 def test_a_latency_is_a_number_of_seconds(latency: object) -> None:
     """Anything else is a usage error that shows it."""
-    with pytest.raises(UsageError, match="no number of seconds"):
+    with pytest.raises(UsageError, match="not a number of seconds"):
         provider(latency_s=latency)
 
 

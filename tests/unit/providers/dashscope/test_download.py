@@ -194,7 +194,7 @@ def test_a_link_to_a_host_that_is_not_listed_stays_collectable() -> None:
             body = answer.body.replace(str(service.port).encode(), str(storage.port).encode())
             service.script["sync"].append(Reply(200, body, answer.headers))
             async with (provider := service.provider()).session():
-                with pytest.raises(BadImage, match="host that images may not come from"):
+                with pytest.raises(BadImage, match="host that is not allowed"):
                     await provider.render(request_of(), journal)
             async with (later := storage.provider()).session():
                 rendered = await later.collect(journal.submission(request_of()), Journal())

@@ -123,7 +123,7 @@ def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
 def test_a_model_without_the_interface_is_explained(code: str, message: str) -> None:
     """The service says "access denied" or "url error"; the error says what is meant."""
     found = error_codes.answered(code, message, status=403)
-    assert (type(found), found.claim) == (Refused, "the model has not this interface")
+    assert (type(found), found.claim) == (Refused, "the model does not have this interface")
     assert 'interface = "sync"' in (found.hint or "")
 
 

@@ -172,8 +172,8 @@ def test_without_a_key_the_session_can_not_be_entered() -> None:
     ("variable", "value", "claim"),
     [
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "the CA bundle can't be read"),
-        ("ALL_PROXY", "socks5://user:hidden@localhost:1080", "the proxy that the environment names can't be used"),
-        ("HTTPS_PROXY", "gopher://user:hidden@localhost", "the proxy that the environment names can't be used"),
+        ("ALL_PROXY", "socks5://user:hidden@localhost:1080", "the proxy set in the environment can't be used"),
+        ("HTTPS_PROXY", "gopher://user:hidden@localhost", "the proxy set in the environment can't be used"),
     ],
 )
 def test_an_environment_that_can_not_be_used_is_explained(
@@ -469,7 +469,7 @@ def test_a_task_that_names_no_image_is_unknown() -> None:
             server.script["task"].append(says(200, {"output": {"task_id": "task-0", "task_status": "SUCCEEDED"}}))
             provider = server.provider(interface="async")
             async with provider.session():
-                with pytest.raises(AnswerLost, match="names no image"):
+                with pytest.raises(AnswerLost, match="has no image"):
                     await provider.render(request_of(), journal)
         return journal
 
@@ -625,7 +625,7 @@ def test_tasks_are_listed_page_by_page_and_cancelled() -> None:
     assert [task.id for task in tasks] == [f"task-{number}" for number in range(120)]
     assert {task.model for task in tasks} == {"qwen-image-plus"}
     assert posts == ["/tasks/task-1/cancel", "/tasks/task-1/cancel", "/tasks/task-2/cancel"]
-    assert error.hint == "only tasks that are still PENDING can be; `qwenbuild tasks` lists the account's"
+    assert error.hint == "only PENDING tasks can be cancelled; `qwenbuild tasks` lists the account's tasks"
 
 
 def test_a_failing_listing_is_an_error_and_no_end() -> None:
