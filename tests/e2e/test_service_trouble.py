@@ -99,7 +99,7 @@ def test_an_unreachable_service(emulator: Running, tmp_path: Path, closed_port: 
     assert ran.code == 1
     assert f"can't reach 127.0.0.1:{closed_port}" in ran.err
     assert "nothing was sent: ConnectError" in ran.err
-    assert "is the network up, and the base URL right? Build again later: what is done is kept" in ran.err
+    assert "is the network up, and the base URL right? Build again later: finished images are kept" in ran.err
     assert len(studio.submissions) == 5
     studio.extra.update(emulator.environment(KEY))
     last = studio.build_inside()

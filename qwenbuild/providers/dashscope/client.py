@@ -207,7 +207,7 @@ def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, reques
     return Unreachable(
         f"can't reach {host}",
         facts=[f"nothing was sent: {words}"],
-        hint="is the network up, and the base URL right? Build again later: what is done is kept",
+        hint="is the network up, and the base URL right? Build again later: finished images are kept",
     )
 
 
