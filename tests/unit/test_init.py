@@ -15,8 +15,8 @@ PUBLIC = {
     # `Place` and the names after it moved to `qwenbuild.problems`. Plugins written before that import them from here.
     "qwenbuild.errors": (
         "QwenbuildError UsageError ProjectError TooManyRenders BudgetExceeded LockError ProjectBusy StateError "
-        "StoreError OutputError RemoteError RemoteUnreachable ProviderError Refused AccountError Throttled ServiceFault "
-        "Unreachable BadImage AnswerLost Place Problem columns did_you_mean listing nearest visible"
+        "StoreError OutputError RemoteError RemoteUnreachable ProviderError Refused AccountError Throttled "
+        "ServiceFault Unreachable BadImage AnswerLost Place Problem columns did_you_mean listing nearest visible"
     ),
     "qwenbuild.request": "Request Size Submission",
     "qwenbuild.catalogue": "Catalogue Model builtin",
