@@ -1,9 +1,11 @@
-"""A build that finds nothing to do: at once, without imports, and only when it is true."""
+"""A build that finds nothing to do is instant, loads almost no module, and is never wrong."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,13 +23,13 @@ HEAVY = {
 PROBE = """
 import atexit, os, sys
 before, leave = set(sys.modules), os._exit
-def tell():
+def print_loaded():
     print(*sorted(set(sys.modules) - before), flush=True)
 def leave_at_once(code):
-    tell()
+    print_loaded()
     leave(code)
 os._exit = leave_at_once
-atexit.register(tell)
+atexit.register(print_loaded)
 from qwenbuild.__main__ import main
 sys.argv = ["qwenbuild", *sys.argv[1:]]
 main()
@@ -35,7 +37,7 @@ main()
 
 
 def imported(sandbox: Sandbox, *arguments: str) -> tuple[set[str], Ran]:
-    """Run a command; return the modules that it loaded, but for those that Python itself starts with."""
+    """Run a command; return the modules that it loaded after Python's own start."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", PROBE, *arguments],
         cwd=sandbox.root, env=sandbox.environ, capture_output=True, text=True, check=False,
@@ -44,14 +46,14 @@ def imported(sandbox: Sandbox, *arguments: str) -> tuple[set[str], Ran]:
 
 
 def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
-    """A build that finds its snapshot true loads next to nothing, and says the same as the long way."""
+    """A build with a valid snapshot loads four small modules, and prints the same line as the slow path."""
     sandbox.run("build")
-    time.sleep(0.1)  # a snapshot is of inputs a little older than the build
+    time.sleep(0.1)  # no snapshot is written for inputs younger than 50 ms
     slow = sandbox.run("build")
     loaded, fast = imported(sandbox, "build")
     assert loaded & HEAVY == set()
     assert sorted(name for name in loaded if not name.startswith("_")) == [
-        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop"
+        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop", "qwenbuild.state_folder", "qwenbuild.version"
     ]  # fmt: skip
     line = r"nothing to do: 8 up to date in [0-9.]+ s\n"
     assert (fast.code, slow.code) == (0, 0)
@@ -64,7 +66,7 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(("option", "said"), [("--version", "qwenbuild 0.1.0\n"), ("--help", "Usage: qwenbuild ")])
 def test_the_version_and_the_help_load_nothing_heavy(sandbox: Sandbox, option: str, said: str) -> None:
-    """`--version` and `--help` load no more than a no-op build does."""
+    """`--version` and `--help` load none of the heavy modules."""
     loaded, ran = imported(sandbox, option)
     assert ran.out.startswith(said)
     assert loaded & HEAVY == set()
@@ -72,7 +74,7 @@ def test_the_version_and_the_help_load_nothing_heavy(sandbox: Sandbox, option: s
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_a_full_standard_output(sandbox: Sandbox, option: str) -> None:
-    """What can't be written is an error in words, here as in every command."""
+    """If standard output can't be written, a message says so, as for every command."""
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "w") as full:
@@ -86,14 +88,14 @@ def test_a_full_standard_output(sandbox: Sandbox, option: str) -> None:
 
 
 def test_help_loads_no_engine(sandbox: Sandbox) -> None:
-    """`--help` of a command loads neither the engine nor the formats."""
+    """`--help` of a command loads neither the engine nor a file format."""
     loaded, ran = imported(sandbox, "build", "--help")
     assert ran.code == 0
     assert loaded & {"qwenbuild.engine.engine", "pydantic", "jinja2", "httpx", "rich", "sqlite3", "PIL"} == set()
 
 
 def test_the_snapshot_holds_no_key(sandbox: Sandbox) -> None:
-    """The API key in the environment is in no file of the project."""
+    """No file of the project contains the API key from the environment."""
     sandbox.extra["DASHSCOPE_API_KEY"] = "sk-0123456789abcdef"
     sandbox.run("build")
     time.sleep(0.1)
@@ -106,14 +108,16 @@ def test_the_snapshot_holds_no_key(sandbox: Sandbox) -> None:
 
 
 def test_a_build_that_runs_is_seen(sandbox: Sandbox) -> None:
-    """While a build is running, a second one says so, though nothing has changed for the first's outputs yet."""
-    sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 1.5\n'})
+    """While a build is running, a second one says so, although all files are still as in its snapshot."""
+    sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.5\n'})
     time.sleep(0.1)
     assert sandbox.run("build", "icons").code == 0
-    with sandbox.popen("build", "--force", "-j1", "icons") as first:
-        while first.poll() is None:
-            second = sandbox.run("build", "icons")
-            if second.code == 2:
-                break
+    with sandbox.popen("build", "--force", "--json", "icons") as first:
+        assert first.stdout is not None
+        assert json.loads(first.stdout.readline())["event"] == "started"
+        first.send_signal(signal.SIGSTOP)  # the first build must not end before the second one looks
+        second = sandbox.run("build", "icons")
+        first.send_signal(signal.SIGCONT)
         assert second.err.startswith("error: another build of this project is running\n")
-        assert first.wait() == 0
+        first.communicate(timeout=60)
+        assert (second.code, first.returncode) == (2, 0)
