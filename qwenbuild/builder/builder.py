@@ -212,7 +212,7 @@ class Builder:
             self._endings.fail(step, error, begun_s)
             return
         if pulled is None:
-            self._render_instead(step, renders, "the remote cache could not give it")
+            self._render_instead(step, renders, "the remote cache could not deliver it")
             return
         await self._write_all(step, *pulled, Outcome.RESTORED, begun_s)
 
@@ -232,7 +232,7 @@ class Builder:
 
     async def _write(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
         if self._run.options.locked and step.pinned not in ("", entry.image):
-            other = step._replace(was=None, cause="the lock pins other bytes than rendering gave")
+            other = step._replace(was=None, cause="the render gave other bytes than the lock pins")
             self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
             return
         outputs = self._run.outputs

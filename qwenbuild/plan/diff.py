@@ -1,4 +1,4 @@
-"""What differs between two requests, in words: `prompt changed: -red +blue; seed 1 -> 2`; and word by word."""
+"""The differences of two requests, in words: `prompt changed: -red +blue; seed 1 -> 2`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 from qwenbuild.problems import plain
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"  # slow to compile
-_LONGEST = 20_000  # characters compared word by word; far over two prompts, which an image's provenance may exceed
-_SHOWN = 4  # words of each side that a summary shows
+# A text, because compiling it at import would slow down every command.
+_PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"
+_LONGEST = 20_000  # most characters compared word by word: far more than two prompts; a forged provenance may have more
+_SHOWN = 4  # most words of each side in a summary
 
 
 def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return how the request `new` differs from `old` (both as `Request.as_dict`), fields in their order."""
+    """Return how the request `new` differs from `old`, field by field; both are as `Request.as_dict` gives them."""
     changed = [name for name in {**new, **old} if old.get(name, "") != new.get(name, "") and name != "label"]
     return "; ".join([_field(name, old.get(name, ""), new.get(name, "")) for name in changed]) or _label(old, new)
 
 
 def pieces(old: str, new: str) -> list[tuple[str, str]]:
-    """Return how the text `new` came of `old`, as (sign, text): "-" what went, "+" what came, " " what stayed.
+    """Return the edits from `old` to `new` as (sign, text): "-" removed, "+" added, " " unchanged.
 
-    Words are told apart, and characters of scripts without spaces; what went and what stayed make up `old`.
+    The unit is a word, or a character in scripts without spaces. Removed and unchanged texts together
+    are `old`.
     """
     if len(old) + len(new) > _LONGEST:
         return [(" ", old)] if old == new else [(sign, text) for sign, text in (("-", old), ("+", new)) if text]
@@ -39,7 +41,7 @@ def pieces(old: str, new: str) -> list[tuple[str, str]]:
 
 
 def _opcodes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
-    import difflib  # here, for most commands show no difference
+    import difflib  # here, because most commands show no difference
 
     return difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 
@@ -52,13 +54,13 @@ def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
         shown = "provider" if name == "family" else name.replace("_", " ")
         return f"{shown} {plain(old) or 'none'} -> {plain(new) or 'none'}"
-    # Most edits are of a few words: only what lies between the first and the last of them is compared.
+    # Most edits change a few words: compare only the text from the first to the last difference.
     one, other = _trimmed(str(old), str(new))
     one, other = _trimmed(one[::-1], other[::-1])
     return f"{name.replace('_', ' ')} changed: {_words(one[::-1], other[::-1])}"
 
 
-@lru_cache(maxsize=256)  # an edit of a template changes the prompts of its cells alike
+@lru_cache(maxsize=256)  # editing a template changes the prompts of all its cells in the same way
 def _words(one: str, other: str) -> str:
     before, after = _WORD.findall(one), _WORD.findall(other)
     removed, added = [], []
@@ -70,7 +72,7 @@ def _words(one: str, other: str) -> str:
 
 
 def _trimmed(one: str, other: str) -> tuple[str, str]:
-    """Return both texts without the words that they begin with alike."""
+    """Return both texts without their common first words."""
     alike, unknown = 0, min(len(one), len(other))
     while alike < unknown:
         middle = (alike + unknown + 1) // 2

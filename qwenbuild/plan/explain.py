@@ -1,8 +1,8 @@
-"""Why an output is what it is: what differs from the last time, where each value came from, what would mend it.
+"""The explanation of an output: what changed, where each value comes from, and what brings it up to date.
 
-Explaining reads the state, the store, specs, templates and the image in place, and changes nothing. What was
-rendered the last time is on record in the state; where that is lost, the image's own provenance
-tells, which anybody can have written: it is shown, and nothing rests on it.
+Explaining reads state, store, specs, templates and the present image, and changes nothing. The state
+records the request of the last render. Without that record the image's own provenance is shown; anybody
+can have written it, so no decision depends on it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .judge import judge
 from .plan import Plan, Step, Verdict
 
 MOST = 20
-"""Cells that one explanation is about at most: it is for reading."""
+"""The most cells that are explained at once: a person reads them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a request: its value, where that came from, and what it was before; None where it was the same.
+    """A field of a request: its value, the value's source, and the value before; None if it did not change.
 
-    `difference` tells word by word how a prompt came of what it was (see `changes.pieces`).
+    `difference` has the edits of a prompt, word by word (see `diff.pieces`); it is empty for other fields.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What would make an output up to date: a command, empty where there is none, what it does, and what that costs."""
+    """What brings an output up to date: a command (empty if there is none), its effect, and its price."""
 
     command: str
     effect: str
@@ -65,9 +65,10 @@ class Remedy:
 class Explanation:
     """One output, explained.
 
-    `compared` says which image `before`, a request as `Request.as_dict`, was of; both are empty
-    where no other is known. `segments` are those of the prompt, `variables` the sources of the names
-    in them. `history` has the newest image first; the bytes of those in `kept` are in the store.
+    `before` is an earlier request (as `Request.as_dict`), and `compared` names the image that was made
+    from it; None and empty if no other request is known. `segments` are the prompt's parts, `variables`
+    the sources of the names in them. `history` has the newest image first; `kept` are the digests of
+    those in the store.
     """
 
     step: Step
@@ -83,7 +84,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explains steps of one project's plan. `options` are those of a command that mean the same to a build."""
+    """Explains steps of one project's plan. `options` are the user's: a suggested command repeats some of them."""
 
     def __init__(self, project: Project, state: State, store: Store, provider: Provider, options: Options) -> None:
         self._project, self._state, self._store, self._provider = project, state, store, provider
@@ -92,11 +93,11 @@ class Explainer:
         self._records = state.outputs()
 
     def explain(self, plan: Plan) -> list[Explanation]:
-        """Return an explanation of each step; raises UsageError for more than `MOST`."""
+        """Return an explanation of each step; raises UsageError for more than `MOST` steps."""
         if len(plan.steps) > MOST:
             raise UsageError(
                 f"{len(plan.steps):,} cells are selected; at most {MOST} are explained at once",
-                hint="name cells or outputs, or narrow with -w AXIS=VALUE; `qwenbuild plan` tells of all",
+                hint="name cells or outputs, or narrow with -w AXIS=VALUE; `qwenbuild plan` lists all",
             )
         segments = prompt_sources.of(self._project, [step.action for step in plan.steps])
         return [self._one(step, plan, segments[step.action.output]) for step in plan.steps]
@@ -110,7 +111,7 @@ class Explainer:
         fields = []
         for name, value in action.request.as_dict().items():
             was = before.get(name, "") if before else value
-            if name != "label":  # it is the cell's name
+            if name != "label":  # the label is the cell's name
                 fields.append(Field(name, value, origin[name], None if was == value else was))
         names = dict.fromkeys(name for _, names in segments for name in names)
         return Explanation(
@@ -121,26 +122,26 @@ class Explainer:
         )  # fmt: skip
 
     def _before(self, step: Step, history: Sequence[PastImage]) -> tuple[str, Mapping[str, Any] | None]:
-        """Return which image the request is compared with, and that one's request."""
+        """Return which image the step is compared with, and that image's request."""
         action, wanted = step.action, step.action.request.as_dict()
         there = step.seen is not None
         record = self._records.get(action.output)
         latest: Mapping[str, Any] | None = self._state.request(record.key) if record else None
-        which = "the image in place" if there else "the image that stood here"
+        which = "the present image" if there else "the last recorded image"
         if latest is None and step.seen is not None and stat.S_ISREG(step.seen.st_mode):
-            latest = self._told(action.output)
-            which = "the image in place, by what it says of itself"
+            latest = self._provenance_request(action.output)
+            which = "the present image, by its own provenance"
         if latest is None and history:
-            latest, which = history[0].request, "the image that stood here"
+            latest, which = history[0].request, "the last recorded image"
         if latest is not None and latest != wanted:
             return which, latest
         for past in history:
             if past.request is not None and past.key != action.key:
-                return "the image before this one", past.request
+                return "the previous image", past.request
         return "", None
 
-    def _told(self, output: str) -> Mapping[str, Any] | None:
-        """Return the request that an image says it was made from."""
+    def _provenance_request(self, output: str) -> Mapping[str, Any] | None:
+        """Return the request in the provenance of an output's image; None if there is none."""
         try:
             request = (read_provenance_file(self._project.out / output) or {}).get("request")
         except OSError:
@@ -148,25 +149,25 @@ class Explainer:
         return request if isinstance(request, dict) else None
 
     def _remedy(self, step: Step, plan: Plan) -> Remedy:
-        """Return what would make the step's output up to date, and at what price."""
-        alone = len(plan.steps) > 1 and any(
+        """Return what brings the step's output up to date, and its price."""
+        is_shared = len(plan.steps) > 1 and any(
             other.verdict is Verdict.RENDER and other.action.key == step.action.key for other in plan.steps
         )
         match step.verdict:
             case Verdict.UP_TO_DATE:
-                return Remedy("", "nothing: it is what its spec asks for")
+                return Remedy("", "nothing: it is up to date")
             case Verdict.EDITED:
                 again = self._judged(step, plan.lock, Options(overwrite=True))
                 if again.verdict is Verdict.EDITED:
-                    return Remedy("", "move away what is in its place, then build")
-                return self._building(again, "--overwrite", "give up what is in its place, and ")
+                    return Remedy("", "move the file or folder in its place away, then build")
+                return self._building(again, "--overwrite", "replace the file in its place, and ")
             case Verdict.UNKNOWN:
                 again = self._judged(step, plan.lock, Options(resubmit=True))
-                return self._building(again, "--resubmit", "send what may have been billed again, and ")
+                return self._building(again, "--resubmit", "send again what may have been billed, and ")
             case Verdict.MISSING:
                 again = self._judged(step, plan.lock, Options(relock=True))
                 return self._building(again, "--relock", "pin other bytes, and ")
-            case Verdict.RESTORE if alone:
+            case Verdict.RESTORE if is_shared:
                 return self._building(self._judged(step, plan.lock, Options()))
             case _:
                 return self._building(step)
@@ -178,12 +179,12 @@ class Explainer:
         return judged[0]
 
     def _building(self, step: Step, option: str = "", first: str = "") -> Remedy:
-        """Return the build of a step as remedy."""
+        """Return the remedy that builds this step, with `option`; `first` is what the option does."""
         match step.verdict:
             case Verdict.RESTORE:
-                effect = "restore its bytes, which were rendered before"
+                effect = "restore its image from the store"
             case Verdict.REATTACH:
-                effect = "collect what the service has accepted"
+                effect = "collect its image from the service"
             case _:
                 effect = "render it"
         chosen = [part for name, value in self._options.items() for part in (f"--{name}", value)]
@@ -192,37 +193,37 @@ class Explainer:
         return Remedy(shlex.join(words), first + effect, price)
 
 
-def as_dict(it: Explanation) -> dict[str, Any]:
+def as_dict(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as `explain --json` prints it."""
-    action, remedy = it.step.action, it.remedy
+    action, remedy = explanation.step.action, explanation.remedy
     price = remedy.price
     return {
         "event": "explanation",
         "name": action.name,
         "path": action.output,
-        "path_source": _source(it.output),
-        "verdict": it.step.verdict.value,
-        "reason": it.step.reason,
+        "path_source": _source(explanation.output),
+        "verdict": explanation.step.verdict.value,
+        "reason": explanation.step.reason,
         "key": action.key,
         "fields": [
             {"name": one.name, "value": one.value, "source": _source(one.source),
              **({} if one.before is None else {"before": one.before}),
              **({"difference": [{"sign": sign, "text": text} for sign, text in one.difference]}
                 if one.difference else {})}
-            for one in it.fields
+            for one in explanation.fields
         ],
-        "compared_with": it.compared or None,
-        "segments": [{"text": text, "names": list(names)} for text, names in it.segments],
-        "variables": {name: _source(source) for name, source in it.variables.items()},
+        "compared_with": explanation.compared or None,
+        "segments": [{"text": text, "names": list(names)} for text, names in explanation.segments],
+        "variables": {name: _source(source) for name, source in explanation.variables.items()},
         "remedy": {
             "command": remedy.command or None,
             "effect": remedy.effect,
             "price": {"amount": str(price.amount), "currency": price.currency} if price else None,
         },
         "history": [
-            {"at_s": round(past.at_s, 3), "image": past.image, "key": past.key, "in_store": past.image in it.kept,
-             "request": past.request}
-            for past in it.history
+            {"at_s": round(past.at_s, 3), "image": past.image, "key": past.key,
+             "in_store": past.image in explanation.kept, "request": past.request}
+            for past in explanation.history
         ],
     }  # fmt: skip
 
@@ -233,8 +234,8 @@ def _source(source: Source) -> dict[str, Any]:
             "line": place.line or None if place else None}  # fmt: skip
 
 
-def turned(history: Sequence[PastImage]) -> list[str]:
-    """Return how each image of a history differs from the one before it, in words; the oldest has none."""
+def history_changes(history: Sequence[PastImage]) -> list[str]:
+    """Return how the request of each image differs from that of the image before it; empty for the oldest."""
     found = []
     for past, earlier in zip(history, [*history[1:], None], strict=True):
         if earlier is None or past.request is None or earlier.request is None:

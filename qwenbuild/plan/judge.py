@@ -1,4 +1,4 @@
-"""Gives each action its verdict, and finds orphans and strays."""
+"""The judge: gives each action its verdict, and finds orphans and strays."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from qwenbuild.storage.store import Store, beside
 
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
-_step = partial(tuple.__new__, Step)  # of a tuple of all fields, in a third of the time
+# Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: renders are most of a plan.
+_step = partial(tuple.__new__, Step)
 
 
 def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: Store) -> Sequence[Action]:
-    """Return the actions with the keys that their requests are on record by, be these of an earlier key schema.
+    """Return the actions under the keys that their requests were recorded with, even by an earlier key schema.
 
-    What the lock says comes first, then the state, then the store; a request that nobody knows has
-    the present schema's key. So a new schema renders nothing anew, and leaves locks as they are.
+    The lock is asked first, then the state, then the store. A request that none of them knows gets the
+    present schema's key. So a new schema causes no renders, and changes no lock.
     """
     if not requests.OLDER_KEYS:
         return actions
@@ -48,7 +49,7 @@ def judge(
     actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
     provider: Provider, options: Options, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
-    """Return a step for each action, in order; `records` are the state's outputs, `provider` names prices."""
+    """Return a step for each action, in order. `records` are the state's outputs; `provider` gives prices."""
     unknown = {action.key for action in actions}
     unknown.difference_update([record.key for record in records.values()])
     absent = store.absent(unknown)
@@ -57,13 +58,13 @@ def judge(
 
 
 def lacking(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
-    """Return the keys, and the pinned digests, of images that nobody here has: what a remote cache is asked for."""
+    """Return what to ask a remote cache for: the keys, and the pinned digests, of images that nobody here has."""
     steps = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
     return {it.action.key for it in steps if not it.pinned}, {it.pinned for it in steps if it.pinned}
 
 
 def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
-    """Give the steps, those whose images a remote cache has (see `lacking`) as RESTORE."""
+    """Yield the steps; those whose image a remote cache has become RESTORE. `found` is by the answers of `lacking`."""
     first: dict[str, str] = {}
     for step in steps:
         entry = found.get(step.pinned or step.action.key)
@@ -79,7 +80,7 @@ def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[S
 
 
 def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output]) -> list[Orphan]:
-    """Return those of `records`, the state's outputs, that still exist and that none of `actions` (all) declares."""
+    """Return the recorded outputs that still exist and that no action declares; `actions` are all of the project's."""
     declared = {action.output for action in actions}
     found = []
     for path, record in records.items():
@@ -91,7 +92,7 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output])
 
 
 def strays(actions: Iterable[Action], state: State, store: Store, provider: Provider) -> list[Submission]:
-    """Return the submissions that can be collected and that none of `actions` (all of the project's) asks for."""
+    """Return collectable submissions that no action asks for; `actions` are all of the project's."""
     if resumable(provider) is None:
         return []
     in_flight = [it for it in state.open_submissions() if it.handle and it.provider == provider.name]
@@ -100,15 +101,15 @@ def strays(actions: Iterable[Action], state: State, store: Store, provider: Prov
 
 
 def is_done(submission: Submission, store: Store) -> bool:
-    """Whether the image of an open submission is in the store: a crash came before the submission was closed.
+    """Whether an open submission's image is in the store already, because a crash came before it was settled.
 
-    A forced one replaces what the store has, so that nothing can be said of it.
+    False for a forced submission: it replaces the stored image, so the store's entry may be older.
     """
     return not submission.forced and store.lookup(submission.key) is not None
 
 
 class _Judge:
-    """Gives verdicts; remembers which keys an earlier step of the plan renders already."""
+    """Gives verdicts, one action after another; knows which keys an earlier step of the plan renders."""
 
     def __init__(
         self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
@@ -116,12 +117,12 @@ class _Judge:
     ) -> None:  # fmt: skip
         self._out, self._store, self._options, self._lock = str(out), store, options, lock
         self._records, self._earlier = records, PastRequests(state)
-        self._absent = absent  # keys that the store is known not to have
+        self._absent = absent  # keys that are certainly not in the store
         self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
-        # Of these, images that are to be replaced: by renders that an earlier build was asked for.
+        # Keys whose stored image an earlier forced build is about to replace.
         self._replaced = {key for key, it in self._in_flight.items() if it.forced and it.handle}
         self._first: dict[str, Step] = {}
-        self._folders: dict[str, bool] = {}  # of outputs, and whether they are there
+        self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
         self._price = cache(provider.price)
 
     def step(self, action: Action) -> Step:
@@ -132,10 +133,10 @@ class _Judge:
             self._folders[folder] = status(folder) is not None
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
-            seen = record  # it says the same, and is held anyway
+            seen = record  # it has the same values, and is in memory anyway
         forced = self._options.force or key in self._replaced
         pin = None if forced else self._lock.pinned(output, key)
-        pinned = pin.image if pin else ""  # the digest that the lock demands, empty where any will do
+        pinned = pin.image if pin else ""  # the digest that the lock demands; empty if any will do
         if seen is None:
             cause = "output deleted" if record and record.key == key else "never rendered"
         elif record and (seen is record or is_unchanged(path, record, seen)):
@@ -160,7 +161,7 @@ class _Judge:
         return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
     def _is_there(self, key: str, path: str, seen: Status, pinned: str) -> str:
-        """Return the digest of a file that is not on record where it is what the action asks for, else nothing."""
+        """Return the digest of an unrecorded file if it is what the action asks for, else an empty text."""
         entry = self._entry(key, pinned)
         wanted = pinned or (entry.image if entry else "")
         if entry and entry.image == wanted and entry.size_bytes != seen.st_size:
@@ -170,7 +171,7 @@ class _Judge:
         return wanted
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
-        """Return what the store has of a request: the pinned bytes where some are, and others only with `relock`."""
+        """Return the store's entry: of the pinned bytes if some are pinned, of others only with `relock`."""
         entry = None if key in self._absent else self._store.lookup(key)
         if not pinned or (entry and entry.image == pinned):
             return entry
@@ -180,14 +181,14 @@ class _Judge:
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str,
         *, forced: bool,
     ) -> Step:  # fmt: skip
-        """Return the step of an output that must be made: from the store, the service, or anew."""
+        """Return the step of an output that must be made: from the store, from the service, or by a render."""
         key = action.key
         entry = None if forced else self._entry(key, pinned)
         if entry:
             cause = "rendered before" if cause == "never rendered" else cause
             return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
         first = self._first.get(key)
-        # What is paid for another output, with no pin or another one, is not what this one's pin demands.
+        # A paid render for another output, with no pin or another pin, does not give the bytes that this pin demands.
         if first and not (pinned and pinned != first.pinned and first.verdict is _RENDER and self._is_held(action)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
@@ -197,7 +198,7 @@ class _Judge:
         return step
 
     def _is_held(self, action: Action) -> bool:
-        """Whether no render may take the place of bytes that the lock pins: it would cost money for others."""
+        """Whether pinned bytes must not be replaced by a render, because it would cost money for other bytes."""
         return bool(self._price(action.model.name) and not self._options.relock)
 
     def _missing(
@@ -219,7 +220,7 @@ class _Judge:
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
-            cause = "output deleted, and the store has it no longer"
+            cause = "output deleted, and no longer in the store"
         return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
 
 
@@ -229,5 +230,5 @@ def _edited(record: Output | None, seen: Status) -> str:
     if stat.S_ISLNK(seen.st_mode):
         return "a symbolic link is in its place"
     if not stat.S_ISREG(seen.st_mode):
-        return "no regular file is in its place"
+        return "a special file is in its place"
     return "changed by hand since it was written" if record else "a file that qwenbuild did not write is in its place"

@@ -1,4 +1,4 @@
-"""What a project's lock has to say: the pins of its actions, and how a lock differs from what is declared."""
+"""The pins: what a project's lock must say, and how an existing lock differs from the specs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from qwenbuild.storage.records import Output
 from .diff import summary
 from .plan import Step, Verdict
 
-_SHOWN = 20  # differences
+_SHOWN = 20  # most differences in a message
 
 
 def pins(
     actions: Iterable[Action], lock: Lock, made: Mapping[str, str], records: Mapping[str, Output]
 ) -> Iterator[Pin]:
-    """Give the pins of all of a project's actions.
+    """Yield the pins of a project's actions; `actions` are all of them.
 
-    That is what this build has `made` (digests by output path), else what the lock demands, else
-    what is on record of the output, else the pin of an earlier request, which stands until the
-    output is made anew.
+    Each pin has the digest that this build `made` (by output path), else the one that the lock demands,
+    else the recorded output's. Without any, the pin of an earlier request stays until the output is
+    made again.
     """
     for action in actions:
         path = action.output
@@ -43,9 +43,9 @@ def pins(
 def differences(
     actions: Sequence[Action], lock: Lock, request_of: Callable[[str], Mapping[str, Any] | None]
 ) -> list[str]:
-    """Return, in words, what a lock would have to change for it to pin all of a project's actions, and nothing else.
+    """Return, in words, each change that would make a lock pin exactly the project's actions.
 
-    `request_of` gives the request of a key, where it is known.
+    `request_of` returns the request of a key, None if it is unknown.
     """
     found = []
     for action in actions:
@@ -53,7 +53,7 @@ def differences(
         old = lock.pins.get(action.output)
         if pin:
             if pin.name != action.name:
-                found.append(f"{action.name}: it was {pin.name}")
+                found.append(f"{action.name}: the lock calls it {pin.name}")
         elif old is None:
             found.append(f"{action.name}: not in the lock")
         else:
@@ -61,12 +61,12 @@ def differences(
             why = summary(before, action.request.as_dict()) if before else "its request changed"
             found.append(f"{action.name}: {why}")
     declared = {action.output for action in actions}
-    found += [f"{pin.name}: declared no more" for path, pin in lock.pins.items() if path not in declared]
+    found += [f"{pin.name}: no longer declared" for path, pin in lock.pins.items() if path not in declared]
     return found
 
 
 def check(actions: Sequence[Action], lock: Lock, request_of: Callable[[str], Mapping[str, Any] | None]) -> None:
-    """Raise LockError where a lock would have to change."""
+    """Raise LockError if a build would change the lock."""
     if lock.theirs is not None:
         raise LockError(f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
     if found := differences(actions, lock, request_of):
@@ -76,17 +76,19 @@ def check(actions: Sequence[Action], lock: Lock, request_of: Callable[[str], Map
             hint="`qwenbuild build` renders and locks what is new; then commit the lock",
         )
     if not is_written(lock, pins(actions, lock, {}, {})):
-        raise LockError(f"{NAME} is not as qwenbuild writes it", hint="`qwenbuild lock` does; then commit the lock")
+        raise LockError(
+            f"{NAME} is not in qwenbuild's own form", hint="`qwenbuild lock` writes it anew; then commit it"
+        )
 
 
 def check_edits(steps: Iterable[Step]) -> None:
-    """Raise LockError where outputs are not what qwenbuild wrote: they are kept, and so not what the lock pins."""
+    """Raise LockError if outputs were edited: a build keeps them, so they stay different from their pins."""
     edited = [step for step in steps if step.verdict is Verdict.EDITED]
     if edited:
         raise LockError(
             f"edited outputs are not what the lock pins: {len(edited):,}",
             facts=_shown([f"{step.action.output}: {step.reason}" for step in edited]),
-            hint="--overwrite gives them up",
+            hint="--overwrite replaces them",
         )
 
 

@@ -1,20 +1,20 @@
 """The plan: every action with a verdict and a reason, and the outputs that no spec declares any more.
 
-Pure: making a plan reads specs' actions, the state, the store and the output files, and changes
-none of them. A build carries out exactly the plan that it is given.
+Making a plan is pure: it reads actions, state, store and output files, and changes nothing. A build
+carries out exactly the plan that it gets.
 
-| verdict | the output file is | and |
+| verdict | the output file | why |
 |---|---|---|
-| UP_TO_DATE | what the action asks for | nothing is done |
-| RESTORE | missing or another | its bytes are in the store, or rendered by an equal request of this plan |
-| REATTACH | missing or another | the service has accepted the request: its image is collected |
-| RENDER | missing or another | nobody has the bytes: they are paid for |
-| EDITED | not what qwenbuild wrote there | it is kept |
-| UNKNOWN | missing or another | the request was sent and may have been billed; it is not sent again by itself |
-| MISSING | missing or another | the lock pins bytes that nobody here has; others are not paid for by themselves |
+| UP_TO_DATE | is what the action asks for | nothing to do |
+| RESTORE | is missing, or another image | the store has the bytes, or an equal request of this plan renders them |
+| REATTACH | is missing, or another image | the service has accepted the request: a build collects the image |
+| RENDER | is missing, or another image | nobody has the bytes: a build pays for them |
+| EDITED | is not what qwenbuild wrote | a build keeps it |
+| UNKNOWN | is missing, or another image | it was sent and may have been billed: a build does not send it again |
+| MISSING | is missing, or another image | the lock pins bytes that nobody here has: a build does not pay for others |
 
-Where the lock pins an action's bytes, no others will do: what an equal request gave elsewhere
-restores nothing. What costs nothing is rendered all the same, and is most likely the same.
+If the lock pins an action's bytes, only those bytes will do: the image of an equal request restores
+nothing. A free provider renders nevertheless, because its bytes are most likely the same.
 """
 
 from __future__ import annotations
@@ -54,17 +54,19 @@ class Verdict(StrEnum):
     MISSING = "missing"
 
 
-_RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # an enum's members are looked up slowly
+_RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # a global is found faster than an enum's member
 
 
 class Step(NamedTuple):
     """One action of a plan.
 
-    `cause` is the reason's fixed part; `was` is the key of the request that the present output was made
-    from, where that is the difference, and what can tell it. `seen` is the file status that the verdict rests on.
-    `entry` is the store's, `submission` the one in flight, `adopted` the digest of a file that is
-    right but not on record as it stands; `pinned` the digest that the lock demands, empty for none.
-    `shared` is the remote cache's entry, without a key where it was asked for by the pinned digest.
+    - `cause`: the fixed part of the reason.
+    - `was`: if the request changed, the key of the present output's request, and what can look it up.
+    - `seen`: the file status that the verdict was made from; None if there is no file.
+    - `entry`: the store's entry; `shared`: the remote cache's, without a key if it was found by the pinned digest.
+    - `submission`: the one in flight; `price`: what the render costs, None if free or not rendered.
+    - `adopted`: the digest of a file that is right, but whose present status is not recorded.
+    - `pinned`: the digest that the lock demands, empty for none.
     """
 
     action: Action
@@ -81,8 +83,8 @@ class Step(NamedTuple):
 
     @property
     def before(self) -> Mapping[str, Any] | None:
-        """The request that the present output was made from, where that is the difference and is known."""
-        with contextlib.suppress(ValueError, TypeError):  # of a damaged record
+        """The request of the present output, if the request changed and the old one is known."""
+        with contextlib.suppress(ValueError, TypeError):  # the record is damaged
             key, earlier = self.was or ("", None)
             return dict(json.loads(earlier.text(key))) if earlier else None
         return None
@@ -99,10 +101,10 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An output that no spec declares any more. `edited`: it is not what qwenbuild wrote there."""
+    """An output that no spec declares any more. `edited`: it is not what qwenbuild wrote."""
 
     path: str
-    name: str  # of the cell that it was made for
+    name: str  # the cell that it was made for
     edited: bool
 
 
@@ -124,12 +126,13 @@ class BillLine:
 class Plan:
     """Steps in the order of the specs, and orphans.
 
-    `shortest_s` bounds the time that the renders take from below. `inputs` are the files and
-    folders that the steps depend on, missing ones that would matter included. `actions` are all
-    of the project, whatever was selected, `records` the state's outputs by path and `lock` what
-    they were held against; `warnings` are of the remote cache. `strays` were accepted by the
-    service, and no spec asks for their images any more: these are collected into the store, for
-    they are paid for.
+    - `shortest_s`: the least time that the renders can take, in seconds.
+    - `inputs`: files and folders that the steps depend on, including missing ones.
+    - `actions`: all of the project's, whatever was selected.
+    - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
+    - `warnings`: the remote cache's.
+    - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
+      build collects them into the store.
     """
 
     steps: Sequence[Step]
@@ -143,12 +146,12 @@ class Plan:
     strays: Sequence[Submission] = ()
 
     def count(self, verdict: Verdict) -> int:
-        """Return how many steps have the verdict."""
+        """Return the number of steps with this verdict."""
         return sum(step.verdict is verdict for step in self.steps)
 
     @property
     def renders(self) -> list[Step]:
-        """The steps that render: one for each distinct request."""
+        """The steps with verdict RENDER: one for each distinct request."""
         return [step for step in self.steps if step.verdict is _RENDER]
 
     @property

@@ -1,7 +1,6 @@
-"""A plan for the reviewer of a change: what it adds, changes and drops against another revision, as Markdown too.
+"""The review: how a plan's outputs differ from the lock of another git revision.
 
-Invariants: what the revision's lock has is all that is known of it; no text of a project can leave
-its place in the Markdown (code spans and fences longer than any within); a comment fits GitHub's limit.
+Invariant: only the lock of that revision is read, none of its other files.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _GIT_S = 60.0
 class Change:
     """An output that differs from the base's lock: `before` is its request there.
 
-    `kind` is added, changed, repinned (the same request, other bytes), or dropped.
+    `kind` is "added", "changed", "repinned" (the same request, other bytes) or "dropped".
     """
 
     kind: str
@@ -40,7 +39,7 @@ class Change:
 
     @property
     def reason(self) -> str:
-        """What of its request changed, as far as that is known."""
+        """What changed in its request, if the old request is known; else the kind of change."""
         if self.kind == "repinned":
             return "the lock pins other bytes"
         if self.kind != "changed" or self.step is None:
@@ -49,9 +48,10 @@ class Change:
 
 
 def base(root: Path, revision: str) -> Lock | None:
-    """Return the lock of another revision of the git repository around `root`; None where it has none.
+    """Return the lock of another revision of the git repository around `root`; None if that revision has none.
 
-    Raises UsageError where there is no git, no repository, or no such revision; ProjectError where that lock is wrong.
+    Raises UsageError if there is no git, no repository or no such revision, ProjectError if that lock is
+    wrong.
     """
     commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit.returncode:
@@ -61,14 +61,14 @@ def base(root: Path, revision: str) -> Lock | None:
         hint = "is it fetched? A shallow checkout has few: `git fetch --depth=1 origin REV`"
         raise UsageError(f'no revision "{visible(revision)}"', hint=hint)
     found = commit.stdout.decode().strip()
-    content = _git(root, "cat-file", "blob", f"{found}:./{lock.NAME}")  # the bytes, past filters and viewers
+    content = _git(root, "cat-file", "blob", f"{found}:./{lock.NAME}")  # the bytes, without git's filters
     if content.returncode:
         return None
     return Lock(lock_format.parse(content.stdout.decode("utf-8", "replace"), f"{revision}:{lock.NAME}"))
 
 
 def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
-    import subprocess  # here, for most plans are held against no revision
+    import subprocess  # here, because most plans are compared with no revision
 
     try:
         return subprocess.run(  # noqa: S603
@@ -82,9 +82,9 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
 
 
 def changes(plan: Plan, before: Lock, request_of: Callable[[str], Mapping[str, Any] | None]) -> list[Change]:
-    """Return how the plan's outputs differ from another lock, in the plan's order, what is dropped last.
+    """Return how the plan's outputs differ from another lock, in the plan's order; dropped ones come last.
 
-    What is dropped is told of whole projects only: a selection says nothing of the rest.
+    Dropped outputs are reported only if the plan is of the whole project.
     """
     found = []
     for step in plan.steps:

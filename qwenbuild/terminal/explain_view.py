@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from qwenbuild.plan.explain import Explanation, Field, turned
+from qwenbuild.plan.explain import Explanation, Field, history_changes
 from qwenbuild.problems import plain, visible
 
 from .style import coloured, label, local_time, money, styled
@@ -126,6 +126,6 @@ def _segment(text: str, names: Iterable[str], hues: dict[str, str]) -> str:
 
 def _show_history(explanation: Explanation) -> None:
     click.echo("earlier images of this output, newest first")
-    for past, how in zip(explanation.history, turned(explanation.history), strict=True):
+    for past, how in zip(explanation.history, history_changes(explanation.history), strict=True):
         kept = "in the store" if past.image in explanation.kept else "gone from the store"
         click.echo(f"  {local_time(past.at_s)}  {past.image[:12]}  {_dim(kept)}{'  ' + visible(how) if how else ''}")

@@ -153,7 +153,7 @@ def test_no_regular_file_in_the_place_of_an_output(sandbox: Sandbox, kind: str) 
             os.chdir(here)
     before = os.lstat(path)
     words = {"folder": "a folder", "link": "a symbolic link", "dangling": "a symbolic link"}
-    reason = f"edited: {words.get(kind, 'no regular file')} is in its place"
+    reason = f"edited: {words.get(kind, 'a special file')} is in its place"
     assert sandbox.changed() == {"icons/sun": reason}
     for arguments in ([], ["--overwrite"], ["--force"]):
         ran = sandbox.here("build", "--json", *arguments, "icons/sun")

@@ -99,7 +99,7 @@ def test_an_output_deleted(sandbox: Sandbox) -> None:
     assert sandbox.changed() == {}
     sandbox.build_nothing()
     (sandbox.root / "out/icons/sun.png").unlink()
-    assert sandbox.changed() == {"icons/sun": "render: output deleted, and the store has it no longer"}
+    assert sandbox.changed() == {"icons/sun": "render: output deleted, and no longer in the store"}
     assert made(sandbox) == {"rendered": 1, "up_to_date": 7}
     assert sandbox.outputs() == before
 

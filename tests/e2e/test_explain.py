@@ -37,7 +37,7 @@ garden/flower[flower=rose]
     remedy  render it
             qwenbuild build 'garden/flower[flower=rose]'
 
-compared with the image in place
+compared with the present image
         provider  null-1           qwenbuild.toml:1
            model  qwen-image-plus  default
 *negative prompt  blurry{+ text+}  specs/garden.toml:1
@@ -75,11 +75,11 @@ def test_each_verdict(sandbox: Sandbox) -> None:
     assert explained(sandbox, ROSE)["remedy"]["effect"] == "render it"
     sandbox.build_here()
     assert explained(sandbox, ROSE)["remedy"] == {
-        "command": None, "effect": "nothing: it is what its spec asks for", "price": None
+        "command": None, "effect": "nothing: it is up to date", "price": None
     }  # fmt: skip
     path = sandbox.root / "out/garden/flower-rose.png"
     path.unlink()
-    assert explained(sandbox, ROSE)["remedy"]["effect"] == "restore its bytes, which were rendered before"
+    assert explained(sandbox, ROSE)["remedy"]["effect"] == "restore its image from the store"
     path.write_bytes(b"mine")
     told = explained(sandbox, ROSE)
     assert (told["verdict"], told["remedy"]["command"]) == ("edited", f"qwenbuild build --overwrite '{ROSE}'")
@@ -87,7 +87,7 @@ def test_each_verdict(sandbox: Sandbox) -> None:
     assert explained(sandbox, ROSE)["verdict"] == "up_to_date"
     path.unlink()
     path.mkdir()
-    assert explained(sandbox, ROSE)["remedy"]["effect"] == "move away what is in its place, then build"
+    assert explained(sandbox, ROSE)["remedy"]["effect"] == "move the file or folder in its place away, then build"
 
 
 def test_what_it_costs(sandbox: Sandbox) -> None:
@@ -120,7 +120,7 @@ def test_without_a_state(sandbox: Sandbox) -> None:
     sandbox.edit("specs/icons.toml", "the sun", "the star")
     shutil.rmtree(sandbox.root / ".qwenbuild")
     told = explained(sandbox, "icons/sun")
-    assert told["compared_with"] == "the image in place, by what it says of itself"
+    assert told["compared_with"] == "the present image, by its own provenance"
     assert told["fields"][2]["before"] == "Icon of the sun"
     assert told["history"] == []
     (sandbox.root / "out/icons/sun.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -133,7 +133,7 @@ def test_the_history(sandbox: Sandbox) -> None:
     sandbox.edit("specs/icons.toml", "the sun", "the star")
     sandbox.build_here("icons/sun")
     told = explained(sandbox, "icons/sun")
-    assert told["compared_with"] == "the image before this one"
+    assert told["compared_with"] == "the previous image"
     assert [past["request"]["prompt"] for past in told["history"]] == ["Icon of the star", "Icon of the sun"]
     assert [past["in_store"] for past in told["history"]] == [True, True]
     assert sandbox.here("explain", "icons/sun").out.splitlines()[-2].endswith("  prompt changed: -sun +star")
@@ -161,5 +161,5 @@ def test_hostile_text(sandbox: Sandbox) -> None:
     path = next((sandbox.root / "out/bad").iterdir())
     sandbox.edit("specs/bad.toml", "[image.x]", f'[image.x]\noutput = "bad/{path.name}"')
     out = sandbox.here("explain", "bad").out
-    assert "by what it says of itself" in out
+    assert "by its own provenance" in out
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out) == []

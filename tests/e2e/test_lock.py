@@ -67,7 +67,7 @@ def test_locked_names_each_difference_before_rendering(sandbox: Sandbox) -> None
     assert "error: qwenbuild.lock is out of date: 5 of its records would change" in refused.err
     assert "icons/sun: prompt changed: -sun +star" in refused.err
     assert "garden/poster[seed=3,size=1328x1328]: not in the lock" in refused.err
-    assert "garden/poster[seed=2,size=1328x1328]: declared no more" in refused.err
+    assert "garden/poster[seed=2,size=1328x1328]: no longer declared" in refused.err
     assert len(sandbox.outputs()) == 8
     checked = sandbox.here("lock", "--check")
     assert (checked.code, checked.err) == (3, refused.err)
@@ -322,7 +322,7 @@ def test_a_lock_that_a_build_would_write_otherwise(sandbox: Sandbox, old: str, n
     path.write_text(text.replace(old, new), "utf-8")
     assert path.read_text("utf-8") != text
     ran = sandbox.here("lock", "--check")
-    assert (ran.code, ran.err.splitlines()[0]) == (3, "error: qwenbuild.lock is not as qwenbuild writes it")
+    assert (ran.code, ran.err.splitlines()[0]) == (3, "error: qwenbuild.lock is not in qwenbuild's own form")
     assert sandbox.here("lock").code == 0
     assert path.read_text("utf-8") == text
 

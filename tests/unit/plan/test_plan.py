@@ -113,7 +113,7 @@ def test_deleted(place: Workspace) -> None:
     assert plan(place)["c"] == ("restore", "output deleted")
     for path in (load(place.root).store.root / "ac").rglob("*/*"):
         path.unlink()
-    assert plan(place)["c"] == ("render", "output deleted, and the store has it no longer")
+    assert plan(place)["c"] == ("render", "output deleted, and no longer in the store")
     assert plan(place)["a"] == ("up_to_date", "up to date")
 
 
