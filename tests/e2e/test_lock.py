@@ -192,7 +192,7 @@ def test_lock_counts_what_it_can_not_pin(sandbox: Sandbox) -> None:
     sandbox.write({"specs/new.toml": '[image.one]\nprompt = "one"\n'})
     ran = sandbox.here("lock")
     assert (ran.code, ran.out) == (0, "up to date: qwenbuild.lock\n")
-    assert ran.err == "1 output not pinned: no build has made what the specs ask for now\n"
+    assert ran.err == "1 output not pinned: no build has made what the specs declare now\n"
     assert sandbox.here("lock", "--check").code == 3
 
 
