@@ -1,8 +1,7 @@
-"""Prompts and output patterns as Jinja templates, found, compiled and rendered.
+"""Templates: finds, compiles and renders the Jinja templates of prompts and output paths.
 
-The same template and values give the same text on every run and machine. Includes, macros and
-inheritance find files inside the templates folder and nowhere else. Whatever a template does
-wrong is told with its place, in the template or in the spec.
+The same template and values give the same text on every run and machine. Includes, macros and inheritance find
+files only in the templates folder. Each mistake is reported with its place in the template or in the spec.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
 from .sandbox import MAX_CHARACTERS, environment, pure
 
 _INLINE = "<inline>"
-_WORTH_PARSING = 200  # renders of one template: in fewer it does not pay to find out how they could be quicker
+_WORTH_PARSING = 200  # renders of one template; before that, parsing it again costs more than it saves
 _PLAIN = (nodes.Output, nodes.If, nodes.Expr, nodes.Keyword, nodes.Pair)
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, in Python's words: another one in each run
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in Python's messages; differs in each run
 
 Locate = Callable[[int, str], Place]
-"""Returns the place of a token on a line (from 1) of a template's text."""
+"""Maps (line of a template's text from 1, token on that line) to the token's place."""
 
 
 class Template:
-    """One compiled template: a text of its own, or a file of the templates folder."""
+    """One compiled template: a file of the templates folder, or a text in a spec."""
 
     def __init__(self, owner: Templates, compiled: jinja2.Template, locate: Locate, source: str) -> None:
         self._owner = owner
@@ -40,12 +39,12 @@ class Template:
         self._locate = locate
         self._source = source
         self._rendered = 0
-        self._contexts: list[jinja2.runtime.Context] | None = None  # in which this renders, for whatever values
+        self._contexts: list[jinja2.runtime.Context] | None = None  # free ones, for reuse; None: not reusable
 
     def reads(self) -> frozenset[str] | None:
-        """Return the variables that the text can depend on, those of all templates that it goes through included.
+        """Return the variables that the text can depend on, including those of the templates that it uses.
 
-        None where that is known only when it renders. Takes about as long as compiling.
+        None if they are known only while it renders. Takes about as long as compiling.
         """
         return self._owner.reads(self._source, set())
 
@@ -60,36 +59,34 @@ class Template:
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
 
     def _text(self, values: dict[str, Any]) -> str:
-        # Making a context takes longer than most prompts: where no text can change it, it is used again.
+        # Making a context takes longer than rendering most prompts. If no text can change it, it is used again.
         self._rendered += 1
         if self._rendered == _WORTH_PARSING and self._owner.is_plain(self._source):
             self._contexts = []
         if self._contexts is None:
             return self._compiled.render(values)
         try:
-            context = self._contexts.pop()  # nobody else has it, in whatever thread
+            context = self._contexts.pop()  # no other thread has it now
         except IndexError:
             context = self._compiled.new_context()
-        context.vars = values  # which come before Jinja's own names
+        context.vars = values  # these hide Jinja's own names
         try:
-            text = "".join(self._compiled.root_render_func(context))  # a few pieces: there are no loops
+            text = "".join(self._compiled.root_render_func(context))  # a few pieces, because there are no loops
         except Exception:
             text = None
         if text is None or len(text) > MAX_CHARACTERS:
-            return self._compiled.render(values)  # once more: Jinja finds out where it fails
+            return self._compiled.render(values)  # again: now Jinja reports where it fails
         self._contexts.append(context)
         return text
 
 
 class Templates:
-    """The templates of one project.
-
-    `shown` is the folder's path as messages name it; `sandbox` makes the environment that they run in.
-    """
+    """The templates of one project. Each file is read at most once."""
 
     def __init__(
         self, folder: Path, shown: str, sandbox: Callable[[jinja2.BaseLoader], jinja2.Environment] = environment
     ) -> None:
+        """`shown` is the folder's path in messages. `sandbox` makes the Jinja environment of the templates."""
         self._folder = folder
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
@@ -99,24 +96,24 @@ class Templates:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that were read, or looked for in vain, so far."""
+        """The files that were read so far, and those that were looked for and do not exist."""
         return [self._folder / name for name in (*self._texts, *self._missing)]
 
     @property
     def texts(self) -> dict[str, str | None]:
-        """What was read so far, by name; None for what was looked for in vain."""
+        """The texts of the files in `paths`, by template name; None for a file that does not exist."""
         return {**self._texts, **dict.fromkeys(self._missing)}
 
     def text(self, name: str) -> str | None:
-        """Return the text of the file `name`, None where there is none; each is read once. Raises ProjectError."""
+        """Return the text of the file `name`; None if there is no such file. Raises ProjectError."""
         if name not in self._texts and name not in self._missing:
             self._load(name)
         return self._texts.get(name)
 
     def named(self, name: str, locate: Locate) -> Template:
-        """Return the template file `name`, relative to the folder; `locate` finds where it is named.
+        """Return the template file `name`, a path relative to the folder. Raises ProjectError.
 
-        Raises ProjectError.
+        `locate` finds the place that names the file.
         """
         try:
             compiled = self._environment.get_template(name)
@@ -125,7 +122,10 @@ class Templates:
         return Template(self, compiled, locate, self._texts[name])
 
     def inline(self, text: str, locate: Locate) -> Template:
-        """Return the template that `text` is; `locate` finds its lines in the file where it stands."""
+        """Return `text`, a text in a spec, as a template. Raises ProjectError.
+
+        `locate` finds the lines of the text in the spec.
+        """
         try:
             code = self._environment.compile(text, filename=_INLINE)
         except Exception as error:
@@ -135,9 +135,10 @@ class Templates:
         return Template(self, compiled, locate, text)
 
     def reads(self, text: str, met: set[str]) -> frozenset[str] | None:
-        """Return what a text, and what it includes, imports or extends, reads; `met` are files that are in it already.
+        """Return the variables that a text reads, including those of the files that it includes, imports or extends.
 
-        None where a name is computed, or a file is not there: whether it is needed only rendering tells.
+        `met` are the files that were counted already. None if the name of a file is computed or a file does not
+        exist: only rendering shows whether the file is needed.
         """
         from jinja2 import meta
 
@@ -153,17 +154,17 @@ class Templates:
                 if more is None:
                     return None
                 found |= more
-        except (jinja2.TemplateError, ProjectError, RecursionError):  # what it is about is told when it renders
+        except (jinja2.TemplateError, ProjectError, RecursionError):  # rendering reports the mistake
             return None
         return found
 
     def is_plain(self, text: str) -> bool:
-        """Whether rendering a text leaves its context as it was: it neither sets nor includes anything."""
+        """Return whether rendering a text leaves its context unchanged: the text sets and includes nothing."""
         kinds = {type(node) for node in self._environment.parse(text).find_all(nodes.Node)}
         return all(issubclass(kind, _PLAIN) for kind in kinds)
 
     def names(self) -> list[str]:
-        """Return the names of all files in the folder, as they were when they were first asked for."""
+        """Return the names of all files in the folder at the time of the first call."""
         if self._names is None:
             files = (path for path in self._folder.rglob("*") if path.is_file()) if self._folder.is_dir() else ()
             self._names = sorted(path.relative_to(self._folder).as_posix() for path in files)
@@ -175,7 +176,7 @@ class Templates:
         pure = PurePosixPath(name)
         path = self._folder / pure
         try:
-            # resolve() follows symlinks, so one that leaves the folder is caught with "..".
+            # resolve() follows links, so this also refuses a link that leads out of the folder.
             inside = path.resolve().is_relative_to(self._folder.resolve())
             exists = path.exists()
         except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, a NUL
@@ -196,12 +197,12 @@ class Templates:
         return find_token(shown, line, source, token) or whole_line(shown, line, source)
 
     def problem(self, error: Exception, locate: Locate, values: Mapping[str, Any]) -> Problem:
-        """Return what `error`, raised while compiling or rendering, means to the user."""
+        """Return the problem behind `error`, which was raised while compiling or rendering."""
         at = self._locator(error, locate)
-        if isinstance(error, ProjectError):  # of a file that can't be read: shown where it is named, if nowhere else
+        if isinstance(error, ProjectError):  # a file can't be read: without a place of its own, show who names it
             found = error.problems[0]
             return found if found.place else replace(found, place=at(_first(r'"([^"]+)"', found.claim)))
-        # Inside of an {% if %}, a filter or test is looked for only when it is needed.
+        # Inside an {% if %}, Jinja looks for a filter or test only when it runs.
         late = isinstance(error, jinja2.TemplateRuntimeError) and re.match("No (filter|test) named", str(error))
         if isinstance(error, jinja2.TemplateSyntaxError) or late:
             message = str(getattr(error, "message", None) or "syntax error").removesuffix(" found.")
@@ -222,13 +223,13 @@ class Templates:
         return Problem(f"template failed: {what}", at(_first(r"'([^']+)'", what)))
 
     def _locator(self, error: Exception, locate: Locate) -> Callable[[str], Place]:
-        """Return a function from a token to its place on the line of a template that `error` came from."""
+        """Return a function that maps a token to its place on the line that raised `error`."""
         name, line = _INLINE, 1
         if isinstance(error, jinja2.TemplateSyntaxError):
             name, line = error.name or _INLINE, error.lineno
         else:
             trace = error.__traceback__
-            while trace is not None:  # the innermost frame that is a template's
+            while trace is not None:  # keep the innermost frame of a template
                 filename = trace.tb_frame.f_code.co_filename
                 if filename == _INLINE or filename in self._texts:
                     name, line = filename, trace.tb_lineno
@@ -245,7 +246,7 @@ def _undefined(message: str, at: Callable[[str], Place], values: Mapping[str, An
         if name in values:
             hint = 'a macro sees only its arguments: pass it, or import the macro "with context"'
         return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
-    if name := _first(r"has no attribute '([^']+)'", message):
+    if name := _first(r'has no field "(.+)"$', message):
         place = at(name)
         before = re.search(rf"(\w+)(?:\.|\[[\"']){re.escape(name)}(?!\w)", place.source)
         owner = values.get(before[1]) if before else None
