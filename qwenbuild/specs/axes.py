@@ -1,7 +1,6 @@
-"""An axis as its spec writes it, and the values that this stands for: a list, a range, one value, a file's rows.
+"""Axes: resolves what a spec writes for an axis into the axis's values, and reads data files.
 
-Values are as written: what request fields can take is checked where cells are made (`matrix`). A
-range stays lazy, whatever its length.
+Values are not checked here: `matrix` checks what request fields accept. A range stays lazy.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row
 
 
 class Resolver:
-    """Resolves the axes of one project's specs; reads each data file once."""
+    """Resolves the axes of a project's specs. Each data file is read once."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._read: dict[tuple[Path, str | None], list[Row]] = {}
 
     def resolve(self, spec: Spec, keys: Keys, written: Any) -> Sequence[Any]:
-        """Return the values of the axis at `keys` of a spec, at least one; raises ProjectError."""
+        """Return the values of the axis at `keys` of a spec, at least one. Raises ProjectError."""
         match written:
             case []:
                 place = spec.source.place(keys)
@@ -57,8 +56,8 @@ class Resolver:
                 return [written]
 
     def _rows(self, spec: Spec, name: str, column: str | None, keys: Keys) -> list[Row]:
-        """Return the rows of a data file that a spec names at `keys`."""
-        place = partial(spec.source.place, keys)  # found only where it is told: that takes as long as reading the spec
+        """Return the rows of the data file that a spec names at `keys`."""
+        place = partial(spec.source.place, keys)  # lazy, since finding a place takes as long as reading the spec
         written = spec.path.parent / name
         try:
             path, root = Path(os.path.realpath(written)), Path(os.path.realpath(self._project.root))

@@ -1,4 +1,4 @@
-"""Names of cells, such as `puppies/poster[seed=1]`: written and parsed."""
+"""Cell names, such as `puppies/poster[seed=1]`: writes and parses them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import re
 from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
-
-
 _PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
 
 
 def cell_name(image: str, cell: Iterable[tuple[str, str]]) -> str:
-    """Return the name of a cell: `image` is `spec/image`, `cell` are its axes, sorted, and their `quoted` labels."""
+    """Return the name of a cell. `image` is `spec/image`; `cell` has the sorted axes with their `quoted` labels."""
     inside = ",".join([f"{axis}={label}" for axis, label in cell])
     return f"{image}[{inside}]" if inside else image
 
 
 def quoted(label: str) -> str:
-    """Return a label as names have it: in quotes where it holds what a name is told apart by."""
+    """Return a label for a cell name: in quotes if it holds a character that has a meaning in names."""
     return label if _PLAIN.fullmatch(label) else json.dumps(label, ensure_ascii=False)
 
 
 def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
-    """Return (`spec/image`, labels by axis) of a cell's name or of one without axes; None where it is malformed."""
+    """Return (`spec/image`, labels by axis) of a cell's name; None if the name is malformed."""
     image, bracket, rest = name.partition("[")
     if not bracket:
         return image, {}

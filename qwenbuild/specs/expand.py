@@ -1,7 +1,7 @@
-"""Specs become actions: every cell of every matrix as one concrete request with a key and an output path.
+"""Expansion: turns each cell of each matrix into an action with a request, a key and an output path.
 
-Expansion is pure: the same files give the same actions in the same order. Every problem of every
-spec is collected before anything is spent.
+Expansion is pure: the same files give the same actions in the same order. The problems of all specs are collected
+before anything is paid for.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .output_paths import check_paths, default_path
 from .spec import FIELDS
 from .template import Template, Templates
 
-_CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # what templates see of a model and a size
+_CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # names that depend on the model or the size
 
-_WORTH_SHARING = 200  # cells: fewer are rendered in the time in which it is found out what a template reads
+_WORTH_SHARING = 200  # cells; for fewer, rendering is faster than finding out what a template reads
 
 
 def expand(
@@ -36,9 +36,9 @@ def expand(
     labelled: bool,
     findings: Findings,
 ) -> list[Action]:
-    """Return the actions of all declarations; problems go into `findings`.
+    """Return the actions of all declarations. Problems go into `findings`.
 
-    `family` and `labelled` are the provider's.
+    `family` and `labelled` are attributes of the provider.
     """
     actions = [
         action
@@ -59,9 +59,9 @@ def cells(
     *,
     keep: bool = False,
 ) -> Iterator[Action]:
-    """Give the actions of one declaration; problems go into `findings`.
+    """Yield the actions of one declaration. Problems go into `findings`.
 
-    With `keep` they hold their requests, without it they make them again when asked.
+    With `keep`, actions hold their requests. Otherwise they make a request again each time that it is read.
     """
     try:
         expander = _Expander(templates, declaration, family, labelled)
@@ -77,9 +77,9 @@ def cells(
 def prompts(
     catalogue: Catalogue, templates: Templates, declaration: Declaration, wanted: Collection[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
-    """Give the labels of each `wanted` cell, its prompt as `templates` render it, and the names that the template saw.
+    """Yield (labels, prompt, names that the template saw) of each cell whose labels are in `wanted`.
 
-    Raises ProjectError where a prompt can't be rendered.
+    `templates` render the prompts. Raises ProjectError if a prompt can't be rendered.
     """
     expander = _Expander(templates, declaration, "", labelled=False)
     for values, model in Cells(declaration, catalogue):
@@ -89,24 +89,25 @@ def prompts(
             yield labels, expander.prompt(seen), set(seen)
 
 
-# As the classes make them, but from a tuple of all fields and in a third of the time: there may be 1,000,000.
+# These make the same objects as the classes, from a tuple of all fields. They take a third of the time, which
+# matters for a plan of 1,000,000 cells.
 _action, _request_of = partial(tuple.__new__, Action), partial(tuple.__new__, Request)
 
 
 class _Text(NamedTuple):
-    """A template of an image, the numbers of the axes that it reads (None: all), what it rendered by their values."""
+    """A template of an image, and the texts that it rendered so far."""
 
-    name: str
+    name: str  # prompt, negative_prompt or output
     template: Template
-    axes: Sequence[int] | None
-    known: dict[tuple[int, ...], str]
+    axes: Sequence[int] | None  # the numbers of the axes that it reads; None: all
+    known: dict[tuple[int, ...], str]  # texts by the identities of the values of these axes
 
 
 class _Expander:
     """Makes the actions of one image."""
 
     def __init__(self, templates: Templates, declaration: Declaration, family: str, labelled: bool) -> None:
-        self._it = declaration
+        self._declaration = declaration
         self._family, self._labelled = family, labelled
         image, file = declaration.image, declaration.spec.content
         self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
@@ -119,8 +120,8 @@ class _Expander:
         self._texts_of = [_Text(name, it, self._axes_read(it), {}) for name, it in self._templates.items()]
         self._request_texts = [text for text in self._texts_of if text.name != "output"]
         self._sizes: dict[str, Size] = {}
-        self._around: dict[tuple[str, Size], dict[str, object]] = {}
-        # Numbers of axes: those that set a field of the request, and those that templates see as they are.
+        self._by_canvas: dict[tuple[str, Size], dict[str, object]] = {}
+        # The numbers of the axes that set a field of the request, and of those whose values templates see unchanged.
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
         self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
@@ -131,24 +132,24 @@ class _Expander:
         self._watermark = self._fields["watermark"] or False
 
     def _keys_of(self, name: str) -> Keys:
-        """Return where a field is set: in the image, else at the top of the file."""
-        return (*self._it.keys, name) if getattr(self._it.image, name) is not None else (name,)
+        """Return the keys that set a field: those of the image, else those at the top of the file."""
+        return (*self._declaration.keys, name) if getattr(self._declaration.image, name) is not None else (name,)
 
     def _compiled(self, templates: Templates) -> dict[str, Template]:
-        """Return the templates of `prompt`, `negative_prompt` and `output`, where there are such."""
-        it = self._it
+        """Return the templates of `prompt`, `negative_prompt` and `output`, as far as they are set."""
+        declaration = self._declaration
         compiled: dict[str, Template] = {}
         problems: list[Problem] = []
         for name in ("prompt", "negative_prompt", "output"):
             keys = self._prompt_keys if name == "prompt" else self._keys_of(name)
-            text = getattr(it.image if len(keys) > 1 else it.spec.content, str(keys[-1]))
-            if text is None or name in it.axes:
+            text = getattr(declaration.image if len(keys) > 1 else declaration.spec.content, str(keys[-1]))
+            if text is None or name in declaration.axes:
                 continue
             try:
                 if keys[-1] == "template":
-                    compiled[name] = templates.named(text, partial(_place_of, it, keys))
+                    compiled[name] = templates.named(text, partial(_place_of, declaration, keys))
                 else:
-                    compiled[name] = templates.inline(text, partial(it.spec.source.place_in, keys))
+                    compiled[name] = templates.inline(text, partial(declaration.spec.source.place_in, keys))
             except ProjectError as error:
                 problems += error.problems
         if problems:
@@ -156,7 +157,7 @@ class _Expander:
         return compiled
 
     def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
-        """Return the action of one cell; raises ProjectError with all that is wrong with it."""
+        """Return the action of one cell; raises ProjectError with all problems of the cell."""
         texts = self._rendered(values, model, self._texts_of)
         request = self._request(values, model, texts)
         if (output := texts.get("output")) is None:
@@ -164,17 +165,18 @@ class _Expander:
         prompt, negative_prompt = request.prompt, request.negative_prompt
         fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
         if not (prompt and fits) or path_fault(output):
-            raise ProjectError(self._problems(request, model, output, self._it.cell_name(values)))
+            raise ProjectError(self._problems(request, model, output, self._declaration.cell_name(values)))
         try:
             return _action((
-                output, request.key, self._it, values, model, request.size, request.seed, request if keep else self,
+                output, request.key, self._declaration, values, model, request.size, request.seed,
+                request if keep else self,
             ))  # fmt: skip
         except UnicodeEncodeError:
-            claim = f"the prompt of {self._it.cell_name(values)} holds an unpaired surrogate"
+            claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"
             raise ProjectError([self._prompt_problem(claim)]) from None
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
-        """Return the request of a cell once more: templates and data are those of the first time."""
+        """Return the request of a cell again, made of the same templates and data as the first time."""
         return self._request(values, model, self._rendered(values, model, self._request_texts))
 
     def _request(self, values: tuple[Value, ...], model: Model, texts: Mapping[str, str]) -> Request:
@@ -185,25 +187,25 @@ class _Expander:
         return _request_of((
             self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
             chosen.get("seed", self._seed), chosen.get("prompt_extend", self._prompt_extend),
-            chosen.get("watermark", self._watermark), self._it.cell_name(values) if self._labelled else "",
+            chosen.get("watermark", self._watermark), self._declaration.cell_name(values) if self._labelled else "",
         ))  # fmt: skip
 
     def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
-        """Return what the templates of a cell see."""
+        """Return the values that the templates of a cell see, by name."""
         size = values[self._size_at].value if self._size_at is not None else self._size(model)
-        seen = (self._around.get((model.name, size)) or self._seen_around(model, size)).copy()
+        seen = (self._by_canvas.get((model.name, size)) or self._seen_on_canvas(model, size)).copy()
         for axis, number in self._seen_at:
             seen[axis] = values[number].value
         return seen
 
     def prompt(self, seen: dict[str, object]) -> str:
-        """Return the prompt for what a template sees; raises ProjectError."""
+        """Return the prompt for the values that its template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 
     def _rendered(self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]) -> dict[str, str]:
-        """Return what the templates render; raises ProjectError with the problems of all of them.
+        """Return the rendered texts by name; raises ProjectError with the problems of all templates.
 
-        A text is rendered once for all cells that differ in nothing that its template reads.
+        Cells with the same values for the axes that a template reads share one text.
         """
         rendered: dict[str, str] = {}
         problems: list[Problem] = []
@@ -212,7 +214,7 @@ class _Expander:
                 if axes is None:
                     rendered[name] = template.render(self.seen(values, model))
                     continue
-                # By identity: a row that an `include` makes may be labelled as another is. They live as long as cells.
+                # By identity, because a row of an `include` may have the label of another row. The values outlive this.
                 at = tuple([id(values[number]) for number in axes])
                 if at not in known:
                     known[at] = template.render(self.seen(values, model))
@@ -224,20 +226,20 @@ class _Expander:
         return rendered
 
     def _axes_read(self, template: Template) -> list[int] | None:
-        """Return the numbers of the axes that a template's text can depend on; None for all of them."""
-        reads = template.reads() if self._it.cells >= _WORTH_SHARING else None
+        """Return the numbers of the axes that a template's text can depend on; None if they may be all axes."""
+        reads = template.reads() if self._declaration.cells >= _WORTH_SHARING else None
         if reads is None:
             return None
-        if reads & _CANVAS:  # a ratio's name means another size for another model
+        if reads & _CANVAS:  # a ratio such as 16:9 means another size for another model
             reads |= {"model", "size"}
-        found = [number for number, axis in enumerate(self._it.axes) if axis in reads]
-        return found if len(found) < len(self._it.axes) else None
+        found = [number for number, axis in enumerate(self._declaration.axes) if axis in reads]
+        return found if len(found) < len(self._declaration.axes) else None
 
-    def _seen_around(self, model: Model, size: Size) -> dict[str, object]:
-        """Return what templates see of all cells of a model and a size."""
+    def _seen_on_canvas(self, model: Model, size: Size) -> dict[str, object]:
+        """Return the values that templates see in all cells of a model and a size."""
         canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
                   "ratio": model.ratio(size)}  # fmt: skip
-        return self._around.setdefault((model.name, size), {**self._base, **canvas})
+        return self._by_canvas.setdefault((model.name, size), {**self._base, **canvas})
 
     def _size(self, model: Model) -> Size:
         if model.name not in self._sizes:
@@ -245,13 +247,13 @@ class _Expander:
             keys = self._keys_of("size")
 
             def wrong(reason: str) -> ProjectError:
-                return ProjectError([Problem(f'size "{text}"', self._it.spec.source.place(keys), reason)])
+                return ProjectError([Problem(f'size "{text}"', self._declaration.spec.source.place(keys), reason)])
 
             self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
         return self._sizes[model.name]
 
     def _problems(self, request: Request, model: Model, output: str, name: str) -> list[Problem]:
-        """Return what the service would cut or refuse, and what can't be a path: it must not be paid for."""
+        """Return what the service would cut or refuse in a request, and what is wrong with the output path."""
         found: list[Problem] = []
         if not request.prompt:
             found.append(self._prompt_problem(f"the prompt of {name} is empty"))
@@ -262,18 +264,22 @@ class _Expander:
         over = len(request.negative_prompt) - model.negative_prompt_limit
         if over > 0:
             inline = "negative_prompt" in self._templates
-            keys = self._keys_of("negative_prompt") if inline else (*self._it.keys, "matrix", "negative_prompt")
+            keys = (
+                self._keys_of("negative_prompt") if inline else (*self._declaration.keys, "matrix", "negative_prompt")
+            )
             claim = f"the negative prompt of {name} is {_too_long(over)}"
             facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
-            found.append(Problem(claim, self._it.spec.source.place(keys), facts=facts))
+            found.append(Problem(claim, self._declaration.spec.source.place(keys), facts=facts))
         if fault := path_fault(output):
-            keys = self._keys_of("output") if "output" in self._templates else self._it.keys
+            keys = self._keys_of("output") if "output" in self._templates else self._declaration.keys
             facts = [f"path: {output}", f"cell: {name}"]
-            found.append(Problem(f"not an output path: {fault}", self._it.spec.source.place(keys), facts=facts))
+            found.append(
+                Problem(f"not an output path: {fault}", self._declaration.spec.source.place(keys), facts=facts)
+            )
         return found
 
     def _prompt_problem(self, claim: str, *facts: str) -> Problem:
-        return Problem(claim, self._it.spec.source.place(self._prompt_keys), facts=facts)
+        return Problem(claim, self._declaration.spec.source.place(self._prompt_keys), facts=facts)
 
 
 def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:

@@ -1,6 +1,6 @@
-"""Where each field of a request, and each variable of its prompt, was written: file and line, axis, or default.
+"""Field sources: where each request field and each template variable was set, such as an axis or a line of a spec.
 
-Specs and data files are read again for the lines: what changed since the plan claims nothing.
+Specs and data files are read again to find lines. If a file changed since the plan, the line is left out.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .spec import DataFile
 
 
 class Kind(StrEnum):
-    """What gave a value."""
+    """What set a value."""
 
     AXIS = "axis"
-    INCLUDE = "include"  # a cell that an image adds to its matrix
+    INCLUDE = "include"  # a cell that the image adds to its matrix
     IMAGE = "image"
     SPEC = "spec"  # the top of the spec's file
     CONFIG = "config"
@@ -41,14 +41,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a value came from: `words` for what has no place, or what stands there; the place where it has one."""
+    """Where a value came from."""
 
     kind: Kind
-    words: str = ""
+    words: str = ""  # names the source, such as `axis seed`; empty if the place says enough
     place: Place | None = None
 
     def __str__(self) -> str:
-        """Return such as `axis seed, specs/puppies.toml:14`."""
+        """Return the words and the place, such as `axis seed, specs/puppies.toml:14`."""
         where = f"{self.place.path}:{self.place.line}" if self.place and self.place.line else ""
         where = where or (self.place.path if self.place else "")
         return ", ".join(part for part in (self.words, where) if part)
@@ -59,16 +59,17 @@ _OF_SIZE = ("size", "width", "height", "ratio")
 
 
 class Sources:
-    """The sources of one action's values. `asked` says whether the provider is the command line's choice."""
+    """The sources of one action's values."""
 
     def __init__(self, project: Project, action: Action, *, asked: bool) -> None:
+        """`asked` says whether the command line chose the provider."""
         self._project, self._action, self._asked = project, action, asked
-        self._it = action.declaration
+        self._declaration = action.declaration
         self._included = _included(project, action)
 
     def fields(self) -> dict[str, Source]:
         """Return the source of each field of the request, and of `output`."""
-        it, request = self._it, self._action.request
+        it, request = self._declaration, self._action.request
         defaults = {
             "size": Source(Kind.DEFAULT, f"default of {request.model}"),
             "seed": Source(Kind.DERIVED, f"derived from the name {it.name}"),
@@ -79,8 +80,8 @@ class Sources:
         return {"family": self._provider(), "model": found.pop("model"), "prompt": self._prompt(), **found}
 
     def variable(self, name: str) -> Source | None:
-        """Return the source of a name that templates see; None for what is none."""
-        it = self._it
+        """Return the source of a template variable; None if there is no such variable."""
+        it = self._declaration
         if name in it.axes:
             return self._axis(name)
         if name in ("model", "seed", *_OF_SIZE):
@@ -95,8 +96,8 @@ class Sources:
         return Source(Kind.SPEC, "the spec's name", Place(it.spec.source.shown)) if name == "spec" else None
 
     def _set(self, name: str) -> Source | None:
-        """Return where an axis, the image or the top of its file sets a field."""
-        it = self._it
+        """Return the source that sets a field: an axis, the image or the top of its spec; None if nothing sets it."""
+        it = self._declaration
         if name in it.axes:
             return self._axis(name)
         if getattr(it.image, name) is not None:
@@ -106,15 +107,15 @@ class Sources:
         return None
 
     def _prompt(self) -> Source:
-        image, source = self._it.image, self._it.spec.source
+        image, source = self._declaration.image, self._declaration.spec.source
         if image.template is None:
-            return Source(Kind.IMAGE, "", source.place((*self._it.keys, "prompt")))
+            return Source(Kind.IMAGE, "", source.place((*self._declaration.keys, "prompt")))
         words = f"template {self._project.config.templates}/{image.template}"
-        return Source(Kind.IMAGE, words, source.place((*self._it.keys, "template")))
+        return Source(Kind.IMAGE, words, source.place((*self._declaration.keys, "template")))
 
     def _axis(self, axis: str) -> Source:
-        """Return where the cell's value of an axis stands: in an include, a data file, or the matrix."""
-        it, source = self._it, self._it.spec.source
+        """Return the source of the cell's value of an axis: an include, a data file or the matrix."""
+        it, source = self._declaration, self._declaration.spec.source
         if self._included is not None:
             return Source(Kind.INCLUDE, f"include, {axis}", source.place((*it.keys, "include", self._included, axis)))
         keys: Keys = (*it.keys, "matrix", axis)
@@ -148,7 +149,7 @@ class Sources:
 
 
 def _included(project: Project, action: Action) -> int | None:
-    """Return the number of the image's `include` that the cell is, None for one of the matrix."""
+    """Return the index of the image's `include` that declares the cell; None if the matrix declares it."""
     it = action.declaration
     model = project.catalogue.models[action.request.model]
     for number, cell in enumerate(it.image.include):

@@ -1,7 +1,7 @@
-"""The matrix: an image's axes resolved to values, and the cells that they make.
+"""The matrix: resolves the axes of an image to values, and makes the cells.
 
-Size is known before work is done: `declare` reads data files and counts, iterating `Cells` makes
-one cell after another. A matrix of 10**12 cells is declared as quickly as one of ten.
+`declare` reads data files and counts the cells; iterating `Cells` makes one cell after another. So the size of a matrix
+is known before it is expanded, and declaring 10**12 cells is as fast as declaring ten.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .rows import Row
 from .sandbox import slug
 from .spec import DataFile, Image, Spec
 
-_COUNTED = 1_000_000  # matrices up to this size are counted exactly, exclusions and all
+_COUNTED = 1_000_000  # cells; up to this size, a matrix with exclusions is counted exactly
 
 
 class Value(NamedTuple):
-    """One value of an axis: how it is called, how names and default paths show it, what templates and requests get."""
+    """One value of an axis in all its forms."""
 
     label: str
-    quoted: str
-    path_part: str
-    value: Any
+    quoted: str  # the label in cell names
+    path_part: str  # the label in default output paths
+    value: Any  # for templates and requests
 
     @classmethod
     def of(cls, name: str, value: Any) -> Value:
-        """Return the value labelled `name`; its part of a path is short, readable, and tells cut texts apart."""
+        """Return the value with the label `name`. Its part of a path is short; a text that was cut gets a digest."""
         if not isinstance(value, str | Row):
             return cls(name, quoted(name), name, value)
         short = slug(name)
@@ -53,14 +53,14 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """An image whose axes are resolved: each axis has a lazy sequence of raw values."""
+    """An image with resolved axes: each axis has a lazy sequence of values as written."""
 
     spec: Spec
     image_name: str
     image: Image = field(repr=False)
     axes: Mapping[str, Sequence[Any]] = field(repr=False)
-    cells: int  # how many, an upper bound for a matrix of over a million
-    sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # with their numbers, in the order of names
+    cells: int  # before exclusion, so this is an upper bound; `count` is exact for up to a million
+    sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
 
     @property
     def name(self) -> str:
@@ -68,23 +68,23 @@ class Declaration:
         return f"{self.spec.name}/{self.image_name}"
 
     def cell_name(self, values: Sequence[Value]) -> str:
-        """Return the name of a cell, such as `puppies/poster[seed=1,size=1328x1328]`; the values are in axis order."""
+        """Return the name of a cell, such as `puppies/poster[seed=1]`; `values` are in the order of the axes."""
         return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
 
     @property
     def data_files(self) -> list[Path]:
-        """The data files that its axes name."""
+        """The data files that the axes name."""
         files = [values.file for values in self.image.matrix.values() if isinstance(values, DataFile)]
         return [self.spec.path.parent / file for file in files]
 
     @property
     def keys(self) -> Keys:
-        """Where the image stands in its spec."""
+        """The keys of the image in its spec."""
         return ("image", self.image_name)
 
 
 def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list[Declaration]:
-    """Return every image with its axes resolved; data files are read, nothing is expanded."""
+    """Return every image with its axes resolved. This reads data files and expands nothing."""
     declarations = []
     resolver = Resolver(project)
     for spec in specs:
@@ -104,7 +104,7 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
 
 
 def count(declaration: Declaration, catalogue: Catalogue) -> int:
-    """Return the number of cells: exact up to a million combinations, else before exclusion."""
+    """Return the number of cells: exact for up to a million combinations, else the number before exclusion."""
     if not declaration.image.exclude or declaration.cells > _COUNTED:
         return declaration.cells
     try:
@@ -114,28 +114,28 @@ def count(declaration: Declaration, catalogue: Catalogue) -> int:
 
 
 def size_label(value: object, model: Model) -> str:
-    """Return the label of a size, however it is spelled."""
+    """Return the label of a size in any spelling, such as `1328x1328` for `1:1`."""
     text = plain(value)
     return str(model.ratios.get(text) or Size.parse(text) or text)
 
 
 def _toml(value: object) -> str:
-    """Return about what a user wrote for a value."""
+    """Return a value about as the user wrote it."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 class _Grid(NamedTuple):
-    """The values that the axes have for one model, and what `exclude` takes away: numbers of axes with labels."""
+    """The values of all axes for one model, and the rules that exclude cells."""
 
     model: Model
-    columns: list[list[Value]]
-    rules: list[list[tuple[int, str]]]
+    columns: list[list[Value]]  # one for each axis
+    rules: list[list[tuple[int, str]]]  # of each rule: (number of an axis, label)
 
     def excludes(self, values: Sequence[Value]) -> bool:
         return any(all(values[at].label == name for at, name in rule) for rule in self.rules)
 
     def holds(self, values: Sequence[Value]) -> bool:
-        """Return whether the product, less what is excluded, has this cell."""
+        """Return whether the product has this cell and no rule excludes it."""
         for value, column in zip(values, self.columns, strict=True):
             if all(value.label != other.label for other in column):
                 return False
@@ -145,19 +145,19 @@ class _Grid(NamedTuple):
 class Cells:
     """The cells of one image: the product of its axes, less `exclude`, plus `include`.
 
-    Iterating gives, for each cell, its values in the order of the axes, and the model that they
-    choose. Sizes are resolved for that model, so that a ratio name means the right size. Raises
-    ProjectError, with everything that is wrong in the matrix, before the first cell.
+    Iterating yields (values in the order of the axes, model) for each cell. Sizes are resolved for the model of the
+    cell, so that a ratio means the right size. Raises ProjectError, with all problems of the matrix, before the first
+    cell.
     """
 
     def __init__(self, declaration: Declaration, catalogue: Catalogue) -> None:
-        self._it = declaration
+        self._declaration = declaration
         self._catalogue = catalogue
         self._source = declaration.spec.source
 
     def __iter__(self) -> Iterator[tuple[tuple[Value, ...], Model]]:
-        image, keys = self._it.image, self._it.keys
-        if not self._it.axes:
+        image, keys = self._declaration.image, self._declaration.keys
+        if not self._declaration.axes:
             if image.exclude or image.include:
                 which = "exclude" if image.exclude else "include"
                 raise self._wrong(f"{which} needs a matrix", (*keys, which))
@@ -176,8 +176,8 @@ class Cells:
         yield from included
 
     def _resolved(self) -> tuple[list[_Grid], list[tuple[tuple[Value, ...], Model]]]:
-        """Return the values for each model, and the cells to add; raises ProjectError with all that is wrong."""
-        image, axes, keys = self._it.image, self._it.axes, self._it.keys
+        """Return (the values for each model, the included cells); raises ProjectError with all problems."""
+        image, axes, keys = self._declaration.image, self._declaration.axes, self._declaration.keys
         problems: list[Problem] = []
         grids: list[_Grid] = []
         names = list(axes["model"]) if "model" in axes else [self._default_model()]
@@ -214,10 +214,10 @@ class Cells:
         return grids, included
 
     def _default_model(self) -> Any:
-        return self._it.image.model or self._it.spec.content.model or DEFAULT_MODEL
+        return self._declaration.image.model or self._declaration.spec.content.model or DEFAULT_MODEL
 
     def _model_keys(self) -> Keys:
-        return (*self._it.keys, "model") if self._it.image.model else ("model",)
+        return (*self._declaration.keys, "model") if self._declaration.image.model else ("model",)
 
     def _model(self, name: Any, keys: Keys) -> Model:
         if not isinstance(name, str):
@@ -228,18 +228,18 @@ class Cells:
             raise self._wrong(f'unknown model "{name}"', keys, str(error)) from None
 
     def _column(self, axis: str, values: Sequence[Any], model: Model, problems: list[Problem]) -> list[Value]:
-        """Return the values of an axis; what is wrong with them goes into `problems`."""
+        """Return the values of an axis. Their problems go into `problems`."""
         column: list[Value] = []
         known: set[str] = set()
         for index, value in enumerate(values):
-            keys = (*self._it.keys, "matrix", axis, index)
+            keys = (*self._declaration.keys, "matrix", axis, index)
             try:
                 item = self._value(axis, value, model, keys)
                 if item.label in known:
                     raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
             except ProjectError as error:
                 problems += error.problems
-                if isinstance(values, range):  # its other numbers stand at the same place
+                if isinstance(values, range):  # the other numbers have the same place
                     break
                 continue
             known.add(item.label)
@@ -247,7 +247,7 @@ class Cells:
         return column
 
     def _value(self, axis: str, value: Any, model: Model, keys: Keys) -> Value:
-        """Return the value that an axis gives to a cell; raises ProjectError where a request field can't take it."""
+        """Return a value of an axis; raises ProjectError if the request field of that name can't take it."""
         if axis == "size":
             if not isinstance(value, str):
                 raise self._wrong(f"size: {_toml(value)} is not a text", keys)
@@ -262,18 +262,18 @@ class Cells:
         return Value.of(plain(value), value)
 
     def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
-        """Return the numbers of the axes that an exclusion names, with labels; names that are no axes are left out."""
+        """Return (number of the axis, label) for each axis that an exclusion names; unknown names are left out."""
         return [
             (at, size_label(rule[axis], model) if axis == "size" else plain(rule[axis]))
-            for at, axis in enumerate(self._it.axes)
+            for at, axis in enumerate(self._declaration.axes)
             if axis in rule
         ]
 
     def _exclusion_problems(self, grids: Sequence[_Grid]) -> list[Problem]:
-        """Return what is wrong with the exclusions: unknown axes, and values that no cell has."""
+        """Return the problems of the exclusions: unknown axes, and values that no cell has."""
         problems: list[Problem] = []
-        for number, rule in enumerate(self._it.image.exclude):
-            keys = (*self._it.keys, "exclude", number)
+        for number, rule in enumerate(self._declaration.image.exclude):
+            keys = (*self._declaration.keys, "exclude", number)
             if not rule:
                 claim = "this exclude names no axis: it would remove every cell"
                 problems.append(Problem(claim, self._source.place(keys)))
@@ -286,7 +286,7 @@ class Cells:
         return problems
 
     def _known_value(self, axis: str, value: Any, grids: Sequence[_Grid], keys: Keys) -> None:
-        at = list(self._it.axes).index(axis)
+        at = list(self._declaration.axes).index(axis)
         labels: dict[str, None] = {}
         for grid in grids:
             wanted = size_label(value, grid.model) if axis == "size" else plain(value)
@@ -298,8 +298,8 @@ class Cells:
         raise self._wrong(f'axis {axis} has no value "{plain(value)}": this excludes nothing', keys, near)
 
     def _inclusion(self, number: int) -> tuple[tuple[Value, ...], Model]:
-        image, axes = self._it.image, self._it.axes
-        cell, keys = image.include[number], (*self._it.keys, "include", number)
+        image, axes = self._declaration.image, self._declaration.axes
+        cell, keys = image.include[number], (*self._declaration.keys, "include", number)
         for axis in cell:
             self._known_axis(axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
@@ -309,7 +309,7 @@ class Cells:
         for axis, raw in axes.items():
             value: Any = cell[axis]
             if isinstance(value, dict):
-                value = table_row(value, length(raw) + 1, self._it.spec, (*keys, axis))
+                value = table_row(value, length(raw) + 1, self._declaration.spec, (*keys, axis))
             elif not isinstance(raw, range) and any(isinstance(one, Row) for one in raw):
                 found = next((one for one in raw if plain(one) == plain(value)), None)
                 if found is None and all(isinstance(one, Row) for one in raw):
@@ -321,10 +321,12 @@ class Cells:
         return tuple(values), model
 
     def _known_axis(self, axis: str, keys: Keys) -> None:
-        if axis not in self._it.axes:
-            hint = did_you_mean(axis, self._it.axes) or f"axes: {listing(self._it.axes)}"
+        if axis not in self._declaration.axes:
+            hint = did_you_mean(axis, self._declaration.axes) or f"axes: {listing(self._declaration.axes)}"
             place = self._source.place(keys, key=True)
-            raise ProjectError([Problem(f'no axis "{axis}" in the matrix of {self._it.name}', place, hint=hint)])
+            raise ProjectError(
+                [Problem(f'no axis "{axis}" in the matrix of {self._declaration.name}', place, hint=hint)]
+            )
 
     def _wrong(self, claim: str, keys: Keys, label: str = "") -> ProjectError:
         return ProjectError([Problem(claim, self._source.place(keys), label)])

@@ -1,4 +1,4 @@
-"""A project: the folder with `qwenbuild.toml` (or `[tool.qwenbuild]` in `pyproject.toml`), and its config."""
+"""The project: its folder, its validated config, and the paths that follow from the config."""
 
 from __future__ import annotations
 
@@ -20,53 +20,57 @@ from . import discovery, validation
 
 
 class Budget(BaseModel):
-    """What one build may spend."""
+    """Limits on what one build spends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    max_cost: Decimal | None = Field(default=None, ge=0, description="most that one build may cost, in CNY")
+    max_cost: Decimal | None = Field(default=None, ge=0, description="the most that one build may cost, in CNY")
 
 
 class RemoteConfig(BaseModel):
-    """Where rendered images are shared with other machines."""
+    """The cache that shares rendered images with other machines."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    url: str | None = Field(default=None, description="where: a server of Bazel's HTTP cache protocol")
-    read_only: bool = Field(default=False, strict=True, description="whether nothing is stored there")
-    token_env: str | None = Field(default=None, description="variable that holds the bearer token; empty: read only")
+    url: str | None = Field(default=None, description="URL of the cache, a server of Bazel's HTTP cache protocol")
+    read_only: bool = Field(default=False, strict=True, description="true: read from the cache, never write to it")
+    token_env: str | None = Field(
+        default=None, description="environment variable with the bearer token; empty: read only"
+    )
     secret_env: str | None = Field(
         default=None,
-        description="variable that holds the secret of signatures; empty: read only, and unverified",
+        description="environment variable with the secret for signatures; empty: read only, and unverified",
     )  # fmt: skip
-    header: dict[str, str] = Field(default_factory=dict, description="headers of every request, by name")
+    header: dict[str, str] = Field(default_factory=dict, description="headers of each request, by name")
 
     @field_validator("token_env", "secret_env")
     @classmethod
     def _is_for_remotes(cls, name: str | None) -> str | None:
-        # A prefix of its own, so that no project that somebody clones can have another secret sent to its remote.
+        # The prefix protects other secrets: a project that somebody clones can't send them to its remote.
         if name is not None and not re.fullmatch("QWENBUILD_REMOTE_[A-Z0-9_]+", name):
             raise ValueError("must be a variable that begins with QWENBUILD_REMOTE_, such as QWENBUILD_REMOTE_TOKEN")
         return name
 
 
 class Config(BaseModel):
-    """The project's config; every key is optional."""
+    """The config of a project; every key is optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="qwenbuild config")
 
-    provider: str = Field(default="dashscope", description="what renders: dashscope, draft, null, or a plugin's name")
+    provider: str = Field(
+        default="dashscope", description="renders the images: dashscope, draft, null, or a plugin's name"
+    )
     specs: str = Field(default=discovery.SPECS, description="glob of the specs, relative to the project")
     templates: str = Field(default="templates", description="folder of the templates")
     out: str = Field(default="out", description="folder of the images")
-    max_renders: int = Field(default=10_000, ge=0, strict=True, description="most new renders in one build")
+    max_renders: int = Field(default=10_000, ge=0, strict=True, description="the most new renders in one build")
     resubmit: Literal["never", "always"] = Field(
-        default="never", description="whether requests that may have been billed are sent again"
+        default="never", description="whether to send requests again that may have been billed"
     )
     budget: Budget = Field(default_factory=Budget)
     remote: RemoteConfig = Field(default_factory=RemoteConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
-    models: dict[str, ModelTable] = Field(default_factory=dict, description="models beyond the catalogue's")
+    models: dict[str, ModelTable] = Field(default_factory=dict, description="models that the catalogue lacks, by name")
 
     @field_validator("specs", "templates", "out")
     @classmethod
@@ -85,12 +89,12 @@ class Config(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project's root, its config, and the places that follow from them. `shown` names the config in messages."""
+    """A project's root, its config, and the paths that follow from them."""
 
     root: Path
     config: Config
     catalogue: Catalogue = field(repr=False)
-    searched: tuple[Path, ...] = ()  # config files looked for, the last one being the project's
+    searched: tuple[Path, ...] = ()  # the config files that were looked for; the last one is the project's
 
     @property
     def out(self) -> Path:
@@ -104,7 +108,7 @@ class Project:
 
     @property
     def state_dir(self) -> Path:
-        """The folder of the state and of everything derived."""
+        """The folder of the state and of all files that can be made again."""
         return self.root / FOLDER
 
     def spec_paths(self) -> list[Path]:
@@ -120,7 +124,7 @@ class Project:
         return discovery.spec_name(self.root, self.config.specs, path)
 
     def shown(self, path: Path) -> str:
-        """Return `path` as messages name it: relative to the project where it lies inside."""
+        """Return `path` as messages name it: relative to the project if it lies inside."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 

@@ -1,8 +1,8 @@
-"""Where each part of a prompt came from: the axes and variables behind the text that a template printed.
+"""Prompt sources: which axes and variables each part of a prompt came from.
 
-Templates are compiled once more, with marks around what each `{{ … }}` prints; the marks are private
-characters that no condition or filter of the expression sees. Where the marked text, its marks taken
-out, is not the prompt itself (a filter around a whole block may count characters), nothing is claimed.
+Templates are compiled again with marks around the output of each `{{ … }}`. The marks are characters of a private
+Unicode area; conditions and filters inside the expression do not see them. If the text without its marks differs from
+the prompt, no sources are given. This happens if a filter around a whole block counts characters.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .sandbox import environment
 from .template import Templates
 
 Segment = tuple[str, tuple[str, ...]]
-"""A part of a prompt, and the names of the axes and variables that it came from; none for the template's own words."""
+"""(text, names): a part of a prompt, and the axes and variables that it came from. The template's own text has none."""
 
 _OPEN, _SHUT = "\ue000", "\ue002"
-_PLANE = 0xF0000  # names are written with characters of a private plane: no filter changes their case
-_ARGUMENT, _CALL = "*", "("  # a macro's argument stands for what the call was given
+_PLANE = 0xF0000  # names are written in characters of this private plane, so that no filter changes their case
+_ARGUMENT, _CALL = "*", "("  # marks for the argument of a macro, and for a call
 
 
 def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
-    """Return the prompt of each action in segments, by output path. Reads the templates anew."""
+    """Return the prompt of each action in segments, by output path. Reads the templates again."""
     templates = Templates(project.templates, project.config.templates, _marking)
     wanted: dict[int, dict[tuple[str, ...], Action]] = {}
     found: dict[str, list[Segment]] = {}
@@ -45,7 +45,7 @@ def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
                 segments, action = _segments(marked, known), cells[labels]
                 if "".join(text for text, _ in segments) == action.request.prompt:
                     found[action.output] = segments
-        except ProjectError:  # the files have changed since the plan
+        except ProjectError:  # the files changed since the plan
             continue
     return found
 
@@ -57,11 +57,11 @@ def _marking(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 
 class _Marking(CodeGenerator):
-    """Compiles each `{{ … }}` with marks around it that name what it reads."""
+    """Compiles each `{{ … }}` with marks around it that name the variables that it reads."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._stands_for: dict[str, set[str]] = {}  # names that the template itself gives
+        self._stands_for: dict[str, set[str]] = {}  # what each name that the template sets stands for
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
         marked: list[nodes.Expr] = []
@@ -101,14 +101,14 @@ class _Marking(CodeGenerator):
 
 
 def _within(node: nodes.Node, kind: type[Any]) -> list[Any]:
-    """Return the nodes of a kind, `node` itself included."""
+    """Return the nodes of a kind in `node`, including `node` itself."""
     return [*([node] if isinstance(node, kind) else []), *node.find_all(kind)]
 
 
 def _segments(marked: str, known: Collection[str]) -> list[Segment]:
-    """Return the segments of a marked text; what is no axis or variable in `known` claims nothing."""
+    """Return the segments of a marked text. Only names in `known` count as axes and variables."""
     found: list[tuple[str, tuple[str, ...]]] = []
-    stack: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]  # what text here, and arguments here, come from
+    stack: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]  # sources of (text, macro arguments)
     at = 0
     while at < len(marked):
         if marked[at] == _OPEN:

@@ -1,4 +1,4 @@
-"""Which cells a command is about: names, paths and `axis=glob` conditions."""
+"""Selection: the actions that names, paths, `axis=glob` conditions and shards choose."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from .action import Action
 from .cell_names import parse_cell_name
 from .project import Project
 
-_FIELDS = ("model", "size", "seed", "ratio")  # may be asked for even where they are no axes
+_FIELDS = ("model", "size", "seed", "ratio")  # conditions may name these fields even if no image has such an axis
 
 
 class _Wanted(NamedTuple):
+    """A name of the command line, parsed."""
+
     text: str  # as given
     spec: str
     image: str  # "*" for every image of the spec
@@ -26,11 +28,11 @@ class _Wanted(NamedTuple):
 
 
 def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str], project: Project) -> list[Action]:
-    """Return the actions that match any of `names` and all of `where`, in their order.
+    """Return the actions that match any of `names` and all of `where`, in the order of `actions`.
 
-    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output; all but
-    paths may hold globs. A condition is `axis=glob`; several of one axis are alternatives. Sizes
-    are known by any spelling. Raises UsageError for a name or condition that nothing can match.
+    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output. All names except paths may be
+    globs. A condition is `axis=glob`; several conditions on one axis are alternatives. A size may have any spelling.
+    Raises UsageError for a name that matches nothing, and if no action matches the conditions.
     """
     wanted = [_parse(name, project) for name in names]
     conditions = _conditions(where)
@@ -74,7 +76,7 @@ def _parse(name: str, project: Project) -> _Wanted:
 
 
 def _fits(value: str, glob: str) -> bool:
-    return value == glob or fnmatchcase(value, glob)  # a value may hold a glob's own characters
+    return value == glob or fnmatchcase(value, glob)  # a value may itself contain characters such as * or [
 
 
 def _matches(action: Action, want: _Wanted) -> bool:
@@ -83,7 +85,7 @@ def _matches(action: Action, want: _Wanted) -> bool:
     declaration = action.declaration
     spec, image = declaration.spec.name, declaration.image_name
     if not (fnmatchcase(spec, want.spec) and fnmatchcase(image, want.image)):
-        # A spec in a subfolder is named `folder/spec`, which reads like `spec/image`.
+        # `folder/spec`, the name of a spec in a subfolder, looks like `spec/image`.
         return not want.cell and fnmatchcase(spec, f"{want.spec}/{want.image}")
     return all(any(_fits(value, label) for value in _reader(axis)(action)) for axis, label in want.cell.items())
 
@@ -109,7 +111,7 @@ def _check_axis(axis: str, actions: Sequence[Action]) -> None:
 
 
 def _reader(axis: str) -> Callable[[Action], list[str]]:
-    """Return a function that gives an action's values for `axis`, in every way of writing them."""
+    """Return a function that returns an action's value for `axis` in every spelling; empty if it has none."""
 
     def values(action: Action) -> list[str]:
         match axis:
@@ -138,10 +140,10 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
 
 
 def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
-    """Return the actions of part `number`, from 1, of `of`: each is in exactly one, with all that have its request.
+    """Return the actions of shard `number` (from 1) of `of`. Each action is in exactly one shard.
 
-    The request alone tells the part, so that machines whose stores and locks know older keys of it agree.
-    Raises UsageError for a part that there is not.
+    The request alone decides the shard. So actions with one request share a shard, and machines agree even if their
+    stores and locks know older keys of the request. Raises UsageError if there is no such shard.
     """
     if not 1 <= number <= of:
         raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four")

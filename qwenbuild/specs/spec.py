@@ -1,8 +1,7 @@
-"""The spec format: one TOML file as a frozen, validated `Spec`.
+"""The spec format: reads one TOML file into a frozen, validated `Spec`.
 
-The models below are the format: the JSON Schema that editors complete from is made of them.
-Unknown keys are refused. What needs the model catalogue, templates or data files is checked
-where cells are made (`expand`).
+The pydantic models below define the format. The JSON Schema for editors is made from them. Unknown keys are refused.
+`expand` checks what needs the model catalogue, templates or data files.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermar
 """Request fields that a spec, an image or an axis may set."""
 
 RESERVED = ("spec", "image", "width", "height", "ratio")
-"""Names that templates see and that no axis or variable may take."""
+"""Names that qwenbuild sets for templates; an axis or variable can't have them."""
 
 Scalar = str | int | float | bool
 
@@ -49,7 +48,7 @@ class _Strict(BaseModel):
 
 
 class Range(_Strict):
-    """Whole numbers: `count` of them from `start`, `step` apart."""
+    """A range of whole numbers: `count` numbers from `start`, `step` apart."""
 
     start: int = 0
     count: int = Field(ge=1)
@@ -64,7 +63,7 @@ class Range(_Strict):
 
 
 class DataFile(_Strict):
-    """Rows from a CSV, TSV, JSON Lines or TOML file; each row binds a table."""
+    """Rows of a CSV, TSV, JSON Lines or TOML file; each row is a table."""
 
     file: str = Field(min_length=1, description="path of the file, relative to the spec")
     id: str | None = Field(
@@ -85,28 +84,26 @@ def _tag(value: object) -> str:
 
 
 Axis = Annotated[
-    Annotated[list[Scalar | dict[str, Any]], Tag("<list>")]  # names that no key of a spec has: see `_real_keys`
+    Annotated[list[Scalar | dict[str, Any]], Tag("<list>")]  # no key has these names; see `validation`
     | Annotated[DataFile, Tag("<file>")]
     | Annotated[Range, Tag("<range>")]
     | Annotated[Scalar, Tag("<value>")],
     Discriminator(_tag),
 ]
 
-Vars = Annotated[
-    dict[str, Any], Field(default_factory=dict, description="variables that templates see; any TOML value")
-]
+Vars = Annotated[dict[str, Any], Field(default_factory=dict, description="variables for templates; any TOML value")]
 
 
 class _Fields(_Strict):
-    """The request fields that a file sets for its images, and an image for its cells."""
+    """The fields that a spec sets for its images, and an image for its cells."""
 
     model: str | None = Field(default=None, description="a model of the catalogue, such as qwen-image-plus")
     size: str | None = Field(default=None, description='"1328*1328", "1328x1328", or a ratio such as "1:1"')
     seed: int | None = Field(default=None, ge=0, le=SEED_MAX, description="default: derived from spec and image name")
     negative_prompt: str | None = Field(default=None, description="what the image should not show; may be a template")
-    prompt_extend: bool | None = Field(default=None, description="let the service rewrite the prompt; default false")
-    watermark: bool | None = Field(default=None, description='put a "Qwen-Image" watermark; default false')
-    output: str | None = Field(default=None, description="path under out/, a template; must end in .png")
+    prompt_extend: bool | None = Field(default=None, description="let the service rewrite the prompt; default: false")
+    watermark: bool | None = Field(default=None, description='put a "Qwen-Image" watermark; default: false')
+    output: str | None = Field(default=None, description="path under out/; may be a template; must end in .png")
     vars: Vars
 
 
@@ -114,13 +111,13 @@ class Image(_Fields):
     """A named entry of a spec: a prompt, its fields and the matrix of its cells."""
 
     prompt: str | None = Field(default=None, description="the prompt, a Jinja template")
-    template: str | None = Field(default=None, description="a file of templates/ that renders the prompt")
-    matrix: dict[str, Axis] = Field(default_factory=dict, description="axes: a name with values each")
+    template: str | None = Field(default=None, description="the file in templates/ that renders the prompt")
+    matrix: dict[str, Axis] = Field(default_factory=dict, description="the axes: the values of each, by name")
     exclude: list[dict[str, Scalar]] = Field(
-        default_factory=list, description="cells to leave out: all that match every value given"
+        default_factory=list, description="cells to leave out: those that match all values of an entry"
     )
     include: list[dict[str, Scalar | dict[str, Any]]] = Field(
-        default_factory=list, description="cells to add; each names every axis"
+        default_factory=list, description="cells to add; each entry names every axis"
     )
 
     @model_validator(mode="after")
@@ -141,7 +138,7 @@ class SpecFile(_Fields):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A spec that was read: its name (`puppies` for `specs/puppies.toml`), content and source."""
+    """A spec as read: its name (`puppies` for `specs/puppies.toml`), content and source."""
 
     name: str
     path: Path
@@ -150,17 +147,19 @@ class Spec:
 
     @property
     def data_files(self) -> list[Path]:
-        """The data files that its axes name, there or not."""
+        """The data files that the axes name; they may be missing."""
         axes = [values for image in self.content.image.values() for values in image.matrix.values()]
         return [self.path.parent / values.file for values in axes if isinstance(values, DataFile)]
 
 
 def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | None = None) -> Spec | None:
-    """Return the spec at `path`, named `shown` in messages; its problems go into `findings`.
+    """Return the spec at `path`; its problems go into `findings`.
 
-    `name` goes into the names of cells, and into derived seeds. A spec with mistakes is returned
-    without the images that they are in, so that what is wrong in the others is found in the same
-    run; None where nothing of it can be used. `known`, without mistakes, is returned while its text is the file's.
+    `shown` names the file in messages. `name` is a part of cell names and of derived seeds. `known` is what an earlier
+    call returned without problems; it is returned again if the file has the same text.
+
+    The result leaves out images with mistakes, so that the problems of the other images are found in the same run. It
+    is None if nothing of the file can be used.
     """
     if re.search(r"[\[\]\x00-\x1f\x7f\ud800-\udfff]", name):
         claim = f"the file name of {shown} has brackets, control characters or bytes that are not UTF-8"
@@ -190,7 +189,7 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
 
 
 def _without(table: dict[str, Any], mistakes: Iterable[Keys]) -> dict[str, Any]:
-    """Return the file's table less the images, or the top-level keys, that hold mistakes."""
+    """Return the file's table without the images and top-level keys that have mistakes."""
     top = {keys[0] for keys in mistakes if keys and (keys[0] != "image" or len(keys) < 2)}
     images = {keys[1] for keys in mistakes if len(keys) > 1 and keys[0] == "image"}
     kept = {name: value for name, value in table.items() if name not in top}

@@ -1,4 +1,4 @@
-"""Turns pydantic's validation errors into problems with places."""
+"""Validation: turns pydantic's errors into problems with places."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from qwenbuild.errors import in_order
 from qwenbuild.files.toml import TomlFile
@@ -32,10 +30,10 @@ _EXPECTED: dict[str, str] = {
 def problems(
     error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
 ) -> dict[Keys, Problem]:
-    """Return pydantic's findings as problems, by the keys where they stand, in the order of the file.
+    """Return pydantic's errors as problems, by the keys that they are about, in the order of the file.
 
-    `known_keys` maps the keys of a table, from `prefix` on, to the names it may have. `prefix` is
-    where in the file the validated table stands.
+    `prefix` are the keys of the validated table in the file. `known_keys` maps the keys of a table, relative to
+    `prefix`, to the names that the table may have.
     """
     found: dict[Keys, Problem] = {}
     for detail in error.errors(include_url=False):
@@ -75,7 +73,7 @@ def problems(
 
 
 def _real_keys(table: object, loc: Sequence[str | int], *, missing: bool) -> Keys:
-    """Return those parts of pydantic's location that are keys of the file; the rest name members of unions."""
+    """Return the parts of pydantic's location that are keys of the file. The other parts name members of unions."""
     keys: list[str | int] = []
     at: Any = table
     for index, part in enumerate(loc):
