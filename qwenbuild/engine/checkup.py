@@ -1,7 +1,6 @@
-"""What of the store and of a project's folder would keep a build from working: findings about files.
+"""Checks of files: the doctor's findings about the store, the project's folder, the lock and git.
 
-Invariants: nothing is changed. Every check gives findings, never an exception: what can't be examined
-is a finding too.
+Invariants: nothing is changed. A check never raises: what can't be examined becomes a finding too.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from qwenbuild.storage import gc, lock
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
-_LITTLE_BYTES: Final = 10**9  # free on the store's disk: some hundred images
-_NONE_BYTES: Final = 50 * 10**6
-_GIT_S: Final = 10.0
+_LITTLE_BYTES: Final = 10**9  # less free space than this is a warning: it holds some hundred images
+_NONE_BYTES: Final = 50 * 10**6  # less free space than this is a failure
+_GIT_S: Final = 10.0  # longest wait for git
 _SCHEMA: Final = re.compile(r"#:schema +(\S+)")
 
 
 def of_project(project: Project) -> Iterator[Finding]:
-    """Yield findings about the project's folder: what builds write, the lock, schemas, what git keeps."""
+    """Yield findings about the folders that builds write, the state, the lock, schemas and git."""
     yield from _folders(project)
     yield _lock(project)
     yield _schemas(project)
@@ -42,7 +41,7 @@ def of_project(project: Project) -> Iterator[Finding]:
 
 
 def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
-    """Look at the store: whether it can be written, what it holds, what room is left, how bytes come into `out/`."""
+    """Yield findings about the store: is it writable, what it holds, free space, and how `out/` gets its bytes."""
     try:
         place = _written(store.root)
     except OSError as error:
@@ -54,20 +53,20 @@ def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
         yield Finding.of_error("store", error)
     else:
         size = f"{held.kept_entries:,} images, {held.kept_bytes / 1e6:,.0f} MB"
-        told = size if store.root.exists() else "not there yet; the first build makes it"
+        content = size if store.root.exists() else "not there yet; the first build creates it"
         spare = len(held.removals)
-        facts = (f"{spare:,} files that are of no use; `qwenbuild gc` removes them",) if spare else ()
-        yield Finding("store", Level.OK, f"{store.root}: {told}", facts)
+        facts = (f"{spare:,} useless files; `qwenbuild gc` removes them",) if spare else ()
+        yield Finding("store", Level.OK, f"{store.root}: {content}", facts)
     free = shutil.disk_usage(place).free
     level = Level.FAIL if free < _NONE_BYTES else Level.WARN if free < _LITTLE_BYTES else Level.OK
-    hint = "make room, or run `qwenbuild gc --unreferenced`" if level is not Level.OK else None
+    hint = "free some space, or run `qwenbuild gc --unreferenced`" if level is not Level.OK else None
     shares = project is not None and _shares(place, project)
-    how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's" if project else ""
+    how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's bytes" if project else ""
     yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint)
 
 
 def _written(folder: Path) -> Path:
-    """Return `folder`, or the nearest one above that is there, after writing a file to it. Raises OSError."""
+    """Return `folder`, or the nearest existing folder above it, after a trial write there. Raises OSError."""
     place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     with tempfile.TemporaryFile(dir=place) as file:
         file.write(b"qwenbuild")
@@ -75,6 +74,7 @@ def _written(folder: Path) -> Path:
 
 
 def _shares(store: Path, project: Project) -> bool:
+    """Return True if files in `out/` can share their bytes with the store (reflink)."""
     try:
         return atomic.shares(store, next(path for path in (project.out, project.root) if path.is_dir()))
     except OSError:
@@ -82,13 +82,15 @@ def _shares(store: Path, project: Project) -> bool:
 
 
 def _folders(project: Project) -> Iterator[Finding]:
-    """Look whether what a build writes can be written, and whether what earlier ones wrote can be read."""
+    """Check that the folders of a build can be written, and that the state of earlier builds can be read."""
     for folder in (project.out, project.state_dir):
         try:
             _written(folder)
         except OSError as error:
             claim = f"{project.shown(folder)}/ can't be written: {error.strerror or error}"
-            yield Finding("project", Level.FAIL, claim, hint="set its permissions, or move what is in its place")
+            yield Finding(
+                "project", Level.FAIL, claim, hint="set its permissions, or move the file that is in its place"
+            )
     try:
         with closing(State.of(project.root, create=False)) as state:
             waiting, images = len(state.open_submissions()), len(state.outputs())
@@ -108,7 +110,7 @@ def _lock(project: Project) -> Finding:
     if read.theirs is not None:
         claim, hint = f"{lock.NAME} holds both sides of a merge", "`qwenbuild lock` resolves it"
     elif _asked(project, "check-ignore", "--quiet", "--", lock.NAME) is not None:
-        claim, hint = f"git ignores {lock.NAME}", "take it out of .gitignore, and commit it"
+        claim, hint = f"git ignores {lock.NAME}", "remove it from .gitignore, and commit it"
     elif not path.exists():
         return Finding("lock", Level.OK, "not there yet; a build writes it")
     else:
@@ -117,20 +119,20 @@ def _lock(project: Project) -> Finding:
 
 
 def _schemas(project: Project) -> Finding:
-    """Look whether the schemas that specs name for editors are there, and are this version's."""
+    """Check that the schemas that specs name for editors exist and belong to this version."""
     named = set()
     for path in project.spec_paths():
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 match = _SCHEMA.match(file.readline(1000))
         except OSError:
-            continue  # `plan` tells of a spec that can't be read
+            continue  # the check of the specs reports this
         if match and "://" not in match[1]:
             named.add(path.parent / match[1])
     wrong = sorted(path for path in named if not _is_current(path))
     if wrong:
         shown = project.shown(Path(os.path.abspath(wrong[0])))
-        claim = f"{shown} is {'of another version' if wrong[0].is_file() else 'missing'}: editors mislead"
+        claim = f"{shown} is {'of another version' if wrong[0].is_file() else 'missing'}: editors check specs wrongly"
         return Finding("schema", Level.WARN, claim, hint=f"qwenbuild schema > {shown}")
     return Finding("schema", Level.OK, "current" if named else "no spec names one; `qwenbuild schema` writes it")
 
@@ -143,7 +145,7 @@ def _is_current(path: Path) -> bool:
 
 
 def _git(project: Project) -> Iterator[Finding]:
-    """Look whether git ignores what is derived, and keeps what is to be committed."""
+    """Check that git ignores `.qwenbuild/`, and that `out/` is either ignored or committed."""
     if _asked(project, "rev-parse", "--is-inside-work-tree") is None:
         return
     out = project.config.out
@@ -153,11 +155,11 @@ def _git(project: Project) -> Iterator[Finding]:
 
     derived = f"{FOLDER}/{STATE}"
     if not ignored(derived):
-        claim = ".qwenbuild/ is not ignored: it is this machine's alone"
+        claim = ".qwenbuild/ is not ignored by git, but belongs to this machine only"
         yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore")
     if not ignored(f"{out}/image.png") and not _asked(project, "ls-files", "--", out) and project.out.is_dir():
         claim = f"{out}/ is neither ignored nor committed"
-        hint = f"add {out}/ to .gitignore, or commit the images, with Git LFS where there are many"
+        hint = f"add {out}/ to .gitignore, or commit the images (with Git LFS if there are many)"
         yield Finding("git", Level.WARN, claim, hint=hint)
     elif ignored(derived):
         kept = "ignored" if ignored(f"{out}/image.png") else "committed"
@@ -165,7 +167,7 @@ def _git(project: Project) -> Iterator[Finding]:
 
 
 def _asked(project: Project, *arguments: str) -> str | None:
-    """Return what git says in the project's folder; None where it says no, or there is no git."""
+    """Return the output of git in the project's folder; None if git fails or is not installed."""
     try:
         command = ["git", "-C", str(project.root), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_S, check=False)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The commands of the remote cache: what of a project is there, and bringing images there or from there."""
+"""Remote sync: pushes a project's images to the remote cache, pulls them, and counts them there."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from qwenbuild.storage.store import beside
 
 from .engine import Engine
 
-_AT_ONCE = 8  # each with an image in memory
+_AT_ONCE = 8  # transfers; each holds an image in memory
 _T = TypeVar("_T")
-Tell = Callable[[int, int], None]
-"""Gets how many images have been dealt with, and how many there are."""
+Progress = Callable[[int, int], None]
+"""A callback for progress: gets the number of finished images and the number of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How a transfer ended: images that were moved, that were there before, and that could not be."""
+    """The result of a transfer: numbers of images moved, images there before, and images that failed."""
 
     moved: int
     there: int
@@ -34,8 +34,8 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a project's images stand at the remote: how many distinct ones it has, of how many."""
+class RemoteStatus:
+    """How many of a project's distinct `images` the remote has (`there`), and if it can be written."""
 
     name: str
     writes: bool
@@ -44,16 +44,16 @@ class Standing:
     warnings: tuple[Problem, ...] = ()
 
 
-def push(engine: Engine, tell: Tell) -> Moved:
-    """Store at the remote what the local store has of the selected images, and the remote has not.
+def push(engine: Engine, progress: Progress) -> Moved:
+    """Copy the selected images from the local store to the remote, except those that the remote has.
 
-    Raises what `plan` does, UsageError where there is no remote or nothing may be stored there.
+    Raises the errors of `plan`; UsageError if there is no remote, or the remote is read-only.
     """
     remote = _remote(engine)
     if not remote.writes:
         raise UsageError(
-            "nothing may be stored in this remote cache", facts=[f"remote: {remote.name}"],
-            hint="read_only, or an empty variable of token_env or secret_env under [remote], makes it so",
+            "this remote cache is read-only", facts=[f"remote: {remote.name}"],
+            hint="because of read_only, or an empty variable of token_env or secret_env, under [remote]",
         )  # fmt: skip
     plan = engine.plan()
     entries = _stored(engine, plan)
@@ -64,13 +64,13 @@ def push(engine: Engine, tell: Tell) -> Moved:
             return None
         return await transfer.push(remote, engine.store, entry)
 
-    return _moved(remote, plan, asyncio.run(_each(remote, entries.values(), store, tell)))
+    return _moved(remote, plan, asyncio.run(_each(remote, entries.values(), store, progress)))
 
 
-def pull(engine: Engine, tell: Tell) -> Moved:
-    """Fetch into the local store what the remote has of the selected images that a build would have to make.
+def pull(engine: Engine, progress: Progress) -> Moved:
+    """Copy selected images from the remote to the local store, if a build would otherwise render them.
 
-    Raises what `plan` does, UsageError where there is no remote, StoreError.
+    Raises the errors of `plan`; UsageError if there is no remote; StoreError.
     """
     remote, plan = _remote(engine), engine.plan()
     steps = {step.shared.image: step for step in plan.steps if step.shared}
@@ -82,12 +82,12 @@ def pull(engine: Engine, tell: Tell) -> Moved:
         pulled = await transfer.pull(remote, engine.store, step.action.request, step.action.key, step.shared)
         return pulled is not None
 
-    moved = _moved(remote, plan, asyncio.run(_each(remote, steps, fetch, tell)))
+    moved = _moved(remote, plan, asyncio.run(_each(remote, steps, fetch, progress)))
     return Moved(moved.moved, stored, moved.failed, moved.warnings)
 
 
-def standing(engine: Engine) -> Standing:
-    """Return how many of the selected images the remote has; raises what `plan` does, UsageError."""
+def status(engine: Engine) -> RemoteStatus:
+    """Return how many of the selected images the remote has. Raises the errors of `plan`, UsageError."""
     remote, plan = _remote(engine), engine.plan()
     keys = {step.action.key for step in plan.steps}
 
@@ -96,7 +96,7 @@ def standing(engine: Engine) -> Standing:
             return await remote.find(keys, ())
 
     found = asyncio.run(ask())
-    return Standing(remote.name, remote.writes, len(found), len(keys), (*plan.warnings, *remote.warnings()))
+    return RemoteStatus(remote.name, remote.writes, len(found), len(keys), (*plan.warnings, *remote.warnings()))
 
 
 def _remote(engine: Engine) -> Remote:
@@ -106,7 +106,7 @@ def _remote(engine: Engine) -> Remote:
 
 
 def _stored(engine: Engine, plan: Plan) -> dict[str, Entry]:
-    """Return the store's entries of a plan's images, those that the lock pins included, by their keys."""
+    """Return the store's entries of a plan's images by key, including bytes that the lock pins."""
     found: dict[str, Entry] = {}
     for step in plan.steps:
         key = step.action.key
@@ -118,11 +118,11 @@ def _stored(engine: Engine, plan: Plan) -> dict[str, Entry]:
 
 
 async def _each(
-    remote: Remote, items: Iterable[_T], job: Callable[[_T], Awaitable[bool | None]], tell: Tell
+    remote: Remote, items: Iterable[_T], job: Callable[[_T], Awaitable[bool | None]], progress: Progress
 ) -> list[bool | None]:
-    """Do a job for each item, several at once; return what each came to: done, not possible, or None for no need.
+    """Run `job` for each item, several at once. Return each result: True done, False failed, None not needed.
 
-    Raises the first QwenbuildError of a job, once those under way have ended.
+    Raises the first QwenbuildError of a job, after the running jobs have ended.
     """
     waiting = list(items)[::-1]
     total, ended = len(waiting), list[bool | None]()
@@ -135,7 +135,7 @@ async def _each(
             except QwenbuildError as error:
                 waiting.clear()
                 failures.append(error)
-            tell(len(ended), total)
+            progress(len(ended), total)
 
     async with remote, asyncio.TaskGroup() as group:
         for _ in range(min(_AT_ONCE, total)):

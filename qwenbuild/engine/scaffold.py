@@ -1,4 +1,4 @@
-"""The files of a new project, as `qwenbuild init` writes them."""
+"""Scaffold: the files of a new project, as `qwenbuild init` writes them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qwenbuild.specs.spec import schema
 CONFIG = """\
 # A qwenbuild project. `qwenbuild build` renders specs/*.toml into out/.
 
-provider = "draft"       # typeset drafts: no account, no network. "dashscope" renders the real thing
+provider = "draft"       # typeset drafts: no account, no network. "dashscope" renders real images
 """
 
 SPEC = """\
 #:schema ./spec.schema.json
-# What this folder's images are. `qwenbuild plan` tells what a build would do.
+# The images of this project. `qwenbuild plan` shows what a build would do.
 
 model = "qwen-image-plus"
 negative_prompt = "blurry, distorted text"
@@ -41,7 +41,7 @@ matrix = { thing = ["ball", "puppy", "star"] }
 """
 
 TEMPLATE = """\
-{# What Qwen-Image is to write stands in “quotation marks”: the filter `quoted` sets them. #}
+{# Qwen-Image writes the text in “quotation marks” into the picture; the filter `quoted` adds the marks. #}
 Hand-drawn {{ mood }} poster of three puppies playing with a ball on lush green grass.
 The main title {{ brand | quoted }} is at the top in bold cartoon letters.
 Below it, the subtitle {{ "Show off your skills" | quoted }} in a smaller font.
@@ -50,7 +50,7 @@ The colour palette is {{ palette }}.
 
 
 def files() -> dict[str, str]:
-    """Return the new project's files: path and text."""
+    """Return the files of a new project: their text by path."""
     return {
         "qwenbuild.toml": CONFIG,
         "specs/poster.toml": SPEC,
@@ -62,9 +62,10 @@ def files() -> dict[str, str]:
 
 
 def write(folder: Path) -> list[str]:
-    """Write a new project into `folder` and return the files written; raises UsageError where a project stands.
+    """Write a new project into `folder`, and return the paths of the files written.
 
-    A `.gitignore` that exists is added to; every other file that exists is in the way.
+    An existing `.gitignore` gets the missing line. Raises UsageError if any other file exists already, or
+    if a file can't be written.
     """
     new = files()
     taken = [name for name in new if os.path.lexists(folder / name) and name != ".gitignore"]

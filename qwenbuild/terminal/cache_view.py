@@ -15,7 +15,7 @@ from qwenbuild.problems import visible
 from .style import coloured, warnings
 
 if TYPE_CHECKING:
-    from qwenbuild.engine.remote_sync import Moved, Standing
+    from qwenbuild.engine.remote_sync import Moved, RemoteStatus
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def show_transfer(moved: Moved, done: str, there: str, *, as_json: bool) -> None
         click.echo(f"{moved.moved:,} images {done}, {moved.there:,} {there}{failed}")
 
 
-def show_status(status: Standing, *, as_json: bool) -> None:
+def show_status(status: RemoteStatus, *, as_json: bool) -> None:
     """Write which remote cache the project uses, and how many of its images are there."""
     if as_json:
         table = {"remote": status.name, "writes": status.writes, "there": status.there, "images": status.images}

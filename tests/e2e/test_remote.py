@@ -168,7 +168,7 @@ def test_reading_only(emulator: Running, tmp_path: Path, cache: Cache, why: str)
     assert cache.calls["PUT"] == 0
     assert cache.calls["GET"] == 1
     refused = first.here("cache", "push")
-    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: nothing may be stored in this remote cache")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: this remote cache is read-only")
 
 
 def truncated(handler: BaseHTTPRequestHandler, path: str, content: bytes) -> bool:

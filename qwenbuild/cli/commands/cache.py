@@ -84,9 +84,9 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     from qwenbuild.engine import remote_sync
     from qwenbuild.terminal import cache_view
 
-    standing = remote_sync.standing(engine_of(project, **choices))
-    cache_view.show_status(standing, as_json=as_json)
-    sys.exit(QwenbuildError.exit_code if standing.warnings else 0)
+    there = remote_sync.status(engine_of(project, **choices))
+    cache_view.show_status(there, as_json=as_json)
+    sys.exit(QwenbuildError.exit_code if there.warnings else 0)
 
 
 @click.command()

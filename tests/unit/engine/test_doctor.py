@@ -173,7 +173,7 @@ def test_without_a_project(tmp_path: Path) -> None:
 def test_the_store(clinic: Clinic) -> None:
     """What it holds is counted; a file in its place fails with what to do."""
     folder = clinic.root.parent / "store"
-    assert clinic.findings()["store"].claim == f"{folder}: not there yet; the first build makes it"
+    assert clinic.findings()["store"].claim == f"{folder}: not there yet; the first build creates it"
     Store(folder).put("a" * 64, b"image", b"{}")
     assert clinic.findings()["store"].claim == f"{folder}: 1 images, 0 MB"
     shutil.rmtree(folder)
@@ -230,7 +230,9 @@ def test_schemas_of_editors(clinic: Clinic) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8"))), "utf-8")
     assert clinic.findings()["schema"].claim == "current"
     path.write_text("{}")
-    assert clinic.findings()["schema"].claim == "specs/spec.schema.json is of another version: editors mislead"
+    assert (
+        clinic.findings()["schema"].claim == "specs/spec.schema.json is of another version: editors check specs wrongly"
+    )
     path.unlink()
     missing = clinic.findings()["schema"]
     assert (missing.level, missing.hint) == (Level.WARN, "qwenbuild schema > specs/spec.schema.json")
@@ -250,8 +252,11 @@ def test_a_repository(clinic: Clinic) -> None:
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is ignored"
     clinic.write({".gitignore": "", "out/.gitignore": "", "out/a.png": "x"})
     (clinic.root / "out/.gitignore").unlink()
-    told = [one.claim for one in doctor.examine(clinic.root, {"HOME": str(clinic.root)}) if one.subject == "git"]
-    assert told == [".qwenbuild/ is not ignored: it is this machine's alone", "out/ is neither ignored nor committed"]
+    claims = [one.claim for one in doctor.examine(clinic.root, {"HOME": str(clinic.root)}) if one.subject == "git"]
+    assert claims == [
+        ".qwenbuild/ is not ignored by git, but belongs to this machine only",
+        "out/ is neither ignored nor committed",
+    ]
     clinic.write({".gitignore": ".qwenbuild/\n"})
     git("add", "out")
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is committed"

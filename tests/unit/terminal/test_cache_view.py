@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qwenbuild.engine.remote_sync import Moved, Standing
+from qwenbuild.engine.remote_sync import Moved, RemoteStatus
 from qwenbuild.problems import Problem
 from qwenbuild.terminal import cache_view
 
@@ -39,7 +39,7 @@ def test_a_transfer_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_status_names_the_remote_and_counts_images(capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters of the name are escaped."""
-    status = Standing("http://x/\x1b", writes=False, there=1, images=1500)
+    status = RemoteStatus("http://x/\x1b", writes=False, there=1, images=1500)
     cache_view.show_status(status, as_json=False)
     assert capsys.readouterr().out == (
         "    remote  http://x/\\x1b\n       use  read only\n    images  1 of 1,500 are there\n"
