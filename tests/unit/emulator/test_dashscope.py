@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.dashscope import DAY_S, Service, Terms
 from qwenbuild.emulator.exchange import Exchange
-from qwenbuild.emulator.results import BUCKETS
 from qwenbuild.emulator.vendor_errors import Refusal
-from qwenbuild.emulator.wire_format import china_time, parsed_time
+from qwenbuild.emulator.wire_format import china_time
 
 T0 = 1_757_396_360.659  # 2025-09-09 13:39:20.659 in China
 FREE = Terms(limits=0, latency_s=24.5, queue_s=0.058)
@@ -301,12 +300,6 @@ def test_a_listing_refuses_what_it_can_not_mean(query: dict[str, str]) -> None:
         Client().listing(T0, **query)
 
 
-def test_times_are_chinas() -> None:
-    """The two notations are read and written in UTC+8."""
-    assert china_time(T0) == "2025-09-09 13:39:20.659"
-    assert parsed_time("20250909133920") == int(T0)
-
-
 # --- limits ---
 
 
@@ -389,36 +382,6 @@ def test_a_sync_call_can_not_be_asynchronous() -> None:
     client = Client()
     with refused("AccessDenied", "current user api does not support asynchronous calls."):
         client.service.render(client.account, {}, client.exchange(), T0, asynchronous=True)
-
-
-def opened(client: Client, url: str, now: float) -> Any:
-    """Open a link."""
-    path, _, query = url.removeprefix("http://h").partition("?")
-    return client.service.results.open(path, dict(pair.split("=") for pair in query.split("&")), now)
-
-
-def test_links_die_and_can_not_be_forged() -> None:
-    """A link opens its image until it expires; any change to it is refused as OSS does."""
-    client = Client()
-    url = client.render(T0)["output"]["choices"][0]["message"]["content"][0]["image"]
-    assert opened(client, url, T0 + DAY_S).order.prompt == "a cat"
-    with refused("AccessDenied", "Request has expired."):
-        opened(client, url, T0 + FREE.latency_s + DAY_S + 1)
-    later = url.replace("Expires=1", "Expires=2")
-    for forged in (later, url[:-1], url.replace("7d/", "7e/"), url.replace("Expires=", "Expires=x")):
-        with refused("SignatureDoesNotMatch"):
-            opened(client, forged, T0)
-    other = Client()
-    other.service.results._secret = client.service.results._secret
-    with refused("NoSuchKey"):
-        opened(other, url, T0)
-
-
-def test_results_lie_in_the_ten_buckets() -> None:
-    """The bucket's name stands where the host's name stands at the service."""
-    client = Client()
-    urls = [client.render(T0)["output"]["choices"][0]["message"]["content"][0]["image"] for _ in range(200)]
-    assert {url.split("/")[4] for url in urls} == set(BUCKETS)
 
 
 def test_the_bill_counts_images_by_account_and_model() -> None:
