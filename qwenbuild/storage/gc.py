@@ -118,9 +118,9 @@ def plan_gc(
 ) -> Collection:
     """Return what to remove by the rules of this module; changes nothing.
 
-    Criteria: `older_than_s` chooses entries that were not used for so many seconds, `unreferenced`
-    those that are not in `referenced_keys`, `max_bytes` is the size that the store should have at
-    most. `referenced_keys` are the action keys of all outputs of all projects in `Store.projects`.
+    `older_than_s` chooses entries that were not used for so many seconds. `unreferenced` chooses entries
+    that are not in `referenced_keys`. `max_bytes` is the largest size that the store should have.
+    `referenced_keys` are the action keys of all outputs of all projects in `Store.projects`.
     Raises UsageError for negative numbers, and StoreError.
     """
     if (older_than_s or 0) < 0 or (max_bytes or 0) < 0:

@@ -1,7 +1,7 @@
 """The lock: the committed file that pins each output to its bytes.
 
-It has one short record per output, sorted by path, so the diff of two locks is small and git can merge
-two branches line by line. If git leaves a conflict, both sides are read as locks of their own; writing
+It has one short record per output, sorted by path. So the diff of two locks is small, and git can merge
+two branches line by line. If git leaves a conflict, both sides are read as locks of their own. Writing
 the lock again resolves the conflict.
 
 Invariants: every pin that is read is valid (digests, paths below the output folder, no path twice).
