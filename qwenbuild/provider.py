@@ -4,8 +4,8 @@ A provider turns a request into image bytes. Other packages add providers as ent
 `qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
-What only some providers can do is asked here (`resumable`, `task_service`, `diagnosable`, `options_of`), and nowhere
-else: no other module tests a provider's class or name.
+What only some providers can do is asked here (`resumable`, `task_service`, `diagnosable`, `makes_drafts`,
+`options_of`), and nowhere else: no other module tests a provider's class or name.
 """
 
 from __future__ import annotations
@@ -211,6 +211,11 @@ def task_service(provider: Provider) -> TaskService | None:
 def diagnosable(provider: Provider) -> Diagnosable | None:
     """Return the provider if it can examine what it needs from the user's machine, else None."""
     return provider if isinstance(provider, Diagnosable) else None
+
+
+def makes_drafts(provider: Provider) -> bool:
+    """Return whether the provider's images are drafts, not the real thing: its attribute `makes_drafts`, else False."""
+    return bool(getattr(provider, "makes_drafts", False))
 
 
 def options_of(factory: Callable[[Settings], Provider]) -> Sequence[str]:

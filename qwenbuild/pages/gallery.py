@@ -1,14 +1,14 @@
-"""The gallery: a plan's cells as the JSON model that the preview page and the report show.
+"""The gallery: the plan's cells as JSON, which both pages (preview and report) show.
 
-Making it reads the state, the store and output files, and changes nothing. What a page may ask
-for is named by digest; `files` says where those bytes lie, and nothing else is ever served.
+Making a gallery reads the state, the store and files in `out/`, and changes nothing. The pages name each image
+by its digest. `Gallery.files` says where the bytes of each digest are; nothing else is ever served.
 
 A cell's `kind` says what its picture is:
 
 | kind | the picture is |
 |---|---|
-| image | what the cell asks for |
-| draft | a draft of it: free, and not the real thing |
+| image | the image that the cell asks for |
+| draft | a free draft of that image |
 | old | the image that a render would replace |
 | edited | a file that was changed by hand |
 | none | not there yet |
@@ -27,7 +27,7 @@ from typing import Any
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem, plain
-from qwenbuild.provider import Price
+from qwenbuild.provider import Price, Provider, makes_drafts
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.axis_values import length
@@ -39,74 +39,76 @@ from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 Activity = ImageStarted | ImageFinished | None
-"""What happened to a cell last; None where it is to be rendered and has not begun."""
+"""The last event of a cell; None if the cell is queued for a render that has not started."""
 
-_MOST_LITERALS = 10_000  # values of one axis whose TOML is looked up; a longer range is of numbers
+_MOST_LITERALS = 10_000  # values of an axis; a longer axis is a range of numbers, which TOML writes as they are
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """The model, ready for JSON, and where the bytes of each image that it names may lie, by digest."""
+    """`model` is ready for JSON. `files` are the paths where each image that it names may be, by digest."""
 
     model: dict[str, Any]
     files: Mapping[str, Sequence[Path]] = field(repr=False)
 
 
-class Curator:
-    """Makes galleries of one project; remembers what its actions came to, and the digests of edited files."""
+class GalleryMaker:
+    """Makes the galleries of one project. It caches the cells' labels and the digests of edited files."""
 
     def __init__(self, project: Project, store: Store) -> None:
         self._project, self._store = project, store
         self._edited: dict[tuple[str, int, int, int], str] = {}
-        self._labels: object = None  # what the labels of `_declared` rest on
-        self._declared: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
+        self._labels_basis: object = None  # what `_labels` depends on
+        self._labels: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
 
     def gallery(
-        self, plan: Plan, state: State, drafts: Mapping[str, str] | None = None,
+        self, plan: Plan, state: State, provider: Provider, drafts: Mapping[str, str] | None = None,
         activities: Mapping[str, Activity] | None = None,
     ) -> Gallery:  # fmt: skip
-        """Return the gallery of a plan.
+        """Return the gallery of a plan that `provider` renders.
 
-        `drafts` are digests by output path, `activities` the last event of each cell by name.
+        `drafts`: digests of drafts by output path. `activities`: the last event of each cell by name.
         """
-        hung = _Hanging(self, state.outputs(), drafts or {}, activities or {})
-        common, labels = self._of_actions([step.action for step in plan.steps])
+        rendered_kind = "draft" if makes_drafts(provider) else "image"
+        maker = _CellMaker(self, rendered_kind, state.outputs(), drafts or {}, activities or {})
+        common, labels = self._common_and_labels([step.action for step in plan.steps])
         model = {
             "project": self._project.root.name,
             **common,
-            "cells": [hung.cell(step, label) for step, label in zip(plan.steps, labels, strict=True)],
+            "cells": [maker.cell(step, label) for step, label in zip(plan.steps, labels, strict=True)],
             "orphans": [{"path": orphan.path, "edited": orphan.edited} for orphan in plan.orphans],
             "counts": plan.counts,
             "cost": amounts(plan.cost),
             "shortest_s": round(plan.shortest_s, 1),
         }
-        return Gallery(model, hung.files)
+        return Gallery(model, maker.files)
 
-    def _of_actions(self, actions: Sequence[Action]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return what the actions alone decide, of all together and of each: while they stay, it does.
+    def _common_and_labels(self, actions: Sequence[Action]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return what depends on the actions only: the part that all cells share, and a label for each cell.
 
-        A plan follows each image that a build makes, and ten thousand labels are most of its gallery.
+        Both are cached: during a build there is a new gallery for every few images, and with 10,000 cells
+        making the labels takes most of its time.
         """
         declarations = {id(action.declaration): action.declaration for action in actions}
         basis = (
             [(action.output, action.key, action.labels) for action in actions],
             [(it.name, repr(it.axes)) for it in declarations.values()],
         )
-        if basis != self._labels:
+        if basis != self._labels_basis:
             axes = _axes(actions)
             common = {
                 "axes": [{"name": name, "values": list(values)} for name, values in axes.items()],
                 "literals": _literals(declarations.values()),
             }
-            self._labels, self._declared = basis, (common, [_label(action, axes) for action in actions])
-        return self._declared
+            self._labels_basis, self._labels = basis, (common, [_label(action, axes) for action in actions])
+        return self._labels
 
     def details(
         self, steps: Sequence[Step], state: State, prices: Mapping[str, Price | None]
     ) -> tuple[dict[str, dict[str, Any]], dict[str, Sequence[Path]]]:
-        """Return what only a cell's own page shows, by output path, and the files of the images of the past.
+        """Return what the detail view of each cell shows, by output path, and the files of earlier images, by digest.
 
-        `prices` are those of rendering the cell anew, by output path.
+        `prices`: what rendering the cell again costs, by output path.
         """
         segments = prompt_sources.of(self._project, [step.action for step in steps])
         records = state.outputs()
@@ -131,7 +133,7 @@ class Curator:
         return found, files
 
     def edited(self, step: Step) -> str:
-        """Return the digest of a file that was changed by hand, empty for what is no file."""
+        """Return the digest of an output that was changed by hand, "" if it is not a file."""
         seen = step.seen
         if seen is None:
             return ""
@@ -141,25 +143,26 @@ class Curator:
         return self._edited[mark]
 
     def places(self, image: str, output: str) -> list[Path]:
-        """Return where the bytes of an image may lie: in the store, else in the output folder."""
+        """Return where the bytes of an image may be: in the store, else at the output path."""
         return [self._store.blob_path(image), self._project.out / output]
 
 
-class _Hanging:
-    """Makes the cells of one gallery, and gathers the files that they show."""
+class _CellMaker:
+    """Makes the cells of one gallery, and collects the files that they show in `files`."""
 
     def __init__(
-        self, curator: Curator, records: Mapping[str, Output], drafts: Mapping[str, str],
+        self, galleries: GalleryMaker, rendered_kind: str, records: Mapping[str, Output], drafts: Mapping[str, str],
         activities: Mapping[str, Activity],
     ) -> None:  # fmt: skip
-        self._curator, self._records, self._drafts, self._activities = curator, records, drafts, activities
+        self._galleries, self._rendered_kind = galleries, rendered_kind
+        self._records, self._drafts, self._activities = records, drafts, activities
         self.files: dict[str, Sequence[Path]] = {}
 
     def cell(self, step: Step, label: Mapping[str, Any]) -> dict[str, Any]:
         action = step.action
         kind, image = self._picture(step)
         if image:
-            self.files.setdefault(image, self._curator.places(image, action.output))
+            self.files.setdefault(image, self._galleries.places(image, action.output))
         cell: dict[str, Any] = {
             **label,
             "verdict": step.verdict.value,
@@ -174,38 +177,32 @@ class _Hanging:
         return cell
 
     def _picture(self, step: Step) -> tuple[str, str]:
-        """Return what kind of picture a cell has, and its digest."""
+        """Return the kind of a cell's picture, and its digest."""
         action, record = step.action, self._records.get(step.action.output)
-        wanted = "draft" if is_draft(action.request.as_dict()) else "image"
         match step.verdict:
             case Verdict.UP_TO_DATE:
-                return wanted, step.adopted or (record.image if record else "")
+                return self._rendered_kind, step.adopted or (record.image if record else "")
             case Verdict.EDITED:
-                return "edited", self._curator.edited(step)
+                return "edited", self._galleries.edited(step)
             case Verdict.RESTORE if step.entry:
-                return wanted, step.entry.image
+                return self._rendered_kind, step.entry.image
         if action.output in self._drafts:
             return "draft", self._drafts[action.output]
         return ("old", record.image) if record and step.seen is not None else ("none", "")
 
 
-def is_draft(request: Mapping[str, Any]) -> bool:
-    """Whether a request (as `Request.as_dict`) is for a draft."""
-    return str(request.get("family", "")).startswith("draft")
-
-
 def amounts(money: Mapping[str, Decimal]) -> dict[str, str]:
-    """Return amounts by currency as decimal texts."""
+    """Return each currency's amount as a decimal text."""
     return {currency: str(amount) for currency, amount in money.items()}
 
 
 def frames(problems: Iterable[Problem]) -> list[list[tuple[str, str]]]:
-    """Return the code frames of problems, as the terminal shows them: lines with their roles."""
+    """Return each problem as the lines that the terminal shows: pairs of a role and a text."""
     return [problem.lines() for problem in problems]
 
 
 def summary(gallery: Gallery, last_run: Mapping[str, Any] | None, plan: Plan) -> dict[str, Any]:
-    """Return what a report says before its images: counts, cost, time, models and seeds."""
+    """Return the summary of a report: counts of kinds and models, the seeds, and the last run."""
     actions = [step.action for step in plan.steps]
     return {
         "kinds": dict(Counter(cell["kind"] for cell in gallery.model["cells"])),
@@ -226,14 +223,17 @@ def _activity(event: Activity) -> dict[str, Any]:
 
 
 def _values(action: Action) -> dict[str, str]:
-    """Return a cell's value for each axis, and for what every cell has."""
+    """Return a cell's value for each axis, and its image, model, size and seed."""
     common = {"image": action.declaration.name, "model": action.model.name, "size": str(action.size),
               "seed": str(action.seed)}  # fmt: skip
     return {**common, **action.cell}
 
 
 def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
-    """Return the axes by which the cells differ, or that a spec declares, with the number of each value."""
+    """Return the axes that the page can arrange by: name -> value -> the value's number.
+
+    These are `image`, the axes that a spec declares, and the fields in which the cells differ.
+    """
     axes: dict[str, dict[str, int]] = {"image": {}}
     declared = {axis for action in actions for axis in action.declaration.axes}
     for action in actions:
@@ -245,7 +245,7 @@ def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
 
 
 def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    """Return what a cell is called, where it stands among the axes, and what it asks for."""
+    """Return a cell's name, path, size, key and prompt, and the number of its value on each axis (-1: none)."""
     values = _values(action)
     return {
         "name": action.name,
@@ -258,7 +258,7 @@ def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, A
 
 
 def _literals(declarations: Iterable[Declaration]) -> dict[str, dict[str, dict[str, str]]]:
-    """Return how TOML writes values that are not texts, by image, axis and label."""
+    """Return the TOML of values that are not texts: image -> axis -> label -> TOML."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     for it in declarations:
         for axis, values in it.axes.items():

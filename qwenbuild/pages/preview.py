@@ -1,10 +1,10 @@
-"""The preview: what a watch knows right now, as a page on this machine that changes as it does.
+"""The preview: serves the page that shows a running watch and follows its changes.
 
 Invariants:
 - The local server refuses other machines and other sites' pages. Calls that spend money also need the token,
-  which only the address given to `started` holds.
-- Images are served by digest, those of the project's own cells alone.
-- The event loop never reads the disk: files, state and store are reached through threads.
+  which is only in the address that `started` gets.
+- Images are served by digest, and only those of the project's own cells.
+- The event loop never reads the disk: files, state and store are read in threads.
 """
 
 from __future__ import annotations
@@ -30,23 +30,28 @@ from qwenbuild.local_server.guard import PAGE_HEADERS
 from qwenbuild.local_server.server import LocalServer
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem
+from qwenbuild.provider import Provider
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
-from .gallery import Activity, Curator, Gallery, amounts, frames
+from .gallery import Activity, Gallery, GalleryMaker, amounts, frames
 from .report import STATIC, WEB
 from .thumbnails import Thumbnails, read
 
-_APART = 4  # times what making a gallery takes, at least, until the next: reading must not take what rendering needs
+_PAUSE = 4  # pauses between galleries, in multiples of the time that one takes: leaves processor time to rendering
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-_MOST_BYTES = 1_000_000  # of a call's body
+_MOST_BYTES = 1_000_000  # of a request's body
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class UnderWay(Protocol):
-    """A build: `left` are the steps that have not ended, by output path, of which `begun` are being made."""
+    """A build, from its start until a plan shows its results.
+
+    `left`: the steps that have no result yet, by output path. `begun`: the paths of steps that have started.
+    `total`: the number of steps. `since_s`: the start, by `time.monotonic`.
+    """
 
     @property
     def left(self) -> Mapping[str, Step]: ...
@@ -59,17 +64,20 @@ class UnderWay(Protocol):
 
 
 class Live(Protocol):
-    """What the preview asks of a watch; it changes in the event loop's thread alone.
+    """What the preview reads of a watch. It changes only in the event loop's thread.
 
-    `plan` is the last good one, `problems` what is wrong in the files now; `revision` grows with
-    every change. `drafts` are digests by output path, `events` the last event of each cell by
-    name, `wishes` what was asked for and has not begun. Money is by currency, `cost_left` in CNY.
+    `plan`: the last good plan. `problems`: the errors in the files now. `revision` grows with every change.
+    `provider`: what renders the plan. `drafts`: digests by output path. `events`: the last event of each cell,
+    by name. `wishes`: the names of cells that were asked for and no build has taken yet. Money is by currency;
+    `cost_left` is in CNY.
     """
 
     @property
     def project(self) -> Project: ...
     @property
     def store(self) -> Store: ...
+    @property
+    def provider(self) -> Provider: ...
     @property
     def plan(self) -> Plan | None: ...
     @property
@@ -90,20 +98,20 @@ class Live(Protocol):
     def wishes(self) -> Mapping[str, object]: ...
 
     def subscribe(self) -> AsyncIterator[int]:
-        """Give the revision whenever it has grown."""
+        """Yield the revision each time it has grown."""
 
     async def render(self, names: Collection[str], *, force: bool = False) -> None:
-        """Queue real renders of these cells."""
+        """Queue renders of these cells. Raises UsageError if that is not possible now."""
 
     def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
-        """Return what rendering these cells costs: each of them anew, or with no `force` what is missing."""
+        """Return what rendering these cells costs, by currency. Without `force`, only missing images count."""
 
 
 async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
-    """Show what `live` knows until this task is cancelled; port 0 takes any free one.
+    """Serve the page of a watch until this task is cancelled. Port 0 means any free port.
 
-    `started` gets the page's address, token included, as soon as it answers. Raises UsageError
-    for a port that is in use.
+    `started` is called with the page's address, which holds the token, once the server answers.
+    Raises UsageError if the port is in use.
     """
     token = secrets.token_urlsafe(24)
     page = Preview(live, token)
@@ -113,21 +121,22 @@ async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
 
 
 class Preview:
-    """One preview's ASGI application, and what it remembers between calls; `close` ends its streams and threads."""
+    """One preview: its ASGI application, and the state between requests. Call `close` at the end."""
 
     def __init__(self, live: Live, token: str) -> None:
         self._live, self._token = live, token
-        self._curator = Curator(live.project, live.store)
+        self._galleries = GalleryMaker(live.project, live.store)
         self._thumbnails = Thumbnails(live.project.state_dir / "thumbnails")
         self._gallery = Gallery({"cells": []}, {})
-        # The revision that the gallery shows, and its number: beyond those of any preview that was at this port before.
-        self._made = (-1, int(time.time() * 1000))
-        self._past: dict[str, Sequence[Path]] = {}  # images of cells' histories, and of earlier galleries
-        self._free_at = 0.0  # when the next may be made, by the loop's clock
-        self._versions: dict[
-            str, tuple[int, dict[str, Any]]
-        ] = {}  # of each cell: since which gallery it is so, and how
-        self._shape: tuple[int, Any] = (0, None)  # since which gallery the axes and the order of cells are these
+        self._revision = -1  # of the watch, when the gallery was made
+        # A page that was opened before a restart has a smaller number, so that it gets the whole gallery.
+        self._number = int(time.time() * 1000)
+        self._past: dict[str, Sequence[Path]] = {}  # earlier images of cells, and images of earlier galleries
+        self._next_at = 0.0  # when the next gallery may be made, by the loop's clock
+        # For each cell, by path: the number of the gallery in which it changed last, and the cell.
+        self._versions: dict[str, tuple[int, dict[str, Any]]] = {}
+        # The same for what the cells share: the axes, and the cells' order.
+        self._shape: tuple[int, Any] = (0, None)
         self._making = asyncio.Lock()
         self._closing = asyncio.Event()
         self.application = Starlette(routes=[
@@ -139,7 +148,7 @@ class Preview:
         ])  # fmt: skip
 
     def close(self) -> None:
-        """End the streams of events, and the threads."""
+        """End the event streams and the threads."""
         self._closing.set()
         self._thumbnails.close()
 
@@ -153,15 +162,15 @@ class Preview:
         return Response(content, media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": "no-cache"})
 
     async def _marker(self, request: Request) -> Response:
-        """Where a report has its data, say that this page asks for it."""
+        """Return a script that says the page is live. A report has its data in the file of that name."""
         return Response("var qwenbuildData = { live: true };\n", media_type="text/javascript")
 
     async def _model(self, request: Request) -> Response:
-        """Return the model; with `since`, the number of an earlier one, only the cells that differ from that."""
+        """Return the gallery and the status. `since` is the number of an earlier gallery: then only changed cells."""
         since = request.query_params.get("since", "")
         async with self._making:
             await self._refresh()
-        revision, number = self._made
+        number = self._number
         model = dict(self._gallery.model)
         if since.isdecimal() and self._shape[0] <= int(since) <= number:
             cells = model.pop("cells")
@@ -169,7 +178,7 @@ class Preview:
                 [at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > int(since)
             ]
             del model["axes"], model["literals"]
-        return _json({**model, **self._status(), "number": number, "revision": revision})
+        return _json({**model, **self._status(), "number": number, "revision": self._revision})
 
     def _status(self) -> dict[str, Any]:
         live = self._live
@@ -182,26 +191,27 @@ class Preview:
         }
 
     async def _refresh(self) -> None:
-        """Make the gallery of what is known now, unless it is made."""
+        """Make the gallery of the current plan, if the watch has changed since the last one."""
         live, clock = self._live, asyncio.get_running_loop().time
-        if live.revision == self._made[0]:
+        if live.revision == self._revision:
             return
-        await asyncio.sleep(self._free_at - clock())
-        plan, revision, number, begun = live.plan, live.revision, self._made[1] + 1, clock()
+        await asyncio.sleep(self._next_at - clock())
+        plan, revision, number, begun = live.plan, live.revision, self._number + 1, clock()
         if plan is None:
             return
-        drafts, activities = dict(live.drafts), {**live.events, **dict.fromkeys(_queued(live))}
+        provider, drafts = live.provider, dict(live.drafts)
+        activities = {**live.events, **dict.fromkeys(_queued(live))}
 
         def make() -> Gallery:
             with contextlib.closing(self._state()) as state:
-                gallery = self._curator.gallery(plan, state, drafts, activities)
+                gallery = self._galleries.gallery(plan, state, provider, drafts, activities)
             self._note_changes(gallery.model, number)
             return gallery
 
         before, self._gallery = self._gallery.files, await asyncio.to_thread(make)
-        self._past = {**self._past, **before}  # a page that has not asked for the new model yet still shows these
-        self._made = (revision, number)
-        self._free_at = clock() + _APART * (clock() - begun)
+        self._past = {**self._past, **before}  # pages still show the earlier gallery
+        self._revision, self._number = revision, number
+        self._next_at = clock() + _PAUSE * (clock() - begun)
 
     def _note_changes(self, model: Mapping[str, Any], number: int) -> None:
         shape = [model["axes"], model["literals"], [cell["path"] for cell in model["cells"]]]
@@ -214,7 +224,7 @@ class Preview:
         self._versions = versions
 
     async def _details(self, request: Request) -> Response:
-        """Return what a cell's own page shows."""
+        """Return the details of one cell."""
         plan, path = self._live.plan, request.query_params.get("path", "")
         step = next((step for step in plan.steps if step.action.output == path), None) if plan else None
         if step is None:
@@ -222,7 +232,7 @@ class Preview:
 
         def make() -> tuple[dict[str, Any], dict[str, Sequence[Path]]]:
             with contextlib.closing(self._state()) as state:
-                details, past = self._curator.details([step], state, {})
+                details, past = self._galleries.details([step], state, {})
                 return details[path], past
 
         try:
@@ -259,7 +269,7 @@ class Preview:
         return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def _stream(self) -> AsyncIterator[str]:
-        """Give the revision now, and whenever it has grown, until the server stops."""
+        """Yield the revision now, and each time it has grown, until the server stops."""
         closing = asyncio.create_task(self._closing.wait())
         revisions = aiter(self._live.subscribe())
         following = asyncio.ensure_future(anext(revisions))
@@ -278,12 +288,12 @@ class Preview:
     # --- what costs money ---
 
     async def _price(self, request: Request) -> Response:
-        """Return what rendering cells anew costs."""
+        """Return what rendering cells costs."""
         names, force = await _wanted(request)
         return _json({"price": amounts(self._live.price(names, force=force))})
 
     async def _render(self, request: Request) -> Response:
-        """Queue real renders of cells; needs the token."""
+        """Queue renders of cells. Needs the token."""
         given = request.headers.get("x-qwenbuild-token", "")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return _refusal(403, "this page was opened without its token; use the address that the terminal shows")
@@ -291,7 +301,7 @@ class Preview:
         plan = self._live.plan
         known = {step.action.name for step in plan.steps} if plan else set()
         if not names or not set(names) <= known:
-            return _refusal(409, "these cells are declared no more")
+            return _refusal(409, "these cells are not declared any more")
         try:
             await self._live.render(names, force=force)
         except QwenbuildError as error:
@@ -300,20 +310,20 @@ class Preview:
 
 
 def _queued(live: Live) -> Iterator[str]:
-    """Give the names of the cells that are to be rendered and have not begun."""
+    """Yield the names of the cells that wait for a render."""
     yield from live.wishes
-    if it := live.under_way:
-        yield from (step.action.name for path, step in it.left.items() if path not in it.begun)
+    if build := live.under_way:
+        yield from (step.action.name for path, step in build.left.items() if path not in build.begun)
 
 
-def _progress(it: UnderWay) -> dict[str, Any]:
-    running = sum(path in it.left for path in it.begun)
-    seconds = round(time.monotonic() - it.since_s, 1)
-    return {"done": it.total - len(it.left), "total": it.total, "running": running, "seconds": seconds}
+def _progress(build: UnderWay) -> dict[str, Any]:
+    running = sum(path in build.left for path in build.begun)
+    seconds = round(time.monotonic() - build.since_s, 1)
+    return {"done": build.total - len(build.left), "total": build.total, "running": running, "seconds": seconds}
 
 
 async def _wanted(request: Request) -> tuple[list[str], bool]:
-    """Return the names of cells that a call is about, none where it makes no sense, and whether to force."""
+    """Return the names of cells in a request's body, and `force`. An unusable body gives no names."""
     content = b""
     async for part in request.stream():
         content += part

@@ -1,12 +1,12 @@
-"""The report: a gallery as static files that open from disk and from any web server.
+"""The report: writes the page and its images as static files, for a disk or any web server.
 
     index.html, style.css, *.js   the page
-    data.js                       the cells
-    details/N.js                  what the cells' own pages show, in chunks, loaded when one is opened
+    data.js                       the gallery
+    details/N.js                  the cells' details, `CHUNK` cells in a file; the page loads a file when it needs it
     thumbnails/, images/          by digest; a small report has no images/
 
-Data is in scripts because pages opened from disk may load those, and nothing else. A folder that
-holds anything but an earlier report is refused; files of an earlier one that are no longer needed go.
+Data is in scripts because a page opened from disk may load nothing else. Writing refuses a folder that holds
+anything but an earlier report, and removes the files of that report that are not needed any more.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from qwenbuild.specs.project import Project
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
-from .gallery import Curator, Gallery, summary
+from .gallery import Gallery, GalleryMaker, summary
 from .thumbnails import SUFFIX, Thumbnails, read
 
 CHUNK = 50
-"""Cells whose details are in one file."""
+"""How many cells' details are in one file."""
 
 WEB = files("qwenbuild.pages") / "web"
 STATIC = ("index.html", "style.css", "icon.svg", "dom.js", "model.js", "pivot.js", "grid.js", "viewer.js", "words.js",
           "detail.js", "compare.js", "favourites.js", "app.js")  # fmt: skip
 _DATA = "data.js"
 _FOLDERS = ("images", "thumbnails", "details")
-_BESIDE = 1  # earlier images of a cell that go into the report: the one that was replaced
+_MOST_EARLIER = 1  # earlier images of a cell in a report: the one that was replaced last
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where a report begins, how many cells it shows, and how many bytes it takes."""
+    """A written report: the path of its page, its number of cells, and its size in bytes."""
 
     index: Path
     cells: int
@@ -61,19 +61,19 @@ def write(
     small: bool = False,
     tell: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Write the report of a plan into `folder`, a `small` one with thumbnails alone.
+    """Write the report of a plan into `folder`. A `small` report has thumbnails, but no full-size images.
 
-    `tell` is called with how many images are done, and of how many. Raises UsageError where the
-    folder holds something else, OutputError.
+    `tell` is called with the number of images that are done, and the number of all images. Raises
+    UsageError if the folder holds something else, OutputError.
     """
     _refuse_foreign(folder)
-    curator = Curator(project, store)
-    gallery = curator.gallery(plan, state)
+    galleries = GalleryMaker(project, store)
+    gallery = galleries.gallery(plan, state, provider)
     steps = list(plan.steps)
     prices = {step.action.output: provider.price(step.action.model.name) for step in steps}
-    details, past = curator.details(steps, state, prices)
+    details, past = galleries.details(steps, state, prices)
     for detail in details.values():
-        detail["history"] = _replaced(detail["history"], gallery)
+        detail["history"] = _earlier(detail["history"], gallery)
     kept = {it["image"] for detail in details.values() for it in detail["history"]}
     sources = {**{image: places for image, places in past.items() if image in kept}, **gallery.files}
     try:
@@ -101,14 +101,14 @@ def _model(gallery: Gallery, state: State, plan: Plan, provider: Provider) -> di
     }
 
 
-def _replaced(history: Sequence[dict[str, Any]], gallery: Gallery) -> list[dict[str, Any]]:
-    """Return the newest images of a cell's past, as many as a report holds beside the present one."""
+def _earlier(history: Sequence[dict[str, Any]], gallery: Gallery) -> list[dict[str, Any]]:
+    """Return the newest earlier images of a cell that the report shows beside the present one."""
     shown = [it for it in history if it["image"] not in gallery.files]
-    return shown[:_BESIDE]
+    return shown[:_MOST_EARLIER]
 
 
 def _script(name: str, value: object) -> bytes:
-    """Return a script that sets `qwenbuildData.NAME`; escaped so that no text in it can end a script element."""
+    """Return a script that sets `qwenbuildData.NAME`. Texts are escaped, so none can end a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character, escape in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
         text = text.replace(character, escape)
@@ -127,7 +127,7 @@ def _write_all(folder: Path, files: dict[str, bytes]) -> int:
 def _write_images(
     folder: Path, project: Project, sources: Mapping[str, Sequence[Path]], small: bool, tell: Callable[[int, int], None]
 ) -> dict[str, int]:
-    """Write images and thumbnails, on all cores; return their sizes by name. Those of an earlier report stay."""
+    """Write images and thumbnails, on all processors; return their sizes by name. Existing files stay."""
     thumbnails = Thumbnails(project.state_dir / "thumbnails")
     for name in ("thumbnails", "images"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -150,14 +150,14 @@ def _write_images(
 
 
 def _put(path: Path, content: Callable[[], bytes | None]) -> int:
-    """Write a file whose name tells its bytes, unless it is there; return its size, 0 for what can't be had."""
+    """Write a file that is named by its digest, unless it exists. Return its size, 0 if there is no content."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         made = content()
     if made is None:
         return 0
-    half = path.with_name(f"{path.name}.part")  # a report that was broken off has no torn image
+    half = path.with_name(f"{path.name}.part")  # an interrupted report has no incomplete image
     half.write_bytes(made)
     half.replace(path)
     return len(made)
@@ -171,14 +171,14 @@ def _refuse_foreign(folder: Path) -> None:
     foreign = names - {*STATIC, _DATA, *_FOLDERS}
     if foreign or (names and _DATA not in names):
         raise UsageError(
-            f"{folder} holds something that is no report",
+            f"{folder} holds files that are not a report",
             facts=[f"such as {min(foreign or names)}"],
-            hint="-o names an empty folder, or one that does not exist yet",
+            hint="let -o name an empty folder, or one that does not exist yet",
         )
 
 
 def _sweep(folder: Path, wanted: AbstractSet[str]) -> None:
-    """Remove what an earlier report had beyond this one."""
+    """Remove the files of an earlier report that this one does not have."""
     for name in _FOLDERS:
         for path in (folder / name).glob("*"):
             if f"{name}/{path.name}" not in wanted:

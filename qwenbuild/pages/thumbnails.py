@@ -1,7 +1,7 @@
-"""Small pictures of images, made once and kept in a folder by the image's digest.
+"""Thumbnails: small copies of images, made once and kept in a folder by the image's digest.
 
-Invariants: a thumbnail is complete or not there; it is a derived file that may be deleted at any
-time. Images are decoded in threads of their own, at most as many at once as the machine has cores.
+Invariants: a thumbnail file is complete or missing. It may be deleted at any time, and is then made again.
+Images are decoded in separate threads, as many at once as the machine has processors.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 SIDE_PX = 512
-"""The longer side of a thumbnail: sharp at the grid's largest tile on an ordinary screen."""
+"""The longer side of a thumbnail, sharp in the grid's largest tile on an ordinary screen."""
 
 SUFFIX = ".webp"
 _QUALITY = 80
-_MOST_PIXELS = 64_000_000  # far over any size of a model, far under what exhausts memory
+_MOST_PIXELS = 64_000_000  # far more than any model offers, and far from exhausting the memory
 
 
 class Thumbnails:
-    """The thumbnails in one folder; `close` when done."""
+    """The thumbnails in one folder. Call `close` at the end."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,16 +38,17 @@ class Thumbnails:
         self._locks: dict[str, Lock] = {}
 
     async def get(self, digest: str, places: Sequence[Path]) -> bytes | None:
-        """Return the thumbnail of an image that lies at the first of `places` that has its bytes, None where none has.
+        """Return the thumbnail of the image with this digest, without blocking the event loop.
 
-        The event loop goes on meanwhile.
+        The image is read from the first of `places` that has its bytes. Returns None if none has, or if
+        the file is not an image.
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.make, digest, places)
 
     def make(self, digest: str, places: Sequence[Path]) -> bytes | None:
-        """Return the thumbnail as `get` does, in this thread."""
+        """Do what `get` does, in this thread."""
         path = self._folder / digest[:2] / f"{digest}{SUFFIX}"
-        with self._locks.setdefault(digest, Lock()):  # two pages may ask for the same at once
+        with self._locks.setdefault(digest, Lock()):  # two pages may ask for the same image at once
             try:
                 return path.read_bytes()
             except OSError:
@@ -55,12 +56,12 @@ class Thumbnails:
             if small is not None:
                 try:
                     atomic.write(path, small, self._folder / "tmp")
-                except OSError:  # a full disk: it is made again the next time
+                except OSError:  # a full disk: the thumbnail is made again next time
                     return small
             return small
 
     def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Give what `act` returns for each item, in order; it runs in these threads, and may call `make`."""
+        """Yield what `act` returns for each item, in order. It runs in the threads, and may call `make`."""
         return self._pool.map(act, items)
 
     def close(self) -> None:
@@ -73,7 +74,7 @@ class Thumbnails:
 
 
 def read(digest: str, places: Sequence[Path]) -> bytes | None:
-    """Return the bytes with that digest from the first place that has them, None where none has."""
+    """Return the bytes with this digest from the first place that has them, None if none has."""
     for place in places:
         try:
             content = place.read_bytes()
@@ -85,7 +86,7 @@ def read(digest: str, places: Sequence[Path]) -> bytes | None:
 
 
 def shrink(content: bytes) -> bytes | None:
-    """Return an image as WebP of at most `SIDE_PX` a side, its aspect ratio kept; None for what is no image."""
+    """Return an image as WebP with sides of at most `SIDE_PX` and the same aspect ratio; None if it is not an image."""
     from PIL import Image
 
     try:

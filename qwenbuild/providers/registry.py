@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Provider, Settings, broken, options_of
+
+if TYPE_CHECKING:
+    from .draft.provider import DraftProvider
 
 GROUP: Final = "qwenbuild.providers"
 """The group of the entry points of plugins."""
@@ -63,6 +66,13 @@ def create(name: str, settings: Settings, options: Mapping[str, str | None] | No
     except Exception as error:
         raise broken(name, error) from error
     return provider
+
+
+def create_drafter(settings: Settings) -> DraftProvider:
+    """Return the provider that draws drafts of images of another provider. It never draws in this process."""
+    from .draft.provider import DraftProvider
+
+    return DraftProvider(settings, only_processes=True)
 
 
 def _factory(name: str) -> Callable[[Settings], Provider] | None:

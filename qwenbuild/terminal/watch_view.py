@@ -135,7 +135,7 @@ class WatchStatus:
         if live.building:
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             yield "green", f"{'building':>10}  {self._progress()}{visible(running[0]) if running else ''}{more}"
-        if left := self._watch.drafting.left:
+        if left := self._watch.drafts.left:
             yield "cyan", f"{'drafting':>10}  {left:,} left"
 
     def _progress(self) -> str:

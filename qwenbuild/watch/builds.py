@@ -1,10 +1,12 @@
-"""The builds of a watch: which cells the next one is of, what it may spend, and how it is run in a thread.
+"""The builds that a watch starts: which cells, how much money, and how they run.
 
-| order | cells | may spend |
+An order describes one build. There are three kinds, tried from top to bottom:
+
+| order | cells | budget |
 |---|---|---|
-| asked for | that the user named | what is left of the budget |
-| free | whose images are in the store, with the service already, or cost nothing | nothing |
-| bought | whose images cost money, where the watch buys by itself | what is left of the budget |
+| `wished_order` | that the user asked for | what is left of the budget |
+| `free_order` | whose image is in the store or in flight, or costs nothing | nothing |
+| `paid_order` | whose image costs money; only with `--auto` | what is left of the budget |
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ _SETTLED = (Verdict.UP_TO_DATE, Verdict.EDITED)
 
 @dataclass
 class Order:
-    """One build.
+    """One build of some steps of a plan.
 
-    `left`: the steps that have no result yet, by output path. `begun`: paths of those that have started.
-    `skipped`: paths of those that the build gave up.
-    `max_cost` is in CNY, None without limit; `wishes` are what of it the user asked for, by the cell's name.
-    `strays` are keys of images that it collects though no cell asks for them.
+    `left`: the steps that have no result yet, by output path. `begun`: the paths of steps that have started.
+    `skipped`: the paths of steps that the build gave up. `max_cost`: in CNY, None for no limit.
+    `wishes`: what the user asked for, by the cell's name. `strays`: keys of images that the build collects
+    although no cell asks for them.
     """
 
     left: dict[str, Step]
@@ -45,16 +47,16 @@ class Order:
 
     @property
     def keys(self) -> set[str]:
-        """The keys of what has not ended, strays included."""
+        """The keys of the steps that have no result yet, and the strays."""
         return {step.action.key for step in self.left.values()}.union(self.strays)
 
     @property
     def edited(self) -> set[str]:
-        """The keys that a build, which has ended, left out because their cells had been edited."""
+        """After a build: the keys that it left out because their cells had been edited."""
         return {step.action.key for path, step in self.left.items() if path not in self.skipped}
 
     def take(self, event: Event) -> Step | None:
-        """Record that a step has started or ended; return the step. None for other events, and for a skipped step."""
+        """Record that a step started or ended; return the step, None for a skipped step and for other events."""
         match event:
             case ImageStarted(path=path):
                 self.begun.add(path)
@@ -66,12 +68,15 @@ class Order:
         return None
 
     def is_obsolete(self, keys: Mapping[str, str]) -> bool:
-        """Whether something that has not begun is wanted no more; `keys` are what is wanted, by output path."""
+        """Return whether a step that has not started is no longer wanted. `keys`: the wanted keys by output path."""
         return any(keys.get(path) != step.action.key for path, step in self.left.items() if path not in self.begun)
 
 
-def asked_for(plan: Plan, wishes: dict[str, Wish], cost_left: Decimal | None) -> Order | None:
-    """Take wishes, forced ones first, and return their order; drop those that the plan needs, or knows, no more."""
+def wished_order(plan: Plan, wishes: dict[str, Wish], cost_left: Decimal | None) -> Order | None:
+    """Take wishes out of `wishes` and return their order; forced ones come first.
+
+    Wishes are dropped if their cell is gone, has another request now, or needs no build.
+    """
     force = any(wish.force for wish in wishes.values())
     chosen = {name: wish for name, wish in wishes.items() if wish.force == force}
     for name in chosen:
@@ -85,29 +90,32 @@ def asked_for(plan: Plan, wishes: dict[str, Wish], cost_left: Decimal | None) ->
     return Order(left, cost_left, chosen, force) if left else None
 
 
-def free(plan: Plan, tried: Collection[str]) -> Order | None:
-    """Return the order of all that costs nothing, but for keys that were `tried`."""
-    strays = {it.key for it in plan.strays}.difference(tried)
-    return _order(plan, tried, Decimal(0), (step for step in plan.steps if _is_free(step)), strays)
+def free_order(plan: Plan, without: Collection[str]) -> Order | None:
+    """Return the order of all cells and strays that cost nothing, except the keys in `without`."""
+    strays = {submission.key for submission in plan.strays}.difference(without)
+    return _order(plan, without, Decimal(0), (step for step in plan.steps if _is_free(step)), strays)
 
 
-def bought(plan: Plan, had: Collection[str], cost_left: Decimal) -> Order | None:
-    """Return the order of all that is rendered for money, but for keys that it `had` before."""
-    return _order(plan, had, cost_left, plan.renders)
+def paid_order(plan: Plan, without: Collection[str], cost_left: Decimal) -> Order | None:
+    """Return the order of all cells that must be rendered, except the keys in `without`."""
+    return _order(plan, without, cost_left, plan.renders)
 
 
 async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
-    """Build an order; `emit` gets its events in this event loop. Raises what `Engine.build` does."""
+    """Run the build of an order in a thread; `emit` gets its events in this event loop.
+
+    The build reads the files again. It leaves out cells that were edited since the order was made.
+    Raises what `Engine.build` raises.
+    """
     loop = asyncio.get_running_loop()
 
-    def hand_over(event: Event) -> None:
+    def forward(event: Event) -> None:
         loop.call_soon_threadsafe(emit, event)
 
     def build() -> Finished:
-        # A build chooses among all cells: the selection has been made, and may match nothing any more.
+        # The order lists its cells. The watch's selection was applied before, and may match nothing any more.
         chosen = engine.with_options(select=(), where=(), force=order.force, max_cost=order.max_cost)
-        # A file may have been saved since the order was made. Its cells now ask for what nobody ordered.
-        return chosen.build(hand_over, order.interrupt, outputs=frozenset(order.left), keys=frozenset(order.keys))
+        return chosen.build(forward, order.interrupt, outputs=frozenset(order.left), keys=frozenset(order.keys))
 
     return await asyncio.to_thread(build)
 
@@ -115,7 +123,7 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
 def _order(
     plan: Plan, without: Collection[str], max_cost: Decimal, steps: Iterable[Step], strays: Collection[str] = ()
 ) -> Order | None:
-    """Return the order of these steps and of those that take their bytes."""
+    """Return the order of these steps, and of all other steps with the same keys."""
     keys = {step.action.key for step in steps}.difference(without)
     if not keys and not strays:
         return None

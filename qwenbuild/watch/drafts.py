@@ -1,7 +1,7 @@
-"""Drafts of cells whose real images cost money: made as soon as they are wanted, kept in the store, never in `out/`.
+"""The drafts of a watch: free stand-ins for images that cost money, kept in the store and never written to `out/`.
 
-A draft here is the very image that `build --provider draft` makes of the cell. Drawing holds the
-interpreter's lock, so that it is left to other processes: plans and the page stay quick.
+A draft is the same image that `build --provider draft` makes of the cell. Other processes draw the drafts,
+because drawing in this process would slow down plans and the page.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from qwenbuild.builder.keep import keep
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.provider import Rendered, Settings
-from qwenbuild.providers.draft.provider import DraftProvider
+from qwenbuild.providers.registry import create_drafter
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.store import Store
 
-_Cell = tuple[str, str]  # output and key
+_Cell = tuple[str, str]  # output path and key
 
 
-class Drafting:
-    """Makes the drafts that are wanted now; what is wanted no more is not begun. For one event loop.
+class Drafts:
+    """Makes the drafts that are wanted now, within one event loop.
 
-    `made` gets an action and its draft's digest, `failed` the error for which drafting ended.
+    `made` is called with an action and the digest of its draft. `failed` is called with the error that ended drafting.
     """
 
     def __init__(
         self, store: Store, made: Callable[[Action, str], None], failed: Callable[[QwenbuildError], None]
     ) -> None:
         self._store, self._made, self._failed = store, made, failed
-        self._count = max(1, (os.cpu_count() or 1) - 1)  # one processor is left for plans
-        self._provider = DraftProvider(Settings({}, builtin(), {}, self._count), only_processes=True)
+        self._count = max(1, (os.cpu_count() or 1) - 1)  # one processor stays free for plans
+        self._provider = create_drafter(Settings({}, builtin(), {}, self._count))
         self._session: AsyncExitStack | None = None  # entered with the first draft
-        self._known: dict[_Cell, str] = {}
+        self._known: dict[_Cell, str] = {}  # digests
         self._waiting: deque[Action] = deque()
-        self._drawn: set[_Cell] = set()  # being drawn now
+        self._in_progress: set[_Cell] = set()
         self._workers: set[asyncio.Task[None]] = set()
 
     @property
     def left(self) -> int:
-        """How many drafts are still to come."""
-        return len(self._waiting) + len(self._drawn)
+        """How many wanted drafts are not there yet."""
+        return len(self._waiting) + len(self._in_progress)
 
     def want(self, actions: Iterable[Action]) -> dict[str, str]:
-        """Make the drafts of these, and no others; return the digests of those that are there, by output path."""
+        """Make the drafts of these actions, and begin no others. Return the digests of those that exist, by path."""
         wanted = {(action.output, action.key): action for action in actions}
         self._known = {cell: digest for cell, digest in self._known.items() if cell in wanted}
         self._waiting = deque(
-            action for cell, action in wanted.items() if cell not in self._known and cell not in self._drawn
+            action for cell, action in wanted.items() if cell not in self._known and cell not in self._in_progress
         )
         for _ in range(min(len(self._waiting), self._count - len(self._workers))):
             worker = asyncio.create_task(self._work())
@@ -60,11 +60,11 @@ class Drafting:
         return {cell[0]: digest for cell, digest in self._known.items()}
 
     def pause(self) -> None:
-        """Begin no more drafts until some are wanted again."""
+        """Begin no more drafts until `want` is called again."""
         self._waiting.clear()
 
     async def close(self) -> None:
-        """Begin no more drafts, and wait for those that are being drawn."""
+        """Begin no more drafts, and wait for those in progress."""
         self.pause()
         await asyncio.gather(*self._workers)
         if self._session:
@@ -77,7 +77,7 @@ class Drafting:
         while self._waiting:
             action = self._waiting.popleft()
             cell = (action.output, action.key)
-            self._drawn.add(cell)
+            self._in_progress.add(cell)
             try:
                 digest = await self._draft(action)
             except QwenbuildError as error:
@@ -87,10 +87,10 @@ class Drafting:
                 self._known[cell] = digest
                 self._made(action, digest)
             finally:
-                self._drawn.discard(cell)
+                self._in_progress.discard(cell)
 
     async def _draft(self, action: Action) -> str:
-        """Return the digest of the action's draft, which is in the store then."""
+        """Put the action's draft into the store, unless it is there, and return its digest."""
         request = action.request._replace(family=self._provider.family, label=action.name)
         if entry := await asyncio.to_thread(self._store.lookup, request.key):
             return entry.image

@@ -1,8 +1,8 @@
-"""Tells when files that a reading of the project rests on are saved, made or deleted, and of no others.
+"""File events: reports when a file that the project was read from is saved, created or deleted.
 
-Folders are followed rather than files: editors save by writing a new file and renaming it. The
-folders above, up to the project's root, are followed too, so that one that is deleted and made
-again, or made at last, is noticed. Saves that come within 50 ms of each other are one.
+Other files are not reported. The operating system watches folders, not files, because editors save by writing
+a new file and renaming it. The folders above, up to the project's root, are watched too: so a folder that is
+deleted and created again is noticed. Events within 50 ms of each other are reported together.
 """
 
 from __future__ import annotations
@@ -22,57 +22,58 @@ from watchfiles import Change, awatch
 from qwenbuild.errors import UsageError
 from qwenbuild.specs.project import Project
 
-_ATTEMPTS = 5  # to follow folders while others are deleting them
-_UNHEARD = 1_000  # changes that concern no basis yet: a reading that is under way may come to rest on these files
+_ATTEMPTS = 5  # to watch folders while another program deletes them
+_UNREPORTED = 1_000  # events kept although no input needs them yet: the reading in progress may turn out to need them
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """What a reading rests on, as paths: `files`, there or not; folders that were `listed` for specs.
+class Inputs:
+    """The paths that one reading of the project depends on.
 
-    `followed` are the folders in which changes to these show. The folder of each path is free of
-    links and `..`: the system tells of a folder by one name only, however many it is followed by.
+    `files`: these paths, whether they exist or not. `listed`: the folders that were searched for specs. `folders`:
+    the folders to watch so that changes to all of these show. The folder of each path has no symbolic links and
+    no `..`, because the system reports each folder under one name only.
     """
 
     files: frozenset[str]
     listed: frozenset[str]
-    followed: frozenset[str]
+    folders: frozenset[str]
     pattern: str  # of the names of specs
-    is_deep: bool  # whether specs lie in folders of folders
+    is_deep: bool  # whether the glob of specs goes into sub-folders
 
     @classmethod
-    def of(cls, project: Project, inputs: Iterable[Path]) -> Basis:
-        """Return the basis of a reading of `project` that depended on `inputs`."""
-        files, followed = set[str](), set[str]()
+    def of(cls, project: Project, paths: Iterable[Path]) -> Inputs:
+        """Return the inputs of a reading of `project` that depended on `paths`."""
+        files, folders = set[str](), set[str]()
         root = str(project.root)
         real = cache(os.path.realpath)  # most inputs share their folders
-        paths = {path for each in map(str, inputs) for path in (each, real(each))}
-        for path in paths.union(*(_above(path, root) for path in paths)):
-            files |= names(path, real)
+        found = {path for each in map(str, paths) for path in (each, real(each))}
+        for path in found.union(*(_above(path, root) for path in found)):
+            files |= reported_names(path, real)
             if os.path.isdir(path):
-                followed.add(real(path))
+                folders.add(real(path))
         listed = {os.path.realpath(folder) for folder in project.spec_folders()}
         folder, _, pattern = project.config.specs.rpartition("/")
-        return cls(frozenset(files), frozenset(listed), frozenset(followed), pattern, bool(set("*?[") & set(folder)))
+        return cls(frozenset(files), frozenset(listed), frozenset(folders), pattern, bool(set("*?[") & set(folder)))
 
     def concerns(self, change: Change, path: str) -> bool:
-        """Whether a change to `path` may change what a reading comes to."""
+        """Return whether a change to `path` may change the result of the reading."""
         if path in self.files:
-            return change is not Change.modified or path not in self.followed
+            return change is not Change.modified or path not in self.folders
         folder, name = os.path.split(path)
         if folder not in self.listed:
             return False
         return (fnmatchcase(name, self.pattern) and name[0] != ".") or (self.is_deep and os.path.isdir(path))
 
 
-def names(path: str, real: Callable[[str], str] = os.path.realpath) -> set[str]:
-    """Return by which names the system tells of a path: that of what a link leads to, and that of the link."""
+def reported_names(path: str, real: Callable[[str], str] = os.path.realpath) -> set[str]:
+    """Return the names under which the system reports a path: its own, and that of the file it links to."""
     folder, name = os.path.split(path)
     return {real(path), os.path.join(real(folder), name)}
 
 
 def _above(path: str, root: str) -> Iterator[str]:
-    """Give the folders above `path` up to `root`; of a path outside, the nearest one that is there."""
+    """Yield the folders above `path` up to `root`. For a path outside `root`: the nearest folder that exists."""
     folder = os.path.dirname(path)
     inside = os.path.commonpath([root, path]) == root
     while inside and len(folder) >= len(root):
@@ -84,56 +85,56 @@ def _above(path: str, root: str) -> Iterator[str]:
         yield folder
 
 
-class Saves:
-    """Follows a basis within an event loop; `tell` gets the paths of each burst of saves."""
+class FileEvents:
+    """Watches inputs within an event loop; calls `report` with the paths of each burst of changes."""
 
-    def __init__(self, tell: Callable[[frozenset[str]], None]) -> None:
-        self._tell = tell
-        self._basis: Basis | None = None
-        self._followed: frozenset[str] = frozenset()
-        self._unheard = deque[tuple[Change, str]](maxlen=_UNHEARD)  # since the basis was last set
+    def __init__(self, report: Callable[[frozenset[str]], None]) -> None:
+        self._report = report
+        self._inputs: Inputs | None = None
+        self._folders: frozenset[str] = frozenset()
+        self._unreported = deque[tuple[Change, str]](maxlen=_UNREPORTED)  # since `_inputs` was last set
         self._task: asyncio.Task[None] | None = None
 
-    async def follow(self, basis: Basis) -> bool:
-        """Follow `basis` from now on; return whether saves that concern it may have been missed so far.
+    async def follow(self, inputs: Inputs) -> bool:
+        """Watch `inputs` from now on; return whether changes to them may have been missed until now.
 
-        Raises UsageError where the system follows no more folders.
+        Raises UsageError if the system refuses to watch more folders.
         """
-        self._basis = basis
-        was_missed = any(basis.concerns(change, path) for change, path in self._unheard)
-        self._unheard.clear()
-        if basis.followed <= self._followed:
+        self._inputs = inputs
+        was_missed = any(inputs.concerns(change, path) for change, path in self._unreported)
+        self._unreported.clear()
+        if inputs.folders <= self._folders:
             return was_missed
         previous = self._task
         for attempt in range(_ATTEMPTS):
-            folders = frozenset(filter(os.path.isdir, basis.followed))
+            folders = frozenset(filter(os.path.isdir, inputs.folders))
             self._task = asyncio.create_task(self._run(folders))
-            await asyncio.sleep(0)  # the task's first step registers with the system
+            await asyncio.sleep(0)  # the task's first step registers the folders with the system
             if not self._task.done():
                 break
             error = self._task.exception()
             if attempt + 1 == _ATTEMPTS or not isinstance(error, FileNotFoundError):
-                hint = "the system limits how many folders are followed (on Linux: fs.inotify.max_user_watches)"
-                raise UsageError(f"saves can't be noticed: {error}", hint=hint) from error
-        self._followed = folders
+                hint = "the system limits how many folders can be watched (on Linux: fs.inotify.max_user_watches)"
+                raise UsageError(f"the project's folders can't be watched: {error}", hint=hint) from error
+        self._folders = folders
         await _end(previous)
         return True
 
     async def close(self) -> None:
-        """Follow nothing more."""
+        """Stop watching."""
         await _end(self._task)
 
     async def _run(self, folders: frozenset[str]) -> None:
         async for changes in awatch(*folders, watch_filter=self._concerns, recursive=False, debounce=1600, step=50):
             paths = frozenset(path for _, path in changes)
-            # A folder that was deleted is followed no more, even where one of its name is there again.
-            self._followed -= paths
-            self._tell(paths)
+            # A deleted folder is not watched any more, even if a new folder has its name.
+            self._folders -= paths
+            self._report(paths)
 
     def _concerns(self, change: Change, path: str) -> bool:
-        if self._basis is not None and self._basis.concerns(change, path):
+        if self._inputs is not None and self._inputs.concerns(change, path):
             return True
-        self._unheard.append((change, path))
+        self._unreported.append((change, path))
         return False
 
 

@@ -1,7 +1,9 @@
-"""What a watch knows right now, for its views: one place that they read, and be told when it has changed.
+"""The live state of a watch: what its views (terminal and page) read, and how they learn of changes.
 
-Invariants: changed only in the event loop's thread; the last good plan stays while something is
-wrong in the files; what costs money is rendered only where `render` was called for it.
+Invariants:
+- It changes only in the event loop's thread.
+- The last good plan stays while the project's files have errors.
+- Images that cost money are rendered only after `wish` or `render` was called for them, or by `--auto`.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import Price
 
-_APART_S = 0.1  # between two revisions that a subscriber is told; those between them are merged
+_APART_S = 0.1  # least time between two revisions that one subscriber gets
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A cell that is to be rendered: the key of its request when it was asked for, and whether to render it anew."""
+    """A render that the user asked for.
+
+    `key` is the key of the cell's request at that time. With `force` the cell is rendered even if it is up to date.
+    """
 
     key: str
     force: bool
@@ -32,10 +37,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """A build, from its beginning until a plan shows its results.
+    """A build, from its start until a plan shows its results.
 
-    `left`: the steps that have not ended, by output path. `begun`: the paths of those that have started.
-    Both change while the build runs. `total`: how many steps it has. `since_s`: when it began, by `time.monotonic`.
+    `left`: the steps that have no result yet, by output path. `begun`: the paths of steps that have started.
+    Both change while the build runs. `total`: the number of steps. `since_s`: its start, by `time.monotonic`.
     """
 
     left: Mapping[str, Step]
@@ -47,10 +52,11 @@ class UnderWay:
 class Live:
     """The state of one watch.
 
-    `plan` is the last good one, None before the first; `problems` are what is wrong now, in the
-    files or with the last build. `drafts` has the digest of each cell's draft in the store, by
-    output path, where the real image costs money. `spent` is by currency, `cost_left` in CNY,
-    None where nothing limits it. `events` has what last happened to a cell, by its name.
+    `plan`: the last good plan, None before the first. `problems`: the errors in the files now, or of the last build.
+    `drafts`: the digest of each draft in the store, by output path, for cells whose images cost money.
+    `spent`: money by currency. `cost_left`: in CNY, None for no limit. `events`: the last event of each cell, by name.
+    `is_faulty`: whether the files have errors, so that nothing can be rendered. `wishes`: what the user asked for and
+    no build has taken yet, by the cell's name.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -64,9 +70,9 @@ class Live:
         self.spent: Mapping[str, Decimal] = {}
         self.cost_left: Decimal | None = None
         self.events: dict[str, ImageStarted | ImageFinished] = {}
-        self.is_faulty = False  # whether something is wrong in the files, so that nothing can be rendered
-        self.wishes: dict[str, Wish] = {}  # what was asked for and has not begun, by the cell's name
-        self._grown = asyncio.Event()
+        self.is_faulty = False
+        self.wishes: dict[str, Wish] = {}
+        self._has_changed = asyncio.Event()
 
     # --- for views ---
 
@@ -76,54 +82,54 @@ class Live:
         return self.under_way is not None
 
     def subscribe(self) -> AsyncIterator[int]:
-        """Give the revision whenever it has grown from what it is now; bursts are merged."""
+        """Yield the revision each time it has grown, starting from now. Revisions within 0.1 s are merged."""
         return self._follow(self.revision)
 
     async def _follow(self, seen: int) -> AsyncIterator[int]:
-        told_at = float("-inf")
+        yielded_at = float("-inf")
         while True:
             while self.revision == seen:
-                await self._grown.wait()
-            await asyncio.sleep(max(0.0, told_at + _APART_S - time.monotonic()))
-            told_at, seen = time.monotonic(), self.revision
+                await self._has_changed.wait()
+            await asyncio.sleep(max(0.0, yielded_at + _APART_S - time.monotonic()))
+            yielded_at, seen = time.monotonic(), self.revision
             yield seen
 
     async def render(self, names: Collection[str], *, force: bool = False) -> None:
-        """Queue real renders of these cells, for money where the provider takes any.
-
-        What is up to date is rendered only with `force`. A cell whose request changes before its
-        render begins is left out. Raises UsageError where a cell is declared no more, or something is
-        wrong in the files.
-        """
+        """Do what `wish` does. The page calls this coroutine."""
         self.wish(names, force=force)
 
     def wish(self, names: Collection[str], *, force: bool = False) -> None:
-        """Do what `render` does."""
+        """Queue renders of these cells, which cost money if the provider takes any.
+
+        Cells that are up to date are rendered only with `force`. If a cell's request changes before its
+        render begins, the cell is left out. Raises UsageError if a cell is not declared any more, or if the
+        project's files have errors.
+        """
         if self.is_faulty:
-            raise UsageError("something is wrong in the project's files", hint="nothing is rendered until it is mended")
+            raise UsageError("the project's files have errors", hint="rendering is possible again once they are fixed")
         steps = self._steps(names)
         if unknown := [name for name in names if name not in steps]:
             raise UsageError(f"not declared any more: {listing(unknown)}")
         for name, step in steps.items():
-            asked = self.wishes.get(name)
-            self.wishes[name] = Wish(step.action.key, force or bool(asked and asked.force))
+            earlier = self.wishes.get(name)
+            self.wishes[name] = Wish(step.action.key, force or bool(earlier and earlier.force))
         self.changed()
 
     def price(self, names: Collection[str], *, force: bool = True) -> dict[str, Decimal]:
-        """Return what rendering these cells costs, by currency: each of them anew, or with no `force` what is missing.
+        """Return what rendering these cells costs, by currency. Without `force`, only missing images count.
 
         Equal requests are rendered, and paid for, once.
         """
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
         return Price.by_currency(self.provider.price(step.action.model.name) for step in chosen.values())
 
-    # --- for their owner ---
+    # --- for the watch ---
 
     def changed(self) -> None:
-        """Tell all subscribers that something has changed."""
+        """Tell all subscribers that the state has changed."""
         self.revision += 1
-        self._grown.set()
-        self._grown = asyncio.Event()
+        self._has_changed.set()
+        self._has_changed = asyncio.Event()
 
     def _steps(self, names: Collection[str]) -> dict[str, Step]:
         wanted = frozenset(names)

@@ -30,7 +30,7 @@ async def measure(root: Path, rounds: int) -> tuple[float, float]:
             planned.put_nowait(time.perf_counter())
 
     watch = Watch(load(root, provider="dashscope", max_renders=10**9), told)
-    watch.drafting.pause()
+    watch.drafts.pause()
 
     async def bare() -> None:
         async for _ in awatch(template.parent, debounce=1600, step=50):

@@ -34,7 +34,8 @@ class Watched:
     def __init__(self, workspace: Workspace, price_cny: str = "") -> None:
         self._root, self._price = workspace.root, price_cny
         self.project = workspace.project
-        self.store = engine.load(workspace.root).store
+        loaded = engine.load(workspace.root)
+        self.store, self.provider = loaded.store, loaded.provider
         self.wishes: dict[str, object] = {}
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()

@@ -35,6 +35,7 @@ class DraftProvider:
     family = FAMILY
     command_line_options = ()
     labelled = True
+    makes_drafts = True
 
     def __init__(self, settings: Settings, *, only_processes: bool = False) -> None:
         """With `only_processes`, even the first drafts are drawn in other processes, so this process stays quick."""

@@ -1,15 +1,16 @@
-"""The gallery's model: what each cell shows in each standing, its history, and its axes."""
+"""The gallery's model: the picture of each cell, its last event, its history, and the axes."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from typing import Any
 
 import pytest
 
 from qwenbuild.engine.engine import load
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
-from qwenbuild.pages.gallery import Activity, Curator, Gallery
+from qwenbuild.pages.gallery import Activity, Gallery, GalleryMaker
 from qwenbuild.problems import Problem
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
@@ -28,12 +29,14 @@ def pets(project: Workspace) -> Workspace:
     return project
 
 
-def hang(
+def gallery_of(
     pets: Workspace, drafts: dict[str, str] | None = None, activities: dict[str, Activity] | None = None
 ) -> Gallery:
     engine = load(pets.root)
     with contextlib.closing(State.of(engine.project.root, create=False)) as state:
-        return Curator(engine.project, engine.store).gallery(engine.plan(), state, drafts, activities)
+        return GalleryMaker(engine.project, engine.store).gallery(
+            engine.plan(), state, engine.provider, drafts, activities
+        )
 
 
 def kinds(gallery: Gallery) -> list[str]:
@@ -44,43 +47,59 @@ def detail(pets: Workspace, number: int) -> dict[str, Any]:
     engine = load(pets.root)
     step = engine.plan().steps[number]
     with contextlib.closing(State.of(engine.project.root, create=False)) as state:
-        return Curator(engine.project, engine.store).details([step], state, {})[0][step.action.output]
+        return GalleryMaker(engine.project, engine.store).details([step], state, {})[0][step.action.output]
 
 
-def test_what_a_cell_shows_in_each_standing(pets: Workspace) -> None:
-    paths = [cell["path"] for cell in hang(pets).model["cells"]]
-    assert kinds(hang(pets)) == ["image"] * 4
+def test_each_verdict_has_its_kind_of_picture(pets: Workspace) -> None:
+    """Restorable, edited, outdated and new cells show what they have; a draft replaces an old image."""
+    paths = [cell["path"] for cell in gallery_of(pets).model["cells"]]
+    assert kinds(gallery_of(pets)) == ["image"] * 4
     (pets.root / "out" / paths[0]).unlink()
     (pets.root / "out" / paths[1]).write_bytes(b"mine")
     pets.write({"specs/pets.toml": SPEC.replace('"wild"', '"wild", "new"')})
-    assert kinds(hang(pets)) == ["image", "edited", "image", "image", "none", "none"]
+    assert kinds(gallery_of(pets)) == ["image", "edited", "image", "image", "none", "none"]
     pets.write({"specs/pets.toml": SPEC.replace('dog"', 'hound"')})
-    assert kinds(hang(pets)) == ["none", "edited", "old", "old"]
-    assert kinds(hang(pets, {paths[2]: "0" * 64})) == ["none", "edited", "draft", "old"]
+    assert kinds(gallery_of(pets)) == ["none", "edited", "old", "old"]
+    assert kinds(gallery_of(pets, {paths[2]: "0" * 64})) == ["none", "edited", "draft", "old"]
 
 
-def test_only_what_cells_show_is_served(pets: Workspace) -> None:
-    gallery = hang(pets)
+def test_images_of_a_draft_provider_are_drafts(pets: Workspace) -> None:
+    """What a provider of drafts renders is shown as a draft, up to date or restored."""
+    pets.write({"qwenbuild.toml": 'provider = "draft"'})
+    load(pets.root).build()
+    assert kinds(gallery_of(pets)) == ["draft"] * 4
+    shutil.rmtree(pets.root / "out")
+    assert kinds(gallery_of(pets)) == ["draft"] * 4
+
+
+def test_only_images_of_cells_are_served(pets: Workspace) -> None:
+    """The files of a gallery are exactly the images that its cells name."""
+    gallery = gallery_of(pets)
     assert set(gallery.files) == {cell["image"] for cell in gallery.model["cells"]}
 
 
-def test_axes_keep_their_order_and_know_each_cells_place(pets: Workspace) -> None:
-    model = hang(pets).model
+def test_axes_keep_their_order(pets: Workspace) -> None:
+    """Axes are in the order of the spec, and each cell has the number of its value on each."""
+    model = gallery_of(pets).model
     assert [axis["name"] for axis in model["axes"]] == ["image", "mood", "prompt_extend", "seed"]
     assert [cell["at"] for cell in model["cells"]] == [[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 1]]
     assert model["literals"] == {"pets/dog": {"seed": {"1": "1", "2": "2"}, "prompt_extend": {"true": "true"}}}
 
 
-def test_a_cell_tells_of_its_render(pets: Workspace) -> None:
-    names = [cell["name"] for cell in hang(pets).model["cells"]]
+def test_a_cell_shows_its_last_event(pets: Workspace) -> None:
+    """A cell that is being rendered says so; a failed one has the reason and the code frames."""
+    names = [cell["name"] for cell in gallery_of(pets).model["cells"]]
     failed = ImageFinished(names[1], "x", Outcome.FAILED, "refused", 1.0, [Problem("refused", hint="ask again")])
-    cells = hang(pets, None, {names[0]: ImageStarted(names[0], "x", "render", ""), names[1]: failed}).model["cells"]
+    cells = gallery_of(pets, None, {names[0]: ImageStarted(names[0], "x", "render", ""), names[1]: failed}).model[
+        "cells"
+    ]
     assert cells[0]["activity"] == "running"
     assert (cells[1]["activity"], cells[1]["why"]) == ("failed", "refused")
     assert cells[1]["problems"] == [[("error", "error: refused"), ("hint", "  = hint: ask again")]]
 
 
-def test_history_has_every_image_that_stood_there(pets: Workspace) -> None:
+def test_the_history_has_every_earlier_image(pets: Workspace) -> None:
+    """The details list the images of a cell with their requests, the newest first."""
     pets.write({"specs/pets.toml": SPEC.replace('dog"', 'hound"')})
     load(pets.root).build()
     load(pets.root).build()
@@ -88,7 +107,8 @@ def test_history_has_every_image_that_stood_there(pets: Workspace) -> None:
     assert [past["request"]["prompt"] for past in history] == ["A calm hound", "A calm dog"]
 
 
-def test_a_state_of_before_histories_has_none(pets: Workspace) -> None:
+def test_a_state_without_a_history_has_no_earlier_images(pets: Workspace) -> None:
+    """A state file of an older version gives an empty history, and a build adds the missing table."""
     import sqlite3
 
     with contextlib.closing(sqlite3.connect(pets.root / ".qwenbuild" / "state.sqlite3")) as db:

@@ -1,4 +1,4 @@
-"""The preview's HTTP, over a real port: who is served, what is served, and what costs money."""
+"""The preview's HTTP, over a real port: who is served, what is served, and what needs the token."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def running(project: Workspace) -> Iterator[Running]:
 
 
 def test_the_page_and_its_parts_come_with_a_strict_policy(running: Running) -> None:
+    """Every file of the page has the Content-Security-Policy, and the policy allows nothing unsafe."""
     for name in ("", "app.js", "style.css", "icon.svg", "data.js"):
         answer = httpx.get(f"{running.origin}/{name}")
         assert answer.status_code == 200
@@ -38,15 +39,18 @@ def test_the_page_and_its_parts_come_with_a_strict_policy(running: Running) -> N
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", ""])
 def test_another_host_is_refused(running: Running, host: str) -> None:
+    """A request for another host name is refused, so that no foreign name can point here."""
     assert httpx.get(running.origin, headers={"Host": host}).status_code == 403
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
 def test_another_origin_is_refused(running: Running, origin: str) -> None:
+    """A request from another site's page is refused."""
     assert httpx.get(f"{running.origin}/model.json", headers={"Origin": origin}).status_code == 403
 
 
 def test_the_model_has_every_cell(running: Running) -> None:
+    """The model lists each cell with its verdict and the kind of its picture."""
     model = httpx.get(f"{running.origin}/model.json").json()
     assert [(cell["name"], cell["verdict"], cell["kind"]) for cell in model["cells"]] == [
         ("pets/dog[mood=calm,seed=1]", "up_to_date", "image"),
@@ -58,6 +62,7 @@ def test_the_model_has_every_cell(running: Running) -> None:
 
 
 def test_later_models_hold_only_what_changed(running: Running) -> None:
+    """A page that names the model it has gets only the cells that changed since."""
     first = httpx.get(f"{running.origin}/model.json").json()
     load(running.watched.project.root, where=["mood=wild", "seed=1"]).build()
     running.refresh()
@@ -67,13 +72,14 @@ def test_later_models_hold_only_what_changed(running: Running) -> None:
 
 
 def test_a_page_that_outlives_its_preview_gets_all_cells(running: Running) -> None:
-    """Numbers of one preview mean nothing to the next."""
+    """A page that was opened before a restart gets all cells, because the numbers of two previews differ."""
     first = httpx.get(f"{running.origin}/model.json").json()
     with previewing(Workspace(running.watched.project.root)) as later:
         assert len(httpx.get(f"{later.origin}/model.json?since={first['number']}").json()["cells"]) == 4
 
 
 def test_images_are_served_by_digest_and_only_the_projects_own(running: Running) -> None:
+    """A digest gives the image and its thumbnail; nothing else below the project can be fetched."""
     cell = httpx.get(f"{running.origin}/model.json").json()["cells"][0]
     image = httpx.get(f"{running.origin}/images/{cell['image']}.png")
     assert image.content == (running.watched.project.out / cell["path"]).read_bytes()
@@ -84,7 +90,8 @@ def test_images_are_served_by_digest_and_only_the_projects_own(running: Running)
         assert httpx.get(f"{running.origin}/{path}").status_code == 404
 
 
-def test_a_cells_page_tells_where_its_words_come_from(running: Running) -> None:
+def test_details_say_where_each_part_of_a_prompt_comes_from(running: Running) -> None:
+    """The details name the axis of each part of the prompt, and the price."""
     model = httpx.get(f"{running.origin}/model.json").json()
     detail = httpx.get(f"{running.origin}/details.json", params={"path": model["cells"][2]["path"]}).json()
     assert detail["segments"] == [["A dog, ", []], ["wild", ["mood"]], [" <script>alert(1)</script>", []]]
@@ -94,6 +101,7 @@ def test_a_cells_page_tells_where_its_words_come_from(running: Running) -> None:
 
 @pytest.mark.parametrize("token", ["", "wrong", "é"])
 def test_rendering_needs_the_token(running: Running, token: str) -> None:
+    """Without the token nothing is rendered."""
     headers = [(b"X-Qwenbuild-Token", token.encode())]
     body = {"names": ["pets/dog[mood=wild,seed=1]"]}
     assert httpx.post(f"{running.origin}/render", json=body, headers=headers).status_code == 403
@@ -101,6 +109,7 @@ def test_rendering_needs_the_token(running: Running, token: str) -> None:
 
 
 def test_rendering_asks_the_watch_for_these_cells(running: Running) -> None:
+    """With the token, the watch is asked to render exactly these cells."""
     headers = {"X-Qwenbuild-Token": running.token}
     names = ["pets/dog[mood=wild,seed=1]"]
     answer = httpx.post(f"{running.origin}/render", json={"names": names}, headers=headers)
@@ -110,12 +119,14 @@ def test_rendering_asks_the_watch_for_these_cells(running: Running) -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"names": 1}', '{"names": []}', '{"names": ["nobody"]}', "[" * 9999])
 def test_a_request_that_makes_no_sense_renders_nothing(running: Running, body: str) -> None:
+    """A body that names no known cell is refused."""
     headers = {"X-Qwenbuild-Token": running.token}
     assert httpx.post(f"{running.origin}/render", content=body, headers=headers).status_code == 409
     assert running.watched.rendered == []
 
 
-def test_events_tell_of_each_revision(running: Running) -> None:
+def test_the_event_stream_has_each_revision(running: Running) -> None:
+    """The event stream gives the revision now, and then each later one."""
     with httpx.stream("GET", f"{running.origin}/events") as stream:
         lines = (line for line in stream.iter_lines() if line.startswith("data:"))
         first = int(next(lines)[5:])
@@ -124,6 +135,7 @@ def test_events_tell_of_each_revision(running: Running) -> None:
 
 
 def test_an_error_keeps_the_last_good_cells(running: Running) -> None:
+    """While a spec has an error, the model has the cells of the last good plan and the error."""
     path = running.watched.project.root / "specs/pets.toml"
     path.write_text(SPEC.replace("mood }}", "moood }}"), "utf-8")
     running.refresh()

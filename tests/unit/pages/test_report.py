@@ -1,4 +1,4 @@
-"""The report: what is written, what is refused, and that no text in it can become anything but text."""
+"""The report: what is written, what is refused, and that texts stay texts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def data(folder: Path) -> dict[str, object]:
 
 
 def test_it_holds_the_page_the_cells_and_their_images(pets: Workspace) -> None:
+    """A report has the page, the cells, and an image and a thumbnail for each cell that has one."""
     load(pets.root, where=["mood=calm"]).build()
     written = load(pets.root).report()
     folder = pets.root / ".qwenbuild" / "report"
@@ -43,7 +44,8 @@ def test_it_holds_the_page_the_cells_and_their_images(pets: Workspace) -> None:
     assert [path.stem for path in (folder / "thumbnails").iterdir()] == [cells[0]["image"]]
 
 
-def test_a_small_one_has_thumbnails_alone_and_a_full_one_may_follow(pets: Workspace, tmp_path: Path) -> None:
+def test_a_small_report_has_only_thumbnails(pets: Workspace, tmp_path: Path) -> None:
+    """A small report has no full-size images; a full report into the same folder adds them."""
     load(pets.root).build()
     told: list[tuple[int, int]] = []
     small = load(pets.root).report(tmp_path / "page", small=True, tell=lambda *numbers: told.append(numbers))
@@ -56,7 +58,8 @@ def test_a_small_one_has_thumbnails_alone_and_a_full_one_may_follow(pets: Worksp
     assert full.size_bytes > small.size_bytes
 
 
-def test_an_earlier_images_torn_copy_is_swept(pets: Workspace, tmp_path: Path) -> None:
+def test_an_incomplete_file_of_an_interrupted_report_is_removed(pets: Workspace, tmp_path: Path) -> None:
+    """A later report removes the incomplete files of an interrupted one."""
     load(pets.root).report(tmp_path / "page")
     (tmp_path / "page" / "images" / "0.png.part").write_bytes(b"half")
     load(pets.root).report(tmp_path / "page")
@@ -64,6 +67,7 @@ def test_an_earlier_images_torn_copy_is_swept(pets: Workspace, tmp_path: Path) -
 
 
 def test_no_prompt_can_end_a_script(pets: Workspace) -> None:
+    """Prompts are escaped, so that none can end a script element or start a comment."""
     load(pets.root).report()
     for path in (pets.root / ".qwenbuild" / "report").rglob("*.js"):
         if path.name == "data.js" or path.parent.name == "details":
@@ -73,7 +77,8 @@ def test_no_prompt_can_end_a_script(pets: Workspace) -> None:
             assert "\u2028" not in text
 
 
-def test_a_second_report_takes_the_place_of_the_first(pets: Workspace, tmp_path: Path) -> None:
+def test_a_second_report_replaces_the_first(pets: Workspace, tmp_path: Path) -> None:
+    """It has the new image and the one that was replaced, and removes those that are not needed."""
     engine = load(pets.root)
     engine.build()
     engine.report(tmp_path / "page")
@@ -86,19 +91,22 @@ def test_a_second_report_takes_the_place_of_the_first(pets: Workspace, tmp_path:
 
 
 def test_a_folder_with_something_else_is_refused(pets: Workspace, tmp_path: Path) -> None:
+    """A folder with other files is refused, and its files stay."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("", "utf-8")
-    with pytest.raises(UsageError, match="holds something that is no report") as caught:
+    with pytest.raises(UsageError, match="holds files that are not a report") as caught:
         load(pets.root).report(tmp_path / "mine")
     assert caught.value.facts == ("such as thesis.txt",)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_every_file_of_the_page_is_known() -> None:
+    """STATIC lists every file of the page."""
     assert sorted(path.name for path in WEB.iterdir()) == sorted(STATIC)
 
 
 def test_the_page_names_no_other_host_and_runs_nothing_inline() -> None:
+    """The page loads nothing from other hosts, and has no inline scripts or styles."""
     for name in STATIC:
         text = (WEB / name).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text

@@ -1,4 +1,4 @@
-"""Thumbnails: their size, what is refused, and that they are made once."""
+"""Thumbnails: their size, which files have none, and that each is made once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from qwenbuild.request import Size
     ("size", "wanted"), [((1664, 928), (512, 286)), ((928, 1664), (286, 512)), ((64, 32), (64, 32))]
 )
 def test_the_aspect_ratio_is_kept(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """A thumbnail has its image's aspect ratio, and no side over `SIDE_PX`; small images stay as they are."""
     small = shrink(plain(Size(*size), b"\x20\x40\x60"))
     assert small is not None
     with Image.open(io.BytesIO(small)) as image:
@@ -28,15 +29,18 @@ def test_the_aspect_ratio_is_kept(size: tuple[int, int], wanted: tuple[int, int]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", plain(Size(99, 99), b"abc")[:60]])
-def test_what_is_no_image_has_none(content: bytes) -> None:
+def test_other_bytes_have_no_thumbnail(content: bytes) -> None:
+    """Bytes that are not a complete image give no thumbnail."""
     assert shrink(content) is None
 
 
-def test_an_image_that_would_exhaust_memory_has_none() -> None:
+def test_a_huge_image_has_no_thumbnail() -> None:
+    """An image with too many pixels is not decoded."""
     assert shrink(plain(Size(20_000, 9_000), b"abc")) is None
 
 
-def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
+def test_a_thumbnail_is_made_once(tmp_path: Path) -> None:
+    """The second call returns the stored thumbnail, even if the image is gone."""
     content = plain(Size(640, 480), b"abc")
     place, digest = tmp_path / "image.png", sha256(content)
     place.write_bytes(content)
@@ -48,14 +52,15 @@ def test_it_is_made_once_and_kept(tmp_path: Path) -> None:
     thumbnails.close()
 
 
-def test_bytes_that_are_not_those_of_the_digest_are_no_image(tmp_path: Path) -> None:
+def test_bytes_with_another_digest_are_not_read(tmp_path: Path) -> None:
+    """A file whose bytes have another digest counts as missing."""
     place = tmp_path / "image.png"
     place.write_bytes(b"other")
     assert read(sha256(b"image"), [place]) is None
 
 
 def test_colours_of_a_palette_are_mixed() -> None:
-    """Fine lines of an image with a palette, as drafts are, stay lines: none is dropped for its neighbour."""
+    """Fine lines of a palette image, such as a draft, are blended, not dropped."""
     image = Image.new("P", (2048, 1024))
     image.putpalette([0, 0, 0, 255, 255, 255])
     for x in range(0, 2048, 2):

@@ -63,7 +63,7 @@ def test_a_cell_that_is_edited_after_its_order_is_left_out(
     project: Workspace, emulator: Running, engine: Engine
 ) -> None:
     """A save between an order and its build buys nothing that was not ordered."""
-    order = builds.bought(engine.plan(), (), Decimal(10))
+    order = builds.paid_order(engine.plan(), (), Decimal(10))
     assert paths(order) == ["a/ball.png", "a/kite.png", "a/same.png"]
     project.write({"specs/a.toml": SPEC.replace("a kite", "a half-written")})
     assert carried_out(engine, order).rendered == 1
@@ -75,7 +75,7 @@ def test_a_cell_that_is_edited_after_its_order_is_left_out(
 
 def test_a_step_that_the_budget_skips_does_not_count_as_edited(engine: Engine) -> None:
     """The keys that a build leaves out for an edit can be ordered again; those that it could not pay for can't."""
-    order = builds.bought(engine.plan(), (), Decimal(0))
+    order = builds.paid_order(engine.plan(), (), Decimal(0))
     finished = carried_out(engine, order)
     assert (finished.rendered, finished.skipped) == (0, 3)
     assert order is not None
@@ -87,12 +87,12 @@ def test_wishes_become_one_order_forced_ones_first(engine: Engine) -> None:
     """An order has wishes of one kind, and takes them out of the waiting ones."""
     plan = engine.plan()
     wishes = {**wishes_for(engine, "a/ball"), **wishes_for(engine, "a/kite", force=True)}
-    first = builds.asked_for(plan, wishes, Decimal(1))
+    first = builds.wished_order(plan, wishes, Decimal(1))
     assert first is not None
     assert (paths(first), first.force, first.max_cost, list(first.wishes)) == (
         ["a/kite.png"], True, Decimal(1), ["a/kite"],
     )  # fmt: skip
-    second = builds.asked_for(plan, wishes, None)
+    second = builds.wished_order(plan, wishes, None)
     assert second is not None
     assert (paths(second), second.force, wishes) == (["a/ball.png"], False, {})
 
@@ -101,32 +101,32 @@ def test_a_wish_for_an_earlier_request_is_dropped(project: Workspace, engine: En
     """A wish counts only while its cell has the request that the price was shown for."""
     wishes = wishes_for(engine, "a/kite")
     project.write({"specs/a.toml": SPEC.replace("a kite", "two kites")})
-    assert builds.asked_for(engine.plan(), wishes, None) is None
+    assert builds.wished_order(engine.plan(), wishes, None) is None
     assert wishes == {}
 
 
 def test_only_force_renders_again_what_is_up_to_date(engine: Engine) -> None:
     """A plain wish for an image that is there is no order."""
-    carried_out(engine, builds.asked_for(engine.plan(), wishes_for(engine, "a/kite"), None))
+    carried_out(engine, builds.wished_order(engine.plan(), wishes_for(engine, "a/kite"), None))
     plan = engine.plan()
-    assert builds.asked_for(plan, wishes_for(engine, "a/kite"), None) is None
-    assert paths(builds.asked_for(plan, wishes_for(engine, "a/kite", force=True), None)) == ["a/kite.png"]
+    assert builds.wished_order(plan, wishes_for(engine, "a/kite"), None) is None
+    assert paths(builds.wished_order(plan, wishes_for(engine, "a/kite", force=True), None)) == ["a/kite.png"]
 
 
 def test_what_is_free_is_ordered_once_without_a_budget(project: Workspace, engine: Engine) -> None:
     """Images in the store cost nothing; those that cost money are in no free order."""
-    assert builds.free(engine.plan(), ()) is None
-    carried_out(engine, builds.asked_for(engine.plan(), wishes_for(engine, "a/ball"), None))
-    order = builds.free(engine.plan(), ())
+    assert builds.free_order(engine.plan(), ()) is None
+    carried_out(engine, builds.wished_order(engine.plan(), wishes_for(engine, "a/ball"), None))
+    order = builds.free_order(engine.plan(), ())
     assert order is not None
     assert (paths(order), order.max_cost) == (["a/same.png"], Decimal(0))
-    assert builds.free(engine.plan(), order.keys) is None
+    assert builds.free_order(engine.plan(), order.keys) is None
     assert carried_out(engine, order).restored == 1
 
 
 def test_an_order_is_obsolete_once_a_waiting_step_is_not_wanted(engine: Engine) -> None:
     """What has started is finished and kept, so only waiting steps can make an order obsolete."""
-    order = builds.bought(engine.plan(), (), Decimal(10))
+    order = builds.paid_order(engine.plan(), (), Decimal(10))
     assert order is not None
     wanted = {path: step.action.key for path, step in order.left.items()}
     assert not order.is_obsolete(wanted)

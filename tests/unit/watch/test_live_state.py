@@ -95,6 +95,6 @@ def test_nothing_is_wished_for_in_vain(live: Live) -> None:
     with pytest.raises(UsageError, match="not declared any more: a/gone"):
         live.wish(["a/ball", "a/gone"])
     live.is_faulty = True
-    with pytest.raises(UsageError, match="something is wrong in the project's files"):
+    with pytest.raises(UsageError, match="the project's files have errors"):
         live.wish(["a/ball"])
     assert live.wishes == {}

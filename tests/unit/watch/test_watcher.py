@@ -19,7 +19,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.storage import lock, lock_format
-from qwenbuild.watch.file_events import Basis, Saves
+from qwenbuild.watch.file_events import FileEvents, Inputs
 from qwenbuild.watch.watcher import Watch
 from tests.support.gated import Gate
 from tests.support.workspace import Workspace
@@ -269,7 +269,7 @@ def test_a_mistake_shows_and_the_last_good_plan_stays(project: Workspace) -> Non
             assert str(problem.place) == "templates/poster.j2:1:8"
             assert it.prompts == ["a red ball", "a blue ball"]
             assert it.told_of(Replanned)[-1].problems == (problem,)
-            with pytest.raises(UsageError, match="something is wrong in the project's files"):
+            with pytest.raises(UsageError, match="the project's files have errors"):
                 await it.live.render([it.plan.steps[0].action.name], force=True)
             project.write({"templates/poster.j2": "one {{ colour }} ball"})
             await it.until_prompts("one red ball", "one blue ball")
@@ -497,7 +497,7 @@ def test_auto_needs_a_budget(project: Workspace, service: Running) -> None:
     project.write(PAID)
     with pytest.raises(UsageError, match="it needs a budget"):
         Watch(engine.load(project.root), auto=True)
-    Watch(engine.load(project.root, max_cost=Decimal(1)), auto=True).drafting.pause()
+    Watch(engine.load(project.root, max_cost=Decimal(1)), auto=True).drafts.pause()
 
 
 @pytest.fixture
@@ -574,12 +574,12 @@ def test_a_save_while_files_are_read(project: Workspace) -> None:
     project.write({"qwenbuild.toml": "", "templates/other.j2": "one"})
     read = engine.load(project.root).project
 
-    def resting_on(*names: str) -> Basis:
-        return Basis.of(read, [project.root / "templates" / name for name in names])
+    def resting_on(*names: str) -> Inputs:
+        return Inputs.of(read, [project.root / "templates" / name for name in names])
 
     async def use() -> None:
         heard = asyncio.Queue[frozenset[str]]()
-        saves = Saves(heard.put_nowait)
+        saves = FileEvents(heard.put_nowait)
         try:
             assert await saves.follow(resting_on("other.j2"))
             for later, is_missed in (("third.j2", False), ("part.j2", True)):
