@@ -1,14 +1,14 @@
-"""Files appear whole or not at all: written in a staging folder, then renamed.
+"""Atomic writes: a file appears whole or not at all.
 
-A crash at any point, power cuts included, leaves the destination as it was or as it should be.
-What a crash leaves behind lies in the staging folder, where `sweep` removes it; only where that
-folder is on another file system does it lie beside the destination, as `.<16 hex>.tmp`.
+A file is written in a staging folder and then renamed. After a crash or a power cut, the destination has its old or its
+new content. A crash can leave a temporary file in the staging folder; `sweep` removes it. If the staging folder is on
+another file system, the temporary file stands beside the destination, as `.<16 hex>.tmp`.
 
-A name that was just written may be lost in a power cut until its folder is synced too; callers
-that can't make the file again call `sync_folder`.
+In a power cut, a new name can be lost until its folder is synced. Callers that can't make the file again call
+`sync_folder`.
 
-Many files at once wait for the disk together: `stage_clone` each, `sync` them all, rename them,
-`sync` their folders.
+Many files can wait for the disk together: `stage_clone` each file, `sync` all of them, rename them, and `sync` their
+folders.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _Fill = Callable[[int], None]  # writes the content to a file descriptor
-_FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file, copy on write
+_FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file, with copy on write
 _BINARY: int = getattr(os, "O_BINARY", 0)
-_FEW = 8  # files that are synced one by one: syncing a file system waits for what others wrote to it, too
+_FEW = 8  # up to so many files are synced one by one: syncing a file system also waits for other programs' files
 
 
 def write(path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
-    """Replace `path` by `content` and return the new file's status (its ctime may be that of before the rename).
+    """Replace the file `path` by `content`; return the new file's status (`st_ctime` may be older than the rename).
 
-    `staging` is a folder for the temporary file; where it lies on another file system the
-    temporary file stands beside `path` instead. Missing parents are made. Raises OSError.
+    `staging` is the folder for the temporary file. Missing folders are made. With `mtime_ns`, the file gets this
+    modification time. Raises OSError.
     """
     return _replace(path, staging, lambda fd: _write_all(fd, content), mtime_ns)
 
 
 def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
-    """Replace `path` by a copy of `source`, whose bytes are `content`; shares extents where the file system can.
+    """Replace the file `path` by a copy of `source`; the copy shares extents if the file system can.
 
-    The caller has read and verified `content`; it is what gets written where sharing is not to
-    be had, also where `source` has gone since. Returns and raises as `write` does.
+    `content` are the bytes of `source`, which the caller has read and verified. They are written if sharing is
+    impossible, for example because `source` is gone. Returns and raises as `write` does.
     """
     return _replace(path, staging, _cloning(source, content), mtime_ns)
 
 
 def stage_clone(source: Path, content: bytes, staging: Path, *, mtime_ns: int) -> tuple[str, os.stat_result]:
-    """Return a new temporary file of `staging`, a copy as `clone` makes it but not yet on the disk, and its status.
+    """Make a copy as `clone` does, as a temporary file that is not yet on the disk; return its path and status.
 
-    The caller renames it after `sync`, or unlinks it. The folder must exist. Raises OSError, and
-    leaves nothing behind when it does.
+    The caller renames the file after `sync`, or unlinks it. The folder `staging` must exist. Raises OSError; then no
+    file is left.
     """
     temporary = os.path.join(staging, _temporary_name())
     return temporary, _create(temporary, _cloning(source, content), mtime_ns, 0o666, durable=False)
 
 
 def sync(paths: Sequence[str]) -> None:
-    """Bring files, or the names in folders, to the disk: all at once where the system can. Raises OSError."""
+    """Bring files, or the names in folders, to the disk, all at once if the system can. Raises OSError."""
     if len(paths) > _FEW and (syncfs := _syncfs()):
         for path in {os.lstat(path).st_dev: path for path in paths}.values():
             fd = os.open(path, os.O_RDONLY)
@@ -73,9 +73,9 @@ def sync(paths: Sequence[str]) -> None:
 
 
 def shares(source: Path, target: Path) -> bool:
-    """Return whether a copy of a file in the folder `source` can share its extents in the folder `target`.
+    """Return whether a copy in the folder `target` can share the extents of a file in the folder `source`.
 
-    Tries it with files that are gone afterwards. Raises OSError where they can't be made.
+    Tries it with temporary files. Raises OSError if they can't be made.
     """
     content = b"qwenbuild" * 1000
     with tempfile.NamedTemporaryFile(dir=source) as original, tempfile.TemporaryFile(dir=target) as copy:
@@ -85,10 +85,10 @@ def shares(source: Path, target: Path) -> bool:
 
 
 def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:
-    """Return a new temporary file of `staging` that holds `content`, already on the disk.
+    """Make a temporary file with `content` that is already on the disk; return its path.
 
-    The caller renames it to where it belongs, or unlinks it. `mode` is subject to the umask.
-    The folder must exist. Raises OSError, and leaves nothing behind when it does.
+    The caller renames the file, or unlinks it. The umask applies to `mode`. The folder `staging` must exist. Raises
+    OSError; then no file is left.
     """
     temporary = staging / _temporary_name()
     _create(temporary, lambda fd: _write_all(fd, content), None, mode, durable=True)
@@ -96,7 +96,7 @@ def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path` and its missing parents, so that they outlive a power cut. Raises OSError."""
+    """Make the folder `path` and its missing parents, and sync them. Raises OSError."""
     try:
         os.mkdir(path)
     except FileExistsError:
@@ -104,7 +104,7 @@ def make_folder(path: Path) -> None:
             raise
         return
     except FileNotFoundError:
-        if path.parent.is_dir():  # none can be made there, as below /proc
+        if path.parent.is_dir():  # the file system takes no folders, such as /proc
             raise
         make_folder(path.parent)
         make_folder(path)
@@ -113,33 +113,33 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in the folder `path` to the disk; does nothing where the system can't. Raises OSError."""
-    if sys.platform != "win32":  # folders can't be opened there; NTFS journals their entries itself
+    """Bring the names in the folder `path` to the disk; does nothing on Windows. Raises OSError."""
+    if sys.platform != "win32":  # Windows can't open folders; NTFS journals their entries
         _sync(path)
 
 
 def _sync(path: Path | str) -> None:
-    # Windows flushes only what may be written to.
+    # Windows flushes only files that are open for writing.
     fd = os.open(path, os.O_RDWR | _BINARY if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems can't sync
             raise
     finally:
         os.close(fd)
 
 
 def sweep(staging: Path, *, older_than_s: float = 0.0) -> None:
-    """Remove temporary files that a crash left in `staging`, those made in the last `older_than_s` seconds excepted.
+    """Remove temporary files that a crash has left in `staging`, if they are older than `older_than_s` seconds.
 
-    Never raises: what can't be removed stays for the next time.
+    Never raises: a file that can't be removed stays.
     """
     limit = time.time() - older_than_s
     with contextlib.suppress(OSError), os.scandir(staging) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                # Not the mtime, which `write` sets to what its caller wants while the file is in use.
+                # The age is that of the ctime: callers of `write` choose the mtime of a file that is still in use.
                 if entry.name.endswith(".tmp") and entry.stat(follow_symlinks=False).st_ctime <= limit:
                     os.unlink(entry.path)
 
@@ -160,7 +160,7 @@ def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None) -> os
 
 
 def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
-    # Before the rename: after it the name may already be somebody else's file.
+    # The status is read before the rename: afterwards, `path` may already be another program's file.
     status = _create(temporary, fill, mtime_ns, 0o666, durable=True)
     try:
         os.replace(temporary, path)
@@ -171,7 +171,7 @@ def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.s
 
 
 def _create(temporary: Path | str, fill: _Fill, mtime_ns: int | None, mode: int, *, durable: bool) -> os.stat_result:
-    """Return the status of the new file."""
+    """Make a file and return its status; remove it if that fails."""
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
     try:
         try:
@@ -182,7 +182,7 @@ def _create(temporary: Path | str, fill: _Fill, mtime_ns: int | None, mode: int,
                 os.fsync(fd)
         finally:
             os.close(fd)
-        return os.lstat(temporary)  # by name: what Windows knows by the descriptor has no inode
+        return os.lstat(temporary)  # by name, because Windows gives no inode for a descriptor
     except BaseException:
         _discard(temporary)
         raise
@@ -200,6 +200,8 @@ def _write_all(fd: int, content: bytes) -> None:
 
 
 def _cloning(source: Path, content: bytes) -> _Fill:
+    """Return a function that fills a file from `source`, or else with `content`."""
+
     def fill(fd: int) -> None:
         if not _reflink(source, fd, len(content)):
             _write_all(fd, content)
@@ -208,7 +210,7 @@ def _cloning(source: Path, content: bytes) -> _Fill:
 
 
 def _syncfs() -> Callable[[int], None] | None:
-    """Return the function that brings a whole file system to the disk, where the system has one that waits."""
+    """Return the system's function that syncs a whole file system and waits; None if there is none."""
     if sys.platform != "linux":
         return None
     import ctypes
@@ -225,6 +227,7 @@ def _syncfs() -> Callable[[int], None] | None:
 
 
 def _reflink(source: Path, fd: int, size: int) -> bool:
+    """Share the extents of `source` with an open, empty file. Return False, with the file empty, if that fails."""
     if sys.platform != "linux":
         return False
     import fcntl

@@ -1,7 +1,6 @@
-"""Names of cells, and which texts are safe output paths.
+"""Output paths: which texts are safe on every operating system, and which paths clash.
 
-A cell's name is `spec/image[axis=label,…]`, axes sorted; an output path is relative, uses `/`,
-stays inside the output folder on every operating system, and ends in `.png`.
+A safe path is relative, uses `/`, stays inside the output folder, and ends in `.png`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ import re
 import unicodedata
 
 _DEVICE = r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
-_SAFE_PATH = re.compile(  # most paths, at full speed: no device's name has five characters
+_SAFE_PATH = re.compile(  # accepts most paths quickly: names of five characters or more are never device names
     rf"(?:[\w-]{{5,}}/)*[\w-]{{5,}}\.png|(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII
 )
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
 
 
 def path_fault(path: str) -> str | None:
-    """Return what is wrong with an output path, or None where it is safe on every system."""
+    """Return what is wrong with an output path, or None if it is safe on every system."""
     if len(path) < 240 and _SAFE_PATH.fullmatch(path):
         return None
     if not path:
@@ -32,7 +31,7 @@ def path_fault(path: str) -> str | None:
         return "it is longer than 1,000 bytes"
     for part in path.split("/"):
         if part in ("", ".", ".."):
-            return f'"{part}" can\'t be part of it'
+            return f'"{part}" can\'t be a part of it'
         if part == ".png":
             return 'there is no name before ".png"'
         if _RESERVED.fullmatch(part):
@@ -42,12 +41,12 @@ def path_fault(path: str) -> str | None:
         if len(part.encode("utf-8", "surrogatepass")) > 240:
             return f'"{part[:40]}…" is longer than 240 bytes; set a shorter `output`'
         if not part.isprintable() and any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
-            return "it holds invisible characters"
+            return "it contains invisible characters"
     return None
 
 
 def clash_key(path: str) -> str:
-    """Return a text that is equal for paths that some file system takes for one (case, Unicode form)."""
+    """Return a text that is equal for paths that some file systems don't distinguish (case, Unicode form)."""
     return (
         path.casefold()
         if path.isascii()

@@ -1,4 +1,4 @@
-"""Reads text files, and finds lines and tokens in them."""
+"""Text files: reads them, and finds lines and tokens in them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from qwenbuild.problems import Place, Problem
 
 
 def read_text(path: Path, shown: str) -> str:
-    """Return the UTF-8 text of `path`, without a byte-order mark; `shown` names it in messages.
+    """Return the UTF-8 text of the file `path`, without a byte-order mark. Messages name the file by `shown`.
 
-    Raises ProjectError where the file is missing, unreadable, no regular file, or not UTF-8.
+    Raises ProjectError if the file is missing, unreadable, not a regular file, or not UTF-8.
     """
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # reading a pipe would wait for its writer
-            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        if not stat.S_ISREG(mode):  # a read from a pipe would wait for its writer
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise ProjectError([Problem(f"{shown} is {what}; a file was expected")])
         content = path.read_bytes()
     except FileNotFoundError:
@@ -39,13 +39,16 @@ def read_text(path: Path, shown: str) -> str:
 
 
 def line_of(text: str, number: int) -> str:
-    """Return line `number` (from 1) of `text`, or nothing where it has no such line."""
+    """Return line `number` (from 1) of `text` without its line end; empty if there is no such line."""
     lines = text.split("\n")
     return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else ""
 
 
 def find_token(shown: str, number: int, source: str, token: str, offset: int = 0) -> Place | None:
-    """Return the place of `token` in a line from `offset` on, as a whole word where it is one; None where it isn't."""
+    """Return the place of `token` in a line, from `offset` on; None if the line does not contain it.
+
+    A whole word is preferred to a part of a word.
+    """
     if not token:
         return None
     word = re.search(rf"(?<!\w){re.escape(token)}(?!\w)", source[offset:])
@@ -54,6 +57,6 @@ def find_token(shown: str, number: int, source: str, token: str, offset: int = 0
 
 
 def whole_line(shown: str, number: int, source: str) -> Place:
-    """Return the place of a line's text, without the white space around it."""
+    """Return the place of a whole line, without the white space at its ends."""
     indent = len(source) - len(source.lstrip())
     return Place(shown, number, indent + 1, max(1, len(source.rstrip()) - indent), source)

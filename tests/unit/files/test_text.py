@@ -35,7 +35,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     """Reading a pipe would wait for ever for its writer."""
     os.mkfifo(tmp_path / "a.toml")
-    assert reading(tmp_path / "a.toml") == "error: specs/a.toml is no regular file; a file was expected"
+    assert reading(tmp_path / "a.toml") == "error: specs/a.toml is not a regular file; a file was expected"
 
 
 def test_a_circle_of_links_can_not_be_read(tmp_path: Path) -> None:
