@@ -8,14 +8,14 @@ print(engine.plan().counts)
 finished = engine.build()
 ```
 
-Names are loaded when they are first used, so that importing the package costs nothing.
+Each name is loaded when it is first used, so that `import qwenbuild` is quick.
 """
 
 from __future__ import annotations
 
 from .version import __version__
 
-TYPE_CHECKING = False  # importing it from typing would cost more than the rest of a no-op build's imports
+TYPE_CHECKING = False  # an import of `typing` takes longer than all other imports of a no-op build
 if TYPE_CHECKING:
     from typing import Any
 

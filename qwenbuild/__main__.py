@@ -1,7 +1,6 @@
-"""The `qwenbuild` command: what needs no command line first, which is the version, the help, and a no-op build.
+"""The `qwenbuild` command: answers `--version`, `--help` and a no-op build before it loads the command line.
 
-The help is kept as a text, for making it loads the command line with all its commands; a test
-compares the two.
+`help.txt` holds the text of `--help`, because making the text loads all commands. A test compares the two.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     try:
         _main()
-    except KeyboardInterrupt:  # while modules were loading: nothing has begun
+    except KeyboardInterrupt:  # raised while modules are loaded; afterwards the command handles interrupts
         sys.exit(130)
 
 
@@ -47,7 +46,7 @@ def _main() -> None:
         _leave(0)
     import threading
 
-    # Pydantic looks through all that is installed for plugins; qwenbuild's own models want none.
+    # Otherwise pydantic searches all installed packages for plugins. qwenbuild's models use none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
     from qwenbuild.cli.startup import loading
@@ -56,38 +55,38 @@ def _main() -> None:
         from qwenbuild.cli.main import run
     made: list[object] = []
     code = run(made=made)
-    if threading.active_count() > 1:  # somebody's work, which Python would wait for
+    if threading.active_count() > 1:  # a plugin's thread may still work: Python waits for it
         sys.exit(code)
     _leave(code)
 
 
 def _open_streams() -> None:
-    """Lead standard streams that were closed before all began (`>&-`) to nowhere.
+    """Connect standard streams that the caller has closed (`>&-`) to the null device.
 
-    Otherwise the next files that are opened take their numbers, and what is written to a number reaches them.
+    Otherwise the next opened file gets the number of a standard stream, and messages end up in that file.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115, as long as the process
+        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115, open until the process ends
         setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
     os.close(number)
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process at once: an interpreter that takes itself apart looks at every object that it has made.
+    """End the process without Python's usual shutdown, which visits every object.
 
-    That takes longer than all that a no-op does, and a sixth of the time of a large plan.
+    The shutdown takes longer than a whole no-op build, and a sixth of the time of a large plan.
     """
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
-        sys.exit(code)  # Python tells of it
+        sys.exit(code)  # Python reports the error
     os._exit(code)
 
 
 def _complete(asked: str) -> None:
-    """Tell a shell what it asks for; nothing where anything is wrong, for it happens while a line is typed."""
+    """Print completions for a shell. Print nothing if that fails, because the user is typing a line."""
     try:
         from qwenbuild.cli.completion import answer
         from qwenbuild.cli.main import main
@@ -97,7 +96,7 @@ def _complete(asked: str) -> None:
 
 
 def _help() -> str:
-    """Return what `--help` prints; empty where that can't be read, or must be wrapped for a narrow terminal."""
+    """Return the text of `--help`; empty if the file can't be read, or if the terminal is too narrow for the text."""
     try:
         if sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns < _HELP_COLUMNS:
             return ""
@@ -108,7 +107,7 @@ def _help() -> str:
 
 
 def _wrote(text: str) -> bool:
-    """Write to standard output; return False where the command line must do it, as it tells what is wrong there."""
+    """Write `text` to standard output. Return False if that fails: the command line tries again and reports why."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,7 +1,7 @@
 """SHA-256 over bytes, files and canonical JSON.
 
-Canonical JSON is what `canonical_json` returns and nothing else: keys sorted, no spaces, UTF-8
-without escapes beyond JSON's own. Equal values give equal bytes on every machine and version.
+Canonical JSON has sorted keys, no spaces, and UTF-8 text with only the escapes that JSON requires. Equal values give
+equal bytes on every machine and version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", 
 def canonical_json(value: object) -> bytes:
     """Return `value` as canonical JSON.
 
-    Raises ValueError for NaN and infinities, UnicodeEncodeError for unpaired surrogates.
+    Raises ValueError for NaN and infinities, and UnicodeEncodeError for unpaired surrogates.
     """
     return _encode(value).encode("utf-8")
 

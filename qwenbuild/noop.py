@@ -1,16 +1,18 @@
-"""The no-op fast path: tells that nothing has changed since a build left nothing to do, importing nothing heavy.
+"""The no-op fast path: detects, without heavy imports, that a build has nothing to do.
 
-A snapshot is the fingerprint of everything that build's verdict rests on: the command and its
-folder, the environment, every file and folder that was read (links followed) or found missing,
-the state's file, and every output. Where all agree, the slow path would find the same; where
-anything differs, is unreadable or in doubt, `outputs_unchanged` returns None and the slow path decides.
+A build after which everything is up to date writes a snapshot. The snapshot holds the command line, the working folder,
+the environment, and a fingerprint of each file and folder that the verdicts depend on. These are the inputs (links
+followed), the inputs that were missing, the state, and the outputs.
 
-In doubt is also an input so young that an edit within the clock's granularity could hide: then
-no snapshot is written. Outputs can't hide edits: their times are set by `atomicfile` to values
-that the kernel's coarse clock does not give.
+If all of this is unchanged, the slow path would also find nothing to do. If anything differs, can't be read, or is
+uncertain, `outputs_unchanged` returns None and the slow path decides.
 
-The file holds NUL-separated texts, then native unsigned 64-bit numbers: four for each fingerprint.
-It is parsed without trust; a torn or foreign file is no snapshot.
+The kernel's clock is coarse: an input that was just saved could change again without a new time. So no snapshot is
+written for inputs that are very young. Outputs are safe, because they are written with times that the coarse clock
+never gives (`mtime_ns` in `files.atomic`).
+
+Format of the file: the length of the texts (8 bytes), four native unsigned 64-bit numbers for each fingerprint, then
+NUL-separated texts. The parser trusts nothing; it ignores a torn or foreign file.
 """
 
 from __future__ import annotations
@@ -29,34 +31,44 @@ NAME = os.path.join(FOLDER, "snapshot")
 
 _MAGIC = f"qwenbuild snapshot 1 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
-_LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # no verdict depends on it, and no file may hold it
+_LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # secrets: no verdict depends on them, no file may hold them
 _SETTLED_NS = 50_000_000  # several ticks of the coarsest kernel clock (10 ms)
 _ABSENT = (0, 0, 0, 0)
-_Folder = tuple[bytes, list[bytes], list[memoryview]]  # a folder, names in it, a column for each part of their marks
-Expected = tuple[str, int, int, int]  # an output's name, size, modification time in ns, inode
-_WORTH_A_FORK = 4000  # outputs; below, a second process costs more than it saves
+_Fingerprint = tuple[int, int, int, int]  # size, modification time in ns, change time in ns, inode
+_Folder = tuple[bytes, list[bytes], list[memoryview]]  # a folder, its files' names, a column per fingerprint number
+Expected = tuple[str, int, int, int]
+"""An output's name, size, modification time in ns, and inode."""
+_WORTH_A_FORK = 4000  # outputs; for fewer, a second process costs more time than it saves
 _AT_FOLDER = os.stat in os.supports_dir_fd and os.open in os.supports_dir_fd
 
 
 def outputs_unchanged(arguments: Sequence[str]) -> int | None:
-    """Return how many outputs are up to date if `arguments` ran here before and nothing changed since, else None."""
+    """Return the number of up-to-date outputs if nothing has changed since `arguments` ran here, else None."""
     try:
         return _compare(arguments)
-    except (OSError, ValueError, IndexError, TypeError):  # TypeError: a torn file's numbers don't come out even
+    except (
+        OSError,
+        ValueError,
+        IndexError,
+        TypeError,
+    ):  # TypeError: a torn file may end within a number
         return None
 
 
 def nothing_to_do(count: int, seconds: float) -> str:
-    """Return the line that tells that all `count` outputs are up to date."""
+    """Return the line that a no-op build prints."""
     return f"nothing to do: {count:,} up to date in {max(seconds, 0.01):.2f} s\n"
 
 
 def forget(root: str) -> None:
-    """Remove the project's snapshot: what a build leaves in the state when it is killed must be looked at."""
+    """Remove the project's snapshot.
+
+    A build with work to do calls this first. If that build is killed, the next one takes the slow path.
+    """
     try:
         os.unlink(os.path.join(root, NAME))
     except OSError:
-        return  # it was missing, or what it says is compared with the files all the same
+        return  # the snapshot is missing, or it stays and is compared with the files
 
 
 def write(
@@ -67,11 +79,11 @@ def write(
     outputs: Mapping[str, Sequence[Expected]],
     started_ns: int,
 ) -> None:
-    """Write the project's snapshot, or none where anything is in doubt or can't be read or written.
+    """Write the project's snapshot; write none if anything is uncertain, or can't be read or written.
 
-    `inputs` are absolute paths of all that was read, listed or found missing since `started_ns`
-    (`time.time_ns`), `written` those that the build itself wrote; `outputs` maps absolute folders
-    to what is on record of the up-to-date outputs in them.
+    `inputs` are the absolute paths that were read, listed or found missing since `started_ns` (nanoseconds since the
+    epoch). `written` are the inputs that the build itself wrote. `outputs` maps absolute folders to the recorded facts
+    of their up-to-date outputs.
     """
     path = os.path.join(root, NAME)
     try:
@@ -88,42 +100,46 @@ def _content(
     arguments: Sequence[str], own: list[str], paths: list[str], outputs: Mapping[str, Sequence[Expected]],
     started_ns: int,
 ) -> bytes | None:  # fmt: skip
-    marks = [_fingerprint(path) for path in (*own, *paths)]
-    if any(max(mark[1], mark[2]) > started_ns - _SETTLED_NS for mark in marks[len(own) :]):
+    """Return the bytes of a snapshot, or None if an input is too young or an output is not as recorded."""
+    prints = [_input_fingerprint(path) for path in (*own, *paths)]
+    if any(max(mtime_ns, ctime_ns) > started_ns - _SETTLED_NS for _, mtime_ns, ctime_ns, _ in prints[len(own) :]):
         return None
-    texts = [*_identity(arguments), str(len(marks)), *own, *paths]
-    numbers = [number for mark in marks for number in mark]
+    texts = [*_identity(arguments), str(len(prints)), *own, *paths]
+    numbers = [number for fingerprint in prints for number in fingerprint]
     for folder, expected in outputs.items():
-        found = [_mark(os.lstat(os.path.join(folder, it[0]))) for it in expected]
-        if any((mark[0], mark[1], mark[3]) != it[1:] for mark, it in zip(found, expected, strict=True)):
+        names = [name for name, *_ in expected]
+        present = [_fingerprint(os.lstat(os.path.join(folder, name))) for name in names]
+        if [(size, mtime_ns, inode) for size, mtime_ns, _, inode in present] != [recorded[1:] for recorded in expected]:
             return None
-        texts += [folder, str(len(expected)), *(it[0] for it in expected)]
-        for column in zip(*found, strict=True):
+        texts += [folder, str(len(expected)), *names]
+        for column in zip(*present, strict=True):
             numbers += column
-    head = os.fsencode("\0".join(texts))
-    return len(head).to_bytes(8, sys.byteorder) + b"".join(it.to_bytes(8, sys.byteorder) for it in numbers) + head
+    end = os.fsencode("\0".join(texts))
+    packed = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
+    return len(end).to_bytes(8, sys.byteorder) + packed + end
 
 
 def _identity(arguments: Sequence[str]) -> list[str]:
+    """Return the texts that must be equal: version, Python, folder, command line and environment."""
     environ = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_ENVIRON))
     environ = [text for text in environ if not text.startswith(_LEFT_OUT)]
     return [_MAGIC, os.getcwd(), str(len(arguments)), *arguments, str(len(environ)), *environ]
 
 
-def _fingerprint(path: str | bytes) -> tuple[int, int, int, int]:
-    """Return the mark of an input, zeros for what is missing."""
+def _input_fingerprint(path: str | bytes) -> _Fingerprint:
+    """Return the fingerprint of an input; zeros if the input is missing."""
     try:
-        return _mark(os.stat(path))
+        return _fingerprint(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return _ABSENT
 
 
-def _mark(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return size, modification and change time, inode."""
+def _fingerprint(status: os.stat_result) -> _Fingerprint:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _compare(arguments: Sequence[str]) -> int | None:
+    """Return the number of outputs if everything is as in the nearest snapshot, else None."""
     root, raw = _read()
     content = memoryview(raw)
     length = int.from_bytes(content[:8], sys.byteorder)
@@ -136,14 +152,14 @@ def _compare(arguments: Sequence[str]) -> int | None:
     count = int(texts[at])
     used = 0
     for path in texts[at + 1 : at + 1 + count]:
-        if _fingerprint(path) != tuple(numbers[used : used + 4]):
+        if _input_fingerprint(path) != tuple(numbers[used : used + 4]):
             return None
         used += 4
     at += 1 + count
     folders: list[_Folder] = []
     while at < len(texts):
         count = int(texts[at + 1])
-        if count < 1:  # going on would never end
+        if count < 1:  # a damaged file could keep this loop running for ever
             return None
         columns = [numbers[used + part * count : used + (part + 1) * count] for part in range(4)]
         folders.append((texts[at], texts[at + 2 : at + 2 + count], columns))
@@ -152,7 +168,7 @@ def _compare(arguments: Sequence[str]) -> int | None:
 
 
 def _read() -> tuple[str, bytes]:
-    """Return the nearest project with a snapshot, this folder or one above, and the snapshot's bytes."""
+    """Return the nearest folder with a snapshot, from the working folder upwards, and the snapshot's bytes."""
     folder = os.getcwd()
     while True:
         try:
@@ -166,7 +182,7 @@ def _read() -> tuple[str, bytes]:
 
 
 def _all_same(folders: Sequence[_Folder]) -> bool:
-    """Whether all files have these fingerprints; asking the system about each is what takes time, so two cores ask."""
+    """Whether all files have these fingerprints. System calls take most of the time, so two processes share them."""
     if sum(len(names) for _, names, _ in folders) < _WORTH_A_FORK or not hasattr(os, "fork"):
         return all(_same(folder, names, columns) for folder, names, columns in folders)
     halves: list[list[_Folder]] = [[], []]
@@ -178,12 +194,12 @@ def _all_same(folders: Sequence[_Folder]) -> bool:
     if not child:
         same = False
         try:
-            same = all(_same(*it) for it in halves[1])
+            same = all(_same(folder, names, columns) for folder, names, columns in halves[1])
         finally:
             os._exit(0 if same else 1)
     same = False
     try:
-        same = all(_same(*it) for it in halves[0])
+        same = all(_same(folder, names, columns) for folder, names, columns in halves[0])
     finally:
         _, status = os.waitpid(child, 0)
     return same and status == 0
@@ -192,11 +208,11 @@ def _all_same(folders: Sequence[_Folder]) -> bool:
 def _same(folder: bytes, names: Sequence[bytes], columns: Sequence[memoryview]) -> bool:
     """Whether the files of one folder have these fingerprints."""
     stat = os.stat
-    # Names relative to an open folder spare the system the look-up of each path.
+    # With names relative to an open folder, the system need not look up each whole path.
     fd = os.open(folder, os.O_RDONLY) if _AT_FOLDER else None
     try:
-        marks = zip(names, *[column.tolist() for column in columns], strict=True)
-        for name, size, mtime_ns, ctime_ns, inode in marks:
+        expected = zip(names, *[column.tolist() for column in columns], strict=True)
+        for name, size, mtime_ns, ctime_ns, inode in expected:
             if fd is None:
                 status = stat(os.path.join(folder, name), follow_symlinks=False)
             else:
@@ -215,7 +231,7 @@ def _same(folder: bytes, names: Sequence[bytes], columns: Sequence[memoryview]) 
 
 
 def _busy(root: str) -> bool:
-    """Whether a build of the project is running; the slow path then says so."""
+    """Whether a build of the project is running. Then the slow path reports it."""
     if sys.platform == "win32":
         return False
     import fcntl
