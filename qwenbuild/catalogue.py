@@ -1,7 +1,7 @@
-"""The models that requests may name: interfaces, sizes, limits and prices.
+"""The catalogue: the models that requests may name, with interfaces, sizes, limits and prices.
 
-The facts are data, in the dated `catalogue.toml` beside this module; a project adds or overrides
-models under `[models."name"]` of its config, with the same keys.
+The facts stand in `catalogue.toml`, with their date. A project adds or overrides models in `[models."name"]` tables of
+its config, with the same keys.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ class ModelTable(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the service says of one model.
+    """The service's facts about one model.
 
-    `sizes` lists the sizes it takes; where it is empty, any size whose number of pixels lies
-    within `pixels` is taken. `ratios` maps names such as `16:9` to sizes. Limits of prompts are
-    in characters. `submits_per_s` and `concurrent` (async tasks at once; 0: no such limit) hold
-    for one account. `price_cny` maps a region to the price of one image in CNY.
+    `sizes` lists the offered sizes. If it is empty, the model offers every size whose number of pixels is within
+    `pixels`. `ratios` maps names such as `16:9` to sizes. Prompt limits count characters. `submits_per_s` (requests per
+    second) and `concurrent` (async tasks at once; 0: no limit) apply to each account. `price_cny` maps a region to the
+    price of one image in CNY.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Model:
     def size(self, text: str) -> Size:
         """Return the size that `text` names (`1328*1328`, `1328x1328` or `1:1`).
 
-        Raises ValueError, with what the model takes, for anything it has not.
+        Raises ValueError if the model does not offer it; the message lists what the model offers.
         """
         size = self.ratios.get(text) or Size.parse(text)
         if size is None:
@@ -147,7 +147,7 @@ class Model:
         return size
 
     def ratio(self, size: Size) -> str:
-        """Return the name of the size's ratio, such as `16:9`, or the reduced ratio where it has no name."""
+        """Return the name of the size's ratio, such as `16:9`; if it has no name, the reduced ratio."""
         return next((name for name, known in self.ratios.items() if known == size), size.ratio)
 
     def _nearest(self, text: str) -> str:
@@ -169,10 +169,10 @@ class Catalogue:
 
     def __init__(self, models: Mapping[str, Model], date: str) -> None:
         self.models = dict(models)
-        self.date = date  # ISO 8601; when prices and limits were read
+        self.date = date  # ISO 8601; the day on which prices and limits were read
 
     def model(self, name: str) -> Model:
-        """Return the model of that name; raises ValueError with the nearest known one."""
+        """Return the model with this name; raises ValueError, with the nearest known name, if there is none."""
         try:
             return self.models[name]
         except KeyError:

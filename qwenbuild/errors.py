@@ -1,7 +1,7 @@
-"""Every error qwenbuild raises on purpose, and how one is told to a person.
+"""The errors: every error that qwenbuild raises on purpose.
 
 QwenbuildError                 claim, facts, hint; says whether it is retryable and whether it stops the run
-├── UsageError                 the command line or an API argument makes no sense           (exit 2)
+├── UsageError                 the command line or an API argument is wrong                  (exit 2)
 ├── ProjectError               specs, templates, data or config are wrong: all problems     (exit 2)
 ├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
 ├── BudgetExceeded             the next request would pass the budget                       (stops the run)
@@ -10,19 +10,19 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 ├── StateError                 `.qwenbuild/` can't be read or written                       (stops the run)
 ├── StoreError                 the store can't be written (full disk, permissions)          (stops the run)
 ├── OutputError                a rendered image could not be written to its path
-├── RemoteError                the remote cache could not do what was asked; a build goes on without it
-│   └── RemoteUnreachable      it does not answer, or lets nobody in: asking again is vain
+├── RemoteError                a request to the remote cache failed; a build goes on without the cache
+│   └── RemoteUnreachable      the cache does not answer, or refuses access: further requests would fail, too
 └── ProviderError              a provider could not make an image
     ├── Refused                the service refused this request; nothing was billed
     ├── AccountError           key, quota or bill: no request of this run can succeed        (stops the run)
-    ├── Throttled              slow down and send again                                      (retryable)
-    ├── ServiceFault           the service failed before it accepted                         (retryable)
+    ├── Throttled              the service asks for a slower pace                            (retryable)
+    ├── ServiceFault           the service failed, and billed nothing                        (retryable)
     ├── Unreachable            no connection: nothing was sent                   (retryable, stops the run)
-    ├── BadImage               the bytes are not the image that was asked for                (retryable)
-    └── AnswerLost             accepted or not, nobody knows: it may have been billed
+    ├── BadImage               the bytes are not the requested image                         (retryable)
+    └── AnswerLost             the answer never arrived: the request may have been billed
 
-A message is a claim, aligned facts and a hint. Text that came from specs, templates or a
-service is shown through `visible`, so that it can't steer a terminal.
+A message is a claim, aligned facts and a hint. `Problem` escapes control characters in it, so that texts from specs,
+templates or a service can't control a terminal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-# Plugins import these names from here, because they stood here before `problems` became a module of its own.
+# Plugins import these names from this module, which defined them before `problems` existed.
 from .problems import Place as Place
 from .problems import Problem as Problem
 from .problems import columns as columns
@@ -41,7 +41,10 @@ from .problems import visible as visible
 
 
 class QwenbuildError(Exception):
-    """The root: a claim, facts that support it, and what to do next."""
+    """The root of all errors: a claim, the facts behind it, and a hint what to do.
+
+    `retryable`: the same request may succeed later. `stops_run`: no other request of this run can succeed.
+    """
 
     retryable: ClassVar[bool] = False
     stops_run: ClassVar[bool] = False
@@ -55,7 +58,7 @@ class QwenbuildError(Exception):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The error as problems to show, one or more."""
+        """The problems to show, at least one."""
         return (Problem(self.claim, facts=self.facts, hint=self.hint),)
 
     def __str__(self) -> str:
@@ -63,11 +66,11 @@ class QwenbuildError(Exception):
 
 
 class UsageError(QwenbuildError):
-    """The command line, or an argument of the Python API, makes no sense."""
+    """The command line, or an argument of the Python API, is wrong."""
 
 
 class ProjectError(QwenbuildError):
-    """Specs, templates, data files or config are wrong; carries every problem that was found."""
+    """Specs, templates, data files or config are wrong; `problems` has every problem of the project."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         if not problems:
@@ -85,14 +88,14 @@ class TooManyRenders(QwenbuildError):
 
 
 class BudgetExceeded(QwenbuildError):
-    """The next request would cost more than what is left of the budget."""
+    """The next request would cost more than the rest of the budget."""
 
     stops_run = True
     exit_code = 1
 
 
 class LockError(QwenbuildError):
-    """The lock, and what it is compared with, differ."""
+    """The lock differs from the plan or from the outputs."""
 
     exit_code = 3
 
@@ -108,7 +111,7 @@ class StateError(QwenbuildError):
 
 
 class StoreError(QwenbuildError):
-    """The store can't be written; rendering on would lose images."""
+    """The store can't be written; further renders would be lost."""
 
     stops_run = True
     exit_code = 1
@@ -123,8 +126,8 @@ class OutputError(QwenbuildError):
 class ProviderError(QwenbuildError):
     """A provider could not make an image.
 
-    `code` is the service's own error code, `request_id` what its support asks for; both empty
-    where there is none.
+    `code` is the service's error code. `request_id` identifies the call to the service's support. Both are empty if
+    unknown. `retry_after_s` is the delay in seconds that the service asks for.
     """
 
     exit_code = 1
@@ -150,7 +153,7 @@ class Refused(ProviderError):
 
 
 class AccountError(ProviderError):
-    """Key, quota, bill or access: no request of this run can succeed."""
+    """The account can't render: wrong key, no quota, an unpaid bill, or no access."""
 
     stops_run = True
 
@@ -168,14 +171,14 @@ class ServiceFault(ProviderError):
 
 
 class Unreachable(ProviderError):
-    """No connection to the service could be made: nothing was sent, and nothing else can be."""
+    """The service can't be reached: nothing was sent."""
 
     retryable = True
     stops_run = True
 
 
 class BadImage(ProviderError):
-    """The bytes are not the image that was asked for: truncated, corrupt, wrong type or size."""
+    """The bytes are not the requested image: truncated, corrupt, of another type or size."""
 
     retryable = True
 
@@ -185,36 +188,36 @@ class AnswerLost(ProviderError):
 
 
 class RemoteError(QwenbuildError):
-    """The remote cache could not do what was asked; a build goes on without it."""
+    """A request to the remote cache failed; a build goes on without the cache."""
 
     exit_code = 1
 
 
 class RemoteUnreachable(RemoteError):
-    """The remote cache does not answer at all, or lets nobody in: asking it again is in vain."""
+    """The remote cache does not answer, or refuses access: further requests would fail, too."""
 
 
 MOST_PROBLEMS = 10
-"""Problems shown for one image; the rest are counted."""
+"""The number of problems shown for each image; the others are counted."""
 
 
 def in_order(problem: Problem) -> tuple[str, int, int]:
-    """Return what problems are sorted by: file, line and column, those without a place first."""
+    """Return the sort key of a problem: file, line and column. Problems without a place come first."""
     place = problem.place
     return (place.path, place.line, place.column) if place else ("", 0, 0)
 
 
 class Findings:
-    """Problems, gathered; each claim and place once, a limited number for each image."""
+    """Collects problems: each claim and place once, and at most `MOST_PROBLEMS` for each image."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self.told = 0  # how often a problem was added, repeated ones included
+        self.told = 0  # problems added so far, including repeated ones
         self._seen: set[tuple[str, str]] = set()
         self._counts: dict[str, int] = {}
 
     def add(self, problems: Iterable[Problem], image: str = "") -> None:
-        """Take problems of an image; beyond `MOST_PROBLEMS` they are only counted."""
+        """Add problems of an image, or of a file if `image` is empty. Problems of files are not limited."""
         for problem in problems:
             self.told += 1
             mark = (problem.claim, str(problem.place))
@@ -226,7 +229,7 @@ class Findings:
                 self.problems.append(problem)
 
     def raise_if_any(self) -> None:
-        """Raise ProjectError where there is any problem; its problems are in the order of files and lines."""
+        """Raise ProjectError if there is any problem; its problems are sorted by file and line."""
         more = []
         for image, count in self._counts.items():
             if image and (rest := count - MOST_PROBLEMS) > 0:

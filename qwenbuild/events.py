@@ -1,7 +1,4 @@
-"""What happens during a build, as typed events: one stream feeds the terminal, `--json` and every other view.
-
-`as_dict` gives an event as `--json` prints it: `{"event": "…", …}`.
-"""
+"""The events of a build: one typed stream for the terminal, `--json` and every other view."""
 
 from __future__ import annotations
 
@@ -24,13 +21,13 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     FAILED = "failed"
     MISSING = "missing"  # the lock pins bytes that nobody here has
-    SUBMITTED = "submitted"  # left with the service, for a later build to collect
-    SKIPPED = "skipped"  # not begun: the build was stopped
+    SUBMITTED = "submitted"  # in flight at the service; a later build collects the image
+    SKIPPED = "skipped"  # not begun, because the build was stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The build begins: how many outputs of each verdict it found."""
+    """The build begins. `plan` has the number of outputs for each verdict."""
 
     event: ClassVar[str] = "started"
     provider: str
@@ -39,7 +36,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ImageStarted:
-    """An image is being made."""
+    """The provider begins to make an image."""
 
     event: ClassVar[str] = "image_started"
     name: str
@@ -50,7 +47,7 @@ class ImageStarted:
 
 @dataclass(frozen=True, slots=True)
 class ImageFinished:
-    """One output ended; `problems` tell why where it failed, was kept or may have been billed."""
+    """One output has its outcome. `problems` explain a failure, a kept file, or a request that may have been billed."""
 
     event: ClassVar[str] = "image_finished"
     name: str
@@ -63,7 +60,7 @@ class ImageFinished:
 
 @dataclass(frozen=True, slots=True)
 class LookingUp:
-    """The service is being asked what became of `submissions` whose answers were lost, and takes its time."""
+    """The build asks the service about `submissions` (a number) whose answers were lost. This can take a while."""
 
     event: ClassVar[str] = "looking_up"
     submissions: int
@@ -71,9 +68,9 @@ class LookingUp:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The build takes up nothing more: `reason` is `interrupted` or an error's claim; `in_flight` renders go on.
+    """The build starts no more renders; `in_flight` renders go on.
 
-    `problems` are those that no output's end tells.
+    `reason` is `interrupted` or the claim of an error. `problems` has only problems that no `ImageFinished` reports.
     """
 
     event: ClassVar[str] = "stopping"
@@ -84,9 +81,9 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The build ended. Counts are of outputs; `seconds` is wall time; `cost` is by currency, as decimal texts.
+    """The build has ended. The counts are of outputs, `seconds` is wall time, `cost` maps currencies to decimal texts.
 
-    `strays` are images that no spec asks for any more and that were collected into the store.
+    `strays` counts collected images that no spec declares any more.
     """
 
     event: ClassVar[str] = "finished"
@@ -109,15 +106,15 @@ class Finished:
 
     @property
     def complete(self) -> bool:
-        """Whether every output is there and as its action asks for."""
+        """Whether every output exists and matches its action."""
         left = self.failed or self.unknown or self.skipped or self.missing or self.edited or self.submitted
         return not (left or self.interrupted)
 
     @property
     def exit_code(self) -> int:
-        """0 where every output is there, 1 where some are not, 3 where these are those that the lock pins alone.
+        """0: success. 1: some outputs failed or were skipped. 3: only bytes that the lock pins are missing.
 
-        130 where the build was interrupted.
+        130: the build was interrupted.
         """
         if self.interrupted:
             return 130
@@ -126,7 +123,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something is not as it should be, and the build goes on without it; the images don't suffer."""
+    """Something does not work, such as the remote cache. The build goes on, and the images are not affected."""
 
     event: ClassVar[str] = "warning"
     problems: Sequence[Problem]
@@ -134,10 +131,11 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Replanned:
-    """A watch has read the files again: what a build would do now and what that costs, by currency as decimal texts.
+    """A watch has read the files again. `plan` and `cost` say what a build would do now.
 
-    `changed` are the files that were saved, as messages name them; none the first time. Where
-    `problems` tell what is wrong in the files, the plan is the last good one, empty before the first.
+    `plan` has the number of outputs for each verdict, `cost` maps currencies to decimal texts. `changed` are the saved
+    files, as messages name them; the first time there are none. If the files have `problems`, `plan` is the last good
+    plan, or empty.
     """
 
     event: ClassVar[str] = "replanned"
@@ -150,7 +148,7 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A watch has made a draft of a cell whose image costs money: `image` is its digest in the store."""
+    """A watch has drafted a cell whose image costs money. `image` is the draft's digest in the store."""
 
     event: ClassVar[str] = "drafted"
     name: str
@@ -160,7 +158,7 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The preview answers at `address`, which holds the token that lets it spend money."""
+    """The preview answers at `address`. The address contains the token that allows renders for money."""
 
     event: ClassVar[str] = "serving"
     address: str
@@ -173,7 +171,7 @@ Emit = Callable[[Event], None]
 
 
 def as_dict(event: Event) -> dict[str, Any]:
-    """Return the event as a JSON-ready table."""
+    """Return the event as `--json` prints it: a JSON-ready table that begins with the key `event`."""
     table = {"event": event.event, **asdict(event)}
     if isinstance(event, ImageFinished | Stopping | Finished | Warned | Replanned):
         table["problems"] = [str(problem) for problem in event.problems]

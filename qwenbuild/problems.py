@@ -1,4 +1,4 @@
-"""A problem in what the user wrote: its claim, its place, and how both are shown as text."""
+"""Problems: mistakes in the user's files, with their places, and as text for people."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """Return `text` with control, bidi and unencodable characters as escapes (`\\x1b`, `\\u202e`).
+    """Return `text` with escapes such as `\\x1b` for control, bidi and unencodable characters.
 
-    `keep` names control characters that may pass (such as a newline in a paragraph).
+    Characters in `keep` stay, such as the newlines of a paragraph.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,11 +31,11 @@ def plain(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` was most likely meant to be, or None."""
+    """Return the known name that is most similar to `name`, or None if none is similar."""
     return _nearest(name, tuple(known))
 
 
-@lru_cache(maxsize=64)  # a mistake in a template is found once for each cell
+@lru_cache(maxsize=64)  # a mistake in a template is found again for each cell
 def _nearest(name: str, known: tuple[str, ...]) -> str | None:
     import difflib
 
@@ -44,13 +44,13 @@ def _nearest(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return the hint `did you mean "…"?`, or None when nothing known is near."""
+    """Return the hint `did you mean "…"?`, or None if no known name is similar."""
     near = nearest(name, known)
     return f'did you mean "{near}"?' if near is not None else None
 
 
 def listing(names: Iterable[str], *, most: int = 12) -> str:
-    """Return names as `a, b, c`, the rest counted where there are more than `most`."""
+    """Return names as `a, b, c`; beyond `most` names, as `a, b, c and 2 more`."""
     all_names = list(names)
     shown = ", ".join(all_names[:most])
     return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
@@ -61,7 +61,7 @@ class Place:
     """A span of a text file: `line` and `column` count from 1, `width` is in characters."""
 
     path: str
-    line: int = 0  # 0: the file as a whole
+    line: int = 0  # 0: the whole file
     column: int = 1
     width: int = 1
     source: str = ""  # the text of that line, without its end
@@ -70,24 +70,22 @@ class Place:
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
-_BESIDE = 60  # characters of a label that fit beside a caret
-
-
-_WIDEST = 100  # columns of a source line that a frame shows; prompts are often one long line
+_BESIDE = 60  # the longest label beside a caret, in characters
+_WIDEST = 100  # columns of a source line in a frame; prompts are often one long line
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in what the user wrote: a claim, where, what was expected, what to do."""
+    """One mistake in the user's files: a claim, its place, facts, and a hint what to do."""
 
     claim: str
     place: Place | None = None
-    label: str = ""  # beside the caret: what was expected there
+    label: str = ""  # shown beside the caret, such as what was expected
     facts: Sequence[str] = ()
     hint: str | None = None
 
     def __str__(self) -> str:
-        """Return the problem as a compiler would print it, without colour."""
+        """Return the problem as a compiler prints it, without colour."""
         return "\n".join(text for _, text in self.lines())
 
     def lines(self) -> list[tuple[str, str]]:
@@ -96,7 +94,7 @@ class Problem:
         place = self.place
         gutter = " " * len(str(place.line)) if place and place.line else " "
         framed = place is not None and place.line > 0 and place.source != ""
-        beside = framed and len(self.label) <= _BESIDE  # a long label reads better below
+        beside = framed and len(self.label) <= _BESIDE  # a longer label becomes a fact
         if place:
             out.append(("place", f"{gutter}--> {visible(str(place))}"))
         if place and framed:
@@ -118,7 +116,7 @@ class Problem:
 
 
 def _window(text: str, at: int) -> tuple[str, int]:
-    """Return the part of a long line around position `at`, and where that position is in it."""
+    """Return the part of a long line around position `at`, and that position within the part."""
     wide = columns(text)
     if wide <= _WIDEST:
         return text, at

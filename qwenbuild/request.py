@@ -1,10 +1,10 @@
-"""A request is exactly what changes pixels; its action key is the content hash that everything else hangs on.
+"""Requests: everything that changes pixels, the action key, and submissions.
 
-Invariants: a request is frozen; two requests have the same key exactly when they are equal; the
-key of a given request never changes within a key schema (golden keys are tested).
+Two requests have the same key exactly if they are equal. Within one key schema, the key of a request never changes;
+tests hold golden keys.
 
-What was rendered under an earlier key schema is found as ever: a request also knows the keys that
-earlier schemas gave it, and keeps the one that it is on record by (see `plan.with_known_keys`).
+Images of earlier key schemas are still found: a request also computes its older keys, and a plan uses the key under
+which an image is recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from json.encoder import encode_basestring as _text  # a string as canonical JSON has it
+from json.encoder import encode_basestring as _text  # writes a string as canonical JSON does
 from typing import Any, NamedTuple
 
 from .digest import sha256
@@ -40,7 +40,7 @@ class Size(NamedTuple):
 
     @property
     def wire(self) -> str:
-        """The size as the service wants it: `1328*1328`."""
+        """The size as the service writes it: `1328*1328`."""
         return f"{self.width}*{self.height}"
 
     @property
@@ -51,7 +51,7 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Size | None:
-        """Return the size written as `1328*1328` or `1328x1328`, None where `text` is neither."""
+        """Return the size that is written as `1328*1328` or `1328x1328`; None for any other text."""
         match = _SIZE.fullmatch(text)
         return cls(int(match[1]), int(match[2])) if match else None
 
@@ -59,10 +59,9 @@ class Size(NamedTuple):
 class Request(NamedTuple):
     """One concrete text-to-image request.
 
-    `family` is the provider family that makes the pixels ("dashscope", "draft-1"), `seed` is 0 to
-    `SEED_MAX`, `negative_prompt` is empty for none. `label` is text that the provider draws into
-    the image beside the prompt's own (drafts show their cell's name); it is empty, and no part of
-    the key, for every provider that draws none.
+    `family` is the provider family, such as "dashscope" or "draft-1". `seed` is 0 to `SEED_MAX`. `negative_prompt` may
+    be empty. `label` is a text that the provider draws into the image: drafts show the cell's name. Most providers draw
+    none: then `label` is empty and not part of the key.
     """
 
     family: str
@@ -76,7 +75,7 @@ class Request(NamedTuple):
     label: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the request as JSON-ready fields, as keys, provenance and state hold it."""
+        """Return the request as a JSON-ready table, the form in keys, provenance and state."""
         fields: dict[str, Any] = {
             "family": self.family,
             "model": self.model,
@@ -93,7 +92,7 @@ class Request(NamedTuple):
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Request:
-        """Return the request that `as_dict` gave; raises ValueError or KeyError for anything else."""
+        """Return the request of such a table; raises ValueError or KeyError for any other table."""
         size = Size.parse(str(fields["size"]))
         if size is None:
             raise ValueError(f"not a size: {fields['size']!r}")
@@ -106,25 +105,26 @@ class Request(NamedTuple):
     def key(self) -> str:
         """The action key: SHA-256 of the canonical JSON of schema and fields, 64 hex digits.
 
-        Raises UnicodeEncodeError where a text holds unpaired surrogates.
+        Raises UnicodeEncodeError if a text contains unpaired surrogates.
         """
-        # `canonical_json({"schema": KEY_SCHEMA, **self.as_dict()})`, eight times as fast: plans make 100,000 of them.
+        # Equals `sha256(canonical_json({"schema": KEY_SCHEMA, **self.as_dict()}))`, but is eight times as fast. A plan
+        # of 100,000 cells computes as many keys.
         family, model, prompt, negative_prompt, size, seed, prompt_extend, watermark, label = self
         before, after = _around(KEY_SCHEMA, family, model, negative_prompt, size, prompt_extend, watermark, label)
         return sha256(b"".join((before, _inside(prompt), after % seed)))
 
     @property
     def older_keys(self) -> list[str]:
-        """The keys that earlier schemas gave this request, the latest first."""
+        """The keys of this request in earlier key schemas, the latest schema first."""
         return [key for make in OLDER_KEYS if (key := make(self))]
 
 
-@lru_cache(maxsize=64)  # most cells of an image have these fields in common
+@lru_cache(maxsize=64)  # most cells of an image share these fields
 def _around(
     schema: int, family: str, model: str, negative_prompt: str, size: Size, prompt_extend: bool, watermark: bool,
     label: str,
 ) -> tuple[bytes, bytes]:  # fmt: skip
-    """Return the canonical JSON before and after the prompt's own characters; `%d` stands for the seed."""
+    """Return the canonical JSON before and after the characters of the prompt; `%d` stands for the seed."""
     labelled = f'"label":{_text(label)},' if label else ""
     before = (
         f'{{"family":{_text(family)},{labelled}"model":{_text(model)},'
@@ -138,7 +138,7 @@ def _around(
 
 
 def _inside(text: str) -> bytes:
-    """Return what `_text` does between its quotes, encoded: three passes in C take half of the time of its one."""
+    """Return `_text(text)` without its quotes, encoded. Three passes in C take half as long as one pass of `_text`."""
     content = text.encode()
     if len(content.translate(None, _CONTROL)) < len(content):
         return _text(text)[1:-1].encode()
@@ -146,20 +146,20 @@ def _inside(text: str) -> bytes:
 
 
 OLDER_KEYS: Sequence[Callable[[Request], str | None]] = ()
-"""How earlier key schemas made keys, the latest first; None for a request that a schema could not express.
+"""Functions that compute keys of earlier key schemas, the latest schema first.
 
-A new schema adds the function of the one before, and its golden keys stay tested. This one is the first.
+A function returns None for a request that its schema could not express. Whoever adds a schema adds the previous
+schema's function here, and keeps its golden keys. The present schema is the first.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request that was, or was about to be, sent: what the journal holds of it.
+    """The record of a request that was sent or was about to be sent.
 
-    `handle` is what the provider can collect the image by (a task's id, a result's address),
-    empty while nobody knows whether the service accepted the request. `context` is JSON-ready
-    and the provider's own. `intended_at_s` is in seconds since the epoch. `forced` says that it
-    is to replace an image that is there.
+    With `handle` (such as a task id) the provider collects the image. `handle` is empty while it is unknown whether the
+    service accepted the request. `context` is JSON-ready; only the provider reads it. `intended_at_s` is in seconds
+    since the epoch. `forced`: the image replaces an existing one.
     """
 
     id: int
@@ -173,8 +173,5 @@ class Submission:
 
 
 def derived_seed(name: str) -> int:
-    """Return the seed of an image that states none: stable while its prompt is edited.
-
-    `name` is the image's name, `spec/image`.
-    """
+    """Return the seed of an image that states no seed. It depends on the image's `name` (`spec/image`) alone."""
     return int(sha256(name.encode())[:8], 16) & SEED_MAX
