@@ -1,0 +1,104 @@
+"""A build whose provider does what a test says, and the events of the build."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+from qwenbuild import Engine, load
+from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.events import Event, Finished, ImageFinished, Outcome
+from qwenbuild.provider import Journal, Price, Rendered
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Request
+from tests.support.workspace import Workspace
+
+Act = Callable[[Request, Journal], Awaitable[Rendered | None]]
+
+
+class ScriptedProvider:
+    """A provider that calls `act` for each request, and draws a plain image if `act` returns None."""
+
+    name, family, labelled = "scripted", "scripted-1", False
+
+    def __init__(self, act: Act | None = None, *, concurrency: int = 3, price: str = "") -> None:
+        self.concurrency = concurrency
+        self._act, self._price = act, price
+        self.prompts: list[str] = []
+        self.under_way = self.most = 0
+
+    def check(self, model: str) -> str | None:
+        return None
+
+    def price(self, model: str) -> Price | None:
+        return Price(Decimal(self._price)) if self._price else None
+
+    def shortest_s(self, renders: Mapping[str, int]) -> float:
+        return 0.0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[None]:
+        yield
+
+    async def render(self, request: Request, journal: Journal) -> Rendered:
+        self.prompts.append(request.prompt)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(0.001)
+            rendered = await self._act(request, journal) if self._act else None
+        finally:
+            self.under_way -= 1
+        return rendered or Rendered(plain(request.size, b"rgb"), {"note": "drawn"})
+
+
+class Build:
+    """A project whose images have one prompt each, its provider, and the events of its last build."""
+
+    def __init__(self, place: Workspace) -> None:
+        self.root = place.root
+        self.place = place
+        self.provider = ScriptedProvider()
+        self.events: list[Event] = []
+        place.write({"qwenbuild.toml": 'provider = "null"\n'})
+
+    def prompts(self, *texts: str) -> None:
+        """Declare an image for each prompt."""
+        images = (f'[image.i{at}]\nprompt = "{text}"\nseed = 1\nsize = "1:1"\n' for at, text in enumerate(texts))
+        self.place.write({"specs/s.toml": "".join(images)})
+
+    def engine(self, **choices: Any) -> Engine:
+        engine = load(self.root, **choices)
+        engine.provider = self.provider
+        return engine
+
+    def run(self, emit: Callable[[Event], None] | None = None, interrupt: Interrupt | None = None,
+            **choices: Any) -> Finished:  # fmt: skip
+        """Build once, and check that every output ended exactly once."""
+        self.events = []
+
+        def take(event: Event) -> None:
+            self.events.append(event)
+            if emit:
+                emit(event)
+
+        engine = self.engine(**choices)
+        finished = engine.build(take, interrupt)
+        ended = [event.path for event in self.events if isinstance(event, ImageFinished)]
+        assert sorted(ended) == sorted(step.action.output for step in engine.plan().steps)
+        assert self.events[0].event == "started"
+        assert self.events[-1] is finished
+        return finished
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Outcome by image."""
+        ended = [event for event in self.events if isinstance(event, ImageFinished)]
+        return {event.name.removeprefix("s/"): event.outcome for event in ended}
+
+    def stores(self) -> int:
+        """Return how many results the store has."""
+        return len(list((self.engine().store.root / "ac").rglob("*/*")))

@@ -1,0 +1,100 @@
+"""The endings: each step ends once, with its event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.builder.endings import Endings
+from qwenbuild.builder.run import Run
+from qwenbuild.builder.workers import Workers
+from qwenbuild.errors import AccountError, AnswerLost, OutputError, QwenbuildError, Refused
+from qwenbuild.events import Event, ImageFinished, Outcome
+from qwenbuild.storage.state import State
+from tests.support.runs import run_of
+from tests.support.workspace import Workspace
+
+
+class Stage:
+    """A run of three steps, of which the second waits for the bytes of the first."""
+
+    def __init__(self, run: Run, events: list[Event]) -> None:
+        self.steps, self.events = run.plan.steps, events
+        self.workers = Workers(run)
+        self.endings = Endings(run, self.workers)
+        self.endings.follow(self.steps[1])
+
+    @property
+    def ended(self) -> list[tuple[str, Outcome]]:
+        """Name and outcome of each step that ended, in order."""
+        return [(event.name, event.outcome) for event in self.events if isinstance(event, ImageFinished)]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """An empty state."""
+    state = State(tmp_path / "state.sqlite3")
+    yield state
+    state.close()
+
+
+def stage(place: Workspace, state: State, *, fail_fast: bool = False) -> Stage:
+    """Return the stage of a build."""
+    specs = "".join(f'[image.{name}]\nprompt = "{text}"\nseed = 1\n' for name, text in zip("abc", "xxy", strict=True))
+    place.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": specs})
+    events: list[Event] = []
+    return Stage(run_of(place.root, state, events.append, fail_fast=fail_fast), events)
+
+
+def test_followers_end_with_the_step_that_they_wait_for(project: Workspace, state: State) -> None:
+    """`finish_all` ends a step and its followers; `take_followers` returns them once."""
+    it = stage(project, state)
+    it.endings.finish_all(it.steps[0], Outcome.SUBMITTED)
+    assert it.ended == [("s/a", Outcome.SUBMITTED), ("s/b", Outcome.SUBMITTED)]
+    assert it.endings.take_followers(it.steps[0]) == ()
+    it.endings.finish(it.steps[2], Outcome.RENDERED, 0.5)
+    assert it.endings.counts == {Outcome.SUBMITTED: 2, Outcome.RENDERED: 1}
+
+
+def test_a_step_ends_once(project: Workspace, state: State) -> None:
+    """Ending a step again is a mistake in the builder."""
+    it = stage(project, state)
+    it.endings.finish(it.steps[2], Outcome.RENDERED)
+    with pytest.raises(KeyError):
+        it.endings.finish(it.steps[2], Outcome.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Refused("no"), [("s/a", Outcome.FAILED), ("s/b", Outcome.FAILED)]),
+        (AnswerLost("lost"), [("s/a", Outcome.UNKNOWN), ("s/b", Outcome.UNKNOWN)]),
+        (OutputError("a.png can't be written"), [("s/a", Outcome.FAILED)]),
+    ],
+)
+def test_failures(project: Workspace, state: State, error: QwenbuildError, expected: list[tuple[str, Outcome]]) -> None:
+    """A lost answer leaves the image UNKNOWN; an output that can't be written does not fail its followers."""
+    it = stage(project, state)
+    it.endings.fail(it.steps[0], error, time.monotonic())
+    assert it.ended == expected
+    assert it.workers.problems == [*error.problems] * len(expected)
+    assert not it.workers.is_stopped
+
+
+@pytest.mark.parametrize(("error", "fail_fast"), [(AccountError("no key"), False), (Refused("no"), True)])
+def test_failures_that_stop_the_build(project: Workspace, state: State, error: QwenbuildError, fail_fast: bool) -> None:
+    """An error that stops the run, and with `fail_fast` any error, stops the build."""
+    it = stage(project, state, fail_fast=fail_fast)
+    it.endings.fail(it.steps[2], error, time.monotonic())
+    assert it.workers.is_closed
+
+
+def test_steps_that_were_never_begun(project: Workspace, state: State) -> None:
+    """Steps that nothing ended are skipped."""
+    it = stage(project, state)
+    it.endings.finish(it.steps[0], Outcome.RENDERED)
+    it.endings.finish_rest()
+    assert it.ended == [("s/a", Outcome.RENDERED), ("s/b", Outcome.SKIPPED), ("s/c", Outcome.SKIPPED)]

@@ -1,0 +1,61 @@
+"""Keeping: a rendered image is verified, gets its provenance, and goes into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.builder.keep import keep
+from qwenbuild.digest import sha256
+from qwenbuild.errors import ProviderError
+from qwenbuild.files.provenance import read_provenance
+from qwenbuild.provider import Rendered
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Request, Size
+from qwenbuild.storage.store import Store
+
+REQUEST = Request("f-1", "m", "a ball", "", Size(16, 8), 1, False, False)
+KEY = REQUEST.key
+RED, BLUE = (Rendered(plain(REQUEST.size, colour), {"note": colour.decode()}) for colour in (b"red", b"blu"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+def test_an_image_and_its_provenance_are_stored(store: Store) -> None:
+    """The stored image carries request, key, provider and the provider's facts."""
+    entry, image = keep(store, "p", KEY, REQUEST, RED)
+    assert (entry.key, entry.image, entry.size_bytes) == (KEY, sha256(image), len(image))
+    assert (store.lookup(KEY), store.read(entry)) == (entry, image)
+    assert read_provenance(image) == {
+        "generator": "qwenbuild", "action_key": KEY, "provider": "p", "request": REQUEST.as_dict(), "note": "red",
+    }  # fmt: skip
+
+
+def test_bytes_that_are_not_the_image(store: Store) -> None:
+    """An image of another size is refused and not stored."""
+    with pytest.raises(ProviderError):
+        keep(store, "p", KEY, REQUEST, Rendered(plain(Size(8, 8), b"red")))
+    assert store.lookup(KEY) is None
+
+
+def test_the_first_image_stays_unless_forced(store: Store) -> None:
+    """A second image of a key is dropped; a forced one replaces the first."""
+    first = keep(store, "p", KEY, REQUEST, RED)
+    assert keep(store, "p", KEY, REQUEST, BLUE) == first
+    entry, image = keep(store, "p", KEY, REQUEST, BLUE, forced=True)
+    assert (read_provenance(image) or {})["note"] == "blu"
+    assert store.lookup(KEY) == entry
+
+
+def test_the_image_that_the_lock_pins_is_kept_beside_the_first(store: Store) -> None:
+    """If the lock pins the new bytes, they are stored although another image was first."""
+    pinned = keep(Store(store.root.parent / "other"), "p", KEY, REQUEST, BLUE)[0].image
+    first, _ = keep(store, "p", KEY, REQUEST, RED)
+    entry, image = keep(store, "p", KEY, REQUEST, BLUE, pinned=pinned)
+    assert (entry.image, sha256(image)) == (pinned, pinned)
+    assert store.lookup(KEY) == first

@@ -1,0 +1,133 @@
+"""The workers: they take items from queues, and stop when the build stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.builder.run import Run
+from qwenbuild.builder.workers import Workers
+from qwenbuild.catalogue import builtin
+from qwenbuild.errors import Refused
+from qwenbuild.events import Event, Stopping
+from qwenbuild.provider import Provider, Settings, Stopped
+from qwenbuild.providers.registry import create
+from qwenbuild.storage.state import State
+from tests.support.runs import run_of
+from tests.support.workspace import Workspace
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """The events of the run."""
+    return []
+
+
+def make_run(place: Workspace, state: State, events: list[Event], provider: Provider | None = None) -> Run:
+    place.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.a]\nprompt = "a"\n'})
+    return run_of(place.root, state, events.append, provider)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """An empty state."""
+    state = State(tmp_path / "state.sqlite3")
+    yield state
+    state.close()
+
+
+@pytest.fixture
+def run(project: Workspace, state: State, events: list[Event]) -> Run:
+    """A run whose provider is not resumable."""
+    return make_run(project, state, events)
+
+
+def test_every_item_is_taken(run: Run) -> None:
+    """Each item is given to one job, and at most `count` jobs run at once."""
+    seen: list[int] = []
+    running, most = 0, 0
+
+    async def job(item: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        seen.append(item)
+        running -= 1
+
+    asyncio.run(Workers(run).drain(deque(range(20)), 3, job))
+    assert (sorted(seen), most) == (list(range(20)), 3)
+
+
+def test_an_exception_is_raised_after_all_workers_ended(run: Run) -> None:
+    """A job that raises ends its own worker; the others empty the queue, and then the exception is raised."""
+    seen: list[int] = []
+
+    async def job(item: int) -> None:
+        if item == 0:
+            raise ZeroDivisionError
+        await asyncio.sleep(0)
+        seen.append(item)
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(Workers(run).drain(deque(range(6)), 2, job))
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_a_stopped_build_takes_no_item(run: Run, events: list[Event]) -> None:
+    """After `stop` no further item is taken; the event names the reason and the problems."""
+    workers, queue = Workers(run), deque(range(5))
+    error = Refused("enough")
+
+    async def job(item: int) -> None:
+        if item == 1:
+            workers.stop(error.claim, error.problems)
+
+    asyncio.run(workers.drain(queue, 1, job))
+    assert list(queue) == [2, 3, 4]
+    assert (workers.is_stopped, workers.is_closed, workers.problems) == (True, True, [*error.problems])
+    assert events == [Stopping("enough", 0, error.problems)]
+
+
+def test_stopping_twice(run: Run, events: list[Event]) -> None:
+    """Only the first stop is reported, unless the second one closes the build and the first did not."""
+    workers = Workers(run)
+    workers.stop("budget", close=False)
+    workers.stop("budget again", close=False)
+    assert (workers.is_stopped, workers.is_closed) == (True, False)
+    workers.stop("interrupted")
+    workers.stop("interrupted again")
+    assert (workers.is_stopped, workers.is_closed) == (True, True)
+    assert [event.reason for event in events if isinstance(event, Stopping)] == ["budget", "interrupted"]
+
+
+def stopped_call(run: Run) -> str:
+    """Stop the build during a call of the provider that takes 0.05 s; return how the call ended."""
+
+    async def call() -> str:
+        await asyncio.sleep(0.05)
+        return "finished"
+
+    async def use() -> str:
+        workers = Workers(run)
+        waiting = asyncio.create_task(workers.until_stopped(call()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        workers.stop("interrupted")
+        try:
+            return await waiting
+        except Stopped:
+            return "stopped"
+
+    return asyncio.run(use())
+
+
+def test_a_call_that_has_sent_nothing(project: Workspace, state: State, events: list[Event]) -> None:
+    """Closing the build cancels a resumable provider's call that has sent nothing; other providers' calls finish."""
+    assert stopped_call(make_run(project, state, events)) == "finished"
+    assert stopped_call(make_run(project, state, events, create("dashscope", Settings({}, builtin(), {})))) == "stopped"
+    assert [event.in_flight for event in events if isinstance(event, Stopping)] == [1, 0]

@@ -1,0 +1,30 @@
+"""The options of one command are a frozen record."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import qwenbuild
+from qwenbuild.options import Options
+
+
+def test_options_are_part_of_the_api() -> None:
+    """`qwenbuild.Options` is this record."""
+    assert qwenbuild.Options is Options
+
+
+def test_defaults_leave_every_choice_to_the_config() -> None:
+    """Without options every cell is selected, no flag is set, and the config decides the rest."""
+    values = {field.name: getattr(Options(), field.name) for field in dataclasses.fields(Options)}
+    assert {name for name, value in values.items() if value not in ((), False, None)} == set()
+    assert {name for name, value in values.items() if value is None} == {
+        "shard", "provider", "region", "interface", "jobs", "resubmit", "remote", "max_renders", "max_cost"
+    }  # fmt: skip
+
+
+def test_options_are_frozen() -> None:
+    """A command's options can't change while it runs."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Options().force = True  # type: ignore[misc]  # the assignment is what the test is about
