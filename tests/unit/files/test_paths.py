@@ -1,5 +1,3 @@
-"""Tests of the names of cells, and of what a path may be."""
-
 from __future__ import annotations
 
 import unicodedata
@@ -9,69 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.files.paths import clash_key, path_fault
-from qwenbuild.specs.cell_names import cell_name, parse_cell_name, quoted
-
-_AXES = st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=6).filter(str.isidentifier)
-_LABELS = st.text() | st.text(st.sampled_from("ab ,=[]\"\\'\n\t\x00\x7f\u2028é猫"))
-
-
-def named(image: str, cell: dict[str, str]) -> str:
-    """Return the name of a cell."""
-    return cell_name(image, [(axis, quoted(cell[axis])) for axis in sorted(cell)])
-
-
-@pytest.mark.parametrize(
-    ("cell", "name"),
-    [
-        ({}, "puppies/poster"),
-        (
-            {"size": "1328x1328", "copy": "en", "seed": "1", "palette": "sunset"},
-            "puppies/poster[copy=en,palette=sunset,seed=1,size=1328x1328]",
-        ),
-        ({"mood": "night market"}, "puppies/poster[mood=night market]"),
-        ({"mood": "red, green"}, 'puppies/poster[mood="red, green"]'),
-        ({"mood": 'so "called"'}, 'puppies/poster[mood="so \\"called\\""]'),
-        ({"mood": " padded "}, 'puppies/poster[mood=" padded "]'),
-        ({"mood": ""}, 'puppies/poster[mood=""]'),
-        ({"mood": "a[1]=b"}, 'puppies/poster[mood="a[1]=b"]'),
-        ({"mood": "two\nlines"}, 'puppies/poster[mood="two\\nlines"]'),
-        ({"mood": "猫"}, "puppies/poster[mood=猫]"),
-        ({"mood": "16:9"}, "puppies/poster[mood=16:9]"),
-    ],
-)
-def test_a_cells_name_is_plain_where_it_can_be(cell: dict[str, str], name: str) -> None:
-    """Axes are sorted; a label that could be misread stands in quotes."""
-    assert named("puppies/poster", cell) == name
-    assert parse_cell_name(name) == ("puppies/poster", cell)
-
-
-@given(st.dictionaries(_AXES, _LABELS, max_size=4))
-def test_every_name_is_read_again(cell: dict[str, str]) -> None:
-    """Whatever the labels are, no two cells share a name."""
-    assert parse_cell_name(named("a/b", cell)) == ("a/b", cell)
-
-
-@given(st.text('ab[]=,"\\ \n/'))
-def test_any_text_is_a_name_or_none(text: str) -> None:
-    """Whatever is typed is parsed or refused, and what is parsed means itself."""
-    found = parse_cell_name(text)
-    if found is not None:
-        image, cell = found
-        assert parse_cell_name(named(image, cell)) == (image, cell)
-
-
-@pytest.mark.parametrize(
-    "text", ["a/b[", "a/b[x]", "a/b[x=1", "a/b[x=1]y", 'a/b[x="1]', "a/b[x=1,,y=2]", 'a/b[x="\\q"]', "a/b[=1]"]
-)
-def test_malformed_names_are_refused(text: str) -> None:
-    """Nothing is guessed."""
-    assert parse_cell_name(text) is None
-
-
-def test_names_may_be_typed_with_blanks() -> None:
-    """After a comma, as one would."""
-    assert parse_cell_name("a/b[x=1, y=2]") == ("a/b", {"x": "1", "y": "2"})
-
 
 GOOD = [
     "a.png", "spec/image-1328x1328-7.png", "a/b/c/d.png", "A b/c d.png", "猫/海报.png", "a..b.png", "a.b/c.png",
@@ -82,7 +17,7 @@ GOOD = [
 
 @pytest.mark.parametrize("path", GOOD)
 def test_paths_that_are_safe(path: str) -> None:
-    """Letters of all scripts, blanks inside, brackets, dots that mean nothing."""
+    """Letters of all scripts, inner blanks, brackets and inner dots are safe."""
     assert path_fault(path) is None
 
 
@@ -132,8 +67,8 @@ def test_paths_that_are_safe(path: str) -> None:
         ("ab/" * 333 + "a.png", "it is longer than 1,000 bytes"),
     ],
 )  # fmt: skip
-def test_paths_that_are_not(path: str, fault: str) -> None:
-    """Outside of the folder, impossible on some system, unreadable, or not an image."""
+def test_paths_that_are_not_safe(path: str, fault: str) -> None:
+    """The message says why: outside of the folder, impossible on some system, invisible, or not a PNG."""
     assert path_fault(path) == fault
 
 
@@ -141,8 +76,8 @@ _PARTS = st.text(st.sampled_from("ab.. -_+@C:conNUL1\\/\n\u202e猫") | st.charac
 
 
 @given(st.lists(_PARTS, min_size=1, max_size=4).map(lambda parts: "/".join(parts) + ".png"))
-def test_the_quick_answer_is_the_careful_one(path: str) -> None:
-    """A path that passes has, on every system, only parts that can be made below the output folder."""
+def test_every_part_of_a_safe_path_can_be_made(path: str) -> None:
+    """Each part of a safe path can be a folder or file on every operating system."""
     if path_fault(path) is not None:
         return
     path.encode()
@@ -168,13 +103,13 @@ def test_the_quick_answer_is_the_careful_one(path: str) -> None:
         ("猫.png", "犬.png", False),
     ],
 )
-def test_paths_that_are_one_file_on_some_system(one: str, other: str, same: bool) -> None:
-    """Case and Unicode form make no difference on macOS and Windows."""
+def test_paths_of_one_file_have_one_clash_key(one: str, other: str, same: bool) -> None:
+    """macOS and Windows ignore case and Unicode form."""
     assert (clash_key(one) == clash_key(other)) is same
 
 
 @given(st.text())
-def test_unicode_forms_share_their_key(text: str) -> None:
-    """However a text is composed."""
+def test_unicode_forms_share_a_clash_key(text: str) -> None:
+    """The composed and the decomposed form of a text have one key."""
     composed, taken_apart = unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
     assert {clash_key(composed), clash_key(taken_apart)} == {clash_key(text)}
