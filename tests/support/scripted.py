@@ -1,7 +1,7 @@
-"""A scripted service on loopback: real HTTP whose every answer, or lack of one, a test decides.
+"""A scripted service on loopback: real HTTP, and the test decides each answer.
 
-It knows the happy paths of both interfaces. A test queues `Reply`s for a route ("sync", "create",
-"task", "list", "cancel", "result"), which are used up before the happy path is taken.
+The service can answer both interfaces with success. A test queues `Reply`s for a route ("sync", "create",
+"task", "list", "cancel", "result"). A route answers with its queued replies first, and then with success.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from PIL import Image
 
 from qwenbuild.catalogue import builtin
+from qwenbuild.errors import ProviderError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.request import Request, Size, Submission
@@ -29,7 +30,7 @@ SIZE = Size(1328, 1328)
 
 
 def png_of(size: Size = SIZE) -> bytes:
-    """Return a small file that decodes to a plain image of that size."""
+    """Return a small PNG file with a plain image of that size."""
     buffer = io.BytesIO()
     Image.new("RGB", size, (40, 90, 160)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -39,7 +40,7 @@ PNG = png_of()
 
 
 def request_of(prompt: str = "a cat “purring” 猫", **changes: Any) -> Request:
-    """Return a request that every model of the fixed sizes takes."""
+    """Return a request that every model with fixed sizes accepts."""
     fields: dict[str, Any] = {
         "family": "dashscope", "model": "qwen-image-plus", "prompt": prompt, "negative_prompt": "blurry",
         "size": SIZE, "seed": 7, "prompt_extend": False, "watermark": False,
@@ -64,9 +65,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `fault`: "" none; "drop" closes without one; "hang" never answers; "cut" stops half-way.
+    """An answer, or a fault.
 
-    `made` says that a create or a sync call is carried out, and billed, although the answer is another.
+    `fault` is "" (none), "drop" (close without an answer), "hang" (never answer) or "cut" (stop half-way).
+    With `made`, a create or a sync call makes a billed image, whatever the answer says.
     """
 
     status: int = 200
@@ -87,16 +89,16 @@ def fails(status: int, code: str, message: str = "no", **headers: str) -> Reply:
 
 
 class Scripted:
-    """The server; enter it within an event loop. `bill` counts the images that a user would pay for."""
+    """The server, an async context manager. `bill` counts the images that a user would pay for."""
 
     def __init__(self, task_polls: int = 1) -> None:
         self.seen: list[Seen] = []
         self.script: dict[str, deque[Reply]] = defaultdict(deque)
         self.tasks: dict[str, dict[str, Any]] = {}
         self.bill = 0
-        self.ahead_s = 0.0  # by how much this server's clock is ahead
+        self.ahead_s = 0.0  # how far this server's clock is ahead
         self.after: Callable[[Seen], None] = lambda seen: None
-        self._task_polls = task_polls  # polls that find a task still running
+        self._task_polls = task_polls  # how many polls see a task running
         self._open: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
@@ -114,7 +116,7 @@ class Scripted:
         await self._server.wait_closed()
 
     def provider(self, jobs: int | None = None, key: str = CANARY, **table: Any) -> DashScopeProvider:
-        """Return a provider of this service that waits as little as it can."""
+        """Return a provider of this service with the shortest possible waits."""
         quick = {"submits": "1000/second", "poll_s": 0.01, "retry_wait_s": 0.001, "base_url": self.base_url}
         return DashScopeProvider(Settings({**quick, **table}, builtin(), {"DASHSCOPE_API_KEY": key}, jobs))
 
@@ -123,7 +125,7 @@ class Scripted:
         return [one.path.removeprefix("/api/v1") for one in self.seen if one.method == method]
 
     def add_task(self, prompt: str, *, model: str = "qwen-image-plus", age_s: float = 0.0, **more: Any) -> str:
-        """Make a task, as another program of the account may."""
+        """Add a task, as if another program of the account had created it; return its id."""
         task_id = f"task-{len(self.tasks)}"
         created_s = time.time() + self.ahead_s - age_s
         self.tasks[task_id] = {"prompt": prompt, "model": model, "created_s": created_s, "polls": 0, **more}
@@ -245,7 +247,7 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply, ahead_s: float) -> 
 
 
 class Journal:
-    """A journal in memory; `log` holds what was recorded, in order."""
+    """A journal in memory. `log` holds the records in order."""
 
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
@@ -265,15 +267,33 @@ class Journal:
 
     @property
     def handle(self) -> str:
-        """The handle of the last submission, empty where it was lost or refused."""
+        """The handle of the last submission; empty if it was lost or refused."""
         kind, value = self.log[-1]
         return value if kind == "accepted" else ""
 
     def submission(self, request: Request, number: int = 1, **changes: Any) -> Submission:
-        """Return what a crash at this point leaves to a later build."""
+        """Return the submission that a later build would find after a crash at this point."""
         context = next(value for kind, value in reversed(self.log) if kind == "intend")
         fields: dict[str, Any] = {
             "id": number, "key": request.key, "request": request, "provider": "dashscope", "handle": self.handle,
             "context": context, "intended_at_s": time.time(),
         }  # fmt: skip
         return Submission(**{**fields, **changes})
+
+
+def attempt(interface: str, *replies: Reply, request: Request | None = None, **table: Any) -> tuple[Any, ...]:
+    """Render one request; `replies` answer its submits. Return the image or the error, the journal and the server."""
+
+    async def main() -> tuple[Any, ...]:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["create" if interface == "async" else "sync"].extend(replies)
+            provider = server.provider(interface=interface, **table)
+            async with provider.session():
+                try:
+                    outcome: Any = await provider.render(request or request_of(), journal)
+                except ProviderError as error:
+                    outcome = error
+        return outcome, journal, server
+
+    return asyncio.run(main())

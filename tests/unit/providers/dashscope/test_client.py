@@ -1,17 +1,27 @@
-"""The client sends each request once, and says when the request has left."""
+"""The client: when a request has left, failed connections, and answers that can't be read."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 
-from qwenbuild.errors import Unreachable
+from qwenbuild.catalogue import builtin
+from qwenbuild.errors import AnswerLost, ProviderError, Unreachable, UsageError
+from qwenbuild.provider import Settings
 from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
-from tests.support.scripted import CANARY, Reply, Scripted, request_of
+from qwenbuild.providers.dashscope.provider import DashScopeProvider
+from tests.support.scripted import CANARY, Journal, Reply, Scripted, attempt, fails, request_of
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
@@ -46,6 +56,112 @@ def test_a_refused_connection_sends_nothing() -> None:
         return len(sent)
 
     assert asyncio.run(main()) == 0
+
+
+def test_an_unreachable_host_costs_nothing_and_stops_the_run() -> None:
+    """Nothing was sent, so there are several attempts; every intent is withdrawn."""
+
+    async def main() -> tuple[ProviderError, Journal]:
+        async with Scripted() as server:
+            pass
+        journal, provider = Journal(), server.provider()
+        async with provider.session():
+            with pytest.raises(Unreachable) as caught:
+                await provider.render(request_of(), journal)
+        return caught.value, journal
+
+    error, journal = asyncio.run(main())
+    assert error.stops_run
+    assert error.claim.startswith("can't reach 127.0.0.1:")
+    assert journal.kinds == ["intend", "refused"] * 6
+
+
+@pytest.mark.parametrize("kind", ["no TLS", "unknown certificate"])
+def test_a_failed_tls_connection_is_final(kind: str, tmp_path: Path) -> None:
+    """A server without TLS or with an unknown certificate gets no second attempt."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def main() -> tuple[ProviderError, Journal]:
+        context = None if kind == "no TLS" else self_signed(tmp_path)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        base_url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+        settings = Settings({"base_url": base_url}, builtin(), {"DASHSCOPE_API_KEY": CANARY})
+        journal, provider = Journal(), DashScopeProvider(settings)
+        async with server, provider.session():
+            with pytest.raises(Unreachable) as caught:
+                await provider.render(request_of(), journal)
+        return caught.value, journal
+
+    error, journal = asyncio.run(main())
+    assert error.claim.startswith("no secure connection to 127.0.0.1:")
+    assert error.facts[0].startswith("TLS: ConnectError: [SSL: ")
+    assert "SSL_CERT_FILE" in (error.hint or "")
+    assert journal.kinds == ["intend", "refused"]
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Return the TLS context of a server with a self-signed certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    no_password = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password)
+    (folder / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "claim"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "the CA bundle can't be read"),
+        ("ALL_PROXY", "socks5://user:hidden@localhost:1080", "the proxy set in the environment can't be used"),
+        ("HTTPS_PROXY", "gopher://user:hidden@localhost", "the proxy set in the environment can't be used"),
+    ],
+)
+def test_an_unusable_proxy_or_ca_bundle_is_explained(
+    variable: str, value: str, claim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variable, and does not show a proxy's password."""
+    monkeypatch.setenv(variable, value)
+
+    async def main() -> None:
+        async with DashScopeProvider(Settings({}, builtin(), {"DASHSCOPE_API_KEY": CANARY})).session():
+            raise AssertionError
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(main())
+    assert caught.value.claim == claim
+    assert caught.value.__context__ is None
+    assert variable in (caught.value.hint or "")
+
+
+def test_a_refused_key_is_explained() -> None:
+    """The error names region, address and origin of the key, because keys of other regions are the usual cause."""
+    found, _, server = attempt("sync", fails(401, "InvalidApiKey", "Invalid API-key provided."))
+    assert found.facts == (
+        "service says: InvalidApiKey: Invalid API-key provided.",
+        "request id: req-failed",
+        f"region: singapore, at 127.0.0.1:{server.port}",
+        "key: from DASHSCOPE_API_KEY; keys of other regions don't hold here",
+    )
+
+
+def test_an_endless_answer_is_lost() -> None:
+    """The client stops reading a body of many megabytes, and the answer counts as lost."""
+    found, journal, _ = attempt("sync", Reply(200, b"[" * (9 * 2**20)))
+    assert type(found) is AnswerLost
+    assert journal.kinds == ["intend"]
 
 
 def client_of(server: Scripted) -> Client:

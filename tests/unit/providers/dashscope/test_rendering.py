@@ -1,0 +1,359 @@
+"""Rendering: what is sent, recorded, sent again and collected, on both interfaces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from qwenbuild.errors import AccountError, AnswerLost, BadImage, ProviderError, Refused
+from qwenbuild.provider import Detached, Rendered
+from tests.support.scripted import PNG, Journal, Reply, Scripted, attempt, fails, request_of, says
+
+BOTH = pytest.mark.parametrize("interface", ["sync", "async"])
+
+LOST = [
+    Reply(fault="drop"), Reply(fault="drop", made=True), Reply(fault="hang", made=True),
+    Reply(502, b"<html>Bad Gateway</html>"), Reply(503, b"<html>Unavailable</html>"), Reply(504), Reply(500, b"oops"),
+    fails(500, "RequestTimeOut"), fails(504, "GatewayTimeout"), Reply(200, b"<html>welcome</html>"), Reply(200),
+    says(200, {"output": {}, "request_id": "r"}), says(200, {"unexpected": True}), says(200, [1]),
+    Reply(200, b'{"output": {"choices": []}}', fault="cut"), Reply(408),
+]  # fmt: skip
+
+
+def test_a_sync_render_is_recorded_and_downloaded() -> None:
+    """Intent, POST, handle and download follow each other; the facts do not hold the signed link."""
+    rendered, journal, server = attempt("sync")
+    assert rendered == Rendered(
+        PNG,
+        {
+            "interface": "sync", "region": "singapore", "model": "qwen-image-plus", "request_id": "req-sync",
+            "usage": {"width": 1328, "height": 1328, "image_count": 1}, "downloaded_from": "127.0.0.1",
+        },
+        verified=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{server.port}/result/1.png?Signature=secret-signature&Expires=9999999999"
+    assert journal.log[1:] == [("accepted", f"result:req-sync:{url}")]
+    assert journal.log[0][1].keys() == {"interface", "model", "region", "host", "account"}
+    assert server.bill == 1
+
+
+def test_an_async_render_is_recorded_and_polled() -> None:
+    """The handle is recorded before the first poll; the facts hold the rewritten prompt and the times."""
+    rendered, journal, server = attempt("async", request=request_of("a cat"))
+    assert dict(rendered.facts) == {
+        "interface": "async", "region": "singapore", "model": "qwen-image-plus", "request_id": "req-task",
+        "task_id": "task-0", "submit_time": "2026-02-10 11:38:54.741", "end_time": "2026-02-10 11:39:19.484",
+        "orig_prompt": "a cat", "actual_prompt": "Photo: a cat", "usage": {"image_count": 1},
+        "downloaded_from": "127.0.0.1",
+    }  # fmt: skip
+    assert journal.log[1:] == [("accepted", "task:task-0")]
+    assert server.paths("GET")[:2] == ["/tasks/task-0", "/tasks/task-0"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fails(429, "Throttling.RateQuota"),
+        fails(429, "throttling_burst_rate"),
+        fails(500, "InternalError.Algo"),
+        fails(503, "ModelUnavailable"),
+        fails(200, "InternalError", "a failure in a success"),
+        Reply(429, b"slow down"),
+    ],
+    ids=["throttled", "snake", "internal", "unavailable", "in-200", "page"],
+)
+def test_a_request_that_was_not_accepted_is_sent_again(interface: str, reply: Reply) -> None:
+    """Each attempt has its own intent, which is withdrawn after a refusal. One image is billed."""
+    rendered, journal, server = attempt(interface, reply, reply)
+    assert rendered.png == PNG
+    assert journal.kinds == ["intend", "refused", "intend", "refused", "intend", "accepted"]
+    assert server.bill == 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (fails(400, "DataInspectionFailed"), Refused),
+        (fails(400, "InvalidParameter"), Refused),
+        (fails(403, "AccessDenied"), Refused),
+        (fails(404, "ModelNotFound"), Refused),
+        (fails(400, "Arrearage"), AccountError),
+        (fails(401, "InvalidApiKey"), AccountError),
+        (fails(429, "CommodityNotPurchased"), AccountError),
+        (Reply(404, b"<html>nginx</html>"), AccountError),
+        (Reply(302, b"", {"Location": "https://elsewhere.test/"}), AccountError),
+    ],
+    ids=lambda value: value.body.decode()[:30] if isinstance(value, Reply) else "",
+)
+def test_a_final_refusal_is_not_repeated(interface: str, reply: Reply, error: type[ProviderError]) -> None:
+    """There is one POST, one intent and its withdrawal, and the error has the right class."""
+    found, journal, server = attempt(interface, reply)
+    assert type(found) is error
+    assert journal.kinds == ["intend", "refused"]
+    assert len(server.seen) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("reply", LOST, ids=range(len(LOST)))
+def test_a_request_that_may_be_billed_is_never_sent_again(interface: str, reply: Reply) -> None:
+    """There is one POST, the intent stays open, and the error says that the request may have been billed."""
+    found, journal, server = attempt(interface, reply, timeout_s=0.5)
+    if interface == "async" and reply.made:  # the listing finds it
+        assert found.png == PNG
+        assert server.bill == 1
+        return
+    assert type(found) is AnswerLost
+    assert found.hint
+    assert journal.kinds == ["intend"]
+    assert len(server.paths("POST")) == 1
+
+
+def test_throttling_delays_the_next_submits() -> None:
+    """Retry-After delays every submit of the model, not only the throttled one."""
+
+    async def main() -> list[float]:
+        times: list[float] = []
+        async with Scripted() as server:
+            server.script["sync"].append(fails(429, "Throttling", **{"Retry-After": "1"}))
+            server.after = lambda seen: times.append(time.monotonic()) if seen.method == "POST" else None
+            provider = server.provider(submits="20/second")
+            async with provider.session():
+                await asyncio.gather(*(provider.render(request_of(str(number)), Journal()) for number in range(2)))
+        return times
+
+    times = asyncio.run(main())
+    assert len(times) == 3
+    assert times[-1] - times[0] >= 1.0
+
+
+def test_a_cancelled_render_leaves_its_intent_open() -> None:
+    """A request that was sent may be billed; one that still waits for its turn has no intent."""
+
+    async def main() -> tuple[Journal, Journal]:
+        sent, waiting = Journal(), Journal()
+        async with Scripted() as server:
+            server.script["sync"].append(Reply(fault="hang"))
+            provider = server.provider(submits="1/minute")
+            async with provider.session():
+                first = asyncio.create_task(provider.render(request_of(), sent))
+                await asyncio.sleep(0.2)
+                second = asyncio.create_task(provider.render(request_of("b"), waiting))
+                await asyncio.sleep(0.05)
+                for task in (first, second):
+                    task.cancel()
+                await asyncio.gather(first, second, return_exceptions=True)
+        return sent, waiting
+
+    sent, waiting = asyncio.run(main())
+    assert (sent.kinds, waiting.kinds) == (["intend"], [])
+
+
+def test_a_bad_image_can_be_collected_later() -> None:
+    """After failed downloads the submission stays open, and a later build downloads again without paying."""
+
+    async def main() -> tuple[ProviderError, Journal, int]:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["result"].extend([Reply(200, PNG, fault="cut")] * 5)
+            provider = server.provider()
+            async with provider.session():
+                with pytest.raises(BadImage) as caught:
+                    await provider.render(request_of(), journal)
+                rendered = await provider.collect(journal.submission(request_of()), Journal())
+        assert rendered.png == PNG
+        return caught.value, journal, server.bill
+
+    error, journal, bill = asyncio.run(main())
+    assert journal.kinds == ["intend", "accepted"]
+    assert bill == 1
+    assert any("billed" in fact for fact in error.facts)
+    assert "secret-signature" not in json.dumps([str(error), repr(error)])
+
+
+# --- async tasks ---
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [
+        ({"task_status": "FAILED", "code": "DataInspectionFailed", "message": "no"}, Refused),
+        ({"task_status": "FAILED", "code": "Arrearage", "message": "no"}, AccountError),
+        ({"task_status": "CANCELED"}, Refused),
+        ({"task_status": "SUCCEEDED", "results": [{"code": "InvalidParameter", "message": "no"}]}, Refused),
+    ],
+)
+def test_a_failed_task_is_withdrawn_and_explained(ends: dict[str, Any], error: type[ProviderError]) -> None:
+    """The submission is recorded as not billed, and the error has the class of its code."""
+
+    async def main() -> tuple[ProviderError, Journal]:
+        journal = Journal()
+        async with Scripted() as server:
+
+            def end_all(seen: object) -> None:
+                for task in server.tasks.values():
+                    task["ends"] = {"results": [], **ends}
+
+            server.after = end_all
+            provider = server.provider(interface="async")
+            async with provider.session():
+                with pytest.raises(ProviderError) as caught:
+                    await provider.render(request_of(), journal)
+        return caught.value, journal
+
+    found, journal = asyncio.run(main())
+    assert type(found) is error
+    assert journal.kinds == ["intend", "accepted", "refused"]
+
+
+def test_a_task_that_failed_for_a_passing_reason_is_submitted_again() -> None:
+    """The failed task was not billed; the new submission has its own intent."""
+
+    async def main() -> tuple[Rendered, Journal]:
+        journal = Journal()
+        async with Scripted() as server:
+            failed = {"task_status": "FAILED", "results": [], "code": "InternalError.Timeout", "message": "later"}
+
+            def fail_the_first(seen: object) -> None:
+                if "task-0" in server.tasks:
+                    server.tasks["task-0"]["ends"] = failed
+
+            server.after = fail_the_first
+            provider = server.provider(interface="async")
+            async with provider.session():
+                return await provider.render(request_of(), journal), journal
+
+    rendered, journal = asyncio.run(main())
+    assert rendered.facts["task_id"] == "task-1"
+    assert journal.kinds == ["intend", "accepted", "refused", "intend", "accepted"]
+
+
+def test_a_succeeded_task_without_an_image_is_unknown() -> None:
+    """The task may have been billed, so it is not submitted again."""
+
+    async def main() -> Journal:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["task"].append(says(200, {"output": {"task_id": "task-0", "task_status": "SUCCEEDED"}}))
+            provider = server.provider(interface="async")
+            async with provider.session():
+                with pytest.raises(AnswerLost, match="has no image"):
+                    await provider.render(request_of(), journal)
+        return journal
+
+    assert asyncio.run(main()).kinds == ["intend", "accepted"]
+
+
+def test_an_expired_link_is_replaced_by_a_new_one() -> None:
+    """Another query of the task returns a new link."""
+
+    async def main() -> tuple[Rendered, list[str]]:
+        async with Scripted() as server:
+            server.script["result"].extend([Reply(403, b"<Error><Message>Request has expired.</Message></Error>")] * 5)
+            provider = server.provider(interface="async")
+            async with provider.session():
+                return await provider.render(request_of(), Journal()), server.paths("GET")
+
+    rendered, paths = asyncio.run(main())
+    assert rendered.png == PNG
+    assert paths[-3:] == ["/result/task-0.png", "/tasks/task-0", "/result/task-0.png"]
+
+
+def test_no_more_tasks_run_at_once_than_the_catalogue_allows() -> None:
+    """Two tasks of a model run at once, whatever the build's concurrency. Downloads don't count."""
+
+    async def main() -> int:
+        async with Scripted(task_polls=3) as server:
+            provider = server.provider(interface="async")
+            running = most = 0
+
+            def count(seen: Any) -> None:
+                nonlocal running, most
+                running = sum(task["polls"] <= 3 for task in server.tasks.values())
+                most = max(most, running)
+
+            server.after = count
+            async with provider.session():
+                await asyncio.gather(*(provider.render(request_of(str(number)), Journal()) for number in range(8)))
+            return most
+
+    assert asyncio.run(main()) == 2
+
+
+# --- submissions of earlier builds ---
+
+
+@BOTH
+def test_a_later_build_collects_an_accepted_render(interface: str) -> None:
+    """After a build that ended at `accepted`, the handle alone leads to the image and its facts."""
+
+    class Detaching(Journal):
+        async def accepted(self, handle: str) -> None:
+            await super().accepted(handle)
+            raise Detached
+
+    async def main() -> tuple[Rendered, Journal, list[str], int]:
+        journal, later, request = Detaching(), Journal(), request_of()
+        async with Scripted() as server:
+            provider = server.provider(interface=interface)
+            async with provider.session():
+                with pytest.raises(Detached):
+                    await provider.render(request, journal)
+            server.seen.clear()
+            async with provider.session():
+                rendered = await provider.collect(journal.submission(request), later)
+        return rendered, later, server.paths("POST"), server.bill
+
+    rendered, later, posts, bill = asyncio.run(main())
+    assert rendered.png == PNG
+    assert rendered.facts["request_id"] in ("req-sync", "req-task")
+    assert rendered.facts["interface"] == interface
+    assert (later.log, posts, bill) == ([], [], 1)
+
+
+def test_collecting_after_24_hours_reports_the_loss() -> None:
+    """Tasks and links are gone then: the error is AnswerLost, and nothing is submitted."""
+
+    async def main() -> list[AnswerLost]:
+        found = []
+        async with Scripted() as server:
+            server.script["result"].extend([Reply(403, b"<Error><Message>Request has expired.</Message></Error>")] * 5)
+            provider, journal = server.provider(), Journal()
+            await journal.intend({"interface": "sync", "host": "x"})
+            link = f"http://127.0.0.1:{server.port}/result/1.png?Expires=9999999999"
+            async with provider.session():
+                for handle in ("task:gone", f"result:r:{link}"):
+                    day_ago_s = time.time() - 90_000
+                    submission = journal.submission(request_of(), handle=handle, intended_at_s=day_ago_s)
+                    with pytest.raises(AnswerLost) as caught:
+                        await provider.collect(submission, Journal())
+                    found.append(caught.value)
+            assert server.paths("POST") == []
+        return found
+
+    assert [error.claim for error in asyncio.run(main())] == [
+        "the service has forgotten a task that it accepted",
+        "the image was gone before it was downloaded",
+    ]
+
+
+def test_a_task_of_another_account_is_not_given_up() -> None:
+    """A key that does not see the task proves nothing about the image."""
+
+    async def main() -> ProviderError:
+        async with Scripted() as server:
+            provider, journal = server.provider(), Journal()
+            await journal.intend({"interface": "async", "account": "another", "region": "singapore", "host": "h"})
+            async with provider.session():
+                with pytest.raises(ProviderError) as caught:
+                    await provider.collect(journal.submission(request_of(), handle="task:theirs"), Journal())
+        return caught.value
+
+    error = asyncio.run(main())
+    assert type(error) is ProviderError
+    assert error.claim == "an image in flight was submitted with another key or region"

@@ -1,0 +1,95 @@
+"""Tasks: polls that fail, lists of many pages, and cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from qwenbuild.errors import AccountError, ProviderError, Refused, ServiceFault, Throttled
+from qwenbuild.provider import Rendered
+from tests.support.scripted import PNG, Journal, Reply, Scripted, fails, request_of, says
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fails(429, "Throttling"), fails(500, "InternalError"), fails(503, "ServiceUnavailable"), Reply(502, b"<html>"),
+        Reply(fault="drop"), Reply(200, b"garbage"), says(200, {"output": {"task_status": "RUNNING"}}),
+        says(200, {"output": {"task_id": "task-0", "task_status": "BREWING"}}),
+        says(200, {"output": {"task_id": "task-0", "task_status": "UNKNOWN"}}),
+    ],
+    ids=["429", "500", "503", "502", "drop", "garbage", "fields", "status", "unknown"],
+)  # fmt: skip
+def test_a_failed_poll_does_not_end_the_wait(reply: Reply) -> None:
+    """A task is polled until the service says how it ended."""
+
+    async def main() -> tuple[Rendered, Journal, int]:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["task"].extend([reply, reply])
+            provider = server.provider(interface="async")
+            async with provider.session():
+                return await provider.render(request_of(), journal), journal, server.bill
+
+    rendered, journal, bill = asyncio.run(main())
+    assert rendered.png == PNG
+    assert journal.kinds == ["intend", "accepted"]
+    assert bill == 1
+
+
+def test_a_revoked_key_does_not_lose_a_task() -> None:
+    """A refused poll stops the run; the submission stays open."""
+
+    async def main() -> tuple[ProviderError, Journal]:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["task"].append(fails(401, "InvalidApiKey"))
+            provider = server.provider(interface="async")
+            async with provider.session():
+                with pytest.raises(AccountError) as caught:
+                    await provider.render(request_of(), journal)
+        return caught.value, journal
+
+    error, journal = asyncio.run(main())
+    assert error.stops_run
+    assert journal.kinds == ["intend", "accepted"]
+
+
+def test_tasks_are_listed_and_cancelled() -> None:
+    """All pages are listed, with tasks of other programs. Cancelling a running task is refused."""
+
+    async def main() -> tuple[Sequence[Any], list[str], ProviderError]:
+        async with Scripted() as server:
+            for number in range(120):
+                server.add_task(f"prompt {number}")
+            server.script["cancel"].extend([Reply(fault="drop"), fails(400, "UnsupportedOperation", "not pending")])
+            provider = server.provider()
+            async with provider.session():
+                with pytest.raises(ServiceFault):
+                    await provider.cancel_task("task-1")
+                with pytest.raises(Refused) as caught:
+                    await provider.cancel_task("task-1")
+                await provider.cancel_task("task-2")
+                return await provider.list_tasks(), server.paths("POST"), caught.value
+
+    tasks, posts, error = asyncio.run(main())
+    assert [task.id for task in tasks] == [f"task-{number}" for number in range(120)]
+    assert {task.model for task in tasks} == {"qwen-image-plus"}
+    assert posts == ["/tasks/task-1/cancel", "/tasks/task-1/cancel", "/tasks/task-2/cancel"]
+    assert error.hint == "only PENDING tasks can be cancelled; `qwenbuild tasks` lists the account's tasks"
+
+
+def test_a_failing_list_is_an_error() -> None:
+    """A list is tried again like every query; then the error is raised, and no part of a list is returned."""
+
+    async def main() -> None:
+        async with Scripted() as server:
+            server.script["list"].extend([fails(429, "insufficient_quota", "used up")] * 2)
+            async with (provider := server.provider()).session():
+                with pytest.raises(Throttled):
+                    await provider.list_tasks()
+
+    asyncio.run(main())
