@@ -1,0 +1,90 @@
+"""The doctor's findings about files: store, folders, state, lock, schemas and git."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from qwenbuild.engine import doctor
+from qwenbuild.finding import Level
+from qwenbuild.storage import lock, lock_format
+from qwenbuild.storage.store import Store
+from tests.support.clinic import Clinic, wrong
+
+pytest_plugins = ("tests.support.clinic",)
+
+
+def test_the_store(clinic: Clinic) -> None:
+    """The images in the store are counted. A file in place of the store is a failure with a hint."""
+    folder = clinic.root.parent / "store"
+    assert clinic.findings()["store"].claim == f"{folder}: not there yet; the first build creates it"
+    Store(folder).put("a" * 64, b"image", b"{}")
+    assert clinic.findings()["store"].claim == f"{folder}: 1 images, 0 MB"
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    found = clinic.findings()["store"]
+    assert (found.level, found.hint) == (Level.FAIL, "move it away, or set QWENBUILD_CACHE_DIR")
+
+
+def test_what_stands_in_the_way_of_a_build(clinic: Clinic) -> None:
+    """A file in place of a folder, and an unreadable state, must be fixed."""
+    clinic.write({".qwenbuild": "", "out2": "", "qwenbuild.toml": 'provider = "draft"\nout = "out2"\n'})
+    found = clinic.findings()
+    assert wrong(found)["project"] == "fail"
+    (clinic.root / ".qwenbuild").unlink()
+    clinic.write({".qwenbuild/state.sqlite3": "torn"})
+    assert wrong(clinic.findings())["state"] == "fail"
+
+
+def test_the_lock(clinic: Clinic) -> None:
+    """An unreadable lock is a failure. A lock with a merge conflict is a warning."""
+    pin = lock_format.Pin("poster.png", "poster", "a" * 64, "b" * 64, "qwen-image", 1)
+    text = lock_format.render([pin])
+    clinic.write({lock.NAME: text})
+    assert clinic.findings()["lock"].claim == "1 outputs are pinned"
+    clinic.write({lock.NAME: text.replace("version = 1", "version = 99")})
+    assert clinic.findings()["lock"].level is Level.FAIL
+    head, record = text.split("\n\n", 1)
+    clinic.write({lock.NAME: f"{head}\n\n<<<<<<< HEAD\n{record}=======\n{record}>>>>>>> other\n"})
+    assert clinic.findings()["lock"].hint == "`qwenbuild lock` resolves it"
+
+
+def test_schemas_of_editors(clinic: Clinic) -> None:
+    """A schema that a spec names must exist and belong to this version. Its layout does not matter."""
+    path = clinic.root / "specs/spec.schema.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8"))), "utf-8")
+    assert clinic.findings()["schema"].claim == "current"
+    path.write_text("{}")
+    assert (
+        clinic.findings()["schema"].claim == "specs/spec.schema.json is of another version: editors check specs wrongly"
+    )
+    path.unlink()
+    missing = clinic.findings()["schema"]
+    assert (missing.level, missing.hint) == (Level.WARN, "qwenbuild schema > specs/spec.schema.json")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_a_repository(clinic: Clinic) -> None:
+    """Git must ignore `.qwenbuild/`. Images are either ignored or committed."""
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(clinic.root), *arguments], check=True, capture_output=True)
+
+    git("init")
+    clinic.write({".gitignore": "*.lock\n.qwenbuild/\n"})
+    assert clinic.findings()["lock"].claim == "git ignores qwenbuild.lock"
+    clinic.write({".gitignore": ".qwenbuild/\n"})
+    assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is ignored"
+    clinic.write({".gitignore": "", "out/.gitignore": "", "out/a.png": "x"})
+    (clinic.root / "out/.gitignore").unlink()
+    claims = [one.claim for one in doctor.examine(clinic.root, {"HOME": str(clinic.root)}) if one.subject == "git"]
+    assert claims == [
+        ".qwenbuild/ is not ignored by git, but belongs to this machine only",
+        "out/ is neither ignored nor committed",
+    ]
+    clinic.write({".gitignore": ".qwenbuild/\n"})
+    git("add", "out")
+    assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is committed"
