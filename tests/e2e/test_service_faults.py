@@ -1,4 +1,4 @@
-"""Builds under every fault of the local DashScope, at every moment, on both interfaces, and the builds after them."""
+"""Builds with every fault of the emulator, in every call and on both interfaces, and the builds after them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .studio import KEY, Studio, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
-# Two requests, one of them wanted at two paths.
+# Two requests; one of them has two output paths.
 SPECS = {
     "fair": '[image.poster]\nprompt = "a fair, {{ hour }}"\nmatrix = { hour = ["noon", "night"], seed = 7 }\n'
     '[image.cover]\nprompt = "a fair, noon"\nseed = 7\n'
@@ -30,7 +30,7 @@ VALUES = {
     "slow": "=0.1",
     "throttle": "=0.1",
     "error": "=ModelServiceFailed",
-}  # seconds and codes other than the default
+}  # seconds and codes that differ from the default
 
 
 def _cases() -> list[tuple[str, str]]:
@@ -44,32 +44,30 @@ def _cases() -> list[tuple[str, str]]:
 
 
 def _often(kind: str, operation: str) -> int:
-    """Return how many calls a fault befalls: one of two images, or all of a build where that takes no minutes."""
+    """Return how many calls have the fault: one, or all calls of a build if that does not take minutes."""
     if kind in SILENT | SPOILT or kind == "slow":
         return 1
     return 3 if kind == "throttle" or operation == "poll" else 99
 
 
 def _is_lost(interface: str, fault: Fault) -> bool:
-    """Whether an image can't be had afterwards, or nobody can tell that the service accepted its request."""
+    """Return True if the image is gone afterwards, or if nothing shows that the request was accepted."""
     if fault.kind == "expired":
-        return interface == "sync"  # a task is asked for another link
+        return interface == "sync"  # a task can be queried for a new link
     if fault.operations == ("sync",):
         return fault.kind in SILENT or fault.kind in SPOILT
-    return fault.operations == ("create",) and fault.kind in SILENT  # what it has accepted, it lists
+    return fault.operations == ("create",) and fault.kind in SILENT  # an accepted task is in the list
 
 
 @pytest.mark.parametrize(("interface", "fault"), _cases())
-def test_a_build_under_a_fault_and_those_after_it(
-    emulator: Running, tmp_path: Path, interface: str, fault: str
-) -> None:
-    """Every image is there and billed once, or its answer was lost for good and it is reported as UNKNOWN."""
+def test_builds_with_a_fault_and_after_the_fault(emulator: Running, tmp_path: Path, interface: str, fault: str) -> None:
+    """Every image is there and billed once, or its answer is lost and the image is UNKNOWN."""
     patience_s = "0.4" if fault.startswith("hang") else "20"
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"', timeout_s=patience_s)
     emulator.inject(fault)
     first = studio.build_inside(provider="dashscope")
     assert emulator.fired()[fault] > 0
-    studio.check_outputs(set(first.outcomes) - {name for name, it in first.outcomes.items() if it in DONE})
+    studio.check_outputs(set(first.outcomes) - {name for name, outcome in first.outcomes.items() if outcome in DONE})
     emulator.inject()
 
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""`kill -9` of a build at every moment of a render, and the builds after it."""
+"""`kill -9` of a build in each phase of a render, and the builds after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .studio import Studio, cards, hold, stored_images, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
-# Two requests, one of them wanted at two paths.
+# Two requests; one of them has two output paths.
 SPECS = {
     "fair": '[image.poster]\nprompt = "a fair, {{ hour }}"\nmatrix = { hour = ["noon", "night"], seed = 7 }\n'
     '[image.cover]\nprompt = "a fair, noon"\nseed = 7\n'
@@ -39,10 +39,8 @@ REQUESTS, OUTPUTS = 2, 3
         ("async", "hang-before:download", Verdict.REATTACH),
     ],
 )
-def test_killed_while_the_service_is_asked(
-    emulator: Running, tmp_path: Path, interface: str, moment: str, then: Verdict
-) -> None:
-    """What has a handle is collected; what has none is found among the tasks, or is UNKNOWN until the user's word."""
+def test_killed_during_a_call(emulator: Running, tmp_path: Path, interface: str, moment: str, then: Verdict) -> None:
+    """A request with a handle is collected. One without is found among the tasks, or is UNKNOWN until `--resubmit`."""
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     emulator.inject(moment)
     studio.kill_when(lambda: studio.calls(moment.rpartition(":")[2]) == REQUESTS)
@@ -72,7 +70,7 @@ def test_killed_while_the_service_is_asked(
 
 @pytest.mark.parametrize(("lost", "found"), [(1, 1), (2, 0)])
 def test_killed_with_seeds_of_one_prompt_unanswered(emulator: Running, tmp_path: Path, lost: int, found: int) -> None:
-    """One task that nobody else can have made is the lost one's; two of one prompt can't be told apart."""
+    """One lost task with a unique prompt is found. Two lost tasks with one prompt can't be distinguished."""
     spec = '[image.dice]\nprompt = "a throw of dice"\nmatrix.seed = { start = 1, count = 5 }\n'
     config = "[models.qwen-image-plus]\nconcurrent = 3\n"
     studio = Studio.make(tmp_path, emulator, {"dice": spec}, config=config, interface='"async"')
@@ -86,7 +84,7 @@ def test_killed_with_seeds_of_one_prompt_unanswered(emulator: Running, tmp_path:
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_while_images_are_being_stored(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """What was downloaded, and is not in the store yet, is downloaded again."""
+    """An image that was downloaded but not stored is downloaded again."""
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     with hold(studio.store / "lock"):
         studio.kill_when(lambda: len(list((studio.store / "tmp").glob("*"))) >= 3 * REQUESTS)
@@ -98,7 +96,7 @@ def test_killed_while_images_are_being_stored(emulator: Running, tmp_path: Path,
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_between_the_store_and_the_state(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """An image in the store is done, whatever the state says: it is restored, and nothing stays in flight."""
+    """An image in the store is restored, although the state still has its submission; nothing stays in flight."""
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     emulator.inject("slow=0.7:download")
     with studio.started("build") as process:
@@ -116,7 +114,7 @@ def test_killed_between_the_store_and_the_state(emulator: Running, tmp_path: Pat
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_before_the_state_holds_the_handle(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """An accepted task is found among the account's; a sync answer that was not written down is UNKNOWN."""
+    """An accepted task is found among the account's tasks. A sync answer that was not recorded is UNKNOWN."""
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     operation = "sync" if interface == "sync" else "create"
     emulator.inject(f"slow=0.7:{operation}")
@@ -134,7 +132,7 @@ def test_killed_before_the_state_holds_the_handle(emulator: Running, tmp_path: P
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_while_a_forced_image_is_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """A paid replacement is collected by the next build, although the image that it replaces is up to date."""
+    """The next build collects a paid replacement, although the old image is up to date."""
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     before = studio.run("build", "--interface", interface)
     assert before.code == 0, before
@@ -150,8 +148,8 @@ def test_killed_while_a_forced_image_is_in_flight(emulator: Running, tmp_path: P
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
-def test_killed_again_and_again(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """Builds killed at any time add up to one: each image is there and billed once, but for those UNKNOWN."""
+def test_killed_several_times(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """After several killed builds, each image is there and billed once, except those that are UNKNOWN."""
     dice = random.Random(interface)
     studio = Studio.make(tmp_path, emulator, cards(24), interface=f'"{interface}"', max_concurrency="4")
     emulator.inject("slow=0.05:20%", "slow=0.02")
@@ -159,7 +157,7 @@ def test_killed_again_and_again(emulator: Running, tmp_path: Path, interface: st
     for _ in range(4):
         seen = len(emulator.requests())
         with studio.started("build") as process:
-            # Planning is left alone: it changes nothing, and takes most of the time.
+            # A plan changes nothing and takes most of the time, so no build is killed before its first request.
             while len(emulator.requests()) == seen and process.poll() is None:
                 time.sleep(0.005)
             time.sleep(dice.uniform(0, 0.25))
@@ -177,7 +175,7 @@ def test_killed_again_and_again(emulator: Running, tmp_path: Path, interface: st
 
 @contextlib.contextmanager
 def locked(studio: Studio) -> Iterator[None]:
-    """Hold the state's file, so that builds wait with what they have to write into it."""
+    """Lock the state's file, so that builds wait before they write to it."""
     with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         yield

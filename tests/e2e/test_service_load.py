@@ -1,4 +1,4 @@
-"""Hundreds of images at once from a service that fails often."""
+"""Hundreds of images at once, from a service that fails often."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.emulated import QUICK
 
 from .studio import Studio, cards, unresolved
 
-# A model of the user's own, with images small enough for hundreds.
+# A declared model with small images, so that hundreds are quick.
 MODEL = {"interfaces": ["sync", "async"], "sizes": ["48*64"], "price_cny": {"singapore": "0.10"}}
 CONFIG = """
 [models.small]
@@ -23,7 +23,7 @@ sizes = ["48*64"]
 price_cny = { singapore = "0.10" }
 """
 
-# In each a fifth of the calls, of every kind there is at that call.
+# A fifth of all calls fail, with each kind of fault that the call can have.
 FAULTS = {
     "sync": (
         "throttle=0.02:sync:3%", "500:sync:2%", "503:sync:2%", "drop-before:sync:1%", "business-error:sync:3%",
@@ -43,16 +43,16 @@ FAULTS = {
 
 @pytest.fixture
 def emulator() -> Iterator[Running]:
-    """A quick emulator that knows the small model."""
+    """A quick emulator with the small model."""
     with running(replace(QUICK, catalogue=builtin().extended({"small": MODEL}))) as handle:
         yield handle
 
 
 @pytest.mark.parametrize(("interface", "images"), [("sync", 500), ("async", 200)])
-def test_at_50_at_once_with_20_percent_of_faults(
+def test_50_requests_at_once_with_20_percent_faults(
     emulator: Running, tmp_path: Path, interface: str, images: int
 ) -> None:
-    """All images are there in the end; each was billed once, and once more only where the user had it sent again."""
+    """All images are there in the end. Each was billed once, or twice if `--resubmit` sent it again."""
     studio = Studio.make(
         tmp_path, emulator, cards(images, model='"small"'), config=CONFIG,
         interface=f'"{interface}"', max_concurrency="50",

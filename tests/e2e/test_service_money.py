@@ -1,4 +1,4 @@
-"""What builds at the service cost: unknown images, the word to send them again, and budgets."""
+"""The cost of builds: UNKNOWN images, `--resubmit`, and budgets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .studio import Studio, cards, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
-PRICE = Decimal("0.220177")  # of qwen-image-plus in Singapore
+PRICE = Decimal("0.220177")  # qwen-image-plus in Singapore, in CNY
 
 
-def test_an_unknown_image_is_never_sent_again_by_itself(emulator: Running, tmp_path: Path) -> None:
-    """A lost answer is reported by every build and plan, with exit code 1, until the user has it sent again."""
+def test_an_unknown_image_is_not_sent_again_automatically(emulator: Running, tmp_path: Path) -> None:
+    """Every build and plan reports the lost answer, builds with exit code 1, until the user says `--resubmit`."""
     studio = Studio.make(tmp_path, emulator, cards(3))
     emulator.inject("drop-after:sync:1")
     first = studio.run("build")
@@ -49,7 +49,7 @@ def test_an_unknown_image_is_never_sent_again_by_itself(emulator: Running, tmp_p
 
 
 def test_resubmit_always(emulator: Running, tmp_path: Path) -> None:
-    """`resubmit = "always"` in the config is the user's word for every build."""
+    """With `resubmit = "always"` in the config, every build sends UNKNOWN requests again."""
     studio = Studio.make(tmp_path, emulator, cards(2), config='resubmit = "always"')
     emulator.inject("close-after:sync:1")
     assert studio.build_inside().finished.unknown == 1
@@ -59,7 +59,7 @@ def test_resubmit_always(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_sending_again_counts_against_the_budget(emulator: Running, tmp_path: Path) -> None:
-    """What may have been billed is not sent again where its price would pass the budget; it stays UNKNOWN."""
+    """A request is not sent again if its price would pass the budget; it stays UNKNOWN."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     emulator.inject("drop-after:sync")
     studio.build_inside()
@@ -72,7 +72,7 @@ def test_sending_again_counts_against_the_budget(emulator: Running, tmp_path: Pa
 
 
 def test_a_lost_answer_to_a_forced_render(emulator: Running, tmp_path: Path) -> None:
-    """The image that was there stays; forcing again sends nothing again without the user's word."""
+    """The old image stays. Another `--force` sends the request again only with `--resubmit`."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     studio.build_inside()
     emulator.inject("drop-after:sync:1")
@@ -91,10 +91,10 @@ def test_a_lost_answer_to_a_forced_render(emulator: Running, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("max_cost", "affordable"), [(PRICE * 3, 3), (PRICE * 4 - Decimal("0.000001"), 3), (Decimal(0), 0)]
 )
-def test_a_budget_stops_before_the_first_request_that_would_pass_it(
+def test_a_budget_stops_before_the_request_that_would_pass_it(
     emulator: Running, tmp_path: Path, interface: str, max_cost: Decimal, affordable: int
 ) -> None:
-    """Exactly as many images are bought as the budget allows; the next build goes on with the rest."""
+    """A build buys exactly as many images as the budget allows; the next build renders the rest."""
     studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"')
     ran = studio.here("build", "--max-cost", str(max_cost))
     assert ran.code == 1
@@ -112,7 +112,7 @@ def test_a_budget_stops_before_the_first_request_that_would_pass_it(
 
 
 def test_the_budget_of_the_config(emulator: Running, tmp_path: Path) -> None:
-    """`[budget] max_cost` holds for each build; `--max-cost` goes before it."""
+    """`[budget] max_cost` limits each build; `--max-cost` overrides it."""
     studio = Studio.make(tmp_path, emulator, cards(5), config="[budget]\nmax_cost = 0.5")
     first = studio.build_inside()
     assert (first.finished.rendered, first.finished.skipped, first.finished.exit_code) == (2, 3, 1)
@@ -122,8 +122,8 @@ def test_the_budget_of_the_config(emulator: Running, tmp_path: Path) -> None:
     studio.audit()
 
 
-def test_what_was_not_billed_is_not_spent(emulator: Running, tmp_path: Path) -> None:
-    """A refused request gives its price back to the budget; a lost answer does not."""
+def test_a_refused_request_is_not_spent(emulator: Running, tmp_path: Path) -> None:
+    """The budget gets the price of a refused request back, but not that of a lost answer."""
     studio = Studio.make(tmp_path, emulator, cards(4), max_concurrency="1")
     emulator.inject("moderation:sync:1")
     built = studio.build_inside(max_cost=PRICE * 3)
@@ -138,7 +138,7 @@ def test_what_was_not_billed_is_not_spent(emulator: Running, tmp_path: Path) -> 
 
 
 def test_refused_by_moderation(emulator: Running, tmp_path: Path) -> None:
-    """A refused image fails alone, says what the service said, and costs nothing."""
+    """A refused image costs nothing, shows the service's message, and does not stop the others."""
     studio = Studio.make(tmp_path, emulator, cards(2), max_concurrency="1")
     emulator.inject("moderation:sync:1")
     ran = studio.here("build")
@@ -150,7 +150,7 @@ def test_refused_by_moderation(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_arrears_stop_the_run(emulator: Running, tmp_path: Path) -> None:
-    """An account in arrears is told once, and nothing more is sent."""
+    """After the service reports arrears, nothing more is sent."""
     studio = Studio.make(tmp_path, emulator, cards(40), max_concurrency="2")
     emulator.inject("arrearage")
     ran = studio.here("build", "--json")
@@ -163,7 +163,7 @@ def test_arrears_stop_the_run(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_equal_requests_are_bought_once(emulator: Running, tmp_path: Path) -> None:
-    """One request at many paths, of several images and in several projects with one store, is billed once."""
+    """A request is billed once, although several paths, images and projects with one store want it."""
     specs = {
         "a": '[image.one]\nprompt = "x"\nseed = 1\n[image.two]\nprompt = "x"\nmatrix = { copy = [1, 2, 3], seed = 1 }\n'
     }

@@ -1,4 +1,4 @@
-"""What is told before anything is spent: prices, times, and requests that the service would refuse."""
+"""What a plan shows before anything is spent: prices, times, and requests that the service would refuse."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ matrix.seed = [1, 2, 3]
 """
 
 
-def test_plan_tells_the_price_by_model_and_the_shortest_time(emulator: Running, tmp_path: Path) -> None:
-    """Prices are those of the region; times follow from the slowest model's pace; planning asks nobody."""
+def test_a_plan_shows_the_price_by_model_and_the_shortest_time(emulator: Running, tmp_path: Path) -> None:
+    """Prices depend on the region, and times on the slowest model's pace. A plan sends no request."""
     studio = Studio.make(tmp_path, emulator, {"all": MODELS}, submits='"2/second"')
     studio.write({"qwenbuild.toml": ""})
     plan = studio.here("plan")
@@ -41,8 +41,8 @@ def test_plan_tells_the_price_by_model_and_the_shortest_time(emulator: Running, 
     assert emulator.requests() == []
 
 
-def test_a_model_on_an_interface_that_it_lacks(emulator: Running, tmp_path: Path) -> None:
-    """It is an error of the plan, where the image is declared, for every command; nothing is sent."""
+def test_a_model_without_the_interface(emulator: Running, tmp_path: Path) -> None:
+    """Every command reports the error with the place of the declaration; nothing is sent."""
     studio = Studio.make(tmp_path, emulator, {"all": MODELS})
     for command in (["plan"], ["build"], ["status"]):
         ran = studio.here(*command, "--interface", "async")
@@ -61,8 +61,8 @@ def test_a_model_on_an_interface_that_it_lacks(emulator: Running, tmp_path: Path
     assert emulator.requests() == []
 
 
-def test_a_model_of_the_users_own(emulator: Running, tmp_path: Path) -> None:
-    """A declared model has its interfaces, sizes, pace and price; without a price it can't be built."""
+def test_a_declared_model(emulator: Running, tmp_path: Path) -> None:
+    """A declared model has its own interfaces, sizes, pace and price. Without a price it can't be built."""
     declared = '[models.qwen-image-next]\ninterfaces = ["async"]\nsizes = ["512*512"]\nsubmits = "30/minute"\n'
     specs = cards(11, model='"qwen-image-next"')
     studio = Studio.make(tmp_path, emulator, specs)
@@ -81,7 +81,7 @@ def test_a_model_of_the_users_own(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path) -> None:
-    """From the config, and from the command line before it."""
+    """They come from the config; the command line overrides it."""
     studio = Studio.make(tmp_path, emulator, cards(1), region='"beijing"', interface='"async"')
     assert studio.here("plan", "--json").finished["cost"] == {"CNY": "0.20"}
     assert studio.here("plan", "--json", "--region", "singapore").finished["cost"] == {"CNY": "0.220177"}
@@ -99,7 +99,7 @@ def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path)
 
 
 def test_a_key_of_another_region(emulator: Running, tmp_path: Path) -> None:
-    """It is refused once, the run stops, and the message tells region, host, where the key came from and what to do."""
+    """The run stops after the first refusal; the message shows region, host, origin of the key, and a hint."""
     studio = Studio.make(tmp_path, emulator, cards(30), max_concurrency="3")
     studio.extra["DASHSCOPE_API_KEY"] = "sk-beijing-0123456789"
     ran = studio.here("build")
@@ -115,8 +115,8 @@ def test_a_key_of_another_region(emulator: Running, tmp_path: Path) -> None:
     assert studio.submissions == []
 
 
-def test_what_was_sent_is_what_the_provenance_says(emulator: Running, tmp_path: Path) -> None:
-    """An image made by a task carries the request, the ids, the times and the rewritten prompt."""
+def test_the_provenance_is_the_request_that_was_sent(emulator: Running, tmp_path: Path) -> None:
+    """The image of a task holds the request, the ids, the times and the rewritten prompt."""
     spec = '[image.a]\nprompt = "a fair"\nseed = 5\nsize = "1:1"\nprompt_extend = true\nnegative_prompt = "fog"\n'
     studio = Studio.make(tmp_path, emulator, {"a": spec}, interface='"async"')
     assert studio.build_inside().finished.complete

@@ -1,4 +1,4 @@
-"""The API key, and the links that open images, stay out of everything that builds leave behind or say."""
+"""No output and no file of a build shows the API key or a signed link."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
-def test_what_is_said_and_left_behind(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """No command, under faults or without, shows the key or a link's signature; no file holds the key."""
+def test_no_output_and_no_file_holds_a_secret(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """No command shows the key or a link's signature, with or without faults. No file holds the key."""
     studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"', max_concurrency="2")
-    # Debugging output of the libraries below is shown where the user asks for it.
+    # A user can turn on the debug output of libraries.
     studio.extra["PYTHONASYNCIODEBUG"] = "1"
-    said = ""
+    output = ""
     for number, command in enumerate(COMMANDS):
         if number < 3:
             emulator.inject(
@@ -35,20 +35,20 @@ def test_what_is_said_and_left_behind(emulator: Running, tmp_path: Path, interfa
         else:
             emulator.inject()
         ran = studio.run(*command) if number < 2 else studio.here(*command)
-        said += ran.out + ran.err
+        output += ran.out + ran.err
     for path in studio.outputs():
-        said += studio.here("show", str(studio.root / "out" / path)).out
+        output += studio.here("show", str(studio.root / "out" / path)).out
     assert studio.here("build", "--resubmit").code == 0
-    assert len(said) > 2000
+    assert len(output) > 2000
     for secret in (KEY, KEY[-12:], "Signature="):
-        assert secret not in said
+        assert secret not in output
     assert studio.search(KEY) == []
     holders = {path.name.removesuffix("-wal").removesuffix("-shm") for path in studio.search("Signature=")}
-    assert holders <= {"state.sqlite3"}  # whence the next build collects
+    assert holders <= {"state.sqlite3"}  # the next build collects with these links
 
 
 def test_a_snapshot_holds_no_key(emulator: Running, tmp_path: Path) -> None:
-    """A build with another key is still nothing to do, and no key is needed to find that out."""
+    """Without a key, another build still has nothing to do."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     assert studio.run("build").code == 0
     assert (studio.root / ".qwenbuild" / "snapshot").exists()

@@ -1,4 +1,4 @@
-"""Leaving a build while images are at the service: Ctrl-C once and twice, `--detach`, and what becomes of the tasks."""
+"""Stopping a build while requests are in flight: Ctrl-C once or twice, `--detach`, and cancelled tasks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ OPERATION = {"sync": "sync", "async": "create"}
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
-def test_the_first_ctrl_c_keeps_what_is_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """Nothing more is submitted, what was is waited for and kept, and the next build goes on with the rest."""
+def test_the_first_ctrl_c_waits_for_requests_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """Nothing more is submitted. Images in flight are awaited and stored; the next build renders the rest."""
     studio = Studio.make(tmp_path, emulator, cards(8), interface=f'"{interface}"', max_concurrency="2")
     operation = {"sync": "sync", "async": "poll"}[interface]
     emulator.inject(f"slow=0.6:{operation}")
@@ -47,7 +47,7 @@ def test_the_first_ctrl_c_keeps_what_is_in_flight(emulator: Running, tmp_path: P
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_the_first_ctrl_c_does_not_wait_for_turns(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """Requests that wait for the pace were not sent: they are not sent any more, nor waited for."""
+    """Requests that wait for their turn are not sent any more, and the build does not wait for them."""
     studio = Studio.make(tmp_path, emulator, cards(20), interface=f'"{interface}"', submits='"2/minute"')
     with studio.started("build", "--json") as process:
         studio.wait(lambda: studio.outputs(), process)
@@ -64,7 +64,7 @@ def test_the_first_ctrl_c_does_not_wait_for_turns(emulator: Running, tmp_path: P
 
 @pytest.mark.parametrize(
     ("interface", "pinned", "count", "then"),
-    [  # of two requests at once; while images are downloaded, the next requests are with the service
+    [  # two requests at once; while images are downloaded, the next two requests are sent
         ("sync", "hang-before:download", 4, Verdict.REATTACH),
         ("sync", "hang-after:sync", 2, Verdict.UNKNOWN),
         ("async", "hang-before:poll", 2, Verdict.REATTACH),
@@ -74,7 +74,7 @@ def test_the_first_ctrl_c_does_not_wait_for_turns(emulator: Running, tmp_path: P
 def test_the_second_ctrl_c_leaves_at_once(
     emulator: Running, tmp_path: Path, interface: str, pinned: str, count: int, then: Verdict
 ) -> None:
-    """What is left with the service is collected by the next build; a sync call without an answer is UNKNOWN."""
+    """The next build collects requests with a handle. A sync call without an answer is UNKNOWN."""
     studio = Studio.make(tmp_path, emulator, cards(8), interface=f'"{interface}"', max_concurrency="2")
     emulator.inject(pinned)
     with studio.started("build", "--json") as process:
@@ -101,8 +101,8 @@ def test_the_second_ctrl_c_leaves_at_once(
         assert emulator.bill()["count"] == 8
 
 
-def test_leaving_while_lost_answers_are_looked_up(emulator: Running, tmp_path: Path) -> None:
-    """One Ctrl-C ends the search among the account's tasks; nothing is forgotten."""
+def test_stopping_while_lost_answers_are_reconciled(emulator: Running, tmp_path: Path) -> None:
+    """One Ctrl-C ends the search among the account's tasks; a later build searches again."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.inject("drop-after:create", "hang-before:list")
     studio.kill_when(lambda: studio.calls("list"))
@@ -123,7 +123,7 @@ def test_leaving_while_lost_answers_are_looked_up(emulator: Running, tmp_path: P
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """`--detach` submits and leaves with exit code 0; `plan` and `tasks` tell, and a later build collects."""
+    """`--detach` submits and exits with 0. `plan` and `tasks` show the requests, and a later build collects them."""
     studio = Studio.make(tmp_path, emulator, cards(6), interface=f'"{interface}"')
     ran = studio.run("build", "--detach")
     assert ran.code == 0, ran.err
@@ -141,7 +141,7 @@ def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
     if interface == "async":
         assert tasks.out.count("this project's") == 6
 
-    assert studio.here("build", "--detach").code == 0  # it leaves again, and submits nothing twice
+    assert studio.here("build", "--detach").code == 0  # nothing is submitted twice
     assert studio.calls(OPERATION[interface]) == 6
     last = studio.build()
     assert last["reattached"] == 6
@@ -150,7 +150,7 @@ def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
 
 
 def test_in_flight_on_the_other_interface(emulator: Running, tmp_path: Path) -> None:
-    """An image is collected by what was submitted, whichever interface the later build prefers."""
+    """An image is collected through its own interface, whichever interface the later build has."""
     studio = Studio.make(tmp_path, emulator, cards(4))
     studio.build_inside(detach=True, interface="async", where=["no=00[01]"])
     studio.build_inside(detach=True, interface="sync", where=["no=00[23]"])
@@ -160,7 +160,7 @@ def test_in_flight_on_the_other_interface(emulator: Running, tmp_path: Path) -> 
 
 
 def test_a_detached_build_within_a_budget(emulator: Running, tmp_path: Path) -> None:
-    """What is submitted counts against the budget of the build that submits it."""
+    """Submitted requests count against the budget of the build that submits them."""
     studio = Studio.make(tmp_path, emulator, cards(5), interface='"async"')
     ran = studio.here("build", "--detach", "--max-cost", "0.5", "--json")
     assert ran.code == 1
@@ -172,13 +172,13 @@ def test_a_detached_build_within_a_budget(emulator: Running, tmp_path: Path) -> 
 
 @pytest.fixture
 def slow_emulator() -> Iterator[Running]:
-    """An emulator whose tasks wait for half a minute; its clock is moved by the test."""
+    """An emulator whose tasks wait for 30 seconds. The test moves its clock."""
     with running(replace(QUICK, queue_s=30.0)) as handle:
         yield handle
 
 
 def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> None:
-    """`tasks` lists what waits; a task that is cancelled there costs nothing, and the next build submits it anew."""
+    """`tasks` lists waiting tasks. A cancelled task costs nothing, and the next build submits it again."""
     studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
     assert studio.here("tasks").out == "nothing is in flight\n"
     assert studio.here("build", "--detach").code == 0
@@ -195,7 +195,7 @@ def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> No
     assert (again.code, again.out) == (1, "")
     assert f"error: task {doomed[0]} can't be cancelled\n" in again.err
     assert "error: task nope\\x1b can't be cancelled\n" in again.err
-    assert again.err.count("hint: only tasks that are still PENDING can be") == 2
+    assert again.err.count("hint: only PENDING tasks can be cancelled") == 2
     in_flight = studio.here("tasks", "--json").events
     studio.extra.pop("DASHSCOPE_API_KEY")
     unasked = studio.here("tasks", "--json")
@@ -213,7 +213,7 @@ def test_tasks_and_cancelling_them(tmp_path: Path, slow_emulator: Running) -> No
 
 
 def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Running) -> None:
-    """The build that finds it cancelled tells so and spends nothing; the next one submits it anew."""
+    """The build that finds a cancelled task reports it and spends nothing; the next build submits it again."""
     studio = Studio.make(tmp_path, slow_emulator, cards(4), interface='"async"')
     other = Studio.make(tmp_path / "other", slow_emulator, cards(1))
     assert studio.build_inside(detach=True).finished.submitted == 4
@@ -223,7 +223,7 @@ def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Runn
     ran = studio.here("build")
     assert ran.code == 1
     assert ran.err.count("the task was cancelled") == 2
-    assert "build again to submit it anew" in ran.err
+    assert "build again to submit it again" in ran.err
     assert "2 reattached, 2 failed" in ran.err
     assert slow_emulator.bill()["count"] == 2
     assert studio.build_inside(detach=True).finished.submitted == 2
@@ -233,7 +233,7 @@ def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Runn
 
 
 def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
-    """What was not collected for a day is gone: it is UNKNOWN, and made anew at the user's word only."""
+    """An image that was not collected for a day is gone: it is UNKNOWN, and rendered again only by `--resubmit`."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     studio.build_inside(detach=True)
     emulator.bill()  # the tasks end
@@ -248,8 +248,8 @@ def test_a_task_of_another_day(emulator: Running, tmp_path: Path) -> None:
     studio.check_outputs()
 
 
-def test_a_task_that_is_days_old_by_a_wrong_clock(slow_emulator: Running, tmp_path: Path) -> None:
-    """As long as the service says that a task waits, it is waited for, whatever this machine's clock said."""
+def test_a_task_with_a_wrong_time_is_awaited(slow_emulator: Running, tmp_path: Path) -> None:
+    """A build waits for a task that the service calls PENDING, although the task seems days old."""
     studio = Studio.make(tmp_path, slow_emulator, cards(2), interface='"async"')
     studio.build_inside(detach=True)
     with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
@@ -263,7 +263,7 @@ def test_a_task_that_is_days_old_by_a_wrong_clock(slow_emulator: Running, tmp_pa
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_in_flight_with_another_key(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """What another account submitted is not asked of this one, nor bought again: the first key collects it."""
+    """A task of another account is neither given up nor bought again; the first key collects it."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface=f'"{interface}"')
     studio.build_inside(detach=True)
     studio.extra["DASHSCOPE_API_KEY"] = "sk-of-another-account"
@@ -271,15 +271,15 @@ def test_in_flight_with_another_key(emulator: Running, tmp_path: Path, interface
     if interface == "async":
         assert ran.code == 1
         assert "an image in flight was submitted with another key or region" in ran.err
-        assert "build with the key and the region that it was submitted with" in ran.err
+        assert "build with the same key and region as then" in ran.err
         studio.extra["DASHSCOPE_API_KEY"] = KEY
         ran = studio.here("build")
-    assert ran.code == 0, ran.err  # a sync answer's link needs no key
+    assert ran.code == 0, ran.err  # the link of a sync answer needs no key
     studio.audit()
 
 
-def test_what_is_asked_for_no_more_is_collected(emulator: Running, tmp_path: Path) -> None:
-    """An image that was paid for while its spec changed goes into the store alone: asked for again, it is there."""
+def test_an_image_that_no_spec_declares_any_more_is_collected(emulator: Running, tmp_path: Path) -> None:
+    """A paid image whose spec changed goes only into the store. If the spec wants it again, it is restored."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     studio.build_inside(detach=True)
     assert studio.build_inside(detach=True, select=["cards/card[no=000]"]).finished.strays == 0
@@ -300,8 +300,8 @@ def test_what_is_asked_for_no_more_is_collected(emulator: Running, tmp_path: Pat
     assert emulator.bill()["count"] == 4
 
 
-def test_strays_are_told(emulator: Running, tmp_path: Path) -> None:
-    """The plan says that a build collects them, though nothing else is to be done, and the build that it has."""
+def test_strays_are_reported(emulator: Running, tmp_path: Path) -> None:
+    """The plan says that a build would collect the image, and the build says that it did."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     studio.build_inside(detach=True)
     studio.write({f"specs/{name}.toml": text for name, text in cards(1).items()})
@@ -312,8 +312,8 @@ def test_strays_are_told(emulator: Running, tmp_path: Path) -> None:
     assert studio.submissions == []
 
 
-def test_a_stray_that_fails_fails_no_build(emulator: Running, tmp_path: Path) -> None:
-    """What can't be collected is a warning: every output is there."""
+def test_a_failed_stray_is_only_a_warning(emulator: Running, tmp_path: Path) -> None:
+    """The build succeeds, because every output is there."""
     studio = Studio.make(tmp_path, emulator, cards(1), interface='"async"')
     studio.build_inside(detach=True)
     studio.write({"specs/cards.toml": '[image.card]\nprompt = "another"\n'})

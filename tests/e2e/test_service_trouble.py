@@ -1,4 +1,4 @@
-"""What goes wrong around a build at the service: keys, networks, answers that are none, clocks, disks."""
+"""Trouble around a build at the service: keys, networks, unreadable answers, clocks and disks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MALFORMED = {
 }
 
 
-def test_a_store_that_can_not_be_written_costs_nothing(emulator: Running, tmp_path: Path) -> None:
-    """What could not be kept is not paid for."""
+def test_a_read_only_store_costs_nothing(emulator: Running, tmp_path: Path) -> None:
+    """An image that could not be stored is not bought."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     studio.extra["QWENBUILD_CACHE_DIR"] = "/proc/qwenbuild"
     ran = studio.here("build")
@@ -33,7 +33,7 @@ def test_a_store_that_can_not_be_written_costs_nothing(emulator: Running, tmp_pa
 
 
 def test_no_key(emulator: Running, tmp_path: Path) -> None:
-    """A build without a key says where it looked and what to do; planning needs none."""
+    """A build without a key says where it looked and what to do. A plan needs no key."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     del studio.extra["DASHSCOPE_API_KEY"]
     assert studio.here("plan").code == 0
@@ -51,7 +51,7 @@ def test_no_key(emulator: Running, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", MALFORMED)
 def test_a_malformed_key(emulator: Running, tmp_path: Path, key: str) -> None:
-    """What is wrong with it is told, and it is not shown."""
+    """The error says what is wrong with the key, and does not show it."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     studio.extra["DASHSCOPE_API_KEY"] = key
     ran = studio.here("build")
@@ -70,8 +70,8 @@ def test_a_malformed_key(emulator: Running, tmp_path: Path, key: str) -> None:
         ("https://[::1/api/v1", "is not a URL"),
     ],
 )
-def test_an_address_that_is_none(emulator: Running, tmp_path: Path, url: str, wrong: str) -> None:
-    """It is a mistake in the settings: exit code 2, before anything is planned."""
+def test_an_invalid_base_url(emulator: Running, tmp_path: Path, url: str, wrong: str) -> None:
+    """This is a mistake in the settings: exit code 2, before a plan is made."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     studio.extra["DASHSCOPE_HTTP_BASE_URL"] = url
     ran = studio.here("build")
@@ -82,7 +82,7 @@ def test_an_address_that_is_none(emulator: Running, tmp_path: Path, url: str, wr
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens at."""
+    """A port at which nobody listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -90,7 +90,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_an_unreachable_service(emulator: Running, tmp_path: Path, closed_port: int, interface: str) -> None:
-    """The run stops, each image can be sent later, and what is in flight stays so."""
+    """The run stops. Images can be rendered later, and requests in flight stay in flight."""
     studio = Studio.make(tmp_path, emulator, cards(30), interface=f'"{interface}"', max_concurrency="2")
     studio.build_inside(where=["no=00[0-4]"], detach=True)
     away = f"http://127.0.0.1:{closed_port}/api/v1"
@@ -108,7 +108,7 @@ def test_an_unreachable_service(emulator: Running, tmp_path: Path, closed_port: 
 
 
 def test_no_secure_connection(emulator: Running, tmp_path: Path) -> None:
-    """A server that does not speak TLS is told at once, with what to look at."""
+    """A server without TLS is reported at once, with a hint."""
     studio = Studio.make(tmp_path, emulator, cards(8), max_concurrency="2")
     url = emulator.base_url.replace("http:", "https:")
     studio.extra.update({"DASHSCOPE_HTTP_BASE_URL": url, "DASHSCOPE_BASE_URL": url})
@@ -121,7 +121,7 @@ def test_no_secure_connection(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_a_page_of_a_proxy(emulator: Running, tmp_path: Path) -> None:
-    """Where a proxy answers in the service's place, its page is quoted, and nothing is sent again by itself."""
+    """If a proxy answers instead of the service, its page is quoted and nothing is sent again."""
     studio = Studio.make(tmp_path, emulator, cards(1))
     emulator.inject("html-after:sync")
     ran = studio.here("build")
@@ -132,7 +132,7 @@ def test_a_page_of_a_proxy(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_half_of_an_answer(emulator: Running, tmp_path: Path) -> None:
-    """JSON that breaks off is a lost answer: an async task is found among the account's tasks at once."""
+    """Incomplete JSON is a lost answer. An async task is found among the account's tasks at once."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.inject("garbage:create", "garbage:list:1", "missing:poll:2")
     assert studio.build_inside().finished.rendered == 2
@@ -140,8 +140,8 @@ def test_half_of_an_answer(emulator: Running, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [-7200, 7200])
-def test_a_clock_that_is_hours_off(emulator: Running, tmp_path: Path, ahead_s: int) -> None:
-    """Tasks are found by the service's own clock, as its answers tell it."""
+def test_a_clock_that_is_wrong_by_hours(emulator: Running, tmp_path: Path, ahead_s: int) -> None:
+    """Tasks are found by the service's clock, which its answers show."""
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.advance(ahead_s)
     emulator.inject("drop-after:create", "hang-before:list")
@@ -152,17 +152,17 @@ def test_a_clock_that_is_hours_off(emulator: Running, tmp_path: Path, ahead_s: i
 
 
 def limit_files(pid: int, most_bytes: int) -> None:
-    """Let a process write no file beyond that size, as if the disk were full."""
+    """Let a process write no file larger than `most_bytes`, as if the disk were full."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_a_full_disk_when_paid_images_arrive(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """The run stops; nothing is bought again: with room on the disk the next build collects."""
+    """The run stops, and nothing is bought again: once the disk has space, the next build collects."""
     studio = Studio.make(tmp_path, emulator, cards(20), interface=f'"{interface}"', max_concurrency="3")
     emulator.inject("slow=0.7:download")
     with studio.started("build", "--json") as process:
-        # Three requests at once, and as many images whose requests are done.
+        # Three requests at once, and three images that are being downloaded.
         studio.wait(lambda: studio.calls("download") == 6, process)
         limit_files(process.pid, 100)
         out, err = process.communicate(timeout=30)
@@ -178,10 +178,10 @@ def test_a_full_disk_when_paid_images_arrive(emulator: Running, tmp_path: Path, 
     studio.audit()
 
 
-def test_a_full_disk_before_a_result_is_written_down(emulator: Running, tmp_path: Path) -> None:
-    """An image whose link can't be put on record is fetched and stored all the same: it is the last chance."""
+def test_a_full_disk_before_a_result_is_recorded(emulator: Running, tmp_path: Path) -> None:
+    """If the link of an image can't be recorded, the image is downloaded and stored at once."""
     studio = Studio.make(tmp_path, emulator, cards(20), max_concurrency="3")
-    studio.build_inside(where=["no=019"])  # the store's folders are there
+    studio.build_inside(where=["no=019"])  # creates the store's folders
     emulator.inject("slow=0.7:sync")
     wal = studio.root / ".qwenbuild" / "state.sqlite3-wal"
     with studio.started("build", "--json") as process:
@@ -216,7 +216,7 @@ def test_a_full_disk_before_anything_is_sent(emulator: Running, tmp_path: Path) 
 
 
 def test_a_store_that_is_a_file(emulator: Running, tmp_path: Path) -> None:
-    """A store that can't be read is an error before anything is bought, one that can't be written stops the run."""
+    """An unreadable store is an error before anything is bought. A read-only store stops the run."""
     studio = Studio.make(tmp_path, emulator, cards(20), max_concurrency="2")
     studio.store.write_bytes(b"")
     ran = studio.here("build")
@@ -238,7 +238,7 @@ def test_a_store_that_is_a_file(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_an_output_folder_that_is_a_file(emulator: Running, tmp_path: Path) -> None:
-    """A paid image that can't be written to `out/` is in the store: the next build restores it."""
+    """A paid image that can't be written to `out/` is in the store, and the next build restores it."""
     studio = Studio.make(tmp_path, emulator, cards(3))
     studio.write({"out/cards": ""})
     ran = studio.here("build")

@@ -41,7 +41,7 @@ RULES: Final[dict[str, Rule]] = {
     "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?"),  # noqa: E501
     "badrequest": Rule(Refused, "the service could not read the request", "read the service's message"),
     "invalidurl": Rule(Refused, "the service refused the address of the request", _INTERFACE),
-    "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only tasks that are still PENDING can be cancelled"),  # noqa: E501
+    "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only PENDING tasks can be cancelled"),  # noqa: E501
     "datainspectionfailed": Rule(Refused, "the service's moderation refused the prompt or the image", _MODERATED),
     "ipinfringementsuspect": Rule(Refused, "the service suspects an infringement of intellectual property", _MODERATED),
     "customroleblocked": Rule(Refused, "a content rule of the workspace refused the prompt", _MODERATED),

@@ -1,4 +1,4 @@
-"""The files of a new project: complete, valid, and in nobody's way."""
+"""The scaffold: the files of a new project are valid, and overwrite nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qwenbuild.specs.spec import schema
 
 
 def test_a_new_project(tmp_path: Path) -> None:
-    """A new project can be planned at once, and its specs name the schema beside them."""
+    """A new project can be planned at once, and its spec names the schema beside it."""
     written = scaffold.write(tmp_path / "posters")
     assert written == list(scaffold.files())
     plan = load(tmp_path / "posters").plan()
@@ -27,7 +27,7 @@ def test_a_new_project(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["qwenbuild.toml", "specs/poster.toml", "out/.gitignore"])
 def test_files_in_the_way(tmp_path: Path, name: str) -> None:
-    """Where one of the files exists, be it a dangling link, nothing is written."""
+    """Nothing is written if one of the files exists, even as a dangling link."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).symlink_to("nowhere")
     with pytest.raises(UsageError, match=f"has these files already: {name}"):
@@ -44,7 +44,7 @@ def test_files_in_the_way(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_a_gitignore_is_added_to(tmp_path: Path, before: bytes, after: bytes) -> None:
-    """A `.gitignore` keeps what it has, whatever its encoding, and gets the line once."""
+    """An existing `.gitignore` keeps its content in any encoding, and gets the line once."""
     (tmp_path / ".gitignore").write_bytes(before)
     written = scaffold.write(tmp_path)
     assert (tmp_path / ".gitignore").read_bytes() == after
@@ -52,7 +52,7 @@ def test_a_gitignore_is_added_to(tmp_path: Path, before: bytes, after: bytes) ->
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
-    """A folder that can't be made is an error in words."""
+    """A folder that can't be created is a UsageError."""
     (tmp_path / "posters").write_bytes(b"")
     with pytest.raises(UsageError, match=r"posters.*can't be written: "):
         scaffold.write(tmp_path / "posters")
@@ -62,7 +62,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
 
 
 def test_a_project_inside_of_a_project(tmp_path: Path) -> None:
-    """A project may lie in another's folder."""
+    """A project may be in the folder of another project."""
     scaffold.write(tmp_path)
     scaffold.write(tmp_path / "inner")
     assert load(tmp_path / "inner").project.root == tmp_path / "inner"

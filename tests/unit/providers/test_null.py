@@ -1,4 +1,4 @@
-"""Tests of the null provider: plain images, at once or after a latency."""
+"""The null provider: plain images, at once or after a latency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.drafts import request
 
 
 class NoJournal:
-    """Plain images have nothing to remember."""
+    """A journal that must not be used: plain images have nothing to record."""
 
     async def intend(self, context: object) -> None:
         raise AssertionError
@@ -48,15 +48,15 @@ def render(made: Provider, requests: list[Request]) -> list[bytes]:
 
 
 @given(st.builds(Size, st.integers(1, 600), st.integers(1, 600)), st.binary(min_size=3, max_size=3))
-def test_the_image_is_plain_and_of_its_size(size: Size, colour: bytes) -> None:
-    """It decodes, in another decoder as well, to the one colour at every pixel."""
+def test_the_image_is_plain_and_has_its_size(size: Size, colour: bytes) -> None:
+    """Pillow decodes it to one colour at every pixel."""
     content = plain(size, colour)
     png.verify(content, size)
     image = Image.open(io.BytesIO(content)).convert("RGB")
     assert (image.size, image.getcolors()) == (size, [(size.width * size.height, tuple(colour))])
 
 
-def test_images_are_told_apart() -> None:
+def test_images_differ() -> None:
     """Different requests have different colours; the same request has the same bytes."""
     requests = [request(seed=seed) for seed in range(50)]
     made = render(provider(), requests)
@@ -64,8 +64,8 @@ def test_images_are_told_apart() -> None:
     assert render(provider(), requests) == made
 
 
-def test_the_latency_is_taken() -> None:
-    """With `latency_s` each render takes that long, those at once together."""
+def test_renders_take_the_latency() -> None:
+    """Each render takes `latency_s`; renders run at once."""
     made = provider(latency_s=0.2)
     began = time.monotonic()
     render(made, [request(seed=seed) for seed in range(20)])
@@ -73,27 +73,27 @@ def test_the_latency_is_taken() -> None:
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(0, 0), (1, 0.5), (4, 0.5), (5, 1.0), (8, 1.0)])
-def test_the_shortest_time_is_that_of_whole_rounds(count: int, seconds: float) -> None:
-    """Of four at once, five take two rounds."""
+def test_the_shortest_time_counts_whole_rounds(count: int, seconds: float) -> None:
+    """With four renders at once, five renders take two rounds."""
     assert provider(latency_s=0.5).shortest_s({"qwen-image": count}) == seconds
 
 
 @pytest.mark.parametrize("latency", [-1, "1", True, math.nan, math.inf, None])
 def test_a_latency_is_a_number_of_seconds(latency: object) -> None:
-    """Anything else is a usage error that shows it."""
+    """Any other latency is a usage error that shows the value."""
     with pytest.raises(UsageError, match="not a number of seconds"):
         provider(latency_s=latency)
 
 
 def test_unknown_settings_are_refused() -> None:
-    """A key that the provider has not is a usage error with the nearest known one."""
+    """An unknown key is a usage error that suggests the nearest known key."""
     with pytest.raises(UsageError, match='unknown key "latency"') as caught:
         provider(latency=1)
     assert caught.value.hint == 'did you mean "latency_s"?'
 
 
-def test_what_the_provider_says_of_itself() -> None:
-    """It is free, takes every request, and draws no labels."""
+def test_the_provider_is_free_and_takes_every_model() -> None:
+    """Renders are free, every model can be rendered, and no labels are drawn."""
     made = provider()
     assert isinstance(made, NullProvider)
     assert (made.name, made.family, made.labelled, made.concurrency) == ("null", "null-1", False, 4)

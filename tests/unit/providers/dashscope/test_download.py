@@ -1,3 +1,5 @@
+"""Downloads: only whole and correct images, only from allowed hosts, and no secrets."""
+
 from __future__ import annotations
 
 import asyncio
@@ -19,7 +21,7 @@ SIGNED = "?Signature=secret-signature&Expires=9999999999"
 def fetched(
     *replies: Reply, path: str = "/result/1.png" + SIGNED, size: Size = SIZE
 ) -> tuple[Image | Exception, Scripted]:
-    """Download once through `replies`; return the image or the error, and the server."""
+    """Download an image; `replies` are the first answers. Return the image or the error, and the server."""
 
     async def main() -> tuple[Image | Exception, Scripted]:
         async with Scripted() as server, httpx.AsyncClient(trust_env=False) as client:
@@ -34,7 +36,7 @@ def fetched(
 
 
 def test_an_image_is_fetched_whole_without_credentials() -> None:
-    """No key, no cookie, no compression is asked for."""
+    """The request has no key and no cookie, and asks for no compression."""
     image, server = fetched()
     assert image == Image(PNG, "127.0.0.1")
     assert server.seen[0].headers["accept-encoding"] == "identity"
@@ -53,15 +55,15 @@ def test_an_image_is_fetched_whole_without_credentials() -> None:
     ids=["cut", "drop", "hang", "truncated", "empty", "corrupt", "html", "size", "500", "503", "403", "404", "expired",
          "gzip"],
 )  # fmt: skip
-def test_a_download_that_went_wrong_is_repeated(reply: Reply) -> None:
-    """Downloading again is free; only a whole image of the right size is returned."""
+def test_a_failed_download_is_repeated(reply: Reply) -> None:
+    """Another download is free. Only a whole image of the right size is returned."""
     image, server = fetched(reply, reply)
     assert image == Image(PNG, "127.0.0.1")
     assert len(server.seen) == 3
 
 
 def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
-    """Five attempts, then the error says that nothing is lost yet."""
+    """After five attempts, the error says that a later build can still download the image."""
     error, server = fetched(*[Reply(200, png_of(Size(928, 1664)))] * 5)
     assert isinstance(error, BadImage)
     assert error.facts[-2:] == (
@@ -80,15 +82,15 @@ def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
         (Reply(403, b"no"), "/result/1.png?Expires=1700000000", 1),
     ],
 )
-def test_a_dead_link_is_known(reply: Reply, path: str, tries: int) -> None:
-    """The storage says so each time, or the link's own time is over."""
+def test_a_dead_link_is_recognised(reply: Reply, path: str, tries: int) -> None:
+    """Either the storage says so in each attempt, or the link's expiry time is over."""
     error, server = fetched(*[reply] * 5, path=path)
     assert isinstance(error, LinkDead)
     assert len(server.seen) == tries
 
 
 def test_a_redirect_within_the_host_is_followed() -> None:
-    """The same scheme, host and port."""
+    """Scheme, host and port must stay the same."""
     image, server = fetched(Reply(302, b"", {"Location": "/result/moved.png"}))
     assert image == Image(PNG, "127.0.0.1")
     assert [one.path for one in server.seen] == ["/result/1.png", "/result/moved.png"]
@@ -98,7 +100,7 @@ def test_a_redirect_within_the_host_is_followed() -> None:
     "location", ["http://localhost:8/x", "http://127.0.0.1:1/x", "https://127.0.0.1/x", "//evil.test/x", "http://[", "file:///etc/passwd"]
 )  # fmt: skip
 def test_a_redirect_to_another_host_is_not_followed(location: str) -> None:
-    """Nothing is sent to where the link did not lead."""
+    """Nothing is sent to a host that the link does not name."""
     replies = [Reply(302, b"", {"Location": location})] * 5
     error, server = fetched(*replies)
     assert isinstance(error, BadImage)
@@ -107,14 +109,14 @@ def test_a_redirect_to_another_host_is_not_followed(location: str) -> None:
 
 
 def test_endless_redirects_end() -> None:
-    """A loop within the host is given up."""
+    """A loop of redirects within the host is stopped."""
     error, server = fetched(*[Reply(302, b"", {"Location": "/result/1.png"})] * 20)
     assert isinstance(error, BadImage)
     assert len(server.seen) == 20
 
 
-def test_a_body_without_end_is_cut_off() -> None:
-    """No more than the cap is read, whatever length is announced."""
+def test_an_endless_body_is_stopped() -> None:
+    """The download ends at the most bytes that an image can have."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -164,8 +166,8 @@ def test_a_body_without_end_is_cut_off() -> None:
         ("http://localhost:8000/x.png", False),
     ],
 )
-def test_images_come_from_listed_hosts_alone(url: str, is_allowed: bool) -> None:
-    """Https to a listed host, or the configured service's own address; the link is not in the error."""
+def test_images_come_only_from_allowed_hosts(url: str, is_allowed: bool) -> None:
+    """Allowed are https to a listed host, and the service's own address. The error does not show the link."""
 
     async def main() -> Exception | None:
         async with httpx.AsyncClient() as client:
@@ -184,8 +186,8 @@ def test_images_come_from_listed_hosts_alone(url: str, is_allowed: bool) -> None
         assert "latest" not in str(error)
 
 
-def test_a_link_to_a_host_that_is_not_listed_stays_collectable() -> None:
-    """The link is durable first: once the host is allowed, a later build fetches the image."""
+def test_an_image_on_a_forbidden_host_can_be_collected_later() -> None:
+    """The link is recorded first. Once the host is allowed, a later build downloads the image."""
 
     async def main() -> tuple[Journal, bytes]:
         journal = Journal()
@@ -206,7 +208,7 @@ def test_a_link_to_a_host_that_is_not_listed_stays_collectable() -> None:
 
 
 def test_a_signed_link_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """With httpx's log turned on, links appear without what opens them."""
+    """In httpx's log, links appear without their signature."""
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:
@@ -219,8 +221,8 @@ def test_a_signed_link_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert not any("secret-signature" in line for line in logged)
 
 
-def test_a_drip_is_given_up() -> None:
-    """A server that sends a byte now and then does not hold a render for ever."""
+def test_a_slow_download_is_stopped() -> None:
+    """A server that sends single bytes can't hold a render longer than `whole_s`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,3 +1,5 @@
+"""Error codes: each code, status and page becomes the right error, with a hint."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
 from qwenbuild.providers.dashscope import error_codes
 
-# Every code that the service is known to send, with its HTTP status and what it means to a build.
+# All known codes of the service, with HTTP status and error.
 CODES: list[tuple[int, str, type[ProviderError]]] = [
     (400, "InvalidParameter", Refused),
     (400, "InvalidParameter.DataInspection", Refused),
@@ -52,7 +54,7 @@ CODES: list[tuple[int, str, type[ProviderError]]] = [
 
 @pytest.mark.parametrize(("status", "code", "error"), CODES, ids=[code for _, code, _ in CODES])
 def test_every_code_has_its_class_and_a_hint(status: int, code: str, error: type[ProviderError]) -> None:
-    """The table knows the code, says what it means, what to do, and what the service itself said."""
+    """The error has a claim, a hint, and the service's own words among its facts."""
     found = error_codes.answered(code, "because", status=status, request_id="r-1")
     assert type(found) is error
     assert error_codes.rule_of(code)
@@ -63,7 +65,7 @@ def test_every_code_has_its_class_and_a_hint(status: int, code: str, error: type
 
 @pytest.mark.parametrize("code", [code for _, code, _ in CODES])
 def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
-    """Codes come both ways."""
+    """The service writes codes in both ways."""
     snake = "".join(f"_{ch.lower()}" if ch.isupper() else ch for ch in code.replace(" ", "")).replace("._", "_")
     assert error_codes.rule_of(snake.strip("_")) == error_codes.rule_of(code)
 
@@ -77,7 +79,7 @@ def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
     ],
 )  # fmt: skip
 def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
-    """A gateway's 502 and 504 may hide a request that was passed on; in a task or a 200, a code is a failure."""
+    """After 502 and 504 of a gateway the request may be billed. In a task or a 200, a code is a failure."""
     assert type(error_codes.answered("BrandNewCode", "x", status=status)) is error
 
 
@@ -89,8 +91,8 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[Provid
         (500, AnswerLost), (502, AnswerLost), (503, AnswerLost), (504, AnswerLost),
     ],
 )  # fmt: skip
-def test_a_page_that_is_not_the_services_own_is_judged_with_care(status: int, error: type[ProviderError]) -> None:
-    """A proxy's error page tells nothing of what the service did."""
+def test_a_page_of_a_proxy_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
+    """A page without the service's JSON may hide that the request was billed."""
     found = error_codes.unexplained(status, "<html>Bad Gateway", "api.test")
     assert type(found) is error
     assert found.facts[0] == f"api.test answered with status {status} and no JSON: <html>Bad Gateway"
@@ -98,7 +100,7 @@ def test_a_page_that_is_not_the_services_own_is_judged_with_care(status: int, er
 
 
 def test_a_failed_task_is_never_unknown() -> None:
-    """A task that ended FAILED is not billed, whatever its code."""
+    """A FAILED task is not billed, whatever its code."""
     for _, code, error in CODES:
         expected = ServiceFault if error is AnswerLost else error
         assert type(error_codes.task_failed(code, "x")) is expected
@@ -106,7 +108,7 @@ def test_a_failed_task_is_never_unknown() -> None:
 
 @pytest.mark.parametrize("code", ["Throttling.AllocationQuota", "insufficient_quota"])
 def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
-    """Waiting brings no free quota back."""
+    """Waiting does not restore a free quota."""
     found = error_codes.answered(code, "Free allocated quota exceeded.", status=429)
     assert type(found) is AccountError
     assert found.stops_run
@@ -121,14 +123,14 @@ def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
     ],
 )
 def test_a_model_without_the_interface_is_explained(code: str, message: str) -> None:
-    """The service says "access denied" or "url error"; the error says what is meant."""
+    """The service says "access denied" or "url error"; the error names the real cause."""
     found = error_codes.answered(code, message, status=403)
     assert (type(found), found.claim) == (Refused, "the model does not have this interface")
     assert 'interface = "sync"' in (found.hint or "")
 
 
 def test_a_key_of_the_other_region_is_explained() -> None:
-    """Region, address and the key's origin stand beside the refusal."""
+    """The error shows the facts about the account, such as the region."""
     found = error_codes.answered("InvalidApiKey", "Invalid API-key provided.", status=401, account=["region: beijing"])
     assert str(found) == (
         "error: the service refused the API key\n"

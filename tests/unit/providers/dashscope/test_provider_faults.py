@@ -1,4 +1,4 @@
-"""Every fault of the local DashScope, at every moment, on both interfaces: nothing is paid twice, nothing is lost."""
+"""Every fault of the emulator, in every call, on both interfaces: nothing is paid twice, nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("interface", ["sync", "async"])
 
 
 def provider(emulator: Running, interface: str, key: str = "sk-emulator", **table: object) -> DashScopeProvider:
-    """Return a provider that waits as little as it can."""
+    """Return a provider with the shortest possible waits."""
     quick = {
         "interface": interface, "submits": "1000/second", "poll_s": 0.02, "retry_wait_s": 0.002, "timeout_s": 0.3
     }  # fmt: skip
@@ -31,14 +31,14 @@ def provider(emulator: Running, interface: str, key: str = "sk-emulator", **tabl
 
 @dataclass
 class Builds:
-    """Builds of one request, one after another, as the builder would make them: `outcome` is how the last ended."""
+    """Several builds of one request, as the builder makes them. `outcome` is the result of the last build."""
 
     request: Request
     journal: Journal = field(default_factory=Journal)
     outcome: Rendered | ProviderError | None = None
 
     async def build(self, mine: DashScopeProvider) -> None:
-        """Collect, look up or render, whatever the journal asks for; an UNKNOWN is not sent again."""
+        """Collect, reconcile or render, depending on the journal. An UNKNOWN request is not sent again."""
         if isinstance(self.outcome, Rendered):
             return
         last = self.journal.kinds[-1:]
@@ -57,7 +57,7 @@ class Builds:
         except ProviderError as error:
             self.outcome = error
             if isinstance(error, AnswerLost) and self.journal.handle:
-                self.journal.log.append(("intend", self.journal.log[0][1]))  # the handle leads nowhere any more
+                self.journal.log.append(("intend", self.journal.log[0][1]))  # the handle is useless now
 
 
 CALLS = {
@@ -88,12 +88,12 @@ def _applies(kind: str, operation: str) -> bool:
         if _applies(kind, operation)
     ],
 )
-def test_one_fault_never_costs_twice_and_loses_nothing(
+def test_one_fault_costs_nothing_and_loses_nothing(
     emulator: Running, interface: str, operation: str, kind: str
 ) -> None:
-    """A build under the fault and two after it: the image is there and billed once, or reported as UNKNOWN.
+    """After a build with the fault and two without, the image is billed once, or it is UNKNOWN.
 
-    Faults that last are those of e2e/test_service_faults.py.
+    e2e/test_service_faults.py has faults that last.
     """
     emulator.inject(f"{kind}:{operation}:1")
     builds = Builds(request_of())
@@ -114,12 +114,12 @@ def test_one_fault_never_costs_twice_and_loses_nothing(
     else:
         assert isinstance(builds.outcome, AnswerLost)
         assert billed <= 1
-        assert interface == "sync" or billed == 0  # what the service has made and can tell of, is found
+        assert interface == "sync" or billed == 0  # a task that exists is found
 
 
 @BOTH
 def test_a_key_of_the_other_region_is_explained(emulator: Running, interface: str) -> None:
-    """The service refuses it; the error names region, address and origin."""
+    """The service refuses the key; the error names region, address and origin."""
 
     async def main() -> ProviderError:
         builds = Builds(request_of())
@@ -135,8 +135,8 @@ def test_a_key_of_the_other_region_is_explained(emulator: Running, interface: st
 
 
 @BOTH
-def test_many_images_under_mixed_faults_are_all_there_and_billed_once(emulator: Running, interface: str) -> None:
-    """A fifth of all calls fail in some way; builds go on until all images are there or UNKNOWN."""
+def test_many_images_with_mixed_faults_are_billed_once(emulator: Running, interface: str) -> None:
+    """A fifth of all calls fail. After three builds each image is there, or UNKNOWN."""
     faults = [
         "throttle:4%", "500:3%", "503:3%", "business-error:2%", "close-after:poll,list:2%", "garbage:poll,list:2%",
         "truncated:3%", "corrupt:3%", "wrong-size:3%", "cut:3%", "expired:1%", "task-failed:3%",

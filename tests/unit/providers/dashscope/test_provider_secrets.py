@@ -1,4 +1,4 @@
-"""The key is sent to the service alone, and shows up nowhere else, whatever goes wrong."""
+"""The key is sent only to the service, and appears nowhere else, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, fails,
 SECRET = CANARY.removeprefix("sk-")
 ECHO = f"you sent Authorization: Bearer {CANARY}"
 
-# route, replies: every moment at which a render can go wrong
+# route and replies: every call in which a render can fail
 FAULTS: list[tuple[str, list[Reply]]] = [
     ("none", []),
     ("submit", [fails(401, "InvalidApiKey", ECHO)]),
@@ -44,7 +44,7 @@ FAULTS: list[tuple[str, list[Reply]]] = [
 
 
 def shown(error: BaseException | None) -> list[str]:
-    """Return everything that an error shows of itself: its texts, its causes, its traceback with local variables."""
+    """Return everything that an error can show: texts, causes, and the traceback with local variables."""
     if error is None:
         return []
     seen = [repr(error), str(error), repr(vars(error)), repr(error.__cause__), repr(error.__context__)]
@@ -55,17 +55,17 @@ def shown(error: BaseException | None) -> list[str]:
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 @pytest.mark.parametrize(("route", "replies"), FAULTS, ids=range(len(FAULTS)))
-def test_the_key_shows_up_nowhere(
+def test_the_key_appears_nowhere_else(
     interface: str,
     route: str,
     replies: list[Reply],
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Not in errors and their tracebacks, journal, facts, logs, output, nor in what a download host gets."""
+    """Errors, tracebacks, journal, facts, logs, output and requests to download hosts do not hold the key."""
     caplog.set_level(logging.DEBUG)
     journal = Journal()
-    spilled: list[str] = []
+    texts: list[str] = []
 
     async def main() -> tuple[Any, Scripted]:
         async with Scripted() as server:
@@ -74,19 +74,19 @@ def test_the_key_shows_up_nowhere(
             provider = server.provider(interface=interface, timeout_s=0.3)
             try:
                 async with provider.session():
-                    spilled.extend([repr(provider), repr(provider.endpoint), repr(vars(provider))])
+                    texts.extend([repr(provider), repr(provider.endpoint), repr(vars(provider))])
                     rendered = await provider.render(request_of(), journal)
-                    spilled.extend([repr(rendered), json.dumps(dict(rendered.facts))])
+                    texts.extend([repr(rendered), json.dumps(dict(rendered.facts))])
             except Exception as error:
-                spilled.extend(shown(error))
+                texts.extend(shown(error))
                 assert error.__context__ is None or not type(error.__context__).__module__.startswith("http")
             return provider, server
 
     _, server = asyncio.run(main())
-    spilled.append(json.dumps(journal.log))
-    spilled += [record.getMessage() + repr(record.args) for record in caplog.records]
-    spilled += capfd.readouterr()
-    assert [text for text in spilled if SECRET in text] == []
+    texts.append(json.dumps(journal.log))
+    texts += [record.getMessage() + repr(record.args) for record in caplog.records]
+    texts += capfd.readouterr()
+    assert [text for text in texts if SECRET in text] == []
     for seen in server.seen:
         is_download = seen.path.startswith("/result/")
         assert (CANARY in repr(seen)) is not is_download
@@ -94,7 +94,7 @@ def test_the_key_shows_up_nowhere(
 
 
 def test_settings_and_keys_do_not_show_the_key() -> None:
-    """Nor in what holds them."""
+    """The `repr` of the objects that hold the key hides it."""
     key = ApiKey(CANARY, "DASHSCOPE_API_KEY")
     settings = Settings({}, builtin(), {"DASHSCOPE_API_KEY": CANARY})
     assert SECRET not in repr(key) + str(key) + f"{key}" + repr(settings) + repr(replace(settings))

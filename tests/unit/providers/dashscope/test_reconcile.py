@@ -1,3 +1,5 @@
+"""Reconciliation: a lost submission gets a task only if the task is certainly its own."""
+
 from __future__ import annotations
 
 import asyncio
@@ -25,7 +27,7 @@ def lost(number: int, prompt: str, at_s: float = NOW_S, model: str = "m") -> Sub
 
 
 class Account:
-    """An account whose tasks are given; `silent` ones never tell how they ended."""
+    """An account with these tasks. The end of `silent` tasks can't be queried."""
 
     def __init__(self, tasks: Sequence[Task], *, ahead_s: float = 0.0, silent: Sequence[str] = ()) -> None:
         self._tasks, self._ahead_s, self._silent = tasks, ahead_s, silent
@@ -75,19 +77,19 @@ def matched(tasks: Sequence[Task], wanted: Sequence[Submission], **more: Any) ->
         ([done("a", "cat", model="other")], {}, {}),
     ],
 )  # fmt: skip
-def test_a_match_is_certain_or_none(tasks: list[Task], more: dict[str, Any], expected: dict[int, str]) -> None:
-    """One open submission, one unclaimed task of its prompt, created while it was under way."""
+def test_only_a_certain_match_counts(tasks: list[Task], more: dict[str, Any], expected: dict[int, str]) -> None:
+    """A match needs one open submission and one unclaimed task with its prompt, created in its time."""
     assert matched(tasks, [lost(1, "cat")], **more) == expected
 
 
-def test_two_lost_submissions_of_one_prompt_can_not_be_told_apart() -> None:
-    """A wrong seed's image would be worse than none."""
+def test_two_lost_submissions_with_one_prompt_match_nothing() -> None:
+    """An image with a wrong seed would be worse than no image."""
     tasks = [done("a", "cat"), done("b", "cat"), done("c", "dog")]
     assert matched(tasks, [lost(1, "cat"), lost(2, "cat"), lost(3, "dog")]) == {3: "c"}
 
 
 def test_a_request_that_was_lost_twice_takes_its_task_once() -> None:
-    """Whichever sending made the task, it is the same request's image."""
+    """Both submissions are of one request, so its task belongs to either."""
     first, second = lost(1, "cat"), lost(1, "cat")
     twice = Submission(**{**_fields(second), "id": 2})
     assert matched([done("a", "cat")], [first], rivals=[twice]) == {1: "a"}
@@ -95,7 +97,7 @@ def test_a_request_that_was_lost_twice_takes_its_task_once() -> None:
 
 
 def test_a_claim_made_while_waiting_counts() -> None:
-    """A create that was answered in the meantime takes its task off the list."""
+    """A task is excluded if another create claims it while the match waits."""
     claimed: set[str] = set()
 
     class Waiting(Account):
@@ -107,8 +109,8 @@ def test_a_claim_made_while_waiting_counts() -> None:
     assert asyncio.run(match(account, [lost(1, "cat")], list, claimed)) == {1: "b"}
 
 
-def test_only_tasks_near_a_lost_submission_are_asked_for() -> None:
-    """An account with thousands of tasks is not asked for all of them."""
+def test_only_tasks_near_a_lost_submission_are_queried() -> None:
+    """Of an account with thousands of tasks, only those of the right time are queried."""
     account = Account([done("near", "cat"), *(done(str(age), "cat", NOW_S - age) for age in range(100, 1000))])
     asyncio.run(match(account, [lost(1, "cat")], list, set()))
     assert account.asked == ["near"]
@@ -118,10 +120,8 @@ def test_only_tasks_near_a_lost_submission_are_asked_for() -> None:
     st.lists(st.tuples(st.sampled_from("pq"), st.booleans()), max_size=5),
     st.lists(st.sampled_from("pq"), max_size=2),
 )
-def test_no_task_is_ever_given_to_a_submission_that_did_not_make_it(
-    sent: list[tuple[str, bool]], strangers: list[str]
-) -> None:
-    """Whatever was lost, made or made by others: a match is the submission's own task where no stranger sent its prompt."""  # noqa: E501
+def test_a_match_is_the_submissions_own_task(sent: list[tuple[str, bool]], strangers: list[str]) -> None:
+    """This holds for all combinations of lost and made tasks, if no other program sent the same prompt."""
     submissions = [lost(number, prompt) for number, (prompt, _) in enumerate(sent)]
     tasks = [done(str(number), prompt) for number, (prompt, is_made) in enumerate(sent) if is_made]
     tasks += [done(f"s{number}", prompt) for number, prompt in enumerate(strangers)]
@@ -136,7 +136,7 @@ def test_no_task_is_ever_given_to_a_submission_that_did_not_make_it(
 async def submitted_and_lost(
     server: Scripted, *requests: Request, before: Callable[[], object] = lambda: None
 ) -> list[Submission]:
-    """Send each request with its answer lost, its listing too, and return what the journal keeps."""
+    """Submit each request, lose the answer, refuse the list of tasks; return the open submissions."""
     found = []
     async with (provider := server.provider(interface="async")).session():
         for number, request in enumerate(requests, 1):
@@ -149,8 +149,8 @@ async def submitted_and_lost(
     return found
 
 
-def test_a_create_whose_answer_was_lost_is_found_at_once() -> None:
-    """The account's list and the finished task's prompt give the task back; nothing is paid twice."""
+def test_a_create_with_a_lost_answer_is_found_at_once() -> None:
+    """The list of tasks and the finished task's prompt lead to the task; nothing is paid twice."""
 
     async def main() -> tuple[Rendered, Journal, int]:
         journal = Journal()
@@ -166,8 +166,8 @@ def test_a_create_whose_answer_was_lost_is_found_at_once() -> None:
     assert journal.log[1:] == [("accepted", "task:task-1")]
 
 
-def test_two_creates_of_one_prompt_that_were_lost_together_stay_unknown() -> None:
-    """Two seeds of one prompt: neither is guessed, both stay open."""
+def test_two_lost_creates_with_one_prompt_stay_unknown() -> None:
+    """With two seeds of one prompt nothing is guessed, and both submissions stay open."""
 
     async def main() -> tuple[list[object], list[Journal]]:
         journals = [Journal(), Journal()]
@@ -185,8 +185,8 @@ def test_two_creates_of_one_prompt_that_were_lost_together_stay_unknown() -> Non
     assert [journal.kinds for journal in journals] == [["intend"], ["intend"]]
 
 
-def test_requests_that_wait_for_their_turn_are_no_rivals() -> None:
-    """The same prompt with another seed has not been sent yet, so the lost task can't be its."""
+def test_a_request_that_waits_for_its_turn_is_no_rival() -> None:
+    """The same prompt with another seed was not sent yet, so the lost task can't belong to it."""
 
     async def main() -> list[str]:
         journals = [Journal(), Journal()]
@@ -200,8 +200,8 @@ def test_requests_that_wait_for_their_turn_are_no_rivals() -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 4000.0, -4000.0])
-def test_a_later_build_finds_the_task_by_itself(ahead_s: float) -> None:
-    """Also when this machine's clock is an hour off."""
+def test_a_later_build_finds_the_task(ahead_s: float) -> None:
+    """It does so even if this machine's clock is wrong by an hour."""
 
     async def main() -> tuple[dict[int, str], bytes]:
         async with Scripted() as server:
@@ -216,8 +216,8 @@ def test_a_later_build_finds_the_task_by_itself(ahead_s: float) -> None:
     assert asyncio.run(main()) == ({1: "task:task-0", 2: "task:task-1"}, PNG)
 
 
-def test_tasks_of_settled_submissions_are_not_taken_for_lost_ones() -> None:
-    """The same prompt with another seed was rendered a moment before: its task is claimed."""
+def test_a_task_of_a_settled_submission_is_claimed() -> None:
+    """The same prompt with another seed was rendered shortly before; its task is no candidate."""
 
     async def main() -> tuple[dict[int, str], dict[int, str]]:
         async with Scripted() as server:
@@ -240,11 +240,11 @@ def test_tasks_of_settled_submissions_are_not_taken_for_lost_ones() -> None:
 
     with_known, without = asyncio.run(main())
     assert with_known == {}
-    assert without == {2: "task:task-0"}  # which is why what is known must be told
+    assert without == {2: "task:task-0"}  # a wrong match: this is why `known` is needed
 
 
-def test_submissions_of_another_account_region_or_interface_are_left_alone() -> None:
-    """Only what this key can see, on the interface that has tasks, and younger than they live."""
+def test_submissions_elsewhere_are_left_alone() -> None:
+    """Submissions of another account, region, host or interface, or older than 24 hours, match nothing."""
 
     async def main() -> dict[int, str]:
         async with Scripted() as server:
@@ -262,8 +262,8 @@ def test_submissions_of_another_account_region_or_interface_are_left_alone() -> 
     assert asyncio.run(main()) == {}
 
 
-def test_a_listing_of_many_pages_is_read_to_its_end() -> None:
-    """The task may stand on any page."""
+def test_all_pages_of_the_list_are_read() -> None:
+    """The task may be on any page."""
 
     async def main() -> dict[int, str]:
         async with Scripted() as server:

@@ -1,3 +1,5 @@
+"""Retries: how many attempts each error gets, and how long the waits are."""
+
 from __future__ import annotations
 
 import asyncio
@@ -19,7 +21,7 @@ from qwenbuild.providers.dashscope.retry import attempts, retrying
 
 
 async def failing(error: BaseException, first_wait_s: float = 0.0001) -> int:
-    """Return how often something that always fails with `error` is tried."""
+    """Return the number of attempts if every attempt fails with `error`."""
     tries = 0
     with pytest.raises(type(error)) as caught:
         async for attempt in retrying(first_wait_s):
@@ -45,19 +47,19 @@ async def failing(error: BaseException, first_wait_s: float = 0.0001) -> int:
         (Throttled("x", code="insufficient_quota"), 2),
     ],
 )
-def test_each_error_is_tried_as_often_as_it_is_worth(error: Exception, expected: int) -> None:
-    """What may have been billed is never tried again; a used-up quota once; the last error is raised as it was."""
+def test_each_error_has_its_number_of_attempts(error: Exception, expected: int) -> None:
+    """A request that may be billed gets one attempt, a used-up quota two. The last error is raised unchanged."""
     assert attempts(error) == expected
     assert asyncio.run(failing(error)) == expected
 
 
-def test_throttling_and_faults_are_tried_longest() -> None:
-    """Both pass by themselves."""
+def test_throttling_and_faults_get_most_attempts() -> None:
+    """Both usually pass without help."""
     assert (attempts(Throttled("x")), attempts(ServiceFault("x"))) == (25, 8)
 
 
 def test_an_open_intent_forbids_another_attempt() -> None:
-    """Even a retryable error is final while something that was sent may have been billed."""
+    """A retryable error is final while the request may have been billed."""
 
     async def main() -> int:
         tries = 0
@@ -71,15 +73,15 @@ def test_an_open_intent_forbids_another_attempt() -> None:
     assert asyncio.run(main()) == 1
 
 
-def test_a_wait_is_at_least_what_the_service_asks_for() -> None:
-    """Retry-After is honoured on top of the jitter."""
+def test_a_wait_is_at_least_as_long_as_the_service_asks() -> None:
+    """The random wait is added to Retry-After."""
     begun = time.monotonic()
     asyncio.run(failing(Throttled("x", code="insufficient_quota", retry_after_s=0.2)))
     assert 0.2 <= time.monotonic() - begun < 2
 
 
 def test_cancelling_ends_the_wait_at_once() -> None:
-    """A caller that gives up while waiting for the next attempt is not held."""
+    """A caller that is cancelled between two attempts does not wait any longer."""
 
     async def main() -> float:
         begun = time.monotonic()
@@ -93,8 +95,8 @@ def test_cancelling_ends_the_wait_at_once() -> None:
     assert asyncio.run(main()) < 1
 
 
-def test_cancelling_an_attempt_is_no_failure_to_be_tried_again() -> None:
-    """Cancellation passes through the loop."""
+def test_a_cancelled_attempt_is_not_tried_again() -> None:
+    """The cancellation leaves the loop."""
 
     async def main() -> int:
         tries = 0

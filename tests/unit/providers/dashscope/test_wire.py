@@ -1,3 +1,5 @@
+"""The wire format: requests equal those of the vendor's SDK, and any answer can be parsed."""
+
 from __future__ import annotations
 
 import asyncio
@@ -29,7 +31,7 @@ Recorded = tuple[str, str, dict[str, str], Any]
 
 @contextmanager
 def recorder() -> Iterator[tuple[str, list[Recorded]]]:
-    """A server that writes down method, target, the headers that matter and JSON body, and refuses everything."""
+    """Run a server that records method, target, compared headers and JSON body, and refuses each request."""
     seen: list[Recorded] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,7 +112,7 @@ def test_a_request_is_sent_as_the_vendors_sdk_sends_it(
 
 
 def test_queries_are_sent_as_the_vendors_sdk_sends_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listing and cancelling tasks have the SDK's method, path, query and headers."""
+    """Listing and cancelling tasks use the SDK's method, path, query and headers."""
 
     async def ours(base_url: str) -> None:
         mine = provider("async", base_url)
@@ -132,7 +134,7 @@ def test_queries_are_sent_as_the_vendors_sdk_sends_them(monkeypatch: pytest.Monk
 
 
 def test_a_sync_answer_gives_link_and_facts() -> None:
-    """The reference's own example is read, whatever else it holds."""
+    """The example of the API reference is parsed."""
     answer = wire.parse(200, json.dumps({
         "output": {
             "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": [
@@ -148,14 +150,14 @@ def test_a_sync_answer_gives_link_and_facts() -> None:
 
 @pytest.mark.parametrize("metric", ["task_metric", "task_metrics"])
 def test_a_sync_answer_that_counts_a_failure_is_a_failure(metric: str) -> None:
-    """Without an image, the count of failed tasks settles that nothing was made."""
+    """Without an image, a count of failed tasks means that nothing was made."""
     answer = wire.parse(200, json.dumps({"output": {metric: {"FAILED": 1, "SUCCEEDED": 0}}}).encode())
     result = wire.sync_result(answer)
     assert result and (result.url, result.code) == ("", "FAILED")
 
 
-def test_a_finished_task_gives_everything_that_provenance_keeps() -> None:
-    """Times, both prompts, usage and ids of the reference's example are kept; the signed link is not among them."""
+def test_a_finished_task_gives_the_facts_of_the_provenance() -> None:
+    """The facts hold times, both prompts, usage and ids, but not the signed link."""
     body = {
         "request_id": "7434edb2",
         "output": {
@@ -181,8 +183,8 @@ def test_a_finished_task_gives_everything_that_provenance_keeps() -> None:
 
 
 @pytest.mark.parametrize("where", ["output", "results"])
-def test_a_failed_task_tells_its_code_wherever_it_stands(where: str) -> None:
-    """A code stands in the task, or in the result that failed."""
+def test_the_code_of_a_failed_task_is_found(where: str) -> None:
+    """The code is in the task, or in the failed result."""
     failure = {"code": "DataInspectionFailed", "message": "no"}
     output: dict[str, Any] = {"task_id": "t", "task_status": "FAILED"}
     output |= failure if where == "output" else {"results": [failure]}
@@ -190,8 +192,8 @@ def test_a_failed_task_tells_its_code_wherever_it_stands(where: str) -> None:
     assert task and (task.code, task.message, task.url) == ("DataInspectionFailed", "no", "")
 
 
-def test_a_listing_is_read_in_both_shapes() -> None:
-    """`data` as documented and `tasks` as the SDK's newer client expects give the same tasks."""
+def test_a_list_is_parsed_in_both_forms() -> None:
+    """The documented key `data` and the newer SDK's key `tasks` give the same tasks."""
     entry = {"task_id": "t", "status": "RUNNING", "model_name": "qwen-image", "gmt_create": 1_700_000_000_500}
     expected = wire.Task("t", "RUNNING", "qwen-image", created_at_s=1_700_000_000.5, facts={"task_id": "t"})
     for key in ("data", "tasks"):
@@ -200,7 +202,7 @@ def test_a_listing_is_read_in_both_shapes() -> None:
 
 
 def test_a_task_id_can_not_leave_its_path() -> None:
-    """Whatever a service calls its tasks, the path stays below /tasks."""
+    """For any task id, the path stays below /tasks."""
     assert wire.task_path("../x?y", "/cancel") == "/tasks/..%2Fx%3Fy/cancel"
 
 
@@ -216,7 +218,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_read_without_harm(value: object) -> None:
-    """Parsing never fails, and what it keeps can be written as canonical JSON."""
+    """Parsing never fails, and the facts can be written as canonical JSON."""
     from qwenbuild.digest import canonical_json
 
     answer = wire.parse(200, json.dumps(value).encode())
@@ -231,12 +233,12 @@ def test_any_json_is_read_without_harm(value: object) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_without_harm(content: bytes) -> None:
-    """What is no JSON object leaves an excerpt of a line at most."""
+    """Content that is not a JSON object gives an excerpt of at most one line."""
     answer = wire.parse(502, content)
     assert "\n" not in answer.excerpt
     assert len(answer.excerpt) <= 200
 
 
-def test_json_that_nests_too_deep_is_no_answer() -> None:
-    """A recursion limit in the parser is not the user's problem."""
+def test_json_that_nests_too_deep_is_not_an_answer() -> None:
+    """The recursion limit of the JSON parser raises no error."""
     assert wire.parse(200, b'{"a":' * 100_000).body == {}
