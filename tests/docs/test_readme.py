@@ -66,6 +66,7 @@ def test_every_block_is_run_or_says_why_not() -> None:
     assert [f"line {block.line}" for block in blocks("text")] == []
 
 
+@pytest.mark.timeout(400)  # two dozen commands, among them builds of all worked examples: half a minute of CPU time
 def test_commands(copy: Workspace) -> None:
     """All commands run in one shell, one after another, and print what the README shows."""
     lines = ["set -e"]

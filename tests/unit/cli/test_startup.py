@@ -24,7 +24,7 @@ def _handlers() -> Iterator[None]:
 
 
 def test_garbage_collection_is_off_while_modules_load() -> None:
-    """It is on again in the end; if it was off before, it stays off."""
+    """Collection is on again in the end, unless it was off before."""
     with loading():
         assert gc.isenabled() is False
     assert gc.isenabled() is True

@@ -35,7 +35,7 @@ def shown(project: Workspace, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_cell_that_was_never_built(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has a verdict, fields with their sources, and the prompt with its variables; nothing is compared."""
+    """The explanation has a verdict, fields with their sources, and the prompt; nothing is compared."""
     project.write({"specs/s.toml": SPEC})
     lines = shown(project, capsys).splitlines()
     assert lines[:2] == ["s/a[colour=red]", "    render  never rendered"]

@@ -52,7 +52,7 @@ def test_a_suite_for_each_image_and_a_case_for_each_output(tmp_path: Path) -> No
     ],
 )
 def test_an_output_that_is_not_there(tmp_path: Path, outcome: Outcome, tag: str, message: str) -> None:
-    """It fails or is skipped, with a message in which forbidden characters are replaced."""
+    """The case fails or is skipped, with a message in which forbidden characters are replaced."""
     path = tmp_path / "report.xml"
     recording = Recording(path)
     recording.emit(ended("s/a", outcome))
@@ -70,7 +70,7 @@ def test_a_failure_has_the_whole_problem(tmp_path: Path) -> None:
 
 
 def test_a_problem_of_the_whole_build_is_an_error(tmp_path: Path) -> None:
-    """It stands in a case of its own, whether the build stopped or never began."""
+    """The error stands in a case of its own, whether the build stopped or never began."""
     path = tmp_path / "report.xml"
     recording = Recording(path)
     recording.emit(Stopping("the disk is full", 0, [Problem("the disk is full")]))

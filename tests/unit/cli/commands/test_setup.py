@@ -17,7 +17,7 @@ def test_doctor_ends_with_counts(command: Command) -> None:
 
 
 def test_init_writes_a_project(command: Command) -> None:
-    """The project can be planned at once; where one stands, `init` is an error."""
+    """The new project can be planned; a second `init` into the same folder is an error."""
     code, out, _ = command("init", "posters")
     assert (code, out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
     assert command("-C", "posters", "plan")[0] == 0
