@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qwenbuild.specs import selection
-from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.build_lock import hold_build_lock
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -17,7 +17,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
     Returns (path, removed) for each output in question; edited files are not removed. With `dry_run`
     nothing is removed, and the answer is the same. Raises ProjectBusy, and what `Engine.actions` raises.
     """
-    with alone(engine.project.state_dir), engine.state(create=True) as state:
+    with hold_build_lock(engine.project.state_dir), engine.state(create=True) as state:
         records = state.outputs()
         doomed = set(records)
         options = engine.options

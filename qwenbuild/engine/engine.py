@@ -37,7 +37,7 @@ from qwenbuild.specs.read_cache import ReadCache
 from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
-from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.records import Output
@@ -232,7 +232,7 @@ class Engine:
         """
         begun_s, started_ns = time.monotonic(), time.time_ns()
         self._check_options()
-        with alone(self.project.state_dir):
+        with hold_build_lock(self.project.state_dir):
             with self.state(create=True) as state:
                 plan = make_plan(self, state, outputs, keys)
                 self._prepare(plan, state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qwenbuild.errors import UsageError
 from qwenbuild.plan import pins
 from qwenbuild.storage import lock
-from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.build_lock import hold_build_lock
 
 from .planning import make_plan
 
@@ -27,7 +27,7 @@ def write_lock(engine: Engine) -> tuple[bool, int]:
     A new pin comes from the state's record of the output, else from the store. Raises what `Engine.plan`
     raises, ProjectBusy, OutputError.
     """
-    with alone(engine.project.state_dir), engine.state(create=True) as state:
+    with hold_build_lock(engine.project.state_dir), engine.state(create=True) as state:
         plan = make_plan(engine, state)
         recognised = {step.action.output: step.adopted for step in plan.steps if step.adopted}
         stored = {step.action.output: step.entry.image for step in plan.steps if step.entry}

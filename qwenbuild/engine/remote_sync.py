@@ -13,7 +13,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
-from qwenbuild.storage.store import beside
+from qwenbuild.storage.store import second_key
 
 from .engine import Engine
 
@@ -111,7 +111,7 @@ def _stored(engine: Engine, plan: Plan) -> dict[str, Entry]:
     for step in plan.steps:
         key = step.action.key
         pin = plan.lock.pinned(step.action.output, key)
-        for name in (key, *([beside(key, pin.image)] if pin else [])):
+        for name in (key, *([second_key(key, pin.image)] if pin else [])):
             if name not in found and (entry := engine.store.lookup(name)):
                 found[name] = entry
     return found

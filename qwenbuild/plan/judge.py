@@ -18,7 +18,7 @@ from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched
 from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Store, beside
+from qwenbuild.storage.store import Store, second_key
 
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
@@ -175,7 +175,7 @@ class _Judge:
         entry = None if key in self._absent else self._store.lookup(key)
         if not pinned or (entry and entry.image == pinned):
             return entry
-        return self._store.lookup(beside(key, pinned)) or (entry if self._options.relock else None)
+        return self._store.lookup(second_key(key, pinned)) or (entry if self._options.relock else None)
 
     def _make(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str,

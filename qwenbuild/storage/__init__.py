@@ -1,1 +1,1 @@
-"""What is there: the store, the state, the lock, outputs, garbage collection and remote caches."""
+"""What exists already: the store, the state, the lock, outputs, garbage collection and remote caches."""

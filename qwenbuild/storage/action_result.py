@@ -1,7 +1,7 @@
-"""Action results: the JSON record of the files that one action gave.
+"""Action results: JSON records of the files that an action produced.
 
-It is an `ActionResult` of Bazel's remote execution API, in proto3 JSON. The store and the remote cache keep
-the same record, below `ac/`.
+A record is an `ActionResult` of Bazel's remote execution API, in proto3 JSON. The store and the remote cache
+keep the same record, below `ac/`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The files that the action of `key` gave. Keys and digests are 64 lower-case hex digits."""
+    """The files that the action with this key produced. Keys and digests are 64 lower-case hex digits."""
 
     key: str
     image: str  # SHA-256 of image.png
@@ -43,7 +43,7 @@ def checked_digest(name: str) -> str:
 
 
 def parse_files(content: bytes) -> dict[str, tuple[str, int]] | None:
-    """Return (digest, size in bytes) of each file by path; None if `content` is no action result."""
+    """Return (digest, size in bytes) of each file by path; None if `content` is not an action result."""
     try:
         return {
             file["path"]: (checked_digest(file["digest"]["hash"]), _size(file["digest"].get("sizeBytes", 0)))
@@ -54,13 +54,13 @@ def parse_files(content: bytes) -> dict[str, tuple[str, int]] | None:
 
 
 def parse_entry(key: str, content: bytes) -> Entry | None:
-    """Return the entry of `key`; None if `content` is no action result, or names no image or no provenance."""
+    """Return the entry of `key`; None if `content` is not an action result, or lacks the image or the provenance."""
     files = parse_files(content)
     return entry_of(key, files) if files is not None else None
 
 
 def entry_of(key: str, files: Mapping[str, tuple[str, int]]) -> Entry | None:
-    """Return the entry of `key` with these files (see `parse_files`); None without an image or its provenance."""
+    """Return the entry of `key` with these files (see `parse_files`); None if image or provenance is missing."""
     if IMAGE not in files or PROVENANCE not in files:
         return None
     image, size_bytes = files[IMAGE]
@@ -76,7 +76,7 @@ def render(files: Mapping[str, tuple[str, int]]) -> bytes:
 
 
 def _size(value: object) -> int:
-    """Return an int64 of proto3 JSON: a string of digits. Numbers are accepted too."""
+    """Return a size in bytes. proto3 JSON writes an int64 as a string of digits; numbers are accepted too."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str) and value.isascii() and value.isdecimal():

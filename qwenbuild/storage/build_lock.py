@@ -9,12 +9,12 @@ from pathlib import Path
 from qwenbuild.errors import ProjectBusy, UsageError
 from qwenbuild.state_folder import BUILD_LOCK
 
-_TIMEOUT_S = 0.1  # longer than `noop` holds a shared lock to see whether a build is running
+_TIMEOUT_S = 0.1  # `noop` holds a shared lock for a shorter time, to see whether a build is running
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the build lock in `folder`, the state's folder, while the context lasts. Makes a missing folder.
+def hold_build_lock(folder: Path) -> Iterator[None]:
+    """Hold the build lock in `folder`, the state's folder, while the context lasts. Creates a missing folder.
 
     Raises ProjectBusy if another process holds the lock, UsageError if the folder can't be written.
     """
@@ -31,7 +31,7 @@ def alone(folder: Path) -> Iterator[None]:
         raise ProjectBusy(
             "another build of this project is running",
             facts=[f"lock: {folder / 'lock'}"],
-            hint="wait until it ends; the lock is released with its process",
+            hint="wait until it ends; the lock is released when its process ends",
         ) from None
     except OSError as error:
         raise UsageError(f"{folder} can't be written: {error.strerror or error}") from error

@@ -1,16 +1,16 @@
-"""Garbage collection of the store: what would go and why, and its removal.
+"""Garbage collection of the store: plans which files to remove and why, and removes them.
 
-Without criteria, only files that nothing can use go: blobs that no action result names, results
-without their image, quarantined blobs, leftovers of crashes. An image was paid for and can't be made
-again. So an entry goes only if
+Without criteria, only useless files are removed: blobs that no action result names, results without
+their image, quarantined blobs, leftovers of crashes. An image was paid for, and a new render would be
+different. So an entry is removed only if
 
-- it meets every criterion that the user gave ("unreferenced and not used for 30 days"); a size
-  limit chooses the least recently used of these entries until the store is small enough; and
+- it meets every criterion that the user gave ("unreferenced and not used for 30 days"). With a size
+  limit, the least recently used of these entries are removed until the store is small enough; and
 - no output of a registered project refers to it, or `spare_referenced` is False.
 
-Builds may run at the same time. Each file is removed under the store's lock, and only if it is still
-the file that was judged: a file that was used or stored again since is kept. Results go before their
-blobs, so a crash in the middle leaves blobs without a result, never a result without its blobs.
+Builds may run at the same time. Each file is removed under the store's lock, and only if it is unchanged
+since the plan: a file that was used or stored again is kept. Results are removed before their blobs.
+So a crash in the middle leaves blobs without a result, never a result without its blobs.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from qwenbuild.errors import UsageError
 from . import lock
 from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
 from .state import State
-from .store import TEMPORARY_LIFE_S, Store, beside, default_root
+from .store import TEMPORARY_LIFE_S, Store, default_root, second_key
 
-_UNNAMED_LIFE_S = 3600.0  # a blob is stored before the action result that names it
+_NEW_BLOB_S = 3600.0  # younger blobs stay: a blob is stored before the action result that names it
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # a project's folder may be on a disk that is not mounted now
-_BATCH = 1024  # files that are removed before builds may take the lock
-_PAUSE_S = 0.02  # between batches; longer than a waiting build sleeps between two tries
+_BATCH = 1024  # files to remove before the lock is released, so that builds can take it
+_PAUSE_S = 0.02  # between batches; a waiting build tries to take the lock more often than this
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A file as it was when it was judged."""
+    """A file as it was at the time of the plan."""
 
     path: str
     size_bytes: int
@@ -48,7 +48,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One thing to remove: an entry with the blobs that only it names, or a stray file.
+    """One thing to remove: an entry and the blobs that no other entry names, or a stray file.
 
     `key` is the entry's action key, empty for a stray file. `why` is shown to people.
     """
@@ -66,7 +66,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The plan of a collection. `spared` counts entries that meet the criteria but that a project refers to."""
+    """The plan of a collection. `spared` counts entries that meet the criteria, but that a project refers to."""
 
     removals: tuple[Removal, ...]
     kept_entries: int
@@ -86,7 +86,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection removed. `kept` counts planned files that were used meanwhile or could not be removed."""
+    """What a collection removed. `kept` counts planned files that were used since, or could not be removed."""
 
     entries: int
     bytes_freed: int
@@ -118,8 +118,8 @@ def plan_gc(
 ) -> Collection:
     """Return what to remove by the rules of this module; changes nothing.
 
-    `older_than_s` chooses entries that were not used for so many seconds. `unreferenced` chooses entries
-    that are not in `referenced_keys`. `max_bytes` is the largest size that the store should have.
+    `older_than_s` chooses entries that were not used for this many seconds. `unreferenced` chooses entries
+    that are not in `referenced_keys`. `max_bytes` is the size that the store should not exceed.
     `referenced_keys` are the action keys of all outputs of all projects in `Store.projects`.
     Raises UsageError for negative numbers, and StoreError.
     """
@@ -127,16 +127,16 @@ def plan_gc(
         raise UsageError("an age or a size can't be negative")
     now_s = time.time()
     try:
-        # Results are listed before blobs. A build may store both in between: then its blobs count as
-        # new and stay. The other order would take its result for one without an image.
+        # Results are listed before blobs. A build may store both in between. Then its blobs count as
+        # new and stay. In the other order, its result would seem to have no image.
         results = sorted(_results(store), key=lambda result: result.stamp.mtime_ns)
-        blobs = {os.path.basename(stamp.path): stamp for stamp in _named(store, "cas")}
+        blobs = {os.path.basename(stamp.path): stamp for stamp in _digest_named_files(store, "cas")}
         strays = [*_leftovers(store, now_s), *_dead_projects(store, now_s)]
     except OSError as error:
         raise store.failure(error, "read") from error
     usable = [result for result in results if result.is_usable(blobs)]
     users = Counter(name for result in usable for name in result.names)
-    removals = [*_unusable(results, blobs), *_unnamed(blobs, users, now_s)]
+    removals = [*_unusable_results(results, blobs), *_unused_blobs(blobs, users, now_s)]
     left = sum(stamp.size_bytes for stamp in blobs.values()) + sum(result.stamp.size_bytes for result in results)
     left -= sum(removal.bytes_freed for removal in removals)
 
@@ -164,7 +164,7 @@ def plan_gc(
 
 
 def apply_gc(store: Store, collection: Collection) -> Collected:
-    """Remove what `plan_gc` returned, except files that were used since. Raises StoreError if removing is denied."""
+    """Remove the files of a plan, except those that were used since. Raises StoreError if a file can't be removed."""
     entries = [removal for removal in collection.removals if removal.key]
     results = [removal.files[0] for removal in entries]
     gone = _remove_all(store, results)
@@ -190,10 +190,11 @@ def collect_garbage(
     spare_referenced: bool = True,
     dry_run: bool = False,
 ) -> tuple[Collection, Collected | None]:
-    """Remove images from the store that all projects share; return the plan, and what was removed.
+    """Plan and remove images of the store that all projects share; return the plan, and what was removed.
 
-    The criteria are those of `plan_gc`. With `dry_run` nothing is removed. Raises StateError or
-    ProjectError if the state or lock of a project can't be read: its images may still be in use.
+    The criteria are those of `plan_gc`. With `dry_run` nothing is removed, and the second value is None.
+    Raises StateError or ProjectError if the state or lock of a project can't be read: its images may
+    still be in use.
     """
     store = Store(default_root(environ))
     planned = plan_gc(
@@ -213,24 +214,24 @@ def _referenced_keys(store: Store) -> set[str]:
         images |= {(pin.key, pin.image) for pins in (known.pins, known.theirs or {}) for pin in pins.values()}
         for key, image in images:
             entry = store.lookup(key)
-            referenced.add(key if entry is None or entry.image == image else beside(key, image))
+            referenced.add(key if entry is None or entry.image == image else second_key(key, image))
     return referenced
 
 
-def _unusable(results: Sequence[_Result], blobs: Container[str]) -> Iterator[Removal]:
+def _unusable_results(results: Sequence[_Result], blobs: Container[str]) -> Iterator[Removal]:
     for result in results:
         if not result.is_usable(blobs):
-            yield Removal(result.key, "its image is gone, or it can't be read", (result.stamp,), result.names)
+            yield Removal(result.key, "its image is gone, or the entry can't be read", (result.stamp,), result.names)
 
 
-def _unnamed(blobs: Mapping[str, Stamp], users: Counter[str], now_s: float) -> Iterator[Removal]:
+def _unused_blobs(blobs: Mapping[str, Stamp], users: Counter[str], now_s: float) -> Iterator[Removal]:
     for name, stamp in blobs.items():
-        if not users[name] and _age_s(stamp, now_s) > _UNNAMED_LIFE_S:
-            yield Removal("", "no action result names it", (stamp,))
+        if not users[name] and _age_s(stamp, now_s) > _NEW_BLOB_S:
+            yield Removal("", "no action result names this file", (stamp,))
 
 
 def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
-    """Remove files in batches, so builds can take the lock in between; return for each whether it is gone."""
+    """Remove files in batches, so builds can take the lock in between; return, for each file, whether it is gone."""
     gone: list[bool] = []
     for start in range(0, len(stamps), _BATCH):
         if start:
@@ -244,7 +245,7 @@ def _remove_all(store: Store, stamps: Sequence[Stamp]) -> list[bool]:
 
 
 def _remove(stamp: Stamp) -> bool:
-    """Remove the file if it is still the file that was judged; return whether it is gone."""
+    """Remove the file if it is unchanged since the plan; return whether it is gone."""
     try:
         if _stamp(stamp.path, os.lstat(stamp.path)) != stamp:
             return False
@@ -254,12 +255,12 @@ def _remove(stamp: Stamp) -> bool:
     except PermissionError:
         if sys.platform != "win32":
             raise
-        return False  # Windows keeps a file that somebody has open
+        return False  # Windows does not remove a file that a program has open
     return True
 
 
 def _results(store: Store) -> Iterator[_Result]:
-    for stamp in _named(store, "ac"):
+    for stamp in _digest_named_files(store, "ac"):
         with contextlib.suppress(FileNotFoundError), open(stamp.path, "rb") as file:
             files = parse_files(file.read(MAX_BYTES)) or {}
             names = frozenset(digest for digest, _ in files.values())
@@ -275,14 +276,14 @@ def _leftovers(store: Store, now_s: float) -> Iterator[Removal]:
 
 
 def _dead_projects(store: Store, now_s: float) -> Iterator[Removal]:
-    for stamp in _named(store, "projects"):
+    for stamp in _digest_named_files(store, "projects"):
         with contextlib.suppress(FileNotFoundError), open(stamp.path, "rb") as file:
             if _age_s(stamp, now_s) > _REGISTRATION_LIFE_S and not os.path.lexists(file.read()):
                 yield Removal("", "its project is gone", (stamp,))
 
 
-def _named(store: Store, folder: str) -> Iterator[Stamp]:
-    """Yield the files whose names are digests. Other files in the store's folders belong to somebody else."""
+def _digest_named_files(store: Store, folder: str) -> Iterator[Stamp]:
+    """Yield the files whose names are digests. Other files in the store's folders are not qwenbuild's."""
     return (stamp for stamp in _files(store, folder) if is_digest(os.path.basename(stamp.path)))
 
 

@@ -1,11 +1,11 @@
 """The lock: the committed file that pins each output to its bytes.
 
 It has one short record per output, sorted by path. So the diff of two locks is small, and git can merge
-two branches line by line. If git leaves a conflict, both sides are read as locks of their own. Writing
-the lock again resolves the conflict.
+two branches line by line. If git leaves a conflict, each side of it is read as a separate lock. The
+next write of the lock resolves the conflict.
 
 Invariants: every pin that is read is valid (digests, paths below the output folder, no path twice).
-The file is written only when it changes, and then as a whole.
+The file is written only if its content changes, and always as a whole.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock as it was read: `pins` by path. If a merge left conflicts, `theirs` are the pins of the other side."""
+    """A lock file's content: `pins` by path. If a merge left conflicts, `theirs` are the pins of the other side."""
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     theirs: Mapping[str, Pin] | None = None
@@ -55,25 +55,25 @@ class Lock:
         return pin if pin and pin.key == key else None
 
 
-def read(path: Path, known: Lock | None = None, sound: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
+def read(path: Path, known: Lock | None = None, valid_paths: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
     """Return the lock at `path`, an empty one if there is no file.
 
-    `known` is an earlier reading; it is returned if the file still has its text. `sound` are output
-    paths that are known to be valid and distinct. Messages name the file as `shown`. Raises
-    ProjectError if this version can't read the file as a lock.
+    `known` is the result of an earlier call; it is returned if the text of the file is the same.
+    `valid_paths` are output paths that are known to be valid and distinct. Messages name the file as `shown`. Raises
+    ProjectError if the file is not a lock that this version can read.
     """
     if not os.path.lexists(path):
         return Lock()
-    with contextlib.suppress(ValueError, OSError):  # the slow way below reads any form and reports what is wrong
+    with contextlib.suppress(ValueError, OSError):  # the slower code below reads any TOML and reports mistakes
         if known and known.digest == _digest(_chunks(path)):
             return known
-        pins, digest = parse_rendered(_chunks(path), sound)
+        pins, digest = parse_rendered(_chunks(path), valid_paths)
         return Lock(pins, digest=digest)
     text = unix_lines(read_text(path, shown))
     digest = sha256(text.encode())
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(parse(ours, shown, sound), parse(theirs, shown, sound), digest)
+        return Lock(parse(ours, shown, valid_paths), parse(theirs, shown, valid_paths), digest)
     return Lock(parse_any_toml(text, shown), digest=digest)
 
 
@@ -89,11 +89,11 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
     """
     content = render(pins).encode()
     try:
-        now = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else HEAD.encode()
-        if now == content:  # a lock without pins needs no file
+        present = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else HEAD.encode()
+        if present == content:  # a lock without pins needs no file
             return False
-        # The time has nanoseconds that the kernel's coarse clock never gives, so `noop` notices
-        # even an edit within the same tick of that clock.
+        # The kernel stamps files with a coarse clock. This time is finer, so the next edit has another
+        # time, even within the same tick of that clock, and `noop` notices the edit.
         atomic.write(path, content, staging, mtime_ns=time.time_ns())
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
@@ -101,12 +101,12 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
 
 
 def is_written(lock: Lock, pins: Iterable[Pin]) -> bool:
-    """Whether `write` would not change the file that `lock` was read from."""
+    """Whether the file that `lock` was read from holds exactly these pins, so that `write` would not change it."""
     return sha256(render(pins).encode()) == (lock.digest or sha256(HEAD.encode()))
 
 
 def _sides(text: str) -> tuple[str, str]:
-    """Return our and their text of a file with conflict marks. Lines outside conflicts are in both."""
+    """Return our text and their text of a file with conflict marks. Both have the lines outside conflicts."""
     ours: list[str] = []
     theirs: list[str] = []
     into: Sequence[list[str]] = (ours, theirs)
@@ -121,7 +121,7 @@ def _sides(text: str) -> tuple[str, str]:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Yield the file's text with `\\n` line breaks. Raises OSError, and ValueError if it is no regular file."""
+    """Yield the file's text with `\\n` line breaks. Raises OSError, and ValueError if it is not a regular file."""
     if not path.is_file():  # reading a pipe would wait for its writer
         raise ValueError
     with open(path, "rb") as file:

@@ -1,7 +1,7 @@
 """The text of the lock: rendered from pins, and parsed into them.
 
-A lock is TOML. A text in exactly the form that `render` gives is read by columns instead: for 10,000
-records this takes 0.04 s, where the TOML parser takes 1.3 s. Every plan reads the lock.
+A lock is TOML. A text in exactly the form that `render` gives is read by columns instead. For 10,000
+records this takes 0.04 s; the TOML parser takes 1.3 s. Every plan reads the lock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qwenbuild.request import SEED_MAX
 
 VERSION = 1
 HEAD = f"# What each output is made of. Written by qwenbuild; commit it.\nversion = {VERSION}\n"
-CHUNK_BYTES = 2**16  # bytes to parse at once; with larger chunks the system takes long to give more memory
+CHUNK_BYTES = 2**16  # bytes to parse at once; with larger chunks, allocating memory is slow
 
 _RECORD = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
 _LINES = _RECORD.count("\n")  # of a record
@@ -30,19 +30,20 @@ _PLAIN_RECORD = _RECORD % ('"%s"', '"%s"', "%s", "%s", '"%s"', "%s")  # for text
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _RECORDS_AT_ONCE = 100
 
-_STRINGS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')  # the strings that tomli-w writes most, one a line
+# What tomli-w usually writes between the quotes, one string a line.
+_STRINGS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')
 _SPECIAL = bytes({*range(32), 0x7F, *b'"\\'} - {*b"\n"})  # characters that a TOML string must escape
 _ESCAPED = re.compile(r'\\(["\\])')
 _SEEDS = re.compile(r"(?:(?:0|[1-9][0-9]{0,9})\n)*+")
 
 _FIELDS: Mapping[str, type] = {"path": str, "name": str, "key": str, "image": str, "model": str, "seed": int}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MENDED = "restore it from your repository, or delete it and run `qwenbuild lock`"
+_REPAIR_HINT = "restore it from your repository, or delete it and run `qwenbuild lock`"
 _T = TypeVar("_T")
 
 
 class Pin(NamedTuple):
-    """One record of the lock: an output's path below the output folder, and what it is made of."""
+    """One record of the lock: an output's path below the output folder, its cell, its request and its bytes."""
 
     path: str
     name: str  # of the cell
@@ -63,23 +64,23 @@ def render(pins: Iterable[Pin]) -> str:
     return "".join(parts)
 
 
-def parse(text: str, shown: str, sound: Set[str] = frozenset()) -> Mapping[str, Pin]:
+def parse(text: str, shown: str, valid_paths: Set[str] = frozenset()) -> Mapping[str, Pin]:
     """Return the pins of a lock's text, by path.
 
-    `sound` are output paths that are known to be valid and distinct. Raises ProjectError, which names
-    the file as `shown`, for any mistake, and for the conflict marks of a merge.
+    `valid_paths` are output paths that are known to be valid and distinct. Raises ProjectError for any
+    mistake, and for the conflict marks of a merge. The error names the file as `shown`.
     """
     text = unix_lines(text)
     try:
-        return parse_rendered([text.encode()], sound)[0]
+        return parse_rendered([text.encode()], valid_paths)[0]
     except ValueError:
         return parse_any_toml(text, shown)
 
 
-def parse_rendered(chunks: Iterable[bytes], sound: Set[str]) -> tuple[dict[str, Pin], str]:
+def parse_rendered(chunks: Iterable[bytes], valid_paths: Set[str]) -> tuple[dict[str, Pin], str]:
     """Return the pins, by path, and the SHA-256 of a text in exactly the form that `render` gives.
 
-    `sound` is that of `parse`. Raises ValueError for any other text.
+    `valid_paths` is that of `parse`. Raises ValueError for any other text.
     """
     found: list[Pin] = []
     head, hashed = HEAD, hashlib.sha256()
@@ -92,7 +93,7 @@ def parse_rendered(chunks: Iterable[bytes], sound: Set[str]) -> tuple[dict[str, 
             found += _records(records.split("\n"))
         head = ""
     pins = {pin.path: pin for pin in found}
-    others = pins.keys() - sound
+    others = pins.keys() - valid_paths
     distinct = set(clash_key("\n".join(pins)).split("\n")) if others else pins
     if len(distinct) < len(found) or any(map(path_fault, others)):
         raise ValueError
@@ -100,7 +101,7 @@ def parse_rendered(chunks: Iterable[bytes], sound: Set[str]) -> tuple[dict[str, 
 
 
 def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
-    """Return the pins of a lock in any form of TOML, by path; raises ProjectError with every mistake in it."""
+    """Return the pins of a lock in any form of TOML, by path; raises ProjectError with every mistake."""
     file = TomlFile.parse(shown, text)
     pins: dict[str, Pin] = {}
     paths: dict[str, str] = {}
@@ -113,7 +114,9 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
             continue
         pin = Pin(**record)
         if before := paths.get(clash_key(pin.path)):
-            claim = "it is pinned twice" if before == pin.path else f"some file systems can't tell it from {before}"
+            claim = (
+                "this path is pinned twice" if before == pin.path else f"it clashes with {before} on some file systems"
+            )
             problems.append(Problem(f"{pin.path}: {claim}", file.place(("output", number, "path"))))
         paths[clash_key(pin.path)] = pin.path
         pins[pin.path] = pin
@@ -135,7 +138,7 @@ def _record(path: str, name: str, key: str, image: str, model: str, seed: int) -
 
 
 def _whole_records(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same text in pieces that end with a record. Raises ValueError if no record ends for long."""
+    """Yield the text in pieces that end with a whole record. Raises ValueError if a record is too long."""
     rest = b""
     for chunk in chunks:
         before, end, rest = (rest + chunk).rpartition(b"\n\n")
@@ -150,7 +153,7 @@ def _whole_records(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _records(lines: list[str]) -> Iterable[Pin]:
     """Return the pins of these lines of whole records. Raises ValueError.
 
-    The lines are read by columns, because then most of the work is done in C. The last line is the
+    The lines are read by columns, because most of that work is done in C. The last line is the
     empty text after the last line break.
     """
     count, rest = divmod(len(lines), _LINES)
@@ -207,13 +210,13 @@ def _seeds(lines: list[str]) -> list[int]:
 
 
 def _tables(file: TomlFile, shown: str) -> list[Any]:
-    """Return the `[[output]]` tables of a lock; raises ProjectError if the file is no lock of a known version."""
+    """Return the `[[output]]` tables of a lock; raises ProjectError if the file is not a lock of a known version."""
     version = file.table.get("version")
     if isinstance(version, int) and version > VERSION:
-        claim = f"{shown} is of version {version}; this qwenbuild reads up to {VERSION}"
-        raise ProjectError([Problem(claim, file.place(("version",)), hint="a newer qwenbuild reads it")])
+        claim = f"{shown} has format version {version}; this qwenbuild reads up to version {VERSION}"
+        raise ProjectError([Problem(claim, file.place(("version",)), hint="upgrade qwenbuild")])
     if type(version) is not int or version < 1:
-        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), hint=_MENDED)])
+        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), hint=_REPAIR_HINT)])
     if unknown := set(file.table) - {"version", "output"}:
         raise ProjectError([Problem(f'unknown key "{key}"', file.place((key,), key=True)) for key in sorted(unknown)])
     tables = file.table.get("output", [])
@@ -223,7 +226,7 @@ def _tables(file: TomlFile, shown: str) -> list[Any]:
 
 
 def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
-    """Return where in a record the first mistake is, and what is wrong; None if the record is sound."""
+    """Return the keys that lead to the first mistake in a record, and the claim; None if the record is valid."""
     if not isinstance(record, dict):
         return (), "a table was expected"
     for key in record:
@@ -236,7 +239,7 @@ def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
             return (key,), f"{key} must be {'a text' if kind is str else 'a whole number'}"
     for key in ("key", "image"):
         if not _DIGEST.fullmatch(record[key]):
-            return (key,), f"{key} must be 64 hexadecimal digits, lower-case"
+            return (key,), f"{key} must be 64 lower-case hexadecimal digits"
     if not 0 <= record["seed"] <= SEED_MAX:
         return ("seed",), f"seed must be between 0 and {SEED_MAX}"
     if fault := path_fault(record["path"]):

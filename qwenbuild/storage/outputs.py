@@ -1,7 +1,7 @@
-"""The output folder: writes, recognises and removes the files below `out/`.
+"""The output folder: writes, compares and removes the files below `out/`.
 
 Invariants: nothing is written outside the output folder, even through symbolic links in it. A file that
-changed since it was examined is not touched. Only files that are as qwenbuild wrote them are removed.
+changed since the plan is not touched. A file is removed only if it is unchanged since qwenbuild wrote it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def status(path: Path | str) -> os.stat_result | None:
         return None
     except OSError as error:  # a circle of links, or a folder without search permission
         raise OutputError(
-            f"{path} can't be looked at: {error.strerror or error}", hint="repair its folder, then build again"
+            f"{path} can't be examined: {error.strerror or error}", hint="repair its folder, then build again"
         ) from error
 
 
 def digest(path: Path | str, seen: Status) -> str:
-    """Return the file's SHA-256; empty if it is no regular file or can't be read."""
+    """Return the file's SHA-256; empty if it is not a regular file or can't be read."""
     if not stat.S_ISREG(seen.st_mode):
         return ""
     try:
@@ -67,7 +67,7 @@ def is_untouched(record: Output, seen: Status) -> bool:
 
 
 def is_unchanged(path: Path | str, record: Output, seen: Status) -> bool:
-    """Whether the file is what qwenbuild wrote: it has the same status, or else the same bytes."""
+    """Whether the file still has the status, or at least the bytes, that qwenbuild wrote."""
     return is_untouched(record, seen) or (seen.st_size == record.st_size and digest(path, seen) == record.image)
 
 
@@ -86,12 +86,12 @@ class Copy:
 
 
 class Outputs:
-    """The output folder of one project. Files are written in `staging` before they appear in it."""
+    """The output folder of one project. Files are first written in `staging`, then renamed."""
 
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder, self._staging = folder, staging
-        self._inside: set[str] = set()  # folders that were found to lie inside
-        self._is_staging = False  # whether the staging folder was made
+        self._inside: set[str] = set()  # folders that lie inside the output folder
+        self._is_staging = False  # whether the staging folder exists
 
     def sweep(self) -> None:
         """Remove the files that a crash left in staging."""
@@ -100,14 +100,14 @@ class Outputs:
     def write(self, name: str, blob: Path, image: bytes, seen: Status | None) -> os.stat_result:
         """Write the output `name` as a reflink of `blob` if possible, else as a copy; return its status.
 
-        `image` are the blob's bytes. `seen` is the status of the file at the time of planning, None for
-        no file. Raises OutputError, also if the file changed since.
+        `image` are the blob's bytes. `seen` is the status of the file at the time of planning, None if
+        there was no file. Raises OutputError, also if the file changed since then.
         """
         path = self._folder / name
         try:
             self._ensure_inside(os.path.dirname(path))
             _refuse_changed(path, seen)
-            # The time has nanoseconds that the kernel's coarse clock never gives, so every edit changes it.
+            # This time is finer than the kernel's coarse clock, so every later edit changes the time.
             return atomic.clone(blob, path, image, self._staging, mtime_ns=time.time_ns())
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -126,10 +126,11 @@ class Outputs:
         return Copy(name, blob, seen, *made)
 
     def place(self, copies: Sequence[Copy]) -> list[os.stat_result | OutputError]:
-        """Rename copies to their outputs; return for each the status of the output, or the error.
+        """Rename copies to their outputs; return, for each copy, the status of the output, or the error.
 
-        This waits for the disk twice for all copies together. The first wait is before any rename, so
-        a power cut leaves no torn output. The second is after them, so recorded outputs survive it.
+        This waits for the disk twice, each time for all copies together. The first wait is before the
+        renames, so a power cut leaves no torn output. The second wait is after the renames, so outputs
+        that are recorded later survive a power cut.
         """
         try:
             atomic.sync([copy.temporary for copy in copies])
@@ -156,7 +157,7 @@ class Outputs:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 return _unwritable(path, error)
-            try:  # staging is on another file system, so this output is written and synced alone
+            try:  # staging is on another file system, so this output is written and synced separately
                 return self.write(copy.name, copy.blob, Path(copy.temporary).read_bytes(), copy.seen)
             except (OSError, OutputError) as fault:
                 return fault if isinstance(fault, OutputError) else _unwritable(path, fault)
@@ -165,7 +166,7 @@ class Outputs:
     def remove(self, record: Output, *, dry_run: bool) -> bool:
         """Remove an output and the folders that become empty; return False if it is kept.
 
-        An output is kept if it was edited, or if a symbolic link leads it out of the output folder.
+        An output is kept if it was edited, or if its path leads out of the output folder.
         Raises OutputError.
         """
         path = self._folder / record.path
@@ -206,7 +207,7 @@ def _unwritable(path: Path | str, error: OSError) -> OutputError:
     return OutputError(
         f"{path} can't be written: {error.strerror or error}",
         facts=["the image itself is safe in the store"],
-        hint="make room or set permissions, then build again: the output will be restored, not rendered",
+        hint="make room or set permissions, then build again: the output will then be restored, not rendered",
     )
 
 
@@ -218,7 +219,7 @@ def _refuse_changed(path: Path | str, then: Status | None) -> None:
         raise OutputError(
             f"{path} changed during the build and was left alone",
             facts=["the rendered image is safe in the store"],
-            hint="build again; --overwrite gives up the edit",
+            hint="build again; --overwrite replaces the edited file",
         )
     if not stat.S_ISREG(now.st_mode):
-        raise OutputError(f"{path} is no regular file", hint="move it away, then build again")
+        raise OutputError(f"{path} is not a regular file", hint="move it away, then build again")

@@ -1,7 +1,7 @@
-"""The requests that outputs were made from before, read from the state only when somebody asks.
+"""Past requests: what outputs were rendered from before, read from the state only when needed.
 
-A plan may have ten thousand changed outputs, and people look at a few. A recorded request never
-changes, so a late reading gives the same text.
+A plan may have 10,000 changed outputs, of which people look at a few. A recorded request never
+changes, so reading it later gives the same text.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from .state import KEYS_PER_QUERY, State
 
 
 class PastRequests:
-    """Recorded requests by key. It can be read after `state` was closed."""
+    """Recorded requests by key. They can be read after `state` was closed."""
 
     def __init__(self, state: State) -> None:
         self._path = state.path
         self._keys: list[str] = []
         self._batch: Mapping[str, str] = {}
-        self._after_batch = 0  # the index in `_keys` behind the batch
+        self._after_batch = 0  # the index in `_keys` of the first key after the batch
 
     def add(self, key: str) -> str:
-        """Note that somebody may ask for `key`, most likely after the keys added before; return `key`."""
+        """Note that `text` may be called for `key`, probably in the order of the `add` calls; return `key`."""
         self._keys.append(key)
         return key
 

@@ -1,4 +1,4 @@
-"""The records of outputs: what stands at each path, and which images stood there before."""
+"""The records of outputs: the present file at each path, and the images that were there before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 class Output(NamedTuple):
     """An output as qwenbuild wrote it: its request's key, its bytes' SHA-256, its cell's name, its file status.
 
-    The fields `st_*` have the names of `os.stat_result`, so a record can stand for the status of its file.
+    The fields `st_*` have the names of `os.stat_result`, so a record can be used as the status of its file.
     """
 
     path: str
@@ -27,7 +27,7 @@ class Output(NamedTuple):
 
 
 class PastImage(NamedTuple):
-    """An image that stood at an output's path: its request's key, its SHA-256, since when, and its request."""
+    """An image that was at an output's path: its request's key, its SHA-256, when it was written, and its request."""
 
     key: str
     image: str

@@ -3,9 +3,9 @@
 Invariants:
 - An intent to submit, and the handle of an accepted submission, are on disk when their call returns.
 - A submission without outcome may have been billed. If it has a handle, its image can still be collected.
-  A key has at most one such submission.
-- An output is recorded after its file is in place. If a crash loses the record, comparing bytes finds
-  the output again, so these commits do not wait for the disk.
+  A key has at most one submission without outcome.
+- An output is recorded after its file is in place. If a crash loses the record, the next plan
+  recognises the output by its bytes. So these commits do not wait for the disk.
 
 `.qwenbuild/state.sqlite3` is the only file in `.qwenbuild/` that can't be derived from other files.
 """
@@ -49,7 +49,7 @@ CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
 """
 
-# A trigger keeps the history, so it grows whoever writes the outputs. Older files get it when next opened for writing.
+# A trigger keeps the history, so older versions of qwenbuild add to it too. Older files get it at the next write.
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS history(
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, image TEXT NOT NULL, at_s REAL NOT NULL
@@ -84,7 +84,7 @@ class State:
             elif os.access(path.parent, os.W_OK):
                 uri += "?mode=rw"  # "ro" would leave the files of WAL mode behind
             else:
-                uri += "?immutable=1"  # nobody can write there, and WAL mode needs files beside it
+                uri += "?immutable=1"  # this process can't write there, and WAL mode needs files beside the database
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
             try:
                 self._migrate(create)
@@ -132,7 +132,7 @@ class State:
             return {output.path: output for output in map(partial(tuple.__new__, Output), rows)}
 
     def history(self, path: str) -> list[PastImage]:
-        """Return the images that stood at an output's path, the newest first. The first is the present image."""
+        """Return the images that were written at an output's path, the newest first. The first is the present image."""
         with self._faults():
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
                 return []
@@ -171,7 +171,7 @@ class State:
 
     def requests(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the recorded requests of these keys as canonical JSON. Unknown keys are left out."""
-        wanted, found = sorted(keys), dict[str, str]()  # the order of the file, so each page is read once
+        wanted, found = sorted(keys), dict[str, str]()  # sorted as in the file, so that each page is read once
         with self._faults():
             for at in range(0, len(wanted), KEYS_PER_QUERY):
                 some = wanted[at : at + KEYS_PER_QUERY]
@@ -186,7 +186,7 @@ class State:
     ) -> int:
         """Record on disk that a request is about to be sent; return the submission's id.
 
-        `forced`: its image will replace the stored one. An open submission of the same key gets the
+        `forced` means that the new image will replace the stored image. An open submission of the same key gets the
         outcome `resubmitted`.
         """
         with self._transaction(durable=True):
@@ -209,11 +209,11 @@ class State:
             self._db.execute("UPDATE submissions SET outcome = ? WHERE id = ?", (outcome, submission))
 
     def open_submissions(self) -> list[Submission]:
-        """Return every submission without outcome, the oldest first."""
+        """Return all submissions without an outcome, the oldest first."""
         return self._submissions("outcome IS NULL")
 
     def submissions_since(self, since_s: float) -> list[Submission]:
-        """Return the submissions since `since_s` (seconds since the epoch) that may have been billed."""
+        """Return the submissions since the time `since_s` (seconds since the epoch) that may have been billed."""
         return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
 
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
@@ -253,7 +253,7 @@ class State:
 
     @contextmanager
     def durably(self) -> Iterator[None]:
-        """Join the writes of the context into one commit. When the context ends, all are on disk, or none."""
+        """Join the writes of the context into one commit. When the context ends, all writes are on disk, or none."""
         with self._transaction(durable=True):
             yield
 

@@ -5,14 +5,14 @@
     projects/<64 hex>       the root folder of a project that has used the store
     quarantine/             blobs whose bytes did not match their name
     tmp/                    files that are being written
-    lock                    held while names appear or go, never while bytes are written
+    lock                    held while files are renamed or removed, never while bytes are written
 
 Invariants:
 - Bytes are returned only if they match their name.
-- An action result appears after the blobs that it names. The first image of a key stays, unless the user
-  replaces it. A replaced image was paid for, so it is kept as the result of another key (see `beside`).
+- An action result is written after the blobs that it names. The first image of a key stays, unless the
+  user replaces it. A replaced image was paid for, so it is kept under another key (see `second_key`).
 - Reading changes nothing, except that a corrupt blob goes to quarantine.
-- Files are read-only, so that no editor changes an image that was paid for.
+- Files are read-only, so no editor can change an image that was paid for.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ TEMPORARY_LIFE_S = 86_400.0
 _MODE = 0o666 if sys.platform == "win32" else 0o444
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
-_WORTH_LISTING = 8  # lookups in one folder; listing a small folder takes as long as 8 lookups
-_WORTH_READING = 10  # names per lookup; listing a folder with more of them is slower than the lookups
+_WORTH_LISTING = 8  # fewer lookups in one folder are quicker than listing it
+_WORTH_READING = 10  # names per lookup; if a folder has more names, the lookups are quicker
 _LOCK_TIMEOUT_S = 60.0  # the lock is held for milliseconds at a time
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -60,13 +60,13 @@ def default_root(environ: Mapping[str, str]) -> Path:
     return user_cache_path("qwenbuild", appauthor=False)
 
 
-def beside(key: str, image: str) -> str:
-    """Return the key for an image (its digest) of `key` while another image stands under `key` itself."""
+def second_key(key: str, image: str) -> str:
+    """Return the key for a further image of `key`, if `key` itself holds another image. `image` is its digest."""
     return sha256(f"{key} {image}".encode())
 
 
 class Store:
-    """The store in the folder `root`, which need not exist. Threads and processes may share it.
+    """The store in the folder `root`, which may be missing. Threads and processes may share it.
 
     A key or digest that is not 64 lower-case hex digits raises ValueError.
     """
@@ -80,8 +80,8 @@ class Store:
     def lookup(self, key: str) -> Entry | None:
         """Return the entry of `key` if its image exists with the right size; the bytes are not read.
 
-        A corrupt entry is a miss, None. Raises StoreError if the store exists but can't be read: if
-        that were a miss, its images would be paid for again.
+        Returns None for a corrupt entry. Raises StoreError if the store exists but can't be read: with
+        None, its images would be paid for again.
         """
         try:
             content = _content(_sharded(self._results, key), MAX_BYTES)
@@ -96,9 +96,9 @@ class Store:
         return entry if stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes else None
 
     def absent(self, keys: set[str]) -> Set[str]:
-        """Return the keys that have no action result; an empty set if `lookup` of each key is the quicker way.
+        """Return the keys that have no action result; an empty set if calling `lookup` for each key is quicker.
 
-        A cold plan of 100,000 cells lists 256 folders instead of looking up each key.
+        A first plan of 100,000 cells lists 256 folders instead of looking up each key.
         """
         found, shards = set[str](), {key[:2] for key in keys}
         of_shard = len(keys) / max(1, len(shards))
@@ -111,7 +111,7 @@ class Store:
                 continue
             except OSError:  # `lookup` will report it
                 return frozenset()
-            if len(names) > _WORTH_READING * of_shard:  # keys are spread evenly: all shards are alike
+            if len(names) > _WORTH_READING * of_shard:  # keys are spread evenly, so all shards have about as many names
                 return frozenset()
             found.update(keys.intersection(names))
         return keys - found if found else keys
@@ -137,14 +137,14 @@ class Store:
         return self._verified(digest, most_bytes)
 
     def blob_path(self, digest: str) -> Path:
-        """Return the path of a blob, which need not exist."""
+        """Return the path of a blob. The blob may be missing."""
         return Path(_sharded(self._blobs, digest))
 
     def put(self, key: str, image: bytes, provenance: bytes, *, replace: bool = False) -> Entry:
-        """Store the image of `key` and its provenance (JSON); return the entry that stands under `key` now.
+        """Store the image of `key` and its provenance (JSON); return the entry that `key` has now.
 
-        An entry that stands already stays, unless its image is corrupt, or `replace` is True because
-        the user asked for it. When this returns, the entry survives a power cut. Raises StoreError;
+        An entry that exists already stays, unless its image is corrupt, or the user asked to replace it
+        (`replace`). When this returns, the entry survives a power cut. Raises StoreError;
         then the store has not changed.
         """
         entry = Entry(key, sha256(image), len(image), sha256(provenance))
@@ -157,7 +157,7 @@ class Store:
         try:
             try:
                 return self._put(entry, content, replace=replace)
-            except FileNotFoundError:  # somebody emptied the folder meanwhile: try again, the image was paid for
+            except FileNotFoundError:  # the folder was emptied meanwhile; the image was paid for, so try again
                 return self._put(entry, content, replace=replace)
         except OSError as error:
             raise self.failure(error, "written") from error
@@ -165,13 +165,13 @@ class Store:
     def put_beside(self, key: str, image: bytes, provenance: bytes) -> Entry:
         """Store the image of `key` and its provenance, and return the entry of this image. Raises StoreError.
 
-        If another image stands under `key`, it stays, and this image is stored under the key of `beside`.
+        If `key` has another image already, that image stays, and this image is stored under `second_key`.
         """
         entry, digest = self.put(key, image, provenance), sha256(image)
-        return entry if entry.image == digest else self.put(beside(key, digest), image, provenance)
+        return entry if entry.image == digest else self.put(second_key(key, digest), image, provenance)
 
     def prepare(self) -> None:
-        """Raise StoreError if nothing can be written, before a build pays for images that it could not keep."""
+        """Raise StoreError if nothing can be written, so that a build does not pay for images that it can't keep."""
         try:
             atomic.make_folder(self.staging)
             os.unlink(atomic.stage(b"", self.staging, mode=_MODE))
@@ -186,7 +186,7 @@ class Store:
     def register(self, project_root: Path) -> None:
         """Record that the project uses the store, and remove leftovers of crashes. Call it once per build.
 
-        Never raises: a build that renders nothing can use a store that can't be written.
+        Never raises, because a build that renders nothing works with a store that can't be written.
         """
         atomic.sweep(self.staging, older_than_s=TEMPORARY_LIFE_S)
         name = os.fsencode(os.path.realpath(project_root))
@@ -207,7 +207,7 @@ class Store:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the store's lock, so nobody else adds or removes names. Raises OSError and StoreError."""
+        """Hold the store's lock, so no other process or thread adds or removes files. Raises OSError and StoreError."""
         from filelock import FileLock, Timeout
 
         with self._mutex:
@@ -226,7 +226,7 @@ class Store:
                 lock.release()
 
     def failure(self, error: OSError, verb: str) -> StoreError:
-        """Return the error that says why the store can't be `verb` ("read" or "written")."""
+        """Return a StoreError with the reason and a hint. `verb` is "read" or "written"."""
         if error.errno in _FULL:
             reason, hint = "its disk or quota is full", "make room there, or run `qwenbuild gc`"
         elif error.errno == errno.EROFS:
@@ -257,11 +257,11 @@ class Store:
                 staged[atomic.stage(data, self.staging, mode=_MODE)] = path
                 atomic.make_folder(Path(path).parent)
             with self.exclusive():
-                standing = None if replace else self._whole(entry.key)
-                if standing is None:
-                    self._set_aside(entry)
-                    # A blob that exists is replaced too. This repairs a corrupt blob, and its new
-                    # time tells garbage collection that it is in use again.
+                present = None if replace else self._intact(entry.key)
+                if present is None:
+                    self._keep_replaced(entry)
+                    # A blob that exists is replaced too. This repairs a corrupt blob, and the
+                    # new modification time keeps garbage collection from removing the blob.
                     for temporary, path in staged.items():
                         os.replace(temporary, path)
             for folder in {os.path.dirname(path) for path in content}:
@@ -270,19 +270,19 @@ class Store:
             for temporary in staged:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
-        return standing or entry
+        return present or entry
 
-    def _set_aside(self, entry: Entry) -> None:
-        """Keep the image that `entry` is about to replace, as the result of another key."""
+    def _keep_replaced(self, entry: Entry) -> None:
+        """Keep the image that `entry` is about to replace: store its result under another key."""
         old = self.lookup(entry.key)
         if old and old.image != entry.image:
-            path = _sharded(self._results, beside(old.key, old.image))
+            path = _sharded(self._results, second_key(old.key, old.image))
             atomic.make_folder(Path(path).parent)
             content = _content(_sharded(self._results, old.key), MAX_BYTES) or b""
             os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
             atomic.sync_folder(Path(path).parent)
 
-    def _whole(self, key: str) -> Entry | None:
+    def _intact(self, key: str) -> Entry | None:
         """Return the entry of `key` if the bytes of its image match their digest."""
         entry = self.lookup(key)
         if entry is None:

@@ -1,4 +1,4 @@
-"""The verification of outputs against the lock, byte by byte, without specs and state."""
+"""Verification: compares the bytes of outputs with the lock, without specs and state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qwenbuild.errors import OutputError
 from .lock_format import Pin
 from .outputs import digest, status
 
-_THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading release the interpreter's lock
+_THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading run in parallel: they release the GIL
 
 
 class Fault(StrEnum):
@@ -49,7 +49,7 @@ def compare(pins: Iterable[Pin], out: Path) -> Iterator[Mismatch]:
                 yield Mismatch(pin, found)
 
 
-def strangers(pins: Iterable[Pin], out: Path) -> list[str]:
+def unpinned_images(pins: Iterable[Pin], out: Path) -> list[str]:
     """Return the sorted paths of the PNG files below `out` that no pin names. Raises OutputError."""
     known = {pin.path for pin in pins}
     found = []

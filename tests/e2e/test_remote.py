@@ -145,7 +145,7 @@ def test_signatures(emulator: Running, tmp_path: Path, cache: Cache) -> None:
     cache.files[one], cache.files[other] = cache.files[other], cache.files[one]
     swapped = trusting.here("plan")
     assert "2 to render" in swapped.out
-    assert "an entry without a valid signature; it is not used" in swapped.err
+    assert "an entry without a valid signature; the answer is ignored" in swapped.err
     cache.files[one], cache.files[other] = cache.files[other], cache.files[one]
     trusting.extra["QWENBUILD_REMOTE_SECRET"] = "another"
     assert "2 to render" in trusting.here("plan").out

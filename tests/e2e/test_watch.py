@@ -20,7 +20,7 @@ from typing import IO, Any
 import pytest
 
 from qwenbuild.emulator.server import running
-from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.build_lock import hold_build_lock
 from tests.e2e.harness import COMMAND, Sandbox
 from tests.support.emulated import QUICK
 from tests.support.gated import Gate
@@ -306,7 +306,7 @@ def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
 def test_a_watch_waits_for_another_build(sandbox: Sandbox) -> None:
     """While another process holds the project's lock the status says so; then the watch goes on by itself."""
     with contextlib.ExitStack() as other_build:
-        other_build.enter_context(alone(sandbox.root / ".qwenbuild"))
+        other_build.enter_context(hold_build_lock(sandbox.root / ".qwenbuild"))
         with on_terminal(sandbox, "--no-preview") as terminal:
             terminal.until("another build of this project is running")
             other_build.close()

@@ -10,7 +10,7 @@ import pytest
 from qwenbuild import noop
 from qwenbuild.specs import project
 from qwenbuild.state_folder import BUILD_LOCK, FOLDER, STATE
-from qwenbuild.storage.build_lock import alone
+from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.state import State
 
 
@@ -19,7 +19,7 @@ def test_a_project_keeps_its_state_in_one_folder(tmp_path: Path) -> None:
     (tmp_path / "qwenbuild.toml").write_text("")
     folder = project.find(tmp_path).state_dir
     assert folder == tmp_path / FOLDER == (tmp_path / noop.NAME).parent
-    with alone(folder):
+    with hold_build_lock(folder):
         State.of(tmp_path, create=True).close()
         assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE]
 
@@ -30,6 +30,6 @@ def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / FOLDER).mkdir()
     noop.write(str(tmp_path), ["build"], [], [], {}, 0)
     assert noop.outputs_unchanged(["build"]) == 0
-    with alone(tmp_path / FOLDER):
+    with hold_build_lock(tmp_path / FOLDER):
         assert noop.outputs_unchanged(["build"]) is None
     assert noop.outputs_unchanged(["build"]) == 0

@@ -65,6 +65,6 @@ def verify(project: Path, /, as_json: bool) -> None:
     if not known.pins and not path.exists():
         raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it")
     mismatches = list(verification.compare(known.pins.values(), found.out))
-    strangers = verification.strangers(known.pins.values(), found.out)
+    strangers = verification.unpinned_images(known.pins.values(), found.out)
     verify_view.show(len(known.pins), mismatches, strangers, as_json=as_json)
     sys.exit(LockError.exit_code if mismatches else 0)

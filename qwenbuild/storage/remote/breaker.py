@@ -1,4 +1,4 @@
-"""The breaker: it stops requests to a remote cache that fails, for a minute, and warns once."""
+"""The breaker: stops requests to a failing remote cache for a minute, and warns once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from qwenbuild.errors import RemoteError, RemoteUnreachable
 from qwenbuild.problems import Problem
 
-_OPEN_S: Final = 60.0  # then the next request tries again: during a watch the remote may come back
+_OPEN_S: Final = 60.0  # after this time requests are sent again, because the remote may be back during a watch
 _FAILURES_IN_A_ROW: Final = 3
 
 
@@ -32,11 +32,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are to be left out now."""
+        """Whether no request should be sent now."""
         return self.clock() < self._opened_s + _OPEN_S
 
     def open(self) -> None:
-        """Have requests left out for a minute."""
+        """Stop requests for a minute."""
         self._opened_s, self._in_a_row = self.clock(), 0
 
     def failed(self, error: RemoteError) -> None:
@@ -50,5 +50,5 @@ class Breaker:
             self.warn(Problem(f"the remote cache is not {self.use}: {error.claim}", facts=error.facts, hint=error.hint))
 
     def worked(self) -> None:
-        """Note a success, which ends a row of failures."""
+        """Note a success, which restarts the count of failures in a row."""
         self._in_a_row = 0

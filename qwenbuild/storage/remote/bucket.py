@@ -1,11 +1,11 @@
 """The bucket transport: Amazon S3 and compatibles, Google Cloud Storage, Azure, Alibaba Cloud OSS.
 
-Invariants: credentials come only from environment variables. No profile file is read, and no metadata
-service of the machine is asked, unless a variable names an identity. Errors hold what the service says,
-but neither the query of an address nor a header, because both hold signatures. An object that does not
-exist is None; a bucket that does not exist is an error.
+Invariants: credentials come only from environment variables. Profile files are not read. The
+machine's metadata service is asked only if a variable names an identity. Errors show the service's message,
+but no query of an address and no header, because both contain signatures. A missing object is None; a
+missing bucket is an error.
 
-It needs the extra `qwenbuild[cloud]`, which is `obstore`. The first request imports it.
+The extra `qwenbuild[cloud]` is required; it installs `obstore`, which is imported at the first request.
 
 Sources: obstore 0.12 (its stores' documented variables); "Accessing OSS with the AWS SDK" and "Regions
 and endpoints" of Alibaba Cloud, as of 2026.
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("s3", "gs", "az", "oss")
 
-# The variables that hold credentials. If one of a tuple is set, a request is tried. obstore itself reads
-# the vendor's other variables (regions, endpoints, roles).
+# The variables that hold credentials. If at least one variable of a scheme is set, requests are sent. obstore itself
+# reads the vendor's other variables (regions, endpoints, roles).
 _CREDENTIALS: Final = {
     "s3": (
         "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -66,15 +66,15 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", re.ASCII)
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _OSS_REGION: Final = re.compile(r"(?:s3\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 _SERVICE_ERROR: Final = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
-_NO_ANSWER: Final = "error sending request"  # obstore's words for refused and lost connections, and for silence
+_NO_ANSWER: Final = "error sending request"  # obstore's text for refused connections, lost connections and timeouts
 _MAX_MESSAGE: Final = 300  # characters
 
 
 class Bucket:
     """A `Transport` to a bucket, or to a prefix in it.
 
-    The key should also have the right to list the bucket. Without this right, services answer
-    "denied" for an object that does not exist.
+    The credentials should also allow to list the bucket. Otherwise services answer "denied" instead of
+    "not found" for a missing object.
     """
 
     def __init__(self, url: str, environ: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ class Bucket:
             raise UsageError("the remote's URL names no bucket", hint=f"such as {self._scheme}://my-bucket/qwenbuild")
         if find_spec("obstore") is None:
             hint = "python -m pip install 'qwenbuild[cloud]'"
-            raise UsageError(f"{self._scheme}:// remotes need a package that is not installed", hint=hint)
+            raise UsageError(f"{self._scheme}:// remotes need the package obstore, which is not installed", hint=hint)
         self._environ = environ
         self._obstore: S3Store | GCSStore | AzureStore | None = None
 
@@ -118,7 +118,7 @@ class Bucket:
     async def put(self, path: str, content: bytes) -> None:
         """Write the whole object, or nothing. Raises RemoteError."""
         store = self._client()
-        with self._remote_errors(denied=RemoteError):  # a key may be allowed to read only
+        with self._remote_errors(denied=RemoteError):  # the credentials may allow reading only
             await store.put_async(path, content, use_multipart=False)
 
     async def aclose(self) -> None:
@@ -128,7 +128,7 @@ class Bucket:
     # --- connecting ---
 
     def _client(self) -> S3Store | GCSStore | AzureStore:
-        """Return obstore's client; raises RemoteUnreachable if the environment has no sufficient credentials."""
+        """Return obstore's client; raises RemoteUnreachable if the environment has no complete credentials."""
         if self._obstore is None:
             names = _CREDENTIALS[self._scheme]
             if not any(self._environ.get(name) for name in names):
@@ -166,7 +166,7 @@ class Bucket:
                 return S3Store(self._bucket, **options, **self._oss(endpoint))
 
     def _oss(self, endpoint: str) -> dict[str, Any]:
-        """Return the options with which `S3Store` speaks to OSS; they override AWS's variables. Raises RemoteError."""
+        """Return the options that make `S3Store` work with OSS; they override AWS's variables. Raises RemoteError."""
         environ = self._environ
         address, region = oss_address(self._bucket, endpoint, environ.get("OSS_REGION", ""))
         own = bool(environ.get("OSS_ACCESS_KEY_ID"))
@@ -211,7 +211,7 @@ class Bucket:
 
 
 def _service_message(text: str) -> str:
-    """Return the service's code and message, or else the first line without any query; queries may hold secrets."""
+    """Return the service's code and message, or else the first line without URL queries: they may hold secrets."""
     if match := _SERVICE_ERROR.search(text):
         return f"{match[1]}: {match[2]}"[:_MAX_MESSAGE] if match[2] else match[1]
     return re.sub(r"\?\S*", "", text.strip().split("\n", 1)[0])[:_MAX_MESSAGE]
@@ -220,7 +220,7 @@ def _service_message(text: str) -> str:
 def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
     """Return the address and the region of an OSS bucket; `endpoint` and `region` may be empty.
 
-    OSS requires the bucket in the host's name; only with an IP address it is left out. Raises
+    OSS requires the bucket in the host name, except if the host is an IP address. Raises
     RemoteError if both arguments are empty.
     """
     region = region.removeprefix("oss-")

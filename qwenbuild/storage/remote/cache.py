@@ -1,13 +1,13 @@
-"""The remote cache: verified action results by key, verified images by digest, and no failures.
+"""The remote cache: verified action results by key, and verified images by digest.
 
 An entry in `ac/` is an action result, as in the store. With a secret, the result names a third file,
-whose content is a signature of the key and both digests. Nobody can compute that file's digest without
-the secret, so the entry alone shows whether it is valid.
+whose content is a signature of the key and both digests. The digest of that file can't be computed without
+the secret. So the entry can be checked without reading the file.
 
 Invariants: bytes are returned only if they match their digest. A wrong answer, a missing signature or an
 unreachable remote is a miss. Blobs are stored before the entry that names them. The first failure of
-reading and of writing is one warning each; after three failures in a row the remote is not asked for a
-minute.
+reading gives one warning, and so does the first failure of writing. After three failures in a row, no
+request is sent for a minute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 class Remote:
     """A remote cache over one transport. Use it as an async context, in one event loop at a time.
 
-    `secret` signs what is stored and is required of what is read; an empty secret does neither. With
+    With a `secret`, stored entries are signed, and entries without a valid signature are not read. With
     `writes` False nothing is stored. `name` is the URL that messages show.
     """
 
@@ -77,10 +77,10 @@ class Remote:
     # --- reading ---
 
     async def find(self, keys: Collection[str], images: Collection[str]) -> dict[str, Entry]:
-        """Return the entries that the remote has, by action key, and by digest those of `images`.
+        """Return the entries that the remote has: those of `keys` by key, and those of `images` by digest.
 
         The entry of an image has an empty key and no provenance. Answers are remembered for a minute,
-        because a watch asks again at each save.
+        because a watch calls this at each save.
         """
         found: dict[str, Entry] = {}
         slots = asyncio.Semaphore(_PARALLEL)
@@ -93,7 +93,7 @@ class Remote:
                         return
                     failures = self._reading.all_failures
                     answer = (self._clock(), await (self.entry(name) if is_key else self._image(name)))
-                if failures == self._reading.all_failures:  # a failure says nothing about the name
+                if failures == self._reading.all_failures:  # after a failure, None does not mean a miss
                     self._answers[name] = answer
             if answer[1]:
                 found[name] = answer[1]
@@ -103,17 +103,17 @@ class Remote:
         return found
 
     async def entry(self, key: str) -> Entry | None:
-        """Return the entry of an action key; None if there is none, or no valid one."""
+        """Return the entry of an action key; None if there is no valid entry."""
         content = await self._get(f"ac/{key}", action_result.MAX_BYTES)
         if content is None:
             return None
         files = action_result.parse_files(content) or {}
         entry = action_result.entry_of(key, files)
         if entry is None:
-            self._distrust("sent something that is no action result")
+            self._reject("bytes that are not an action result")
             return None
         if self._secret and not hmac.compare_digest(files.get(SIGNATURE, ("", 0))[0], sha256(self._signature(entry))):
-            self._distrust("has an entry without a valid signature")
+            self._reject("an entry without a valid signature")
             return None
         return entry
 
@@ -130,7 +130,7 @@ class Remote:
         """Return the bytes of a digest; None if they are missing, wrong, or more than `limit`."""
         content = await self._get(f"cas/{digest}", limit)
         if content is not None and await asyncio.to_thread(sha256, content) != digest:
-            self._distrust("sent something else than was asked for")
+            self._reject("bytes that do not match their digest")
             return None
         return content
 
@@ -145,12 +145,12 @@ class Remote:
         self._reading.worked()
         return content
 
-    def _distrust(self, what: str) -> None:
-        self._failed(self._reading, RemoteError(f"{self.name} {what}; it is not used"))
+    def _reject(self, answer: str) -> None:
+        self._failed(self._reading, RemoteError(f"{self.name} sent {answer}; the answer is ignored"))
 
     def _failed(self, breaker: Breaker, error: RemoteError) -> None:
         breaker.failed(error)
-        if isinstance(error, RemoteUnreachable):  # one warning is enough for reading and writing
+        if isinstance(error, RemoteUnreachable):  # reading and writing stop together, so there is one warning
             self._reading.open()
             self._writing.open()
 
@@ -158,11 +158,11 @@ class Remote:
 
     @property
     def may_write(self) -> bool:
-        """Whether it makes sense to store: writing is allowed, and did not fail too often."""
+        """Whether entries should be stored: writing is allowed, and did not fail too often."""
         return self.writes and not self._writing.is_open
 
     async def store(self, entry: Entry, image: bytes, provenance: bytes) -> bool:
-        """Store an entry and its blobs; return whether this succeeded. Never raises."""
+        """Store an entry and its blobs; return True if everything was stored. Never raises."""
         if not self.may_write:
             return False
         files = {IMAGE: image, PROVENANCE: provenance}
@@ -186,7 +186,7 @@ class Remote:
     # --- both ---
 
     async def _with_retry(self, request: Callable[[Transport], Awaitable[_T]]) -> _T:
-        """Send a request, and once more if the failure may pass: a miss can cost a render. Raises RemoteError."""
+        """Send a request; repeat it once if the failure may be temporary. A miss can cost a render."""
         assert self._transport is not None
         try:
             return await request(self._transport)

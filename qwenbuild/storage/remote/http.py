@@ -3,8 +3,8 @@
 `GET` reads `ac/<64 hex>` and `cas/<64 hex>`, `HEAD` asks whether they exist, and `PUT` stores them with a
 Content-Length. 404 means that a name does not exist. nginx with WebDAV is such a server.
 
-Invariants: bytes are returned as the server sent them, never more than asked for. `cache` verifies them.
-Redirects are not followed and cookies are not kept. No error holds the token.
+Invariants: bytes are returned as the server sent them, and never more than the limit. `cache` verifies them.
+Redirects are not followed and cookies are not kept. No error contains the token.
 
 Source: https://bazel.build/remote/caching (2026-05), "HTTP caching protocol".
 """
@@ -25,7 +25,7 @@ from qwenbuild.version import __version__
 from .transport import CONNECT_S, SILENCE_S, TRANSFER_S
 
 _STORED = (200, 201, 202, 204)
-_TYPES = {"ac": "application/json", "cas": "application/octet-stream"}  # bazel-remote requires exactly the first
+_TYPES = {"ac": "application/json", "cas": "application/octet-stream"}  # bazel-remote accepts only this type for `ac`
 _NOT_FOR_HEADERS = re.compile(r"[^\x21-\x7e \t]")
 
 
@@ -39,7 +39,7 @@ class HttpTransport:
             raise UsageError(f"not the URL of a remote cache: {name}", hint="such as https://cache.example/qwenbuild")
         for header, value in headers.items():
             if _NOT_FOR_HEADERS.search(header + value):
-                raise UsageError(f"the remote's header {header!r} holds characters that no header may")
+                raise UsageError(f"the remote's header {header!r} contains characters that headers can't have")
         self.name = name
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S, pool=None)
@@ -49,7 +49,7 @@ class HttpTransport:
                 headers={"User-Agent": f"qwenbuild/{__version__}", "Accept-Encoding": "identity", **headers},
             )  # fmt: skip
         except (OSError, ImportError, ValueError, httpx.InvalidURL):
-            raise UsageError("the CA bundle or proxy that the environment names can't be used") from None
+            raise UsageError("the CA bundle or the proxy in the environment variables can't be used") from None
 
     async def get(self, path: str, limit: int) -> bytes | None:
         content = bytearray()
@@ -91,7 +91,7 @@ def _type(path: str) -> str:
 
 @contextlib.contextmanager
 def _remote_errors(name: str) -> Iterator[None]:
-    """Turn httpx's errors into RemoteError, which holds no part of the request."""
+    """Turn httpx's errors into RemoteError without any part of the request."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout):

@@ -16,7 +16,7 @@ SCHEMES: Final = ("http", "https", *bucket.SCHEMES)
 
 
 class RemoteSettings(Protocol):
-    """What the project's config says about its remote cache (`[remote]`)."""
+    """The settings of the remote cache in the project's config (`[remote]`)."""
 
     @property
     def url(self) -> str | None:
@@ -24,7 +24,7 @@ class RemoteSettings(Protocol):
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing is stored there."""
+        """Whether the cache is read but never written."""
 
     @property
     def token_env(self) -> str | None:
@@ -42,10 +42,10 @@ class RemoteSettings(Protocol):
 def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
     """Return the remote cache at the URL `asked`, or at the config's URL if `asked` is None; None for no cache.
 
-    An empty `asked` asks for no cache. The config's token and headers are not sent to another URL than
-    the config's. If the config names a variable for the token or the secret and that variable is empty,
-    nothing is stored: builds of other people's pull requests have no secrets. Raises UsageError if the URL
-    can't be one of a remote cache.
+    An empty `asked` means no cache. The config's token and headers are sent only to the config's URL. If
+    the config names a variable for the token or the secret and the variable is empty, nothing is stored:
+    builds of other people's pull requests have no secrets. Raises UsageError if no remote cache can have
+    this URL.
     """
     url = config.url if asked is None else asked
     if not url:
@@ -53,7 +53,7 @@ def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str,
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         hint = "such as https://cache.example/qwenbuild, or s3://my-bucket/qwenbuild"
-        raise UsageError("the remote cache's URL is none that qwenbuild knows", hint=hint)
+        raise UsageError("the remote cache's URL must start with http, https, s3, gs, az or oss", hint=hint)
     store = bucket.Bucket(url, environ) if scheme in bucket.SCHEMES else None
     secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
     is_configured = asked in (None, config.url)
@@ -72,7 +72,7 @@ def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str,
     secret = secrets.get(config.secret_env or "", "").encode()
     remote = Remote(connect, name=_shown(url), writes=writes, secret=secret)
     if config.secret_env and not secret:
-        hint = "images that the lock pins are verified all the same"
+        hint = "images that the lock pins are still verified"
         remote.warn(Problem(f"entries of the remote cache can't be verified: {config.secret_env} is empty", hint=hint))
     return remote
 

@@ -1,4 +1,4 @@
-"""Transfers of images between the store and the remote cache. They never stop a build."""
+"""Transfers of images between the store and the remote cache. A failing remote never stops a build."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_PUSHES_S = 60.0  # after the build's last image
 
 
 class Pushing:
-    """The pushes of one build. It holds entries; each image is read only when it is pushed."""
+    """The pushes of one build. Only entries are queued; an image is read when it is pushed."""
 
     def __init__(self, remote: Remote, store: Store) -> None:
         self._remote, self._store = remote, store
@@ -32,17 +32,17 @@ class Pushing:
         self.warnings: list[Problem] = []
 
     def hurry(self) -> None:
-        """Do not wait for the remaining pushes when the context ends."""
+        """End the context without waiting for the remaining pushes."""
         self._hurry.set()
 
     def add(self, entry: Entry) -> None:
-        """Push an entry of the store soon."""
+        """Queue an entry of the store for a push."""
         if self._remote.may_write:
             self._waiting.put_nowait(entry)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Push while the context lasts. At its end, push the rest for at most a minute, or until `hurry`."""
+        """Push while the context lasts. At its end, continue for at most a minute, or until `hurry` is called."""
         workers: list[asyncio.Task[Any]] = [asyncio.create_task(self._work()) for _ in range(_PARALLEL)]
         try:
             yield
@@ -54,7 +54,7 @@ class Pushing:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             if (left := self._waiting.qsize()) and self._remote.may_write:
-                hint = "`qwenbuild cache push` does it"
+                hint = "`qwenbuild cache push` stores them there"
                 self.warnings.append(Problem(f"{left:,} images are not in the remote cache yet", hint=hint))
 
     async def _work(self) -> None:
@@ -71,7 +71,7 @@ async def push(remote: Remote, store: Store, entry: Entry) -> bool:
     try:
         image = await asyncio.to_thread(store.read, entry)
         provenance = await asyncio.to_thread(store.blob, entry.provenance, MAX_PROVENANCE_BYTES)
-    except QwenbuildError:  # the next build reports what is wrong with the store
+    except QwenbuildError:  # the next build will report the store's error
         return False
     if image is None or provenance is None:
         return False
@@ -81,9 +81,9 @@ async def push(remote: Remote, store: Store, entry: Entry) -> bool:
 async def pull(remote: Remote, store: Store, request: Request, key: str, found: Entry) -> tuple[Entry, bytes] | None:
     """Fetch an image that `Remote.find` found into the store; return its entry there and its bytes.
 
-    `key` is the action key of `request`. If `found` has no key, the image is one that the lock pins:
-    its provenance is the one inside the image. Returns None if the remote lost the bytes, or if they are
-    not an image of the request. Raises StoreError.
+    `key` is the action key of `request`. If `found` has no key, the image is pinned by the lock, and its
+    provenance is read from the image. Returns None if the remote does not return the bytes, or if they
+    are not an image of the request. Raises StoreError.
     """
     image = await remote.blob(found.image, MAX_IMAGE_BYTES)
     provenance = await remote.blob(found.provenance, MAX_PROVENANCE_BYTES) if found.key and image else b""
@@ -95,7 +95,7 @@ async def pull(remote: Remote, store: Store, request: Request, key: str, found: 
 def _verify_and_put(
     store: Store, request: Request, key: str, image: bytes, provenance: bytes
 ) -> tuple[Entry, bytes] | None:
-    """Put an image and its provenance into the store, if the image is one of `key`. Runs in a thread."""
+    """Put an image and its provenance into the store if the image was made for `key`. Runs in a thread."""
     try:
         png.verify(image, request.size)
         carried = read_provenance(image) or {}

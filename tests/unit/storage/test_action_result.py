@@ -1,4 +1,4 @@
-"""Action results: what a record names is read exactly, and garbage is no record."""
+"""Action results: records are read back as they were written, and garbage is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIGEST: dict[str, Any] = {"hash": sha256(b"image"), "sizeBytes": "5"}
 
 
 def test_a_rendered_result_is_read_back() -> None:
-    """Its files come back with digest and size; with an image and its provenance they are an entry."""
+    """The files are read back with digest and size. A result with image and provenance is an entry."""
     files = {"image.png": (sha256(b"image"), 5), "provenance.json": (sha256(b"{}"), 2)}
     entry = Entry(KEY, sha256(b"image"), 5, sha256(b"{}"))
     assert (parse_files(render(files)), parse_entry(KEY, render(files))) == (files, entry)
@@ -25,14 +25,14 @@ def test_a_rendered_result_is_read_back() -> None:
 
 @pytest.mark.parametrize("name", ["image.png", "provenance.json"])
 def test_a_result_without_image_or_provenance_is_no_entry(name: str) -> None:
-    """Other tools may keep results in the same cache."""
+    """Such a result is not an error: other tools may keep their results in the same cache."""
     files = {name: (sha256(b"image"), 5)}
     assert (entry_of(KEY, files), parse_entry(KEY, render(files)), parse_entry(KEY, b"{")) == (None, None, None)
 
 
 @pytest.mark.parametrize("size", [5, "5"])
 def test_sizes_may_be_numbers_or_strings(size: object) -> None:
-    """Both forms that JSON writers use are read."""
+    """JSON writers use both forms, so both are read."""
     content = json.dumps({"outputFiles": [{"path": "a", "digest": {**_DIGEST, "sizeBytes": size}}]}).encode()
     assert parse_files(content) == {"a": (sha256(b"image"), 5)}
 
@@ -44,7 +44,7 @@ def test_sizes_may_be_numbers_or_strings(size: object) -> None:
      {"hash": "A" * 64}],
 )  # fmt: skip
 def test_a_result_with_an_impossible_digest_is_none(digest: dict[str, object]) -> None:
-    """Sizes are natural numbers, and a hash never leads out of the store."""
+    """A size must be a natural number, and a hash must be 64 hex digits, so no path leads out of the store."""
     assert parse_files(json.dumps({"outputFiles": [{"path": "a", "digest": {**_DIGEST, **digest}}]}).encode()) is None
 
 
@@ -52,6 +52,6 @@ def test_a_result_with_an_impossible_digest_is_none(digest: dict[str, object]) -
        st.lists(inner) | st.dictionaries(st.sampled_from(["outputFiles", "path", "digest", "hash"]), inner),
        ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_reading_a_result_never_raises(content: bytes) -> None:
-    """Garbage and JSON of any shape give a result or None."""
+    """For garbage and for any JSON, `parse_files` returns valid digests and sizes, or None."""
     files = parse_files(content)
     assert files is None or all(len(digest) == 64 and size >= 0 for digest, size in files.values())

@@ -1,4 +1,4 @@
-"""Tests of garbage collection: only what the criteria choose goes, and what projects refer to is spared."""
+"""Garbage collection: only entries that meet the criteria are removed; a project's entries are spared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def _filled(store: Store, ages: dict[str, float], size_bytes: int = 1000) -> dict[str, Entry]:
-    """Return entries by name. Each has an image of `size_bytes`, last used so many days ago."""
+    """Return entries by name. Each has an image of `size_bytes`, and was last used as many days ago as `ages` says."""
     entries = {}
     for name, days in ages.items():
         image = name.encode().ljust(size_bytes, b".")
@@ -63,13 +63,13 @@ def test_planning_changes_nothing(store: Store) -> None:
 
 
 def test_a_missing_store_has_no_garbage(store: Store) -> None:
-    """In a store that does not exist, nothing is collected and nothing is made."""
+    """If the store does not exist, nothing is removed and no folder is created."""
     assert plan_gc(store, unreferenced=True) == Collection((), 0, 0, 0)
     assert not store.root.exists()
 
 
-def test_entries_go_byage(store: Store) -> None:
-    """Exactly the entries that were not used for so long go, with their blobs."""
+def test_entries_go_by_age(store: Store) -> None:
+    """Entries that were not used for `older_than_s` are removed with their blobs; the others stay."""
     entries = _filled(store, {"a": 40, "b": 31, "c": 29, "d": 0})
     collection = plan_gc(store, older_than_s=30 * DAY_S)
     assert _chosen(collection, entries) == ["a", "b"]
@@ -84,14 +84,14 @@ def test_entries_go_byage(store: Store) -> None:
 
 
 def test_using_an_entry_makes_it_young(store: Store) -> None:
-    """`touch` counts as use, and so does putting the key again."""
+    """`touch` marks an entry as used, and so does a `put` of its key."""
     entries = _filled(store, {"a": 40, "b": 40})
     store.touch(entries["a"])
     assert _chosen(plan_gc(store, older_than_s=30 * DAY_S), entries) == ["b"]
 
 
 def test_the_least_recently_used_go_until_the_store_is_small_enough(store: Store) -> None:
-    """With a size limit, no more entries go than necessary."""
+    """With a size limit, no more entries are removed than necessary."""
     entries = _filled(store, {"b": 2, "c": 3, "a": 1, "d": 4})
     total = plan_gc(store).kept_bytes
     assert _chosen(plan_gc(store, max_bytes=total), entries) == []
@@ -102,7 +102,7 @@ def test_the_least_recently_used_go_until_the_store_is_small_enough(store: Store
 
 
 def test_criteria_narrow(store: Store) -> None:
-    """An entry goes only if it meets all criteria."""
+    """An entry is removed only if it meets all criteria."""
     entries = _filled(store, {"a": 40, "b": 35, "c": 1})
     keys = frozenset({entries["a"].key})
     assert _chosen(plan_gc(store, unreferenced=True, referenced_keys=keys), entries) == ["b", "c"]
@@ -113,7 +113,7 @@ def test_criteria_narrow(store: Store) -> None:
 
 
 def test_what_projects_refer_to_is_spared_by_default(store: Store) -> None:
-    """Age and size spare a project's images unless the user says otherwise; the plan counts the spared ones."""
+    """An entry that a project refers to is spared, unless `spare_referenced` is False. The plan counts it."""
     entries = _filled(store, {"a": 40, "b": 35})
     keys = frozenset({entries["a"].key})
     spared = plan_gc(store, older_than_s=DAY_S, max_bytes=0, referenced_keys=keys)
@@ -162,18 +162,20 @@ def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
 
 
 def test_blobs_without_a_result_go_when_they_are_an_hour_old(store: Store) -> None:
-    """A younger blob may get its result soon."""
+    """A younger blob stays, because a build may be about to store its result."""
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
     age(store.blob_path(entry.image), 0.1)
     collection = plan_gc(store)
-    assert [(removal.why, removal.bytes_freed) for removal in collection.removals] == [("no action result names it", 5)]
+    assert [(removal.why, removal.bytes_freed) for removal in collection.removals] == [
+        ("no action result names this file", 5)
+    ]
     assert apply_gc(store, collection) == Collected(0, 5, 0)
     assert [path.name for path in (store.root / "cas").rglob("?" * 64)] == [entry.provenance]
 
 
 def test_results_without_their_image_and_unreadable_ones_go(store: Store) -> None:
-    """Such results are misses, so they can go."""
+    """No build can use such results, so they are removed."""
     entries = _filled(store, {"gone": 0, "broken": 0, "whole": 0})
     store.blob_path(entries["gone"].image).unlink()
     rewrite(result_path(store, entries["broken"].key), b"{")
@@ -184,7 +186,7 @@ def test_results_without_their_image_and_unreadable_ones_go(store: Store) -> Non
 
 
 def test_results_of_another_version_are_kept(store: Store) -> None:
-    """A result that names other files is kept, and so are the blobs that it names."""
+    """A result that names unknown files is kept together with its blobs."""
     entry = store.put(KEY, b"image", b"{}")
     digest = {"hash": entry.image, "sizeBytes": "5"}
     rewrite(result_path(store, KEY), json.dumps({"outputFiles": [{"path": "image.avif", "digest": digest}]}).encode())
@@ -194,8 +196,8 @@ def test_results_of_another_version_are_kept(store: Store) -> None:
     assert (result_path(store, KEY).exists(), store.blob_path(entry.image).exists()) == (True, True)
 
 
-def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> None:
-    """Quarantine, old temporary files and registrations of deleted projects go; other files stay."""
+def test_leftovers_go_and_foreign_files_stay(store: Store, tmp_path: Path) -> None:
+    """Quarantined blobs, old temporary files and registrations of deleted projects are removed; foreign files stay."""
     entry = store.put(KEY, b"image", b"{}")
     rewrite(store.blob_path(entry.image), b"IMAGE")
     store.read(entry)
@@ -213,7 +215,7 @@ def test_leftovers_go_and_strangers_files_stay(store: Store, tmp_path: Path) -> 
     collection = plan_gc(store)
     assert sorted(removal.why for removal in collection.removals) == [
         "its bytes do not match its name",
-        "its image is gone, or it can't be read",
+        "its image is gone, or the entry can't be read",
         "its project is gone",
         "left by a crash",
     ]
@@ -263,7 +265,7 @@ def test_collecting_while_building_never_leaves_a_result_without_its_image(tmp_p
     assert [entry.key for entry in entries if entry and store.read(entry) is None] == []
 
 
-def test_garbage_of_every_project(tmp_path: Path) -> None:
+def test_images_of_every_project_are_spared(tmp_path: Path) -> None:
     """Images of any project's outputs are spared; if a state can't be read, nothing is removed."""
     one, other = (
         Workspace(tmp_path / name).write({

@@ -1,4 +1,4 @@
-"""The lock's file: read in pieces, written only when it changes, and read on both sides of a conflict."""
+"""The lock file: it is read in pieces, written only if it changes, and both sides of a conflict are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def saved(folder: Path, text: str | bytes) -> Path:
 
 
 def test_a_large_lock(tmp_path: Path) -> None:
-    """A file of many chunks is read back, wherever a chunk ends; an earlier reading of the same text is reused."""
+    """A file of many chunks is read back, wherever a chunk ends. An unchanged file gives the earlier result."""
     written = [
         PIN._replace(path=f"a/{'b' * (number % 97)}{number}.png", name=f'"{number}" 雨') for number in range(2000)
     ]
@@ -49,12 +49,12 @@ def test_a_large_lock(tmp_path: Path) -> None:
 
 
 def test_a_missing_lock(tmp_path: Path) -> None:
-    """Without a file, nothing is pinned."""
+    """A missing lock file has no pins."""
     assert lock.read(tmp_path / lock.NAME) == Lock()
 
 
 def test_a_lock_is_written_only_when_it_changes(tmp_path: Path) -> None:
-    """The file stays as it is if only its line breaks differ."""
+    """A file that differs only in its line breaks is not written."""
     path = tmp_path / lock.NAME
     assert lock.write(path, [PIN], tmp_path)
     assert path.read_text("utf-8") == TEXT
@@ -73,7 +73,7 @@ def test_pinned() -> None:
 
 
 def test_both_sides_of_a_conflict(tmp_path: Path) -> None:
-    """Both sides are read. The side with the asked key counts; ours, if both have it."""
+    """Both sides are read. `pinned` returns the pin of the side that has the key; if both have it, our pin."""
     ours, theirs, key = PIN._replace(image="1" * 64), PIN._replace(image="2" * 64), f'key = "{KEY}"\n'
     head, tail = TEXT.split(f'image = "{IMAGE}"\n')
     one, base, two = (f'image = "{digit * 64}"\n' for digit in "102")
@@ -87,7 +87,7 @@ def test_both_sides_of_a_conflict(tmp_path: Path) -> None:
 
 
 def test_outputs_are_counted_by_image(tmp_path: Path) -> None:
-    """The pins of each image are counted, whatever the cell."""
+    """All pins of an image are counted together, whatever their cells."""
     others = [PIN._replace(path=f"{name}.png", name=name) for name in ("a/b[seed=2]", "c/d")]
     path = saved(tmp_path, lock_format.render([PIN, *others]))
     assert lock.counts(path) == {"a/b": 2, "c/d": 1}

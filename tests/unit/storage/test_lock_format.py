@@ -1,4 +1,4 @@
-"""The text of the lock: its form, that pins are read back as written, and how mistakes are reported."""
+"""The text of the lock: its form, reading pins back, and the messages for mistakes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ locks = st.lists(pins, max_size=5, unique_by=lambda pin: clash_key(pin.path))
 
 
 def message(text: str) -> str:
-    """Return the problems of a text that is no lock."""
+    """Return the message for a text that is not a lock."""
     with pytest.raises(ProjectError) as caught:
         parse(text, "x")
     return "\n".join(map(str, caught.value.problems))
@@ -64,7 +64,7 @@ def test_pins_are_read_back(written: list[Pin]) -> None:
 
 
 def test_a_change_is_a_small_difference() -> None:
-    """A new image changes one line of the lock."""
+    """If one image changes, one line of the lock changes."""
     before, after = (render([PIN._replace(image=image)]).splitlines() for image in (IMAGE, OTHER))
     assert [new for old, new in zip(before, after, strict=True) if old != new] == [f'image = "{OTHER}"']
 
@@ -72,7 +72,7 @@ def test_a_change_is_a_small_difference() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("version = 1", "version = 2", "is of version 2; this qwenbuild reads up to 1"),
+        ("version = 1", "version = 2", "has format version 2; this qwenbuild reads up to version 1"),
         ("version = 1\n", "", "has no version"),
         ("version = 1", "version = true", "has no version"),
         ("version = 1", "version = 1\nmore = 2", 'unknown key "more"'),
@@ -84,11 +84,11 @@ def test_a_change_is_a_small_difference() -> None:
         ("seed = 1", "", '"seed" is missing'),
         ("seed = 1", "seed = 1\nsize = 2", 'unknown key "size"'),
         ("[[output]]", "[output]", "output must be [[output]] tables"),
-        ('"a/b-1.png"', '"../b-1.png"', 'not an output path: ".." can\'t be part of it'),
+        ('"a/b-1.png"', '"../b-1.png"', 'not an output path: ".." can\'t be part of a path'),
         ('"a/b-1.png"', '"/etc/b.png"', "not an output path: it must be relative to the output folder"),
         ('"a/b-1.png"', '"b.sh"', 'not an output path: it must end in ".png"'),
-        (KEY, KEY[:-1], "key must be 64 hexadecimal digits, lower-case"),
-        (KEY, KEY.upper(), "key must be 64 hexadecimal digits, lower-case"),
+        (KEY, KEY[:-1], "key must be 64 lower-case hexadecimal digits"),
+        (KEY, KEY.upper(), "key must be 64 lower-case hexadecimal digits"),
         ('name = "a', "name = a", "not valid TOML"),
     ],
 )  # fmt: skip
@@ -101,14 +101,14 @@ def test_mistakes_are_reported(old: str, new: str, expected: str) -> None:
 def test_a_path_is_pinned_once() -> None:
     """Two records of one path, or of paths that some file systems can't tell apart, are reported."""
     record = TEXT.partition("version = 1\n")[2]
-    assert "a/b-1.png: it is pinned twice" in message(TEXT + record)
+    assert "a/b-1.png: this path is pinned twice" in message(TEXT + record)
     problems = message(TEXT + record.replace("a/b-1", "A/B-1"))
-    assert "A/B-1.png: some file systems can't tell it from a/b-1.png" in problems
+    assert "A/B-1.png: it clashes with a/b-1.png on some file systems" in problems
     assert "--> x:13:8" in problems
 
 
-def test_a_torn_text() -> None:
-    """A text that was cut anywhere is an error, or a lock of the records before the cut."""
+def test_a_truncated_text() -> None:
+    """A text that is cut at any place is an error, or is read as the records before the cut."""
     content = render([PIN, PIN._replace(path="c.png")])
     for end in range(len(content)):
         try:
@@ -125,7 +125,7 @@ def test_hand_edits_that_mean_the_same_are_read() -> None:
 
 
 def test_only_the_rendered_form_is_read_by_columns() -> None:
-    """The quick parser refuses a text that differs from the rendered form in one space."""
+    """The quick parser refuses a text that has one space more than the rendered form."""
     assert parse_rendered([TEXT.encode()], frozenset())[0] == {PIN.path: PIN}
     with pytest.raises(ValueError, match=r"^$"):
         parse_rendered([TEXT.replace("seed = 1", "seed =  1").encode()], frozenset())

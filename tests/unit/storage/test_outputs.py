@@ -1,4 +1,4 @@
-"""The output folder: files are written whole and inside it, recognised, and removed only if unchanged."""
+"""The output folder: files are written whole, stay inside the folder, and are removed only if unchanged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_writing(place: Place) -> None:
 
 
 def test_many_at_once(place: Place) -> None:
-    """Copies are renamed together; if one can't be renamed, it has an error and the others succeed."""
+    """Copies are renamed together. If one copy can't be renamed, `place` returns its error, and the others succeed."""
     names = [f"{folder}/{number}.png" for folder in "ab" for number in range(10)]
     copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in names]
     assert [path for path in place.out.rglob("*") if path.is_file()] == []
@@ -84,7 +84,7 @@ def test_staging_on_another_file_system(tmp_path: Path) -> None:
 
 
 def test_a_blob_that_has_gone(place: Place) -> None:
-    """The bytes that were read are written even if the blob is gone."""
+    """If the blob is gone, the bytes that were read before are written."""
     place.blob.unlink()
     place.write("a.png")
     assert (place.out / "a.png").read_bytes() == IMAGE
@@ -99,7 +99,7 @@ def test_the_blob_and_the_output_are_two_files(place: Place) -> None:
 
 
 def test_a_file_that_changed(place: Place) -> None:
-    """A file that changed since it was examined is not replaced."""
+    """A file that changed since the plan is not replaced."""
     place.out.mkdir()
     path = place.out / "a.png"
     path.write_bytes(b"mine")
@@ -127,7 +127,7 @@ def test_nothing_is_written_outside(place: Place, tmp_path: Path) -> None:
 
 
 def test_nothing_is_removed_outside(place: Place, tmp_path: Path) -> None:
-    """A record whose path leads out of the folder, through a link or by itself, removes nothing."""
+    """No file is removed if a record's path leads out of the folder, by `..` or through a link."""
     record = place.write("a/x.png")
     shutil.move(place.out / "a", tmp_path / "elsewhere")
     (place.out / "a").symlink_to(tmp_path / "elsewhere")
@@ -170,11 +170,11 @@ def test_recognising(place: Place) -> None:
 
 
 def test_a_status_that_can_not_be_read(place: Place) -> None:
-    """A missing file has no status, also below another file; a circle of links is an error."""
+    """A missing file has no status, even if its parent is a file. A circle of links is an error."""
     assert status(place.out / "a.png") is None
     assert status(place.blob / "a.png") is None
     place.out.symlink_to("out")
-    with pytest.raises(OutputError, match="can't be looked at: Too many levels of symbolic links"):
+    with pytest.raises(OutputError, match="can't be examined: Too many levels of symbolic links"):
         status(place.out / "a.png")
 
 

@@ -1,4 +1,4 @@
-"""Past requests: they are read late, in any order, and never raise."""
+"""Past requests: they can be read after the state was closed, in any order, and never raise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = {f"{number:064}": {"number": number} for number in range(1200)}
 
 @pytest.fixture
 def past(tmp_path: Path) -> PastRequests:
-    """All known requests and an unknown one, of a state that is closed."""
+    """All known requests and an unknown request, after their state was closed."""
     state = State(tmp_path / "state.sqlite3")
     state.record([], KNOWN)
     past = PastRequests(state)
@@ -25,7 +25,7 @@ def past(tmp_path: Path) -> PastRequests:
 
 
 def test_requests_are_read_in_any_order(past: PastRequests) -> None:
-    """Each request is found after the state was closed, in the order of adding and out of it."""
+    """Each request is found after the state was closed, in the order of `add` or any other."""
     expected = {key: canonical_json(request).decode() for key, request in KNOWN.items()}
     jumps = [f"{1:064}", f"{1199:064}", f"{0:064}", f"{1:064}"]
     assert [past.text(key) for key in jumps] == [expected[key] for key in jumps]
@@ -33,7 +33,7 @@ def test_requests_are_read_in_any_order(past: PastRequests) -> None:
 
 
 def test_an_unknown_request_is_empty(past: PastRequests) -> None:
-    """A key that was never recorded gives an empty text."""
+    """The text of a key that was never recorded is empty."""
     assert past.text("f" * 64) == ""
 
 

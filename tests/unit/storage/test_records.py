@@ -1,4 +1,4 @@
-"""Records of outputs: a record stands for the status of its file."""
+"""Records of outputs: a record can be used as the status of its file."""
 
 from __future__ import annotations
 

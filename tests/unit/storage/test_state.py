@@ -1,4 +1,4 @@
-"""The state: a later process reads what this one recorded, or gets an error that says why not."""
+"""The state: a later process reads what this process recorded, or gets an error with the reason."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KEY = REQUEST.key
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a state will be."""
+    """Return the path of a state that does not exist yet."""
     return tmp_path / ".qwenbuild" / "state #1?.sqlite3"  # these characters need escapes in a URI
 
 
 def output(path: str, name: str = "s/a[x=1]", key: str = KEY) -> Output:
-    """Return a record."""
+    """Return the record of an output."""
     return Output(path, key, "ab" * 32, 100, 123_456_789, 42, name)
 
 
@@ -57,7 +57,7 @@ def test_the_state_of_a_project(tmp_path: Path) -> None:
 
 
 def test_the_history_of_an_output(path: Path) -> None:
-    """The images that stood at a path are listed, the newest first; the same image again is not a new one."""
+    """The images that were at a path are listed, the newest first. Writing the same image again adds nothing."""
     with contextlib.closing(State(path)) as state:
         first, second = output("a.png"), output("a.png", key="0" * 64)._replace(image="cd" * 32)
         for record in (first, first, second):
@@ -68,7 +68,7 @@ def test_the_history_of_an_output(path: Path) -> None:
 
 
 def test_many_writes_in_one_commit(path: Path) -> None:
-    """Inside `durably` all writes are kept, or none if one fails."""
+    """All writes inside `durably` are kept; if one fails, none is kept."""
     state = State(path)
     with state.durably():
         one = state.intend(KEY, REQUEST.as_dict(), "p", {})
@@ -228,7 +228,7 @@ def test_a_state_that_can_not_be_opened(path: Path, content: bytes | None, hint:
 
 
 def test_a_state_of_another_layout(path: Path) -> None:
-    """If the tables are not those of a state, the hint is to move the file away, not to look at the folder."""
+    """If the file has other tables than a state, the hint says to move the file away."""
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 1;")
@@ -239,7 +239,7 @@ def test_a_state_of_another_layout(path: Path) -> None:
 
 
 def test_a_newer_state_is_left_alone(path: Path) -> None:
-    """A state of a newer version is refused, and not touched."""
+    """A state of a newer version is refused and not changed."""
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 2")

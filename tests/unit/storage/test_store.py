@@ -1,4 +1,4 @@
-"""The store: real files, processes that race and die, and the limits of the system."""
+"""The store: real files, concurrent and killed processes, full disks and missing permissions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import StoreError
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.gc import plan_gc
-from qwenbuild.storage.store import Store, beside, default_root
+from qwenbuild.storage.store import Store, default_root, second_key
 from tests.support.stores import result_path, rewrite, stored_files
 
 KEY = sha256(b"a key")
@@ -44,7 +44,7 @@ def _run(script: str, *arguments: object) -> str:
 
 
 def test_what_is_absent(store: Store) -> None:
-    """Keys that listing does not find are absent; for few keys, or in a far larger store, nothing is listed."""
+    """Keys that no listed folder contains are absent. For few keys, or in a far larger store, nothing is listed."""
     there = [sha256(b"there %d" % number) for number in range(3000)]
     missing = {sha256(b"missing %d" % number) for number in range(3000)}
     assert store.absent(missing) == missing
@@ -110,7 +110,7 @@ def test_names_that_are_no_digests_never_become_paths(store: Store, name: str) -
 
 
 def test_the_first_image_of_a_key_stays(store: Store) -> None:
-    """A second image of the same key is not kept, and `put` returns the entry of the first."""
+    """A second image of the same key is not stored, and `put` returns the entry of the first image."""
     first = store.put(KEY, b"first", b"{}")
     assert (store.put(KEY, b"second", b"{}"), store.lookup(KEY)) == (first, first)
     assert sorted(path.name for path in (store.root / "cas").rglob("*") if path.is_file()) == sorted(
@@ -119,17 +119,17 @@ def test_the_first_image_of_a_key_stays(store: Store) -> None:
 
 
 def test_an_image_is_replaced_when_the_user_asks(store: Store) -> None:
-    """With `replace` the new image stands under the key."""
+    """With `replace` the key has the new image."""
     store.put(KEY, b"first", b"{}")
     second = store.put(KEY, b"second", b"{}", replace=True)
     assert (second.image, store.lookup(KEY)) == (sha256(b"second"), second)
 
 
 def test_another_image_of_a_key_is_put_beside_the_first(store: Store) -> None:
-    """With `put_beside` both images are kept: the first under the key, the other under a key of its own."""
+    """With `put_beside` both images are kept: the first under the key, the second under another key."""
     first = store.put_beside(KEY, b"first", b"{}")
     second = store.put_beside(KEY, b"second", b'{"seed":2}')
-    assert (first, second.key) == (store.lookup(KEY), beside(KEY, sha256(b"second")))
+    assert (first, second.key) == (store.lookup(KEY), second_key(KEY, sha256(b"second")))
     assert store.put_beside(KEY, b"second", b'{"seed":2}') == second == store.lookup(second.key)
     assert [store.read(entry) for entry in (first, second)] == [b"first", b"second"]
 
@@ -151,7 +151,7 @@ def test_putting_the_same_bytes_again_heals_them(store: Store) -> None:
 
 
 def test_an_emptied_cache_folder_is_filled_again(store: Store) -> None:
-    """If somebody empties the store's folder, reading is a miss and putting works again."""
+    """After the store's folder was emptied, reading is a miss, and `put` works again."""
     entry = store.put(KEY, b"image", b"{}")
     for path in sorted(store.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -372,7 +372,7 @@ def public_root() -> Iterator[Path]:
 
 
 def test_a_store_without_permissions_is_a_clear_error(public_root: Path) -> None:
-    """A store that can't be read is an error and no miss, because its images may be paid for."""
+    """An unreadable store is an error, not a miss: its images may have been paid for."""
     public_root.mkdir(mode=0o755)
     for name in ("ac", "cas", "projects"):
         (public_root / name).mkdir(mode=0o000)
@@ -411,7 +411,7 @@ def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:
         (errno.EIO, os.strerror(errno.EIO)),
     ],
 )
-def test_every_refusal_of_the_system_has_its_words(store: Store, number: int, reason: str) -> None:
+def test_each_error_of_the_system_has_its_own_message(store: Store, number: int, reason: str) -> None:
     """Each error of the system has its own message, with the path and a hint."""
     error = store.failure(OSError(number, os.strerror(number), f"{store.root}/tmp/x"), "written")
     assert (error.claim, error.facts) == (

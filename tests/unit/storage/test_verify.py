@@ -9,11 +9,11 @@ import pytest
 from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
 from qwenbuild.storage.lock_format import Pin
-from qwenbuild.storage.verify import Fault, Mismatch, compare, strangers
+from qwenbuild.storage.verify import Fault, Mismatch, compare, unpinned_images
 
 
 def pin(path: str, image: bytes) -> Pin:
-    """Return a pin of an output to bytes."""
+    """Return a pin of an output with these bytes."""
     return Pin(path, "s/a", "k", sha256(image), "m", 1)
 
 
@@ -28,7 +28,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_outputs_that_differ_are_found_in_the_order_of_the_pins(out: Path) -> None:
-    """A missing file, other bytes, and a link in the place of a file differ; equal bytes do not."""
+    """A missing file, a file with other bytes, and a link instead of a file are mismatches; equal bytes are not."""
     (out / "link.png").symlink_to("3.png")
     right, gone = pin("a/1.png", b"a/1.png"), pin("gone.png", b"")
     other, link = pin("a/2.png", b"other"), pin("link.png", b"3.png")
@@ -39,16 +39,16 @@ def test_outputs_that_differ_are_found_in_the_order_of_the_pins(out: Path) -> No
 
 def test_images_that_no_pin_names_are_listed(out: Path) -> None:
     """Only PNG files count, and their paths are sorted."""
-    assert strangers([pin("a/1.png", b"")], out) == ["3.png", "a/2.png"]
+    assert unpinned_images([pin("a/1.png", b"")], out) == ["3.png", "a/2.png"]
 
 
-def test_a_missing_folder_has_no_strangers(tmp_path: Path) -> None:
-    """Without an output folder, nothing is listed."""
-    assert strangers([], tmp_path / "out") == []
+def test_a_missing_folder_has_no_unpinned_images(tmp_path: Path) -> None:
+    """If the output folder is missing, the list is empty."""
+    assert unpinned_images([], tmp_path / "out") == []
 
 
 def test_a_folder_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
-    """A file in the place of the output folder is named."""
+    """If the output folder is a file, the error names it."""
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(OutputError, match=r"out can't be read: Not a directory"):
-        strangers([], tmp_path / "out")
+        unpinned_images([], tmp_path / "out")

@@ -18,18 +18,18 @@ def clock() -> Clock:
 
 @pytest.fixture
 def warnings() -> list[Problem]:
-    """What the breaker warned of."""
+    """The warnings of the breaker."""
     return []
 
 
 @pytest.fixture
 def breaker(clock: Clock, warnings: list[Problem]) -> Breaker:
-    """A breaker of reading."""
+    """A breaker for reading."""
     return Breaker("read", warnings.append, clock)
 
 
 def test_three_failures_in_a_row_open_it(breaker: Breaker) -> None:
-    """A success in between restarts the count."""
+    """A success between failures restarts the count."""
     opened = []
     for worked in (False, False, True, False, False, False):
         breaker.worked() if worked else breaker.failed(RemoteError("oops"))
@@ -39,7 +39,7 @@ def test_three_failures_in_a_row_open_it(breaker: Breaker) -> None:
 
 
 def test_an_unreachable_remote_opens_it_at_once(breaker: Breaker, clock: Clock) -> None:
-    """It stays open for a minute."""
+    """The breaker stays open for a minute."""
     breaker.failed(RemoteUnreachable("down"))
     clock.now_s += 59
     assert breaker.is_open
@@ -48,7 +48,7 @@ def test_an_unreachable_remote_opens_it_at_once(breaker: Breaker, clock: Clock) 
 
 
 def test_it_warns_of_the_first_failure_only(breaker: Breaker, warnings: list[Problem]) -> None:
-    """The warning has the facts and the hint of the error."""
+    """The warning has the facts and the hint of the first error."""
     for claim in ("down", "still down"):
         breaker.failed(RemoteError(claim, facts=["a fact"], hint="a hint"))
     assert [(one.claim, list(one.facts), one.hint) for one in warnings] == [

@@ -1,4 +1,4 @@
-"""The bucket transport, at a server of S3's protocol that checks signatures."""
+"""The bucket transport, tested with a server of S3's protocol that checks signatures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def environment(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[s
 
 
 def within(url: str, environ: dict[str, str], act: Callable[[Bucket], Awaitable[_T]]) -> _T:
-    """Return what `act` gives, with a bucket that is closed afterwards."""
+    """Return the result of `act`, called with a bucket that is closed afterwards."""
 
     async def run() -> _T:
         bucket = Bucket(url, environ)
@@ -49,7 +49,7 @@ def within(url: str, environ: dict[str, str], act: Callable[[Bucket], Awaitable[
 
 
 def refusal(url: str, environ: dict[str, str], act: Callable[[Bucket], Awaitable[object]]) -> RemoteError:
-    """Return the error that `act` ends with."""
+    """Return the error that `act` raises."""
     with pytest.raises(RemoteError) as caught:
         within(url, environ, act)
     return caught.value
@@ -82,14 +82,14 @@ def test_many_at_once(s3: S3, environment: Callable[..., dict[str, str]]) -> Non
     assert within(f"s3://{BUCKET}", environment(), act) == list(images.values())
 
 
-def test_more_than_is_asked_for(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
+def test_an_object_above_the_limit(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
     """An object larger than the limit is refused before it is read."""
     s3.client.put_object(Bucket=BUCKET, Key=BLOB, Body=b"x" * 101)
     assert "more than the 100 asked for" in str(refusal(f"s3://{BUCKET}", environment(), lambda it: it.get(BLOB, 100)))
 
 
 def test_no_such_bucket(environment: Callable[..., dict[str, str]]) -> None:
-    """A missing bucket is an error, other than a missing object."""
+    """A missing bucket is an error, unlike a missing object."""
     for act in (lambda it: it.get(BLOB, 100), lambda it: it.put(BLOB, b"x")):
         error = refusal("s3://no-such-bucket", environment(), act)
         assert error.claim == "s3://no-such-bucket: NoSuchBucket: The specified bucket does not exist"
@@ -97,7 +97,7 @@ def test_no_such_bucket(environment: Callable[..., dict[str, str]]) -> None:
 
 
 def test_wrong_credentials(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
-    """The error has the service's code, but neither the secret nor a signature."""
+    """The error shows the service's code, but not the secret and no signature."""
     for wrong, code in (
         ({"AWS_SECRET_ACCESS_KEY": "canary-secret"}, "SignatureDoesNotMatch"),
         ({"AWS_ACCESS_KEY_ID": "AKIANOSUCHKEY"}, "InvalidAccessKeyId"),
@@ -120,7 +120,7 @@ def test_no_credentials(scheme: str) -> None:
     assert "_ACCESS_KEY" in error.facts[0] or "GOOGLE_" in error.facts[0]
 
 
-def test_a_service_that_is_not_there(environment: Callable[..., dict[str, str]]) -> None:
+def test_an_endpoint_that_refuses_connections(environment: Callable[..., dict[str, str]]) -> None:
     """An endpoint that refuses connections is RemoteUnreachable."""
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
@@ -140,7 +140,7 @@ def test_addresses_of_no_bucket(url: str) -> None:
 
 
 def test_oss(s3: S3, environment: Callable[..., dict[str, str]]) -> None:
-    """OSS is used through S3's protocol with its own variables; AWS's variables do not matter."""
+    """OSS is used through S3's protocol with its own variables; AWS's variables are ignored."""
     environment(AWS_ACCESS_KEY_ID="other", AWS_SECRET_ACCESS_KEY="other", AWS_SESSION_TOKEN="other",
                 AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")  # fmt: skip
     for key, secret in (
@@ -191,7 +191,7 @@ def test_oss_without_a_region() -> None:
     ],
 )
 def test_unusable_credentials(scheme: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials that the vendor's library refuses are a RemoteError, which does not show the key."""
+    """If obstore refuses the credentials, the error is a RemoteError that does not show the key."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     error = repr(refusal(f"{scheme}://{BUCKET}", environ, lambda it: it.get(BLOB, 100)))

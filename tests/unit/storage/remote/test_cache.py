@@ -1,4 +1,4 @@
-"""The remote cache: what it returns is verified, what fails is a miss, and answers are remembered for a minute."""
+"""The remote cache: results are verified, failures are misses, and answers are remembered for a minute."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def remote(memory: Memory, *, secret: bytes = b"", writes: bool = True, clock: C
 
 
 def use(cache: Remote, act: Callable[[Remote], Awaitable[_T]]) -> _T:
-    """Return what `act` gives within the cache's context."""
+    """Return the result of `act`, called inside the cache's context."""
 
     async def run() -> _T:
         async with cache:
@@ -80,7 +80,7 @@ def claims(cache: Remote) -> list[str]:
 
 
 def test_a_stored_entry_is_found_by_key_and_by_digest(memory: Memory) -> None:
-    """Its blobs are stored before the result that names them."""
+    """The blobs are stored before the action result that names them."""
     cache = remote(memory)
     assert store(cache)
     assert memory.requests == [("put", "cas"), ("put", "cas"), ("put", "ac"), ("close", "")]
@@ -91,27 +91,31 @@ def test_a_stored_entry_is_found_by_key_and_by_digest(memory: Memory) -> None:
 
 
 def test_wrong_bytes_are_a_miss(memory: Memory) -> None:
-    """Bytes that do not match their digest are not returned; the first such answer is a warning."""
+    """Bytes that do not match their digest are not returned; the first such answer gives a warning."""
     cache = remote(memory)
     store(cache)
     memory.files[f"cas/{ENTRY.image}"] = b"IMAGE"
     assert use(cache, lambda it: it.blob(ENTRY.image, MAX_IMAGE_BYTES)) is None
-    assert claims(cache) == ["the remote cache is not read: r sent something else than was asked for; it is not used"]
+    assert claims(cache) == [
+        "the remote cache is not read: r sent bytes that do not match their digest; the answer is ignored"
+    ]
     assert cache.warnings() == []
 
 
 @pytest.mark.parametrize("content", [b"<!doctype html>", b"{}", b'{"outputFiles": []}'])
 def test_an_answer_that_is_no_action_result_is_a_miss(memory: Memory, content: bytes) -> None:
-    """A sign-in page or another tool's record is no entry."""
+    """A sign-in page and another tool's record are not entries."""
     memory.files[f"ac/{KEY}"] = content
     cache = remote(memory)
     assert use(cache, lambda it: it.entry(KEY)) is None
-    assert claims(cache) == ["the remote cache is not read: r sent something that is no action result; it is not used"]
+    assert claims(cache) == [
+        "the remote cache is not read: r sent bytes that are not an action result; the answer is ignored"
+    ]
 
 
 def test_an_entry_needs_a_valid_signature(memory: Memory) -> None:
     """With a secret, an entry that is unsigned, or signed with another secret, is a miss."""
-    refused = ["the remote cache is not read: r has an entry without a valid signature; it is not used"]
+    refused = ["the remote cache is not read: r sent an entry without a valid signature; the answer is ignored"]
     for writer, expected in ((b"", None), (b"other", None), (b"secret", ENTRY)):
         store(remote(memory, secret=writer))
         cache = remote(memory, secret=b"secret")
@@ -119,8 +123,8 @@ def test_an_entry_needs_a_valid_signature(memory: Memory) -> None:
         assert claims(cache) == ([] if expected else refused)
 
 
-def test_a_failure_that_passes_is_no_miss(memory: Memory) -> None:
-    """A request that failed is sent once more."""
+def test_a_temporary_failure_is_not_a_miss(memory: Memory) -> None:
+    """A failed request is repeated once."""
     cache = remote(memory)
     store(cache)
     memory.errors = [RemoteError("503")]
@@ -129,7 +133,7 @@ def test_a_failure_that_passes_is_no_miss(memory: Memory) -> None:
 
 
 def test_an_unreachable_remote_is_asked_once(memory: Memory) -> None:
-    """It is neither read nor written again for a minute, and one warning says so."""
+    """For a minute the remote is neither read nor written, and there is one warning."""
     clock = Clock()
     cache = remote(memory, clock=clock)
     memory.errors = [RemoteUnreachable("down")]

@@ -1,4 +1,4 @@
-"""The HTTP transport: limits, statuses and broken connections at a real server."""
+"""The HTTP transport: limits, statuses and broken connections, tested with a real server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cache() -> Iterator[Cache]:
 
 
 def use(url: str, act: Callable[[HttpTransport], Awaitable[_T]], **headers: str) -> _T:
-    """Return what `act` gives, with a transport that is closed afterwards."""
+    """Return the result of `act`, called with a transport that is closed afterwards."""
 
     async def run() -> _T:
         transport = HttpTransport(url, headers, "r")
@@ -50,7 +50,7 @@ def test_requests_have_the_type_of_their_kind(cache: Cache) -> None:
 
 @pytest.mark.parametrize("status", [302, 401, 500])
 def test_other_statuses_are_errors(cache: Cache, status: int) -> None:
-    """A redirect is not followed, and no method takes a refusal for a miss."""
+    """Redirects are not followed, and no method treats a refusal as a miss."""
 
     def refuse(handler: Any, path: str, content: bytes) -> bool:
         handler.answer(status, Location="http://127.0.0.1:9/")
@@ -67,14 +67,14 @@ def test_other_statuses_are_errors(cache: Cache, status: int) -> None:
 
 
 def test_an_answer_above_the_limit_is_an_error(cache: Cache) -> None:
-    """The answer is cut off; the error names the limit."""
+    """Reading stops at the limit, and the error names the limit."""
     cache.files[BLOB] = b"x" * 1001
     with pytest.raises(RemoteError, match="r sent more than 1,000 bytes"):
         use(cache.url, lambda it: it.get(BLOB, 1000))
 
 
 def test_a_refused_connection_is_unreachable() -> None:
-    """Nothing listens at the address."""
+    """If nothing listens at the address, the error is RemoteUnreachable."""
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(RemoteUnreachable, match="r can't be reached"):
@@ -82,7 +82,7 @@ def test_a_refused_connection_is_unreachable() -> None:
 
 
 def test_a_lost_connection_is_an_error(cache: Cache) -> None:
-    """The remote may answer the next request, so it does not count as unreachable."""
+    """A lost connection does not count as unreachable, because the remote may answer the next request."""
 
     def drop(handler: Any, path: str, content: bytes) -> bool:
         handler.close_connection = True
@@ -96,13 +96,15 @@ def test_a_lost_connection_is_an_error(cache: Cache) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "http:///x", "http://x?y=1", "http://x#y"])
 def test_a_url_of_no_server_is_refused(url: str) -> None:
-    """The message names the URL as it may be shown."""
+    """The message shows the given name, not the URL itself."""
     with pytest.raises(UsageError, match="not the URL of a remote cache: r"):
         HttpTransport(url, {}, "r")
 
 
 def test_a_header_with_line_breaks_is_refused() -> None:
-    """The message names the header, and not its value."""
-    with pytest.raises(UsageError, match="the remote's header 'X' holds characters that no header may") as caught:
+    """The message names the header, but not its value."""
+    with pytest.raises(
+        UsageError, match="the remote's header 'X' contains characters that headers can't have"
+    ) as caught:
         HttpTransport("http://x", {"X": "canary\r\nY: z"}, "r")
     assert "canary" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The choice of a remote cache: which URL is used, what is sent to it, and whether it is written."""
+"""The choice of a remote cache: which URL is used, what is sent to this URL, and whether the cache is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cache() -> Iterator[Cache]:
 
 
 def made(settings: Settings, asked: str | None = None, **environ: str) -> Remote:
-    """Return the remote, which there must be."""
+    """Return the remote; fails if the settings give none."""
     remote = make_remote(settings, asked, environ)
     assert remote is not None
     return remote
@@ -60,18 +60,18 @@ def test_there_may_be_no_remote(configured: str | None, asked: str | None) -> No
 
 @pytest.mark.parametrize("url", ["ftp://x", "nonsense", "//x"])
 def test_an_unknown_kind_of_url_is_refused(url: str) -> None:
-    """Only the schemes of servers and buckets are known."""
-    with pytest.raises(UsageError, match="the remote cache's URL is none that qwenbuild knows"):
+    """The URL must have the scheme of a server or of a bucket."""
+    with pytest.raises(UsageError, match="the remote cache's URL must start with http, https, s3, gs, az or oss"):
         make_remote(Settings(url), None, {})
 
 
 def test_messages_show_no_password() -> None:
-    """The name has neither user, password, query nor fragment."""
+    """A remote's name has no user, password, query or fragment."""
     assert made(Settings("https://user:canary@x.example/y?token=canary#z")).name == "https://x.example/y"
 
 
 def test_the_token_and_headers_are_sent_to_the_configured_url_only(cache: Cache) -> None:
-    """A URL from the command line gets them only if it is the configured one."""
+    """A URL from the command line gets the token and headers only if the config has the same URL."""
     settings = Settings(cache.url, token_env="T", header={"X-Team": "posters"})
     for asked in (None, cache.url):
         headers = sent(made(settings, asked, T="t"), cache)
@@ -80,7 +80,7 @@ def test_the_token_and_headers_are_sent_to_the_configured_url_only(cache: Cache)
 
 
 def test_an_empty_token_or_secret_makes_the_remote_read_only() -> None:
-    """So does `read_only`; an empty secret is a warning, because entries can't be verified then."""
+    """`read_only` does the same. An empty secret gives a warning, because entries can't be verified without it."""
     assert made(Settings("http://x")).writes
     assert not made(Settings("http://x", read_only=True)).writes
     assert made(Settings("http://x", token_env="T"), T="t").writes

@@ -1,4 +1,4 @@
-"""Transfers: what one store pushes another pulls, and only images of the request are kept."""
+"""Transfers: one store pushes, another pulls, and only images of the request are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.http import HttpTransport
 from qwenbuild.storage.remote.transfer import Pushing, pull, push
-from qwenbuild.storage.store import Store, beside
+from qwenbuild.storage.store import Store, second_key
 from tests.support.caches import Cache
 
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ def second(tmp_path: Path) -> Store:
 
 
 def use(cache: Cache, act: Callable[[Remote], Awaitable[_T]]) -> _T:
-    """Return what `act` gives with a remote over the server."""
+    """Return the result of `act`, called with a remote at the server."""
 
     async def run() -> _T:
         async with Remote(lambda: HttpTransport(cache.url, {}, "r"), name="r", writes=True) as remote:
@@ -62,12 +62,12 @@ def use(cache: Cache, act: Callable[[Remote], Awaitable[_T]]) -> _T:
 
 
 def pulled(cache: Cache, store: Store, found: Entry, request: Request = REQUEST) -> tuple[Entry, bytes] | None:
-    """Return what a pull gives."""
+    """Return the result of a pull."""
     return use(cache, lambda remote: pull(remote, store, request, request.key, found))
 
 
-def stood(store: Store) -> Entry:
-    """Return the store's entry of the request, which there must be."""
+def present(store: Store) -> Entry:
+    """Return the store's entry of the request; fails if there is none."""
     entry = store.lookup(KEY)
     assert entry is not None
     return entry
@@ -75,27 +75,27 @@ def stood(store: Store) -> Entry:
 
 def test_a_pushed_entry_is_pulled_into_another_store(cache: Cache, first: Store, second: Store) -> None:
     """Image and provenance are the same in both stores."""
-    entry = stood(first)
+    entry = present(first)
     assert use(cache, lambda remote: push(remote, first, entry))
     assert pulled(cache, second, entry) == (entry, IMAGE)
     assert (second.lookup(KEY), second.provenance(entry)) == (entry, first.provenance(entry))
 
 
 def test_a_pinned_image_is_pulled_by_its_digest(cache: Cache, second: Store) -> None:
-    """Its provenance is the one inside the image."""
+    """Its provenance is read from the image."""
     cache.files[f"cas/{sha256(IMAGE)}"] = IMAGE
     done = pulled(cache, second, Entry("", sha256(IMAGE), 0, ""))
-    assert done == (stood(second), IMAGE)
-    assert second.provenance(stood(second)) == FACTS
+    assert done == (present(second), IMAGE)
+    assert second.provenance(present(second)) == FACTS
 
 
 def test_a_pulled_image_stands_beside_another_of_its_key(cache: Cache, first: Store) -> None:
-    """The image that the store has already stays under the key."""
-    entry = stood(first)
+    """The store's earlier image stays under the key."""
+    entry = present(first)
     cache.files[f"cas/{sha256(OTHER)}"] = OTHER
     done = pulled(cache, first, Entry("", sha256(OTHER), 0, ""))
-    assert done == (first.lookup(beside(KEY, sha256(OTHER))), OTHER)
-    assert stood(first) == entry
+    assert done == (first.lookup(second_key(KEY, sha256(OTHER))), OTHER)
+    assert present(first) == entry
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_a_pulled_image_stands_beside_another_of_its_key(cache: Cache, first: St
     ids=["no PNG", "no provenance", "another request", "another size"],
 )
 def test_what_is_no_image_of_the_request_is_not_kept(cache: Cache, second: Store, image: bytes) -> None:
-    """The digest is right, so only the image itself shows that it is a wrong one."""
+    """Even if the digest is right, an image of another request is refused."""
     cache.files[f"cas/{sha256(image)}"] = image
     assert pulled(cache, second, Entry("", sha256(image), 0, "")) is None
     assert not second.root.exists()
 
 
 def test_what_the_remote_or_the_store_lost_is_not_moved(cache: Cache, first: Store, second: Store) -> None:
-    """A pull without the provenance gives nothing; a push of an image that is gone fails."""
-    entry = stood(first)
+    """A pull without provenance returns None. A push of a missing image returns False."""
+    entry = present(first)
     use(cache, lambda remote: push(remote, first, entry))
     del cache.files[f"cas/{entry.provenance}"]
     assert pulled(cache, second, entry) is None
@@ -131,7 +131,7 @@ def test_pushes_end_with_their_context(cache: Cache, first: Store) -> None:
     async def run(remote: Remote) -> list[Problem]:
         pushing = Pushing(remote, first)
         async with pushing.running():
-            pushing.add(stood(first))
+            pushing.add(present(first))
         return pushing.warnings
 
     assert use(cache, run) == []
@@ -139,7 +139,7 @@ def test_pushes_end_with_their_context(cache: Cache, first: Store) -> None:
 
 
 class Hanging:
-    """A transport that never stores anything."""
+    """A transport whose `put` never returns."""
 
     def __init__(self) -> None:
         self.puts = asyncio.Semaphore(0)
@@ -159,7 +159,7 @@ class Hanging:
 
 
 def test_a_hurried_end_warns_of_what_is_left(first: Store) -> None:
-    """After `hurry` the context ends although the remote hangs; the warning counts the images not yet tried."""
+    """After `hurry` the context ends although the remote hangs; the warning counts the images that still wait."""
 
     async def run() -> list[Problem]:
         transport = Hanging()
@@ -167,7 +167,7 @@ def test_a_hurried_end_warns_of_what_is_left(first: Store) -> None:
             pushing = Pushing(remote, first)
             async with pushing.running():
                 for _ in range(6):
-                    pushing.add(stood(first))
+                    pushing.add(present(first))
                 for _ in range(4):
                     await transport.puts.acquire()
                 pushing.hurry()

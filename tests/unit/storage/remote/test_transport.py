@@ -1,4 +1,4 @@
-"""Both transports, HTTP and bucket, keep the promises of `Transport`."""
+"""The transports: HTTP and bucket behave as `Transport` says."""
 
 from __future__ import annotations
 
