@@ -1,1 +1,1 @@
-"""Bytes and texts on disk: atomic writes, text and TOML with positions, paths, PNG, provenance."""
+"""Files on disk: atomic writes, text, TOML with positions, output paths, PNG and provenance."""

@@ -1,8 +1,9 @@
 """Atomic writes: a file appears whole or not at all.
 
-A file is written in a staging folder and then renamed. After a crash or a power cut, the destination has its old or its
-new content. A crash can leave a temporary file in the staging folder; `sweep` removes it. If the staging folder is on
-another file system, the temporary file stands beside the destination, as `.<16 hex>.tmp`.
+A file is written in a staging folder and then renamed. After a crash or a power cut, the destination has its old
+content or its new content. A crash can leave a temporary file in the staging folder; `sweep` removes such files.
+If the staging folder is on another file system, the temporary file is in the destination's folder, named
+`.<16 hex>.tmp`.
 
 In a power cut, a new name can be lost until its folder is synced. Callers that can't make the file again call
 `sync_folder`.
@@ -24,15 +25,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _Fill = Callable[[int], None]  # writes the content to a file descriptor
-_FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file, with copy on write
+_FICLONE = 0x40049409  # ioctl_ficlone(2): share the extents of another file (copy on write)
 _BINARY: int = getattr(os, "O_BINARY", 0)
-_FEW = 8  # up to so many files are synced one by one: syncing a file system also waits for other programs' files
+_FEW = 8  # up to this many files are synced one by one: syncfs(2) also waits for other programs' files
 
 
 def write(path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
     """Replace the file `path` by `content`; return the new file's status (`st_ctime` may be older than the rename).
 
-    `staging` is the folder for the temporary file. Missing folders are made. With `mtime_ns`, the file gets this
+    `staging` is the folder for the temporary file. Missing folders are created. With `mtime_ns`, the file gets this
     modification time. Raises OSError.
     """
     return _replace(path, staging, lambda fd: _write_all(fd, content), mtime_ns)
@@ -48,7 +49,7 @@ def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: 
 
 
 def stage_clone(source: Path, content: bytes, staging: Path, *, mtime_ns: int) -> tuple[str, os.stat_result]:
-    """Make a copy as `clone` does, as a temporary file that is not yet on the disk; return its path and status.
+    """Copy `source` as `clone` does, into a temporary file that is not synced yet; return its path and status.
 
     The caller renames the file after `sync`, or unlinks it. The folder `staging` must exist. Raises OSError; then no
     file is left.
@@ -58,7 +59,7 @@ def stage_clone(source: Path, content: bytes, staging: Path, *, mtime_ns: int) -
 
 
 def sync(paths: Sequence[str]) -> None:
-    """Bring files, or the names in folders, to the disk, all at once if the system can. Raises OSError."""
+    """Wait until files, or the names in folders, are on the disk; all together if the system can. Raises OSError."""
     if len(paths) > _FEW and (syncfs := _syncfs()):
         for path in {os.lstat(path).st_dev: path for path in paths}.values():
             fd = os.open(path, os.O_RDONLY)
@@ -75,7 +76,7 @@ def sync(paths: Sequence[str]) -> None:
 def shares(source: Path, target: Path) -> bool:
     """Return whether a copy in the folder `target` can share the extents of a file in the folder `source`.
 
-    Tries it with temporary files. Raises OSError if they can't be made.
+    Tries it with temporary files. Raises OSError if the files can't be created.
     """
     content = b"qwenbuild" * 1000
     with tempfile.NamedTemporaryFile(dir=source) as original, tempfile.TemporaryFile(dir=target) as copy:
@@ -85,7 +86,7 @@ def shares(source: Path, target: Path) -> bool:
 
 
 def stage(content: bytes, staging: Path, *, mode: int = 0o666) -> Path:
-    """Make a temporary file with `content` that is already on the disk; return its path.
+    """Make a temporary file with `content` and wait until it is on the disk; return its path.
 
     The caller renames the file, or unlinks it. The umask applies to `mode`. The folder `staging` must exist. Raises
     OSError; then no file is left.
@@ -104,7 +105,7 @@ def make_folder(path: Path) -> None:
             raise
         return
     except FileNotFoundError:
-        if path.parent.is_dir():  # the file system takes no folders, such as /proc
+        if path.parent.is_dir():  # the file system does not allow new folders, such as /proc
             raise
         make_folder(path.parent)
         make_folder(path)
@@ -113,7 +114,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in the folder `path` to the disk; does nothing on Windows. Raises OSError."""
+    """Wait until the names in the folder `path` are on the disk; does nothing on Windows. Raises OSError."""
     if sys.platform != "win32":  # Windows can't open folders; NTFS journals their entries
         _sync(path)
 
@@ -139,7 +140,7 @@ def sweep(staging: Path, *, older_than_s: float = 0.0) -> None:
     with contextlib.suppress(OSError), os.scandir(staging) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                # The age is that of the ctime: callers of `write` choose the mtime of a file that is still in use.
+                # Age by ctime: callers of `write` choose the mtime, also of a file that is still being written.
                 if entry.name.endswith(".tmp") and entry.stat(follow_symlinks=False).st_ctime <= limit:
                     os.unlink(entry.path)
 
@@ -160,7 +161,7 @@ def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None) -> os
 
 
 def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
-    # The status is read before the rename: afterwards, `path` may already be another program's file.
+    # The status is read before the rename: after the rename, another program may replace `path`.
     status = _create(temporary, fill, mtime_ns, 0o666, durable=True)
     try:
         os.replace(temporary, path)
@@ -171,7 +172,7 @@ def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.s
 
 
 def _create(temporary: Path | str, fill: _Fill, mtime_ns: int | None, mode: int, *, durable: bool) -> os.stat_result:
-    """Make a file and return its status; remove it if that fails."""
+    """Make a file and return its status; if that fails, remove the file."""
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
     try:
         try:
@@ -182,7 +183,7 @@ def _create(temporary: Path | str, fill: _Fill, mtime_ns: int | None, mode: int,
                 os.fsync(fd)
         finally:
             os.close(fd)
-        return os.lstat(temporary)  # by name, because Windows gives no inode for a descriptor
+        return os.lstat(temporary)  # by name: on Windows, a descriptor gives no inode
     except BaseException:
         _discard(temporary)
         raise
@@ -227,7 +228,7 @@ def _syncfs() -> Callable[[int], None] | None:
 
 
 def _reflink(source: Path, fd: int, size: int) -> bool:
-    """Share the extents of `source` with an open, empty file. Return False, with the file empty, if that fails."""
+    """Share the extents of `source` with an open, empty file. If that fails, leave the file empty and return False."""
     if sys.platform != "linux":
         return False
     import fcntl

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 _DEVICE = r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
-_SAFE_PATH = re.compile(  # accepts most paths quickly: names of five characters or more are never device names
+_SAFE_PATH = re.compile(  # accepts most paths quickly: a name of five or more characters is never a device name
     rf"(?:[\w-]{{5,}}/)*[\w-]{{5,}}\.png|(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII
 )
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
@@ -31,13 +31,13 @@ def path_fault(path: str) -> str | None:
         return "it is longer than 1,000 bytes"
     for part in path.split("/"):
         if part in ("", ".", ".."):
-            return f'"{part}" can\'t be a part of it'
+            return f'"{part}" can\'t be part of a path'
         if part == ".png":
             return 'there is no name before ".png"'
         if _RESERVED.fullmatch(part):
             return f'"{part}" is a reserved name on Windows'
         if part[-1] in ". " or part[0] == " ":
-            return f'"{part}" starts or ends with a blank or a dot'
+            return f'"{part}" starts with a space, or ends with a space or a dot'
         if len(part.encode("utf-8", "surrogatepass")) > 240:
             return f'"{part[:40]}…" is longer than 240 bytes; set a shorter `output`'
         if not part.isprintable() and any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
@@ -46,7 +46,7 @@ def path_fault(path: str) -> str | None:
 
 
 def clash_key(path: str) -> str:
-    """Return a text that is equal for paths that some file systems don't distinguish (case, Unicode form)."""
+    """Return a text that is equal for two paths if some file system treats them as one (case, Unicode form)."""
     return (
         path.casefold()
         if path.isascii()

@@ -17,30 +17,30 @@ from .png_chunks import IHDR, Chunk, chunks
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # bits per sample, by colour type
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel, by colour type
 _LAST_FILTER = 4
-_PIECE = 1 << 20  # bytes. Memory for a whole image would come from the system each time: slower than decompressing
-# The passes of an interlaced image: first column, first row, columns from pixel to pixel, rows from row to row.
+_PIECE = 1 << 20  # bytes; allocating memory for a whole image would take longer than decompressing
+# The passes of an interlaced image: first column, first row, distance between columns, distance between rows.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 
 def verify(png: bytes, size: Size) -> None:
-    """Return if `png` is one whole PNG image of `size` whose pixels all decode; raise BadImage otherwise.
+    """Raise BadImage unless `png` is one whole PNG image of `size` whose pixels can all be decoded.
 
     Checks:
-    - the CRC of every chunk, and that no chunk is critical and unknown;
+    - the CRC of every chunk, and that every critical chunk is known;
     - the dimensions, before anything is decompressed;
     - the order of the chunks, and the palette;
     - the pixel data: its length, its checksum, and the filter of each row.
 
-    Nothing else can go wrong when pixels are decoded, so they need not be computed. Ancillary chunks are not judged:
-    decoders may ignore them, and nobody throws away a paid image because of a comment.
+    Nothing else can make decoding fail, so the pixels need not be computed. Of ancillary chunks only the CRC is
+    checked: decoders may ignore them, and a paid image must not be lost because of a comment.
     """
     all_chunks = list(chunks(png))
     for chunk in all_chunks:
         if not chunk.intact:
-            _bad("the PNG is corrupt", f"checksum wrong in chunk: {chunk.kind.decode()}")
+            _bad("the PNG is corrupt", f"wrong checksum in chunk: {chunk.kind.decode()}")
         if chunk.kind[:1].isupper() and chunk.kind not in _CRITICAL:
-            _bad("the PNG needs a decoder's extension", f"unknown critical chunk: {chunk.kind.decode()}")
+            _bad("the PNG can't be decoded", f"unknown critical chunk: {chunk.kind.decode()}")
     rows, palette = _header(all_chunks[0], size)
     kinds = [chunk.kind for chunk in all_chunks]
     if kinds.count(b"IHDR") > 1:
@@ -67,7 +67,7 @@ def _header(chunk: Chunk, size: Size) -> tuple[list[tuple[int, int]], bool]:
     if (width, height) != size:
         _bad("the image has the wrong size", f"wanted: {size}", f"got:    {Size(width, height)}")
     if depth not in _DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
-        _bad("the PNG is corrupt", "its header names a format that does not exist")
+        _bad("the PNG is corrupt", "its header has an impossible bit depth, colour type or method")
     bits = depth * _SAMPLES[colour]
     passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
     rows = []
@@ -80,18 +80,18 @@ def _header(chunk: Chunk, size: Size) -> tuple[list[tuple[int, int]], bool]:
 
 def _check_pixels(compressed: bytes, rows: list[tuple[int, int]]) -> None:
     """Check length, checksum and filters of the pixel data; `rows` are (bytes per row, rows) of each pass."""
-    passes, wanted = [], 0  # (first byte, byte behind the last, bytes per row) of each pass
+    passes, wanted = [], 0  # (first byte, byte after the last, bytes per row) of each pass
     for stride, count in rows:
         passes.append((wanted, wanted + stride * count, stride))
         wanted += stride * count
     inflater, got = zlib.decompressobj(), 0
     try:
-        # One byte more than wanted: it reveals a bomb, and zlib reads on to the checksum.
+        # One byte more than wanted: so a bomb is noticed, and zlib reads up to the checksum.
         for raw in _inflated(inflater, compressed, wanted + 1):
             for begin, end, stride in passes:
                 row = max(begin, begin - (begin - got) // stride * stride)  # the first row that begins in this piece
                 if max(raw[row - got : max(0, end - got) : stride], default=0) > _LAST_FILTER:
-                    _bad("the PNG is corrupt", "a row has a filter that does not exist")
+                    _bad("the PNG is corrupt", "a row has an unknown filter type")
             got += len(raw)
     except zlib.error as error:
         _bad("the PNG is corrupt", f"its pixel data does not decompress: {error}")
@@ -102,12 +102,12 @@ def _check_pixels(compressed: bytes, rows: list[tuple[int, int]]) -> None:
 
 
 def _inflated(inflater: zlib._Decompress, compressed: bytes, most: int) -> Iterator[bytes]:
-    """Yield up to `most` decompressed bytes, in pieces whose memory is used again; raises zlib.error."""
+    """Yield up to `most` decompressed bytes, in pieces small enough that their memory is reused; raises zlib.error."""
     for at in range(0, len(compressed), _PIECE):
         rest: bytes | memoryview = memoryview(compressed)[at : at + _PIECE]
         while most and not inflater.eof:
             raw = inflater.decompress(rest, min(most, _PIECE))
             most, rest = most - len(raw), inflater.unconsumed_tail
             yield raw
-            if not rest and len(raw) < _PIECE:  # behind a full piece, the inflater may hold more
+            if not rest and len(raw) < _PIECE:  # after a full piece, the inflater may hold more bytes
                 break

@@ -18,7 +18,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD = struct.Struct(">I4s")
 """The head of a chunk: the length of its body in bytes, and its kind."""
 CRC = struct.Struct(">I")
-"""The checksum behind a chunk's body; it covers kind and body."""
+"""The checksum after a chunk's body; the checksum covers kind and body."""
 IHDR = struct.Struct(">IIBBBBB")
 """The body of the first chunk: width, height, bit depth, colour type, compression, filter method, interlace method."""
 
@@ -45,9 +45,9 @@ class Chunk(NamedTuple):
 
 
 def chunks(png: bytes) -> Iterator[Chunk]:
-    """Yield the chunks of a PNG image, from IHDR to IEND, without a look at their checksums.
+    """Yield the chunks of a PNG image, from IHDR to IEND, without checking their checksums.
 
-    Raises BadImage if `png` is something else, is truncated, or goes on after IEND.
+    Raises BadImage if `png` is not a PNG image, is truncated, or has bytes after IEND.
     """
     if not png.startswith(SIGNATURE):
         found = next((what for start, what in _OTHER_FORMATS if png.startswith(start)), "unknown bytes")
@@ -64,7 +64,7 @@ def chunks(png: bytes) -> Iterator[Chunk]:
             if not kind.isalpha():
                 raise BadImage("the PNG is corrupt", facts=[f"no chunk begins at byte {at}"])
             if (at == len(SIGNATURE)) != (kind == b"IHDR" and length == IHDR.size):
-                raise BadImage("the PNG is corrupt", facts=["it does not begin with one header"])
+                raise BadImage("the PNG is corrupt", facts=["it must have exactly one header, at the start"])
             end = at + HEAD.size + length + CRC.size
         if not at < end <= len(png):
             raise BadImage("the PNG is truncated", facts=[f"length: {len(png)} bytes", "its end (IEND) is missing"])

@@ -1,6 +1,6 @@
 """The provenance of an image: a text chunk inside its PNG.
 
-The pixels are never encoded again. Chunks of others stay byte for byte. Equal arguments give equal bytes.
+The pixels are never encoded again. Chunks of other programs are kept byte for byte. Equal arguments give equal bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
 
 _TEXT_KINDS = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _MAX_KEYWORD = 79
-_MAX_CHUNKS = 100_000  # a hostile file of empty chunks must not keep `show` busy
+_MAX_CHUNKS = 100_000  # so that a hostile file of empty chunks does not keep `show` busy
 
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _XMP_PROPERTIES = {
@@ -36,7 +36,7 @@ _XMP_PROPERTIES = {
     f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"',
 }
 _XMP_END = "</rdf:RDF>"
-# `end="r"`: an editor must not change the packet in place, because then the chunk's CRC would be wrong.
+# `end="r"`: the packet is read-only: an edit in place would make the chunk's CRC wrong.
 _XMP_EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -48,7 +48,7 @@ def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
     """Return `png` with two iTXt chunks before the pixels: the provenance and an XMP packet.
 
     `provenance` is JSON-ready; its chunk replaces an earlier one. The XMP packet names a trained model as the source.
-    If `png` has a packet already, it is kept and only extended: services label their images there (GB 45438-2025).
+    If `png` has a packet already, the packet is kept and extended, because services write labels there (GB 45438-2025).
 
     Provenance over MAX_PROVENANCE_BYTES is written, but the readers below return None for it. Raises BadImage if `png`
     is not a sequence of chunks with pixels; ValueError and TypeError as `canonical_json` does.
@@ -71,7 +71,7 @@ def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
 
 
 def read_provenance(png: bytes) -> dict[str, Any] | None:
-    """Return the provenance that `with_provenance` put into `png`; None if there is none, or only a broken one."""
+    """Return the provenance that `with_provenance` put into `png`; None if there is no valid provenance."""
     return _scan(io.BytesIO(png))
 
 
@@ -82,7 +82,7 @@ def read_provenance_file(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _keyword(chunk: Chunk) -> str | None:
-    """Return the keyword of a text chunk; None for other chunks, and for a keyword that does not end."""
+    """Return the keyword of a text chunk; None for other chunks, and if the keyword has no end mark."""
     if chunk.kind not in _TEXT_KINDS:
         return None
     keyword, end, _ = bytes(chunk.body[: _MAX_KEYWORD + 1]).partition(b"\0")
@@ -115,13 +115,13 @@ def _international_text(body: bytes, keyword: str) -> str | None:
 
 
 def _packet(chunk: Chunk) -> str | None:
-    """Return the XMP packet of a text chunk; None if nothing can be added to it."""
+    """Return the XMP packet of a text chunk; None if it can't be extended."""
     text = _international_text(bytes(chunk.body), _XMP_KEYWORD) if chunk.kind == b"iTXt" else None
     return text if text is not None and _XMP_END in text else None
 
 
 def _labelled(packet: str) -> str:
-    """Return the packet with the properties that it lacks."""
+    """Return the packet with its missing properties added."""
     missing = [attributes for name, attributes in _XMP_PROPERTIES.items() if name not in packet]
     if not missing:
         return packet

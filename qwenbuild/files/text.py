@@ -1,4 +1,4 @@
-"""Text files: reads them, and finds lines and tokens in them."""
+"""Text files: reads files, and finds lines and tokens in texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenbuild.problems import Place, Problem
 
 
 def read_text(path: Path, shown: str) -> str:
-    """Return the UTF-8 text of the file `path`, without a byte-order mark. Messages name the file by `shown`.
+    """Return the UTF-8 text of the file `path`, without a byte-order mark. Messages name the file as `shown`.
 
     Raises ProjectError if the file is missing, unreadable, not a regular file, or not UTF-8.
     """

@@ -21,7 +21,7 @@ from .toml_positions import Keys, spans
 
 @dataclass(frozen=True, slots=True)
 class TomlFile:
-    """A parsed TOML file. Messages name it by `shown`."""
+    """A parsed TOML file. Messages name it as `shown`."""
 
     shown: str
     text: str = field(repr=False)
@@ -45,7 +45,7 @@ class TomlFile:
             raise ProjectError([Problem(f"{shown} is nested too deeply")]) from None
 
     def place(self, keys: Sequence[str | int], *, key: bool = False) -> Place:
-        """Return the place of the value at `keys`, or with `key` the place of its key.
+        """Return the place of the value at `keys`, or of the key itself if `key` is True.
 
         If the text has no such keys, returns the place of the nearest enclosing table or value.
         """
@@ -56,7 +56,7 @@ class TomlFile:
         if not path:
             return Place(self.shown)
         key_span, value_span = known[path]
-        # A missing index belongs to a range, a file or a single value: its values are not in the text one by one.
+        # An index is missing if the text has a range, a file or a single value instead of a list.
         of_value = len(path) == len(keys) or isinstance(keys[len(path)], int)
         (line, column), (end_line, end_column) = value_span if of_value and not key else key_span
         source = line_of(self.text, line)

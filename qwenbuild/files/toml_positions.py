@@ -20,7 +20,7 @@ Position = tuple[int, int]
 """Line and column, both from 1; the column counts characters."""
 
 Span = tuple[Position, Position]
-"""The first position, and the position behind the last character."""
+"""The first position, and the position after the last character."""
 
 _KEY_TYPES = ("bare_key", "quoted_key", "dotted_key")
 
@@ -47,7 +47,7 @@ class _Reader:
 
     def __init__(self, lines: Sequence[bytes]) -> None:
         self._lines = lines
-        self._counts: dict[Keys, int] = {}  # elements so far, of each array of tables
+        self._counts: dict[Keys, int] = {}  # number of elements so far, by array of tables
         self.spans: dict[Keys, tuple[Span, Span]] = {}
 
     def table(self, node: Node) -> None:
@@ -97,7 +97,7 @@ class _Reader:
                 self._inside(child, (*path, index))
 
     def _with_indices(self, names: Sequence[str]) -> Keys:
-        """Return the path of `names`, with the index of the latest element behind each array of tables."""
+        """Return the path of `names`, with the index of the latest element after the name of each array of tables."""
         path: Keys = ()
         for name in names:
             path = (*path, name)
@@ -128,7 +128,7 @@ def _parts(key: Node) -> list[Node]:
 
 
 def _name(part: Node) -> str:
-    """Return the name that a part of a key stands for, without quotes and escapes."""
+    """Return the name in a part of a key, without quotes and escapes."""
     raw = (part.text or b"").decode()
     if part.type == "quoted_key":
         return str(next(iter(tomllib.loads(f"{raw} = 0"))))

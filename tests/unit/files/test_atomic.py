@@ -1,4 +1,4 @@
-"""Tests of atomic writes: real files, a real full disk, real kills."""
+"""Atomic writes: real files, a real limit of file size, and killed processes."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_write_makes_the_file_and_its_folders(tmp_path: Path) -> None:
-    """A new file has the content, stands in new folders, and leaves nothing in staging."""
+    """The file and its folders are created, and no file is left in staging."""
     path, staging = tmp_path / "a" / "b" / "image.png", tmp_path / "x" / "staging"
     atomic.write(path, b"content", staging)
     assert (path.read_bytes(), _names(path.parent), _names(staging)) == (b"content", ["image.png"], [])
 
 
 def test_write_returns_the_new_files_status(tmp_path: Path) -> None:
-    """Size, mtime, inode and mode are those that the file then has."""
+    """The returned size, mtime, inode and mode are those of the new file."""
     path = tmp_path / "f"
     status, now = atomic.write(path, b"12345", tmp_path / "s", mtime_ns=1_234_567_890_123_456_789), path.stat()
     assert (status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode) == (
@@ -59,7 +59,7 @@ def test_write_returns_the_new_files_status(tmp_path: Path) -> None:
 
 
 def test_write_replaces_a_symbolic_link_not_its_target(tmp_path: Path) -> None:
-    """What a link points to is left alone."""
+    """The target of the link is not changed."""
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")
     link.symlink_to(target)
@@ -68,7 +68,7 @@ def test_write_replaces_a_symbolic_link_not_its_target(tmp_path: Path) -> None:
 
 
 def test_write_honours_the_umask(tmp_path: Path) -> None:
-    """A new file has the permissions that any program would give it."""
+    """A new file has the permissions that the umask allows."""
     before = os.umask(0o027)
     try:
         atomic.write(tmp_path / "f", b"", tmp_path / "s")
@@ -78,7 +78,7 @@ def test_write_honours_the_umask(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_files_place_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
-    """The folder stays, and so does no temporary file."""
+    """The folder stays, and no temporary file is left."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         atomic.write(tmp_path / "folder", b"x", tmp_path / "s")
@@ -86,7 +86,7 @@ def test_a_folder_in_the_files_place_is_an_error_that_leaves_nothing(tmp_path: P
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    """When the disk takes only half of the bytes, the old file stands and no temporary file stays."""
+    """If only half of the bytes can be written, the old file stays, and no temporary file is left."""
     path, staging = tmp_path / "f", tmp_path / "s"
     path.write_bytes(b"old")
     done = subprocess.run([sys.executable, "-c", _TOO_LARGE, path, staging], capture_output=True, text=True, check=True)
@@ -94,7 +94,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
-    """Whenever the writer is killed, the file is whole; what it left lies in staging, and sweep removes it."""
+    """The file is whole, whenever its writer is killed. Leftovers are only in staging, and `sweep` removes them."""
     path, staging, moments = tmp_path / "out" / "f", tmp_path / "s", random.Random(7)
     for _ in range(8):
         with subprocess.Popen([sys.executable, "-c", _WRITER, path, staging], stdout=subprocess.PIPE) as writer:
@@ -111,7 +111,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> N
 
 
 def test_clone_gives_the_same_bytes_in_another_file(tmp_path: Path) -> None:
-    """A clone equals its source, and changing it does not change the source."""
+    """A clone has the bytes of its source, and editing the clone does not change the source."""
     source, path = tmp_path / "source", tmp_path / "out" / "f"
     source.write_bytes(b"image" * 1000)
     status = atomic.clone(source, path, b"image" * 1000, tmp_path / "s", mtime_ns=42)
@@ -121,7 +121,7 @@ def test_clone_gives_the_same_bytes_in_another_file(tmp_path: Path) -> None:
 
 
 def test_clone_writes_the_content_when_its_source_has_gone(tmp_path: Path) -> None:
-    """Verified bytes in hand are enough."""
+    """If the source is gone, the verified bytes are written."""
     atomic.clone(tmp_path / "gone", tmp_path / "f", b"content", tmp_path / "s")
     assert (tmp_path / "f").read_bytes() == b"content"
 
@@ -134,44 +134,44 @@ def test_clone_writes_the_content_when_its_source_has_another_length(tmp_path: P
 
 
 def test_stage_gives_a_file_with_the_mode_asked_for(tmp_path: Path) -> None:
-    """A staged file holds the content, may be read-only, and carries the name that sweep looks for."""
+    """A staged file holds the content, may be read-only, and has a name that `sweep` recognises."""
     staged = atomic.stage(b"content", tmp_path, mode=0o444)
     assert (staged.read_bytes(), staged.parent, staged.suffix) == (b"content", tmp_path, ".tmp")
     assert staged.stat().st_mode & 0o222 == 0
 
 
 def test_make_folder_makes_all_of_the_path_once(tmp_path: Path) -> None:
-    """Missing parents are made, and a second call is content."""
+    """Missing parents are created, and a second call does nothing."""
     atomic.make_folder(tmp_path / "a" / "b" / "c")
     atomic.make_folder(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c").is_dir()
 
 
 def test_make_folder_refuses_a_file_in_its_place(tmp_path: Path) -> None:
-    """A file of that name is an OSError."""
+    """If the path is a file, FileExistsError is raised."""
     (tmp_path / "f").touch()
     with pytest.raises(FileExistsError):
         atomic.make_folder(tmp_path / "f")
 
 
-def test_make_folder_where_none_can_be_made() -> None:
-    """A file system that takes no folders says so."""
+def test_make_folder_fails_if_the_file_system_has_no_new_folders() -> None:
+    """The error names the folder."""
     with pytest.raises(OSError, match="/proc"):
         atomic.make_folder(Path("/proc/qwenbuild/cache"))
 
 
-def test_sweep_takes_temporary_files_alone(tmp_path: Path) -> None:
-    """Other names stay, and so do young files where an age is given."""
+def test_sweep_removes_only_temporary_files(tmp_path: Path) -> None:
+    """Files with other names stay. With an age, younger temporary files stay too."""
     for name in ("0123.tmp", "other"):
         (tmp_path / name).touch()
-    os.utime(tmp_path / "0123.tmp", (1, 1))  # being written just now, with a mtime that its caller wanted
+    os.utime(tmp_path / "0123.tmp", (1, 1))  # still being written, with an mtime that its caller chose
     atomic.sweep(tmp_path, older_than_s=60)
     assert _names(tmp_path) == ["0123.tmp", "other"]
     atomic.sweep(tmp_path)
     assert _names(tmp_path) == ["other"]
 
 
-def test_sweep_of_a_missing_folder_is_nothing(tmp_path: Path) -> None:
-    """There is nothing to remove, and no error."""
+def test_sweep_of_a_missing_folder_does_nothing(tmp_path: Path) -> None:
+    """A missing folder is no error, and is not created."""
     atomic.sweep(tmp_path / "missing")
     assert _names(tmp_path) == []

@@ -17,7 +17,7 @@ GOOD = [
 
 @pytest.mark.parametrize("path", GOOD)
 def test_paths_that_are_safe(path: str) -> None:
-    """Letters of all scripts, inner blanks, brackets and inner dots are safe."""
+    """Letters of all scripts, brackets, and spaces and dots inside a name are safe."""
     assert path_fault(path) is None
 
 
@@ -31,10 +31,10 @@ def test_paths_that_are_safe(path: str) -> None:
         ("/etc/a.png", "it must be relative to the output folder"),
         ("C:/a.png", "it must be relative to the output folder"),
         ("c:a.png", "it must be relative to the output folder"),
-        ("../a.png", '".." can\'t be a part of it'),
-        ("a/../../b.png", '".." can\'t be a part of it'),
-        ("./a.png", '"." can\'t be a part of it'),
-        ("a//b.png", '"" can\'t be a part of it'),
+        ("../a.png", '".." can\'t be part of a path'),
+        ("a/../../b.png", '".." can\'t be part of a path'),
+        ("./a.png", '"." can\'t be part of a path'),
+        ("a//b.png", '"" can\'t be part of a path'),
         ("a\\b.png", "the character '\\\\' can't be part of a path; `| slug` makes a text safe"),
         ("16:9.png", "the character ':' can't be part of a path; `| slug` makes a text safe"),
         ("what?.png", "the character '?' can't be part of a path; `| slug` makes a text safe"),
@@ -54,9 +54,9 @@ def test_paths_that_are_safe(path: str) -> None:
         ("LPT².png", '"LPT².png" is a reserved name on Windows'),
         ("con .png", '"con .png" is a reserved name on Windows'),
         ("CONIN$.png", '"CONIN$.png" is a reserved name on Windows'),
-        ("a./b.png", '"a." starts or ends with a blank or a dot'),
-        ("a /b.png", '"a " starts or ends with a blank or a dot'),
-        (" a.png", '" a.png" starts or ends with a blank or a dot'),
+        ("a./b.png", '"a." starts with a space, or ends with a space or a dot'),
+        ("a /b.png", '"a " starts with a space, or ends with a space or a dot'),
+        (" a.png", '" a.png" starts with a space, or ends with a space or a dot'),
         ("a/.png", 'there is no name before ".png"'),
         (".png", 'there is no name before ".png"'),
         ("a\u202eb.png", "it contains invisible characters"),
@@ -68,7 +68,7 @@ def test_paths_that_are_safe(path: str) -> None:
     ],
 )  # fmt: skip
 def test_paths_that_are_not_safe(path: str, fault: str) -> None:
-    """The message says why: outside of the folder, impossible on some system, invisible, or not a PNG."""
+    """The message gives the reason: outside of the folder, impossible on some system, invisible, or not a PNG."""
     assert path_fault(path) == fault
 
 
@@ -104,7 +104,7 @@ def test_every_part_of_a_safe_path_can_be_made(path: str) -> None:
     ],
 )
 def test_paths_of_one_file_have_one_clash_key(one: str, other: str, same: bool) -> None:
-    """macOS and Windows ignore case and Unicode form."""
+    """Paths that differ only in case or Unicode form clash on macOS and Windows."""
     assert (clash_key(one) == clash_key(other)) is same
 
 

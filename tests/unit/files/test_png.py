@@ -18,7 +18,7 @@ from qwenbuild.request import Size
 from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, header, image, pack, pixels, rows
 
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-"""First column, first row, columns from pixel to pixel, rows from row to row (PNG specification, section 8.1)."""
+"""First column, first row, distance between columns, distance between rows (PNG specification, section 8.1)."""
 
 
 def _refused(content: bytes, size: Size = SIZE) -> str:
@@ -29,7 +29,7 @@ def _refused(content: bytes, size: Size = SIZE) -> str:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_verify_accepts_what_pillow_writes(mode: str) -> None:
-    """Every mode that Pillow can write passes."""
+    """An image of every mode that Pillow can write is accepted."""
     file = io.BytesIO()
     Image.new(mode, (33, 7), 1 if mode == "I;16" else None).save(file, "PNG")
     png.verify(file.getvalue(), Size(33, 7))
@@ -37,7 +37,7 @@ def test_verify_accepts_what_pillow_writes(mode: str) -> None:
 
 @pytest.mark.parametrize(("colour", "depth"), [(0, 1), (0, 16), (2, 8), (2, 16), (4, 8), (6, 8), (6, 16)])
 def test_verify_accepts_interlaced_images_of_all_small_sizes(colour: int, depth: int) -> None:
-    """Adam7's passes are counted as in Pillow, empty passes included."""
+    """The sizes of Adam7's passes agree with Pillow, also for empty passes."""
     bits = depth * {0: 1, 2: 3, 4: 2, 6: 4}[colour]
     for width, height in itertools.product(range(1, 10), repeat=2):
         raw = b""
@@ -52,7 +52,7 @@ def test_verify_accepts_interlaced_images_of_all_small_sizes(colour: int, depth:
 
 
 def test_verify_names_wanted_and_found_size() -> None:
-    """The message shows one size below the other."""
+    """The message shows the two sizes in two lines."""
     assert _refused(pack(image()), Size(1328, 1328)) == (
         "error: the image has the wrong size\n  = wanted: 1328x1328\n  = got:    5x4"
     )
@@ -86,20 +86,20 @@ def _swap_data(chunks: list[Chunk], data: bytes) -> list[Chunk]:
     [
         ([header()], "is truncated"),
         ([header(), (b"IEND", b"")], "there is no IDAT chunk"),
-        (image()[1:], "does not begin with one header"),
-        ([header(), *image()], "does not begin with one header"),
+        (image()[1:], "it must have exactly one header, at the start"),
+        ([header(), *image()], "it must have exactly one header, at the start"),
         (image((b"IHDR", b"")), "it has two headers"),
-        ([(b"IHDR", header()[1] + b"\0"), *image()[1:]], "does not begin with one header"),
-        ([header(depth=4), *image()[1:]], "a format that does not exist"),
-        ([header(colour=5), *image()[1:]], "a format that does not exist"),
-        ([header(interlace=2), *image()[1:]], "a format that does not exist"),
+        ([(b"IHDR", header()[1] + b"\0"), *image()[1:]], "it must have exactly one header, at the start"),
+        ([header(depth=4), *image()[1:]], "an impossible bit depth, colour type or method"),
+        ([header(colour=5), *image()[1:]], "an impossible bit depth, colour type or method"),
+        ([header(interlace=2), *image()[1:]], "an impossible bit depth, colour type or method"),
         ([header(colour=3), *image(raw=rows(pixel_bytes=1))[1:]], "its palette is missing or malformed"),
         ([header(colour=3), (b"PLTE", b"rgbr"), *image(raw=rows(pixel_bytes=1))[1:]], "missing or malformed"),
         (image((b"QWEN", b"")), "unknown critical chunk: QWEN"),
         ([*image()[:2], (b"tEXt", b"a\0b"), *image()[2:]], "interrupted by other chunks"),
         (image(raw=rows()[:-1]), "pixel data: 63 of 64 bytes"),
         (image(raw=rows() + b"\0"), "more pixels than its header says"),
-        (image(raw=rows(filter_type=5)), "a filter that does not exist"),
+        (image(raw=rows(filter_type=5)), "an unknown filter type"),
         (_swap_data(image(), b"not zlib"), "does not decompress"),
         (_swap_data(image(), zlib.compress(rows())[:-1]), "pixel data: 64 of 64 bytes"),
         (_swap_data(image(), zlib.compress(rows())[:-1] + b"\xff"), "does not decompress"),
@@ -107,7 +107,7 @@ def _swap_data(chunks: list[Chunk], data: bytes) -> list[Chunk]:
     ],
 )  # fmt: skip
 def test_verify_refuses_defects(chunks: list[Chunk], complaint: str) -> None:
-    """The message names each defect, although all chunks have right checksums."""
+    """The message names each defect, also if all checksums are right."""
     assert complaint in _refused(pack(chunks))
 
 
@@ -130,7 +130,7 @@ def test_verify_refuses_every_truncation_and_every_flipped_byte() -> None:
 
 @pytest.mark.parametrize("interlace", [0, 1])
 def test_verify_sees_every_row_of_a_large_image(interlace: int) -> None:
-    """A wrong filter is found in the first row, in the last one, and on both sides of a piece's border."""
+    """A wrong filter is found in the first row, in the last one, and on both sides of the border between two pieces."""
     side = 1024
     size = Size(side, side)
     starts, length = [], 0
@@ -149,7 +149,7 @@ def test_verify_sees_every_row_of_a_large_image(interlace: int) -> None:
         return pack([header(size, interlace=interlace), *chunks[1:]])
 
     png.verify(made(starts[0] + 1, 9), size)
-    border = bisect.bisect(starts, 2**20)  # the first row behind the border of two pieces
+    border = bisect.bisect(starts, 2**20)  # the first row after the border between two pieces
     for at in (starts[0], starts[border - 1], starts[border], starts[len(starts) // 2], starts[-1]):
         assert "filter" in _refused(made(at, 5), size)
 
@@ -177,7 +177,7 @@ _RAW = st.lists(st.tuples(st.integers(0, 5), st.binary(min_size=15, max_size=15)
 
 @given(_RAW, CHUNKS, st.booleans(), st.data())
 def test_what_verify_accepts_pillow_shows(raw: bytes, extra: list[Chunk], shuffle: bool, data: st.DataObject) -> None:
-    """For all chunks in any order: `verify` raises BadImage, or Pillow decodes an image of that size."""
+    """For any chunks in any order, `verify` raises BadImage, or Pillow decodes an image of the size."""
     first, *rest = [*image(raw=raw)[:1], *extra, *image(raw=raw)[1:]]
     content = pack([first, *(data.draw(st.permutations(rest)) if shuffle else rest)])
     try:
@@ -205,7 +205,7 @@ def test_corruption_never_passes_as_another_image(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=300).map(lambda tail: SIGNATURE + tail) | st.binary(max_size=100))
-def test_garbage_raises_bad_image_alone(content: bytes) -> None:
-    """No bytes make `verify` raise another error."""
+def test_garbage_raises_only_bad_image(content: bytes) -> None:
+    """For any bytes, `verify` raises no other error than BadImage."""
     with pytest.raises(BadImage):
         png.verify(content, SIZE)

@@ -13,7 +13,7 @@ from tests.support.pngs import CHUNKS, Chunk, image, pack
 
 @given(CHUNKS)
 def test_chunks_are_those_that_were_packed(extra: list[Chunk]) -> None:
-    """Kinds and bodies come back in order; together with the signature, the whole chunks are the file."""
+    """Kinds and bodies are read back in order. The signature and the whole chunks together are the file."""
     whole = [chunk for chunk in image(*extra) if chunk[0] != b"IHDR" and chunk[0] != b"IEND"]
     written = [pngs.header(), *whole, (b"IEND", b"")]
     content = pack(written)
@@ -24,7 +24,7 @@ def test_chunks_are_those_that_were_packed(extra: list[Chunk]) -> None:
 
 
 def test_a_chunk_with_a_wrong_checksum_is_not_intact() -> None:
-    """The other chunks stay intact."""
+    """Only the chunk with the wrong checksum is not intact."""
     content = pack(image((b"tEXt", b"Comment\0text")))
     found = list(chunks(content.replace(b"text", b"test")))
     assert [chunk.kind for chunk in found if not chunk.intact] == [b"tEXt"]
@@ -47,11 +47,11 @@ def test_a_packed_chunk_has_length_and_checksum() -> None:
             pack(image())[:-4],
             f"error: the PNG is truncated\n  = length: {len(pack(image())) - 4} bytes\n  = its end (IEND) is missing",
         ),
-        (pack(image()[1:]), "error: the PNG is corrupt\n  = it does not begin with one header"),
+        (pack(image()[1:]), "error: the PNG is corrupt\n  = it must have exactly one header, at the start"),
         (pack([pngs.header(), (b"\0\0\0\0", b"")]), "error: the PNG is corrupt\n  = no chunk begins at byte 33"),
     ],
 )
-def test_what_is_no_whole_png_is_refused(content: bytes, message: str) -> None:
+def test_bytes_that_are_not_a_whole_png_are_refused(content: bytes, message: str) -> None:
     """The message says what the bytes are, or what is missing."""
     with pytest.raises(BadImage) as caught:
         list(chunks(content))

@@ -44,11 +44,11 @@ def _properties(packet: str) -> dict[str, str]:
 
 
 @given(_PROVENANCE, _PROVENANCE, CHUNKS, CHUNKS)
-@example({}, {}, [], [(b"tEXt", b"qwenbuild")])  # a keyword that has no end
+@example({}, {}, [], [(b"tEXt", b"qwenbuild")])  # a keyword without its end mark
 def test_provenance_comes_back_and_the_rest_stays(
     provenance: dict[str, Any], older: dict[str, Any], before: list[Chunk], after: list[Chunk]
 ) -> None:
-    """The new provenance is read, the older one is gone, and all other chunks are kept in order."""
+    """The new provenance replaces the older provenance, and all other chunks are kept in order."""
     extra = [chunk for chunk in before + after if chunk[0] not in (b"IHDR", b"IDAT", b"IEND", b"PLTE")]
     head, tail = extra[: len(before)], extra[len(before) :]
     chunks = image(*head)
@@ -63,7 +63,7 @@ def test_provenance_comes_back_and_the_rest_stays(
 
 @given(_PROVENANCE)
 def test_provenance_changes_no_pixel(provenance: dict[str, Any]) -> None:
-    """The marked image verifies and decodes to the same pixels."""
+    """The image with provenance passes `verify` and has the same pixels."""
     original = pack(image())
     marked = with_provenance(original, provenance)
     png.verify(marked, SIZE)
@@ -110,13 +110,13 @@ def test_a_label_that_the_service_left_in_xmp_is_kept(compressed: bool) -> None:
 
 
 def test_a_packet_that_is_no_xmp_is_replaced() -> None:
-    """Garbage under the keyword of XMP is removed, and so are other kinds of chunks with qwenbuild's keyword."""
+    """A broken XMP chunk is removed, and so are chunks of another kind with qwenbuild's keyword."""
     content = pack(image(itxt(XMP, b"\xff garbage"), (b"tEXt", b"qwenbuild\0x"), (b"zTXt", b"qwenbuild\0\0x")))
     assert with_provenance(content, {"a": 1}) == with_provenance(pack(image()), {"a": 1})
 
 
 def test_no_provenance_is_none() -> None:
-    """An image without the chunk has none."""
+    """The provenance of an image without the chunk is None."""
     assert read_provenance(pack(image())) is None
 
 
@@ -161,7 +161,7 @@ def test_compressed_provenance_is_read() -> None:
 
 
 def test_provenance_with_a_wrong_checksum_is_none() -> None:
-    """Corrupt provenance is not shown."""
+    """Provenance is not returned if the chunk's checksum is wrong."""
     content = with_provenance(pack(image()), {"seed": 1})
     assert read_provenance(content.replace(b'{"seed":1}', b'{"seed":7}')) is None
 
@@ -169,7 +169,7 @@ def test_provenance_with_a_wrong_checksum_is_none() -> None:
 @pytest.mark.parametrize("length", [2**31 - 1, 2**32 - 1, 20 * 1024 * 1024])
 @pytest.mark.parametrize("kind", [b"iTXt", b"IDAT", b"\0\0\0\0"])
 def test_a_huge_declared_length_allocates_nothing(tmp_path: Path, kind: bytes, length: int) -> None:
-    """A chunk that claims gigabytes is the end of the file, for bytes and files alike."""
+    """A chunk that declares gigabytes ends the search, in bytes and in files, and takes no memory."""
     content = pack([header()]) + struct.pack(">I", length) + kind + b"x" * 100
     path = tmp_path / "hostile.png"
     path.write_bytes(content)
@@ -187,7 +187,7 @@ def test_a_huge_declared_length_allocates_nothing(tmp_path: Path, kind: bytes, l
 
 
 def test_a_file_of_empty_chunks_does_not_keep_the_reader_busy(tmp_path: Path) -> None:
-    """The reader gives up before two million chunks."""
+    """The reader stops before it has read two million chunks."""
     path = tmp_path / "hostile.png"
     path.write_bytes(SIGNATURE + struct.pack(">I4sI", 0, b"aaaa", 0) * 2_000_000)
     begun = time.perf_counter()
@@ -210,13 +210,13 @@ def test_a_file_is_read_without_its_pixels(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
-    """The caller decides what a missing file means."""
+    """A missing file raises FileNotFoundError, so the caller decides what it means."""
     with pytest.raises(FileNotFoundError):
         read_provenance_file(tmp_path / "missing.png")
 
 
 def test_read_provenance_gives_what_json_gives() -> None:
-    """Numbers, text and nesting come back as they went in."""
+    """Numbers, texts and nested values are read back as they were written."""
     facts = {"seed": 2**31 - 1, "ratio": 0.1, "prompt": 'A "quoted"\n海报\x00', "usage": {"n": [1, None, True]}}
     marked = with_provenance(pack(image()), facts)
     assert read_provenance(marked) == facts == json.loads(json.dumps(facts))
@@ -224,7 +224,7 @@ def test_read_provenance_gives_what_json_gives() -> None:
 
 @given(st.binary(max_size=300).map(lambda tail: SIGNATURE + tail) | st.binary(max_size=100))
 def test_garbage_has_no_provenance_and_takes_none(content: bytes) -> None:
-    """Reading gives None; writing raises BadImage and no other error."""
+    """For garbage, reading returns None, and writing raises BadImage."""
     assert read_provenance(content) is None
     with pytest.raises(BadImage):
         with_provenance(content, {})

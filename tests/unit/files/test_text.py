@@ -17,35 +17,35 @@ def reading(path: Path) -> str:
 
 
 def test_a_text_loses_its_byte_order_mark(tmp_path: Path) -> None:
-    """Editors on Windows write one; it is no part of the text."""
+    """Editors on Windows write a byte-order mark; it is not part of the text."""
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfmodel = 1\r\n")
     assert read_text(tmp_path / "a", "a") == "model = 1\r\n"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """The name is the one that the user knows it by."""
+    """The message names the file as `shown`."""
     assert reading(tmp_path / "a.toml") == "error: no such file: specs/a.toml"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A folder with a file's name is told apart from a missing file."""
+    """The message for a folder differs from the message for a missing file."""
     assert reading(tmp_path) == "error: specs/a.toml is a folder; a file was expected"
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
-    """Reading a pipe would wait for ever for its writer."""
+    """A pipe is refused, because reading would wait for its writer."""
     os.mkfifo(tmp_path / "a.toml")
     assert reading(tmp_path / "a.toml") == "error: specs/a.toml is not a regular file; a file was expected"
 
 
 def test_a_circle_of_links_can_not_be_read(tmp_path: Path) -> None:
-    """The system's own reason is shown."""
+    """The message shows the system's reason."""
     (tmp_path / "a.toml").symlink_to("a.toml")
     assert reading(tmp_path / "a.toml") == "error: specs/a.toml can't be read: Too many levels of symbolic links"
 
 
 def test_a_file_without_permission_can_not_be_read(tmp_path: Path) -> None:
-    """Permission denied is a message, for everybody but root, whom nothing is denied."""
+    """The message says "permission denied"; only root can read any file."""
     path = tmp_path / "a.toml"
     path.write_text("x = 1")
     path.chmod(0)
@@ -59,7 +59,7 @@ def test_a_file_without_permission_can_not_be_read(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_shown_in_their_line(tmp_path: Path) -> None:
-    """The offending byte has its place, behind characters of several bytes too."""
+    """The message shows the wrong byte's line and column, also after characters of several bytes."""
     (tmp_path / "a.toml").write_bytes('a = 1\nb = "é\xff'.encode("latin-1").replace(b"\xe9", "é".encode()) + b'"\n')
     assert reading(tmp_path / "a.toml") == (
         "error: specs/a.toml is not UTF-8: byte 0xff\n"
@@ -72,7 +72,7 @@ def test_bytes_that_are_not_utf8_are_shown_in_their_line(tmp_path: Path) -> None
 
 
 def test_a_token_is_found_as_a_whole_word_first() -> None:
-    """`size` in `sizes size` is the second one; part of a word will do where there is no other."""
+    """In `sizes size`, the token `size` is the second word. Without a whole word, a part of a word is found."""
     assert find_token("f", 1, "sizes size", "size") == Place("f", 1, 7, 4, "sizes size")
     assert find_token("f", 1, "sizes", "size") == Place("f", 1, 1, 4, "sizes")
     assert find_token("f", 1, "size", "size", 1) is None
@@ -80,11 +80,11 @@ def test_a_token_is_found_as_a_whole_word_first() -> None:
 
 
 def test_a_whole_line_is_its_text() -> None:
-    """White space around it is left out; an empty line has one caret."""
+    """White space at both ends is left out, and an empty line has one caret."""
     assert whole_line("f", 3, "  ab ") == Place("f", 3, 3, 2, "  ab ")
     assert whole_line("f", 3, "") == Place("f", 3, 1, 1, "")
 
 
 def test_lines_count_from_one() -> None:
-    """Lines outside of the text are empty; a carriage return is no part of one."""
+    """A line outside of the text is empty, and a line does not contain its carriage return."""
     assert [line_of("a\r\nb", number) for number in (0, 1, 2, 3)] == ["", "a", "b", ""]

@@ -48,7 +48,7 @@ def toml(text: str) -> TomlFile:
 
 
 def marked(place: Place) -> str:
-    """Return the text that the carets stand under."""
+    """Return the text that the carets mark."""
     return place.source[place.column - 1 : place.column - 1 + place.width]
 
 
@@ -129,12 +129,12 @@ def parsing(folder: Path, text: str) -> str:
     ids=["bare", "open text", "open block", "twice", "key twice", "header", "redefined", "digits", "depth"],
 )  # fmt: skip
 def test_a_syntax_error_is_shown_in_its_line(tmp_path: Path, text: str, expected: str) -> None:
-    """What the standard library's parser says becomes a code frame."""
+    """The standard library's message is shown with a code frame."""
     assert parsing(tmp_path, text) == expected
 
 
 @given(st.text(st.sampled_from("ab01 =\"'[]{},.#\n\r\t\\x\u0000é猫")))
-def test_whatever_is_not_toml_is_told_so(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     """Parsing gives the standard library's table, or a ProjectError."""
     try:
         expected = tomllib.loads(text)
@@ -185,7 +185,7 @@ def _read(text: str) -> dict[str, Any]:
     ],
 )
 def test_every_key_and_value_has_its_place(keys: tuple[str | int, ...], value: str, key: str) -> None:
-    """Dotted, quoted and inline keys, arrays and headers; the nearest enclosing one for what is not there."""
+    """All kinds of keys, values and headers have places. A missing key has the place of the nearest enclosing key."""
     file = toml(SAMPLE)
 
     def found(place: Place) -> str:
@@ -215,7 +215,7 @@ _VALUES = st.recursive(
 
 @given(st.dictionaries(_KEYS, _VALUES, max_size=4))
 def test_the_text_at_a_values_place_is_the_value(table: dict[str, Any]) -> None:
-    """Whatever stands at the place of a value on one line, read again as TOML, is that value."""
+    """The text at the place of a one-line value, parsed as TOML, is the value."""
     text = tomli_w.dumps(table)
     file = toml(text)
     for path, value in _paths(file.table):

@@ -7,7 +7,7 @@ from qwenbuild.files.toml_positions import spans
 
 
 def test_each_path_has_the_spans_of_key_and_value() -> None:
-    """Lines and columns count from 1; a span ends behind its last character."""
+    """Lines and columns count from 1; a span ends after its last character."""
     text = '[a]\n"b.c" = [1, { "猫" = "é" }]\n'
     assert spans(text) == {
         ("a",): (((1, 2), (1, 3)), ((1, 2), (1, 3))),
@@ -19,12 +19,12 @@ def test_each_path_has_the_spans_of_key_and_value() -> None:
 
 
 def test_a_value_may_have_several_lines() -> None:
-    """Its span ends on another line."""
+    """The span of a multi-line value ends on another line."""
     assert spans("a = [\n  1,\n]\n")["a",] == (((1, 1), (1, 2)), ((1, 5), (3, 2)))
 
 
 def test_tables_of_an_array_are_counted() -> None:
-    """A header below an element belongs to the latest element."""
+    """A header of a sub-table belongs to the latest element of the array."""
     found = spans("[[a]]\n[[a]]\n[a.b]\nc = 1\n")
     assert {path: key for path, (key, _) in found.items()} == {
         ("a",): ((1, 3), (1, 4)),
@@ -36,7 +36,7 @@ def test_tables_of_an_array_are_counted() -> None:
 
 
 def test_keys_nested_two_thousand_deep_have_positions() -> None:
-    """The reader of dotted keys does not recurse."""
+    """Long dotted keys cause no RecursionError."""
     assert spans(".".join("a" * 2_000) + " = 1")["a",][0] == ((1, 1), (1, 2))
 
 
