@@ -1,1 +1,1 @@
-"""A loopback server with a Host and Origin guard, for the preview and the emulator."""
+"""The local server of the preview and the emulator, with a guard for Host and Origin."""

@@ -1,8 +1,8 @@
-"""The guard of a local server: it refuses calls from other sites' pages.
+"""The guard of a local server: refuses calls from pages of other sites.
 
 A browser can send such a call in two ways:
-- The site's own name points to this machine (DNS rebinding). Then `Host` holds that name.
-- The page calls the server's address. Then `Origin` holds the page's site.
+- The other site's name resolves to this machine (DNS rebinding). Then `Host` is the other site's name.
+- The other site's page calls the server's address. Then `Origin` is the other site.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-"""The host names under which clients of this machine call a loopback server."""
+"""The host names that clients on this machine use for a loopback server."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""A Content-Security-Policy: the page loads nothing from elsewhere and runs no inline script."""
+"""A Content-Security-Policy: a page loads nothing from other sites, and runs no inline script."""
 
 PAGE_HEADERS = (
     (b"content-security-policy", POLICY.encode()),
@@ -30,7 +30,7 @@ PAGE_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
-"""Headers that keep a page, its images and its token from all other sites."""
+"""Headers that prevent other sites from reading a page, its images and its token."""
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]+))?")
 
@@ -43,8 +43,8 @@ def guarded(
 ) -> ASGIApp:
     """Return an application that answers 403 to foreign calls and passes the others to `application`.
 
-    `Host` must be one of `names` (lower case; None allows every name) with this `port` (None allows every port).
-    `Origin`, if sent, must be the same host. `headers` are added to every answer.
+    `Host` must be one of `names` (in lower case) with `port`; None allows every name or every port.
+    `Origin`, if sent, must have the scheme, name and port of the call. `headers` are added to every answer.
     """
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:

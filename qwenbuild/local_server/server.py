@@ -1,6 +1,7 @@
 """The local server: a socket, uvicorn without signal handlers, and the guard.
 
-Invariants: the server prints nothing and logs nothing. Its owner handles signals. The guard refuses other sites' pages.
+Invariants: the server prints nothing and logs nothing. Its owner handles signals. The guard refuses pages of other
+sites.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from qwenbuild.errors import UsageError
 
 from .guard import LOOPBACK_NAMES, guarded
 
-_STOP_S = 1  # for calls in flight when the server stops
-_KEEP_ALIVE_S = 75  # longer than clients keep a connection, so that no client sends on a closing one
+_STOP_S = 1  # how long calls in flight may go on when the server stops
+_KEEP_ALIVE_S = 75  # longer than clients keep a connection, so no client sends on a connection that is being closed
 _BACKLOG = 2048
 
 
 class LocalServer:
     """A server for one ASGI application, at `host` and `port` (0 takes any free port).
 
-    With `any_port`, calls may name another port than the server's own, because a container or a tunnel maps ports.
+    With `any_port`, `Host` may have another port than the server, because a container or a tunnel may map ports.
     `headers` are added to every answer.
     """
 
@@ -80,7 +81,7 @@ class LocalServer:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to its owner, and sets `ready` when its port answers."""
+    """A server that does not handle signals, and sets `ready` when its port answers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -107,7 +108,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # asyncio disables Nagle's delay only on sockets that name their protocol.
+        # asyncio disables Nagle's algorithm only if the socket's protocol is IPPROTO_TCP.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

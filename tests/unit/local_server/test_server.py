@@ -44,8 +44,8 @@ def status(server: LocalServer, **headers: str) -> int:
     return code
 
 
-def test_it_answers_while_the_context_lasts() -> None:
-    """The origin answers as soon as it is yielded, and no longer once the context has ended."""
+def test_the_server_answers_while_the_context_lasts() -> None:
+    """The server answers as soon as its origin is yielded, until the context ends."""
     origins: list[str] = []
 
     async def talk(client: httpx.AsyncClient, origin: str) -> str:
@@ -58,8 +58,8 @@ def test_it_answers_while_the_context_lasts() -> None:
         httpx.get(origins[0], trust_env=False, verify=False)
 
 
-def test_the_owner_is_asked_to_stop_before_calls_in_flight_are_waited_for() -> None:
-    """`stopping` ends a call that would otherwise go on."""
+def test_stopping_is_called_before_the_server_waits_for_calls_in_flight() -> None:
+    """`stopping` can end a call that would not end by itself."""
     arrived, closing = asyncio.Event(), asyncio.Event()
 
     async def patient(scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,24 +82,24 @@ def test_the_owner_is_asked_to_stop_before_calls_in_flight_are_waited_for() -> N
     [("127.0.0.1:{port}", 200), ("localhost:{port}", 200), ("127.0.0.1:1", 403), ("evil.example:{port}", 403)],
 )
 def test_a_loopback_server_answers_only_to_its_own_address(host: str, expected: int) -> None:
-    """`Host` must name loopback and the server's port."""
+    """`Host` must be a loopback name with the server's port."""
     assert status(LocalServer(), Host=host) == expected
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1:1", 200), ("localhost", 200), ("evil.example", 403)])
 def test_other_ports_are_accepted_if_asked_for(host: str, expected: int) -> None:
-    """A container or a tunnel may map the port."""
+    """With `any_port`, another port in `Host` is accepted, because a container or a tunnel may map ports."""
     assert status(LocalServer(any_port=True), Host=host) == expected
 
 
 def test_beyond_loopback_every_name_is_accepted_and_foreign_pages_are_not() -> None:
-    """A server at all addresses is called by names that it can't know."""
+    """A server at all addresses can't know its own names, so any `Host` is accepted. Foreign Origins are refused."""
     assert status(LocalServer("0.0.0.0", any_port=True), Host="build.example") == 200
     assert status(LocalServer("0.0.0.0", any_port=True), Host="build.example", Origin="https://evil.example") == 403
 
 
 def test_a_call_in_flight_has_a_connection_and_a_closed_one_has_none() -> None:
-    """The connection is found by the client's address."""
+    """`connection` finds an open connection by the client's address, and returns None for a closed connection."""
     server = LocalServer()
     seen: list[bool] = []
 
