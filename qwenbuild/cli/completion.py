@@ -1,8 +1,9 @@
-"""What a shell completes: commands, options, and what the project's specs declare.
+"""Shell completion: commands, options, and the specs, images, cells and axis values of the project.
 
-Invariants: quick, for it runs at every Tab: specs are read by the TOML parser alone, a data file only for the
-values of its own axis; silent: whatever is wrong, there is nothing to complete; and what a spec
-says is data: it reaches the command line quoted, or not at all.
+Invariants:
+- Completion is quick, because it runs at every Tab. It loads no pydantic and no Jinja (see `specs.outline`).
+- Completion is silent. After any error it completes nothing.
+- The text of a spec is data. It reaches the command line quoted, or not at all.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from qwenbuild.specs import outline
 from qwenbuild.specs.outline import ImageOutline
 
 VARIABLE = "_QWENBUILD_COMPLETE"
-"""The environment variable by which the scripts ask for completions."""
+"""The environment variable with which the shell scripts ask for completions."""
 
 SHELLS = ("bash", "zsh", "fish")
 
-_FIELDS = ("model", "size", "seed")  # may be asked for even where they are no axes
-_OPEN = "open"  # a completion that goes on: no space after it
+_FIELDS = ("model", "size", "seed")  # conditions may name these fields even if no image has such an axis
+_OPEN = "open"  # the type of an unfinished completion; no space follows it
 
 
 # --- the shells ---
@@ -97,24 +98,24 @@ complete --no-files --command %(prog_name)s --keep-order --arguments "(%(complet
 
 
 class _Bash(BashComplete):
-    """Reads the line itself: bash cuts words at `=` and `:`, and wants what comes after these alone."""
+    """Parses the whole line, because bash splits words at `=` and `:` and replaces only the part after them."""
 
     source_template: ClassVar[str] = _BASH
 
     def source(self) -> str:
-        return self.source_template % self.source_vars()  # bash 3.2 will do
+        return self.source_template % self.source_vars()  # without click's check of the version: bash 3.2 works
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        words, self._quote, done = _scanned(os.environ["COMP_LINE"])
+        words, self._quote, done = _parse_line(os.environ["COMP_LINE"])
         option, equals, _ = words[-1].partition("=")
         of_option = len(option + equals) if equals and option.startswith("--") else 0
-        self._done = max(0, done - of_option)  # click completes what stands behind `--option=`
+        self._done = max(0, done - of_option)  # click completes only what follows `--option=`
         return words[1:-1], words[-1]
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         value = item.value
         if item.type in ("plain", _OPEN):
-            value = _quoted(value[self._done :], self._quote)
+            value = _escaped(value[self._done :], self._quote)
         return f"{item.type},{value}"
 
 
@@ -126,27 +127,29 @@ class _Fish(FishComplete):
     source_template: ClassVar[str] = _FISH
 
 
-_CLASSES: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+_BY_NAME: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 
 
 def script(shell: str) -> str:
-    """Return the script that makes `shell`, one of `SHELLS`, complete `qwenbuild`."""
-    return _CLASSES[shell](click.Group(), {}, "qwenbuild", VARIABLE).source()
+    """Return the script that sets up completion of `qwenbuild` in `shell`, one of `SHELLS`."""
+    return _BY_NAME[shell](click.Group(), {}, "qwenbuild", VARIABLE).source()
 
 
 def answer(command: click.Command, asked: str) -> None:
-    """Write the completions that a script asks for by `asked`, the value of `VARIABLE`; never raises."""
+    """Write the completions for a shell script to stdout. `asked` is the value of `VARIABLE`. Never raises."""
     with contextlib.suppress(Exception):
         shell, _, what = asked.partition("_")
-        if what == "complete" and shell in _CLASSES:
-            text = _CLASSES[shell](command, {}, "qwenbuild", VARIABLE).complete()
+        if what == "complete" and shell in _BY_NAME:
+            text = _BY_NAME[shell](command, {}, "qwenbuild", VARIABLE).complete()
             sys.stdout.buffer.write(f"{text}\n".encode() if text else b"")
             sys.stdout.flush()
 
 
-def _scanned(line: str) -> tuple[list[str], str, int]:
-    """Return the words of a line that is being typed, without their quotes, the quote that is open, and how much of
-    the last word bash takes for done: what stands before a break or a quote.
+def _parse_line(line: str) -> tuple[list[str], str, int]:
+    """Return (words, quote, done) of a line that is being typed.
+
+    `words` are the words without their quotes. `quote` is the quote that is still open, or empty. `done` is the number
+    of characters of the last word that bash keeps: those before the last `=`, `:` or quote.
     """
     words, quote, done, inside = [""], "", 0, False
     characters = iter(line)
@@ -170,80 +173,88 @@ def _scanned(line: str) -> tuple[list[str], str, int]:
     return words, quote, done
 
 
-def _quoted(text: str, quote: str) -> str:
-    """Return the text as bash reads it after the open `quote`, which may be none."""
+def _escaped(text: str, quote: str) -> str:
+    """Return `text` escaped for bash, after the open `quote` or, if that is empty, outside of quotes."""
     if quote == "'":
         return text.replace("'", "'\\''")
     special = r'([$`"\\])' if quote else r"([^\w@%+=:,./~-]|^~)"
     return re.sub(special, r"\\\1", text)
 
 
-# --- what the command line asks for ---
+# --- values of the command line ---
 
 
 def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Return names of specs and images that begin like `incomplete`, cells after a bracket, else files."""
-    images = _declared(ctx)
-    name, bracket, inner = incomplete.partition("[")
+    """Complete the names of specs and images, the axes of a cell after a bracket, and otherwise files."""
+    images = _images(ctx)
+    name, bracket, cell = incomplete.partition("[")
     if bracket:
-        chosen = [image for image in images if image.full_name == name]
-        done, comma, pair = inner.rpartition(",")
-        head = f"{name}[{done}{comma}"
-        named = [part.partition("=")[0] for part in done.split(",") if part]
-        left = dict.fromkeys(axis for image in chosen for axis in image.matrix if axis not in named)
-        pairs = [it.value for it in _pairs(chosen, pair, left)]
-        if "=" not in pair:
-            return [CompletionItem(head + value, type=_OPEN) for value in pairs]
-        if left.keys() - {pair.partition("=")[0]}:
-            return [CompletionItem(f"{head}{value},", type=_OPEN) for value in pairs]
-        return [CompletionItem(f"{head}{value}]") for value in pairs]
+        return _cells([image for image in images if image.full_name == name], name, cell)
     specs = dict.fromkeys(image.spec for image in images)
-    found = _items([*specs, *(image.full_name for image in images)], incomplete)
-    return found or [CompletionItem(incomplete, type="file")]
+    names = _matching([*specs, *(image.full_name for image in images)], incomplete)
+    return names or [CompletionItem(incomplete, type="file")]
+
+
+def _cells(images: Iterable[ImageOutline], name: str, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete the name of a cell; `incomplete` follows the bracket, such as `seed=1,pal`."""
+    done, comma, pair = incomplete.rpartition(",")
+    head = f"{name}[{done}{comma}"
+    named = [part.partition("=")[0] for part in done.split(",") if part]
+    left = dict.fromkeys(axis for image in images for axis in image.matrix if axis not in named)
+    pairs = [item.value for item in _pairs(images, pair, left)]
+    if "=" not in pair:
+        return [CompletionItem(head + value, type=_OPEN) for value in pairs]
+    if left.keys() - {pair.partition("=")[0]}:
+        return [CompletionItem(f"{head}{value},", type=_OPEN) for value in pairs]
+    return [CompletionItem(f"{head}{value}]") for value in pairs]
 
 
 def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Return `axis=` for axes, and `axis=value` after that, of the images that are selected so far."""
+    """Complete `axis=`, then `axis=value`, for the images that the line has selected so far."""
     asked = [str(name).partition("[")[0] for name in ctx.params.get("select") or ()]
-    images = _declared(ctx)
+    images = _images(ctx)
     chosen = [image for image in images if image.spec in asked or image.full_name in asked] or images
     axes = [*(axis for image in chosen for axis in image.matrix), *_FIELDS]
     return _pairs(chosen, incomplete, axes)
 
 
 def one_of(*values: str) -> Any:
-    """Return what completes these values."""
-    return lambda ctx, param, incomplete: _items(values, incomplete)
+    """Return a function that completes one of `values`."""
+    return lambda ctx, param, incomplete: _matching(values, incomplete)
 
 
 def providers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Return the names of the providers that are installed."""
+    """Complete the names of the installed providers."""
     from qwenbuild.providers.registry import installed
 
-    return _items(installed(), incomplete)
+    return _matching(installed(), incomplete)
 
 
 def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Return that the shell shall complete folders."""
+    """Let the shell complete folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
-def _declared(ctx: click.Context) -> list[ImageOutline]:
+def _images(ctx: click.Context) -> list[ImageOutline]:
     return outline.images(ctx.find_root().params.get("project") or Path())
 
 
 def _pairs(images: Iterable[ImageOutline], incomplete: str, axes: Iterable[str]) -> list[CompletionItem[Any]]:
+    """Complete `axis=` for `axes`, or `axis=value` for the values that the axis has in `images`."""
     axis, equals, value = incomplete.partition("=")
     if not equals:
-        return _items([f"{name}=" for name in axes], incomplete, _OPEN)
+        return _matching([f"{name}=" for name in axes], incomplete, _OPEN)
     values: dict[str, None] = {}
     for image in images:
-        with contextlib.suppress(Exception):  # a data file that can't be read
+        with contextlib.suppress(Exception):  # a mistake in a spec or data file
             values.update(dict.fromkeys(image.labels(axis)))
-    return [CompletionItem(f"{axis}={it.value}") for it in _items(values, value)]
+    return [CompletionItem(f"{axis}={item.value}") for item in _matching(values, value)]
 
 
-def _items(values: Iterable[str], incomplete: str, kind: str = "plain") -> list[CompletionItem[Any]]:
-    """Return completions of those values that begin like `incomplete` and that a terminal can show."""
-    known = dict.fromkeys(values)
-    return [CompletionItem(it, type=kind) for it in known if it.startswith(incomplete) and it.isprintable()]
+def _matching(values: Iterable[str], incomplete: str, kind: str = "plain") -> list[CompletionItem[Any]]:
+    """Return the values that begin with `incomplete` and that a terminal can show."""
+    return [
+        CompletionItem(value, type=kind)
+        for value in dict.fromkeys(values)
+        if value.startswith(incomplete) and value.isprintable()
+    ]

@@ -1,4 +1,4 @@
-"""Completion in the real shells: what a Tab makes of a line, read back as the words that the shell sees."""
+"""Completion in real shells: a test types a line with Tabs, and reads the words that the shell sees."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SETUP = {
 
 
 def installed(shell: str) -> None:
-    """Leave a test out where the shell is not installed."""
+    """Skip a test if the shell is not installed."""
     if shutil.which(shell) is None or shutil.which("setsid") is None:
-        pytest.skip(f"the distribution's {shell} is not installed: completion was not tried in it")
+        pytest.skip(f"the distribution's {shell} is not installed: its completion is not tested")
 
 
 def typed(sandbox: Sandbox, shell: str, line: str) -> list[str]:
-    """Type a line in a shell on a terminal; return the words that it has become, as the shell reads them."""
+    """Type a line in a shell on a terminal; return the words of the completed line as the shell reads them."""
     master, slave = pty.openpty()
     path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {**sandbox.environ, "PATH": path, "TERM": "xterm", "LC_ALL": "C.UTF-8", "PS1": "", "XDG_CONFIG_HOME": ""}
@@ -64,13 +64,13 @@ def typed(sandbox: Sandbox, shell: str, line: str) -> list[str]:
                 assert ready, f"no {mark!r} in {written!r}"
                 try:
                     written += os.read(master, 65536)
-                except OSError:  # the shell has left
-                    raise AssertionError(f"{shell} left: {written!r}") from None
+                except OSError:  # the shell ended
+                    raise AssertionError(f"{shell} ended: {written!r}") from None
 
         try:
             os.write(master, f"{SETUP[shell]}; printf 'it is %s\\n' ready\r".encode())
             wait_for(b"it is ready\r\n")
-            # Ctrl-A: what was completed becomes the arguments of another command.
+            # Ctrl-A goes to the line's start: the completed words become the arguments of `printf`.
             os.write(master, f"{line}\x01printf '<%s>\\n' \x05 ; printf 'it is %s\\n' over\r".encode())
             wait_for(b"it is over\r\n")
         finally:
@@ -83,7 +83,7 @@ def typed(sandbox: Sandbox, shell: str, line: str) -> list[str]:
 
 @pytest.fixture
 def posters(sandbox: Sandbox) -> Sandbox:
-    """The project, with a spec whose values need quotes."""
+    """A project with a spec whose values need quotes."""
     return sandbox.write({"specs/posters.toml": SPEC})
 
 
@@ -100,15 +100,15 @@ def posters(sandbox: Sandbox) -> Sandbox:
     ids=["words", "quotes", "hostile", "cell"],
 )  # fmt: skip
 def test_a_tab(posters: Sandbox, shell: str, line: str, words: list[str]) -> None:
-    """Commands, options, images, axes, values and cells are completed; what a spec says is never run."""
+    """Commands, options, images, axes, values and cells are completed, and the shell never runs text of a spec."""
     installed(shell)
-    line = line.replace("Q", '"' if shell == "zsh" else "")  # zsh takes an open bracket for a pattern
+    line = line.replace("Q", '"' if shell == "zsh" else "")  # zsh takes an unquoted bracket for a pattern
     assert typed(posters, shell, line) == ["qwenbuild", *words]
     assert not (posters.root / "pwned").exists()
 
 
 def asked(sandbox: Sandbox, line: str) -> list[str]:
-    """Return what bash is told for a line."""
+    """Return the completions that bash gets for a line."""
     sandbox.extra |= {"_QWENBUILD_COMPLETE": "bash_complete", "COMP_LINE": line}
     ran = sandbox.run()
     assert (ran.code, ran.err) == (0, "")
@@ -120,7 +120,7 @@ def asked(sandbox: Sandbox, line: str) -> list[str]:
     [
         ("qwenbuild e", ["plain,explain", "plain,emulator"]),
         ("qwenbuild --proj", ["plain,--project"]),
-        ("qwenbuild --max-c", ["plain,--max-cost"]),  # of the default command
+        ("qwenbuild --max-c", ["plain,--max-cost"]),  # an option of the default command
         ("qwenbuild build --provider d", ["plain,dashscope", "plain,draft"]),
         ("qwenbuild build --interface=s", ["plain,sync"]),
         ("qwenbuild plan garden/f", ["plain,garden/flower"]),
@@ -136,13 +136,13 @@ def asked(sandbox: Sandbox, line: str) -> list[str]:
         ("qwenbuild plan \"'", ["file,'"]),
     ],
 )
-def test_what_a_shell_is_told(posters: Sandbox, line: str, answers: list[str]) -> None:
-    """Names of the project, of what is selected so far; files where nothing else fits."""
+def test_completions_of_a_line(posters: Sandbox, line: str, answers: list[str]) -> None:
+    """The line so far decides which names fit; files are offered if none does."""
     assert asked(posters, line) == answers
 
 
 def test_mistakes_are_silent(posters: Sandbox) -> None:
-    """What can't be read is left out, and nothing is said of it, whatever else is asked."""
+    """A file that can't be read is left out without a message, and so is an unknown request."""
     posters.write({"specs/torn.toml": "[image", "specs/odd.toml": "image = 3\n[x]", "specs/data/flowers.csv": '"'})
     posters.write({"specs/wild.toml": '[image.w]\nprompt = "x"\nmatrix = { a = ["\\u001b[31m", "ok"], b = 3.5 }\n'})
     assert asked(posters, "qwenbuild plan posters -w flower=") == []
@@ -157,7 +157,7 @@ def test_mistakes_are_silent(posters: Sandbox) -> None:
 
 
 def test_a_tab_loads_little(posters: Sandbox) -> None:
-    """A Tab must be quick: neither pydantic nor Jinja nor anything of a build is loaded for it."""
+    """A Tab must be quick, so it loads neither pydantic nor Jinja nor the modules of a build."""
     environ = posters.environ | {
         "_QWENBUILD_COMPLETE": "bash_complete",
         "COMP_LINE": "qwenbuild plan posters -w flower=",
