@@ -1,4 +1,4 @@
-"""A project folder under test, and what its specs come to: actions, or the text of what is wrong."""
+"""A project folder under test, and what its specs give: actions, or the text of the error."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from qwenbuild.specs.template import Templates
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds a project."""
+    """A folder with a project."""
 
     root: Path
 
     def write(self, files: Mapping[str, str | bytes]) -> Workspace:
-        """Write files, by their path below the root; a text gets no line ends but its own."""
+        """Write files by their path below the root; the line ends of a text stay unchanged."""
         for name, content in files.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ class Workspace:
 
     @property
     def project(self) -> Project:
-        """The project, as its config says."""
+        """The project, found anew each time."""
         return find(self.root)
 
     def specs(self, findings: Findings) -> list[Spec]:
@@ -63,7 +63,7 @@ class Workspace:
         return [action.request.prompt for action in self.actions()]
 
     def complaint(self) -> str:
-        """Return the text of the error that the project gives."""
+        """Return the text of the error that the project raises."""
         try:
             found = self.actions()
         except QwenbuildError as error:

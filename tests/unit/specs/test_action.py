@@ -16,7 +16,7 @@ HOUSE = '[image.house]\nprompt = "A house"\n'
 
 
 def test_names_have_sorted_axes(project: Workspace) -> None:
-    """A name does not depend on the order in which axes are written."""
+    """A cell's name does not depend on the order in which the spec writes the axes."""
     project.write({"specs/a.toml": HOUSE + 'matrix = { size = "1:1", seed = [7], mood = ["a, b"], flag = true }\n'})
     [action] = project.actions()
     assert action.name == 'a/house[flag=true,mood="a, b",seed=7,size=1328x1328]'
@@ -25,7 +25,7 @@ def test_names_have_sorted_axes(project: Workspace) -> None:
 
 @pytest.mark.parametrize("labelled", [False, True], ids=["", "labelled"])
 def test_a_request_that_was_not_kept_is_made_again(project: Workspace, labelled: bool) -> None:
-    """It is the one that the key is of, even where the files are others, or gone, by now."""
+    """The second request has the action's key, even if the files have changed or are gone."""
     project.write({
         "specs/a.toml": """
 [image.poster]
@@ -55,7 +55,7 @@ include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
 
 
 def test_another_request_is_not_taken_for_the_one_that_was_planned(project: Workspace) -> None:
-    """What is made again must have the action's key: else an image would be kept under another one's."""
+    """A request with another key is refused, because its image would be stored under a wrong key."""
 
     class Other:
         def request(self, values: tuple[Value, ...], model: Model) -> Request:

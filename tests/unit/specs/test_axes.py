@@ -1,4 +1,4 @@
-"""Tests of axes: what is written, and the values that it stands for."""
+"""Tests of axes: each form that a spec can write, and the values that it resolves to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def spec_of(project: Workspace) -> Spec:
 
 
 def test_each_form_stands_for_its_values(project: Workspace) -> None:
-    """Lists as written, tables as rows, ranges lazily, one value as itself."""
+    """A list keeps its values, a table becomes a row, a range stays lazy, and one value becomes a list."""
     spec, resolver = spec_of(project), Resolver(project.project)
     keys = ("image", "a", "matrix", "c")
     assert resolver.resolve(spec, keys, ["x", 1]) == ["x", 1]
@@ -28,7 +28,7 @@ def test_each_form_stands_for_its_values(project: Workspace) -> None:
 
 
 def test_a_file_is_read_once_for_each_id(project: Workspace) -> None:
-    """However many images share it."""
+    """Images that share a file share its rows."""
     spec, resolver = spec_of(project), Resolver(project.project)
     project.write({"specs/data/c.csv": "id,title\nen,x\n"})
     keys = ("image", "a", "matrix", "c")
@@ -39,7 +39,7 @@ def test_a_file_is_read_once_for_each_id(project: Workspace) -> None:
 
 
 def test_a_link_within_the_project_may_be_followed(project: Workspace) -> None:
-    """Data may lie anywhere in the repository."""
+    """A data file may lie anywhere in the project."""
     spec, resolver = spec_of(project), Resolver(project.project)
     project.write({"shared/c.csv": "id\nen\n"})
     (project.root / "specs/c.csv").symlink_to("../shared/c.csv")
@@ -48,7 +48,7 @@ def test_a_link_within_the_project_may_be_followed(project: Workspace) -> None:
 
 
 def test_an_id_of_a_table_is_a_text_or_a_number(project: Workspace) -> None:
-    """It goes into names and paths."""
+    """The id becomes a part of cell names and paths."""
     spec, keys = spec_of(project), ("image", "a", "matrix", "c", 0)
     assert [str(table_row({"id": name}, 1, spec, keys)) for name in ("en", 5, 1.5, True)] == ["en", "5", "1.5", "true"]
     with pytest.raises(ProjectError, match="an id must be a text or a number") as caught:

@@ -1,4 +1,4 @@
-"""Tests of specs becoming actions: what is made, and the text of everything that can be wrong."""
+"""Tests of expansion: the actions that specs give, and the text of each problem."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ HOUSE = '[image.house]\nprompt = "A house"\n'
 
 @pytest.mark.parametrize("folder", PROJECTS, ids=lambda folder: str(folder.name))
 def test_a_defect_gives_exactly_its_text(folder: Path) -> None:
-    """Claim, place, code frame, facts and hint of every problem of a project, all in one run."""
+    """One run shows claim, place, code frame, facts and hint of every problem of a project."""
     assert Workspace(folder).complaint() + "\n" == (folder / "expected.txt").read_text("utf-8")
 
 
 def test_a_defect_gives_its_text_wherever_the_project_lies(project: Workspace) -> None:
-    """No message holds the path of this machine."""
+    """No message contains a path of this machine."""
     for folder in PROJECTS:
         assert str(HERE) not in (folder / "expected.txt").read_text("utf-8")
 
 
 def test_links_that_leave_the_project(project: Workspace) -> None:
-    """Templates and data behind a link outside are not read."""
+    """Templates and data files behind a link out of the project are not read."""
     (project.root.parent / "secret.csv").write_text("id\nsecret\n")
     project.write({"specs/a.toml": '[image.a]\ntemplate = "link.j2"\n[image.b]\nprompt = "{{ c.id }}"\n'
                                    'matrix.c = { file = "link.csv" }\n'})  # fmt: skip
@@ -72,8 +72,8 @@ def test_links_that_leave_the_project(project: Workspace) -> None:
      ("circle.csv", "its links form a circle")],
     ids=["nul", "long", "circle"],
 )  # fmt: skip
-def test_data_files_that_can_not_be(project: Workspace, name: str, reason: str) -> None:
-    """A NUL, a name too long and a circle of links are told where they are named."""
+def test_names_that_no_data_file_can_have(project: Workspace, name: str, reason: str) -> None:
+    """A NUL, a name that is too long, and a circle of links are reported at the place that names the file."""
     project.write({"specs/a.toml": f'[image.a]\nprompt = "{{{{ c }}}}"\nmatrix.c = {{ file = "{name}" }}\n'})
     (project.root / "specs/circle.csv").symlink_to("circle.csv")
     claim, place = project.complaint().splitlines()[:2]
@@ -82,7 +82,7 @@ def test_data_files_that_can_not_be(project: Workspace, name: str, reason: str) 
 
 
 def test_specs_that_can_not_be_read(project: Workspace) -> None:
-    """A folder, a circle of links and other encodings, beside a spec that is fine."""
+    """A folder, a circle of links and another encoding are reported, beside a correct spec."""
     project.write({"specs/a.toml": HOUSE, "specs/b.toml/c": "", "specs/d.toml": b'[image.a]\nprompt = "\xff"\n'})
     (project.root / "specs/e.toml").symlink_to("e.toml")
     assert project.complaint() == (
@@ -100,7 +100,7 @@ def test_specs_that_can_not_be_read(project: Workspace) -> None:
 
 
 def test_a_spec_whose_name_is_not_utf8(project: Workspace) -> None:
-    """Names of cells are texts, and files' names are bytes."""
+    """Cell names must be text, but file names are bytes."""
     project.write({"specs/a.toml": HOUSE})
     (project.root / "specs/a.toml").rename(project.root / "specs/\udcff.toml")
     assert project.complaint() == (
@@ -110,7 +110,7 @@ def test_a_spec_whose_name_is_not_utf8(project: Workspace) -> None:
 
 
 def test_an_unpaired_surrogate_in_a_prompt(project: Workspace) -> None:
-    """Jinja's escapes can spell what can't be sent."""
+    """Jinja's escapes can spell characters that UTF-8 can't encode."""
     project.write({"specs/a.toml": '[image.a]\nprompt = """{{ "\\\\ud83d" }}"""\n'})
     assert project.complaint().splitlines()[0] == "error: the prompt of a/a holds an unpaired surrogate"
 
@@ -119,7 +119,7 @@ def test_an_unpaired_surrogate_in_a_prompt(project: Workspace) -> None:
 
 
 def test_the_worked_examples_expand() -> None:
-    """The repository's own specs are right, and no two of their outputs are one file."""
+    """The repository's own specs have no problems, and no two of their outputs are the same file."""
     actions = Workspace(HERE.parent).actions()
     outputs = [action.output for action in actions]
     assert 30 <= len(outputs) <= 80
@@ -129,7 +129,7 @@ def test_the_worked_examples_expand() -> None:
 
 
 def test_a_request_takes_its_fields_from_axis_image_file_and_default(project: Workspace) -> None:
-    """In this order; a seed is always there, and what makes renders differ from run to run is off."""
+    """The first of these that sets a field wins."""
     project.write({"specs/a.toml": """
         model = "qwen-image"
         size = "1:1"
@@ -164,7 +164,7 @@ def test_a_request_takes_its_fields_from_axis_image_file_and_default(project: Wo
 
 
 def test_an_image_without_a_seed_keeps_one_of_its_own(project: Workspace) -> None:
-    """It is derived from the name, whatever the prompt says."""
+    """The seed is derived from the image's name, so it stays the same while the prompt is edited."""
     project.write({"specs/a.toml": HOUSE})
     [before] = project.actions()
     project.write({"specs/a.toml": HOUSE.replace("A house", "A castle")})
@@ -174,7 +174,7 @@ def test_an_image_without_a_seed_keeps_one_of_its_own(project: Workspace) -> Non
 
 
 def test_templates_see_what_they_are_promised(project: Workspace) -> None:
-    """Variables, axes, and what qwenbuild sets."""
+    """Templates see variables, axis values, and the names that qwenbuild sets."""
     project.write({
         "specs/posters/summer.toml": '[image.a]\nprompt = "{{ spec }} {{ image }} {{ model }} {{ size }} {{ width }} '
         '{{ height }} {{ ratio }} {{ seed }} {{ mood }} {{ copy }} {{ copy.title }}"\n'
@@ -185,7 +185,7 @@ def test_templates_see_what_they_are_promised(project: Workspace) -> None:
 
 
 def test_only_a_provider_that_draws_labels_has_them_in_its_keys(project: Workspace) -> None:
-    """For a service, a cell's name is no part of the request."""
+    """The requests of a service do not contain the cell's name."""
     project.write({"specs/a.toml": HOUSE + "matrix.seed = [1]\n"})
     [plain], [labelled] = project.actions(), project.actions(labelled=True)
     assert (plain.request.label, labelled.request.label) == ("", "a/house[seed=1]")
@@ -194,7 +194,7 @@ def test_only_a_provider_that_draws_labels_has_them_in_its_keys(project: Workspa
 
 @pytest.mark.parametrize("change", ["crlf", "bom", "both"])
 def test_encodings_of_a_checkout_change_no_key(project: Workspace, change: str) -> None:
-    """Line ends and byte-order marks, in specs, templates and data alike."""
+    """Line ends and byte-order marks of specs, templates and data files do not matter."""
     files = {
         "qwenbuild.toml": 'out = "out"\n',
         "specs/a.toml": 'vars.mood = """\ncalm\nand quiet"""\n'
@@ -284,7 +284,7 @@ _TOKENS = [
 
 @st.composite
 def _edited(draw: st.DrawFn) -> dict[str, str]:
-    """Return the worked examples, with a few places of a file deleted, doubled, replaced or swapped."""
+    """Return the worked examples with a few tokens of a file deleted, doubled or replaced."""
     files = dict(_SPECS)
     for _ in range(draw(st.integers(1, 4))):
         name = draw(st.sampled_from(sorted(files)))
@@ -302,8 +302,8 @@ def _edited(draw: st.DrawFn) -> dict[str, str]:
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(_edited())
-def test_whatever_is_written_expands_or_is_told(files: dict[str, str]) -> None:
-    """An edit of the worked examples gives actions with clean paths, or a ProjectError with a place; nothing else."""
+def test_any_edit_expands_or_is_reported(files: dict[str, str]) -> None:
+    """Any edit of the worked examples gives actions without clashing paths, or a ProjectError with places."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder)).write({"qwenbuild.toml": "", **files})
         cells = sum(one.cells for one in _declared(workspace))
@@ -327,7 +327,7 @@ def _declared(workspace: Workspace) -> list[Declaration]:
 
 
 def test_a_text_is_shared_only_by_cells_that_its_template_cannot_tell_apart(project: Workspace) -> None:
-    """Prompts are those that each cell would have rendered by itself, whatever way its template reads variables."""
+    """Each cell has the prompt that it would render alone, however its template reads variables."""
     project.write({
         "specs/a.toml": """
 [image.poster]
@@ -373,7 +373,7 @@ copy = { id = "en", title = "another" }
     ],
 )  # fmt: skip
 def test_a_prompt_depends_on_no_other(project: Workspace, part: str, prompt: str, text: str) -> None:
-    """What an imported file counts, it counts from the beginning for each prompt: it is the same made again."""
+    """A counter in an imported file starts anew for each prompt, so the prompt is the same when made again."""
     project.write({
         "specs/a.toml": f"[image.x]\nprompt = '{prompt}'\nmatrix = {{ n = [1, 2, 3] }}\n",
         "templates/m.j2": part,

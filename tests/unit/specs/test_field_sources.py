@@ -1,4 +1,4 @@
-"""Where each value was written: axes, data files, includes, images, files, config, defaults."""
+"""Tests of field sources: axes, data files, includes, images, specs, the config and defaults."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ matrix = { subject = [{ id = "a", is = "ape" }, { id = "b", is = "bee" }], water
 """
 
 
-def told(project: Workspace, name: str, *, asked: bool = False) -> dict[str, str]:
-    """Return the sources of a cell's fields as text, and of what its templates see."""
+def sources_of(project: Workspace, name: str, *, asked: bool = False) -> dict[str, str]:
+    """Return the sources of a cell's fields and template variables, as texts."""
     project.write({"specs/s.toml": SPEC, "specs/data/flowers.csv": "id,name\nrose,red rose\nlily,white lily\n",
                    "templates/plain.j2": "{{ subject.is }}"})  # fmt: skip
     action = next(action for action in project.actions() if action.name == name)
@@ -45,8 +45,8 @@ def told(project: Workspace, name: str, *, asked: bool = False) -> dict[str, str
 
 
 def test_a_cell_of_the_matrix(project: Workspace) -> None:
-    """Fields come from axes, the image, the top of its file, or are defaults; a row has its own line."""
-    assert told(project, "s/poster[flower=lily,seed=2,size=1328x1328]") == {
+    """Fields come from axes, the image, the top of its spec, or are defaults; a row has a line of its own."""
+    assert sources_of(project, "s/poster[flower=lily,seed=2,size=1328x1328]") == {
         "family": "default", "model": "specs/s.toml:1", "prompt": "specs/s.toml:8", "negative_prompt": "specs/s.toml:2",
         "size": "axis size, specs/s.toml:12", "seed": "axis seed, specs/s.toml:13", "prompt_extend": "default",
         "watermark": "default", "output": "default pattern", "brand": "specs/s.toml:5", "mood": "specs/s.toml:9",
@@ -56,8 +56,8 @@ def test_a_cell_of_the_matrix(project: Workspace) -> None:
 
 
 def test_an_included_cell(project: Workspace) -> None:
-    """What an include sets stands there, rows too."""
-    found = told(project, "s/poster[flower=lily,seed=42,size=1104x1472]")
+    """All values of the cell, rows included, have their place in the include."""
+    found = sources_of(project, "s/poster[flower=lily,seed=42,size=1104x1472]")
     assert {name: found[name] for name in ("size", "seed", "flower")} == {
         "size": "include, size, specs/s.toml:17", "seed": "include, seed, specs/s.toml:18",
         "flower": "include, flower, specs/s.toml:19",
@@ -65,8 +65,8 @@ def test_an_included_cell(project: Workspace) -> None:
 
 
 def test_what_nothing_sets(project: Workspace) -> None:
-    """A seed is derived from the image's name, a size is the model's; templates are named with where they are."""
-    found = told(project, "s/plain[subject=b,watermark=true]", asked=True)
+    """The seed is derived from the image's name, the size is the model's default, and a template is named."""
+    found = sources_of(project, "s/plain[subject=b,watermark=true]", asked=True)
     names = ("family", "prompt", "size", "seed", "prompt_extend", "watermark", "subject")
     assert {name: found[name] for name in names} == {
         "family": "--provider", "prompt": "template templates/plain.j2, specs/s.toml:22",
@@ -77,18 +77,18 @@ def test_what_nothing_sets(project: Workspace) -> None:
 
 
 def test_the_provider_of_the_config(project: Workspace) -> None:
-    """Of either file that a config may stand in."""
+    """The config may be in `qwenbuild.toml` or in `pyproject.toml`."""
     name = "s/plain[subject=a,watermark=true]"
-    assert told(project.write({"qwenbuild.toml": '\nprovider = "null"\n'}), name)["family"] == "qwenbuild.toml:2"
+    assert sources_of(project.write({"qwenbuild.toml": '\nprovider = "null"\n'}), name)["family"] == "qwenbuild.toml:2"
     (project.root / "qwenbuild.toml").unlink()
     project.write({"pyproject.toml": '[tool.qwenbuild]\nprovider = "null"\n'})
-    assert told(project, name)["family"] == "pyproject.toml:2"
+    assert sources_of(project, name)["family"] == "pyproject.toml:2"
 
 
 def test_data_that_changed_since(project: Workspace) -> None:
-    """A row that is gone is told by its axis alone."""
+    """If the row is gone, the source is the place of the axis."""
     name = "s/poster[flower=rose,seed=1,size=1328x1328]"
-    told(project, name)
+    sources_of(project, name)
     action = next(action for action in project.actions() if action.name == name)
     for text in ("id,name\nlily,white lily\n", "id,name\n", 'id,"torn'):
         project.write({"specs/data/flowers.csv": text})

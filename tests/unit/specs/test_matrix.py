@@ -1,4 +1,4 @@
-"""Tests of the matrix: cells against a reference that is obviously right, and counting without expanding."""
+"""Tests of the matrix: its cells against a simple reference, and counting without expanding."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reference(axes: dict[str, list[Any]], exclude: list[Cell], include: list[Cel
     yield from include
 
 
-# Texts that are no numbers, and neither 0 nor 1: no two values are equal to Python or share a label.
+# No digits in texts, and no 0 or 1 among numbers: so no two values are equal in Python or share a label.
 _VALUES = st.lists(
     st.sampled_from(["red", "blue", "a, b", "é猫", 'so "so"', " x "]) | st.integers(2, 30) | st.booleans(),
     min_size=1,
@@ -58,7 +58,7 @@ _VALUES = st.lists(
 
 @st.composite
 def _matrices(draw: st.DrawFn) -> tuple[dict[str, list[Any]], list[Cell], list[Cell]]:
-    """Return axes, exclusions of some of their values, and cells to add, with values known and new."""
+    """Return axes, exclusions of some of their values, and included cells with known and new values."""
     names = draw(st.lists(st.sampled_from(["mood", "n", "flag", "stil", "größe"]), min_size=1, max_size=4, unique=True))
     axes = {name: draw(_VALUES) for name in names}
     rules = st.fixed_dictionaries({}, optional={name: st.sampled_from(axes[name]) for name in names}).filter(bool)
@@ -75,7 +75,7 @@ def _matrices(draw: st.DrawFn) -> tuple[dict[str, list[Any]], list[Cell], list[C
 def test_cells_are_the_product_less_exclude_plus_include(
     drawn: tuple[dict[str, list[Any]], list[Cell], list[Cell]],
 ) -> None:
-    """In this order, with exactly these values; counting gives their number."""
+    """The cells equal those of the reference, in the same order, and `count` gives their number."""
     axes, exclude, include = drawn
     expected = list(reference(axes, exclude, include))
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def test_cells_are_the_product_less_exclude_plus_include(
 
 
 def test_an_image_without_a_matrix_is_one_cell(tmp_path: Path) -> None:
-    """With no values at all."""
+    """Its only cell has no values."""
     declaration = declared(tmp_path, {})
     assert (cells(declaration), declaration.cells, declaration.name) == ([{}], 1, "s/a")
 
@@ -112,12 +112,12 @@ def test_an_image_without_a_matrix_is_one_cell(tmp_path: Path) -> None:
     ],
 )
 def test_an_axis_is_a_list_a_range_or_one_value(tmp_path: Path, axis: object, values: list[object]) -> None:
-    """In the order in which they are written."""
+    """The values keep their order."""
     assert [cell["n"] for cell in cells(declared(tmp_path, {"matrix": {"n": axis}}))] == values
 
 
 def test_a_ratio_is_the_size_of_each_model(tmp_path: Path) -> None:
-    """Sizes are resolved for the model of the cell, whichever axis comes first."""
+    """A ratio is resolved for the cell's model, also if the axis `size` comes before `model`."""
     image = {"matrix": {"size": ["16:9"], "model": ["qwen-image-plus", "qwen-image-2.0"]}}
     assert cells(declared(tmp_path, image)) == [
         {"size": Size(1664, 928), "model": "qwen-image-plus"},
@@ -127,7 +127,7 @@ def test_a_ratio_is_the_size_of_each_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spelling", ["16:9", "1664*928", "1664x928"])
 def test_sizes_are_excluded_and_included_by_any_spelling(tmp_path: Path, spelling: str) -> None:
-    """A rule means the size, not the text."""
+    """A rule applies to the size, not to its spelling."""
     image = {"matrix": {"size": ["1:1", "1664x928"]}, "exclude": [{"size": spelling}]}
     assert cells(declared(tmp_path, image)) == [{"size": Size(1328, 1328)}]
     assert cells(declared(tmp_path, {**image, "include": [{"size": spelling}]})) == [
@@ -136,8 +136,8 @@ def test_sizes_are_excluded_and_included_by_any_spelling(tmp_path: Path, spellin
     ]
 
 
-def test_a_size_that_one_model_has_not_may_be_excluded_for_it(tmp_path: Path) -> None:
-    """An exclusion means each model's own size of that ratio."""
+def test_an_excluded_ratio_is_the_size_of_each_model(tmp_path: Path) -> None:
+    """An exclusion by ratio applies to each model's own size of this ratio."""
     image = {"matrix": {"model": ["qwen-image-plus", "qwen-image-2.0"], "size": ["1:1", "16:9"]},
              "exclude": [{"size": "16:9", "model": "qwen-image-2.0"}, {"size": "1328*1328"}]}  # fmt: skip
     assert [(cell["model"], str(cell["size"])) for cell in cells(declared(tmp_path, image))] == [
@@ -147,7 +147,7 @@ def test_a_size_that_one_model_has_not_may_be_excluded_for_it(tmp_path: Path) ->
 
 
 def test_included_rows_are_known_by_id_or_given_whole(tmp_path: Path) -> None:
-    """An id means the row of the axis; a table is a row of its own."""
+    """An id stands for the row of the axis; a table is a new row."""
     image = {"matrix": {"n": [1], "copy": [{"id": "en", "t": "x"}, {"id": "zh", "t": "y"}]},
              "include": [{"n": 2, "copy": "zh"}, {"n": 2, "copy": {"id": "fr", "t": "z"}}]}  # fmt: skip
     found = cells(declared(tmp_path, image))[2:]
@@ -155,7 +155,7 @@ def test_included_rows_are_known_by_id_or_given_whole(tmp_path: Path) -> None:
 
 
 def test_an_axis_may_mix_rows_and_values(tmp_path: Path) -> None:
-    """An included value is a row where it names one."""
+    """An included value that is a row's id stands for this row."""
     image = {"matrix": {"n": [1], "copy": ["plain", {"id": "en", "t": "x"}]},
              "include": [{"n": 2, "copy": "en"}, {"n": 2, "copy": "other"}]}  # fmt: skip
     assert [cell["copy"] for cell in cells(declared(tmp_path, image))] == ["plain", {"id": "en", "t": "x"},
@@ -163,7 +163,7 @@ def test_an_axis_may_mix_rows_and_values(tmp_path: Path) -> None:
 
 
 def test_default_paths_tell_values_apart() -> None:
-    """Texts as slugs, numbers as they are."""
+    """Texts become slugs, with a digest if needed; numbers stay unchanged."""
     assert Value.of("Calm!", "Calm!").path_part == "calm"
     assert Value.of("-1", -1).path_part == "-1"
     assert Value.of("!", "!").path_part != Value.of("?", "?").path_part
@@ -176,7 +176,7 @@ def test_default_paths_tell_values_apart() -> None:
 
 @pytest.mark.parametrize("zeros", [12, 30])
 def test_a_matrix_of_any_size_is_counted_and_not_expanded(tmp_path: Path, zeros: int) -> None:
-    """10**12 cells, and 10**30: their values are ranges still, and the count is exact."""
+    """The axes stay ranges, and the count is exact, for 10**12 cells and for 10**30."""
     third = 10 ** (zeros // 3)
     axis = {"start": 0, "count": third}
     declaration = declared(tmp_path, {"matrix": {"a": axis, "b": axis, "seed": axis}})
@@ -186,7 +186,7 @@ def test_a_matrix_of_any_size_is_counted_and_not_expanded(tmp_path: Path, zeros:
 
 
 def test_a_huge_matrix_with_exclusions_is_counted_before_them(tmp_path: Path) -> None:
-    """Up to a million combinations are counted exactly; more are not made to be counted."""
+    """Only up to a million combinations are made to count them exactly."""
     small = {"matrix": {"n": {"start": 0, "count": 1000}, "m": ["x", "y"]}, "exclude": [{"m": "x"}]}
     assert matrix.count(declared(tmp_path, small), builtin()) == 1000
     huge = {"matrix": {"n": {"start": 0, "count": 10**12}, "m": ["x", "y"]}, "exclude": [{"m": "x"}]}
@@ -194,19 +194,19 @@ def test_a_huge_matrix_with_exclusions_is_counted_before_them(tmp_path: Path) ->
 
 
 def test_a_range_longer_than_a_machine_word(tmp_path: Path) -> None:
-    """Its values are counted without `len`."""
+    """`len` can't count this many values."""
     declaration = declared(tmp_path, {"matrix": {"n": {"start": 0, "count": 10**25, "step": -3}}})
     assert declaration.cells == 10**25
 
 
 def test_counting_what_is_wrong_leaves_it_to_expansion(tmp_path: Path) -> None:
-    """A guard has no business with other mistakes."""
+    """Counting ignores mistakes in a matrix; expansion reports them."""
     declaration = declared(tmp_path, {"matrix": {"size": ["1:1", "17:9"]}, "exclude": [{"size": "1:1"}]})
     assert matrix.count(declaration, builtin()) == 2
 
 
 def test_cells_are_made_one_after_another(tmp_path: Path) -> None:
-    """The first of a million comes without the rest."""
+    """The first cell of a billion is made without the others."""
     declaration = declared(tmp_path, {"matrix": {"a": {"count": 1000}, "b": {"count": 1000}, "c": {"count": 1000}}})
     first = next(iter(Cells(declaration, builtin())))
     assert [item.value for item in first[0]] == [0, 0, 0]

@@ -10,7 +10,7 @@ HOUSE = '[image.house]\nprompt = "A house"\n'
 
 
 def test_default_outputs_name_every_axis(project: Workspace) -> None:
-    """Short slugs, and a hash where a text was cut or has no letters."""
+    """Each axis gives a short slug, with a digest if the text was cut or has no letters."""
     project.write(
         {
             "specs/a.toml": """
@@ -38,7 +38,7 @@ def test_default_outputs_name_every_axis(project: Workspace) -> None:
 
 
 def test_clashes_are_counted_beyond_ten(project: Workspace) -> None:
-    """An output that forgets an axis is one mistake, not ten thousand."""
+    """An output that omits an axis is one mistake, not thousands."""
     project.write({"specs/a.toml": HOUSE + 'output = "house.png"\nmatrix.seed = { start = 1, count = 500 }\n'})
     text = project.complaint()
     assert text.count("error: two cells have the same output: house.png") == 1
@@ -50,7 +50,7 @@ def test_clashes_are_counted_beyond_ten(project: Workspace) -> None:
 
 @pytest.mark.parametrize("first", ["x.png", "x.png/y.png"])
 def test_a_file_can_not_be_a_folder(project: Workspace, first: str) -> None:
-    """Whichever of the two comes first."""
+    """The order of the two does not matter."""
     second = "x.png/y.png" if first == "x.png" else "x.png"
     project.write({"specs/a.toml": f'[image.a]\nprompt = "A"\noutput = "{first}"\n'
                                    f'[image.b]\nprompt = "B"\noutput = "{second}"\n'})  # fmt: skip

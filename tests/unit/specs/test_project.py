@@ -1,4 +1,4 @@
-"""Tests of finding a project, its config, and the places that follow from it."""
+"""Tests of finding a project, of its config, and of the paths that follow from the config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def complaint(folder: Path) -> str:
 
 
 def test_a_project_is_found_from_below(project: Workspace) -> None:
-    """Like a repository."""
+    """Any folder below the root belongs to the project."""
     deep = project.root / "a/b/c"
     deep.mkdir(parents=True)
     assert find(deep).root == project.root
@@ -28,7 +28,7 @@ def test_a_project_is_found_from_below(project: Workspace) -> None:
 
 
 def test_a_pyproject_holds_a_project_too(tmp_path: Path) -> None:
-    """Under its own table; other projects' files are passed by."""
+    """The config is the table `tool.qwenbuild`; a pyproject without it is skipped."""
     Workspace(tmp_path).write({
         "pyproject.toml": '[project]\nname = "x"\n[tool.qwenbuild]\nout = "images"\n',
         "package/pyproject.toml": '[project]\nname = "y"\n[tool.other]\nx = 1\n',
@@ -43,19 +43,19 @@ def test_a_pyproject_holds_a_project_too(tmp_path: Path) -> None:
 
 
 def test_its_own_file_comes_before_a_pyproject(tmp_path: Path) -> None:
-    """In one folder."""
+    """If one folder has both files, `qwenbuild.toml` wins."""
     Workspace(tmp_path).write({"qwenbuild.toml": 'out = "a"', "pyproject.toml": '[tool.qwenbuild]\nout = "b"\n'})
     assert find(tmp_path).out == tmp_path / "a"
 
 
-def test_the_nearest_project_is_meant(project: Workspace) -> None:
-    """A project may lie in another."""
+def test_the_nearest_project_wins(project: Workspace) -> None:
+    """A project may lie inside another project."""
     inner = Workspace(project.root / "inner").write({"qwenbuild.toml": ""})
     assert find(inner.root).root == inner.root
 
 
 def test_no_project_anywhere(tmp_path: Path) -> None:
-    """Where it was looked for, and what to do."""
+    """The error says where the search looked, and what to do."""
     assert complaint(tmp_path) == (
         "error: no project here: neither qwenbuild.toml nor [tool.qwenbuild] in pyproject.toml\n"
         f"  = looked in {tmp_path} and every folder above\n"
@@ -64,14 +64,14 @@ def test_no_project_anywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
-def test_a_folder_that_is_none(tmp_path: Path, name: str) -> None:
-    """As it was named."""
+def test_a_path_that_is_no_folder(tmp_path: Path, name: str) -> None:
+    """The error shows the path as given."""
     (tmp_path / "file").touch()
     assert complaint(tmp_path / name) == f"error: no such folder: {tmp_path / name}"
 
 
 def test_defaults(project: Workspace) -> None:
-    """An empty config is a whole one."""
+    """An empty config has a default for each key."""
     config = project.project.config
     assert config == Config()
     assert (config.provider, config.specs, config.templates, config.out) == (
@@ -81,7 +81,7 @@ def test_defaults(project: Workspace) -> None:
 
 
 def test_everything_can_be_set(project: Workspace) -> None:
-    """Every key of the config."""
+    """Each key of the config has an effect."""
     project.write({"qwenbuild.toml": """
         provider = "draft"
         specs = "prompts/**/*.spec.toml"
@@ -105,7 +105,7 @@ def test_everything_can_be_set(project: Workspace) -> None:
 
 
 def test_messages_name_files_from_the_root(project: Workspace) -> None:
-    """What lies elsewhere has its whole path."""
+    """A file outside of the project has its absolute path."""
     found = project.project
     assert found.shown(project.root / "specs/a.toml") == "specs/a.toml"
     assert found.shown(Path("/etc/hosts")) == "/etc/hosts"
@@ -114,14 +114,14 @@ def test_messages_name_files_from_the_root(project: Workspace) -> None:
 @pytest.mark.parametrize("text", ["", "/abs", "../up", "a/../../b", "a\\\\..\\\\b", "nul\\u0000"])
 @pytest.mark.parametrize("key", ["specs", "templates", "out"])
 def test_folders_lie_inside_the_project(project: Workspace, key: str, text: str) -> None:
-    """Nothing is read or written elsewhere."""
+    """A path that leaves the project is refused."""
     project.write({"qwenbuild.toml": f'{key} = "{text}"\n'})
     assert complaint(project.root).splitlines()[0] == f"error: {key}: must be a path inside the project"
 
 
 @pytest.mark.parametrize("glob", [".", "specs/", "specs/**", "**", "a**/b.toml", "specs/**.toml"])
 def test_globs_that_name_no_files(project: Workspace, glob: str) -> None:
-    """A folder, or stars where they mean nothing."""
+    """A folder is refused, and so are two stars that are only a part of a name."""
     project.write({"qwenbuild.toml": f'specs = "{glob}"\n'})
     assert complaint(project.root).splitlines()[0] == (
         'error: specs: must be a glob of files, such as "specs/*.toml" or "specs/**/*.toml"'
@@ -144,7 +144,7 @@ def test_globs_that_name_no_files(project: Workspace, glob: str) -> None:
     ],
 )  # fmt: skip
 def test_values_that_make_no_sense(project: Workspace, text: str, claim: str) -> None:
-    """Each with its place in the config."""
+    """Each value is reported with its place in the config."""
     project.write({"qwenbuild.toml": text})
     lines = complaint(project.root).splitlines()
     assert lines[0] == f"error: {claim}"
@@ -152,7 +152,7 @@ def test_values_that_make_no_sense(project: Workspace, text: str, claim: str) ->
 
 
 def test_the_schema_describes_every_key() -> None:
-    """Editors complete from it."""
+    """Editors offer the keys that the schema lists."""
     schema = projects.schema()
     assert set(schema["properties"]) == set(Config.model_fields)
     assert schema["additionalProperties"] is False

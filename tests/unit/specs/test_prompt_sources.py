@@ -1,4 +1,4 @@
-"""Where a prompt's parts come from: every construct of a template, and that the prompt is never told wrongly."""
+"""Tests of prompt sources: each construct of a template, and templates that changed."""
 
 from __future__ import annotations
 
@@ -30,22 +30,28 @@ def segments(project: Workspace, prompt: str, templates: dict[str, str] | None =
         ("  {{ mood }}  ", [("calm", ("mood",))]),
         ("{% filter upper %}a {{ mood }}{% endfilter %}", [("A ", ()), ("CALM", ("mood",))]),
         ("{% macro m(x) %}is {{ x }}{% endmacro %}{{ m(mood) }}", [("is ", ()), ("calm", ("mood",))]),
-        ("{% filter title %}a {{ mood }}{% endfilter %}", [("A Calm", ())]),  # it looks at what a word begins with
+        (
+            "{% filter title %}a {{ mood }}{% endfilter %}",
+            [("A Calm", ())],
+        ),  # needs each word's start
         ("{{ '' }}{{ mood[:0] }}x", [("x", ())]),
     ],
 )
 def test_each_construct(project: Workspace, prompt: str, wanted: list[prompt_sources.Segment]) -> None:
+    """Each part of a prompt names the axes and variables that it came from."""
     assert segments(project, prompt) == wanted
 
 
 def test_blocks_and_imports(project: Workspace) -> None:
+    """Parts that other files print have their sources, too."""
     templates = {"base.j2": "{% block a %}{% endblock %} by {{ brand }}",
                  "m.j2": "{% macro m(x) %}<{{ x }}>{% endmacro %}"}  # fmt: skip
     prompt = '{% extends "base.j2" %}{% from "m.j2" import m %}{% block a %}{{ mood }}{% endblock %}'
     assert segments(project, prompt, templates) == [("calm", ("mood",)), (" by ", ()), ("Acme", ("brand",))]
 
 
-def test_templates_that_changed_since_claim_nothing(project: Workspace) -> None:
+def test_templates_that_changed_since_the_plan_give_no_sources(project: Workspace) -> None:
+    """The prompt is then one part without sources."""
     project.write({"specs/s.toml": "[image.it]\ntemplate = 't.j2'\nvars = { x = 'y' }", "templates/t.j2": "a {{ x }}"})
     (action,) = project.actions()
     for changed in ("b {{ x }}", "{{ gone }}"):

@@ -1,4 +1,4 @@
-"""What a reading remembers of earlier ones: the same files give the same, remembered or not."""
+"""Tests of the read cache: the same files give the same result with and without it."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ EDITS: list[dict[str, str]] = [
 ]
 
 
-def come_to(engine: Engine) -> object:
-    """What a reading comes to: actions with the places of their declarations, or the text of what is wrong."""
+def result_of(engine: Engine) -> object:
+    """Read the project; return its actions with the texts of their specs, or the text of the error."""
     try:
         return [(it.output, it.key, it.name, it.declaration.spec.source.text) for it in engine.actions()]
     except QwenbuildError as error:
         return str(error)
 
 
-def test_a_memory_changes_nothing_but_the_time(project: Workspace) -> None:
-    """After every edit the reading that remembers comes to what one that reads all anew does."""
+def test_a_cache_changes_nothing_but_the_time(project: Workspace) -> None:
+    """After every edit, a read with the cache gives what a read without it gives."""
     project.write(FILES)
-    remembering = engines.load(project.root)
-    remembering.read_cache = ReadCache()
+    cached = engines.load(project.root)
+    cached.read_cache = ReadCache()
     for edit in [{}, *EDITS, FILES]:
         project.write(edit)
-        assert come_to(remembering) == come_to(engines.load(project.root)), edit
+        assert result_of(cached) == result_of(engines.load(project.root)), edit
 
 
-def test_what_no_edit_touched_is_not_expanded_again(project: Workspace) -> None:
-    """An edit to one template leaves the requests of other images the very same objects."""
+def test_an_unchanged_image_is_not_expanded_again(project: Workspace) -> None:
+    """An edit of one template leaves the actions of the other images the very same objects."""
     project.write(FILES)
     engine = engines.load(project.root)
     engine.read_cache = ReadCache()

@@ -1,4 +1,4 @@
-"""Tests of data files as rows."""
+"""Tests of rows: the formats of data files, and the text of each problem."""
 
 from __future__ import annotations
 
@@ -51,37 +51,37 @@ TABLE = [{"id": "en", "title": "Come, play"}, {"id": "zh", "title": "一起来�
     ],
 )
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, content: str) -> None:
-    """CSV, TSV, JSON Lines and TOML, with any line ends, byte-order mark and empty lines."""
+    """Line ends, a byte-order mark and empty lines make no difference."""
     found = read(tmp_path, name, content)
     assert [dict(row) for row in found] == TABLE
     assert [str(row) for row in found] == ["en", "zh"]
 
 
 def test_rows_without_an_id_are_numbered(tmp_path: Path) -> None:
-    """From one, in the order of the file."""
+    """Numbers start at 1 and follow the order of the file."""
     assert [str(row) for row in read(tmp_path, "a.csv", "title\nx\ny\n")] == ["1", "2"]
 
 
 def test_any_column_may_be_the_id(tmp_path: Path) -> None:
-    """It is stripped, and need not be a text."""
+    """The id is stripped, and may be a number."""
     assert [str(row) for row in read(tmp_path, "a.csv", "id,title\n1, x \n1,y\n", "title")] == ["x", "y"]
     assert [str(row) for row in read(tmp_path, "a.jsonl", '{"n": 1}\n{"n": 2.5}\n', "n")] == ["1", "2.5"]
 
 
 def test_csv_fields_may_hold_line_ends_of_all_kinds(tmp_path: Path) -> None:
-    """In quotes a line end is text, the same on every system; a line separator is always text."""
+    """A line end in quotes is part of the text and the same on every system; so is any other line separator."""
     content = 'id,text\r\n1,"two\r\nlines"\r\n2,a\u2028b\x0bc\x0cd\x85e\x1cf\r\n'
     assert [row["text"] for row in read(tmp_path, "a.csv", content)] == ["two\nlines", "a\u2028b\x0bc\x0cd\x85e\x1cf"]
 
 
 def test_quotes_are_text_in_tsv(tmp_path: Path) -> None:
-    """The IANA format has no quoting."""
+    """The IANA format of TSV has no quoting."""
     content = 'Prompt\tNote\n"G I G G L E" painted on a wall\t"\n"\tb\n'
     assert [row["Prompt"] for row in read(tmp_path, "a.tsv", content)] == ['"G I G G L E" painted on a wall', '"']
 
 
 def test_the_parti_prompts_are_read_whole() -> None:
-    """All 1,632 prompts, character by character as the file has them."""
+    """All 1,632 prompts have exactly the characters of the file."""
     found = rows.read(DATA / "PartiPrompts.tsv", "data/PartiPrompts.tsv")
     lines = (DATA / "PartiPrompts.tsv").read_text("utf-8").split("\n")[1:]
     assert [row["Prompt"] for row in found] == [line.split("\t")[0] for line in lines if line]
@@ -95,7 +95,7 @@ _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 
 @given(st.lists(st.tuples(_TEXTS, _TEXTS), min_size=1))
 def test_what_a_csv_writer_writes_is_read_again(table: list[tuple[str, str]]) -> None:
-    """Quotes, commas, line ends and odd characters survive."""
+    """Quotes, commas, line ends and unusual characters stay unchanged."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(["a", "b"])
@@ -125,8 +125,8 @@ def test_what_json_writes_is_read_again(table: list[dict[str, Any]]) -> None:
     st.sampled_from([".csv", ".tsv", ".jsonl", ".toml"]),
     st.binary(max_size=60) | st.text('ab\t,"\n\r[]{}=1').map(str.encode),
 )
-def test_whatever_is_no_table_is_told_so(suffix: str, content: bytes) -> None:
-    """Any bytes give rows, or a ProjectError."""
+def test_any_bytes_give_rows_or_an_error(suffix: str, content: bytes) -> None:
+    """The error is always a ProjectError."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = read(Path(folder), f"a{suffix}", content)
@@ -264,12 +264,12 @@ def test_whatever_is_no_table_is_told_so(suffix: str, content: bytes) -> None:
     ],
 )
 def test_what_is_wrong_is_shown_in_its_line(tmp_path: Path, name: str, content: str | bytes, expected: str) -> None:
-    """Ragged rows, double columns and ids, broken quotes, what JSON can spell and UTF-8 can't."""
+    """The problem shows the line of the file, if a line is to blame."""
     assert complaint(tmp_path, name, content) == expected
 
 
-def test_an_id_column_that_is_not_there(tmp_path: Path) -> None:
-    """The columns that are there, and the nearest."""
+def test_an_id_column_that_is_missing(tmp_path: Path) -> None:
+    """The problem lists the columns and suggests the nearest."""
     assert complaint(tmp_path, "a.csv", "code,title\nen,x\n", "titel") == (
         'error: no column "titel"\n'
         " --> data/a.csv:2:1\n"
@@ -281,7 +281,7 @@ def test_an_id_column_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_field_that_is_too_long(tmp_path: Path) -> None:
-    """The standard library's own limit, told with the line."""
+    """The standard library's limit is reported with the line."""
     lines = complaint(tmp_path, "a.csv", "id,t\n1," + "x" * 200_000 + "\n").splitlines()
     assert lines[:2] == ["error: not valid CSV: field larger than field limit (131072)", " --> data/a.csv:2:1"]
 
@@ -299,7 +299,7 @@ def test_many_rows_are_read_in_a_moment(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    """As for every other file."""
+    """Data files have the same messages as other files."""
     with pytest.raises(ProjectError, match=r"no such file: data/a\.csv"):
         rows.read(tmp_path / "a.csv", "data/a.csv")
     (tmp_path / "a.csv").mkdir()

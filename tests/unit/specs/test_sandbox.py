@@ -1,4 +1,4 @@
-"""Tests of the sandbox: its filters, and that templates are pure, bounded and confined."""
+"""Tests of the sandbox: its filters, what it prints, and what it keeps out of reach."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VALUES: dict[str, Any] = {"copy": ROW, "name": "cat", "n": 3, "day": date(2026, 
 
 
 def render(text: str) -> str:
-    """Render as templates do: the same environment, the same check of the result."""
+    """Render a text in the environment of templates, with the check of its result."""
     return pure(environment(jinja2.DictLoader({})).from_string(text).render(VALUES))
 
 
@@ -52,13 +52,13 @@ def refusal(text: str) -> str:
     ],
 )
 def test_a_slug_keeps_letters_and_digits(text: object, expected: str) -> None:
-    """Lower case, hyphens between words, letters and vowel signs of all scripts."""
+    """A slug is in lower case with hyphens between words, and keeps letters and vowel signs of all scripts."""
     assert slug(text) == expected
 
 
 @given(st.text(), st.integers(1, 80))
-def test_a_slug_is_short_and_stays_itself(text: str, length: int) -> None:
-    """A slug is cut at its length, begins and ends with no hyphen, and is its own slug unless a letter was halved."""
+def test_a_slug_is_short_and_safe(text: str, length: int) -> None:
+    """A slug has at most its length, no hyphen at an end, no double hyphen, and no special characters."""
     found = slug(text, length)
     assert len(found) <= length
     assert not found.startswith("-")
@@ -69,7 +69,7 @@ def test_a_slug_is_short_and_stays_itself(text: str, length: int) -> None:
 
 @given(st.text(string.ascii_letters + string.digits + string.punctuation + " "))
 def test_a_slug_of_ascii_is_words_with_hyphens(text: str) -> None:
-    """Against what a person would write down as the rule."""
+    """Each run of letters and digits is a word."""
     words = "".join(ch if ch.isalnum() else " " for ch in text.lower()).split()
     assert slug(text, 1000) == "-".join(words)
 
@@ -98,26 +98,26 @@ def test_a_slug_of_ascii_is_words_with_hyphens(text: str) -> None:
     ],
 )  # fmt: skip
 def test_typographic_curls_quotes_and_sets_dashes(text: str, expected: str) -> None:
-    """Opening and closing quotes, apostrophes that stand for what is left out, dashes, ellipses."""
+    """Quotes open and close, an apostrophe for omitted letters curls like a closing quote."""
     assert typographic(text) == expected
 
 
 @given(st.text(st.sampled_from("ab 9s'\"“”‘’.-—–…(tiswn\n")))
 def test_typographic_is_done_once(text: str) -> None:
-    """No straight quote is left, and doing it again changes nothing."""
+    """No straight quote is left, and a second pass changes nothing."""
     once = typographic(text)
     assert not set(once) & set("'\"")
     assert typographic(once) == once
 
 
 def test_quoted_puts_double_quotation_marks() -> None:
-    """The words that the model is to write, without white space at their ends."""
+    """White space at the ends is removed."""
     assert quoted("  Come Play Ball!\n") == "“Come Play Ball!”"
     assert quoted(20) == "“20”"
 
 
 def test_oneline_has_no_line_ends() -> None:
-    """Every run of white space is one space."""
+    """Each run of white space becomes one space."""
     assert oneline(" a\r\n\tb \N{NO-BREAK SPACE}c\n") == "a b c"
 
 
@@ -126,12 +126,12 @@ def test_oneline_has_no_line_ends() -> None:
     [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", 3], "a, b and 3"), ("abc", "abc")],
 )
 def test_listed_is_running_text(items: list[object] | str, expected: str) -> None:
-    """Commas, and a word before the last; a text is one item."""
+    """Commas separate the items, a word precedes the last; a text is one item."""
     assert listed(items) == expected
 
 
-def test_filters_are_there_in_templates() -> None:
-    """Under their names, with their arguments, in chains."""
+def test_templates_have_the_filters() -> None:
+    """Filters take arguments and can be chained."""
     assert render("{{ copy.title | slug }}") == "come-play-ball"
     assert render("{{ copy.title | slug(6) }}") == "come-p"
     assert render("{{ tags | listed('or') | quoted }}") == "“a or b”"
@@ -140,7 +140,7 @@ def test_filters_are_there_in_templates() -> None:
 
 @pytest.mark.parametrize("name", ["slug", "quoted", "typographic", "oneline"])
 def test_filters_take_only_what_can_be_printed(name: str) -> None:
-    """An empty field or a list would otherwise be drawn as `None` or `['a']`, and paid for."""
+    """A prompt with `None` or `['a']` would be paid for."""
     assert refusal(f"{{{{ gap | {name} }}}}") == "can't print null"
     assert refusal(f"{{{{ tags | {name} }}}}") == "can't print a list (use | join)"
     assert refusal(f"{{{{ nothing | {name} }}}}") == "'nothing' is undefined"
@@ -163,7 +163,7 @@ def test_filters_take_only_what_can_be_printed(name: str) -> None:
     ],
 )
 def test_texts_numbers_dates_and_rows_can_be_printed(text: str, expected: str) -> None:
-    """And a field of a row comes before a method of that name."""
+    """A field of a row hides a method with the same name."""
     assert render(text) == expected
 
 
@@ -197,13 +197,13 @@ def test_texts_numbers_dates_and_rows_can_be_printed(text: str, expected: str) -
         ("{{ range | string }}", "this prints a function or an iterator: call it with (), or use | join"),
     ],
 )
-def test_what_has_no_text_is_refused(text: str, reason: str) -> None:
-    """Lists, tables, nothing, functions and iterators never get into a prompt."""
+def test_a_value_without_a_text_is_refused(text: str, reason: str) -> None:
+    """Lists, tables, null, functions and iterators never reach a prompt."""
     assert refusal(text) == reason
 
 
 def test_a_prompt_about_addresses_is_fine() -> None:
-    """Only what Python prints of an object is taken for one."""
+    """Only the way in which Python prints an object is refused."""
     assert pure("an object of art at 0x90, a method: 0xdeadbeef") == "an object of art at 0x90, a method: 0xdeadbeef"
 
 
@@ -224,7 +224,7 @@ def test_a_prompt_about_addresses_is_fine() -> None:
     ],
 )
 def test_nothing_differs_between_runs(text: str) -> None:
-    """What is random, and what tells the time, is out of reach."""
+    """Templates can't reach random numbers or the time."""
     values = {**VALUES, "moment": datetime(2026, 2, 10, 12, 30), "clock": time(12, 30)}
     with pytest.raises(jinja2.TemplateError):
         environment(jinja2.DictLoader({})).from_string(text).render(values)
@@ -256,7 +256,7 @@ def test_nothing_differs_between_runs(text: str) -> None:
     ],
 )
 def test_nothing_leaves_the_sandbox(text: str) -> None:
-    """No attribute of Python's own, no change of a value, no global that was not given."""
+    """Templates can't reach Python's attributes, change a value, or see other globals."""
     with pytest.raises(jinja2.TemplateError):
         render(text)
 
@@ -293,19 +293,19 @@ def test_nothing_leaves_the_sandbox(text: str) -> None:
     ],
 )  # fmt: skip
 def test_nothing_exhausts_memory(text: str, reason: str) -> None:
-    """Operators, loops, paddings and widths end before they hurt."""
+    """Operators, loops, padding and widths have limits."""
     assert refusal(text) == reason
 
 
 @pytest.mark.parametrize("length", [MAX_CHARACTERS, MAX_CHARACTERS - 1])
 def test_a_text_may_be_as_long_as_the_limit(length: int) -> None:
-    """The bound is exact, whether the text comes in one piece or in many."""
+    """The limit is exact, for a text in one piece and in many."""
     assert len(render("{{ 'a' * " + str(length) + " }}")) == length
     assert len(render("{% for i in range(" + str(length) + ") %}a{% endfor %}")) == length
 
 
-def test_undefined_operands_are_told_as_such() -> None:
-    """The bounded operators leave what is no number to the error that it deserves."""
+def test_undefined_operands_are_reported_as_undefined() -> None:
+    """The limited operators keep Python's and Jinja's own errors for other operands."""
     for operator in ("*", "**", "%"):
         assert refusal(f"{{{{ nothing {operator} 2 }}}}") == "'nothing' is undefined"
     assert refusal("{{ 'a' ** 2 }}") == "unsupported operand type(s) for ** or pow(): 'str' and 'int'"

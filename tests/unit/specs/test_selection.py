@@ -1,4 +1,4 @@
-"""Tests of which cells a command is about."""
+"""Tests of selection: names, paths, conditions and shards."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def poster(palettes: str = 'sunset|fresh greens|"a, b"|"[draft]"', seeds: str = 
 ICONS = ["icons/icon[n=1]", "icons/icon[n=2]", "icons/icon[n=3]"]
 
 
-def test_nothing_asked_for_is_everything(project: Workspace, actions: list[Action]) -> None:
-    """In the order of the project."""
+def test_no_names_select_everything(project: Workspace, actions: list[Action]) -> None:
+    """The order is that of the project."""
     assert select(actions, [], [], project.project) == actions
     assert len(actions) == 16 + 1 + 3 + 1
 
@@ -91,7 +91,7 @@ def test_nothing_asked_for_is_everything(project: Workspace, actions: list[Actio
     ],
 )
 def test_names(project: Workspace, actions: list[Action], name: str, expected: list[str]) -> None:
-    """Specs, images, cells and outputs, with globs in all but paths."""
+    """A name is a spec, an image, a cell or a path; all except paths may be globs."""
     if expected:
         assert chosen(project, actions, name) == expected
     else:
@@ -99,14 +99,14 @@ def test_names(project: Workspace, actions: list[Action], name: str, expected: l
 
 
 def test_every_cell_is_selected_by_its_own_name(project: Workspace, actions: list[Action]) -> None:
-    """And by its output's path."""
+    """The path of its output selects it, too."""
     for action in actions:
         assert select(actions, [action.name], [], project.project) == [action]
         assert select(actions, [f"out/{action.output}"], [], project.project) == [action]
 
 
 def test_names_are_alternatives_in_the_projects_order(project: Workspace, actions: list[Action]) -> None:
-    """However they are given, and each cell once."""
+    """Each cell comes once, and the order of the names does not matter."""
     assert chosen(project, actions, "puppies/banner", "icons", "icons/icon[n=1]") == [*ICONS, "puppies/banner"]
 
 
@@ -131,12 +131,12 @@ def test_names_are_alternatives_in_the_projects_order(project: Workspace, action
     ],
 )  # fmt: skip
 def test_conditions(project: Workspace, actions: list[Action], where: tuple[str, ...], expected: list[str]) -> None:
-    """Of one axis they are alternatives, of several all must hold; fields may be asked for without being axes."""
+    """Conditions on one axis are alternatives, conditions on several axes must all hold; fields count as axes."""
     assert chosen(project, actions, where=where) == expected
 
 
 def test_names_and_conditions_both_hold(project: Workspace, actions: list[Action]) -> None:
-    """A condition narrows what was named."""
+    """A condition narrows the selection of the names."""
     assert chosen(project, actions, "icons", "puppies/banner", where=("seed=7",)) == ["puppies/banner"]
 
 
@@ -201,14 +201,14 @@ def test_names_and_conditions_both_hold(project: Workspace, actions: list[Action
         ),
     ],
 )
-def test_what_nothing_matches(
+def test_names_and_conditions_that_match_nothing(
     project: Workspace, actions: list[Action], names: tuple[str, ...], where: tuple[str, ...], expected: str
 ) -> None:
-    """A name or condition in vain is a mistake, told with what there is."""
+    """The error lists what exists."""
     assert complaint(project, actions, *names, where=where) == expected
 
 
 def test_a_spec_may_be_called_like_the_output_folder(project: Workspace) -> None:
-    """Only what ends in .png is a path."""
+    """Only a name that ends in .png is the path of an output."""
     project.write({"specs/out.toml": '[image.poster]\nprompt = "x"\n'})
     assert chosen(project, project.actions(), "out/poster") == ["out/poster"]

@@ -1,4 +1,4 @@
-"""Tests of the spec format: what a file may hold, and what is kept of one with mistakes."""
+"""Tests of the spec format: what a file can contain, and what is kept of a file with mistakes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(project: Workspace, text: str) -> tuple[Spec | None, list[str]]:
 
 
 def test_a_spec_holds_defaults_and_images(project: Workspace) -> None:
-    """Everything that the format has, in one file."""
+    """One file can use every feature of the format."""
     loaded, claims = load(
         project,
         """
@@ -75,7 +75,7 @@ def test_a_spec_holds_defaults_and_images(project: Workspace) -> None:
 
 
 def test_what_was_read_is_frozen(project: Workspace) -> None:
-    """Declared data never changes."""
+    """A spec that was read can't be changed."""
     loaded, _ = load(project, '[image.a]\nprompt = "x"\n')
     assert loaded is not None
     with pytest.raises(ValidationError):
@@ -101,34 +101,34 @@ def test_what_was_read_is_frozen(project: Workspace) -> None:
         ("[image]\n", [], ["specs/a.toml declares no image"]),
     ],
 )
-def test_what_is_right_is_kept(project: Workspace, text: str, images: list[str], claims: list[str]) -> None:
-    """So that what is wrong in the other images is found in the same run."""
+def test_images_without_mistakes_are_kept(project: Workspace, text: str, images: list[str], claims: list[str]) -> None:
+    """So the problems of all images are found in the same run."""
     loaded, found = load(project, text)
     assert (list(loaded.content.image) if loaded else None) == images
     assert [claim for claim in claims if claim not in found] == []
 
 
 def test_a_file_that_is_no_toml_gives_nothing(project: Workspace) -> None:
-    """Only its problem."""
+    """Only the syntax error is reported."""
     assert load(project, "[image") == (None, ["not valid TOML: expected ']' at the end of a table declaration"])
 
 
 @pytest.mark.parametrize("name", ["poster", "Poster_2", "poster-a.b", "海报", "9lives", "é"])
 def test_image_names(project: Workspace, name: str) -> None:
-    """Letters and digits of all scripts, underscores, hyphens and dots."""
+    """Letters and digits of all scripts, underscores, hyphens and dots are allowed."""
     assert load(project, f'[image."{name}"]\nprompt = "x"\n')[1] == []
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "_a", "-a", ".a", "a[1]", "a=b", "a\\n", "a,b"])
 def test_what_is_no_image_name(project: Workspace, name: str) -> None:
-    """Nothing that a name of a cell or a path could be misread by."""
+    """Characters with a meaning in cell names or paths are refused."""
     shown = name.replace("\\n", "\n")
     assert load(project, f'[image."{name}"]\nprompt = "x"\n')[1] == [f'not an image name: "{shown}"']
 
 
 @pytest.mark.parametrize("name", ["spec", "image", "width", "height", "ratio", "a-b", "1a", "a b", ""])
 def test_what_is_no_axis_name(project: Workspace, name: str) -> None:
-    """Templates must be able to name it, and it must not hide what they are promised."""
+    """An axis must be a valid name in templates, and must not hide a name that qwenbuild sets."""
     assert load(project, f'[image.a]\nprompt = "x"\n[image.a.matrix]\n"{name}" = 1\n')[1] == [
         f'not an axis name: "{name}"'
     ]
@@ -136,14 +136,14 @@ def test_what_is_no_axis_name(project: Workspace, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["spec", "image", "width", "height", "ratio", "model", "size", "seed"])
 def test_variables_can_not_hide_what_qwenbuild_sets(project: Workspace, name: str) -> None:
-    """Neither those of a file nor those of an image."""
+    """This holds for the variables of a file and of an image."""
     claim = f'"{name}" is a name that qwenbuild sets; a variable can\'t take it'
     assert load(project, f'vars = {{ {name} = 1 }}\n[image.a]\nprompt = "x"\n')[1] == [claim]
     assert load(project, f'[image.a]\nprompt = "x"\nvars = {{ {name} = 1 }}\n')[1] == [claim]
 
 
 def test_the_schema_describes_every_key() -> None:
-    """Editors complete from it; unknown keys are marked."""
+    """Editors offer the keys of the schema and mark unknown ones."""
     schema = spec.schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert set(schema["properties"]) == set(SpecFile.model_fields)
@@ -154,7 +154,7 @@ def test_the_schema_describes_every_key() -> None:
 
 
 def test_the_worked_examples_have_no_problems() -> None:
-    """The repository's own specs are examples of the format."""
+    """All three specs of this repository are valid."""
     findings = Findings()
     found = Workspace(Path(__file__).parents[3]).specs(findings)
     assert (len(found), findings.problems) == (3, [])
@@ -167,7 +167,7 @@ def _leaves(schema: Any) -> list[Any]:
 
 
 def test_every_reference_of_the_schema_is_defined() -> None:
-    """An editor finds what it is pointed to."""
+    """Every `$ref` names an entry of `$defs`."""
     schema = spec.schema()
     references = {leaf["$ref"] for leaf in _leaves(schema) if "$ref" in leaf}
     assert references <= {f"#/$defs/{name}" for name in schema["$defs"]}

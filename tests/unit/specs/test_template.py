@@ -1,4 +1,4 @@
-"""Tests of templates: files, includes, macros, inheritance, and where their mistakes are."""
+"""Tests of templates: files, includes, macros, inheritance, and the places of mistakes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VALUES: dict[str, Any] = {
 
 
 class Folder:
-    """A folder of templates, and a spec whose third line names one or holds the text of one."""
+    """A folder of templates, and a spec whose third line names a template or contains its text."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -72,29 +72,29 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_template_renders_without_white_space_around(folder: Folder) -> None:
-    """Prompts neither begin nor end with blanks, however the file is laid out."""
+    """White space at the ends of the file is not part of the prompt."""
     folder.write({"a.j2": "\n\n  A cup by {{ brand }}.  \n\n"})
     assert folder.render("a.j2") == "A cup by Northwind."
 
 
 def test_statements_leave_no_lines(folder: Folder) -> None:
-    """A line that only holds a statement is no line of the prompt."""
+    """A line with only a statement adds no line to the prompt."""
     assert folder.inline("a\n{% if true %}\n  {% set x = 1 %}\nb\n{% endif %}\nc").render({}) == "a\nb\nc"
 
 
 def test_line_ends_of_windows_make_the_same_prompt(folder: Folder) -> None:
-    """A checkout with CRLF has the keys of one with LF."""
+    """A checkout with CRLF gives the same keys as one with LF."""
     folder.write({"a.j2": "one\ntwo {{ brand }}\n", "b.j2": "one\r\ntwo {{ brand }}\r\n"})
     assert folder.render("b.j2") == folder.render("a.j2")
 
 
 def test_a_byte_order_mark_is_no_part_of_a_prompt(folder: Folder) -> None:
-    """Editors on Windows write one."""
+    """Some editors on Windows write a byte-order mark."""
     assert folder.write({"a.j2": b"\xef\xbb\xbfcat"}).render("a.j2") == "cat"
 
 
 def test_includes_macros_and_inheritance_find_files_of_the_folder(folder: Folder) -> None:
-    """In subfolders too, by their path below the folder."""
+    """A file is named by its path in the folder, also in subfolders."""
     folder.write(
         {
             "base.j2": "{% block head %}{% endblock %} | {% block tail %}tail{% endblock %}",
@@ -109,20 +109,20 @@ def test_includes_macros_and_inheritance_find_files_of_the_folder(folder: Folder
 
 
 def test_a_link_within_the_folder_may_be_followed(folder: Folder) -> None:
-    """What matters is where a file lies."""
+    """A link is refused only if its target is outside."""
     folder.write({"real.j2": "cat"})
     (folder.root / "link.j2").symlink_to("real.j2")
     assert folder.render("link.j2") == "cat"
 
 
-def test_what_is_missing_is_watched_for(folder: Folder) -> None:
-    """A file that may be missing changes the prompt once it is there."""
+def test_a_missing_file_counts_as_an_input(folder: Folder) -> None:
+    """An optional file changes the prompt as soon as it exists."""
     assert folder.inline('cat{% include "extra.j2" ignore missing %}').render({}) == "cat"
     assert folder.templates.paths == [folder.root / "extra.j2"]
 
 
 def test_values_are_the_same_after_rendering(folder: Folder) -> None:
-    """A template that sets a variable sets it for itself."""
+    """A variable that a template sets is not visible outside of the template."""
     template = folder.inline("{% set brand = 'x' %}{{ brand }}")
     assert [template.render(VALUES), template.render(VALUES), VALUES["brand"]] == ["x", "x", "Northwind"]
 
@@ -131,7 +131,7 @@ def test_values_are_the_same_after_rendering(folder: Folder) -> None:
 
 
 def test_an_undefined_variable_of_a_file(folder: Folder) -> None:
-    """Its line in the template, what is defined, and the nearest name."""
+    """The problem shows the line of the template, the defined names, and the nearest of them."""
     folder.write({"a.j2": "A cup.\n\n\tMade by {{ brnd | upper }}.\n"})
     assert folder.complaint("a.j2") == (
         'error: undefined variable "brnd"\n'
@@ -155,7 +155,7 @@ def test_an_undefined_variable_of_a_file(folder: Folder) -> None:
     ids=["include", "macro", "inherited", "import"],
 )
 def test_an_undefined_variable_of_another_file(folder: Folder, caller: str) -> None:
-    """The frame shows the file that has the mistake, not the one that led there."""
+    """The frame shows the file with the mistake, not the file that uses it."""
     folder.write(
         {"part.j2": "{% macro say() %}\nby {{ brnd }}\n{% endmacro %}\n{% block b %}{{ say() }}{% endblock %}"}
     )
@@ -172,7 +172,7 @@ def test_an_undefined_variable_of_another_file(folder: Folder, caller: str) -> N
 
 
 def test_a_variable_that_an_imported_macro_does_not_see(folder: Folder) -> None:
-    """It is defined, and yet undefined there: the message tells why."""
+    """The hint says why a defined variable is undefined in the macro."""
     folder.write({"m.j2": "{% macro m() %}{{ brand }}{% endmacro %}", "a.j2": '{% from "m.j2" import m %}{{ m() }}'})
     assert folder.complaint("a.j2").splitlines()[-1] == (
         '  = hint: a macro sees only its arguments: pass it, or import the macro "with context"'
@@ -180,7 +180,7 @@ def test_a_variable_that_an_imported_macro_does_not_see(folder: Folder) -> None:
 
 
 def test_an_undefined_variable_of_an_overridden_block(folder: Folder) -> None:
-    """A child's block is shown in the child."""
+    """A mistake in a block is shown in the file of the block."""
     folder.write({"base.j2": "{% block b %}{% endblock %}"})
     folder.write({"a.j2": '{% extends "base.j2" %}\n{% block b %}\n{{ nothing }}\n{% endblock %}'})
     assert folder.complaint("a.j2").splitlines()[:2] == [
@@ -190,7 +190,7 @@ def test_an_undefined_variable_of_an_overridden_block(folder: Folder) -> None:
 
 
 def test_a_missing_field_of_a_row(folder: Folder) -> None:
-    """The fields that the row has, and the nearest of them."""
+    """The problem lists the fields of the row and suggests the nearest."""
     assert folder.inline_complaint("one\nThe {{ copy.titel | quoted }}") == (
         'error: "copy" has no field "titel"\n'
         " --> prompt:2:13\n"
@@ -204,7 +204,7 @@ def test_a_missing_field_of_a_row(folder: Folder) -> None:
 
 
 def test_a_missing_field_of_something_else(folder: Folder) -> None:
-    """Where the owner has no name of its own, the field has."""
+    """If the owner has no name in the template, the message names only the field."""
     assert folder.inline_complaint("{% for it in products %}{{ it.nmae }}{% endfor %}") == (
         'error: undefined field "nmae"\n'
         " --> prompt:1:31\n"
@@ -277,12 +277,12 @@ def test_a_missing_field_of_something_else(folder: Folder) -> None:
     ids=["filter", "near filter", "test", "late filter", "tag", "open", "brace"],
 )
 def test_syntax_errors(folder: Folder, text: str, expected: str) -> None:
-    """Line, token and the nearest known name."""
+    """The problem shows line, token and the nearest known name."""
     assert folder.inline_complaint(text) == expected
 
 
 def test_a_syntax_error_of_an_included_file(folder: Folder) -> None:
-    """It is shown in the file that has it."""
+    """The frame shows the included file."""
     folder.write({"a.j2": 'one\n{% include "b.j2" %}', "b.j2": "two\nthree\n{% if %}"})
     assert folder.complaint("a.j2") == (
         "error: template syntax: Expected an expression, got 'end of statement block'\n"
@@ -294,7 +294,7 @@ def test_a_syntax_error_of_an_included_file(folder: Folder) -> None:
 
 
 def test_a_missing_template(folder: Folder) -> None:
-    """What there is, and what was probably meant; shown where it is named."""
+    """The problem lists the existing files, suggests the nearest, and shows the place of the name."""
     folder.write({"poster.j2": "", "sub/banner.j2": "", "a.j2": 'x {% include "sub/baner.j2" %}'})
     assert folder.complaint("postr.j2") == (
         'error: no template "postr.j2"\n'
@@ -317,7 +317,7 @@ def test_a_missing_template(folder: Folder) -> None:
 
 
 def test_a_folder_without_templates(tmp_path: Path) -> None:
-    """There may be no folder at all."""
+    """The folder itself may be missing."""
     nowhere = Folder(tmp_path / "templates")
     assert nowhere.complaint("a.j2").splitlines()[-1] == "  = in templates/: no templates"
 
@@ -326,7 +326,7 @@ def test_a_folder_without_templates(tmp_path: Path) -> None:
     "name", ["../secret.j2", "sub/../../secret.j2", "/etc/hostname", "link.j2", "linked/secret.j2"]
 )
 def test_a_template_outside_of_the_folder(folder: Folder, name: str) -> None:
-    """Neither `..` nor an absolute path nor a link leads out; not even what is there is told."""
+    """`..`, absolute paths and links can't leave the folder, and the message does not say whether the file exists."""
     (folder.root.parent / "secret.j2").write_text("secret")
     (folder.root / "link.j2").symlink_to("../secret.j2")
     (folder.root / "linked").symlink_to("..")
@@ -347,14 +347,14 @@ def test_a_template_outside_of_the_folder(folder: Folder, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["circle.j2", "nul\0.j2", "long" * 100, "..\\secret.j2"])
 def test_a_name_that_no_file_has(folder: Folder, name: str) -> None:
-    """A circle of links, a NUL and a name that is too long are no templates."""
+    """A circle of links, a NUL and a name that is too long give the error of a missing template."""
     (folder.root / "circle.j2").symlink_to("circle.j2")
     claim = folder.complaint(name).splitlines()[0]
     assert claim.startswith(('error: no template "', 'error: template "..'))
 
 
 def test_files_that_can_not_be_read(folder: Folder) -> None:
-    """A folder is shown where it is named, bytes that are not UTF-8 where they are."""
+    """A folder is reported at the place that names it, bytes that are not UTF-8 at their own place."""
     folder.write({"sub/x": "", "bad.j2": b"one\ntwo \xff", "a.j2": '\n{% include "bad.j2" %}'})
     assert folder.complaint("sub") == (
         "error: templates/sub is a folder; a file was expected\n"
@@ -384,7 +384,7 @@ def test_files_that_can_not_be_read(folder: Folder) -> None:
     ids=["include", "extends", "import", "macro"],
 )
 def test_a_template_that_calls_itself(folder: Folder, text: str) -> None:
-    """Recursion without end is told with its line."""
+    """Endless recursion is reported with its line."""
     folder.write({"a.j2": f"one\n{text}"})
     assert folder.complaint("a.j2").splitlines()[:2] == [
         "error: template is nested too deeply, or includes or calls itself without end",
@@ -399,7 +399,7 @@ def test_a_template_that_calls_itself(folder: Folder, text: str) -> None:
     ids=["brackets", "conditions", "loops"],
 )  # fmt: skip
 def test_a_template_that_is_nested_too_deeply(folder: Folder, text: str) -> None:
-    """What Python can't compile is an error of the template."""
+    """The error names the template's mistake, not Python's limit."""
     claim = folder.inline_complaint(text).splitlines()[0]
     assert claim in (
         "error: template is nested too deeply, or includes or calls itself without end",
@@ -408,7 +408,7 @@ def test_a_template_that_is_nested_too_deeply(folder: Folder, text: str) -> None
 
 
 def test_other_failures_have_their_line(folder: Folder) -> None:
-    """Whatever Python raises is told with the line that raised it."""
+    """Any Python exception is reported with the line of the template that raised it."""
     assert folder.inline_complaint("one\n{{ 1 / 0 }}") == (
         "error: template failed: division by zero\n --> prompt:2:1\n  |\n2 | {{ 1 / 0 }}\n  | ^^^^^^^^^^^"
     )
@@ -427,7 +427,7 @@ def test_other_failures_have_their_line(folder: Folder) -> None:
 
 
 def test_what_a_template_reads(tmp_path: Path) -> None:
-    """The variables of a template are known through includes, imports and inheritance; not where a name is computed."""
+    """Includes, imports and inheritance count; a computed or missing file name makes the answer unknown."""
     folder = Folder(tmp_path).write({
         "base.j2": "{{ brand }} {% block body %}{{ size }}{% endblock %}",
         "child.j2": '{% extends "base.j2" %}{% block body %}{% set x = seed %}{{ x }}{{ super() }}{% endblock %}',
@@ -458,7 +458,7 @@ def test_what_a_template_reads(tmp_path: Path) -> None:
     ids=["plain", "if", "filters", "set", "macro", "extends"],
 )
 def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> None:
-    """However often a template was rendered, each text is that of a template that never was, mistakes included."""
+    """Reusing a context changes neither a text nor an error."""
     folder = Folder(tmp_path).write({
         "part.j2": "{{ twice }}!", "macros.j2": "{% macro m(n) %}<{{ n }}>{% endmacro %}",
         "base.j2": "{% block body %}base {{ n }} {% endblock %}",
@@ -474,8 +474,8 @@ def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> N
     assert late.value.problems == early.value.problems
 
 
-def test_texts_that_are_made_at_once(tmp_path: Path) -> None:
-    """Threads that render one template, often, each get the text of their own values."""
+def test_threads_can_share_a_template(tmp_path: Path) -> None:
+    """Each thread gets the text of its own values."""
     template = Folder(tmp_path).inline("{{ n }} {% if n is even %}{{ brand }}{% else %}odd{% endif %} {{ n }}")
 
     def wrong(first: int) -> list[int]:
@@ -493,7 +493,7 @@ def test_texts_that_are_made_at_once(tmp_path: Path) -> None:
 
 
 def test_a_text_that_becomes_too_long(folder: Folder) -> None:
-    """The bound holds for the three hundredth text as for the first."""
+    """The limit also holds once the template reuses its context."""
     template = folder.inline("{{ brand }}{{ brand }}")
     for n in range(300):
         assert template.render({"brand": "x" * n}) == "xx" * n
