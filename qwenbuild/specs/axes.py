@@ -71,12 +71,12 @@ class Resolver:
             hint = "data files are part of the project: copy it into the repository"
             raise ProjectError([Problem(f"{name} lies outside the project", place(), hint=hint)])
         if not exists:
-            beside = [it.name for it in path.parent.iterdir() if it.is_file()] if path.parent.is_dir() else []
+            beside = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
             raise ProjectError([Problem(f"no such file: {name}", place(), hint=did_you_mean(path.name, beside))])
         if (path, column) not in self._read:
             shown = self._project.shown(Path(os.path.normpath(written)))
             try:
                 self._read[path, column] = rows.read(path, shown, column)
             except ProjectError as error:
-                raise ProjectError([replace(it, place=it.place or place()) for it in error.problems]) from None
+                raise ProjectError([replace(each, place=each.place or place()) for each in error.problems]) from None
         return self._read[path, column]

@@ -117,7 +117,9 @@ class _Expander:
             name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
         }
         self._templates = self._compiled(templates)
-        self._texts_of = [_Text(name, it, self._axes_read(it), {}) for name, it in self._templates.items()]
+        self._texts_of = [
+            _Text(name, template, self._axes_read(template), {}) for name, template in self._templates.items()
+        ]
         self._request_texts = [text for text in self._texts_of if text.name != "output"]
         self._sizes: dict[str, Size] = {}
         self._by_canvas: dict[tuple[str, Size], dict[str, object]] = {}

@@ -69,10 +69,10 @@ class Sources:
 
     def fields(self) -> dict[str, Source]:
         """Return the source of each field of the request, and of `output`."""
-        it, request = self._declaration, self._action.request
+        declaration, request = self._declaration, self._action.request
         defaults = {
             "size": Source(Kind.DEFAULT, f"default of {request.model}"),
-            "seed": Source(Kind.DERIVED, f"derived from the name {it.name}"),
+            "seed": Source(Kind.DERIVED, f"derived from the name {declaration.name}"),
             "output": Source(Kind.DEFAULT, "default pattern"),
         }
         names = ("model", "negative_prompt", "size", "seed", "prompt_extend", "watermark", "output")
@@ -81,29 +81,30 @@ class Sources:
 
     def variable(self, name: str) -> Source | None:
         """Return the source of a template variable; None if there is no such variable."""
-        it = self._declaration
-        if name in it.axes:
+        declaration = self._declaration
+        if name in declaration.axes:
             return self._axis(name)
         if name in ("model", "seed", *_OF_SIZE):
             return self.fields()["size" if name in _OF_SIZE else name]
         for kind, keys, table in (
-            (Kind.IMAGE, (*it.keys, "vars"), it.image.vars), (Kind.SPEC, ("vars",), it.spec.content.vars),
-        ):  # fmt: skip
+            (Kind.IMAGE, (*declaration.keys, "vars"), declaration.image.vars),
+            (Kind.SPEC, ("vars",), declaration.spec.content.vars),
+        ):
             if name in table:
-                return Source(kind, "", it.spec.source.place((*keys, name)))
+                return Source(kind, "", declaration.spec.source.place((*keys, name)))
         if name == "image":
-            return Source(Kind.IMAGE, "the image's name", it.spec.source.place(it.keys, key=True))
-        return Source(Kind.SPEC, "the spec's name", Place(it.spec.source.shown)) if name == "spec" else None
+            return Source(Kind.IMAGE, "the image's name", declaration.spec.source.place(declaration.keys, key=True))
+        return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
 
     def _set(self, name: str) -> Source | None:
-        """Return the source that sets a field: an axis, the image or the top of its spec; None if nothing sets it."""
-        it = self._declaration
-        if name in it.axes:
+        """Return the source that sets a field: an axis, the image or the top of its spec; None if unset."""
+        declaration = self._declaration
+        if name in declaration.axes:
             return self._axis(name)
-        if getattr(it.image, name) is not None:
-            return Source(Kind.IMAGE, "", it.spec.source.place((*it.keys, name)))
-        if getattr(it.spec.content, name) is not None:
-            return Source(Kind.SPEC, "", it.spec.source.place((name,)))
+        if getattr(declaration.image, name) is not None:
+            return Source(Kind.IMAGE, "", declaration.spec.source.place((*declaration.keys, name)))
+        if getattr(declaration.spec.content, name) is not None:
+            return Source(Kind.SPEC, "", declaration.spec.source.place((name,)))
         return None
 
     def _prompt(self) -> Source:
@@ -115,21 +116,23 @@ class Sources:
 
     def _axis(self, axis: str) -> Source:
         """Return the source of the cell's value of an axis: an include, a data file or the matrix."""
-        it, source = self._declaration, self._declaration.spec.source
+        declaration, source = self._declaration, self._declaration.spec.source
         if self._included is not None:
-            return Source(Kind.INCLUDE, f"include, {axis}", source.place((*it.keys, "include", self._included, axis)))
-        keys: Keys = (*it.keys, "matrix", axis)
+            return Source(
+                Kind.INCLUDE, f"include, {axis}", source.place((*declaration.keys, "include", self._included, axis))
+            )
+        keys: Keys = (*declaration.keys, "matrix", axis)
         wanted = self._action.cell[axis]
         place = source.place(keys)
-        match it.image.matrix[axis]:
+        match declaration.image.matrix[axis]:
             case DataFile(file=name, id=column):
-                path = (it.spec.path.parent / name).resolve()
+                path = (declaration.spec.path.parent / name).resolve()
                 shown = self._project.shown(path) if path.is_relative_to(self._project.root) else name
                 with contextlib.suppress(ProjectError):
                     place = rows.find(path, shown, column, wanted) or place
             case list():
                 model = self._project.catalogue.models[self._action.request.model]
-                for index, raw in enumerate(it.axes[axis]):
+                for index, raw in enumerate(declaration.axes[axis]):
                     if (size_label(raw, model) if axis == "size" else plain(raw)) == wanted:
                         place = source.place((*keys, index))
                         break
@@ -150,19 +153,23 @@ class Sources:
 
 def _included(project: Project, action: Action) -> int | None:
     """Return the index of the image's `include` that declares the cell; None if the matrix declares it."""
-    it = action.declaration
+    declaration = action.declaration
     model = project.catalogue.models[action.request.model]
-    for number, cell in enumerate(it.image.include):
-        if cell.keys() == set(it.axes) and action.labels == tuple(
-            size_label(cell[axis], model) if axis == "size" else _included_label(it, number, axis, cell)
-            for axis in it.axes
+    for number, cell in enumerate(declaration.image.include):
+        if cell.keys() == set(declaration.axes) and action.labels == tuple(
+            size_label(cell[axis], model) if axis == "size" else _included_label(declaration, number, axis, cell)
+            for axis in declaration.axes
         ):
             return number
     return None
 
 
-def _included_label(it: Declaration, number: int, axis: str, cell: Mapping[str, Any]) -> str:
+def _included_label(declaration: Declaration, number: int, axis: str, cell: Mapping[str, Any]) -> str:
     value = cell[axis]
     if not isinstance(value, dict):
         return plain(value)
-    return str(table_row(value, length(it.axes[axis]) + 1, it.spec, (*it.keys, "include", number, axis)))
+    return str(
+        table_row(
+            value, length(declaration.axes[axis]) + 1, declaration.spec, (*declaration.keys, "include", number, axis)
+        )
+    )

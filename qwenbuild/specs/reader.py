@@ -87,14 +87,14 @@ class Reader:
         most = max(self._max_renders, _ALWAYS_EXPANDED)
         if sum(declaration.cells for declaration in declarations) <= most:
             return
-        cells = {it.name: matrix.count(it, self._project.catalogue) for it in declarations}
+        cells = {each.name: matrix.count(each, self._project.catalogue) for each in declarations}
         for known in image_counts:
             new = {name: max(0, count - known.get(name, 0)) for name, count in cells.items()}
             if sum(new.values()) <= most:
                 return
         largest = max(new, key=lambda name: new[name])
         facts = [f"largest matrix: {largest}"]
-        check_renders(sum(new.values()), self._max_renders, "smaller axes and exclude make", facts)
+        check_renders(sum(new.values()), self._max_renders, "smaller axes or more excludes need fewer", facts)
 
     def _refused_by_provider(self, actions: Iterable[Action]) -> list[Problem]:
         """Return one problem for each image and each reason why the provider can't render its requests."""
@@ -111,11 +111,13 @@ class Reader:
         return list(found.values())
 
 
-def check_renders(renders: int, most: int, fewer: str = "-w AXIS=VALUE makes", facts: Sequence[str] = ()) -> None:
-    """Raise TooManyRenders if `renders` is over `most`; `fewer` begins the hint that says how to need fewer."""
+def check_renders(
+    renders: int, most: int, fewer: str = "-w AXIS=VALUE selects fewer", facts: Sequence[str] = ()
+) -> None:
+    """Raise TooManyRenders if `renders` is over `most`; `fewer` is a hint how to need fewer."""
     if renders > most:
         raise TooManyRenders(
             f"{renders:,} new renders; at most {most:,} are allowed",
             facts=facts,
-            hint=f"--max-renders {renders} allows them, {fewer} them fewer",
+            hint=f"--max-renders {renders} allows them; {fewer}",
         )
