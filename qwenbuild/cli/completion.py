@@ -1,4 +1,4 @@
-"""Shell completion: commands, options, and the specs, images, cells and axis values of the project.
+"""Shell completion of commands, options, and the specs, images, cells and axes of the project.
 
 Invariants:
 - Completion is quick, because it runs at every Tab. It loads no pydantic and no Jinja (see `specs.outline`).

@@ -1,1 +1,1 @@
-"""What is wanted: the project, its specs, rows, matrices, templates, expansion and selection."""
+"""What is wanted: the project, its specs, data, matrices and templates, expanded into actions."""

@@ -1,4 +1,4 @@
-"""The forms in which a spec may write an axis, and the values that each form stands for.
+"""Axis values: the forms of an axis in a spec, and the values that each form stands for.
 
 The build and shell completion share these rules. Like `discovery`, this module loads neither pydantic nor Jinja.
 """

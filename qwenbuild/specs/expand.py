@@ -1,4 +1,4 @@
-"""Expansion: turns each cell of each matrix into an action with a request, a key and an output path.
+"""Expansion: turns each cell of each matrix into an action with request, key and output path.
 
 Expansion is pure: the same files give the same actions in the same order. The problems of all specs are collected
 before anything is paid for.

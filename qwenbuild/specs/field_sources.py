@@ -1,4 +1,4 @@
-"""Field sources: where each request field and each template variable was set, such as an axis or a line of a spec.
+"""Field sources: the axis, file and line that set each request field and template variable.
 
 Specs and data files are read again to find lines. If a file changed since the plan, the line is left out.
 """

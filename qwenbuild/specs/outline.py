@@ -1,6 +1,6 @@
-"""A project's images in outline, for shell completion: their names, axes and labels, read without validation.
+"""The outline of a project for shell completion: images, axes and labels, without validation.
 
-A spec that can't be read is left out. A data file is read only if its own axis is asked for.
+A spec that can't be read is left out. A data file is read only for the labels of its own axis.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ImageOutline(NamedTuple):
         return _table(self.table.get("matrix"))
 
     def labels(self, axis: str) -> Iterator[str]:
-        """Yield the labels that an axis or a request field can have; raises whatever a mistake in the spec causes."""
+        """Yield the labels that an axis or a request field can have; a mistake in the spec raises an error."""
         from . import rows
         from .axis_values import form, numbers, table_row
 

@@ -1,4 +1,4 @@
-"""The read cache: what earlier reads of a project produced, so that the next read expands only what changed.
+"""The read cache: results of earlier reads, so that the next read expands only what changed.
 
 Invariant: with a cache and without, the same files give the same actions and the same problems. The actions of an
 image are used again while the image, the defaults of its spec, the rows of its data files and all templates that it

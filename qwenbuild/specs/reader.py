@@ -1,4 +1,4 @@
-"""The reader: turns a project's specs, templates and data files into actions, or reports every problem in them."""
+"""The reader: turns a project's files into actions, or reports every problem in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of data files: CSV, TSV, JSON Lines and TOML, chosen by the file's suffix.
+"""Rows: reads data files in CSV, TSV, JSON Lines and TOML, chosen by the suffix.
 
 Each row is a table with an id that is unique in its file. CSV follows RFC 4180. TSV is the IANA format, in which
 quotation marks are ordinary characters. All values of CSV and TSV are texts.

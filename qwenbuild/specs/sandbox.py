@@ -1,4 +1,4 @@
-"""The Jinja sandbox of templates: what they can reach, what they can print, and their filters.
+"""The Jinja sandbox: what templates can reach, what they can print, and their filters.
 
 A text depends only on the template and its values. Templates can reach nothing that is random or tells the time.
 They can print only texts, numbers, truth values, dates and rows.

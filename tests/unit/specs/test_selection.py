@@ -6,7 +6,7 @@ import pytest
 
 from qwenbuild.errors import UsageError
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.selection import select
+from qwenbuild.specs.selection import select, shard
 from tests.support.workspace import Workspace
 
 FILES = {
@@ -212,3 +212,29 @@ def test_a_spec_may_be_called_like_the_output_folder(project: Workspace) -> None
     """Only a name that ends in .png is the path of an output."""
     project.write({"specs/out.toml": '[image.poster]\nprompt = "x"\n'})
     assert chosen(project, project.actions(), "out/poster") == ["out/poster"]
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+def test_each_action_is_in_one_shard(actions: list[Action], of: int) -> None:
+    """The shards together are all actions, and each keeps their order."""
+    shards = [shard(actions, number, of) for number in range(1, of + 1)]
+    assert sorted(action.name for part in shards for action in part) == sorted(action.name for action in actions)
+    assert [part for part in shards if part != [action for action in actions if action in part]] == []
+
+
+def test_actions_with_one_request_share_a_shard(project: Workspace) -> None:
+    """Otherwise two machines would render the same image."""
+    text = '[image.{0}]\nprompt = "same"\nmatrix.seed = {{ start = 1, count = 20 }}\n'
+    project.write({"specs/a.toml": text.format("one") + text.format("two")})
+    for number in (1, 2, 3):
+        part = shard(project.actions(), number, 3)
+        keys = [action.key for action in part]
+        assert [keys.count(key) for key in keys] == [2] * len(part)
+
+
+@pytest.mark.parametrize(("number", "of"), [(0, 2), (3, 2), (-1, 2), (1, 0)])
+def test_a_shard_that_does_not_exist(actions: list[Action], number: int, of: int) -> None:
+    """The hint shows how to write a shard."""
+    with pytest.raises(UsageError) as caught:
+        shard(actions, number, of)
+    assert str(caught.value) == f"error: there is no shard {number}/{of}\n  = hint: 1/4 is the first of four"
