@@ -126,12 +126,12 @@ class FileEvents:
 
     async def _run(self, folders: frozenset[str]) -> None:
         async for changes in awatch(*folders, watch_filter=self._concerns, recursive=False, debounce=1600, step=50):
-            paths = frozenset(path for _, path in changes)
-            # A deleted folder is not watched any more, even if a new folder has its name.
-            self._folders -= paths
-            self._report(paths)
+            self._report(frozenset(path for _, path in changes))
 
     def _concerns(self, change: Change, path: str) -> bool:
+        """Return whether to report a change; called for every change in a watched folder."""
+        if change is not Change.modified:
+            self._folders -= {path}  # the system watches neither a deleted folder nor a new one of its name
         if self._inputs is not None and self._inputs.concerns(change, path):
             return True
         self._unreported.append((change, path))

@@ -173,7 +173,7 @@ class Watch:
             self._is_outdated = True  # a save may have been missed before its folder was watched
 
     def _adopt(self, plan: Plan) -> None:
-        """Show a plan, stop a build that it makes obsolete, and start the drafts of its missing images."""
+        """Show a plan, drop the wishes and stop the build that it makes obsolete, and draft its missing images."""
         live = self.live
         if self._order:
             plan = replace(plan, steps=[_as_ordered(step, self._order) for step in plan.steps])
@@ -182,6 +182,9 @@ class Watch:
             name: event for name, event in live.events.items()
             if self._wanted.get(event.path) == self._event_keys.get(event.path)
         }  # fmt: skip
+        if live.wishes:
+            keys = set(self._wanted.values())
+            live.wishes = {name: wish for name, wish in live.wishes.items() if wish.key in keys}
         if self._order and not self._order.interrupt.count and self._order.is_obsolete(self._wanted):
             self._order.interrupt.request()
         priced = {name for name in {step.action.model.name for step in plan.steps} if self._engine.provider.price(name)}

@@ -19,7 +19,6 @@ from qwenbuild.errors import UsageError
 from qwenbuild.events import Drafted, Event, Finished, ImageFinished, ImageStarted, Outcome, Replanned, Stopping
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.storage import lock, lock_format
-from qwenbuild.watch.file_events import FileEvents, Inputs
 from qwenbuild.watch.watcher import Watch
 from tests.support.gated import Gate
 from tests.support.workspace import Workspace
@@ -565,33 +564,6 @@ def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None
             await it.until(lambda: "API key" in str(it.live.problems) and not it.live.building)
             assert len(it.told_of(Finished)) == 1
             assert it.live.wishes == {}
-
-    asyncio.run(use())
-
-
-def test_a_save_while_files_are_read(project: Workspace) -> None:
-    """A reading comes to rest on a file that was saved while it went on: that it was is told when it is followed."""
-    project.write({"qwenbuild.toml": "", "templates/other.j2": "one"})
-    read = engine.load(project.root).project
-
-    def resting_on(*names: str) -> Inputs:
-        return Inputs.of(read, [project.root / "templates" / name for name in names])
-
-    async def use() -> None:
-        heard = asyncio.Queue[frozenset[str]]()
-        saves = FileEvents(heard.put_nowait)
-        try:
-            assert await saves.follow(resting_on("other.j2"))
-            for later, is_missed in (("third.j2", False), ("part.j2", True)):
-                after = f"after-{later}"
-                await saves.follow(resting_on(after))
-                project.write({"templates/part.j2": f"before {later}", f"templates/{after}": "heard when that was"})
-                async with asyncio.timeout(30):
-                    while str(project.root / "templates" / after) not in await heard.get():
-                        pass
-                assert await saves.follow(resting_on(after, later)) is is_missed
-        finally:
-            await saves.close()
 
     asyncio.run(use())
 
