@@ -1,4 +1,4 @@
-"""Money is counted before it is spent, and never passes the limit."""
+"""The budget: money is counted before it is spent, and never passes the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CENT = Price(Decimal("0.01"))
 
 
 def test_what_is_free_costs_nothing() -> None:
-    """No price, no amount, whatever the limit."""
+    """A render without a price adds no amount."""
     spending = Spending(Decimal(0))
     spending.pay(None)
     spending.refund(None)
@@ -24,7 +24,7 @@ def test_what_is_free_costs_nothing() -> None:
 
 
 def test_the_limit() -> None:
-    """A price that would pass the limit is refused, says what was spent, and is not counted."""
+    """A price that would pass the limit is refused and not counted; the error says what was spent."""
     spending = Spending(Decimal("0.025"))
     spending.pay(CENT)
     spending.pay(CENT)
@@ -45,7 +45,7 @@ def test_the_limit() -> None:
     steps=st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.sampled_from(["CNY", "USD"])), max_size=30),
 )
 def test_the_sum(limit: int | None, steps: list[tuple[bool, int, str]]) -> None:
-    """Amounts are what was paid less what was refunded, and no currency's passes the limit."""
+    """An amount is what was paid minus what was refunded; it never passes the limit in any currency."""
     spending = Spending(None if limit is None else Decimal(limit))
     paid: list[Price] = []
     for is_refund, amount, currency in steps:

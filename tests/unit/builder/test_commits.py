@@ -1,4 +1,4 @@
-"""Writes to the state are on the disk when their call returns; what comes meanwhile waits for the disk together."""
+"""The commits: writes are on disk when their call returns, and writes that arrive meanwhile share a commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 50
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the state lies."""
+    """The path of the state."""
     return tmp_path / "state.sqlite3"
 
 
@@ -37,18 +37,18 @@ def request(number: int) -> Request:
 
 
 def intend(commits: Commits, state: State, number: int) -> asyncio.Future[int]:
-    """Have an intent written."""
+    """Enqueue the intent of that number."""
     return commits.enqueue(state.intend, request(number).key, request(number).as_dict(), "p", {})
 
 
 def on_disk(path: Path) -> list[tuple[int, str]]:
-    """Return the submissions that another connection sees: id and handle."""
+    """Return id and handle of each submission, as another connection sees them."""
     with sqlite3.connect(path) as database:
         return database.execute("SELECT id, handle FROM submissions ORDER BY id").fetchall()
 
 
 def test_results_and_order(state: State, path: Path) -> None:
-    """Each call gets its own result, and is carried out after those before it."""
+    """Each call gets its own result, and writes happen in the order of the calls."""
 
     async def run() -> None:
         commits = Commits(state)
@@ -83,7 +83,7 @@ def test_what_comes_meanwhile_is_one_commit(state: State, path: Path) -> None:
 
 
 def test_a_cancelled_wait(state: State, path: Path) -> None:
-    """What nobody waits for any more is written all the same, by the end of the context at the latest."""
+    """A write whose caller no longer waits is completed before the context ends."""
 
     async def run() -> None:
         commits = Commits(state)
@@ -96,7 +96,7 @@ def test_a_cancelled_wait(state: State, path: Path) -> None:
 
 
 def test_a_write_that_fails(state: State, path: Path) -> None:
-    """It fails those of its commit, nothing of which is written; later ones go on."""
+    """A write that fails undoes its whole commit; later commits succeed."""
 
     async def run() -> None:
         commits = Commits(state)

@@ -1,4 +1,4 @@
-"""Asking a build to stop, by call and by signal."""
+"""The interrupt: requested by a call or by a signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenbuild.builder.interrupt import Interrupt
 
 
 def test_every_listener_hears_every_request() -> None:
-    """Listeners are told of each request in their event loop, also of those that came before they listened."""
+    """Each listener is called in its event loop for every request, earlier ones included."""
 
     async def run() -> tuple[int, int, int]:
         interrupt = Interrupt()
@@ -30,7 +30,7 @@ def test_every_listener_hears_every_request() -> None:
 
 
 def test_an_ended_loop_is_not_asked() -> None:
-    """A request that comes after a build has ended is counted, and nothing else."""
+    """A request after the end of the build is only counted."""
     interrupt = Interrupt()
 
     async def listen() -> None:
@@ -42,7 +42,7 @@ def test_an_ended_loop_is_not_asked() -> None:
 
 
 def test_signals() -> None:
-    """SIGINT and SIGTERM request it while the context lasts, and do what they did before after it."""
+    """SIGINT and SIGTERM request the interrupt inside the context, and have their old handlers after it."""
 
     async def run() -> int:
         interrupt = Interrupt()
@@ -59,7 +59,7 @@ def test_signals() -> None:
 
 
 def test_another_thread_gets_no_signals() -> None:
-    """Where signals can't be had, as in a thread, the context does nothing."""
+    """In a thread, which gets no signals, the context does nothing."""
 
     def run() -> int:
         async def wait() -> int:

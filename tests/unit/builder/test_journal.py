@@ -1,4 +1,4 @@
-"""What a provider tells of a request is in the state when the call returns, also where the render is cancelled."""
+"""The journal: what a provider reports is in the state when the call returns, even if the render is cancelled."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def only(state: State) -> Submission | None:
 
 
 def test_from_intent_to_done(state: State, root: Path) -> None:
-    """An intent is open, then has a handle, then is settled."""
+    """A submission is open, then has a handle, then is settled."""
     seen: list[tuple[str, bool] | None] = []
 
     async def journey(journal: StateJournal) -> None:
@@ -79,7 +79,7 @@ def test_from_intent_to_done(state: State, root: Path) -> None:
 
 
 def test_refused(state: State, root: Path) -> None:
-    """What the service refused is closed, and was not billed."""
+    """A refused submission is settled, and was not billed."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
@@ -90,7 +90,7 @@ def test_refused(state: State, root: Path) -> None:
 
 
 def test_a_lost_handle(state: State, root: Path) -> None:
-    """A handle that leads nowhere is forgotten, and the submission stays open."""
+    """A lost handle is forgotten, and the submission stays open."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
@@ -104,7 +104,7 @@ def test_a_lost_handle(state: State, root: Path) -> None:
 
 
 def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
-    """An intent is refused when the build is stopping, and leaves no trace."""
+    """After the build was closed, `intend` raises Stopped and records nothing."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
@@ -115,7 +115,7 @@ def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
 
 
 def test_detaching(state: State, root: Path) -> None:
-    """A build that only submits leaves once the handle is on record."""
+    """With `detach`, `accepted` records the handle and then raises Detached."""
 
     async def journey(journal: StateJournal) -> None:
         await journal.intend({})
@@ -129,7 +129,7 @@ def test_detaching(state: State, root: Path) -> None:
 
 
 def test_cancelled_while_it_is_written(state: State, root: Path) -> None:
-    """An intent whose render is cancelled before anything was sent is not left open."""
+    """If the render is cancelled before its request is sent, the submission is settled."""
 
     async def journey(journal: StateJournal) -> None:
         task = asyncio.ensure_future(journal.intend({}))

@@ -1,4 +1,4 @@
-"""Outputs reach the state in batches, all of them in the end."""
+"""The recorder: outputs reach the state in batches, and none is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 
 def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, tmp_path: Path) -> None:
-    """What was added while it ran is on record afterwards, with its request; some of it before."""
+    """Outputs are recorded with their requests: some during the context, all at its end."""
     seen = os.stat(tmp_path)
 
     async def run() -> int:
@@ -61,7 +61,7 @@ def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, 
 
 
 def test_a_batch_that_waits_for_a_thread(actions: list[Action], state: State, tmp_path: Path) -> None:
-    """A batch whose turn has come, but which no thread has taken up yet, is on record in the end."""
+    """A batch that waits for a free thread is recorded at the end."""
 
     async def run() -> None:
         loop, free = asyncio.get_running_loop(), threading.Event()
@@ -79,7 +79,7 @@ def test_a_batch_that_waits_for_a_thread(actions: list[Action], state: State, tm
 
 
 def test_a_build_that_breaks_is_recorded(actions: list[Action], state: State, tmp_path: Path) -> None:
-    """Also where the build ends with an exception, what stands is on record."""
+    """If the build ends with an exception, its outputs are recorded."""
 
     async def run() -> None:
         recorder = Recorder(state, lambda error: None)
@@ -93,7 +93,7 @@ def test_a_build_that_breaks_is_recorded(actions: list[Action], state: State, tm
 
 
 def test_a_state_that_can_not_be_written(actions: list[Action], state: State, tmp_path: Path) -> None:
-    """A state that fails is told of, and does not end the build by itself."""
+    """A state that can't be written is reported to `on_fault`, and raises nothing."""
     faults: list[StateError] = []
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Images that come back from the store, many at a time: each step ends by itself."""
+"""Restoring: images come back from the store in batches, and each step has its own result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.workspace import Workspace
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The engine of a project with 134 cells that were rendered, and whose outputs are gone."""
+    """The engine of a project with 134 rendered cells whose outputs were deleted."""
     monkeypatch.setenv("QWENBUILD_CACHE_DIR", str(tmp_path / "store"))
     spec = '[image.x]\nprompt = "p"\nmatrix = { seed = { start = 0, count = 134 } }\n'
     place = Workspace(tmp_path / "project").write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": spec})
@@ -28,7 +28,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_batches(built: Any) -> None:
-    """A batch is small, and all steps are in one, in their order."""
+    """Batches are small, and hold all steps in their order."""
     steps = built.plan().steps
     made = list(batches(steps))
     assert [len(batch) for batch in made] == [128, 6]
@@ -36,7 +36,7 @@ def test_batches(built: Any) -> None:
 
 
 def test_what_is_damaged_is_no_obstacle(built: Any) -> None:
-    """Damaged bytes, and an output that can't be written, end their own step and no other."""
+    """Damaged bytes, or an output that can't be written, affect only their own step."""
     steps, out = built.plan().steps[:20], built.project.out
     blob = built.store.blob_path(steps[3].entry.image)
     blob.unlink()

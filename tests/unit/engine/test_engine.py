@@ -1,4 +1,4 @@
-"""The engine: what it plans it builds, whatever was edited before; and its API."""
+"""The engine: a build does what its plan says, and the Python API."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.support.workspace import Workspace
 
 pytest_plugins = ("tests.support.edits",)
 
-KEPT = ("up_to_date", "edited", "unknown", "orphans")  # what a build counts as its plan does
+KEPT = ("up_to_date", "edited", "unknown", "orphans")  # counts that a plan and its build have in common
 
 
-def told(plan: Plan) -> list[tuple[str, str, str]]:
-    """Return what a plan tells: each output's path, verdict and reason."""
+def steps_of(plan: Plan) -> list[tuple[str, str, str]]:
+    """Return path, verdict and reason of each output."""
     return [(step.action.output, step.verdict, step.reason) for step in plan.steps]
 
 
 def check_agreement(plan: Plan, finished: Finished, *, exact: bool) -> None:
-    """Check that a build did what its plan said; not `exact` where stored bytes were damaged."""
+    """Check that a build did what its plan said; not `exact` if stored bytes were damaged."""
     counts = plan.counts
     assert {name: getattr(finished, name) for name in KEPT} == {name: counts[name] for name in KEPT}
     assert finished.skipped == finished.submitted == finished.reattached == 0
@@ -53,7 +53,7 @@ def check_round(place: Place, *, exact: bool) -> None:
     """Plan, build, and build again."""
     try:
         plan = load(place.root).plan()
-        assert told(load(place.root).plan()) == told(plan)
+        assert steps_of(load(place.root).plan()) == steps_of(plan)
     except QwenbuildError as error:
         with pytest.raises(type(error)):
             load(place.root).build()
@@ -77,7 +77,7 @@ def garden(project: Workspace) -> Workspace:
 
 
 def test_the_api(garden: Workspace) -> None:
-    """A project is loaded, planned and built in three calls; every name of the package is there."""
+    """Three calls load, plan and build a project; every public name can be imported."""
     engine = qwenbuild.load(garden.root, where=["seed=1"])
     assert [step.action.name for step in engine.plan().steps] == ["s/a[seed=1]"]
     finished = engine.build()
@@ -89,7 +89,7 @@ def test_the_api(garden: Workspace) -> None:
 
 
 def test_loading_from_anywhere_inside(garden: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any folder of a project will do, and paths may be texts."""
+    """A project is found from any of its folders, and paths may be texts."""
     assert load(garden.root / "specs").project.root == garden.root
     monkeypatch.chdir(garden.root / "specs")
     assert load().project.root == load(".").project.root == load("..").project.root == garden.root
@@ -100,7 +100,7 @@ def test_loading_from_anywhere_inside(garden: Workspace, monkeypatch: pytest.Mon
 
 
 def test_options(garden: Workspace) -> None:
-    """Choices stand over options; a wrong one is a mistake in the program."""
+    """Choices replace options; an unknown choice is a TypeError."""
     options = Options(where=["seed=1"], force=True)
     assert load(garden.root, options, where=["seed=2"]).options == Options(where=["seed=2"], force=True)
     with pytest.raises(TypeError):
@@ -108,7 +108,7 @@ def test_options(garden: Workspace) -> None:
 
 
 def test_files_are_read_anew(garden: Workspace) -> None:
-    """One engine sees what was edited between its calls."""
+    """An engine sees edits between its calls."""
     engine = load(garden.root)
     assert engine.build().rendered == 3
     garden.write({"specs/t.toml": '[image.c]\nprompt = "c"\n'})
@@ -121,7 +121,7 @@ def test_files_are_read_anew(garden: Workspace) -> None:
 
 
 def test_one_build_at_a_time(garden: Workspace) -> None:
-    """A second build of a project is refused while one is running, and `clean` too; planning is not."""
+    """While one build runs, another build and `clean` are refused; a plan is not."""
     seen: list[str] = []
 
     def meanwhile(event: Event) -> None:
@@ -137,26 +137,15 @@ def test_one_build_at_a_time(garden: Workspace) -> None:
 
 
 def test_no_specs(garden: Workspace) -> None:
-    """A project without specs is an error that tells how to have some."""
+    """A project without specs is an error."""
     (garden.root / "specs/s.toml").unlink()
     with pytest.raises(ProjectError) as caught:
         load(garden.root).plan()
     assert caught.value.problems[0].claim == "no specs: nothing matches specs/*.toml"
 
 
-def test_cleaning(garden: Workspace) -> None:
-    """`clean` tells of each output whether it was removed, and forgets it."""
-    load(garden.root).build()
-    garden.write({"out/s/a-1.png": "mine"})
-    expected = [("s/a-1.png", False), ("s/a-2.png", True), ("s/b.png", True)]
-    assert load(garden.root).clean(dry_run=True) == expected
-    assert load(garden.root).clean() == expected
-    assert load(garden.root).clean() == [("s/a-1.png", False)]
-    assert load(garden.root).build().restored == 2
-
-
 def test_an_orphan_that_is_declared_again(garden: Workspace) -> None:
-    """What was an orphan is up to date once it is declared again."""
+    """An orphan that is declared again is up to date."""
     load(garden.root).build()
     spec = (garden.root / "specs/s.toml").read_text()
     garden.write({"specs/s.toml": '[image.b]\nprompt = "b"\n'})

@@ -1,4 +1,4 @@
-"""Tests of what differs between two requests, in words."""
+"""The differences of two requests, in words."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", S
     ],
 )  # fmt: skip
 def test_a_difference_in_words(changed: dict[str, Any], words: str) -> None:
-    """Words of prompts, values of fields, in the order of the fields."""
+    """Prompts differ in words, other fields in values; the order is that of the fields."""
     assert summary(PUPPIES.as_dict(), PUPPIES._replace(**changed).as_dict()) == words
 
 
 def test_a_field_that_only_one_side_has() -> None:
-    """An older request may have had fewer fields, or others."""
+    """A field that only an older request has is shown."""
     old = {**PUPPIES.as_dict(), "style": "oil"}
     assert summary(old, PUPPIES.as_dict()) == "style oil -> none"
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_two_prompts_have_a_difference(one: str, other: str) -> None:
-    """Whatever the texts are, something is said, and it is short."""
+    """Any two different prompts have a short, non-empty difference."""
     words = summary(PUPPIES._replace(prompt=one).as_dict(), PUPPIES._replace(prompt=other).as_dict())
     assert words == "key changed" if one == other else words.startswith("prompt changed: ")
     assert len(words.split(" ")) <= 2 + 2 * 6
@@ -69,13 +69,13 @@ def test_any_two_prompts_have_a_difference(one: str, other: str) -> None:
     ids=["words", "characters", "new", "same", "huge"],
 )
 def test_word_by_word(old: str, new: str, found: list[tuple[str, str]]) -> None:
-    """What went and what came stand in their places, also in scripts without spaces."""
+    """Removed and added texts stand in their places, in scripts without spaces too."""
     assert pieces(old, new) == found
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_pieces_make_up_both_texts(old: str, new: str) -> None:
-    """Nothing is lost: what stayed and what went is the old text, what stayed and what came the new one."""
+    """Unchanged and removed pieces make up the old text; unchanged and added pieces the new one."""
     found = pieces(old, new)
     assert "".join(text for sign, text in found if sign != "+") == old
     assert "".join(text for sign, text in found if sign != "-") == new

@@ -1,0 +1,61 @@
+"""The snapshot of a finished build: when it is written, and that the fast path accepts it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from qwenbuild import load, noop
+from qwenbuild.engine import snapshot
+from tests.support.workspace import Workspace
+
+ARGUMENTS = ["build"]
+
+
+@pytest.fixture
+def place(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project of two images, whose files are a minute old, as the working folder."""
+    spec = '[image.a]\nprompt = "a"\n[image.b]\nprompt = "b"\n'
+    project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": spec})
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def settle() -> None:
+    """Wait until an edit of the files would have another time by the kernel's coarse clock."""
+    time.sleep(0.1)
+
+
+def test_the_fast_path_accepts_the_snapshot(place: Workspace) -> None:
+    """After a build that left nothing to do, the fast path counts the outputs, until something changes."""
+    settle()
+    load(place.root).build(arguments=ARGUMENTS)
+    assert noop.outputs_unchanged(ARGUMENTS) == 2
+    assert noop.outputs_unchanged(["build", "--locked"]) is None
+    os.utime(place.root / "out/s/a.png")
+    assert noop.outputs_unchanged(ARGUMENTS) is None
+
+
+@pytest.mark.parametrize("choices", [{"force": True}, {}])
+def test_builds_without_a_snapshot(place: Workspace, choices: dict[str, bool]) -> None:
+    """A forced build would render again, and an edited output is reported each time: neither writes a snapshot."""
+    settle()
+    load(place.root).build()
+    if not choices:
+        place.write({"out/s/a.png": "mine"})
+    load(place.root, None, **choices).build(arguments=ARGUMENTS)
+    assert noop.outputs_unchanged(ARGUMENTS) is None
+
+
+def test_an_output_without_a_record(place: Workspace) -> None:
+    """Without a record of each output there is no snapshot."""
+    settle()
+    engine = load(place.root)
+    engine.build()
+    plan, started_ns = engine.plan(), time.time_ns()
+    snapshot.write(engine.project, plan, {}, ARGUMENTS, [], started_ns)
+    assert not (place.root / noop.NAME).exists()
+    snapshot.write(engine.project, plan, plan.records, ARGUMENTS, [], started_ns)
+    assert (place.root / noop.NAME).exists()
