@@ -1,4 +1,4 @@
-"""The builder: carries out a plan, and restores images from the store or a remote cache before it renders.
+"""The builder: carries out a plan, restoring what store and remote cache have, then rendering.
 
 Invariants:
 - The event loop never touches the disk: threads read and write files, store and state.

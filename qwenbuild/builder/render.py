@@ -1,4 +1,4 @@
-"""Rendering: has a provider make or collect images, and puts each into the store before it counts as done.
+"""Rendering: has a provider make or collect images, and stores each before it counts as done.
 
 Invariants: at most `provider.concurrency` renders run, and only their bytes are in memory. A price is
 counted before its request is sent. A request that may have been billed is never sent again without

@@ -1,4 +1,4 @@
-"""The engine's work on the lock: writes it, checks it, and refuses builds that would change a locked one."""
+"""The engine's work on the lock: writes it, checks it, and refuses to change a locked one."""
 
 from __future__ import annotations
 

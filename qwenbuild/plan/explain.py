@@ -1,4 +1,4 @@
-"""The explanation of an output: what changed, where each value comes from, and what brings it up to date.
+"""The explanation of an output: its changes, the sources of its values, and its remedy.
 
 Explaining reads state, store, specs, templates and the present image, and changes nothing. The state
 records the request of the last render. Without that record the image's own provenance is shown; anybody
