@@ -1,4 +1,4 @@
-"""Planning: selects a project's actions and has each judged by lock, state, store and remote cache."""
+"""Planning: selects actions and has each judged by lock, state, store and remote cache."""
 
 from __future__ import annotations
 

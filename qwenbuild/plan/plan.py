@@ -1,4 +1,4 @@
-"""The plan: every action with a verdict and a reason, and the outputs that no spec declares any more.
+"""The plan: every action with a verdict and a reason, and the orphaned outputs.
 
 Making a plan is pure: it reads actions, state, store and output files, and changes nothing. A build
 carries out exactly the plan that it gets.
