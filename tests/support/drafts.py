@@ -1,4 +1,4 @@
-"""Requests for drafts: the prompts of the reference and of hard cases."""
+"""Requests for drafts: the prompts of the API reference and of hard cases."""
 
 from __future__ import annotations
 
@@ -46,13 +46,27 @@ PROMPTS = [
 ]
 
 
+class UnusedJournal:
+    """The journal for a free provider, which must not record anything."""
+
+    async def intend(self, context: object) -> None:
+        raise AssertionError
+
+    async def accepted(self, handle: str) -> None:
+        raise AssertionError
+
+    async def refused(self) -> None:
+        raise AssertionError
+
+
 def request(prompt: str = ENGLISH, size: Size = SIZES[2], seed: int = 1, *, watermark: bool = False) -> Request:
+    """Return the request for a draft. Its label is the name of a cell with this seed and size."""
     label = f"puppies/poster[copy=en,palette=sunset,seed={seed},size={size}]"
     return Request(FAMILY, "qwen-image-plus", prompt, "", size, seed, False, watermark, label)
 
 
 def parti_prompts() -> list[str]:
-    """The prompts of PartiPrompts (Apache-2.0), a benchmark of 1,632 short prompts."""
+    """Return the prompts of PartiPrompts (Apache-2.0), a benchmark of 1,632 short prompts."""
     (table,) = (Path(__file__).parents[1] / "data").rglob("PartiPrompts.tsv")
     with table.open(encoding="utf-8", newline="") as file:
         return [row["Prompt"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]

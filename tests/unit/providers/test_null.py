@@ -19,20 +19,7 @@ from qwenbuild.provider import Provider, Settings
 from qwenbuild.providers.null import NullProvider, plain
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
-from tests.support.drafts import request
-
-
-class NoJournal:
-    """A journal that must not be used: plain images have nothing to record."""
-
-    async def intend(self, context: object) -> None:
-        raise AssertionError
-
-    async def accepted(self, handle: str) -> None:
-        raise AssertionError
-
-    async def refused(self) -> None:
-        raise AssertionError
+from tests.support.drafts import UnusedJournal, request
 
 
 def provider(jobs: int | None = 4, **table: object) -> Provider:
@@ -42,7 +29,7 @@ def provider(jobs: int | None = 4, **table: object) -> Provider:
 def render(made: Provider, requests: list[Request]) -> list[bytes]:
     async def rendered() -> list[bytes]:
         async with made.session():
-            return [result.png for result in await asyncio.gather(*(made.render(r, NoJournal()) for r in requests))]
+            return [result.png for result in await asyncio.gather(*(made.render(r, UnusedJournal()) for r in requests))]
 
     return asyncio.run(rendered())
 
