@@ -21,7 +21,7 @@ FREE = Terms(limits=0, latency_s=24.5, queue_s=0.058)
 
 
 class Client:
-    """A caller of one service with one key."""
+    """Calls one service with one key."""
 
     def __init__(self, terms: Terms = FREE, key: str = "sk-a") -> None:
         self.service = Service(terms)
@@ -79,21 +79,21 @@ def refused(code: str, message: str = "") -> Any:
     ],
 )
 def test_a_missing_or_wrong_key_is_refused(header: str | None, message: str) -> None:
-    """Every key of the region that looks like one is taken, others are not."""
+    """A key must be present, begin with `sk-`, be printable ASCII, and not name another region."""
     with refused("InvalidApiKey", message):
         Service(FREE).account(header)
 
 
-def test_keys_of_a_region_hold_there() -> None:
-    """A key named for Beijing is refused in Singapore, and taken in Beijing."""
+def test_a_key_belongs_to_its_region() -> None:
+    """A key that names Beijing is accepted in Beijing; one that names Singapore is refused there."""
     beijing = Service(replace(FREE, region="beijing"))
     assert beijing.account("Bearer sk-beijing-1") == beijing.account("bearer  sk-beijing-1")
     with refused("InvalidApiKey"):
         beijing.account("Bearer sk-singapore-1")
 
 
-def test_demanded_keys_are_the_only_ones() -> None:
-    """With keys named, no other is taken."""
+def test_only_the_given_keys_are_accepted() -> None:
+    """If the terms name keys, every other key is refused."""
     service = Service(replace(FREE, keys=("sk-right",)))
     assert service.account("Bearer sk-right") != Client(key="sk-a").account
     with refused("InvalidApiKey"):
@@ -104,7 +104,7 @@ def test_demanded_keys_are_the_only_ones() -> None:
 
 
 def test_a_task_waits_runs_and_succeeds() -> None:
-    """Its answers are the reference's, with times to the millisecond in China's time."""
+    """The answers have the API reference's form; times are in China's time, to the millisecond."""
     client = Client()
     task = client.create(T0)
     assert client.poll(task, T0 + 0.05)["output"] == {
@@ -125,7 +125,7 @@ def test_a_task_waits_runs_and_succeeds() -> None:
 
 
 def test_a_failed_task_costs_nothing_and_says_why() -> None:
-    """FAILED carries a code and a message, and no usage."""
+    """The answer of a FAILED task has a code and a message, and no usage."""
     client = Client()
     answer = client.poll(client.create(T0, failing="DataInspectionFailed"), T0 + 100)
     output = answer["output"]
@@ -136,8 +136,8 @@ def test_a_failed_task_costs_nothing_and_says_why() -> None:
     assert ("usage" in answer, client.service.bill.charges) == (False, [])
 
 
-def test_a_failed_result_stands_in_a_task_that_succeeded() -> None:
-    """The result carries the code in place of a link."""
+def test_a_task_that_succeeded_can_have_a_failed_result() -> None:
+    """The result has an error code instead of a link, and nothing is billed."""
     client = Client()
     output = client.poll(client.create(T0, failing_item="InternalError.Algo"), T0 + 100)["output"]
     assert (output["task_status"], output["results"]) == (
@@ -147,7 +147,7 @@ def test_a_failed_result_stands_in_a_task_that_succeeded() -> None:
 
 
 def test_only_two_tasks_run_at_once() -> None:
-    """Further tasks of the model stay PENDING; another model's do not wait for them."""
+    """Further tasks of the model stay PENDING. Another model's tasks do not wait for them."""
     client = Client(Terms(latency_s=10, queue_s=0))
     tasks = [client.create(T0 + at) for at in (0, 0, 1, 2)]
     other = client.create(T0 + 2, "qwen-image")
@@ -158,7 +158,7 @@ def test_only_two_tasks_run_at_once() -> None:
 
 
 def test_only_pending_tasks_can_be_cancelled() -> None:
-    """A cancelled task gives its place to the next, and is not billed."""
+    """A cancelled task makes room for the next one and is not billed."""
     client = Client(Terms(latency_s=10, queue_s=0))
     first, second, third, fourth = (client.create(T0 + at) for at in (0, 0, 1, 2))
     assert list(client.service.cancel(client.account, third, T0 + 3)) == ["request_id"]
@@ -171,7 +171,7 @@ def test_only_pending_tasks_can_be_cancelled() -> None:
 
 
 def test_tasks_are_forgotten_after_a_day() -> None:
-    """Then, as for a task that never was, their status is UNKNOWN."""
+    """A forgotten task is UNKNOWN, like a task that never existed, but it stays on the bill."""
     client = Client()
     task = client.create(T0)
     assert client.status(task, T0 + DAY_S) == "SUCCEEDED"
@@ -181,7 +181,7 @@ def test_tasks_are_forgotten_after_a_day() -> None:
 
 
 def test_another_accounts_tasks_are_unknown() -> None:
-    """Neither polls, listings nor cancels reach them."""
+    """Another account can neither poll, list nor cancel a task."""
     client = Client()
     task = client.create(T0)
     client.account = client.service.account("Bearer sk-b")
@@ -191,7 +191,7 @@ def test_another_accounts_tasks_are_unknown() -> None:
 
 
 def scheduled(submits_s: Sequence[float], terms: Terms, most: int) -> list[float]:
-    """Say when each task starts: in order, as soon as one of `most` places is free."""
+    """Return when each task starts: in order, as soon as one of `most` places is free."""
     free = [0.0] * most
     starts = []
     for at_s in submits_s:
@@ -210,7 +210,7 @@ def scheduled(submits_s: Sequence[float], terms: Terms, most: int) -> list[float
 def test_tasks_start_when_a_place_is_free(
     submits: list[int], looks: list[int], scale: int, latency: int, queue: int
 ) -> None:
-    """The times are those of a queue before 2 x `scale` places, however often and whenever one looks."""
+    """The times are those of a queue with 2 x `scale` places, however often the service is asked meanwhile."""
     unpaced = builtin().extended({"qwen-image-plus": {"submits": "1000000/second"}})
     terms = Terms(limits=float(scale), latency_s=float(latency), queue_s=float(queue), catalogue=unpaced)
     client = Client(terms)
@@ -231,7 +231,7 @@ def test_tasks_start_when_a_place_is_free(
 
 
 def test_a_listing_shows_tasks_without_their_prompts() -> None:
-    """Entries are those of the vendor's page, newest first."""
+    """Entries have the fields of the vendor's documentation. The newest task comes first."""
     client = Client()
     old, new = client.create(T0), client.create(T0 + 1)
     page = client.listing(T0 + 2)
@@ -251,7 +251,7 @@ def test_a_listing_shows_tasks_without_their_prompts() -> None:
 
 
 def test_a_listing_pages() -> None:
-    """Pages cover all tasks once; beyond the last there is nothing."""
+    """The pages hold each task once. A page after the last one is empty."""
     client = Client()
     tasks = [client.create(T0 + at) for at in range(25)]
     pages = [client.listing(T0 + 30, page_no=str(number), page_size="10") for number in (1, 2, 3, 4)]
@@ -261,7 +261,7 @@ def test_a_listing_pages() -> None:
 
 
 def test_a_listing_filters() -> None:
-    """By model, status, task, region and time; all of them must hold."""
+    """A listing can filter by model, status, task, region and time. All given filters must match."""
     client = Client()
     plus, plain = client.create(T0), client.create(T0 + 60, "qwen-image")
     now = T0 + 70
@@ -294,8 +294,8 @@ def test_a_listing_filters() -> None:
         {"status": "DONE"},
     ],
 )
-def test_a_listing_refuses_what_it_can_not_mean(query: dict[str, str]) -> None:
-    """Windows over 24 hours, other notations of time, and pages that are none."""
+def test_a_wrong_query_is_refused(query: dict[str, str]) -> None:
+    """A window over 24 hours, another time format, a wrong page and an unknown status are refused."""
     with refused("InvalidParameter"):
         Client().listing(T0, **query)
 
@@ -304,7 +304,7 @@ def test_a_listing_refuses_what_it_can_not_mean(query: dict[str, str]) -> None:
 
 
 def test_submits_are_limited_by_account_and_model() -> None:
-    """Two a second of one model; another model, and another account, have their own."""
+    """An account may submit twice a second for each model. Other models and accounts have their own limits."""
     client = Client(Terms())
     client.create(T0)
     client.render(T0)
@@ -317,7 +317,7 @@ def test_submits_are_limited_by_account_and_model() -> None:
 
 
 def test_submits_of_a_minute_are_limited_over_the_minute() -> None:
-    """qwen-image-max takes two at once, and then one every half minute."""
+    """qwen-image-max accepts two calls at once, and then one every half minute."""
     client = Client(Terms())
     for at in (0, 0, 30, 60, 90):
         client.render(T0 + at, "qwen-image-max")
@@ -326,7 +326,7 @@ def test_submits_of_a_minute_are_limited_over_the_minute() -> None:
 
 
 def test_queries_are_limited_to_twenty_a_second() -> None:
-    """Polls, listings and cancels count together."""
+    """Polls, listings and cancels share one limit."""
     client = Client(Terms())
     for _ in range(18):
         client.poll("x", T0)
@@ -338,8 +338,8 @@ def test_queries_are_limited_to_twenty_a_second() -> None:
     client.poll("x", T0 + 0.06)
 
 
-def test_limits_scale_and_can_be_lifted() -> None:
-    """Ten times the limit is ten times the submits; without limits all tasks run at once."""
+def test_limits_scale_and_can_be_removed() -> None:
+    """`limits=10` allows ten times as many submits. With `limits=0` all tasks run at once."""
     client = Client(Terms(limits=10))
     for _ in range(20):
         client.create(T0)
@@ -350,8 +350,8 @@ def test_limits_scale_and_can_be_lifted() -> None:
     assert {free.status(task, T0 + 1) for task in tasks} == {"RUNNING"}
 
 
-def test_a_refused_request_takes_no_place() -> None:
-    """What is invalid is refused before it is counted."""
+def test_an_invalid_request_does_not_count_as_a_submit() -> None:
+    """It is refused before the rate limit is checked."""
     client = Client(Terms())
     for _ in range(5):
         with refused("InvalidParameter"):
@@ -362,8 +362,8 @@ def test_a_refused_request_takes_no_place() -> None:
 # --- sync calls, links and the bill ---
 
 
-def test_a_sync_answer_is_the_references() -> None:
-    """One choice with the image's link, the metric, and the usage."""
+def test_a_sync_answer_has_the_form_of_the_reference() -> None:
+    """It has one choice with the image's link, the task metric, and the usage."""
     answer = Client().render(T0)
     url = answer["output"]["choices"][0]["message"]["content"][0].pop("image")
     assert url.split("?")[1].startswith(f"Expires={int(T0 + FREE.latency_s + DAY_S)}&OSSAccessKeyId=")
@@ -377,15 +377,15 @@ def test_a_sync_answer_is_the_references() -> None:
     }
 
 
-def test_a_sync_call_can_not_be_asynchronous() -> None:
-    """The header of the other interface is refused in the vendor's words."""
+def test_a_sync_call_with_the_async_header_is_refused() -> None:
+    """The refusal has the vendor's words."""
     client = Client()
     with refused("AccessDenied", "current user api does not support asynchronous calls."):
         client.service.render(client.account, {}, client.exchange(), T0, asynchronous=True)
 
 
 def test_the_bill_counts_images_by_account_and_model() -> None:
-    """Each image has its region's price; amounts are exact."""
+    """Each image costs its region's price, and amounts are exact."""
     client = Client(replace(FREE, region="beijing"), key="sk-beijing-1")
     client.render(T0)
     client.render(T0)
@@ -399,7 +399,7 @@ def test_the_bill_counts_images_by_account_and_model() -> None:
 
 
 def test_the_bill_names_every_image() -> None:
-    """A record says what was ordered, by whom, and whether it reached the client."""
+    """A record says what was ordered, by whom, and whether the client got it."""
     client = Client()
     task = client.create(T0)
     client.service.settle(T0 + 100)

@@ -1,4 +1,4 @@
-"""The vendor's own client, unmodified, against the emulator: its v1 calls and its newer client, sync and asyncio."""
+"""The vendor's own SDK works with the emulator: its v1 calls and its newer client, sync and asyncio."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARAMETERS: Any = {"size": "1328*1328", "prompt_extend": True, "watermark": Fals
 
 
 class Seen(NamedTuple):
-    """What a client made of an answer: `status` and `code` of the call, the task's id, state and links."""
+    """What a client read from an answer: `status` and `code` of the call, the task's id, state and links."""
 
     status: int
     code: str = ""
@@ -49,7 +49,7 @@ def seen_v1(answer: Any) -> Seen:
 class V1:
     """The v1 calls."""
 
-    calls: Any = ImageSynthesis  # its stub knows neither cancel nor list
+    calls: Any = ImageSynthesis  # its type stub lacks cancel and list
 
     def __init__(self, base_url: str) -> None:
         dashscope.base_http_api_url = base_url
@@ -116,7 +116,7 @@ class V2:
         self.client: Any = dashscope.Client(api_key=KEY, base_url=base_url, max_retries=0)
 
     def run(self, call: Callable[[], Any]) -> Seen:
-        """Make a call, which raises where v1 answers, and read what it gives."""
+        """Make a call and read its answer. This client raises errors that v1 returns."""
         try:
             return self.read(call())
         except DashScopeError as error:
@@ -166,7 +166,7 @@ class V2Async(V2):
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Running]:
-    """An emulator whose tasks wait until the clock is moved."""
+    """An emulator whose tasks stay PENDING until the clock is moved."""
     with running(replace(QUICK, queue_s=3600, limits=1)) as handle:
         yield handle
 
@@ -182,7 +182,7 @@ def vendor(request: pytest.FixtureRequest, patient: Running, monkeypatch: pytest
 
 
 def test_a_task_is_created_waited_for_and_collected(vendor: Any, patient: Running) -> None:
-    """The client sees it PENDING, then SUCCEEDED, and its link opens."""
+    """The client sees the task PENDING, then SUCCEEDED, and can download its image."""
     created = vendor.create()
     assert (created.status, created.state, bool(created.task)) == (200, "PENDING", True)
     assert vendor.fetch(created.task).state == "PENDING"
@@ -205,7 +205,7 @@ def test_a_pending_task_is_cancelled_once(vendor: Any, patient: Running) -> None
 
 
 def test_tasks_are_listed(vendor: Any, patient: Running) -> None:
-    """Filters reach the service; a window over a day is refused."""
+    """The client's filters work, and a window over a day is refused."""
     vendor.create()
     vendor.create(model="qwen-image")
     assert vendor.list().total == 2
@@ -216,7 +216,7 @@ def test_tasks_are_listed(vendor: Any, patient: Running) -> None:
 
 
 def test_a_whole_call_waits_for_its_image(vendor: Any, patient: Running) -> None:
-    """The blocking form, where the service is quick, gives the image at once."""
+    """The blocking call returns the image."""
     patient.advance(3601)
     with running(QUICK) as quick:
         other = type(vendor)(quick.base_url)
@@ -238,7 +238,7 @@ def test_a_whole_call_waits_for_its_image(vendor: Any, patient: Running) -> None
     ],
 )
 def test_errors_reach_the_caller(vendor: Any, more: dict[str, Any], expected: tuple[int, str]) -> None:
-    """Status and code are those that the vendor documents."""
+    """The client reports the status and the code that the vendor documents."""
     refused = vendor.create(**more)
     assert (refused.status, refused.code) == expected
 
@@ -256,7 +256,7 @@ def test_limits_and_moderation_reach_the_caller(vendor: Any, patient: Running) -
 
 
 def test_a_failed_task_reaches_the_caller(vendor: Any, patient: Running) -> None:
-    """v1 hands the state over, the newer client raises the code."""
+    """v1 returns the state FAILED; the newer client raises the error code."""
     patient.inject("task-failed=DataInspectionFailed")
     task = vendor.create().task
     patient.advance(3601)
@@ -268,14 +268,14 @@ def test_a_failed_task_reaches_the_caller(vendor: Any, patient: Running) -> None
 
 
 def test_a_forgotten_task_is_unknown(vendor: Any, patient: Running) -> None:
-    """After a day, and for an id that never was, waiting ends with UNKNOWN."""
+    """Waiting for a task that is a day old, or for an unknown id, ends with UNKNOWN."""
     task = vendor.create().task
     patient.advance(DAY_S + 1)
     assert (vendor.wait(task).state, vendor.wait("0385dc79-5ff8-4d82-bcb6-000000").state) == ("UNKNOWN", "UNKNOWN")
 
 
 def test_a_wrong_key_reaches_the_caller(vendor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key of the other region is refused as any other."""
+    """A key of another region is refused with the vendor's code."""
     monkeypatch.setattr(f"{__name__}.KEY", "sk-beijing-key")
     if isinstance(vendor, V2):
         vendor.client.transport.http_client.headers["Authorization"] = "Bearer sk-beijing-key"
@@ -288,7 +288,7 @@ def test_a_wrong_key_reaches_the_caller(vendor: Any, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def base_url(monkeypatch: pytest.MonkeyPatch, patient: Running) -> Iterator[str]:
-    """The base URL of an emulator that v1's calls go to."""
+    """Point the v1 calls at an emulator, and return its base URL."""
     patient.reset()
     monkeypatch.setattr(dashscope, "base_http_api_url", patient.base_url)
     yield patient.base_url
@@ -296,7 +296,7 @@ def base_url(monkeypatch: pytest.MonkeyPatch, patient: Running) -> Iterator[str]
 
 
 def rendered(patient: Running) -> list[tuple[Any, ...]]:
-    """Return what was billed."""
+    """Return the main fields of each billed image."""
     fields = ("interface", "model", "prompt", "negative_prompt", "size", "prompt_extend")
     return [tuple(record[field] for field in fields) for record in patient.bill()["records"]]
 
@@ -305,7 +305,7 @@ ORDERED = ("sync", "qwen-image-max", "一只猫 “Hello”", "dog", "1328*1328"
 
 
 def test_v1_calls_the_sync_interface(base_url: str, patient: Running) -> None:
-    """The reference's own example, and what it says of the answer."""
+    """The API reference's example gets the answer that the reference describes."""
     answer: Any = MultiModalConversation.call(
         model="qwen-image-max", messages=MESSAGES, api_key=KEY, result_format="message", stream=False, **PARAMETERS
     )
@@ -319,7 +319,7 @@ def test_v1_calls_the_sync_interface(base_url: str, patient: Running) -> None:
 
 
 def test_v1_calls_the_sync_interface_from_asyncio(base_url: str, patient: Running) -> None:
-    """The same call, awaited."""
+    """The same call works with asyncio."""
 
     async def main() -> Any:
         try:
@@ -335,7 +335,7 @@ def test_v1_calls_the_sync_interface_from_asyncio(base_url: str, patient: Runnin
 
 
 def test_the_newer_client_calls_the_sync_interface(base_url: str, patient: Running) -> None:
-    """By the resource that leads to the multimodal endpoint, sync and asyncio."""
+    """Its resource for the multimodal endpoint works, sync and asyncio."""
     more: Any = {"model": "qwen-image-max", "messages": MESSAGES, "parameters": PARAMETERS}
 
     async def main() -> Any:
@@ -354,7 +354,7 @@ def test_the_newer_client_calls_the_sync_interface(base_url: str, patient: Runni
 
 
 def test_v1_sees_business_errors_and_refusals(base_url: str, patient: Running) -> None:
-    """Errors come back as answers, not as exceptions."""
+    """v1 returns errors as answers and raises nothing."""
     answer: Any = MultiModalConversation.call(model="qwen-image-plus", messages=MESSAGES, api_key=KEY, n=2)
     assert (answer.status_code, answer.code, answer.message) == (
         400, "InvalidParameter", "num_images_per_prompt must be 1",
@@ -365,7 +365,7 @@ def test_v1_sees_business_errors_and_refusals(base_url: str, patient: Running) -
 
 
 def test_the_vendors_client_pays_twice_for_a_lost_answer(base_url: str, patient: Running) -> None:
-    """It sends a call again whose connection was dropped: the bill shows what qwenbuild must not do."""
+    """The SDK repeats a call after a lost answer and is billed twice. qwenbuild must not do this."""
     patient.inject("drop-after:sync:1")
     answer: Any = MultiModalConversation.call(model="qwen-image-plus", messages=MESSAGES, api_key=KEY)
     assert answer.status_code == 200
@@ -373,7 +373,7 @@ def test_the_vendors_client_pays_twice_for_a_lost_answer(base_url: str, patient:
 
 
 def test_the_vendors_client_stops_waiting_at_a_throttled_poll(base_url: str, patient: Running) -> None:
-    """v1 takes a 429 on a poll for the end, though the task goes on and is billed."""
+    """v1 stops waiting at a 429, though the task goes on and is billed."""
     task = ImageSynthesis.async_call(model="qwen-image-plus", prompt="a cat", api_key=KEY)
     patient.inject("throttle:poll:1")
     assert ImageSynthesis.wait(task, api_key=KEY).status_code == 429

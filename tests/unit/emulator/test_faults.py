@@ -27,7 +27,7 @@ def faults(draw: st.DrawFn) -> Fault:
 
 @given(faults())
 def test_a_fault_reads_back_as_it_is_written(fault: Fault) -> None:
-    """The notation says all of a fault."""
+    """Parsing the notation of a fault gives the same fault."""
     assert Fault.parse(str(fault)) == fault
 
 
@@ -45,7 +45,7 @@ def test_a_fault_reads_back_as_it_is_written(fault: Fault) -> None:
     ],
 )
 def test_the_notation_is_short(text: str, fault: Fault) -> None:
-    """Value, operations and chance may be left out, and operations and chance come in either order."""
+    """Value, operations and chance are optional. Operations and chance can stand in either order."""
     assert Fault.parse(text) == fault
 
 
@@ -63,29 +63,29 @@ def test_the_notation_is_short(text: str, fault: Fault) -> None:
         ("throttle:", 'throttle can\'t hit ""; it can hit: '),
     ],
 )
-def test_what_is_no_fault_is_explained(text: str, expected: str) -> None:
-    """A mistake names what was meant, or what is possible."""
+def test_a_wrong_fault_is_explained(text: str, expected: str) -> None:
+    """The error names what was probably meant, or what is possible."""
     with pytest.raises(UsageError) as caught:
         Fault.parse(text)
     assert expected in str(caught.value)
 
 
 def test_the_first_calls_are_counted_for_each_fault() -> None:
-    """A number is how many calls of its operations a fault befalls."""
+    """A fault with a number hits that many calls of its operations."""
     plan = FaultPlan(["throttle:create:2", "500:poll:1"])
     drawn = [plan.draw(operation) for operation in ("create", "poll", "create", "create", "poll")]
     assert [fault and fault.kind for fault in drawn] == ["throttle", "500", "throttle", None, None]
     assert plan.fired() == [("throttle:create:2", 2), ("500:poll:1", 1)]
 
 
-def test_one_fault_befalls_a_call() -> None:
-    """The first that fires wins; one that is not asked keeps its count."""
+def test_one_fault_hits_a_call() -> None:
+    """The first fault that fires wins. The faults after it do not count the call."""
     plan = FaultPlan(["slow:sync:1", "drop-after:sync:1"])
     assert [str(plan.draw("sync") or "") for _ in range(3)] == ["slow=2:sync:1", "drop-after:sync:1", ""]
 
 
 def test_the_same_seed_fires_at_the_same_calls() -> None:
-    """Chance is reproducible, and another seed is another run."""
+    """The same seed gives the same sequence, and another seed gives another."""
 
     def run(seed: int) -> list[bool]:
         plan = FaultPlan(["throttle:20%"], seed)
@@ -97,5 +97,5 @@ def test_the_same_seed_fires_at_the_same_calls() -> None:
 
 
 def test_the_help_names_every_kind() -> None:
-    """What can be written can be read about."""
+    """The help text explains every kind."""
     assert [name for name in KINDS if f"\n  {name}" not in FAULT_HELP] == []

@@ -43,7 +43,7 @@ def refusal(body: dict[str, Any], interface: str = "sync") -> tuple[int, str, st
 
 
 def test_the_defaults_are_the_services() -> None:
-    """Size, rewriting and watermark default as the reference says, not as qwenbuild does."""
+    """Size, rewriting and watermark have the defaults of the API reference, not those of qwenbuild."""
     order = sync_order()
     assert (order.size, order.prompt_extend, order.watermark, order.negative_prompt, order.count) == (
         Size(1664, 928), True, False, "", 1,
@@ -52,7 +52,7 @@ def test_the_defaults_are_the_services() -> None:
 
 
 def test_every_parameter_is_read() -> None:
-    """What was sent is what is rendered."""
+    """Each field that was sent is in the request that is drawn."""
     order = sync_order(
         "猫", size="928*1664", seed=SEED_MAX, prompt_extend=False, watermark=True, negative_prompt="dog", n=1
     )
@@ -63,7 +63,7 @@ def test_every_parameter_is_read() -> None:
 
 
 def test_the_rewritten_prompt_is_what_is_rendered() -> None:
-    """With prompt_extend the prompt is rewritten around its own words, always the same way."""
+    """With `prompt_extend`, the rewritten prompt contains the original, and equal prompts are rewritten equally."""
     first, second = sync_order("a “Hello” poster", seed=1), sync_order("a “Hello” poster", seed=1)
     assert first == second
     assert first.request("draft-1", 0).prompt == first.actual_prompt
@@ -71,8 +71,8 @@ def test_the_rewritten_prompt_is_what_is_rendered() -> None:
 
 
 @pytest.mark.parametrize(("model", "limit"), [("qwen-image-plus", 800), ("qwen-image-2.0", 1300)])
-def test_long_prompts_are_cut_without_a_word(model: str, limit: int) -> None:
-    """Characters beyond the limit are dropped, and only the report of the original prompt has them."""
+def test_long_prompts_are_cut_silently(model: str, limit: int) -> None:
+    """Characters after the limit are dropped; only `orig_prompt` keeps them."""
     order = sync_order("字" * (limit + 1), model, prompt_extend=False, negative_prompt="x" * 501)
     assert order.prompt == "字" * limit
     assert order.negative_prompt == "x" * 500
@@ -80,7 +80,7 @@ def test_long_prompts_are_cut_without_a_word(model: str, limit: int) -> None:
 
 
 def test_the_negative_prompt_of_a_task_stands_in_either_place() -> None:
-    """The reference's table has it in `input`, its curl in `parameters`; `input` wins."""
+    """The reference's table has it in `input`, its curl example in `parameters`. `input` wins."""
     in_parameters = async_body(negative_prompt="p")
     in_input = async_body()
     in_input["input"]["negative_prompt"] = "i"
@@ -91,7 +91,7 @@ def test_the_negative_prompt_of_a_task_stands_in_either_place() -> None:
 
 
 def test_only_the_two_point_zero_models_draw_several_images() -> None:
-    """`n` is 1, or up to six for the 2.0 models; their seeds follow one another."""
+    """`n` is 1, or up to 6 for the 2.0 models. Their images have consecutive seeds."""
     order = sync_order(model="qwen-image-2.0", n=3, seed=SEED_MAX)
     assert [order.request("f", index).seed for index in range(order.count)] == [SEED_MAX, 0, 1]
     assert refusal(sync_body(n=2)) == (400, "InvalidParameter", "num_images_per_prompt must be 1")
@@ -101,7 +101,7 @@ def test_only_the_two_point_zero_models_draw_several_images() -> None:
 
 
 def test_two_point_zero_takes_any_size_within_its_pixels() -> None:
-    """Sizes that are not listed are taken between 512² and 2048² pixels in all."""
+    """The 2.0 models accept every size from 512² to 2048² pixels in total."""
     assert sync_order(model="qwen-image-2.0", size="1000*1000").size == Size(1000, 1000)
     assert refusal(sync_body(model="qwen-image-2.0", size="2048*2049"))[1] == "InvalidParameter"
     assert refusal(sync_body(model="qwen-image-2.0", size="511*512"))[1] == "InvalidParameter"
@@ -109,7 +109,7 @@ def test_two_point_zero_takes_any_size_within_its_pixels() -> None:
 
 @pytest.mark.parametrize("size", ["1328x1328", "1:1", "1472*1140", "1140*1472", "", 1328, "1328*1328 ", "0*0", [1, 2]])
 def test_other_sizes_are_refused(size: Any) -> None:
-    """Neither qwenbuild's own notations nor sizes of older models pass."""
+    """qwenbuild's own notations, and sizes that the model does not offer, are refused."""
     assert refusal(sync_body(size=size))[:2] == (400, "InvalidParameter")
 
 
@@ -137,7 +137,7 @@ def test_seeds_out_of_range_are_refused(seed: Any) -> None:
     ],
 )
 def test_a_sync_call_has_one_message_with_one_text(messages: Any, message: str) -> None:
-    """Neither none nor several are taken."""
+    """A body without a message or text, or with several, is refused."""
     body = {"model": "qwen-image-plus", "input": {"messages": messages}}
     assert refusal(body) == (400, "InvalidParameter", message)
 
@@ -161,12 +161,12 @@ def test_a_sync_call_has_one_message_with_one_text(messages: Any, message: str) 
     ],
 )
 def test_what_the_service_refuses_is_refused(body: dict[str, Any], interface: str, expected: tuple[int, str]) -> None:
-    """Each defect has the service's status and code."""
+    """Each defect is refused with the service's status and code."""
     assert refusal(body, interface)[:2] == expected
 
 
 def test_a_model_is_refused_on_an_interface_that_it_lacks() -> None:
-    """The vendor's own sentence says which kind of call the model does not take."""
+    """The message is the vendor's and names the kind of call."""
     assert refusal(async_body(model="qwen-image-max"), "async") == (
         403, "AccessDenied", "current user api does not support asynchronous calls.",
     )  # fmt: skip
@@ -176,21 +176,21 @@ def test_a_model_is_refused_on_an_interface_that_it_lacks() -> None:
 
 
 def test_nulls_and_unknown_fields_are_ignored() -> None:
-    """The vendor's SDK sends fields that no image model knows."""
+    """The vendor's SDK sends fields that image models do not have."""
     body = sync_body(result_format="message", size=None, seed=None, n=None, prompt_extend=None, stream=False)
     assert read_order(body, "sync", builtin()).size == Size(1664, 928)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"a"', b"\xff", b'{"a": "\\ud800"}', b"[" * 100_000])
-def test_a_body_that_is_no_json_object_is_refused(content: bytes) -> None:
-    """Neither broken JSON nor unpaired surrogates get through."""
+def test_a_body_that_is_not_a_json_object_is_refused(content: bytes) -> None:
+    """Broken JSON, other types, unpaired surrogates and deep nesting are refused."""
     with pytest.raises(Refusal, match="json"):
         json_body(content)
 
 
 @given(st.dictionaries(st.sampled_from(["model", "input", "parameters"]), JSON), st.sampled_from(["sync", "async"]))
-def test_no_json_brings_it_down(body: dict[str, Any], interface: str) -> None:
-    """Any JSON object is an order or a refusal."""
+def test_any_json_gives_an_order_or_a_refusal(body: dict[str, Any], interface: str) -> None:
+    """No JSON object causes another error."""
     try:
         read_order(json_body(json.dumps(body).encode()), interface, builtin())
     except Refusal as error:
@@ -198,8 +198,8 @@ def test_no_json_brings_it_down(body: dict[str, Any], interface: str) -> None:
 
 
 @given(JSON, st.sampled_from(["size", "seed", "n", "prompt_extend", "watermark", "negative_prompt"]))
-def test_no_parameter_brings_it_down(value: Any, name: str) -> None:
-    """A parameter of any type is read or refused."""
+def test_any_parameter_is_read_or_refused(value: Any, name: str) -> None:
+    """No value of a parameter causes another error."""
     try:
         sync_order(**{name: value})
     except Refusal as error:
@@ -207,7 +207,7 @@ def test_no_parameter_brings_it_down(value: Any, name: str) -> None:
 
 
 def test_equal_orders_have_equal_digests() -> None:
-    """The digest tells distinct requests apart, whichever interface they came by."""
+    """Different requests have different digests. The interface does not change the digest."""
     same = read_order(async_body(seed=1), "async", builtin())
     assert sync_order(seed=1).digest == same.digest
     assert len({sync_order(seed=seed).digest for seed in range(5)} | {sync_order().digest}) == 6

@@ -1,4 +1,4 @@
-"""Tests of fonts: which glyphs there are, and that the fonts' missing-glyph box is never drawn."""
+"""Tests of fonts: which glyphs exist, and that the fonts' missing-glyph box is never drawn."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def names(text: str) -> list[tuple[str, str]]:
     ],
 )
 def test_each_character_comes_from_a_font_that_has_it(text: str, expected: list[tuple[str, str]]) -> None:
-    """The script chooses the font; what no font has is told apart; what is not drawn is left out."""
+    """The script decides the font. Characters without a glyph are marked, and invisible ones are left out."""
     assert names(text) == expected
 
 
@@ -56,14 +56,14 @@ def drawing(face: Typeface, char: str) -> bytes:
 
 @given(_DRAWN)
 def test_no_character_is_drawn_as_the_missing_box(char: str) -> None:
-    """For every character of Unicode, the drawing is not the box that the fonts have for what they lack."""
+    """The drawing of any Unicode character differs from the fonts' missing-glyph boxes."""
     face = Typeface.of(char, REGULAR)
     boxes = {_box(font) for font in face.fonts}
     assert drawing(face, char) not in boxes
 
 
 def _box(font: int) -> bytes:
-    """Return how a font draws what it has not."""
+    """Return a font's missing-glyph box."""
     from qwenbuild.providers.draft import fonts
 
     canvas = Image.new("L", (96, 64), 0)
@@ -75,27 +75,27 @@ def _box(font: int) -> bytes:
 @pytest.mark.parametrize(
     "text", ["漢字かな交じり", "한국어", "Ελλας", "Tiếng Việt", "★☆→✓♥€₩¥£", "「『《«„“”»》』」", "…—–·"]
 )
-def test_what_posters_need_is_covered(text: str) -> None:
-    """East Asian scripts, Greek, Cyrillic, Vietnamese, quotation marks and common symbols have glyphs."""
+def test_characters_of_posters_have_glyphs(text: str) -> None:
+    """East Asian scripts, Greek, Vietnamese, quotation marks and common symbols have glyphs."""
     face = Typeface.of(text, REGULAR)
     assert [char for char in text if covering(char, face.fonts) == MISSING] == []
 
 
 @pytest.mark.parametrize("text", ["مرحبا", "שלום", "नमस्ते", "ไทย", "🐶", "\ue000", "\U0010fffe"])
-def test_what_the_fonts_lack_is_known(text: str) -> None:
+def test_characters_without_glyphs_are_known(text: str) -> None:
     """Scripts that need shaping, emoji and private characters have no glyphs."""
     assert covering(text[0], Typeface.of(text, REGULAR).fonts) == MISSING
 
 
 @given(st.text(alphabet="AVTo漢字か한🐶م 1", max_size=20), st.integers(7, 80))
-def test_widths_are_those_of_the_drawing(text: str, px: int) -> None:
-    """What is measured is where drawing ends: a second piece begins there without a gap or an overlap."""
+def test_the_width_of_a_text_is_the_sum_of_its_characters(text: str, px: int) -> None:
+    """So the next part of a line starts exactly where the last one ends."""
     face = Typeface.of("x", BLACK)
     assert face.width_px(text, px) == sum(face.width_px(char, px) for char in text)
 
 
-def test_threads_measure_alike() -> None:
-    """FreeType faces are each thread's own; the numbers are the same."""
+def test_all_threads_measure_the_same_widths() -> None:
+    """Each thread opens its own FreeType faces, and the widths are equal."""
     face = Typeface.of("漢字", BLACK)
 
     def width(px: int) -> int:
@@ -105,8 +105,8 @@ def test_threads_measure_alike() -> None:
         assert list(pool.map(width, range(200))) == [width(px) for px in range(200)]
 
 
-def test_the_fonts_are_the_packages() -> None:
-    """Fonts come from an installed package, never from the machine's own."""
+def test_the_fonts_come_from_the_package() -> None:
+    """Fonts of the machine are never used."""
     from qwenbuild.providers.draft import fonts
 
     path = fonts._font(0, REGULAR, 20).path

@@ -1,4 +1,4 @@
-"""Tests of layout: every text inside what it stands on, over no other, in reading order, at any size."""
+"""Tests of layout: every text is inside its ground, overlaps no other, and keeps its reading order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def overlap(one: Box, other: Box) -> bool:
 
 
 def faults(plan: Layout) -> Iterator[str]:
-    """Yield what is wrong with a layout."""
+    """Yield a message for each error in a layout."""
     canvas = Box(0, 0, *plan.size)
     top, below = Box(0, 0, plan.size.width, plan.strip_px), plan.size.height - plan.strip_px
     paper = Box(0, plan.strip_px, plan.size.width, plan.size.height - 2 * plan.strip_px)
@@ -71,12 +71,12 @@ def joined(plan: Layout, what: str) -> list[str]:
     st.booleans(),
 )
 def test_everything_is_in_its_place(prompt: str, size: Size, watermark: bool) -> None:
-    """For any prompt and size, texts stay where they stand, legible, and nothing covers anything."""
+    """For any prompt and size, texts are legible, stay inside their grounds, and overlap nothing."""
     assert list(faults(layout(request(prompt, size, watermark=watermark)))) == []
 
 
 def test_every_parti_prompt_is_laid_out() -> None:
-    """Each of the 1,632 prompts, at one of the sizes in turn, has a layout without faults and with a headline."""
+    """Each of the 1,632 prompts has a layout without errors and with one headline."""
     prompts = parti_prompts()
     assert len(prompts) == 1632
     for number, prompt in enumerate(prompts):
@@ -87,7 +87,7 @@ def test_every_parti_prompt_is_laid_out() -> None:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("prompt", [ENGLISH, CHINESE], ids=["English", "Chinese"])
 def test_the_references_poster_is_whole_at_every_size(prompt: str, size: Size) -> None:
-    """Title, subtitle, bubble, supplementary text and label: each is there, once, uncut, ranked by its size."""
+    """Title, subtitle, bubble, footer and label appear once, uncut, and the title is the largest."""
     plan = layout(request(prompt, size))
     ranked = [item for what in ("headline", "subtitle", "bubble", "footer") for item in placed(plan, what)]
     assert [item.what for item in ranked] == ["headline", "subtitle", "bubble", "footer"]
@@ -100,15 +100,15 @@ def test_the_references_poster_is_whole_at_every_size(prompt: str, size: Size) -
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_texts_keep_their_reading_order(size: Size) -> None:
-    """Items of a list stand one below the other as the prompt has them; none is lost."""
+    """Items of a list stand one below the other in the prompt's order, and none is lost."""
     prompt = "Title “Soup”, " + ", ".join(f"“Item {number}”" for number in range(5)) + ", at the bottom “Bread”"
     plan = layout(request(prompt, size))
     by_height = sorted((item for item in plan.placed if item.on is On.PAPER), key=lambda item: item.box.y)
     assert [" ".join(item.block.lines) for item in by_height] == ["Soup", *(f"Item {n}" for n in range(5)), "Bread"]
 
 
-def test_what_finds_no_room_on_the_picture_is_read_as_body() -> None:
-    """A second bubble and a second badge are set with the other texts."""
+def test_a_second_bubble_or_badge_becomes_body_text() -> None:
+    """The picture has room for one of each, so the others are set with the body."""
     plan = layout(request("Title “a”. Bubble “b”. Bubble “c”. Badge “d”. Badge “e”."))
     found = {" ".join(item.block.lines): item.on for item in plan.placed if item.on is not On.STRIP}
     assert [found[text] for text in "abcde"] == [On.PAPER, On.BUBBLE, On.PAPER, On.BADGE, On.PAPER]
@@ -116,7 +116,7 @@ def test_what_finds_no_room_on_the_picture_is_read_as_body() -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_prompt_of_800_characters_is_shown(size: Size) -> None:
-    """A long prompt without quotes has its opening as headline and the rest as text, trimmed only at the end."""
+    """Its opening is the headline, and the rest is body text that is cut only at its end."""
     plan = layout(request(LONG, size))
     (headline,), (body,) = joined(plan, "headline"), joined(plan, "body")
     assert headline == "A harbour at sunset"
@@ -124,7 +124,7 @@ def test_a_prompt_of_800_characters_is_shown(size: Size) -> None:
 
 
 def test_the_watermark_is_at_the_lower_right() -> None:
-    """With `watermark` the service's own mark is shown where the service puts it, and not otherwise."""
+    """With `watermark`, the draft shows the service's watermark at the service's place."""
     plan = layout(request(watermark=True))
     (mark,) = placed(plan, "watermark")
     assert mark.block.lines == ("Qwen-Image",)
@@ -134,5 +134,5 @@ def test_the_watermark_is_at_the_lower_right() -> None:
 
 @pytest.mark.parametrize("size", [Size(1, 1), Size(1, 900), Size(900, 1), Size(16, 16), Size(63, 5)], ids=str)
 def test_no_size_is_too_small(size: Size) -> None:
-    """What can't hold legible text is laid out without it."""
+    """A size that has no room for legible text gets a layout without text."""
     assert [item for item in layout(request(size=size)).placed if item.block.size_px < LEAST_PX] == []

@@ -1,4 +1,4 @@
-"""Tests of what is read out of prompts: quoted texts, their parts and colours, and the picture's description."""
+"""Tests of the texts of prompts: quoted texts, their parts and colours, and the picture's description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parts(prompt: str) -> list[tuple[str, str]]:
 
 
 def test_the_references_poster_is_read() -> None:
-    """Title, subtitle, bubble and supplementary text are told apart, with the colours of their fonts."""
+    """Title, subtitle, bubble and footer are recognised, with the colours of their fonts."""
     blue, green = colours("blue")[0], colours("green")[0]
     assert texts(ENGLISH) == [
         Text("Come Play Ball!", Part.HEADLINE, blue),
@@ -27,7 +27,7 @@ def test_the_references_poster_is_read() -> None:
 
 
 def test_the_references_poster_is_read_in_chinese() -> None:
-    """So are the Chinese words for them."""
+    """The Chinese poster gives the same parts and colours."""
     blue, green = colours("blue")[0], colours("green")[0]
     assert texts(CHINESE) == [
         Text("一起来玩球吧！", Part.HEADLINE, blue),
@@ -62,7 +62,7 @@ def test_the_references_poster_is_read_in_chinese() -> None:
     ],
 )
 def test_quotes_are_found(prompt: str, expected: list[str]) -> None:
-    """Every kind of quotation marks is known, and what stands in them is taken in order."""
+    """Texts in every kind of quotation marks are found, in order."""
     assert [text.text for text in texts(prompt) if text.quoted] == expected
 
 
@@ -79,8 +79,8 @@ def test_quotes_are_found(prompt: str, expected: list[str]) -> None:
         "rock'n'roll",
     ],
 )
-def test_what_is_no_quotation(prompt: str) -> None:
-    """Apostrophes, inches and lone marks quote nothing."""
+def test_other_marks_quote_nothing(prompt: str) -> None:
+    """Apostrophes, inches, empty and single marks are not quotations."""
     assert [text for text in texts(prompt) if text.quoted] == []
 
 
@@ -100,7 +100,7 @@ def test_what_is_no_quotation(prompt: str) -> None:
     ],
 )
 def test_cues_give_the_parts(prompt: str, expected: list[tuple[str, str]]) -> None:
-    """The cue before a text says what it is, else the one in its own clause behind it; one text is the headline."""
+    """The cue before a text decides its part, else the cue after it in its clause. One text is the headline."""
     assert parts(prompt) == expected
 
 
@@ -115,13 +115,13 @@ def test_cues_give_the_parts(prompt: str, expected: list[tuple[str, str]]) -> No
         (" \n", []),
     ],
 )
-def test_a_prompt_without_quotes_has_its_own_words(prompt: str, expected: list[str]) -> None:
+def test_a_prompt_without_quotes_is_its_own_text(prompt: str, expected: list[str]) -> None:
     """Its opening words are the headline, the rest is the body."""
     assert [text.text for text in texts(prompt)] == expected
 
 
 def test_a_long_opening_ends_between_words() -> None:
-    """A prompt without punctuation is cut after a word, and nothing of it is lost."""
+    """A prompt without punctuation is split after a word, and nothing is lost."""
     head, body = texts("word " * 40)
     assert (head.text, body.text) == (" ".join(["Word", *["word"] * 17]), " ".join(["Word", *["word"] * 21]))
 
@@ -135,14 +135,14 @@ def test_a_long_opening_ends_between_words() -> None:
         ("“Tea”", "“Tea”"),
     ],
 )
-def test_the_scene_is_described_before_the_texts(prompt: str, expected: str) -> None:
-    """The picture's description is what stands before the quoted texts, else the first sentence."""
+def test_the_picture_is_described_before_the_texts(prompt: str, expected: str) -> None:
+    """The description is the sentences before the quoted texts, else the first sentence."""
     assert picture_description(prompt) == expected
 
 
 @given(st.text() | st.sampled_from(PROMPTS))
 def test_any_prompt_has_one_headline_unless_it_is_blank(prompt: str) -> None:
-    """Whatever is written, exactly one text is the headline, and no text is blank."""
+    """Any prompt has exactly one headline and no blank text."""
     found = texts(prompt)
     assert [text.part for text in found].count(Part.HEADLINE) == (1 if prompt.split() else 0)
     assert all(text.text.strip() for text in found)

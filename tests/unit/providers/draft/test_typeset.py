@@ -1,4 +1,4 @@
-"""Tests of setting text: what fits, where lines break, and that nothing sticks out."""
+"""Tests of typesetting: what fits, where lines break, and that no ink leaves the box."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def lines(text: str, width: int, height: int = 1000, px: int = 20, **options: in
 
 
 def test_a_text_is_set_as_large_as_fits() -> None:
-    """One pixel more of font size would not fit the box."""
+    """A font size one pixel larger would not fit the box."""
     block = fit("Come Play Ball!", 500, 200, most_px=200, least_px=10, weight=BLACK)
     larger = fit("Come Play Ball!", 500, 200, most_px=block.size_px + 1, least_px=block.size_px + 1, weight=BLACK)
     assert (block.whole, larger.whole) == (True, False)
 
 
 def test_lines_are_balanced() -> None:
-    """As few lines as the width allows, of about equal length."""
+    """A text has as few lines as the width allows, of about equal length."""
     assert lines("one two three four five six", 200) == ["one two three", "four five six"]
 
 
@@ -39,7 +39,7 @@ def test_lines_are_balanced() -> None:
     ],
 )
 def test_lines_break_as_the_script_does(text: str, width: int, expected: list[str]) -> None:
-    """Chinese breaks between characters, but no mark stands first or last in a line that it must not."""
+    """Chinese breaks between characters, but closing marks never start a line and opening marks never end one."""
     assert lines(text, width) == expected
 
 
@@ -51,26 +51,26 @@ def test_lines_break_as_the_script_does(text: str, width: int, expected: list[st
         ("X" * 40, ["XXXXXXXXXXXX..."]),
     ],
 )
-def test_what_does_not_fit_ends_in_an_ellipsis(text: str, expected: list[str]) -> None:
-    """After a whole word where there are words."""
+def test_a_text_that_does_not_fit_ends_in_an_ellipsis(text: str, expected: list[str]) -> None:
+    """The ellipsis follows a whole word if the text has several."""
     block = fit(text, 150, 30, most_px=20, least_px=20, weight=REGULAR)
     assert (list(block.lines), block.whole) == (expected, False)
 
 
 def test_a_word_too_long_is_broken_before_it_gets_tiny() -> None:
-    """A long word is broken into lines rather than set at a fraction of the size."""
+    """A long word is broken into lines instead of being set very small."""
     block = fit("X" * 60, 1000, 400, most_px=150, least_px=20, weight=BLACK)
     assert (len(block.lines) > 1, block.size_px > 60, "".join(block.lines)) == (True, True, "X" * 60)
 
 
 def test_a_phrase_without_spaces_keeps_together() -> None:
-    """Two lines somewhat smaller are better than three that leave a particle alone."""
+    """It is set smaller on two lines, not larger on three."""
     block = fit("一起来玩球吧！", 590, 900, most_px=190, least_px=20, weight=BLACK, most_lines=4)
     assert block.lines == ("一起来玩", "球吧！")
 
 
 def test_a_name_too_long_loses_its_middle() -> None:
-    """Both ends of a name tell which it is."""
+    """Both ends of a cell's name stay visible."""
     name = "puppies/poster[copy=en,palette=sunset,seed=1,size=1328x1328]"
     short = fit_ends(name, 300, px=20, weight=REGULAR)
     (line,) = short.lines
@@ -81,7 +81,7 @@ def test_a_name_too_long_loses_its_middle() -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n "])
 def test_no_text_is_a_block_without_lines(text: str) -> None:
-    """Nothing to write takes no room."""
+    """A blank text takes no space."""
     block = fit(text, 100, 100, most_px=20, least_px=10, weight=REGULAR)
     assert (block.lines, block.width, block.height, block.whole) == ((), 0, 0, True)
 
@@ -98,7 +98,7 @@ def test_no_text_is_a_block_without_lines(text: str) -> None:
 def test_no_block_leaves_its_box(
     text: str, width: int, height: int, least_px: int, more_px: int, weight: int, most_lines: int
 ) -> None:
-    """Whatever the text and the box, no line is wider than the box and all together are not higher."""
+    """For any text and box, no line is wider than the box, and all lines together are not higher."""
     block = fit(
         text, width, height, most_px=least_px + more_px, least_px=least_px, weight=weight, most_lines=most_lines
     )
@@ -109,7 +109,7 @@ def test_no_block_leaves_its_box(
 
 
 def ink(block: Block, width: int, align: float) -> tuple[int, int, int, int] | None:
-    """Return the bounds of what is drawn, with a margin of 100 pixels around the box."""
+    """Draw a block with a margin of 100 pixels around its box. Return the bounds of the ink."""
     canvas = Image.new("L", (width + 200, block.height + 200), 0)
     draw(ImageDraw.Draw(canvas), block, 100, 100, width, align=align, fill=255)
     return canvas.getbbox()
@@ -118,19 +118,19 @@ def ink(block: Block, width: int, align: float) -> tuple[int, int, int, int] | N
 @pytest.mark.parametrize("align", [0, 0.5, 1])
 @pytest.mark.parametrize("text", ["Jolly Ågy fjord!", "一起来玩球吧！", "🐶🎉 مرحبا", "한국어"])
 def test_what_is_drawn_is_inside_the_box(text: str, align: float) -> None:
-    """The ink of whole lines lies in the block's box; overhangs and accents stand out by a hair."""
+    """The ink lies in the block's box; overhangs and accents leave it by at most 0.15 em."""
     block = fit(text, 600, 400, most_px=60, least_px=60, weight=BLACK)
     bounds = ink(block, 600, align)
     assert bounds is not None
-    hair = 60 * 0.15
-    assert bounds[0] >= 100 - hair
-    assert bounds[1] >= 100 - hair
-    assert bounds[2] <= 700 + hair
-    assert bounds[3] <= 100 + block.height + hair
+    overhang_px = 60 * 0.15
+    assert bounds[0] >= 100 - overhang_px
+    assert bounds[1] >= 100 - overhang_px
+    assert bounds[2] <= 700 + overhang_px
+    assert bounds[3] <= 100 + block.height + overhang_px
 
 
 def test_lines_of_all_sizes_stand_on_the_same_left_edge() -> None:
-    """The white that large letters have at their left is taken off."""
+    """The white space at the left of large letters is removed."""
     edges = set()
     for px in (20, 60, 120):
         bounds = ink(fit("Dawn", 600, 300, most_px=px, least_px=px, weight=BLACK), 600, 0)
