@@ -1,4 +1,4 @@
-"""A project with a store of its own for every end-to-end test."""
+"""The project of the end-to-end tests, with its own store."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ prompt = "Icon of the moon"
     "templates/base.j2": "A {{ mood }} poster of {% block subject %}{% endblock %}",
     "templates/poster.j2": '{% extends "base.j2" %}{% block subject %}grass and sky{% endblock %}',
 }
-"""Eight images: four posters of a template, two flowers of a table, two icons of inline prompts."""
+"""Eight images: four posters from a template, two flowers from a CSV file, two icons with inline prompts."""
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
-    """A project of eight images that render at once, for nothing."""
+    """A project of eight images, rendered by the free provider `null`."""
     root = tmp_path / "project"
     root.mkdir()
     return Sandbox(root, tmp_path / "store").write(FILES)

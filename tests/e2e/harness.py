@@ -1,4 +1,4 @@
-"""Runs the installed `qwenbuild` in a project of its own; a successful build must have nothing left to do."""
+"""Runs the installed `qwenbuild` in a temporary project. After a successful build, a second one must do nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -29,18 +29,18 @@ class Ran:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The lines of `--json`."""
+        """The events that `--json` printed."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
     def finished(self) -> dict[str, Any]:
-        """The last line of `--json`."""
+        """The last event that `--json` printed."""
         return self.events[-1]
 
 
 @dataclass
 class Sandbox:
-    """A folder with a project in it and a store of its own."""
+    """A project in a temporary folder, with its own store."""
 
     root: Path
     store: Path
@@ -48,7 +48,7 @@ class Sandbox:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of every command: nothing of the user's own settings."""
+        """The environment of every command, without the user's own settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DASHSCOPE_", "QWENBUILD_"))}
         return {**kept, "QWENBUILD_CACHE_DIR": str(self.store), "HOME": str(self.root.parent), **self.extra}
 
@@ -58,7 +58,7 @@ class Sandbox:
         return self.root.parent / "site"
 
     def write(self, files: Mapping[str, str]) -> Sandbox:
-        """Write files, by their path below the project."""
+        """Write files. Their names are paths relative to the project."""
         for name, text in files.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ class Sandbox:
         )  # fmt: skip
 
     def run(self, *arguments: str, timeout_s: float = 60) -> Ran:
-        """Run a command to its end; its output never holds a traceback."""
+        """Run a command to its end. Fail if it prints a traceback."""
         process = self.popen(*arguments)
         out, err = process.communicate(timeout=timeout_s)
         assert "Traceback" not in err, err
         return Ran(process.returncode, out, err)
 
     def here(self, *arguments: str) -> Ran:
-        """Run a command line in this process, which is twenty times as quick."""
+        """Run a command in this process, which is twenty times as fast."""
         out, err = io.StringIO(), io.StringIO()
         kept, folder = dict(os.environ), os.getcwd()
         os.environ.clear()
@@ -96,11 +96,11 @@ class Sandbox:
         return Ran(code, out.getvalue(), err.getvalue())
 
     def build(self, *arguments: str) -> dict[str, Any]:
-        """Build; check that it succeeded and that a second build does nothing; return the first's last event."""
+        """Build, and return the last event. Fail if the build fails, or if a second build does anything."""
         return self._built(self.run("build", "--json", *arguments), arguments)
 
     def build_here(self, *arguments: str) -> dict[str, Any]:
-        """Do as `build` does, in this process."""
+        """Like `build`, but in this process."""
         return self._built(self.here("build", "--json", *arguments), arguments)
 
     def _built(self, first: Ran, arguments: Sequence[str]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Sandbox:
         return first.finished
 
     def build_nothing(self, *arguments: str) -> None:
-        """Build; check that this found nothing to do and touched no output."""
+        """Build. Fail if the build does anything or touches an output."""
         before = self.stamps()
         again = self.here("build", "--json", *arguments)
         assert again.code == 0, again.err + again.out
@@ -118,7 +118,7 @@ class Sandbox:
         assert self.stamps() == before
 
     def changed(self, *arguments: str) -> dict[str, str]:
-        """Return `verdict: reason`, by the cell's name, for all that a plan would not leave as it is."""
+        """Return "verdict: reason" by cell name, for each cell of the plan that is not up to date."""
         ran = self.here("plan", "--json", *arguments)
         assert ran.code == 0, ran.err
         steps = [event for event in ran.events if event["event"] == "step" and event["verdict"] != "up_to_date"]
@@ -129,13 +129,13 @@ class Sandbox:
         return {name: (self.root / "out" / name).read_bytes() for name in self.stamps()}
 
     def stamps(self) -> dict[str, tuple[int, int]]:
-        """Return the inode and the modification time of every image below out/."""
+        """Return the inode and the modification time in nanoseconds of every image below out/."""
         out = self.root / "out"
-        found = {path: path.stat() for path in sorted(out.rglob("*.png")) if path.is_file()}
-        return {path.relative_to(out).as_posix(): (it.st_ino, it.st_mtime_ns) for path, it in found.items()}
+        stats = {path: path.stat() for path in sorted(out.rglob("*.png")) if path.is_file()}
+        return {path.relative_to(out).as_posix(): (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text in a file of the project."""
+        """Replace a text in a file of the project. Fail if the file does not contain it."""
         path = self.root / name
         text = path.read_text("utf-8")
         assert old in text, f"{name} has no {old!r}"

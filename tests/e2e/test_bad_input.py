@@ -1,4 +1,4 @@
-"""What is not as it should be: an error in words, nothing lost, and the next build goes on."""
+"""Broken projects, states, stores and disks: a clear error, nothing lost, and the next build continues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def summary(ran: Ran) -> dict[str, int]:
 
 
 def test_no_project(tmp_path: Path) -> None:
-    """Outside of a project every command says so and exits with 2."""
+    """Outside a project every command reports that there is none, and exits with 2."""
     nowhere = Sandbox(tmp_path, tmp_path / "store")
     for command in ("build", "plan", "status", "clean"):
         ran = nowhere.here(command)
@@ -43,7 +43,7 @@ def test_no_project(tmp_path: Path) -> None:
 
 
 def test_every_problem_at_once(sandbox: Sandbox) -> None:
-    """All that is wrong with a project is told in one run, and nothing is rendered."""
+    """One run reports every error of a project, and renders nothing."""
     sandbox.write({
         "specs/a.toml": '[image.x]\ntemplate = "nosuch.j2"\n',
         "specs/b.toml": '[image.x]\nprompt = "p"\nmatrix = { row = { file = "nosuch.csv" } }\n',
@@ -74,7 +74,7 @@ def test_two_cells_of_one_output(sandbox: Sandbox) -> None:
 
 
 def test_out_is_a_file(sandbox: Sandbox) -> None:
-    """Where out/ can't be a folder the images are kept in the store, and restored once it can."""
+    """If out/ is a file, the images are kept in the store. Once the file is gone, they are restored."""
     sandbox.write({"out": "a file"})
     ran = sandbox.here("build", "--json")
     assert (ran.code, summary(ran)) == (1, {"failed": 8})
@@ -84,8 +84,8 @@ def test_out_is_a_file(sandbox: Sandbox) -> None:
     assert sandbox.build()["restored"] == 8
 
 
-def test_out_is_a_circle_of_links(sandbox: Sandbox) -> None:
-    """An out/ that leads to itself is an error before anything is rendered."""
+def test_out_is_a_link_to_itself(sandbox: Sandbox) -> None:
+    """If out/ is a link to itself, the command fails before anything is rendered."""
     (sandbox.root / "out").symlink_to("out")
     for command in ("plan", "build", "status"):
         ran = sandbox.here(command)
@@ -95,7 +95,7 @@ def test_out_is_a_circle_of_links(sandbox: Sandbox) -> None:
 
 
 def test_out_is_a_link(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An out/ that is a link to a folder is as good as a folder."""
+    """If out/ is a link to a folder, images are written into that folder."""
     (tmp_path / "elsewhere").mkdir()
     (sandbox.root / "out").symlink_to(tmp_path / "elsewhere")
     assert sandbox.build()["rendered"] == 8
@@ -103,7 +103,7 @@ def test_out_is_a_link(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_a_link_that_leaves_out(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A link below out/ that leads out of it is not followed, neither for writing nor for removing."""
+    """A link below out/ that leads outside is not followed, neither to write nor to remove files."""
     sandbox.build()
     (tmp_path / "elsewhere").mkdir()
     (sandbox.root / "out/icons").rename(tmp_path / "elsewhere/icons")
@@ -119,8 +119,8 @@ def test_a_link_that_leaves_out(sandbox: Sandbox, tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere/icons").iterdir()) == []
 
 
-def test_a_file_in_the_place_of_a_folder(sandbox: Sandbox) -> None:
-    """A file where an output's folder should be fails those outputs only, and stays."""
+def test_a_file_instead_of_a_folder(sandbox: Sandbox) -> None:
+    """If a file has the name of an output's folder, only the outputs in that folder fail. The file is kept."""
     sandbox.write({"out/icons": "a file"})
     ran = sandbox.here("build", "--json")
     assert (ran.code, summary(ran)) == (1, {"rendered": 6, "failed": 2})
@@ -130,8 +130,8 @@ def test_a_file_in_the_place_of_a_folder(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling", "fifo", "socket"])
-def test_no_regular_file_in_the_place_of_an_output(sandbox: Sandbox, kind: str) -> None:
-    """What is no regular file is kept as an edited output is, even by `--overwrite`."""
+def test_something_else_than_a_file_at_an_outputs_path(sandbox: Sandbox, kind: str) -> None:
+    """A folder, link or special file at an output's path counts as edited. Even `--overwrite` keeps it."""
     sandbox.build()
     path = sandbox.root / "out/icons/sun.png"
     content = path.read_bytes()
@@ -147,7 +147,7 @@ def test_no_regular_file_in_the_place_of_an_output(sandbox: Sandbox, kind: str) 
             os.mkfifo(path)
         case _:
             here = os.getcwd()
-            os.chdir(path.parent)  # a socket's path is short
+            os.chdir(path.parent)  # the path of a socket must be short
             with socket.socket(socket.AF_UNIX) as server:
                 server.bind(path.name)
             os.chdir(here)
@@ -167,7 +167,7 @@ def test_no_regular_file_in_the_place_of_an_output(sandbox: Sandbox, kind: str) 
 
 
 def test_a_corrupt_state(sandbox: Sandbox) -> None:
-    """A state that is no database is an error that says what to do; done so, nothing is rendered again."""
+    """If the state is not a database, the error says what to do. After that, nothing is rendered again."""
     sandbox.build()
     state = sandbox.root / ".qwenbuild/state.sqlite3"
     for content in (b"not a database, but long enough to be one" * 100, sqlite_of("CREATE TABLE x(y)", 1)):
@@ -182,7 +182,7 @@ def test_a_corrupt_state(sandbox: Sandbox) -> None:
 
 
 def test_a_damaged_record(sandbox: Sandbox) -> None:
-    """A record of a request that makes no sense costs the plan its words, and nothing else."""
+    """If a recorded request is damaged, the plan only loses the details of its reason."""
     sandbox.build()
     state = sandbox.root / ".qwenbuild/state.sqlite3"
     sandbox.edit("specs/icons.toml", "Icon of", "Icon  of")
@@ -196,7 +196,7 @@ def test_a_damaged_record(sandbox: Sandbox) -> None:
 
 
 def test_a_newer_state(sandbox: Sandbox) -> None:
-    """A state that a newer version wrote is left alone."""
+    """A state that a newer qwenbuild wrote is an error."""
     sandbox.build()
     state = sandbox.root / ".qwenbuild/state.sqlite3"
     with sqlite3.connect(state) as database:
@@ -208,16 +208,16 @@ def test_a_newer_state(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("where", [".qwenbuild/state.sqlite3", ".qwenbuild/lock"])
-def test_a_folder_in_the_place_of_the_state(sandbox: Sandbox, where: str) -> None:
-    """A folder where the state or its lock should be is an error in words."""
+def test_a_folder_instead_of_the_state(sandbox: Sandbox, where: str) -> None:
+    """If a folder has the name of the state or of its lock, the error names the place."""
     (sandbox.root / where).mkdir(parents=True)
     ran = sandbox.here("build")
     assert ran.code == 2
     assert str(sandbox.root / ".qwenbuild") in ran.err
 
 
-def test_a_file_in_the_place_of_the_state_folder(sandbox: Sandbox) -> None:
-    """A file where .qwenbuild/ should be is an error in words; planning does without the folder."""
+def test_a_file_instead_of_the_state_folder(sandbox: Sandbox) -> None:
+    """If .qwenbuild is a file, a build fails with a clear error. `plan` works without the folder."""
     sandbox.write({".qwenbuild": "a file"})
     assert sandbox.here("plan").code == 0
     ran = sandbox.here("build")
@@ -226,7 +226,7 @@ def test_a_file_in_the_place_of_the_state_folder(sandbox: Sandbox) -> None:
 
 
 def sqlite_of(statement: str, version: int) -> bytes:
-    """Return a database's bytes."""
+    """Return the bytes of a database on which `statement` was executed."""
     database = sqlite3.connect(":memory:")
     database.execute(statement)
     database.execute(f"PRAGMA user_version = {version}")
@@ -239,7 +239,7 @@ def sqlite_of(statement: str, version: int) -> bytes:
 
 
 def test_a_store_that_is_a_file(sandbox: Sandbox) -> None:
-    """A store that can't be a folder ends the build at once, and says where the store is."""
+    """If the store is a file, the build ends at once and names the store's path."""
     sandbox.store.write_text("a file")
     ran = sandbox.here("build")
     assert ran.code in (1, 2)
@@ -251,7 +251,7 @@ def test_a_store_that_is_a_file(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "folder", "gone"])
 def test_a_damaged_blob(sandbox: Sandbox, damage: str) -> None:
-    """An image that is damaged in the store is rendered again, once for equal requests, and never handed out."""
+    """A damaged image of the store is never used. It is rendered again, once for equal requests."""
     sandbox.write({"specs/twins.toml": '[image.a]\nprompt = "t"\nseed = 1\n[image.b]\nprompt = "t"\nseed = 1\n'})
     sandbox.build()
     before = sandbox.outputs()
@@ -279,7 +279,7 @@ def test_a_damaged_blob(sandbox: Sandbox, damage: str) -> None:
 
 
 def test_a_damaged_result(sandbox: Sandbox) -> None:
-    """An action result that makes no sense is a miss."""
+    """A damaged action result is a miss."""
     sandbox.build()
     results = sorted((sandbox.store / "ac").rglob("*/*"))
     for number, path in enumerate(results):
@@ -294,7 +294,7 @@ def test_a_damaged_result(sandbox: Sandbox) -> None:
 
 
 def limited(sandbox: Sandbox, most_bytes: int) -> Ran:
-    """Build with a limit on the size of every file: larger ones can't be written."""
+    """Build with a limit on the size of each file. A larger file can't be written."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
@@ -304,8 +304,8 @@ def limited(sandbox: Sandbox, most_bytes: int) -> Ran:
     return Ran(process.returncode, out, err)
 
 
-def test_files_that_can_not_grow(sandbox: Sandbox) -> None:
-    """Where images can't be written the build stops with an error in words, and goes on when they can."""
+def test_a_limit_on_the_size_of_files(sandbox: Sandbox) -> None:
+    """If images can't be written, the build stops with an error. The next build continues."""
     for most_bytes in (0, 300, 5_000):
         ran = limited(sandbox, most_bytes)
         assert ran.code in (1, 2), most_bytes
@@ -316,7 +316,7 @@ def test_files_that_can_not_grow(sandbox: Sandbox) -> None:
 
 
 def can_mount() -> bool:
-    """Whether this user may mount file systems in a namespace of its own."""
+    """Return whether this user may mount file systems in a new namespace."""
     return (
         shutil.which("unshare") is not None
         and not subprocess.run(
@@ -329,7 +329,7 @@ MOUNTS = ["a small disk"] if can_mount() else []
 
 
 def mounted(sandbox: Sandbox, script: str, *arguments: str) -> list[Ran]:
-    """Run a script that may mount; it prints, for each command that it `try`s, its exit code and its last lines."""
+    """Run a bash script that may mount file systems. Return the result of each command after `try`."""
     begin = f"""
     set -e
     try() {{
@@ -351,7 +351,7 @@ def mounted(sandbox: Sandbox, script: str, *arguments: str) -> list[Ran]:
 @pytest.mark.parametrize("ballast_kb", [248, 216, 180, 140])
 @pytest.mark.parametrize("disk", MOUNTS)
 def test_a_full_disk(sandbox: Sandbox, disk: str, ballast_kb: int) -> None:
-    """A disk that fills up stops the build; what was rendered is not rendered again once there is room."""
+    """A full disk stops the build. Once there is space, finished images are not rendered again."""
     (sandbox.root.parent / "disk").mkdir()
     script = """
     mount -t tmpfs -o size=320k none "$LOG/disk"
@@ -379,7 +379,7 @@ def test_a_full_disk(sandbox: Sandbox, disk: str, ballast_kb: int) -> None:
 
 @pytest.mark.parametrize("disk", MOUNTS)
 def test_a_read_only_disk(sandbox: Sandbox, disk: str) -> None:
-    """Where out/, the project or the store can't be written, a build says so; what needs no writing still works."""
+    """If out/, the store or the project is read-only, a build reports it. Commands that write nothing work."""
     sandbox.build("garden")
     before = sandbox.outputs()
     script = """

@@ -1,4 +1,4 @@
-"""What a build does after an edit: what depends on it, and nothing else."""
+"""Edits: a build renders what depends on the edit, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ICONS = {"icons/sun", "icons/moon"}
 
 
 def made(sandbox: Sandbox, *arguments: str) -> dict[str, int]:
-    """Build, and return what it made, by outcome."""
+    """Build, and return the number of images by outcome."""
     finished = sandbox.build_here(*arguments)
     return {name: finished[name] for name in ("rendered", "restored", "up_to_date", "edited") if finished[name]}
 
 
 def test_a_first_build_renders_every_cell(sandbox: Sandbox) -> None:
-    """A first build makes an image at the default path of every cell, and a second one makes none."""
+    """A first build writes an image to the default path of every cell. A second build does nothing."""
     assert sandbox.changed() == dict.fromkeys(POSTERS | FLOWERS | ICONS, "render: never rendered")
     assert sandbox.build()["rendered"] == 8
     assert sorted(sandbox.outputs()) == [
@@ -34,7 +34,7 @@ def test_a_first_build_renders_every_cell(sandbox: Sandbox) -> None:
 
 
 def test_a_word_of_a_template(sandbox: Sandbox) -> None:
-    """A word changed in an inherited template renders the images that use it; changed back, they are restored."""
+    """A changed word in a base template renders the images that use it. If it is changed back, they are restored."""
     sandbox.build_here()
     before = sandbox.outputs()
     sandbox.edit("templates/base.j2", "poster", "banner")
@@ -47,7 +47,7 @@ def test_a_word_of_a_template(sandbox: Sandbox) -> None:
 
 
 def test_a_field_of_a_spec(sandbox: Sandbox) -> None:
-    """A field changed at the top of a spec renders that spec's images; a variable, those that use it."""
+    """A changed default of a spec renders all its images. A changed field of one image renders only its cells."""
     sandbox.build_here()
     sandbox.edit("specs/garden.toml", "blurry", "noisy")
     expected = "render: negative prompt changed: -blurry +noisy"
@@ -61,7 +61,7 @@ def test_a_field_of_a_spec(sandbox: Sandbox) -> None:
 
 
 def test_a_row_of_a_table(sandbox: Sandbox) -> None:
-    """A value changed in a row renders that row's image; a row added is rendered, one removed is an orphan."""
+    """A changed or added row renders its image. The image of a removed row is an orphan."""
     sandbox.build_here()
     sandbox.edit("specs/data/flowers.csv", "white lily", "pink lily")
     assert sandbox.changed() == {"garden/flower[flower=lily]": "render: prompt changed: -white +pink"}
@@ -73,7 +73,7 @@ def test_a_row_of_a_table(sandbox: Sandbox) -> None:
 
 
 def test_a_spec_added_and_removed(sandbox: Sandbox) -> None:
-    """A new spec's images are rendered; a removed spec's are orphans until `clean --orphans` removes them."""
+    """The images of a new spec are rendered. Those of a removed spec are orphans until `clean --orphans`."""
     sandbox.build_here()
     sandbox.write({"specs/sea.toml": '[image.wave]\nprompt = "A wave"\n'})
     assert sandbox.changed() == {"sea/wave": "render: never rendered"}
@@ -89,7 +89,7 @@ def test_a_spec_added_and_removed(sandbox: Sandbox) -> None:
 
 
 def test_an_output_deleted(sandbox: Sandbox) -> None:
-    """A deleted output is restored, byte by byte; without the store it is rendered again."""
+    """A deleted output is restored with the same bytes. Without the store it is rendered again."""
     sandbox.build_here()
     before = sandbox.outputs()
     (sandbox.root / "out/icons/sun.png").unlink()
@@ -105,7 +105,7 @@ def test_an_output_deleted(sandbox: Sandbox) -> None:
 
 
 def test_the_state_deleted_and_the_project_moved(sandbox: Sandbox) -> None:
-    """Without its state, or at another place, a project finds its outputs again by their bytes."""
+    """A project without its state, or in another folder, recognises its outputs by their bytes."""
     sandbox.build_here()
     shutil.rmtree(sandbox.root / ".qwenbuild")
     assert sandbox.changed() == {}
@@ -122,7 +122,7 @@ def test_the_state_deleted_and_the_project_moved(sandbox: Sandbox) -> None:
 
 
 def test_an_image_renamed(sandbox: Sandbox) -> None:
-    """A renamed image that states its seed is restored at its new path, and the old output is an orphan."""
+    """A renamed image with an explicit seed is restored at its new path. The old output is an orphan."""
     sandbox.edit("specs/icons.toml", 'size = "1:1"', 'size = "1:1"\nseed = 9')
     sandbox.build_here()
     sandbox.edit("specs/icons.toml", "image.moon", "image.night")
@@ -137,7 +137,7 @@ def test_an_image_renamed(sandbox: Sandbox) -> None:
 
 
 def test_equal_requests(sandbox: Sandbox) -> None:
-    """Equal requests render once and land at every path, also when they are forced."""
+    """Equal requests render once, and every output gets the image, also with `--force`."""
     twins = '[image.{}]\nprompt = "twins"\nseed = 3\n'
     sandbox.write({"specs/twins.toml": "".join(map(twins.format, ("one", "two", "three")))})
     assert sandbox.changed("twins") == {
@@ -152,7 +152,7 @@ def test_equal_requests(sandbox: Sandbox) -> None:
 
 
 def test_force(sandbox: Sandbox) -> None:
-    """`--force` renders what is selected again, whatever is there."""
+    """`--force` renders the selected cells again, even if they are up to date."""
     sandbox.build_here()
     reasons = sandbox.changed("--force", "icons")
     assert reasons == {"icons/sun": "render: forced", "icons/moon": "render: forced"}
@@ -161,7 +161,7 @@ def test_force(sandbox: Sandbox) -> None:
 
 
 def test_an_edited_output(sandbox: Sandbox) -> None:
-    """An output edited by hand is kept, also when its request changes, until `--overwrite` gives it up."""
+    """An output that was edited by hand is kept until `--overwrite`, even if its request changes."""
     sandbox.build_here()
     path = sandbox.root / "out/icons/sun.png"
     path.write_bytes(b"my own sun")
@@ -180,7 +180,7 @@ def test_an_edited_output(sandbox: Sandbox) -> None:
 
 
 def test_a_file_that_was_there_before(sandbox: Sandbox) -> None:
-    """What lies at an output's path and is not qwenbuild's is kept, and never removed."""
+    """A file or folder that qwenbuild did not write is kept, and `clean` never removes it."""
     mine = {"out/icons/sun.png": "a file", "out/icons/notes.txt": "a note"}
     sandbox.write(mine)
     (sandbox.root / "out/icons/moon.png").mkdir()
@@ -195,7 +195,7 @@ def test_a_file_that_was_there_before(sandbox: Sandbox) -> None:
 
 
 def test_clean(sandbox: Sandbox) -> None:
-    """`clean` removes what is selected, and the next build restores it."""
+    """`clean` removes the selected outputs, and the next build restores them."""
     sandbox.build_here()
     before = sandbox.outputs()
     dry = sandbox.here("clean", "icons", "--dry-run")
@@ -211,7 +211,7 @@ def test_clean(sandbox: Sandbox) -> None:
 
 
 def test_selection(sandbox: Sandbox) -> None:
-    """A build is narrowed by names, outputs' paths and conditions; what nothing matches is an error with a hint."""
+    """Names, output paths and `-w` select cells. A selection that matches nothing is an error with a hint."""
     assert made(sandbox, "garden/poster", "-w", "seed=1") == {"rendered": 2}
     assert made(sandbox, "garden/poster[seed=2,size=1328x1328]", "out/icons/sun.png") == {"rendered": 2}
     assert made(sandbox, "-w", "size=1:1", "-w", "seed=1", "-w", "seed=2") == {"up_to_date": 2}

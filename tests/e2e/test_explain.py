@@ -1,4 +1,4 @@
-"""`explain`: what differs from the last time, where values came from, what would mend it."""
+"""`explain`: what changed, where each value comes from, and which command brings the output up to date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def explained(sandbox: Sandbox, *arguments: str) -> dict[str, Any]:
 
 
 def test_in_a_pipe(sandbox: Sandbox) -> None:
-    """Every field with where it came from, what changed word by word, the prompt's variables, and the history."""
+    """It shows each field with its source, changes word by word, the prompt's variables, and earlier images."""
     sandbox.build_here("garden/flower")
     sandbox.edit("specs/garden.toml", "blurry", "blurry text")
     sandbox.edit("specs/data/flowers.csv", "red rose", "dark red rose")
@@ -57,11 +57,11 @@ earlier images of this output, newest first
 """
     )
     difference = explained(sandbox, ROSE)["fields"][2]["difference"]
-    assert [it["sign"] + it["text"] for it in difference] == [" A", "+ dark", "  red rose in a cheerful garden"]
+    assert [part["sign"] + part["text"] for part in difference] == [" A", "+ dark", "  red rose in a cheerful garden"]
 
 
 def test_on_a_terminal(sandbox: Sandbox) -> None:
-    """Words that went are struck out; NO_COLOR leaves the text of a pipe."""
+    """Removed words are struck through. With NO_COLOR the text is the same as in a pipe."""
     sandbox.build_here("icons")
     sandbox.edit("specs/icons.toml", "the sun", "the star")
     _, written = on_terminal(sandbox, "explain", "icons/sun")
@@ -71,7 +71,7 @@ def test_on_a_terminal(sandbox: Sandbox) -> None:
 
 
 def test_each_verdict(sandbox: Sandbox) -> None:
-    """The remedy is a command that leads to an output that is up to date."""
+    """Each verdict has its remedy, and the suggested command works."""
     assert explained(sandbox, ROSE)["remedy"]["effect"] == "render it"
     sandbox.build_here()
     assert explained(sandbox, ROSE)["remedy"] == {
@@ -81,8 +81,8 @@ def test_each_verdict(sandbox: Sandbox) -> None:
     path.unlink()
     assert explained(sandbox, ROSE)["remedy"]["effect"] == "restore its image from the store"
     path.write_bytes(b"mine")
-    told = explained(sandbox, ROSE)
-    assert (told["verdict"], told["remedy"]["command"]) == ("edited", f"qwenbuild build --overwrite '{ROSE}'")
+    table = explained(sandbox, ROSE)
+    assert (table["verdict"], table["remedy"]["command"]) == ("edited", f"qwenbuild build --overwrite '{ROSE}'")
     assert sandbox.here("build", "--overwrite", ROSE).code == 0
     assert explained(sandbox, ROSE)["verdict"] == "up_to_date"
     path.unlink()
@@ -91,58 +91,58 @@ def test_each_verdict(sandbox: Sandbox) -> None:
 
 
 def test_what_it_costs(sandbox: Sandbox) -> None:
-    """The price is that of the one output, with the options that were given."""
-    told = explained(sandbox, ROSE, "--provider", "dashscope", "--region", "beijing")
-    assert told["remedy"] == {
+    """The price is that of this output alone, and the command repeats the given options."""
+    table = explained(sandbox, ROSE, "--provider", "dashscope", "--region", "beijing")
+    assert table["remedy"] == {
         "command": f"qwenbuild build --provider dashscope --region beijing '{ROSE}'", "effect": "render it",
         "price": {"amount": "0.20", "currency": "CNY"},
     }  # fmt: skip
-    assert told["fields"][0] == {
+    assert table["fields"][0] == {
         "name": "family", "value": "dashscope",
         "source": {"kind": "option", "words": "--provider", "file": None, "line": None},
     }  # fmt: skip
 
 
 def test_equal_requests(sandbox: Sandbox) -> None:
-    """Each of two outputs of one request has the price of a build of that output alone."""
+    """Two outputs of one request each show the price of building that output alone."""
     image = 'prompt = "x"\nseed = 1\n'
     sandbox.write({"specs/two.toml": f"[image.a]\n{image}[image.b]\n{image}"})
     tables = sandbox.here("explain", "--json", "two", "--provider", "dashscope", "--region", "beijing").events
-    assert [(it["verdict"], it["remedy"]["price"]["amount"]) for it in tables] == [
+    assert [(table["verdict"], table["remedy"]["price"]["amount"]) for table in tables] == [
         ("render", "0.20"),
         ("restore", "0.20"),
     ]
 
 
 def test_without_a_state(sandbox: Sandbox) -> None:
-    """What the last image was made from is read out of it; where it tells nonsense, nothing is claimed."""
+    """Without the state, the provenance in the image is compared. Without that, nothing is compared."""
     sandbox.build_here("icons")
     sandbox.edit("specs/icons.toml", "the sun", "the star")
     shutil.rmtree(sandbox.root / ".qwenbuild")
-    told = explained(sandbox, "icons/sun")
-    assert told["compared_with"] == "the present image, by its own provenance"
-    assert told["fields"][2]["before"] == "Icon of the sun"
-    assert told["history"] == []
+    table = explained(sandbox, "icons/sun")
+    assert table["compared_with"] == "the present image, by its own provenance"
+    assert table["fields"][2]["before"] == "Icon of the sun"
+    assert table["history"] == []
     (sandbox.root / "out/icons/sun.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert explained(sandbox, "icons/sun")["compared_with"] is None
 
 
 def test_the_history(sandbox: Sandbox) -> None:
-    """Every image that stood there, with how it differed; an up-to-date output is compared with the one before."""
+    """The history lists every image of the output. An up-to-date output is compared with the previous image."""
     sandbox.build_here("icons")
     sandbox.edit("specs/icons.toml", "the sun", "the star")
     sandbox.build_here("icons/sun")
-    told = explained(sandbox, "icons/sun")
-    assert told["compared_with"] == "the previous image"
-    assert [past["request"]["prompt"] for past in told["history"]] == ["Icon of the star", "Icon of the sun"]
-    assert [past["in_store"] for past in told["history"]] == [True, True]
+    table = explained(sandbox, "icons/sun")
+    assert table["compared_with"] == "the previous image"
+    assert [past["request"]["prompt"] for past in table["history"]] == ["Icon of the star", "Icon of the sun"]
+    assert [past["in_store"] for past in table["history"]] == [True, True]
     assert sandbox.here("explain", "icons/sun").out.splitlines()[-2].endswith("  prompt changed: -sun +star")
     shutil.rmtree(sandbox.store / "cas")
     assert [past["in_store"] for past in explained(sandbox, "icons/sun")["history"]] == [False, False]
 
 
 def test_too_many(sandbox: Sandbox) -> None:
-    """More than a person reads are refused; none of that name is an error."""
+    """More than 20 cells are refused, and so is an unknown name."""
     sandbox.write({"specs/many.toml": '[image.x]\nprompt = "{{ n }}"\nmatrix = { n = { start = 1, count = 30 } }\n'})
     ran = sandbox.here("explain", "many")
     assert (ran.code, ran.out) == (2, "")
@@ -152,7 +152,7 @@ def test_too_many(sandbox: Sandbox) -> None:
 
 
 def test_hostile_text(sandbox: Sandbox) -> None:
-    """Prompts, names and what an image tells of itself don't steer the terminal."""
+    """Control characters of prompts, names and provenance never reach the terminal."""
     text = json.dumps("\x1b]0;owned\x07 \u202eeert")
     sandbox.write({"specs/bad.toml": f"[image.x]\nprompt = '{{{{ word }}}}'\nmatrix = {{ word = [{text}] }}\n"})
     sandbox.build_here("bad")

@@ -1,4 +1,4 @@
-"""Builds that end before their time: Ctrl-C, SIGTERM, kill -9; and the builds that go on after them."""
+"""Builds that are ended by Ctrl-C, SIGTERM or kill -9, and the builds that continue after them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CROWD = '[image.face]\nprompt = "a face"\nsize = "1:1"\nmatrix = { seed = { star
 
 @pytest.fixture
 def crowd(sandbox: Sandbox) -> Sandbox:
-    """A project of 48 images that take their time."""
+    """A project of 48 images that take a quarter of a second each."""
     return sandbox.write({"specs/crowd.toml": CROWD, "qwenbuild.toml": SLOW.format(0.25)})
 
 
 @pytest.fixture
 def clean(sandbox: Sandbox, tmp_path: Path) -> dict[str, bytes]:
-    """The outputs of a build of the same specs that nothing disturbed."""
+    """The outputs of a complete build of the same specs."""
     other = Sandbox(tmp_path / "undisturbed", tmp_path / "another-store")
     other.write({name: (sandbox.root / name).read_text() for name in files(sandbox.root)})
     other.write({"specs/crowd.toml": CROWD})
@@ -42,12 +42,12 @@ def files(root: Path) -> list[str]:
 
 
 def group(sandbox: Sandbox, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, as a shell does."""
+    """Start a command in its own process group, as a shell does."""
     return sandbox.popen(*arguments, start_new_session=True)
 
 
 def wait_for_outputs(sandbox: Sandbox, count: int) -> None:
-    """Wait until a build has written so many images."""
+    """Wait until a build has written at least `count` images."""
     until = time.monotonic() + 30
     while len(sandbox.stamps()) < count:
         assert time.monotonic() < until, "the build makes no images"
@@ -55,14 +55,14 @@ def wait_for_outputs(sandbox: Sandbox, count: int) -> None:
 
 
 def end(process: subprocess.Popen[str]) -> Ran:
-    """Wait for a command's end; no traceback may be left."""
+    """Wait until a command ends. Fail if it printed a traceback."""
     out, err = process.communicate(timeout=30)
     assert "Traceback" not in err, err
     return Ran(process.returncode, out, err)
 
 
 def check_whole(sandbox: Sandbox) -> None:
-    """Check that every image below out/ is whole, and that nothing else lies there."""
+    """Fail if an image below out/ is damaged, or if anything else lies there."""
     for path in (sandbox.root / "out").rglob("*"):
         if path.is_file():
             assert path.suffix == ".png"
@@ -70,7 +70,7 @@ def check_whole(sandbox: Sandbox) -> None:
 
 
 def test_ctrl_c(crowd: Sandbox, clean: dict[str, bytes]) -> None:
-    """The first Ctrl-C lets the images under way finish and says what was done; the next build goes on."""
+    """After the first Ctrl-C, running renders finish and the build ends with a summary. The next build continues."""
     process = group(crowd, "build", "-j4")
     wait_for_outputs(crowd, 4)
     os.killpg(process.pid, signal.SIGINT)
@@ -92,7 +92,7 @@ def test_ctrl_c(crowd: Sandbox, clean: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("provider", ["null", "draft"])
 def test_ctrl_c_twice(crowd: Sandbox, provider: str) -> None:
-    """The second Ctrl-C leaves at once, without a traceback, and every image there is whole."""
+    """The second Ctrl-C ends the build at once, without a traceback, and every written image is whole."""
     crowd.write({"qwenbuild.toml": SLOW.format(20 if provider == "null" else 0)})
     process = group(crowd, "build", "--json", "--provider", provider, "-j2")
     assert process.stdout is not None
@@ -115,7 +115,7 @@ def test_ctrl_c_twice(crowd: Sandbox, provider: str) -> None:
 
 
 def test_sigterm(crowd: Sandbox) -> None:
-    """SIGTERM stops a build as the first Ctrl-C does."""
+    """SIGTERM stops a build like the first Ctrl-C."""
     process = group(crowd, "build", "--json", "-j4")
     wait_for_outputs(crowd, 4)
     process.terminate()
@@ -129,7 +129,7 @@ def test_sigterm(crowd: Sandbox) -> None:
     "module", ["qwenbuild.noop", "click.core", "asyncio.events", "pydantic", "qwenbuild.engine.engine", "filelock"]
 )
 def test_ctrl_c_while_starting(sandbox: Sandbox, module: str) -> None:
-    """Ctrl-C while a command still loads its parts ends it without a traceback."""
+    """Ctrl-C during imports ends the command without a traceback."""
     sandbox.extra["PYTHONVERBOSE"] = "1"
     process = group(sandbox, "build")
     assert process.stderr is not None
@@ -143,7 +143,7 @@ def test_ctrl_c_while_starting(sandbox: Sandbox, module: str) -> None:
 
 
 def test_kill_at_any_moment(crowd: Sandbox, clean: dict[str, bytes]) -> None:
-    """After kill -9 at random moments every file is whole, and the build completes to the same bytes."""
+    """After kill -9 at random moments every file is whole, and the next build makes the same images."""
     crowd.write({"qwenbuild.toml": SLOW.format(0.02)})
     moments = random.Random(7)
     for _ in range(8):
@@ -164,7 +164,7 @@ def test_kill_at_any_moment(crowd: Sandbox, clean: dict[str, bytes]) -> None:
 
 
 def test_two_builds_at_once(crowd: Sandbox) -> None:
-    """A second build of the same project says that one is running, and changes nothing; `plan` may run."""
+    """A second build or `clean` of the same project reports the running build. `plan` works meanwhile."""
     first = group(crowd, "build", "--json", "-j4")
     wait_for_outputs(crowd, 1)
     second = crowd.here("build")
@@ -181,13 +181,13 @@ def test_two_builds_at_once(crowd: Sandbox) -> None:
 
 
 def test_builds_of_two_projects(crowd: Sandbox, tmp_path: Path) -> None:
-    """Two projects that share a store build at the same time, and the store holds each image once."""
+    """Two projects with one store can build at the same time. The store holds each result once."""
     crowd.write({"qwenbuild.toml": SLOW.format(0.01)})
     other = Sandbox(tmp_path / "other", crowd.store)
     other.write({name: (crowd.root / name).read_text() for name in files(crowd.root)})
     builds = [group(project, "build", "--json", "-j2") for project in (crowd, other)]
     finished = [end(build).finished for build in builds]
-    assert [it["failed"] for it in finished] == [0, 0]
+    assert [event["failed"] for event in finished] == [0, 0]
     assert crowd.outputs() == other.outputs()
     crowd.build_nothing()
     other.build_nothing()

@@ -1,4 +1,4 @@
-"""What bounds a build: how many renders, how many at once, and what ends it early."""
+"""The limits of a build: how many renders, how many at once, and which errors stop it early."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qwenbuild.provider import Rendered
 
 
 class Provider:
-    """Does to a request what its prompt says."""
+    """Fails in the way that the prompt of the request names."""
 
     name, family, labelled = "flaky", "flaky-1", False
     under_way = most = 0
@@ -62,7 +62,7 @@ class Provider:
 
 @pytest.fixture
 def flaky(sandbox: Sandbox) -> Sandbox:
-    """A project whose provider fails as its prompts say."""
+    """A project whose provider fails in the way that the prompt names."""
     sandbox.install("flaky", FLAKY)
     return sandbox.write({"qwenbuild.toml": 'provider = "flaky"\n'})
 
@@ -73,7 +73,7 @@ def prompts(*texts: str) -> dict[str, str]:
 
 
 def test_a_failure_does_not_stop_the_others(flaky: Sandbox) -> None:
-    """Every image that can be made is made; the failures are told with their causes, and exit with 1."""
+    """All other images are rendered. The failures are reported with their causes, and the exit code is 1."""
     flaky.write(prompts("one", "refuse", "two", "break", "garbage", "torn", "three"))
     ran = flaky.run("build", "--json", "fair")
     assert ran.code == 1
@@ -84,19 +84,19 @@ def test_a_failure_does_not_stop_the_others(flaky: Sandbox) -> None:
     assert set(reasons) == {"fair/i1", "fair/i3", "fair/i4", "fair/i5"}
     assert reasons["fair/i1"] == "the prompt was refused"
     assert reasons["fair/i3"] == 'the provider "flaky" broke: ZeroDivisionError: oh no'
-    told = flaky.run("build", "fair")
-    assert told.code == 1
-    assert "error: the prompt was refused\n" in told.err
-    assert "  = by \\x1b[31mmoderation\n" in told.err
-    assert "hint: say it differently\n" in told.err
-    assert told.err.splitlines()[-1].startswith("4 failed, 3 up to date in ")
+    again = flaky.run("build", "fair")
+    assert again.code == 1
+    assert "error: the prompt was refused\n" in again.err
+    assert "  = by \\x1b[31mmoderation\n" in again.err
+    assert "hint: say it differently\n" in again.err
+    assert again.err.splitlines()[-1].startswith("4 failed, 3 up to date in ")
     flaky.write(prompts("one", "sea", "two", "sky", "sun", "moon", "three"))
     flaky.extra["QWENBUILD_CACHE_DIR"] = str(flaky.root.parent / "elsewhere")
     assert flaky.run("build", "--json", "fair").finished["rendered"] == 4
 
 
 def test_fail_fast(flaky: Sandbox) -> None:
-    """`--fail-fast` takes up nothing more after the first failure."""
+    """After the first failure, `--fail-fast` starts no more renders."""
     flaky.write(prompts("refuse", *(f"p{at}" for at in range(20))))
     ran = flaky.run("build", "--json", "--fail-fast", "-j1", "fair")
     assert ran.code == 1
@@ -106,16 +106,16 @@ def test_fail_fast(flaky: Sandbox) -> None:
 
 
 def test_an_error_that_stops_the_run(flaky: Sandbox) -> None:
-    """What dooms every request stops the build, is told once, and the rest is skipped."""
+    """A wrong key fails every request, so the build stops and skips the other images."""
     flaky.write(prompts("account", *(f"p{at}" for at in range(20))))
     ran = flaky.run("build", "-j1", "fair")
     assert ran.code == 1
-    assert ran.err.count("the key is wrong") == 2  # with the image, and as the cause of stopping
+    assert ran.err.count("the key is wrong") == 2  # once for the image, once as the reason for the stop
     assert "1 failed, 20 skipped in " in ran.err
 
 
-def test_what_the_provider_can_not_render(flaky: Sandbox) -> None:
-    """A model that the provider refuses is an error before anything is rendered."""
+def test_a_model_that_the_provider_refuses(flaky: Sandbox) -> None:
+    """The error comes before anything is rendered, and shows the place in the spec."""
     apple = '[image.apple]\nprompt = "apple"\nmodel = "qwen-image-max"\n'
     flaky.write({"specs/fair.toml": f'[image.pear]\nprompt = "pear"\n{apple}'})
     ran = flaky.run("build")
@@ -125,7 +125,7 @@ def test_what_the_provider_can_not_render(flaky: Sandbox) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_jobs(flaky: Sandbox, jobs: int) -> None:
-    """`-j` is how many renders are under way at once."""
+    """`-j` sets how many renders run at once."""
     flaky.write(prompts(*(f"p{at}" for at in range(12)), "most"))
     assert flaky.run("build", f"-j{jobs}", "fair").code == 0
     shown = flaky.here("show", "--json", "out/fair/i12.png")
@@ -133,7 +133,7 @@ def test_jobs(flaky: Sandbox, jobs: int) -> None:
 
 
 def test_too_many_renders(sandbox: Sandbox) -> None:
-    """A matrix that needs more renders than allowed is refused before it is expanded, however large it is."""
+    """A matrix with too many renders is refused before it is expanded, whatever its size."""
     axes = "".join(f"a{at} = {{ start = 0, count = 1000 }}\n" for at in range(4))
     sandbox.write({"specs/vast.toml": f'[image.vast]\nprompt = "p"\n[image.vast.matrix]\n{axes}'})
     begun = time.monotonic()
@@ -148,8 +148,8 @@ def test_too_many_renders(sandbox: Sandbox) -> None:
     assert sandbox.here("plan").code == 2
 
 
-def test_what_was_rendered_elsewhere_is_no_new_render(sandbox: Sandbox) -> None:
-    """A clone of a project with more cells than may be rendered anew: the lock tells that they are not new."""
+def test_images_that_the_lock_pins_are_not_new_renders(sandbox: Sandbox) -> None:
+    """A clone restores what the lock pins. Only the other cells count as new renders."""
     text = '[image.a]\nprompt = "{{ seed }}"\nmatrix = { seed = { start = 0, count = 10100 } }\n'
     sandbox.write({"specs/large.toml": text})
     assert sandbox.run("lock").code == 2
@@ -163,7 +163,7 @@ def test_what_was_rendered_elsewhere_is_no_new_render(sandbox: Sandbox) -> None:
 
 
 def test_max_renders(sandbox: Sandbox) -> None:
-    """`--max-renders` bounds what is rendered, not what is there, nor what is restored."""
+    """`--max-renders` limits renders. Images that exist or can be restored do not count."""
     ran = sandbox.run("build", "--max-renders", "7")
     assert (ran.code, sandbox.outputs()) == (2, {})
     assert "8 new renders; at most 7 are allowed" in ran.err

@@ -1,4 +1,4 @@
-"""What a reviewer is shown of a change, and what CI is told of a build."""
+"""`plan --base` and `--markdown` for reviewers, and JUnit reports for CI."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def git(sandbox: Sandbox, *arguments: str) -> None:
 
 @pytest.fixture
 def repository(sandbox: Sandbox) -> Sandbox:
-    """The project, built and committed."""
+    """The project, built and committed to git."""
     sandbox.write({".gitignore": ".qwenbuild/\nout/\n"})
     git(sandbox, "init", "-q", "-b", "main")
     sandbox.build_here()
@@ -39,7 +39,7 @@ def repository(sandbox: Sandbox) -> Sandbox:
 
 
 def edit(sandbox: Sandbox) -> None:
-    """Change one prompt, drop an image, add another."""
+    """Change one prompt, remove an image, and add another."""
     sandbox.edit("specs/icons.toml", "Icon of the sun", "Icon of the star")
     sandbox.edit(
         "specs/icons.toml", '[image.moon]\nprompt = "Icon of the moon"', '[image.sea]\nprompt = "Icon of a sea"'
@@ -47,7 +47,7 @@ def edit(sandbox: Sandbox) -> None:
 
 
 def test_a_plan_against_a_revision(repository: Sandbox) -> None:
-    """`--base` tells what is added, changed and dropped against that revision's lock, built or not."""
+    """`--base` lists what is added, changed and dropped since that revision's lock, before and after a build."""
     assert repository.here("plan", "--base", "main").out.startswith("0 outputs differ from main\n")
     edit(repository)
     expected = {
@@ -57,29 +57,32 @@ def test_a_plan_against_a_revision(repository: Sandbox) -> None:
     }
     for _ in range(2):
         events = repository.here("plan", "--json", "--base", "HEAD").events
-        assert {it["name"]: (it["kind"], it["reason"]) for it in events if it["event"] == "change"} == expected
+        assert {
+            event["name"]: (event["kind"], event["reason"]) for event in events if event["event"] == "change"
+        } == expected
         repository.here("build")
-    told = repository.here("plan", "--base", "main").out
-    assert told.splitlines()[:4] == [
+    out = repository.here("plan", "--base", "main").out
+    assert out.splitlines()[:4] == [
         "   changed  icons/sun  prompt changed: -sun +star", "     added  icons/sea  added",
         "   dropped  icons/moon  dropped", "3 outputs differ from main",
     ]  # fmt: skip
 
 
 def test_other_bytes_of_the_same_request(repository: Sandbox) -> None:
-    """A request that was rendered again differs by what the lock pins."""
+    """If the lock pins other bytes for the same request, the output counts as repinned."""
     path = repository.root / lock.NAME
     pins = dict(lock.read(path).pins)
     pins["icons/sun.png"] = pins["icons/sun.png"]._replace(image="0" * 64)
     path.write_text(lock_format.render(pins.values()), "utf-8")
-    changes = [it for it in repository.here("plan", "--json", "--base", "main").events if it["event"] == "change"]
-    assert [(it["kind"], it["name"], it["reason"]) for it in changes] == [
+    events = repository.here("plan", "--json", "--base", "main").events
+    changes = [event for event in events if event["event"] == "change"]
+    assert [(change["kind"], change["name"], change["reason"]) for change in changes] == [
         ("repinned", "icons/sun", "the lock pins other bytes")
     ]
 
 
 def test_a_project_in_a_subfolder(sandbox: Sandbox) -> None:
-    """The lock beside the config is the one that is compared with."""
+    """The plan is compared with the lock that lies beside the config."""
     outer = Sandbox(sandbox.root.parent, sandbox.store)
     sandbox.build_here()
     git(outer, "init", "-q", "-b", "main")
@@ -88,8 +91,8 @@ def test_a_project_in_a_subfolder(sandbox: Sandbox) -> None:
     assert sandbox.here("plan", "--base", "main").out.startswith("0 outputs differ from main\n")
 
 
-def test_what_is_no_base(sandbox: Sandbox) -> None:
-    """Outside of git, and for unknown revisions, the error says so; a revision without a lock is warned of."""
+def test_a_wrong_base(sandbox: Sandbox) -> None:
+    """Outside git, or for an unknown revision, `--base` is an error. A revision without a lock gives a warning."""
     outside = sandbox.here("plan", "--base", "main")
     assert outside.code == 2
     assert "is in no git repository" in outside.err
@@ -111,7 +114,7 @@ def test_what_is_no_base(sandbox: Sandbox) -> None:
 
 
 def test_a_damaged_lock_of_a_revision(repository: Sandbox) -> None:
-    """What is wrong in it is told with its place."""
+    """The error names the revision, the file and the line."""
     (repository.root / lock.NAME).write_text("version = 1\n<<<<<<< HEAD\n", "utf-8")
     git(repository, "commit", "-qam", "damage")
     (repository.root / lock.NAME).unlink()
@@ -121,7 +124,7 @@ def test_a_damaged_lock_of_a_revision(repository: Sandbox) -> None:
 
 
 def test_markdown(repository: Sandbox) -> None:
-    """`--markdown` is a comment: counts first, then folded what differs word by word, what is rendered, orphans."""
+    """`--markdown` starts with counts. Changes, renders and orphans follow in folded sections."""
     edit(repository)
     text = repository.here("plan", "--markdown", "--base", "main").out
     assert text.startswith("### qwenbuild plan\n\n**2 to render** · 6 up to date · 1 no longer declared\n")
@@ -133,16 +136,16 @@ def test_markdown(repository: Sandbox) -> None:
     assert "- `icons/sun`: `prompt changed: -sun +star`\n" in text
 
 
-def test_markdown_of_what_costs_money(sandbox: Sandbox) -> None:
-    """The price of each model, and the shortest time."""
+def test_markdown_with_prices(sandbox: Sandbox) -> None:
+    """A table shows the number of renders and the price for each model."""
     sandbox.edit("specs/icons.toml", 'size = "1:1"', 'size = "1:1"\nmodel = "qwen-image"')
     text = sandbox.here("plan", "--markdown", "--provider", "dashscope").out
     assert re.search(r"\| `qwen-image-plus` \| 6 \| [0-9.]+ CNY \| \*\*[0-9.]+ CNY\*\* \|\n", text)
     assert re.search(r"\| `qwen-image` \| 2 \| [0-9.]+ CNY \| \*\*[0-9.]+ CNY\*\* \|\n", text)
 
 
-def test_no_text_of_a_project_leaves_its_place(repository: Sandbox) -> None:
-    """Prompts and names stand in code spans and fences, which nothing in them can end: no mention, tag or heading."""
+def test_texts_of_a_project_stay_inside_code(repository: Sandbox) -> None:
+    """Prompts and names can't leave their code spans and fences, so they make no mention, tag or heading."""
     hostile = json.dumps(HOSTILE)
     repository.write({"specs/bad.toml": f"[image.x]\nprompt = {hostile}\nmatrix = {{ word = [{hostile}] }}\n"})
     repository.edit("specs/icons.toml", '"Icon of the sun"', json.dumps(f"Icon {HOSTILE} sun"))
@@ -157,7 +160,7 @@ def test_no_text_of_a_project_leaves_its_place(repository: Sandbox) -> None:
 
 
 def test_a_comment_fits(repository: Sandbox) -> None:
-    """However much changes, the comment keeps within GitHub's limit, is closed, and counts what it leaves out."""
+    """With many changes, the comment stays below GitHub's limit and counts what it leaves out."""
     repository.write({
         "specs/many.toml": '[image.x]\nprompt = "{{ \'😀 word \' * 80 }} {{ n }}"\n'
         "matrix = { n = { start = 1, count = 3000 } }\n",
@@ -174,12 +177,12 @@ def junit(sandbox: Sandbox, ran: Ran, code: int) -> ElementTree.Element:
 
 
 def outcomes(root: ElementTree.Element) -> dict[str, str]:
-    """What became of each case: the tag inside it, if any."""
+    """Return the outcome of each case: the tag inside it, or "passed"."""
     return {case.get("name", ""): case[0].tag if len(case) else "passed" for case in root.iter("testcase")}
 
 
 def test_junit(sandbox: Sandbox) -> None:
-    """Each cell is a case of its image's suite, whatever was to be done about it; the same command writes it again."""
+    """Each cell is a test case in the suite of its image, also if it was up to date."""
     for _ in range(2):
         root = junit(sandbox, sandbox.run("build", "--junit", "report/junit.xml"), 0)
         assert [suite.get("name") for suite in root] == ["garden/flower", "garden/poster", "icons/moon", "icons/sun"]
@@ -191,7 +194,7 @@ def test_junit(sandbox: Sandbox) -> None:
 
 
 def test_junit_leaves_other_files_alone(sandbox: Sandbox) -> None:
-    """What is no XML is not replaced, links are followed, and a pipe gets the report."""
+    """A file that is not XML is not replaced. Links are followed, and the report can go to a pipe."""
     for name in ("specs/icons.toml", "qwenbuild.toml"):
         before = (sandbox.root / name).read_bytes()
         ran = sandbox.run("build", "--junit", name)
@@ -202,12 +205,12 @@ def test_junit_leaves_other_files_alone(sandbox: Sandbox) -> None:
     for _ in range(2):
         assert outcomes(junit(sandbox, sandbox.run("build", "--junit", "link.xml"), 0))
     assert (sandbox.root / "link.xml").is_symlink()
-    told = sandbox.run("build", "--junit", "/dev/stdout")
-    assert (told.code, outcomes(ElementTree.fromstring(told.out))["icons/sun"]) == (0, "passed")
+    ran = sandbox.run("build", "--junit", "/dev/stdout")
+    assert (ran.code, outcomes(ElementTree.fromstring(ran.out))["icons/sun"]) == (0, "passed")
 
 
 def test_junit_of_failures(sandbox: Sandbox) -> None:
-    """A failure has the problem's text, without characters that XML forbids; edited files are skipped."""
+    """A failure has the text of the error, without characters that XML forbids. Edited files are skipped."""
     sandbox.write({"specs/bad.toml": '[image.x]\nprompt = "x"\nmatrix = { word = ["a\\u0001\\uFFFE<&]]>"] }\n'})
     sandbox.write({"out/icons/sun.png": "mine", "out/garden": "a file where a folder must be"})
     root = junit(sandbox, sandbox.here("build", "--junit", "report/junit.xml"), 1)
@@ -220,8 +223,8 @@ def test_junit_of_failures(sandbox: Sandbox) -> None:
     assert (root.get("failures"), root.get("skipped")) == ("6", "1")
 
 
-def test_junit_of_a_build_that_can_not_begin(sandbox: Sandbox) -> None:
-    """What is wrong with the project is an error of the whole, not a report of nothing."""
+def test_junit_of_a_broken_project(sandbox: Sandbox) -> None:
+    """The report has one case, `build`, with the error."""
     sandbox.edit("specs/icons.toml", "Icon of the sun", "Icon of the {{ sum }}")
     root = junit(sandbox, sandbox.here("build", "--junit", "report/junit.xml"), 2)
     assert outcomes(root) == {"build": "error"}
@@ -229,7 +232,7 @@ def test_junit_of_a_build_that_can_not_begin(sandbox: Sandbox) -> None:
 
 
 def test_junit_of_an_interrupted_build(sandbox: Sandbox) -> None:
-    """It is written at Ctrl-C, too, and tells which cells were not begun."""
+    """After Ctrl-C the report is written, too. Cells that were not started are skipped."""
     sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 1.0\n'})
     process = sandbox.popen("build", "--json", "-j1", "--junit", "report/junit.xml")
     assert process.stdout is not None
@@ -243,8 +246,8 @@ def test_junit_of_an_interrupted_build(sandbox: Sandbox) -> None:
     assert (found.count("error"), found.count("passed"), found.count("skipped")) == (1, 1, 7)
 
 
-def test_where_no_junit_can_be_written(sandbox: Sandbox) -> None:
-    """That is told before anything is rendered."""
+def test_junit_that_can_not_be_written(sandbox: Sandbox) -> None:
+    """The error comes before anything is rendered."""
     sandbox.write({"file": ""})
     for path, why in (("file/junit.xml", "can't be written"), ("specs", "is a directory")):
         ran = sandbox.here("build", "--junit", path)

@@ -1,4 +1,4 @@
-"""Shards: parts of a project that several machines build at once, and one puts together."""
+"""Shards: several machines build parts of a project, and a last build puts them together."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .test_sweep import PROMPTS, SPEC
 
 
 def test_shards_of_parti_prompts(sandbox: Sandbox) -> None:
-    """Of all prompts in five sizes, every action is in exactly one shard, equal requests in the same."""
+    """Every action is in exactly one shard. Equal requests are in the same shard, and shards have similar sizes."""
     sandbox.write({"specs/data/PartiPrompts.tsv": PROMPTS.read_text("utf-8")})
     sandbox.write({"specs/garden.toml": SPEC.replace("seed = [1, 2]\n", "")})
-    every = load(sandbox.root, max_renders=10_000).actions()
-    assert len(every) == 1632 * 5 + 2
+    actions = load(sandbox.root, max_renders=10_000).actions()
+    assert len(actions) == 1632 * 5 + 2
     shards = [
         [step.action for step in load(sandbox.root, shard=(number, 7), max_renders=10_000).plan().steps]
         for number in range(1, 8)
     ]
-    assert sorted(action.output for shard in shards for action in shard) == sorted(action.output for action in every)
+    assert sorted(action.output for shard in shards for action in shard) == sorted(action.output for action in actions)
     keys = [{action.key for action in shard} for shard in shards]
-    assert sum(map(len, keys)) == len(set().union(*keys)) == len({action.key for action in every})
-    assert all(0.85 < len(shard) * 7 / len(every) < 1.15 for shard in shards)
+    assert sum(map(len, keys)) == len(set().union(*keys)) == len({action.key for action in actions})
+    assert all(0.85 < len(shard) * 7 / len(actions) < 1.15 for shard in shards)
 
 
 def test_a_last_build_only_restores(sandbox: Sandbox) -> None:
-    """Machines that share a store render disjoint parts; a build of everything then renders nothing."""
+    """Machines that share a store render disjoint parts. A build of everything then renders nothing."""
     rendered = []
     for number in (1, 2, 3):
         machine = Sandbox(sandbox.root.with_name(f"machine{number}"), sandbox.store)
@@ -49,7 +49,7 @@ def files(sandbox: Sandbox) -> list[str]:
 
 
 def test_a_shard_keeps_the_rest(sandbox: Sandbox) -> None:
-    """A shard's build leaves the other parts' pins and outputs, and takes nothing for an orphan."""
+    """The build of one shard keeps the pins and outputs of the others, and reports no orphan."""
     sandbox.build_here()
     before = (sandbox.root / lock.NAME).read_text("utf-8")
     assert sandbox.here("build", "--shard", "1/2").code == 0
@@ -60,14 +60,14 @@ def test_a_shard_keeps_the_rest(sandbox: Sandbox) -> None:
 
 
 def test_more_shards_than_requests(sandbox: Sandbox) -> None:
-    """A shard with nothing in it is done at once."""
+    """The build of an empty shard succeeds."""
     codes = {sandbox.here("build", "--shard", f"{number}/20").code for number in range(1, 21)}
     assert (codes, len(sandbox.outputs())) == ({0}, 8)
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "", "1/ 2", "٣/٤", "1/9999999"])
-def test_what_is_no_shard(sandbox: Sandbox, text: str) -> None:
-    """Anything but k/n with k of 1 to n is a usage error, before anything is read or rendered."""
+def test_a_wrong_shard(sandbox: Sandbox, text: str) -> None:
+    """Anything but `k/n` with 1 <= k <= n is a usage error, before anything is read or rendered."""
     ran = sandbox.here("build", f"--shard={text}")
     assert (ran.code, ran.err.splitlines()[0]) == (
         2,

@@ -1,4 +1,4 @@
-"""A sweep over all of PartiPrompts: 1,632 prompts by five sizes by two seeds."""
+"""A sweep over all of PartiPrompts: 1,632 prompts in five sizes with two seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ seed = [1, 2]
 
 
 def test_parti_prompts(sandbox: Sandbox) -> None:
-    """All 16,320 requests are planned once they are allowed, and a sample of them is rendered."""
+    """With `--max-renders`, all 16,320 requests are planned, and a sample of them is rendered."""
     sandbox.write({"specs/data/PartiPrompts.tsv": PROMPTS.read_text("utf-8"), "specs/parti.toml": SPEC})
     (sandbox.root / "specs/garden.toml").unlink()
     (sandbox.root / "specs/icons.toml").unlink()
