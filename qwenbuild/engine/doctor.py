@@ -109,7 +109,7 @@ def _installation() -> Iterator[Finding]:
 
 
 def _unfit(name: str, relation: str | None, wanted: str | None) -> str:
-    """Return what is wrong with an installed package, or nothing."""
+    """Return what is wrong with the package `name`, as the end of a sentence; empty if it fits."""
     try:
         installed = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -129,13 +129,13 @@ def _release(version: str) -> list[int]:
 
 
 def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Ask the remote cache, where there is one, for something that it has not."""
+    """Check that the remote cache answers, if the project has one."""
     config = project.config.remote
     try:
         remote = make_remote(config, None, environ)
         if remote is None:
             return
-        asyncio.run(_asked(remote))
+        asyncio.run(_ask_for_an_absent_entry(remote))
     except QwenbuildError as error:
         yield Finding.of_error("remote", error)
         return
@@ -151,15 +151,16 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("remote", Level.OK, f"{remote.name} answers; a build {use}", facts)
 
 
-async def _asked(remote: Remote) -> None:
+async def _ask_for_an_absent_entry(remote: Remote) -> None:
+    """Ask the remote cache for an entry that can't exist. Raises QwenbuildError, TimeoutError."""
     async with asyncio.timeout(_PATIENCE_S), remote:
         await remote.find(["0" * 64], ())
 
 
 def _providers(project: Project | None, chosen: Provider | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Ask the built-in providers, and `chosen`, the project's own, to examine what they need.
+    """Ask `chosen`, the project's own provider, and the built-in providers to examine what they need.
 
-    The others are asked as well, because `--provider` may choose them.
+    The built-in ones are asked as well, because `--provider` may choose them.
     """
     own = project.config.provider if project else None
     if chosen:
@@ -176,6 +177,7 @@ def _providers(project: Project | None, chosen: Provider | None, environ: Mappin
 
 
 def _diagnosed(provider: Provider, own: str | None) -> Sequence[Finding]:
+    """Return the findings of a provider; `own` is the name of the project's provider."""
     examined = diagnosable(provider)
     if examined is None:
         return ()

@@ -1,8 +1,8 @@
-"""Downloads: fetches an image from an allowed host, over https and without credentials, and verifies it.
+"""Downloads: fetches an image from an allowed host over https, and verifies the image.
 
 Invariants:
 - An image is returned only after `png.verify` accepted it.
-- A request goes only to the host that the link names.
+- A request goes only to the host that the link names, and carries no credentials.
 - No error shows the link, because the link gives access to the image.
 
 Source: Qwen-Image API reference of 2026-02-10, section on access to images: images lie on `*.aliyuncs.com`
@@ -158,7 +158,7 @@ async def _read(response: httpx.Response, url: str) -> bytes:
     host = response.url.host
     if response.status_code != 200:
         said = await _beginning(response)
-        dead = _death(response.status_code, said, url)
+        dead = _dead_link(response.status_code, said, url)
         if dead:
             raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}"])
         raise _bad(f"{host} did not deliver the image", f"status {response.status_code}")
@@ -178,7 +178,7 @@ async def _beginning(response: httpx.Response) -> str:
     return ""
 
 
-def _death(status: int, said: str, url: str) -> type[LinkDead] | None:
+def _dead_link(status: int, said: str, url: str) -> type[LinkDead] | None:
     """Return the error for a link that a storage calls expired or gone; None if the status or text means neither."""
     expires = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
     if status == 403 and expires.isascii() and expires.isdecimal() and float(expires) < time.time():

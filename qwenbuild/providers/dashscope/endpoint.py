@@ -1,6 +1,6 @@
-"""Endpoints: the base URL, region and workspace that requests go to, found where the vendor's SDK finds them.
+"""Endpoints: the base URL, region and workspace of requests, found as the vendor's SDK finds them.
 
-Invariant: a base URL is https, or plain http to this machine alone.
+Invariant: a base URL is https, or plain http to this machine only.
 
 Sources: the `dashscope` SDK 2.0.2 (`common/env.py`, `v2/_config.py`) for the variables; Qwen-Image API
 reference of 2026-02-10 for the addresses; Model Studio "Base URL" of 2026-10-11 for workspace hosts.
