@@ -1,1 +1,1 @@
-"""The performance contract, measured beside the tools that people would use instead: `python -m tests.benchmarks`."""
+"""Benchmarks of the performance contract, beside comparable tools: `python -m tests.benchmarks`."""

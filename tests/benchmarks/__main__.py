@@ -1,6 +1,6 @@
-"""Measures the rows of the performance contract and prints them as a table; exits with 1 where one is missed.
+"""Measures the rows of the performance contract and prints a table; exits with 1 if a figure misses its limit.
 
-python -m tests.benchmarks                 every row, which takes about an hour
+python -m tests.benchmarks                 every row; takes about an hour
 python -m tests.benchmarks start no-op     some rows
 python -m tests.benchmarks --scale 0.01 --rounds 1
 """
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     asked = _parser().parse_args(arguments)
     if not asked.rows and asked.scale == 1 and asked.rounds < 5:
-        sys.stderr.write("the contract is about medians of at least 5 rounds\n")
+        sys.stderr.write("the contract asks for medians of at least 5 rounds\n")
     figures: list[Figure] = []
     sys.stdout.write(f"{machine(asked.folder)}\n\n{HEAD}")
     with tempfile.TemporaryDirectory(prefix="qwenbuild-benchmark-", dir=asked.folder) as folder:
@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", choices=[[], *ROWS], help=f"one of: {', '.join(ROWS)}")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the numbers of outputs (default: 1)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median is taken (default: 5)")
-    parser.add_argument("--folder", type=Path, help="where to work: the disk that is measured (default: temporary)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each command; the median counts (default: 5)")
+    parser.add_argument("--folder", type=Path, help="work in this folder, and measure its disk (default: temporary)")
     return parser
 
 
@@ -57,7 +57,7 @@ HEAD = (
 
 
 def line(figure: Figure) -> str:
-    """Return a figure as a line of the table, which is Markdown."""
+    """Return a figure as a line of the Markdown table."""
     if figure.unit == "s" and figure.amount < 1:
         took = f"{figure.amount * 1000:.0f} ms"
     else:
@@ -70,7 +70,7 @@ def line(figure: Figure) -> str:
 
 
 def machine(folder: Path | None) -> str:
-    """Return what was measured on."""
+    """Return a description of the machine, the file system and the Python."""
     cpu = platform.processor() or platform.machine()
     memory = ""
     if Path("/proc/cpuinfo").exists():

@@ -1,4 +1,4 @@
-"""The bare loops that planning and building are compared with: what nobody could leave out.
+"""The bare loops: the least work of a plan and of a build, as references.
 
 python -m tests.benchmarks.bare prompts COUNT
 python -m tests.benchmarks.bare calls COUNT CONCURRENCY BASE_URL
@@ -27,7 +27,7 @@ def prompts(count: int) -> int:
 
 
 async def calls(count: int, concurrency: int, base_url: str) -> int:
-    """Make, with httpx alone, the calls that `count` images take; return the bytes of the images."""
+    """Make the calls for `count` images with httpx alone; return the size of all images in bytes."""
     import httpx
 
     left, size = iter(range(count)), 0

@@ -1,8 +1,8 @@
-"""How long after a save a watch knows the plan, beyond the time after which the bare watcher tells of it.
+"""Measures how long after a save a watch knows the plan, and how long the bare watcher takes.
 
     python -m tests.benchmarks.edits PROJECT ROUNDS
 
-Prints the median of both, in seconds.
+Prints both medians in seconds: of the bare watcher, and of the plan.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from qwenbuild.watch.watcher import Watch
 
 
 async def measure(root: Path, rounds: int) -> tuple[float, float]:
-    """Return the medians, in seconds: from a save to the bare watcher's event, and to the watch's plan."""
+    """Return two medians in seconds: from a save to the bare watcher's event, and from a save to the watch's plan."""
     template = root / "templates/poster.j2"
     planned, seen = asyncio.Queue[float](), asyncio.Queue[float]()
 
-    def told(event: Event) -> None:
+    def emit(event: Event) -> None:
         if isinstance(event, Replanned):
             planned.put_nowait(time.perf_counter())
 
-    watch = Watch(load(root, provider="dashscope", max_renders=10**9), told)
+    watch = Watch(load(root, provider="dashscope", max_renders=10**9), emit)
     watch.drafts.pause()
 
     async def bare() -> None:

@@ -1,10 +1,10 @@
-"""How long the callbacks of a build's event loop take: while one runs, no answer is taken and nothing is sent.
+"""Measures the callbacks of a build's event loop. While a callback runs, nothing is received or sent.
 
     python -m tests.benchmarks.loop PROJECT
 
-Prints, in seconds of CPU of the loop's own thread: what all callbacks but one in a thousand keep within, the longest
-callback, and the longest collection of garbage, which comes at any time and belongs to none of them. Callbacks that
-load modules do not count: nothing has been sent by then.
+Prints three figures, in seconds of CPU of the loop's thread: the limit that 999 of 1,000 callbacks keep, the longest
+callback, and the longest garbage collection. Collections happen at any time, so they are subtracted from callbacks.
+Callbacks that load modules do not count, because nothing has been sent by then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qwenbuild import load
 
 
 class Watched:
-    """Times all callbacks of this thread's event loops, and its collections of garbage."""
+    """Times all callbacks of this thread's event loops, and the garbage collections of this thread."""
 
     def __init__(self) -> None:
         self.taken_s: list[float] = []

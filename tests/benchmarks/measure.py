@@ -1,7 +1,6 @@
-"""What a benchmark measures, and how: whole processes, one tool after another, medians.
+"""Measures whole processes: samples, contenders, medians and figures.
 
-Each round runs every contender once, so that what slows the machine for a while slows all of them.
-A row's reference is measured in the same rounds.
+Each round runs every contender once, so that a temporary slowdown of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Prepare = Callable[[], object]
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of a process: seconds on the clock and of CPU, and the most memory that it held, in bytes."""
+    """One run of a process: wall time in seconds, CPU time in seconds, and peak memory in bytes."""
 
     seconds: float
     cpu_s: float
@@ -32,7 +31,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Contender:
-    """A command line to measure; `prepare` runs before each run, unmeasured."""
+    """A command line to measure; `prepare` is called before each run and is not measured."""
 
     name: str
     command: Sequence[str]
@@ -41,7 +40,7 @@ class Contender:
     prepare: Prepare = field(default=lambda: None)
 
     def run(self) -> Sample:
-        """Run it once; raises SystemExit where it fails."""
+        """Run the command once; raises SystemExit if it fails."""
         self.prepare()
         with tempfile.TemporaryFile() as log:
             begun = time.perf_counter()
@@ -53,18 +52,21 @@ class Contender:
             seconds = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             log.seek(0)
-            told = log.read().decode("utf-8", "replace")
+            stderr = log.read().decode("utf-8", "replace")
         if process.returncode:
-            raise SystemExit(f"{self.name}: {' '.join(self.command)} exited with {process.returncode}\n{told[-2000:]}")
+            raise SystemExit(
+                f"{self.name}: {' '.join(self.command)} exited with {process.returncode}\n{stderr[-2000:]}"
+            )
         unit = 1 if sys.platform == "darwin" else 1024
         return Sample(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: what a job took, and of what; `most` is the contract's bound of the ratio or the amount.
+    """One line of the table: the amount that `tool` needs for `job`, in `unit`.
 
-    `amount` is in `unit`; `ratio` is to the reference, 0 for the reference itself and where there is none.
+    `ratio` is the amount divided by the reference's; 0 for the reference, or if there is none. `most` is the contract's
+    limit: of the ratio if there is one, else of the amount; 0 means no limit.
     """
 
     job: str
@@ -77,12 +79,12 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure keeps the contract."""
+        """Whether the figure is within its limit."""
         return not self.most or 0 <= (self.ratio or self.amount) <= self.most
 
 
 def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, Sample]:
-    """Run each contender once a round; return the median of each, by name."""
+    """Run each contender once per round; return the median of each, by name."""
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders:
@@ -106,18 +108,18 @@ def _median(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def compared(job: str, found: Mapping[str, Sample], reference: str, limits: Mapping[str, float]) -> list[Figure]:
-    """Return a line for each contender, with its time's ratio to the reference's, and its limit where it has one."""
-    base = found[reference].seconds
+def compared(job: str, samples: Mapping[str, Sample], reference: str, limits: Mapping[str, float]) -> list[Figure]:
+    """Return a figure for each contender, with its ratio to the reference, and its limit if `limits` has one."""
+    base = samples[reference].seconds
     return [
         Figure(job, name, one.seconds, ratio=0.0 if name == reference else one.seconds / base,
                most=limits.get(name, 0.0), peak_bytes=one.peak_bytes)
-        for name, one in found.items()
+        for name, one in samples.items()
     ]  # fmt: skip
 
 
 def python(*arguments: str) -> list[str]:
-    """Return the command line of this Python with one of this package's modules, or anything else."""
+    """Return a command line of this Python."""
     return [sys.executable, *arguments]
 
 

@@ -1,4 +1,4 @@
-"""The folders that benchmarks run in: projects of N cells, and the same N outputs for other tools."""
+"""The folders of the benchmarks: projects of N cells, and the same N outputs for other tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROMPT = (
     "Soft morning light from the left, dew on the grass, low hills and a line of trees far behind, a calm composition "
     "with much empty sky, fine detail in the fur, natural colours, a slight grain as of film."
 )
-"""As people write them: about 400 characters, typographic quotes among them."""
+"""A realistic prompt: about 400 characters, with typographic quotes."""
 
 PALETTES = ("fresh greens", "sunset oranges", "sea blues", "warm greys", "deep reds")
 
@@ -36,7 +36,7 @@ class Project:
         return {"QWENBUILD_CACHE_DIR": str(self.store), "PYTHONDONTWRITEBYTECODE": ""}
 
     def run(self, *arguments: str) -> None:
-        """Run a command, unmeasured."""
+        """Run a command that is not measured."""
         with open(self.root / "setup.log", "wb") as log:
             environ = {**os.environ, **self.environ}
             subprocess.run(qwenbuild(*arguments), cwd=self.root, env=environ, stdout=log, stderr=log, check=True)
@@ -51,9 +51,9 @@ class Project:
 
 
 def project(folder: Path, cells: int, *, config: str = 'provider = "null"', same: bool = False) -> Project:
-    """Write a project of `cells` cells; with `same`, five images are all that there is to render."""
+    """Write a project of `cells` cells; with `same`, all cells share five different images."""
     made = Project(folder / "project", folder / "store")
-    # `take` tells outputs apart and no requests; `number` does both.
+    # The prompt does not contain `take`: cells that differ only in `take` have the same image.
     axis = "take" if same else "number"
     palettes = ", ".join(f'"{palette}"' for palette in PALETTES)
     spec = (
@@ -70,27 +70,27 @@ def project(folder: Path, cells: int, *, config: str = 'provider = "null"', same
 
 
 def built(folder: Path, cells: int, *, same: bool = True) -> Project:
-    """Return a project that is built, and built again so that nothing is left to do."""
-    if same:  # what there is to render is rendered first: the other outputs are restored, which is quicker
+    """Return a project whose builds have nothing left to do."""
+    if same:  # after the five images are rendered, all other outputs are restored, which is quicker
         project(folder, len(PALETTES), same=True).run("build")
     made = project(folder, cells, same=same)
     arguments = ("build", "--max-renders", str(cells))
     made.run(*arguments)
-    time.sleep(0.2)  # what was just written is no input of a snapshot yet
+    time.sleep(0.2)  # no snapshot is written for inputs younger than 50 ms
     made.run(*arguments)
     return made
 
 
 @dataclass(frozen=True)
 class Tool:
-    """Another build tool with `count` outputs, one input each, in a folder of its own; set up by running it once."""
+    """Another build tool in its own folder: its outputs depend on one input, and are up to date."""
 
     root: Path
     command: tuple[str, ...]
 
     @classmethod
     def ninja(cls, folder: Path, count: int) -> Tool:
-        """Return ninja, as PyPI has it."""
+        """Return ninja, from PyPI."""
         names = _outputs(folder, count)
         lines = ["rule make\n  command = true\n", *(f"build out/{name}: make spec.toml\n" for name in names)]
         return cls(folder, (str(BIN / "ninja"),))._set_up({"build.ninja": "".join(lines)})
@@ -105,7 +105,7 @@ class Tool:
 
     @classmethod
     def doit(cls, folder: Path, count: int) -> Tool:
-        """Return doit, as PyPI has it."""
+        """Return doit, from PyPI."""
         _outputs(folder, count)
         tasks = (
             "import os\n\ndef task_make():\n    for name in sorted(os.listdir('out')):\n"
@@ -122,7 +122,7 @@ class Tool:
 
 
 def _outputs(folder: Path, count: int) -> list[str]:
-    """Write an input and then the outputs that are made of it; return the outputs' names."""
+    """Write an input, and then outputs that are newer; return the names of the outputs."""
     (folder / "out").mkdir(parents=True)
     (folder / "spec.toml").write_text("seed = 1\n", "utf-8")
     time.sleep(0.02)

@@ -1,7 +1,6 @@
-"""The rows of the performance contract: what each sets up, what it compares, and the bound that it must keep.
+"""The rows of the performance contract: what each row sets up, compares, and limits.
 
-A row gets a new folder, `scale`, by which its numbers of outputs are multiplied, and the number
-of rounds; it returns the lines of the table that it fills.
+A row takes a new folder, a factor for its numbers of outputs, and the number of rounds. It returns its figures.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def _scaled(count: int, scale: float) -> int:
 
 
 def start(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """`--version` and `--help`, beside an interpreter that does nothing."""
+    """`--version` and `--help`, compared with an interpreter that does nothing."""
     found = alternate([
         Contender("python -c pass", python("-c", "pass"), folder),
         Contender("qwenbuild --version", qwenbuild("--version"), folder),
@@ -35,12 +34,12 @@ def start(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def no_op(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build with nothing to do, 10,000 outputs, beside ninja, make and doit."""
+    """A build of 10,000 outputs with nothing to do, compared with ninja, make and doit."""
     return _no_op("no-op", folder, _scaled(10_000, scale), 4 * rounds, 1.0, with_doit=True)
 
 
 def no_op_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build with nothing to do, 100,000 outputs, beside ninja and make."""
+    """A build of 100,000 outputs with nothing to do, compared with ninja and make."""
     return _no_op("no-op-large", folder, _scaled(100_000, scale), rounds, 0.6, with_doit=False)
 
 
@@ -61,7 +60,7 @@ def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with
 
 
 def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A plan after an edit of the one template of 10,000 cells, beside the bare loop."""
+    """A plan after an edit of the template of 10,000 cells, compared with the bare loop."""
     count = _scaled(10_000, scale)
     place = built(folder, count, same=False)
     edits = iter(range(10**9))
@@ -73,7 +72,7 @@ def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A plan of 100,000 cells of which nothing is there yet, beside the bare loop; its memory for each cell."""
+    """A plan of 100,000 cells without any output, compared with the bare loop; and its memory per cell."""
     count = _scaled(100_000, scale)
     job = f"cold plan, {count:,} cells"
     figures = _plan(job, project(folder, count), count, rounds, 4.0)
@@ -84,7 +83,7 @@ def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
 def _plan(
     job: str, place: Project, count: int, rounds: int, most: float, prepare: Callable[[], object] = lambda: None
 ) -> list[Figure]:
-    """Compare the CPU that each takes beyond its start: what the same command takes for ten cells is taken off."""
+    """Compare CPU times without start-up: the time of the same command for ten cells is subtracted."""
     small = project(place.root.parent / "small", 10)
     options = ("plan", "--max-renders", str(count))
     found = alternate([
@@ -106,7 +105,7 @@ def _prompts(name: str, count: int) -> Contender:
 
 
 def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """`plan --json` of 1,000,000 cells; the most memory that it holds."""
+    """`plan --json` of 1,000,000 cells, and its peak memory."""
     count = _scaled(1_000_000, scale)
     place = project(folder, count)
     command = qwenbuild("plan", "--json", "--max-renders", str(count))
@@ -119,19 +118,20 @@ def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def latency(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build of 1,000 images at a service that takes 5 s each, 50 at once, beside the least time that this takes."""
+    """A build of 1,000 images, 50 at once, 5 s each, compared with the shortest possible time."""
     return _latency(folder, _scaled(1_000, scale), 5.0, rounds, {"qwenbuild build": 1.05})
 
 
 def latency_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """10,000 images at one that takes 2 s, once; memory must not grow with their number."""
+    """A build of 10,000 images, 50 at once, 2 s each, one round; memory must not grow with the number of images."""
     return _latency(folder, _scaled(10_000, scale), 2.0, 1, {"qwenbuild build": 1.05})
 
 
 def latency_quick(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """1,000 images at one that takes 2 s: 25 a second, of which httpx alone, which keeps and verifies nothing,
-    can't keep within 1.05 of the least time either. Without a bound: it shows what the client costs.
-    """  # fmt: skip
+    """A build of 1,000 images, 50 at once, 2 s each, beside httpx alone.
+
+    There is no limit: at 25 images per second, httpx alone needs more than 1.05 of the shortest possible time, too.
+    """
     return _latency(folder, _scaled(1_000, scale), 2.0, rounds, {}, with_httpx=True)
 
 
@@ -157,7 +157,7 @@ def _calls(name: str, count: int, at_once: int, base_url: str) -> Contender:
 
 
 def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """CPU for each image: of httpx's own calls, and of the builder around a provider that renders at once."""
+    """CPU time per image: of httpx's calls alone, and of the builder with a provider that renders instantly."""
     count, at_once = _scaled(1_000, scale), 50
     with running(0.0, 1_500_000) as base_url:
         place, plain = _service_project(folder / "service", count, base_url, at_once), project(folder / "null", count)
@@ -180,7 +180,7 @@ def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def loop(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """How long the event loop is blocked while 1,000 images of 1.5 MB are downloaded, verified, hashed and written."""
+    """How long callbacks block the event loop in a build of 1,000 images of 1.5 MB."""
     count, found = _scaled(1_000, scale), []
     with running(0.0, 1_500_000) as base_url:
         for number in range(rounds):
@@ -206,19 +206,19 @@ def _service_project(folder: Path, count: int, base_url: str, at_once: int) -> P
 
 
 def _first_build(name: str, place: Project, count: int) -> Contender:
-    """Return a build from nothing: before each run, store, state and outputs of the one before are gone."""
+    """Return a first build: before each run, the store, the state and the outputs are moved away."""
 
     def prepare() -> None:
         for path in (place.store, place.root / "out", place.root / ".qwenbuild", place.root / "qwenbuild.lock"):
             if path.exists():
-                os.rename(path, path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # deleting would disturb the disk
+                os.rename(path, path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # deletion is slow
 
     environ = {**place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
     return Contender(name, qwenbuild("build", "--max-renders", str(count)), place.root, environ, prepare)
 
 
 def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """10,000 images of 200 kB from the store, beside `cp --reflink=auto` of them and its wait for the disk."""
+    """A restore of 10,000 images of 200 kB, compared with `cp --reflink=auto` and `sync`."""
     count = _scaled(10_000, scale)
     with running(0.0, 200_000) as base_url:
         place = _service_project(folder, count, base_url, 50)
@@ -239,9 +239,9 @@ def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """From a save to the plan known, beyond the watcher's own delay: 1,000 and 10,000 cells.
+    """The time from a save to the plan, without the watcher's own delay, for 1,000 and 10,000 cells.
 
-    The bare loop over the prompts shows how quick the machine is.
+    The bare loop over the prompts shows the speed of the machine.
     """
     figures = []
     for cells, most_ms in ((1_000, 100.0), (10_000, 400.0)):
@@ -260,7 +260,7 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build that renders one image of 100,000; the contract names no bound."""
+    """A build that renders one image of 100,000; the contract has no limit for this."""
     count = _scaled(100_000, scale)
     place, edits = built(folder, count), iter(range(10**9))
 

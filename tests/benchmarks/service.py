@@ -1,8 +1,8 @@
-"""A service of fixed latency in a process of its own: Qwen-Image's synchronous interface, and the image's download.
+"""A service of fixed latency in its own process: the synchronous interface of Qwen-Image, and downloads.
 
     python -m tests.benchmarks.service LATENCY_S IMAGE_BYTES
 
-Prints its base URL, and serves until its standard input ends.
+Prints its base URL, then serves until standard input ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WIDTH = HEIGHT = 1328
 
 
 def png(size_bytes: int) -> bytes:
-    """Return an image of the size in pixels, about so many bytes long: some rows of noise, the others plain."""
+    """Return a PNG image of 1328x1328 pixels and about `size_bytes` bytes: some rows of noise, the others black."""
     row = 1 + 3 * WIDTH
     noisy = min(HEIGHT, size_bytes // row)
     pixels = b"".join(b"\0" + os.urandom(row - 1) for _ in range(noisy)) + bytes(row * (HEIGHT - noisy))
@@ -34,7 +34,7 @@ def png(size_bytes: int) -> bytes:
 
 
 class Service:
-    """Serves on loopback; connections are kept."""
+    """Serves on loopback, and keeps connections open."""
 
     def __init__(self, latency_s: float, image: bytes) -> None:
         self._latency_s, self._image, self._served = latency_s, image, 0
@@ -80,7 +80,7 @@ class Service:
 
 @contextmanager
 def running(latency_s: float, image_bytes: int) -> Iterator[str]:
-    """Run the service in a process of its own while the context lasts; gives its base URL."""
+    """Run the service in its own process while the context lasts; yields its base URL."""
     command = python("-m", "tests.benchmarks.service", str(latency_s), str(image_bytes))
     with Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=REPOSITORY) as process:
         assert process.stdout and process.stdin

@@ -1,5 +1,3 @@
-"""The benchmark of the performance contract runs, and tells a figure that is met from one that is missed."""
-
 from __future__ import annotations
 
 import subprocess
@@ -12,7 +10,7 @@ from tests.benchmarks.measure import REPOSITORY, Figure
 
 
 def test_the_command() -> None:
-    """It describes the machine and fills the table; its exit code tells whether everything is met."""
+    """The output has the machine and the table; the exit code is 0 if all limits are met."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "million", "--scale", "0.00001", "--rounds", "1"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
@@ -33,5 +31,5 @@ def test_the_command() -> None:
     ],
 )
 def test_a_line(figure: Figure, shown: str) -> None:
-    """A bound is of the ratio where there is one, else of the amount."""
+    """A limit applies to the ratio if there is one, else to the amount."""
     assert line(figure) == shown

@@ -1,6 +1,6 @@
 """Edits of a project: of specs, templates, data, config, environment, outputs, state, store and snapshot.
 
-A pytest plugin for the fixture `back_again`. PYTEST_DONT_REWRITE: it asserts nothing, and tests import from it.
+This is a pytest plugin with the fixture `back_again`. PYTEST_DONT_REWRITE: it has no assertions, and tests import it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FILES = {
     "templates/x.j2": '{% include "base.j2" %} {% include "extra.j2" ignore missing %} {{ row.what }}',
     "templates/base.j2": "poster of",
 }
-SETTLE_S = 0.07  # inputs must be a little older than the build for a snapshot to be written
+SETTLE_S = 0.07  # a snapshot is written only for inputs that are older than 50 ms when the build starts
 
 
 @dataclass
 class Place:
-    """A project in `top/project`, and the command line whose snapshot is compared."""
+    """A project in `top/project`, and the command line that its builds use."""
 
     top: Path
     arguments: list[str]
@@ -44,16 +44,16 @@ class Place:
         return self.top / "project"
 
     def build(self, settle_s: float = SETTLE_S) -> None:
-        """Build as the command would."""
+        """Build as the command does."""
         time.sleep(settle_s)
         load(**self.options).build(arguments=self.arguments)
 
     def fast(self) -> int | None:
-        """Return what the fast path says."""
+        """Return the answer of the fast path."""
         return noop.outputs_unchanged(self.arguments)
 
     def slow(self) -> int | None:
-        """Return how many outputs are up to date; None where there is anything else to say."""
+        """Return the number of outputs if all are up to date, else None."""
         try:
             engine = load(**self.options)
             plan = engine.plan()
@@ -65,13 +65,13 @@ class Place:
 
 
 def made(top: Path, arguments: Sequence[str] = (), *, settle_s: float = SETTLE_S, **options: Any) -> Place:
-    """Return a project that was built, with its own folder as the working directory."""
+    """Make and build a project; its folder becomes the working directory."""
     (top / "project").mkdir(parents=True)
     Workspace(top / "project").write(FILES)
     os.chdir(top / "project")
     os.environ["QWENBUILD_CACHE_DIR"] = str(top / "store")
     place = Place(top, list(arguments), options)
-    if options.get("locked"):  # which writes no lock
+    if options.get("locked"):  # a build with --locked writes no lock
         load().build()
     place.build(settle_s)
     return place
@@ -79,7 +79,7 @@ def made(top: Path, arguments: Sequence[str] = (), *, settle_s: float = SETTLE_S
 
 @pytest.fixture
 def back_again() -> Iterator[None]:
-    """Give the working directory and the environment back."""
+    """Restore the working directory and the environment."""
     folder, environ = os.getcwd(), dict(os.environ)
     yield
     os.chdir(folder)
@@ -94,13 +94,13 @@ EDITS: dict[str, Edit] = {}
 
 
 def edit(function: Edit) -> Edit:
-    """Register an edit; its number chooses among its variants."""
+    """Register an edit. Its number chooses a variant."""
     EDITS[function.__name__] = function
     return function
 
 
 def rewrite(path: Path, text: str, number: int) -> None:
-    """Write a file in place or anew, with the time of now, of before, or of long ago."""
+    """Write a file in place or as a new file, with the present time, its earlier time, or a very old time."""
     if not path.parent.is_dir():
         return
     before = path.stat() if path.exists() else None
@@ -114,14 +114,14 @@ def rewrite(path: Path, text: str, number: int) -> None:
 
 
 def vary(path: Path, old: str, new: str, number: int) -> None:
-    """Replace a word by another as long, or back again."""
+    """Replace a word by another of the same length; if that was done already, undo it."""
     if path.is_file():
         text = path.read_text("utf-8")
         rewrite(path, text.replace(old, new) if old in text else text.replace(new, old), number)
 
 
 def outputs(place: Place) -> list[Path]:
-    """Return the present outputs."""
+    """Return the existing outputs."""
     return sorted(path for path in place.root.glob("out/**/*.png") if path.is_file())
 
 
@@ -400,7 +400,7 @@ def permissions(place: Place, number: int) -> None:
 
 @edit
 def clock_that_was_ahead(place: Place, number: int) -> None:
-    """What was saved before the clock was set back lies in the future."""
+    """A file that was saved before the clock was set back has a time in the future."""
     path = place.root / INPUTS[number % len(INPUTS)]
     if path.exists():
         ahead = time.time_ns() + (10**8, 10**12)[number % 2]
@@ -409,7 +409,7 @@ def clock_that_was_ahead(place: Place, number: int) -> None:
 
 @edit
 def clock_that_was_behind(place: Place, number: int) -> None:
-    """An edit that takes a file's time back."""
+    """An edit that gives a file an earlier time."""
     path = place.root / INPUTS[number % 4]
     if path.is_file():
         before = path.stat().st_mtime_ns - 10**9 * (1 + number % 100)
@@ -419,7 +419,7 @@ def clock_that_was_behind(place: Place, number: int) -> None:
 
 @edit
 def equal_copy(place: Place, number: int) -> None:
-    """Another file with the same bytes and times in an input's place: only its inode tells."""
+    """Another file replaces an input; only the inode differs."""
     path = place.root / INPUTS[number % 4]
     if path.is_file() and not path.is_symlink():
         copy = path.with_name(f"{path.name}.copy")
@@ -429,7 +429,7 @@ def equal_copy(place: Place, number: int) -> None:
 
 @edit
 def hard_link(place: Place, number: int) -> None:
-    """An input that is edited through another of its names."""
+    """An input is edited through another hard link."""
     path, other = place.root / INPUTS[number % 4], place.top / f"other-{number % 4}"
     if other.exists():
         vary(other, "sky", "sea", 3 * number)
@@ -439,7 +439,7 @@ def hard_link(place: Place, number: int) -> None:
 
 @edit
 def at_once(place: Place, number: int) -> None:
-    """A build, and an edit of the same size right after it, within the same second and often the same tick."""
+    """A build, and directly after it an edit of the same size, often within the same tick of the clock."""
     try:
         place.build(settle_s=(0.0, SETTLE_S)[number % 2])
     except QwenbuildError:

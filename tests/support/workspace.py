@@ -35,7 +35,7 @@ class Workspace:
         return find(self.root)
 
     def specs(self, findings: Findings) -> list[Spec]:
-        """Return the specs that can be used; problems go into `findings`."""
+        """Return the valid specs; problems are added to `findings`."""
         project = self.project
         loaded = [
             spec.load(path, project.shown(path), project.spec_name(path), findings) for path in project.spec_paths()
@@ -50,7 +50,7 @@ class Workspace:
         return found
 
     def actions(self, *, labelled: bool = False) -> list[Action]:
-        """Return every action, for the provider family `test-1`; raises ProjectError."""
+        """Return every action with the provider family `test-1`; raises ProjectError."""
         findings, project = Findings(), self.project
         declarations = matrix.declare(project, self.specs(findings), findings)
         templates = Templates(project.templates, project.config.templates)

@@ -1,5 +1,3 @@
-"""Tests of the catalogue: the vendor's models, and those that a project declares."""
-
 from __future__ import annotations
 
 import tomllib
@@ -31,7 +29,7 @@ def wrong_size(model: str, text: str) -> str:
 
 
 def test_the_vendors_models() -> None:
-    """Seven models, each with interfaces, price and pace."""
+    """There are seven models; each has interfaces, a pace and prices."""
     rows = {
         name: (",".join(it.interfaces), it.submits_per_s, it.concurrent, *map(str, it.price_cny.values()))
         for name, it in builtin().models.items()
@@ -48,14 +46,14 @@ def test_the_vendors_models() -> None:
 
 
 def test_prompt_limits() -> None:
-    """800 characters, 1,300 for 2.0; 500 of negative prompt."""
+    """A prompt has at most 800 characters, or 1,300 for 2.0; a negative prompt has at most 500."""
     limits = {name: (it.prompt_limit, it.negative_prompt_limit) for name, it in builtin().models.items()}
     assert limits == {**dict.fromkeys(FIXED, (800, 500)), **dict.fromkeys(ANY, (1300, 500))}
 
 
 @pytest.mark.parametrize("model", FIXED)
 def test_fixed_sizes(model: str) -> None:
-    """Five, by either spelling or ratio; 16:9 by default."""
+    """There are five sizes, each with two spellings and a ratio; the default is 16:9."""
     it = builtin().model(model)
     assert [size.wire for size in it.sizes] == list(FIVE.values())
     assert it.default_size.wire == "1664*928"
@@ -66,7 +64,7 @@ def test_fixed_sizes(model: str) -> None:
 
 @pytest.mark.parametrize("model", ANY)
 def test_any_sizes(model: str) -> None:
-    """From 512² to 2,048² pixels in all; ratios name the largest size of each."""
+    """A size has 512² to 2,048² pixels; a ratio names its largest size."""
     it = builtin().model(model)
     assert (it.sizes, it.default_size.wire) == ((), "2048*2048")
     ratios = {"16:9": "2688*1536", "4:3": "2336*1760", "1:1": "2048*2048", "3:4": "1760*2336", "9:16": "1536*2688"}
@@ -82,8 +80,8 @@ def test_any_sizes(model: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1472*1140", "1140*1472", "1024*1024", "1328*1329"])
-def test_sizes_that_a_model_has_not(text: str) -> None:
-    """Old clients still send 1472*1140, which the service refuses."""
+def test_a_size_that_a_model_does_not_offer(text: str) -> None:
+    """The message lists the offered sizes. Old clients still send 1472*1140, which the service refuses."""
     assert wrong_size("qwen-image-plus", text) == (
         'qwen-image-plus does not offer this size: it takes "16:9" (1664*928), "4:3" (1472*1104), "1:1" (1328*1328), '
         '"3:4" (1104*1472), "9:16" (928*1664)'
@@ -100,15 +98,15 @@ def test_sizes_that_a_model_has_not(text: str) -> None:
         ("qwen-image-2.0", "16:10", '"9:16" (1536*2688), or any "width*height"; the nearest is "16:9"'),
     ],
 )
-def test_what_is_no_size(model: str, text: str, end: str) -> None:
-    """The names that there are, and the nearest."""
+def test_a_text_that_is_no_size(model: str, text: str, end: str) -> None:
+    """The message lists the ratios, and the nearest one."""
     message = wrong_size(model, text)
     assert message.startswith('not a size: write "16:9"')
     assert message.endswith(end)
 
 
 def test_an_unknown_model() -> None:
-    """All that are known, and the nearest."""
+    """The message lists the known models, and the nearest one."""
     with pytest.raises(ValueError, match="known models") as caught:
         builtin().model("qwen-image-pls")
     assert str(caught.value) == (
@@ -121,20 +119,20 @@ def test_an_unknown_model() -> None:
 
 
 def test_nothing_declared_is_the_same_catalogue() -> None:
-    """No copy is made."""
+    """`extended` makes no copy."""
     assert builtin().extended({}) is builtin()
 
 
-def test_a_declared_model_takes_the_usual_where_it_says_nothing() -> None:
-    """Five sizes, the sync interface, no price."""
+def test_a_declared_model_has_defaults() -> None:
+    """It has the five sizes, the sync interface, and no price."""
     it = declared({})
     assert (it.name, it.interfaces, it.sizes, it.price_cny, it.submits_per_s, it.prompt_limit) == (
         "my-model", ("sync",), builtin().model("qwen-image").sizes, {}, 2.0, 800
     )  # fmt: skip
 
 
-def test_a_declared_model_says_everything() -> None:
-    """Every key has its effect."""
+def test_a_declared_model_can_state_every_key() -> None:
+    """Every key has an effect."""
     it = declared(
         {
             "interfaces": ["async", "sync"], "sizes": ["1024*1024", "1664x928", "2048*1024"], "default_size": "2:1",
@@ -153,8 +151,8 @@ def test_a_declared_model_says_everything() -> None:
     assert it.price_cny == {"beijing": Decimal("0.1"), "singapore": Decimal(2)}
 
 
-def test_a_known_model_keeps_what_is_not_overridden() -> None:
-    """A new price leaves the sizes alone."""
+def test_a_known_model_keeps_the_keys_that_are_not_stated() -> None:
+    """With a new price, the sizes stay as they are."""
     it = declared({"price_cny": {"beijing": "9"}}, "qwen-image-2.0")
     before = builtin().model("qwen-image-2.0")
     assert (it.sizes, it.pixels, it.prompt_limit, it.price_cny) == (
@@ -163,8 +161,8 @@ def test_a_known_model_keeps_what_is_not_overridden() -> None:
     assert builtin().model("qwen-image-2.0") is before
 
 
-def test_any_size_within_other_bounds() -> None:
-    """Its own pixels, and a default that lies within."""
+def test_a_model_of_any_size_has_its_own_limits() -> None:
+    """The default size must be within them."""
     it = declared({"sizes": "any", "pixels": [1, 1_000_000], "default_size": "1000*1000"})
     assert it.size("1000*1000") == Size(1000, 1000)
     with pytest.raises(ValueError, match="1 to 1,000,000 pixels"):
@@ -256,7 +254,7 @@ def test_an_unknown_key_is_shown_with_the_nearest_known_one(
 
 
 def test_all_problems_of_all_models_are_shown_at_once(project: Workspace) -> None:
-    """The user mends them in one go; a wrong item of a list is marked by itself."""
+    """If an item of a list is wrong, carets mark the item."""
     message = complaint(project, 'interfaces = ["sync", "grpc"]\n[models.b]\nconcurrent = -1')
     assert message == (
         'error: interfaces is "grpc"\n'
@@ -274,7 +272,7 @@ def test_all_problems_of_all_models_are_shown_at_once(project: Workspace) -> Non
 
 
 def test_a_default_size_must_fit_the_other_keys() -> None:
-    """Also one that is not stated."""
+    """This also applies to a default size that is not stated."""
     with pytest.raises(BadDeclaration) as caught:
         declared({"sizes": "any", "pixels": [1, 9]})
     assert str(caught.value) == (
@@ -290,6 +288,6 @@ def test_the_catalogue_file_is_valid() -> None:
 
 
 def test_a_catalogue_is_dated() -> None:
-    """Prices and limits change; the date is when they were read."""
+    """The date is the day on which prices and limits were read."""
     assert isinstance(builtin(), Catalogue)
     assert builtin().date == "2026-07-15"

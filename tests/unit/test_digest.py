@@ -1,5 +1,3 @@
-"""Tests of digests and canonical JSON."""
-
 from __future__ import annotations
 
 import hashlib
@@ -28,7 +26,7 @@ def _reversed_keys(value: Any) -> Any:
 
 
 def test_canonical_json_sorts_keys_and_writes_text_as_it_is() -> None:
-    """Keys are sorted, there are no spaces, and only what JSON must escape is escaped."""
+    """Keys are sorted, there are no spaces, and only the escapes that JSON requires."""
     assert canonical_json({"b": [1, 2.5, None], "a": '海报 "x"\n\x00'}) == (
         '{"a":"海报 \\"x\\"\\n\\u0000","b":[1,2.5,null]}'.encode()
     )
@@ -44,25 +42,25 @@ def test_canonical_json_means_the_same_value(value: Any) -> None:
 
 @given(_JSON)
 def test_canonical_json_does_not_depend_on_insertion_order(value: Any) -> None:
-    """Dictionaries that are equal give equal bytes, however they were filled."""
+    """Equal dictionaries give equal bytes."""
     assert canonical_json(_reversed_keys(value)) == canonical_json(value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": float("-inf")}])
-def test_canonical_json_refuses_what_json_has_not(value: object) -> None:
+def test_canonical_json_refuses_numbers_that_json_lacks(value: object) -> None:
     """NaN and infinities raise ValueError."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(value)
 
 
 def test_canonical_json_refuses_unpaired_surrogates() -> None:
-    """Text that is no Unicode raises UnicodeEncodeError."""
+    """A text with an unpaired surrogate raises UnicodeEncodeError."""
     with pytest.raises(UnicodeEncodeError):
         canonical_json(["\ud800"])
 
 
 def test_sha256_is_lower_case_hex() -> None:
-    """The digest of the empty string is the well-known one."""
+    """The digest of no bytes is the well-known value."""
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -75,6 +73,6 @@ def test_sha256_file_is_that_of_its_content(tmp_path_factory: pytest.TempPathFac
 
 
 def test_sha256_file_raises_for_a_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is an OSError."""
+    """A missing file raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         sha256_file(tmp_path / "missing")

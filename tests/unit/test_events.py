@@ -1,5 +1,3 @@
-"""Events as `--json` prints them, and what the last one says of a build."""
-
 from __future__ import annotations
 
 import json
@@ -43,7 +41,7 @@ PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it")
     ],
 )  # fmt: skip
 def test_events_as_json(event: Event, expected: dict[str, object]) -> None:
-    """Each event is a flat table that begins with its name; problems are texts, and left out where there are none."""
+    """Each event is a flat table that begins with its name. Problems are texts; no problems, no key."""
     table = as_dict(event)
     assert table == expected
     assert next(iter(table)) == "event"
@@ -64,12 +62,12 @@ def test_events_as_json(event: Event, expected: dict[str, object]) -> None:
         ({"interrupted": True, "failed": 1}, 130, False),
     ],
 )
-def test_how_a_build_ended(change: dict[str, int], exit_code: int, complete: bool) -> None:
-    """The exit code tells whether something failed or the build was interrupted."""
+def test_the_last_event_has_the_exit_code(change: dict[str, int], exit_code: int, complete: bool) -> None:
+    """Failures exit with 1, an interrupt with 130."""
     finished = replace(DONE, **change)  # type: ignore[arg-type]
     assert (finished.exit_code, finished.complete) == (exit_code, complete)
 
 
 def test_every_outcome_is_counted() -> None:
-    """The last event has a count for every outcome."""
+    """The last event has a count for each outcome."""
     assert set(Outcome) <= set(as_dict(DONE))

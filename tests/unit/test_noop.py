@@ -1,5 +1,3 @@
-"""The fast path says that nothing has changed only where the slow path finds the same."""
-
 from __future__ import annotations
 
 import os
@@ -39,7 +37,7 @@ def test_the_fast_path_agrees_with_the_slow_path(
     below: bool,
     steps: list[tuple[str, int]],
 ) -> None:
-    """After any edits, a count from the fast path is the count of a slow plan that finds nothing to do."""
+    """After any edits, the fast path returns None or the same count as the slow path."""
     place = made(tmp_path_factory.mktemp("place"), command[0], **command[1])
     if below:
         os.chdir(place.root / "specs")
@@ -53,20 +51,20 @@ def test_the_fast_path_agrees_with_the_slow_path(
                 place.build()
             except QwenbuildError:
                 continue
-        found = place.fast()
-        if found is not None:
-            assert found == place.slow(), name
+        count = place.fast()
+        if count is not None:
+            assert count == place.slow(), name
 
 
 @pytest.mark.usefixtures("back_again")
 @pytest.mark.parametrize("name", EDITS)
 def test_each_edit(tmp_path: Path, name: str) -> None:
-    """Each kind of edit, in its first variants: where the fast path still counts, the slow one counts the same."""
+    """For the first variants of each edit, the fast path returns None or the same count as the slow path."""
     place = made(tmp_path)
     for number in range(3):
         EDITS[name](place, number)
-        found = place.fast()
-        assert found is None or found == place.slow()
+        count = place.fast()
+        assert count is None or count == place.slow()
         try:
             place.build()
         except QwenbuildError:
@@ -75,7 +73,7 @@ def test_each_edit(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.usefixtures("back_again")
 def test_inputs_of_the_future(tmp_path: Path) -> None:
-    """After the clock was set back, what the inputs' times say is in doubt: there is no snapshot."""
+    """If the clock was set back, inputs have times in the future, and no snapshot is written."""
     place = made(tmp_path)
     path = place.root / noop.NAME
     assert path.exists()

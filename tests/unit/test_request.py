@@ -1,5 +1,3 @@
-"""Tests of requests: what is in a key, and what is not."""
-
 from __future__ import annotations
 
 import json
@@ -42,19 +40,19 @@ _REQUESTS = st.builds(
     ids=["plain", "text", "label", "fields", "flags"],
 )
 def test_golden_keys(request_: Request, key: str) -> None:
-    """These never change: what was paid for is found under them."""
+    """These keys never change, because paid images are found under them."""
     assert request_.key == key
 
 
 @given(_REQUESTS)
 def test_a_key_is_the_hash_of_canonical_json(request: Request) -> None:
-    """However it is computed."""
+    """The quick computation gives the same digest as the plain one."""
     assert request.key == sha256(canonical_json({"schema": KEY_SCHEMA, **request.as_dict()}))
 
 
 @given(_REQUESTS, st.data())
 def test_keys_are_equal_exactly_when_requests_are(request: Request, data: st.DataObject) -> None:
-    """Any other request, and any request that differs in one field, has another key."""
+    """Any difference between two requests gives different keys."""
     other = data.draw(_REQUESTS)
     assert (request.key == other.key) is (request == other)
     name = data.draw(st.sampled_from(Request._fields))
@@ -64,7 +62,7 @@ def test_keys_are_equal_exactly_when_requests_are(request: Request, data: st.Dat
 
 @given(_TEXTS, _TEXTS)
 def test_texts_do_not_run_into_each_other(one: str, other: str) -> None:
-    """What stands in one field can't be moved to the next unseen."""
+    """If text moves from one field to the next, the key changes."""
     joined = PUPPIES._replace(prompt=one + other, negative_prompt="")
     split = PUPPIES._replace(prompt=one, negative_prompt=other)
     assert (joined.key == split.key) is (joined == split)
@@ -72,7 +70,7 @@ def test_texts_do_not_run_into_each_other(one: str, other: str) -> None:
 
 @given(_REQUESTS)
 def test_a_request_survives_json(request: Request) -> None:
-    """As state and provenance hold it."""
+    """State and provenance hold requests as JSON."""
     assert Request.from_dict(json.loads(json.dumps(request.as_dict()))) == request
 
 
@@ -80,27 +78,27 @@ def test_a_request_survives_json(request: Request) -> None:
     "change",
     [{"size": "big"}, {"size": None}, {"size": "0*5"}, {"extra": 1}, {"prompt": ...}],
 )
-def test_what_is_no_request_is_refused(change: dict[str, Any]) -> None:
-    """A field too many or too few, or no size."""
+def test_a_wrong_table_is_refused(change: dict[str, Any]) -> None:
+    """A field is unknown or missing, or the size is wrong."""
     fields = {**PUPPIES.as_dict(), **change}
     with pytest.raises(ValueError, match="not a"):
         Request.from_dict({name: value for name, value in fields.items() if value is not ...})
 
 
 def test_a_request_without_a_size_is_refused() -> None:
-    """As what it is: a key that is missing."""
+    """A missing size raises KeyError."""
     with pytest.raises(KeyError):
         Request.from_dict({})
 
 
 def test_an_unpaired_surrogate_has_no_key() -> None:
-    """It can't be sent either."""
+    """Such a prompt raises UnicodeEncodeError; it could not be sent either."""
     with pytest.raises(UnicodeEncodeError):
         assert PUPPIES._replace(prompt="\ud83d").key
 
 
-def test_a_label_is_part_of_a_key_only_where_there_is_one() -> None:
-    """Renaming an image buys nothing from a service."""
+def test_only_a_label_that_is_drawn_is_part_of_the_key() -> None:
+    """A request without a label has the same key after its image is renamed."""
     assert "label" not in PUPPIES.as_dict()
     assert PUPPIES._replace(label="x").key != PUPPIES.key
 
@@ -127,21 +125,21 @@ def test_a_label_is_part_of_a_key_only_where_there_is_one() -> None:
         ("", None),
     ],
 )
-def test_sizes_are_read_as_names_and_wire_write_them(text: str, size: Size | None) -> None:
-    """And as people do; nothing else is a size."""
+def test_sizes_are_parsed(text: str, size: Size | None) -> None:
+    """Names use `x`, the wire `*`; some people write `×` or `X`. Other texts are no sizes."""
     assert Size.parse(text) == size
 
 
 @given(_SIZES)
-def test_a_size_is_read_again(size: Size) -> None:
-    """Both spellings, and the ratio is the size's own in lowest terms."""
+def test_a_written_size_is_parsed(size: Size) -> None:
+    """Both spellings give the size again, and the ratio is the size's own."""
     assert (Size.parse(str(size)), Size.parse(size.wire)) == (size, size)
     width, height = map(int, size.ratio.split(":"))
     assert width * size.height == height * size.width
 
 
 def test_golden_seeds() -> None:
-    """An image without a seed keeps its own for ever."""
+    """The seed of an image that states none never changes."""
     assert [derived_seed(name) for name in ("puppies/poster", "icons/icon", "a/b", "海报/猫")] == [
         1162093713,
         670298892,
@@ -151,6 +149,6 @@ def test_golden_seeds() -> None:
 
 
 @given(_TEXTS)
-def test_a_derived_seed_is_one_that_the_service_takes(name: str) -> None:
-    """Whatever the image is called."""
+def test_a_derived_seed_is_in_the_services_range(name: str) -> None:
+    """This holds for every name."""
     assert 0 <= derived_seed(name) <= SEED_MAX

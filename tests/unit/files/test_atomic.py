@@ -127,7 +127,7 @@ def test_clone_writes_the_content_when_its_source_has_gone(tmp_path: Path) -> No
 
 
 def test_clone_writes_the_content_when_its_source_has_another_length(tmp_path: Path) -> None:
-    """A source that changed after it was verified does not get into the file."""
+    """A source may change after its bytes were verified."""
     (tmp_path / "source").write_bytes(b"something longer than the content")
     atomic.clone(tmp_path / "source", tmp_path / "f", b"content", tmp_path / "s")
     assert (tmp_path / "f").read_bytes() == b"content"

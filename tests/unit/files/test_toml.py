@@ -254,6 +254,6 @@ def test_the_text_at_a_values_place_is_the_value(table: dict[str, Any]) -> None:
     ],
 )
 def test_a_token_of_a_string_has_its_place(text: str, line: int, token: str, expected: str) -> None:
-    """Lines of a template are found in the file through the quotes, escapes and joined lines of TOML."""
+    """A line of a template is found in the file, through the quotes, escapes and joined lines of TOML."""
     place = toml(text).place_in(("p",), line, token)
     assert f"{place.line}:{place.column}" == expected
