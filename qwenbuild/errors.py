@@ -212,14 +212,14 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self.told = 0  # problems added so far, including repeated ones
+        self.added = 0  # problems added so far, including repeated ones
         self._seen: set[tuple[str, str]] = set()
         self._counts: dict[str, int] = {}
 
     def add(self, problems: Iterable[Problem], image: str = "") -> None:
         """Add problems of an image, or of a file if `image` is empty. Problems of files are not limited."""
         for problem in problems:
-            self.told += 1
+            self.added += 1
             mark = (problem.claim, str(problem.place))
             if mark in self._seen:
                 continue

@@ -71,11 +71,11 @@ class ReadCache:
         expansions: dict[str, _Expansion] = {}
         now = self._templates(project)
         for declaration in declarations:
-            before = findings.told
+            before = findings.added
             expansion = self._kept(declaration, provider, now)
             if expansion is None:
                 expansion = self._expanded(project, declaration, provider, findings, keep=keep_requests)
-            if findings.told == before:
+            if findings.added == before:
                 expansions[declaration.name] = expansion
             actions += expansion.actions
             names.update(dict.fromkeys(expansion.texts))

@@ -71,12 +71,12 @@ class Reader:
             hint = "`qwenbuild init` writes a first one"
             findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint)])
         for path in paths:
-            before = findings.told
+            before = findings.added
             shown, name = self._project.shown(path), self._project.spec_name(path)
             loaded = spec.load(path, shown, name, findings, cache.take_spec(path) if cache else None)
             if loaded:
                 specs.append(loaded)
-                if cache and findings.told == before:
+                if cache and findings.added == before:
                     cache.keep_spec(loaded)
         return specs
 

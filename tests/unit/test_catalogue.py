@@ -31,8 +31,8 @@ def wrong_size(model: str, text: str) -> str:
 def test_the_vendors_models() -> None:
     """There are seven models; each has interfaces, a pace and prices."""
     rows = {
-        name: (",".join(it.interfaces), it.submits_per_s, it.concurrent, *map(str, it.price_cny.values()))
-        for name, it in builtin().models.items()
+        name: (",".join(facts.interfaces), facts.submits_per_s, facts.concurrent, *map(str, facts.price_cny.values()))
+        for name, facts in builtin().models.items()
     }
     assert rows == {
         "qwen-image-max": ("sync", 2 / 60, 0, "0.50", "0.550443"),
@@ -47,34 +47,34 @@ def test_the_vendors_models() -> None:
 
 def test_prompt_limits() -> None:
     """A prompt has at most 800 characters, or 1,300 for 2.0; a negative prompt has at most 500."""
-    limits = {name: (it.prompt_limit, it.negative_prompt_limit) for name, it in builtin().models.items()}
+    limits = {name: (facts.prompt_limit, facts.negative_prompt_limit) for name, facts in builtin().models.items()}
     assert limits == {**dict.fromkeys(FIXED, (800, 500)), **dict.fromkeys(ANY, (1300, 500))}
 
 
 @pytest.mark.parametrize("model", FIXED)
 def test_fixed_sizes(model: str) -> None:
     """There are five sizes, each with two spellings and a ratio; the default is 16:9."""
-    it = builtin().model(model)
-    assert [size.wire for size in it.sizes] == list(FIVE.values())
-    assert it.default_size.wire == "1664*928"
+    facts = builtin().model(model)
+    assert [size.wire for size in facts.sizes] == list(FIVE.values())
+    assert facts.default_size.wire == "1664*928"
     for ratio, wire in FIVE.items():
-        assert [it.size(text).wire for text in (ratio, wire, wire.replace("*", "x"))] == [wire] * 3
-        assert it.ratio(it.size(wire)) == ratio
+        assert [facts.size(text).wire for text in (ratio, wire, wire.replace("*", "x"))] == [wire] * 3
+        assert facts.ratio(facts.size(wire)) == ratio
 
 
 @pytest.mark.parametrize("model", ANY)
 def test_any_sizes(model: str) -> None:
     """A size has 512² to 2,048² pixels; a ratio names its largest size."""
-    it = builtin().model(model)
-    assert (it.sizes, it.default_size.wire) == ((), "2048*2048")
+    facts = builtin().model(model)
+    assert (facts.sizes, facts.default_size.wire) == ((), "2048*2048")
     ratios = {"16:9": "2688*1536", "4:3": "2336*1760", "1:1": "2048*2048", "3:4": "1760*2336", "9:16": "1536*2688"}
-    assert {name: size.wire for name, size in it.ratios.items()} == ratios
-    for name, size in it.ratios.items():
-        assert it.size(name) == size
+    assert {name: size.wire for name, size in facts.ratios.items()} == ratios
+    for name, size in facts.ratios.items():
+        assert facts.size(name) == size
         assert size.width * size.height <= 2048 * 2048
-    assert it.size("512x512") == Size(512, 512)
-    assert it.size("4096x1024") == Size(4096, 1024)
-    assert it.ratio(Size(1000, 500)) == "2:1"
+    assert facts.size("512x512") == Size(512, 512)
+    assert facts.size("4096x1024") == Size(4096, 1024)
+    assert facts.ratio(Size(1000, 500)) == "2:1"
     for text, pixels in (("511x512", "261,632"), ("2049x2048", "4,196,352"), ("1x1", "1")):
         assert wrong_size(model, text) == f"{model} takes 262,144 to 4,194,304 pixels in all; this has {pixels}"
 
@@ -125,37 +125,37 @@ def test_nothing_declared_is_the_same_catalogue() -> None:
 
 def test_a_declared_model_has_defaults() -> None:
     """It has the five sizes, the sync interface, and no price."""
-    it = declared({})
-    assert (it.name, it.interfaces, it.sizes, it.price_cny, it.submits_per_s, it.prompt_limit) == (
+    facts = declared({})
+    assert (facts.name, facts.interfaces, facts.sizes, facts.price_cny, facts.submits_per_s, facts.prompt_limit) == (
         "my-model", ("sync",), builtin().model("qwen-image").sizes, {}, 2.0, 800
     )  # fmt: skip
 
 
 def test_a_declared_model_can_state_every_key() -> None:
     """Every key has an effect."""
-    it = declared(
+    facts = declared(
         {
             "interfaces": ["async", "sync"], "sizes": ["1024*1024", "1664x928", "2048*1024"], "default_size": "2:1",
             "pixels": [1, 10**9], "prompt_limit": 100, "negative_prompt_limit": 0, "submits": "30/minute",
             "concurrent": 5, "price_cny": {"beijing": "0.1", "singapore": 2},
         }
     )  # fmt: skip
-    assert it.interfaces == ("async", "sync")
-    assert it.sizes == (Size(1024, 1024), Size(1664, 928), Size(2048, 1024))
-    assert it.default_size == Size(2048, 1024)
-    assert {name: str(size) for name, size in it.ratios.items()} == {
+    assert facts.interfaces == ("async", "sync")
+    assert facts.sizes == (Size(1024, 1024), Size(1664, 928), Size(2048, 1024))
+    assert facts.default_size == Size(2048, 1024)
+    assert {name: str(size) for name, size in facts.ratios.items()} == {
         "1:1": "1024x1024", "52:29": "1664x928", "16:9": "1664x928", "2:1": "2048x1024"
     }  # fmt: skip
-    assert (it.pixels, it.prompt_limit, it.negative_prompt_limit) == ((1, 10**9), 100, 0)
-    assert (it.submits_per_s, it.concurrent) == (0.5, 5)
-    assert it.price_cny == {"beijing": Decimal("0.1"), "singapore": Decimal(2)}
+    assert (facts.pixels, facts.prompt_limit, facts.negative_prompt_limit) == ((1, 10**9), 100, 0)
+    assert (facts.submits_per_s, facts.concurrent) == (0.5, 5)
+    assert facts.price_cny == {"beijing": Decimal("0.1"), "singapore": Decimal(2)}
 
 
 def test_a_known_model_keeps_the_keys_that_are_not_stated() -> None:
     """With a new price, the sizes stay as they are."""
-    it = declared({"price_cny": {"beijing": "9"}}, "qwen-image-2.0")
+    facts = declared({"price_cny": {"beijing": "9"}}, "qwen-image-2.0")
     before = builtin().model("qwen-image-2.0")
-    assert (it.sizes, it.pixels, it.prompt_limit, it.price_cny) == (
+    assert (facts.sizes, facts.pixels, facts.prompt_limit, facts.price_cny) == (
         before.sizes, before.pixels, 1300, {"beijing": Decimal(9)}
     )  # fmt: skip
     assert builtin().model("qwen-image-2.0") is before
@@ -163,10 +163,10 @@ def test_a_known_model_keeps_the_keys_that_are_not_stated() -> None:
 
 def test_a_model_of_any_size_has_its_own_limits() -> None:
     """The default size must be within them."""
-    it = declared({"sizes": "any", "pixels": [1, 1_000_000], "default_size": "1000*1000"})
-    assert it.size("1000*1000") == Size(1000, 1000)
+    facts = declared({"sizes": "any", "pixels": [1, 1_000_000], "default_size": "1000*1000"})
+    assert facts.size("1000*1000") == Size(1000, 1000)
     with pytest.raises(ValueError, match="1 to 1,000,000 pixels"):
-        it.size("1:1")
+        facts.size("1:1")
 
 
 def complaint(project: Workspace, lines: str) -> str:
