@@ -2,7 +2,7 @@
 
 Invariants:
 - AnswerLost means that a request may have been billed. Any other error of a submit means that it was not.
-- Each submit opens its own connection. On a kept connection, a submit could be lost while the server closes it.
+- Each submit opens its own connection. A server may close a kept connection just as a submit is sent on it.
 - The key is sent to the base URL's host only. No error holds the key or an error of httpx, because errors of
   httpx carry the request with its headers.
 """

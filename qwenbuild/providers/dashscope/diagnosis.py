@@ -29,7 +29,7 @@ async def diagnose(
     """Return findings about the key, the service's answer to the key, and the clock.
 
     `name` is the name of the dashscope provider. `project_provider` is the name of the provider that
-    the project renders with, None outside of a project. A problem fails only if the project renders here.
+    the project renders with, None outside of a project. A problem has the level FAIL only if the project renders here.
     """
     level = Level.FAIL if project_provider == name else Level.WARN
     try:

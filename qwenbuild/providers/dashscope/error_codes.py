@@ -1,7 +1,7 @@
 """Error codes: which error each code of the service becomes, and what the user can do about it.
 
-Invariants: every answer that is not a success becomes exactly one error. AnswerLost is the only one after
-which the request may have been billed: the service does not bill failed images.
+Invariants: every answer that is not a success becomes exactly one error. Only after AnswerLost may the
+request have been billed: the service does not bill failed images.
 
 The service writes codes in two ways: `Throttling.RateQuota` and `throttling_rate_quota`. A lookup compares
 letters and digits only. The longest known prefix wins, so `InternalError.Algo` counts as `InternalError`.

@@ -58,8 +58,8 @@ class Pace:
     def slower(self, turn_s: float, retry_after_s: float | None = None) -> None:
         """Halve the pace, because the submit whose turn was at `turn_s` was throttled.
 
-        All turns wait for `retry_after_s` seconds. A submit that left before the last slowing changes
-        no pace: it was throttled together with the submit that caused the slowing.
+        All turns wait for `retry_after_s` seconds. A submit that was sent before the last slowing does
+        not change the pace: it was throttled together with the submit that caused the slowing.
         """
         now = asyncio.get_running_loop().time()
         if turn_s > self._slowed_s:

@@ -1,6 +1,6 @@
 """Priority: downloads wait until no request is being sent.
 
-A place at the service stands empty until it gets the next request, while a finished image can wait. Without
+A free place at the service is wasted until the next request arrives, but a finished image can wait. Without
 this priority, 50 answers that arrive together are all downloaded before the next 50 requests are sent.
 """
 
@@ -18,7 +18,7 @@ class Priority:
     """Counts the requests that are being sent, within one event loop."""
 
     def __init__(self, longest_s: float = _LONGEST_S) -> None:
-        """`longest_s` is the longest wait of a download: where requests never cease, downloads still begin."""
+        """`longest_s` is the longest wait of a download, so that downloads begin even if requests never stop."""
         self._longest_s = longest_s
         self._count = 0
         self._is_idle = asyncio.Event()

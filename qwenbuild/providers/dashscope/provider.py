@@ -140,7 +140,7 @@ class DashScopeProvider:
         return await self._entered.collect(submission, journal)
 
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
-        """Return handles of async submissions whose lost answer certainly belongs to one task."""
+        """Return handles of async submissions that lost their answer and certainly made one task each."""
         return await self._entered.reconcile(submissions, known)
 
     async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:

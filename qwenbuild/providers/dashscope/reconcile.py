@@ -21,7 +21,7 @@ from qwenbuild.request import Submission
 
 from .wire import WAITING, Task
 
-_SLACK_S: Final = 5.0  # the Date header, which compares the clocks, has whole seconds
+_SLACK_S: Final = 5.0  # the clocks are compared by the Date header, which has whole seconds
 _UNDER_WAY_S: Final = 120.0  # longest time from the intent until a create reaches the service
 
 
@@ -74,7 +74,7 @@ def _certain(
     for listed, task in zip(near, ended, strict=True):
         if listed.id in claimed or not _is_near(listed, lost, ahead_s):
             continue
-        if task is None:  # its prompt is hidden, so it may be the task
+        if task is None:  # the prompt is hidden, so this may be the task
             return None
         if _is_same_prompt(task.prompt, lost.request.prompt):
             candidates.append((listed, task))
@@ -92,7 +92,7 @@ def _certain(
 
 
 def _is_near(task: Task, lost: Submission, ahead_s: float) -> bool:
-    """Return True if the task may have been created by the submission, judged by time. No time counts as near."""
+    """Return True if the submission may have created the task, judged by time; also True if that time is unknown."""
     if task.created_at_s is None:
         return True
     created_at_s = task.created_at_s - ahead_s

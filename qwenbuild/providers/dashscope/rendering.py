@@ -141,7 +141,7 @@ class Renderer:
         return await self._image(task, request, self._context(request), journal, time.time() + LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> str:
-        """Return the id of a new task. If the answer is lost, the task is searched among the account's tasks."""
+        """Return the id of a new task. If the answer is lost, look for the task among the account's tasks."""
         number = next(self._numbers)
 
         def send(sent: Callable[[], None]) -> Coroutine[Any, Any, wire.Answer]:
@@ -158,7 +158,7 @@ class Renderer:
             task_id = task.id
         except AnswerLost as lost:
             task_id = await self._found(self._open[number]) or ""
-            if not task_id:  # it stays in `_open`: a task with its prompt can't be attributed for certain
+            if not task_id:  # stays in `_open`: a task with this prompt may be this request's
                 raise lost from None
         except ProviderError:
             self._open.pop(number, None)

@@ -1,6 +1,6 @@
 """Tasks: waits for a task of the account, lists the account's tasks, and cancels one.
 
-Invariant: a failed query does not end the wait for a task, unless failures last for minutes or can't pass.
+Invariant: a failed query does not end the wait for a task, unless queries fail for minutes or the error is permanent.
 
 Sources: Qwen-Image API reference of 2026-02-10, section on querying a task by id; Model Studio
 "Asynchronous task management API" of 2026-03-15 (20 queries a second for each account).

@@ -48,7 +48,7 @@ def sync_body(request: Request) -> dict[str, Any]:
 
 
 def async_body(request: Request) -> dict[str, Any]:
-    """Return the body of a POST to `ASYNC_PATH`. The SDK sends `negative_prompt` in `input`, so this does as well."""
+    """Return the body of a POST to `ASYNC_PATH`. As in the SDK, `negative_prompt` is in `input`."""
     return {
         "model": request.model,
         "input": {"prompt": request.prompt, **_negative_prompt(request)},

@@ -6,7 +6,7 @@ Invariants:
   (WCAG 2.2, levels AAA and AA).
 
 Hues, tints and shades are computed in OKLCH (lightness, chroma, hue: CSS Color 4), because equal
-steps in it look equal.
+steps in OKLCH look equal.
 """
 
 from __future__ import annotations

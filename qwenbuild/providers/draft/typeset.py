@@ -1,6 +1,6 @@
 """Sets text in boxes: where lines break, and the largest font size that fits.
 
-Invariant: no line of a block is wider than the box, and all lines together are not higher than it.
+Invariant: no line of a block is wider than the box, and all lines together are not higher than the box.
 """
 
 from __future__ import annotations

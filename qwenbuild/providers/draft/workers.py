@@ -1,8 +1,8 @@
 """The workers that draw drafts: one thread, and processes, because drawing holds the interpreter's lock.
 
 The parent writes each request to a worker process as one line of JSON. The process answers with the
-length of the PNG (four bytes, big-endian) and the PNG. It imports nothing from the working folder,
-and Ctrl-C does not reach it. It ends when its input ends, so it never outlives its parent.
+length of the PNG (four bytes, big-endian) and the PNG. A worker imports nothing from the working
+folder, and Ctrl-C does not reach it. A worker ends when its input ends, so it never outlives its parent.
 """
 
 from __future__ import annotations

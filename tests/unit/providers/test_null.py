@@ -36,7 +36,7 @@ def render(made: Provider, requests: list[Request]) -> list[bytes]:
 
 @given(st.builds(Size, st.integers(1, 600), st.integers(1, 600)), st.binary(min_size=3, max_size=3))
 def test_the_image_is_plain_and_has_its_size(size: Size, colour: bytes) -> None:
-    """Pillow decodes it to one colour at every pixel."""
+    """Pillow decodes the image, and every pixel has the same colour."""
     content = plain(size, colour)
     png.verify(content, size)
     image = Image.open(io.BytesIO(content)).convert("RGB")

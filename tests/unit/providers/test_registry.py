@@ -90,7 +90,7 @@ def test_an_unknown_provider() -> None:
 
 
 def test_an_option_that_the_provider_does_not_take() -> None:
-    """`--region` with a provider that has no regions is an error; an option that was not given is none."""
+    """`--region` with a provider that has no regions is an error; an option that was not given is no error."""
     assert create("null", SETTINGS, {"region": None}).name == "null"
     with pytest.raises(UsageError) as caught:
         create("null", SETTINGS, {"region": "beijing"})

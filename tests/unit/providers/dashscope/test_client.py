@@ -1,4 +1,4 @@
-"""The client: when a request has left, failed connections, and answers that can't be read."""
+"""The client: when a request counts as sent, failed connections, and answers that can't be read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.scripted import CANARY, Journal, Reply, Scripted, attempt, fa
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_a_request_is_sent_before_its_answer_comes(interface: str) -> None:
-    """The client reports that a request has left, although no answer ever comes."""
+    """The client reports that a request was sent, although no answer ever comes."""
 
     async def main() -> bool:
         async with Scripted() as server, client_of(server) as client:

@@ -83,7 +83,7 @@ def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
     ],
 )
 def test_a_dead_link_is_recognised(reply: Reply, path: str, tries: int) -> None:
-    """Either the storage says so in each attempt, or the link's expiry time is over."""
+    """A link is dead if the storage says so in each attempt, or if the link's expiry time is over."""
     error, server = fetched(*[reply] * 5, path=path)
     assert isinstance(error, LinkDead)
     assert len(server.seen) == tries

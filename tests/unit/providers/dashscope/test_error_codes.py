@@ -79,7 +79,7 @@ def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
     ],
 )  # fmt: skip
 def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
-    """After 502 and 504 of a gateway the request may be billed. In a task or a 200, a code is a failure."""
+    """After a gateway's 502 or 504, the request may be billed. An unknown code in a task or a 200 means a failure."""
     assert type(error_codes.answered("BrandNewCode", "x", status=status)) is error
 
 

@@ -75,7 +75,7 @@ def test_the_pace_climbs_back_to_the_limit_and_no_further() -> None:
 
 
 def test_the_pace_never_falls_to_zero() -> None:
-    """Throttled again and again, the pace stays at 1/32 of the limit."""
+    """After many throttled submits, the pace stays at 1/32 of the limit."""
 
     async def main() -> float:
         pace = Pace(1000.0)
@@ -144,7 +144,7 @@ def test_places_limit_the_tasks_that_run_at_once() -> None:
 
 
 def test_ten_thousand_callers_wait_without_work() -> None:
-    """Waiting and giving up together cost little processor time."""
+    """Callers that wait, and are then cancelled, cost little processor time."""
 
     async def main() -> float:
         pace = Pace(2.0)

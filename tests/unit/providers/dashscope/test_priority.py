@@ -13,7 +13,7 @@ from qwenbuild.providers.dashscope.priority import Priority
 
 @pytest.mark.parametrize("end", ["sent", "failed"])
 def test_a_download_begins_once_requests_are_sent(end: str) -> None:
-    """It waits until the request is sent or has failed. It does not wait for the answer."""
+    """A download waits until the request is sent or has failed, but not for the answer."""
     happened = []
 
     async def download(priority: Priority) -> None:
@@ -37,7 +37,7 @@ def test_a_download_begins_once_requests_are_sent(end: str) -> None:
 
 
 def test_a_download_waits_for_all_requests() -> None:
-    """A request that reports twice that it is sent counts once."""
+    """A request that is reported as sent twice counts once."""
 
     async def main() -> list[bool]:
         priority, done = Priority(60), []
@@ -53,7 +53,7 @@ def test_a_download_waits_for_all_requests() -> None:
 
 
 def test_a_download_begins_although_requests_never_cease() -> None:
-    """It waits for `longest_s` at most."""
+    """A download waits for `longest_s` at most."""
 
     async def main() -> float:
         priority, begun_s = Priority(0.02), time.monotonic()

@@ -1,4 +1,4 @@
-"""The provider dashscope: its settings, what it answers to a plan, and its session."""
+"""The provider dashscope: its settings, its answers to a plan, and its session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def planned(table: dict[str, Any], **models: Any) -> DashScopeProvider:
 
 
 def test_the_registry_creates_the_provider() -> None:
-    """The name `dashscope` leads here, and a later build can collect the images."""
+    """The name `dashscope` gives this provider, and the provider is Resumable."""
     provider = create("dashscope", Settings({}, builtin(), {}))
     assert isinstance(provider, DashScopeProvider)
     assert isinstance(provider, Resumable)
@@ -75,7 +75,7 @@ def test_an_unknown_model_gets_a_suggestion() -> None:
 
 
 def test_prices_depend_on_the_region() -> None:
-    """One model costs differently in each region."""
+    """The same model has a different price in each region."""
     assert planned({}).price("qwen-image-max") == Price(Decimal("0.550443"))
     assert planned({"region": "beijing"}).price("qwen-image-max") == Price(Decimal("0.50"))
 

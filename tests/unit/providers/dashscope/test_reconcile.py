@@ -89,7 +89,7 @@ def test_two_lost_submissions_with_one_prompt_match_nothing() -> None:
 
 
 def test_a_request_that_was_lost_twice_takes_its_task_once() -> None:
-    """Both submissions are of one request, so its task belongs to either."""
+    """Both submissions are of one request, so either may get the task."""
     first, second = lost(1, "cat"), lost(1, "cat")
     twice = Submission(**{**_fields(second), "id": 2})
     assert matched([done("a", "cat")], [first], rivals=[twice]) == {1: "a"}
@@ -201,7 +201,7 @@ def test_a_request_that_waits_for_its_turn_is_no_rival() -> None:
 
 @pytest.mark.parametrize("ahead_s", [0.0, 4000.0, -4000.0])
 def test_a_later_build_finds_the_task(ahead_s: float) -> None:
-    """It does so even if this machine's clock is wrong by an hour."""
+    """A later build finds the task even if this machine's clock is wrong by an hour."""
 
     async def main() -> tuple[dict[int, str], bytes]:
         async with Scripted() as server:

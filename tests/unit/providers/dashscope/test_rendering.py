@@ -133,7 +133,7 @@ def test_throttling_delays_the_next_submits() -> None:
 
 
 def test_a_cancelled_render_leaves_its_intent_open() -> None:
-    """A request that was sent may be billed; one that still waits for its turn has no intent."""
+    """A request that was sent may be billed; a request that still waits for its turn has no intent."""
 
     async def main() -> tuple[Journal, Journal]:
         sent, waiting = Journal(), Journal()
