@@ -68,7 +68,7 @@ class _Call:
         return json_body(self.content)
 
     def failing(self, kind: str) -> str:
-        """Return the error code of the call's fault if it is of `kind`, else ""."""
+        """Return the error code of the call's fault if the fault is of `kind`, else ""."""
         return self.fault.value if self.fault and self.fault.kind == kind else ""
 
     def link(self, path: str) -> str:
@@ -80,7 +80,7 @@ _Operation = Callable[[_Call], Awaitable[dict[str, Any]]]
 
 
 class Application:
-    """One emulator's ASGI application. `closing` is to be set when the server is about to stop."""
+    """One emulator's ASGI application. The server sets `closing` when it is about to stop."""
 
     def __init__(self, emulation: Emulation, renderer: Renderer, connection: Connection) -> None:
         self.closing = asyncio.Event()
@@ -117,7 +117,7 @@ class Application:
 
         async def endpoint(request: Request) -> Response:
             content = await _content(request)
-            service = self._emulation.service  # a call that waits during a reset still belongs to the old service
+            service = self._emulation.service  # a call that began before a reset still belongs to the old service
             exchange, fault = self._record(request, name, content)
             response = await self._effects.before(fault, request) if fault else None
             if response is None:
@@ -136,7 +136,7 @@ class Application:
         fault: Fault | None,
         operation: _Operation,
     ) -> Response:
-        """Let the service carry out a call, and return its answer or what an "after" fault makes of it."""
+        """Let the service carry out a call. Return its answer, spoilt if the call has an "after" fault."""
         try:
             account = service.account(request.headers.get("authorization"))
             body = await operation(_Call(service, request, account, content, exchange, fault))

@@ -35,7 +35,7 @@ def control_routes(emulation: Emulation) -> list[Route]:
         return answer(shown)
 
     async def requests(request: Request) -> Response:
-        """GET: the recorded calls, oldest first. DELETE: the same, and the record is cleared."""
+        """GET: the recorded calls, oldest first. DELETE: the same calls, which are forgotten afterwards."""
         calls = [exchange.as_json() for exchange in emulation.calls]
         if request.method == "DELETE":
             emulation.calls.clear()

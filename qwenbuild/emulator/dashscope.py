@@ -3,7 +3,7 @@
 Invariants:
 - No method reads a clock or sleeps. Each gets the time, `now`, in seconds since the epoch; `settle`
   brings all tasks up to that time.
-- An image is charged once: a sync call's when the call is accepted, a task's when the task succeeds.
+- An image is charged once: when a sync call is accepted, or when a task succeeds.
   Refused calls and failed tasks are never charged.
 - API keys are not kept. An account is a digest of its key.
 """
@@ -199,7 +199,7 @@ class Service:
         self.results.forget(now)
 
     def tasks_by_status(self) -> dict[str, int]:
-        """Return the number of tasks in each status that has any."""
+        """Return the number of tasks in each status; statuses without tasks are left out."""
         statuses = [task.status for task in self._tasks.values()]
         return {status: statuses.count(status) for status in STATUSES if status in statuses}
 

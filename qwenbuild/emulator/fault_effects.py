@@ -32,7 +32,7 @@ PROXY_PAGE = (
 )
 """The page that a proxy sends instead of the service's answer."""
 
-# The error codes of the kinds whose name is not the code and whose value is not a code either.
+# The error codes of those kinds that have the code neither as their name nor as their value.
 _CODES = {
     "throttle": "Throttling.RateQuota", "500": "InternalError", "503": "ServiceUnavailable",
     "moderation": "DataInspectionFailed", "arrearage": "Arrearage",

@@ -31,7 +31,7 @@ Moment = Literal["before", "after", "task", "image"]
 class Kind:
     """What one kind of fault does, to which operations.
 
-    `moment` says where it acts: "before" the service sees the call (nothing is accepted or billed);
+    `moment` says when the fault acts: "before" the service sees the call (nothing is accepted or billed);
     "after" the service has carried out the call (only the answer is lost or spoilt, and images are
     billed); on the "task" that a create makes; on the "image" that is downloaded. `value` says what
     may follow `=` in the notation: "seconds", "code", or nothing. `default` stands for a missing value.

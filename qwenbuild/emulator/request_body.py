@@ -1,7 +1,7 @@
 """The bodies of requests: the service's own validation, from JSON to an order for images.
 
 - A prompt that is too long is cut silently, as the service does (API reference 2026-02: `text`,
-  `negative_prompt`). Everything else that the service would refuse is refused in the service's words.
+  `negative_prompt`). All other errors are refused in the service's words.
 - Fields that the service ignores are ignored, because the vendor's SDK sends some.
 """
 

@@ -107,7 +107,7 @@ def _drop(transport: asyncio.Transport | None, *, reset: bool) -> None:
     if not reset:
         transport.close()
         return
-    # A linger time of 0 makes the kernel send RST instead of FIN. The structure has shorts on Windows.
+    # A linger time of 0 makes the kernel send RST instead of FIN. On Windows the structure consists of shorts.
     linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()

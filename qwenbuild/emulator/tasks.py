@@ -22,8 +22,8 @@ STATUSES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
 class Task:
     """An asynchronous task. All times are in seconds since the epoch.
 
-    `failing` is the error code with which the task will fail, `failing_item` the code that stands in
-    place of its results; both are empty for a task that will succeed.
+    `failing` is the error code with which the task will fail, `failing_item` the code that replaces
+    its results; both are empty for a task that will succeed.
     """
 
     id: str

@@ -26,7 +26,7 @@ def test_totals_are_by_account_and_model() -> None:
 
 
 def test_a_record_holds_the_order_and_its_exchange() -> None:
-    """It says what was ordered, by whom, at which price, and whether it was delivered."""
+    """A record says what was ordered, by whom, at which price, and whether the image was delivered."""
     delivered = charge()
     delivered.delivered = True
     assert delivered.as_json() == {

@@ -351,7 +351,7 @@ def test_limits_scale_and_can_be_removed() -> None:
 
 
 def test_an_invalid_request_does_not_count_as_a_submit() -> None:
-    """It is refused before the rate limit is checked."""
+    """An invalid request is refused before the rate limit is checked."""
     client = Client(Terms())
     for _ in range(5):
         with refused("InvalidParameter"):
@@ -363,7 +363,7 @@ def test_an_invalid_request_does_not_count_as_a_submit() -> None:
 
 
 def test_a_sync_answer_has_the_form_of_the_reference() -> None:
-    """It has one choice with the image's link, the task metric, and the usage."""
+    """The answer has one choice with the image's link, the task metric, and the usage."""
     answer = Client().render(T0)
     url = answer["output"]["choices"][0]["message"]["content"][0].pop("image")
     assert url.split("?")[1].startswith(f"Expires={int(T0 + FREE.latency_s + DAY_S)}&OSSAccessKeyId=")

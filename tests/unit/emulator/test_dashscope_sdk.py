@@ -248,7 +248,7 @@ def test_limits_and_moderation_reach_the_caller(vendor: Any, patient: Running) -
     patient.inject("moderation:create:1")
     answers = []
     for _ in range(4):
-        patient.advance(-10)  # time never goes forward, so a slow machine gets no new token either
+        patient.advance(-10)  # time never moves forward, so even a slow machine gets no new token
         answers.append(vendor.create())
     assert [(answer.status, answer.code) for answer in answers] == [
         (400, "DataInspectionFailed"), (200, ""), (200, ""), (429, "Throttling.RateQuota"),
@@ -335,7 +335,7 @@ def test_v1_calls_the_sync_interface_from_asyncio(base_url: str, patient: Runnin
 
 
 def test_the_newer_client_calls_the_sync_interface(base_url: str, patient: Running) -> None:
-    """Its resource for the multimodal endpoint works, sync and asyncio."""
+    """The newer client's resource for the multimodal endpoint works, sync and asyncio."""
     more: Any = {"model": "qwen-image-max", "messages": MESSAGES, "parameters": PARAMETERS}
 
     async def main() -> Any:

@@ -41,5 +41,5 @@ def test_the_key_is_masked(sent: str, recorded: str) -> None:
     ids=["empty", "cut", "not UTF-8", "long", "deep"],
 )
 def test_a_body_that_is_not_json_is_recorded_as_text(content: bytes, body: str | None) -> None:
-    """At most 1,000 bytes of it are kept."""
+    """At most 1,000 bytes of the body are kept."""
     assert exchange(content).body == body

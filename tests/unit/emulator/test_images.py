@@ -36,7 +36,7 @@ def test_equal_requests_give_equal_images(name: str) -> None:
 
 
 def test_images_beyond_the_cache_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache that holds nothing changes no image."""
+    """With a cache that is too small for any image, the images are the same."""
     first, second = drawn("null", 1, 2)
     monkeypatch.setattr(images, "CACHED_BYTES", 1)
     assert drawn("null", 1, 2, 1, 2) == [first, second, first, second]

@@ -19,7 +19,7 @@ def taken(bucket: TokenBucket, now: float) -> bool:
 
 
 def test_a_full_bucket_allows_a_burst_and_then_the_rate() -> None:
-    """Two calls at once, and then one each half second."""
+    """With a burst of two and a rate of two, two calls pass at once, and then one every half second."""
     bucket = TokenBucket(rate_per_s=2, burst=2)
     times = [10, 10, 10, 10.25, 10.5, 10.75, 11]
     assert [taken(bucket, now) for now in times] == [True, True, False, False, True, False, True]
@@ -36,7 +36,7 @@ def test_a_refused_call_takes_no_token() -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=60).map(sorted), st.integers(1, 4), st.integers(1, 6))
 def test_no_window_has_more_calls_than_its_burst_and_rate_allow(times: list[int], rate: int, burst: int) -> None:
-    """Any window holds at most `burst` accepted calls and `rate` more for each of its seconds."""
+    """In any window of s seconds, at most `burst` + `rate` * s calls are accepted."""
     bucket = TokenBucket(rate, burst)
     accepted = [now for now in times if taken(bucket, now)]
     assert [

@@ -80,7 +80,7 @@ def test_long_prompts_are_cut_silently(model: str, limit: int) -> None:
 
 
 def test_the_negative_prompt_of_a_task_stands_in_either_place() -> None:
-    """The reference's table has it in `input`, its curl example in `parameters`. `input` wins."""
+    """The reference's table puts `negative_prompt` into `input`, its curl example into `parameters`. `input` wins."""
     in_parameters = async_body(negative_prompt="p")
     in_input = async_body()
     in_input["input"]["negative_prompt"] = "i"
@@ -166,7 +166,7 @@ def test_what_the_service_refuses_is_refused(body: dict[str, Any], interface: st
 
 
 def test_a_model_is_refused_on_an_interface_that_it_lacks() -> None:
-    """The message is the vendor's and names the kind of call."""
+    """The refusal has the vendor's message, which names the kind of call."""
     assert refusal(async_body(model="qwen-image-max"), "async") == (
         403, "AccessDenied", "current user api does not support asynchronous calls.",
     )  # fmt: skip

@@ -21,7 +21,7 @@ def refused(code: str, message: str = "") -> Any:
 
 
 def test_a_link_opens_its_image_until_it_expires() -> None:
-    """At the second of its expiry it still opens."""
+    """A link still opens at its expiry time, but not half a second later."""
     results = Results()
     image = results.add(0, NOON_S + 60, charge())
     link = results.link(image)
@@ -50,7 +50,7 @@ def test_a_link_of_another_emulator_is_refused() -> None:
 
 
 def test_expired_images_are_forgotten() -> None:
-    """A forgotten image is no longer a key of the bucket."""
+    """The link of a forgotten image is refused, because the bucket does not have its key any more."""
     results = Results()
     old, new = (results.add(0, NOON_S + at, charge()) for at in (0, 60))
     results.forget(NOON_S + 1)

@@ -128,7 +128,7 @@ def test_it_listens_on_ipv6() -> None:
 
 
 def test_every_host_name_is_accepted_beyond_loopback() -> None:
-    """An emulator that listens on every address has names that it can't know."""
+    """An emulator that listens on every address accepts every host name, because it can't know its own names."""
     with running(replace(QUICK, host="0.0.0.0")) as emulator:
         port = httpx.URL(emulator.base_url).port
         answer = httpx.get(
@@ -184,7 +184,7 @@ def test_the_latency_is_that_of_a_render() -> None:
 
 
 def test_accepted_keys_are_hidden() -> None:
-    """Given `keys`, only those are accepted, and the options' repr hides them."""
+    """If `keys` is given, only those keys are accepted, and the options' repr hides them."""
     options = EmulatorOptions(keys=("sk-canary",))
     assert "canary" not in repr(options)
     with running(replace(QUICK, keys=("sk-canary",))) as emulator:

@@ -19,7 +19,7 @@ def advanced(queue: TaskQueue, at: float) -> list[tuple[str, float]]:
 
 
 def test_a_task_waits_and_then_runs() -> None:
-    """It is PENDING for `queue_s` seconds and RUNNING for `latency_s` seconds."""
+    """A task is PENDING for `queue_s` seconds and RUNNING for `latency_s` seconds."""
     queue = TaskQueue(0, queue_s=2, latency_s=10)
     (task,) = tasks(queue, 0)
     assert (advanced(queue, 1.5), task.status, task.scheduled_s) == ([], "PENDING", None)

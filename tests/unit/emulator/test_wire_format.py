@@ -12,7 +12,7 @@ AT_S = 1_757_396_360.659
 
 
 def test_times_are_in_chinas_time() -> None:
-    """Both notations are in UTC+8. The one that is written has milliseconds; the one that is read has seconds."""
+    """Both notations are in UTC+8. Answers have milliseconds; the task list's filters have whole seconds."""
     assert china_time(AT_S) == "2025-09-09 13:39:20.659"
     assert parsed_time("20250909133920") == int(AT_S)
 
@@ -25,7 +25,7 @@ def test_other_times_are_refused(text: str) -> None:
 
 
 def test_json_is_compact_utf8_without_escapes() -> None:
-    """Chinese stays readable, and an unpaired surrogate does not stop the answer."""
+    """Chinese is not escaped, and an unpaired surrogate does not cause an error."""
     assert encode({"a": [1, "猫"]}) == '{"a":[1,"猫"]}'.encode()
     assert encode({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
 
