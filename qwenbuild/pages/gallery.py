@@ -1,7 +1,7 @@
 """The gallery: the plan's cells as JSON, which both pages (preview and report) show.
 
 Making a gallery reads the state, the store and files in `out/`, and changes nothing. The pages name each image
-by its digest. `Gallery.files` says where the bytes of each digest are; nothing else is ever served.
+by its digest. `Gallery.files` has the paths of each digest; no other files are ever served.
 
 A cell's `kind` says what its picture is:
 
@@ -11,7 +11,7 @@ A cell's `kind` says what its picture is:
 | draft | a free draft of that image |
 | old | the image that a render would replace |
 | edited | a file that was changed by hand |
-| none | not there yet |
+| none | missing: there is no picture yet |
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from qwenbuild.storage.store import Store
 Activity = ImageStarted | ImageFinished | None
 """The last event of a cell; None if the cell is queued for a render that has not started."""
 
-_MOST_LITERALS = 10_000  # values of an axis; a longer axis is a range of numbers, which TOML writes as they are
+_MOST_LITERALS = 10_000  # values of an axis; a longer axis is a range of numbers, whose labels are TOML already
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class GalleryMaker:
     def _common_and_labels(self, actions: Sequence[Action]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return what depends on the actions only: the part that all cells share, and a label for each cell.
 
-        Both are cached: during a build there is a new gallery for every few images, and with 10,000 cells
-        making the labels takes most of its time.
+        Both are cached: during a build a new gallery is made for every few images, and with 10,000 cells
+        the labels take most of a gallery's time.
         """
         declarations = {id(action.declaration): action.declaration for action in actions}
         basis = (
@@ -108,7 +108,7 @@ class GalleryMaker:
     ) -> tuple[dict[str, dict[str, Any]], dict[str, Sequence[Path]]]:
         """Return what the detail view of each cell shows, by output path, and the files of earlier images, by digest.
 
-        `prices`: what rendering the cell again costs, by output path.
+        `prices`: the cost of rendering the cell again, by output path.
         """
         segments = prompt_sources.of(self._project, [step.action for step in steps])
         records = state.outputs()
@@ -133,7 +133,7 @@ class GalleryMaker:
         return found, files
 
     def edited(self, step: Step) -> str:
-        """Return the digest of an output that was changed by hand, "" if it is not a file."""
+        """Return the digest of an output that was changed by hand, "" if the output is not a file."""
         seen = step.seen
         if seen is None:
             return ""

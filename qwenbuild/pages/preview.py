@@ -40,7 +40,7 @@ from .gallery import Activity, Gallery, GalleryMaker, amounts, frames
 from .report import STATIC, WEB
 from .thumbnails import Thumbnails, read
 
-_PAUSE = 4  # pauses between galleries, in multiples of the time that one takes: leaves processor time to rendering
+_PAUSE = 4  # the pause after a gallery, in multiples of its making: leaves processor time to rendering
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _MOST_BYTES = 1_000_000  # of a request's body
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -64,12 +64,12 @@ class UnderWay(Protocol):
 
 
 class Live(Protocol):
-    """What the preview reads of a watch. It changes only in the event loop's thread.
+    """What the preview reads of a watch. The state changes only in the event loop's thread.
 
     `plan`: the last good plan. `problems`: the errors in the files now. `revision` grows with every change.
-    `provider`: what renders the plan. `drafts`: digests by output path. `events`: the last event of each cell,
-    by name. `wishes`: the names of cells that were asked for and no build has taken yet. Money is by currency;
-    `cost_left` is in CNY.
+    `provider`: the provider that renders the plan. `drafts`: digests by output path. `events`: the last event of
+    each cell, by name. `wishes`: the names of cells that the user asked for and no build has taken yet. Money is
+    by currency; `cost_left` is in CNY.
     """
 
     @property

@@ -5,8 +5,8 @@
     details/N.js                  the cells' details, `CHUNK` cells in a file; the page loads a file when it needs it
     thumbnails/, images/          by digest; a small report has no images/
 
-Data is in scripts because a page opened from disk may load nothing else. Writing refuses a folder that holds
-anything but an earlier report, and removes the files of that report that are not needed any more.
+Data is in scripts because a page opened from disk may load nothing else. `write` refuses a folder that holds
+anything but an earlier report. It removes those files of the earlier report that are not needed any more.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def write(
     """Write the report of a plan into `folder`. A `small` report has thumbnails, but no full-size images.
 
     `tell` is called with the number of images that are done, and the number of all images. Raises
-    UsageError if the folder holds something else, OutputError.
+    UsageError if the folder holds something else, OutputError if a file can't be written.
     """
     _refuse_foreign(folder)
     galleries = GalleryMaker(project, store)

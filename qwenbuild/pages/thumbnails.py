@@ -1,6 +1,6 @@
 """Thumbnails: small copies of images, made once and kept in a folder by the image's digest.
 
-Invariants: a thumbnail file is complete or missing. It may be deleted at any time, and is then made again.
+Invariants: a thumbnail file is complete or missing. If a thumbnail is deleted, it is made again when needed.
 Images are decoded in separate threads, as many at once as the machine has processors.
 """
 
@@ -26,7 +26,7 @@ SIDE_PX = 512
 
 SUFFIX = ".webp"
 _QUALITY = 80
-_MOST_PIXELS = 64_000_000  # far more than any model offers, and far from exhausting the memory
+_MOST_PIXELS = 64_000_000  # far more than any model offers, but few enough for the memory
 
 
 class Thumbnails:
@@ -40,8 +40,8 @@ class Thumbnails:
     async def get(self, digest: str, places: Sequence[Path]) -> bytes | None:
         """Return the thumbnail of the image with this digest, without blocking the event loop.
 
-        The image is read from the first of `places` that has its bytes. Returns None if none has, or if
-        the file is not an image.
+        The image is read from the first of `places` that has its bytes. Returns None if no place has
+        them, or if the file is not an image.
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.make, digest, places)
 
@@ -61,7 +61,7 @@ class Thumbnails:
             return small
 
     def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Yield what `act` returns for each item, in order. It runs in the threads, and may call `make`."""
+        """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `make`."""
         return self._pool.map(act, items)
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Thumbnails:
 
 
 def read(digest: str, places: Sequence[Path]) -> bytes | None:
-    """Return the bytes with this digest from the first place that has them, None if none has."""
+    """Return the bytes with this digest from the first place that has them, None if no place has them."""
     for place in places:
         try:
             content = place.read_bytes()

@@ -1,12 +1,12 @@
 """The builds that a watch starts: which cells, how much money, and how they run.
 
-An order describes one build. There are three kinds, tried from top to bottom:
+An order describes one build. There are three kinds; the watch tries them from top to bottom:
 
 | order | cells | budget |
 |---|---|---|
-| `wished_order` | that the user asked for | what is left of the budget |
-| `free_order` | whose image is in the store or in flight, or costs nothing | nothing |
-| `paid_order` | whose image costs money; only with `--auto` | what is left of the budget |
+| `wished_order` | cells that the user asked for | the rest of the budget |
+| `free_order` | cells whose image is in the store or in flight, or costs nothing | nothing |
+| `paid_order` | cells whose image costs money; only with `--auto` | the rest of the budget |
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Order:
 
     @property
     def edited(self) -> set[str]:
-        """After a build: the keys that it left out because their cells had been edited."""
+        """After a build: the keys that the build left out because their cells had been edited."""
         return {step.action.key for path, step in self.left.items() if path not in self.skipped}
 
     def take(self, event: Event) -> Step | None:
@@ -68,7 +68,7 @@ class Order:
         return None
 
     def is_obsolete(self, keys: Mapping[str, str]) -> bool:
-        """Return whether a step that has not started is no longer wanted. `keys`: the wanted keys by output path."""
+        """Return True if a step that has not started is no longer wanted. `keys`: the wanted keys by output path."""
         return any(keys.get(path) != step.action.key for path, step in self.left.items() if path not in self.begun)
 
 
@@ -105,7 +105,7 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
     """Run the build of an order in a thread; `emit` gets its events in this event loop.
 
     The build reads the files again. It leaves out cells that were edited since the order was made.
-    Raises what `Engine.build` raises.
+    Raises the errors of `Engine.build`.
     """
     loop = asyncio.get_running_loop()
 
@@ -113,7 +113,7 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
         loop.call_soon_threadsafe(emit, event)
 
     def build() -> Finished:
-        # The order lists its cells. The watch's selection was applied before, and may match nothing any more.
+        # The order lists its cells. The watch's selection was applied to the order, and may match no cell any more.
         chosen = engine.with_options(select=(), where=(), force=order.force, max_cost=order.max_cost)
         return chosen.build(forward, order.interrupt, outputs=frozenset(order.left), keys=frozenset(order.keys))
 

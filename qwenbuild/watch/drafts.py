@@ -43,11 +43,11 @@ class Drafts:
 
     @property
     def left(self) -> int:
-        """How many wanted drafts are not there yet."""
+        """The number of wanted drafts that do not exist yet."""
         return len(self._waiting) + len(self._in_progress)
 
     def want(self, actions: Iterable[Action]) -> dict[str, str]:
-        """Make the drafts of these actions, and begin no others. Return the digests of those that exist, by path."""
+        """Make the drafts of these actions, and begin no others. Return the digests of existing drafts, by path."""
         wanted = {(action.output, action.key): action for action in actions}
         self._known = {cell: digest for cell, digest in self._known.items() if cell in wanted}
         self._waiting = deque(
@@ -90,7 +90,7 @@ class Drafts:
                 self._in_progress.discard(cell)
 
     async def _draft(self, action: Action) -> str:
-        """Put the action's draft into the store, unless it is there, and return its digest."""
+        """Return the digest of the action's draft. Make the draft if the store does not have it."""
         request = action.request._replace(family=self._provider.family, label=action.name)
         if entry := await asyncio.to_thread(self._store.lookup, request.key):
             return entry.image

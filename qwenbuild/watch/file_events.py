@@ -1,8 +1,8 @@
 """File events: reports when a file that the project was read from is saved, created or deleted.
 
 Other files are not reported. The operating system watches folders, not files, because editors save by writing
-a new file and renaming it. The folders above, up to the project's root, are watched too: so a folder that is
-deleted and created again is noticed. Events within 50 ms of each other are reported together.
+a new file and renaming it. The folders above, up to the project's root, are watched too, so that a folder is
+noticed when it is deleted and created again. Events within 50 ms of each other are reported together.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from qwenbuild.errors import UsageError
 from qwenbuild.specs.project import Project
 
 _ATTEMPTS = 5  # to watch folders while another program deletes them
-_UNREPORTED = 1_000  # events kept although no input needs them yet: the reading in progress may turn out to need them
+_UNREPORTED = 1_000  # events kept although they concern no input yet: the reading in progress may depend on their files
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """The paths that one reading of the project depends on.
 
-    `files`: these paths, whether they exist or not. `listed`: the folders that were searched for specs. `folders`:
-    the folders to watch so that changes to all of these show. The folder of each path has no symbolic links and
-    no `..`, because the system reports each folder under one name only.
+    `files`: the paths, whether they exist or not. `listed`: the folders that were searched for specs. `folders`:
+    the folders to watch, so that every change to the files and the listed folders is noticed. The folder of each
+    path has no symbolic links and no `..`, because the system reports each folder under one name only.
     """
 
     files: frozenset[str]
     listed: frozenset[str]
     folders: frozenset[str]
     pattern: str  # of the names of specs
-    is_deep: bool  # whether the glob of specs goes into sub-folders
+    is_deep: bool  # True if the glob of specs goes into sub-folders
 
     @classmethod
     def of(cls, project: Project, paths: Iterable[Path]) -> Inputs:
@@ -57,7 +57,7 @@ class Inputs:
         return cls(frozenset(files), frozenset(listed), frozenset(folders), pattern, bool(set("*?[") & set(folder)))
 
     def concerns(self, change: Change, path: str) -> bool:
-        """Return whether a change to `path` may change the result of the reading."""
+        """Return True if a change to `path` may change the result of the reading."""
         if path in self.files:
             return change is not Change.modified or path not in self.folders
         folder, name = os.path.split(path)
@@ -96,7 +96,7 @@ class FileEvents:
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, inputs: Inputs) -> bool:
-        """Watch `inputs` from now on; return whether changes to them may have been missed until now.
+        """Watch `inputs` from now on. Return True if changes to them may have been missed until now.
 
         Raises UsageError if the system refuses to watch more folders.
         """
@@ -129,9 +129,9 @@ class FileEvents:
             self._report(frozenset(path for _, path in changes))
 
     def _concerns(self, change: Change, path: str) -> bool:
-        """Return whether to report a change; called for every change in a watched folder."""
+        """Return True if the change is to be reported; called for every change in a watched folder."""
         if change is not Change.modified:
-            self._folders -= {path}  # the system watches neither a deleted folder nor a new one of its name
+            self._folders -= {path}  # the system watches neither a deleted folder nor a new folder of the same name
         if self._inputs is not None and self._inputs.concerns(change, path):
             return True
         self._unreported.append((change, path))

@@ -1,7 +1,7 @@
 """The live state of a watch: what its views (terminal and page) read, and how they learn of changes.
 
 Invariants:
-- It changes only in the event loop's thread.
+- The state changes only in the event loop's thread.
 - The last good plan stays while the project's files have errors.
 - Images that cost money are rendered only after `wish` or `render` was called for them, or by `--auto`.
 """
@@ -55,8 +55,8 @@ class Live:
     `plan`: the last good plan, None before the first. `problems`: the errors in the files now, or of the last build.
     `drafts`: the digest of each draft in the store, by output path, for cells whose images cost money.
     `spent`: money by currency. `cost_left`: in CNY, None for no limit. `events`: the last event of each cell, by name.
-    `is_faulty`: whether the files have errors, so that nothing can be rendered. `wishes`: what the user asked for and
-    no build has taken yet, by the cell's name.
+    `is_faulty`: True if the files have errors, so that nothing can be rendered. `wishes`: the renders that the user
+    asked for and that no build has taken yet, by the cell's name.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -78,7 +78,7 @@ class Live:
 
     @property
     def building(self) -> bool:
-        """Whether a build is running, or the plan does not show its results yet."""
+        """True while a build is running, and until the plan shows its results."""
         return self.under_way is not None
 
     def subscribe(self) -> AsyncIterator[int]:
@@ -99,7 +99,7 @@ class Live:
         self.wish(names, force=force)
 
     def wish(self, names: Collection[str], *, force: bool = False) -> None:
-        """Queue renders of these cells, which cost money if the provider takes any.
+        """Queue renders of these cells. They cost money if the provider charges.
 
         Cells that are up to date are rendered only with `force`. If a cell's request changes before its
         render begins, the cell is left out. Raises UsageError if a cell is not declared any more, or if the

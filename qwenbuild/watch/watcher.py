@@ -1,9 +1,9 @@
 """The watch: reads the project again after each save, builds what is free, and renders what the user asks for.
 
 Invariants:
-- A save spends no money, unless the watch runs with `auto`; then it stays within the budget. `auto` never
-  orders the same request twice.
-- One build runs at a time, and the project's lock is held only meanwhile. If a save makes a build obsolete,
+- A save spends no money without `auto`. With `auto`, the watch stays within the budget, and never orders the
+  same request twice.
+- One build runs at a time, and the project's lock is held only while it runs. If a save makes a build obsolete,
   the images that have been started are finished and kept; the others are dropped.
 - Each save is followed by a reading that begins after it. So a file that was half-written is read again.
 - The event loop reads no files: readings and builds run in threads.
@@ -69,12 +69,12 @@ class Watch:
         self._is_leaving = False
         self._saved: set[str] = set()  # paths saved since the last reading began
         self._is_first = True
-        self._is_outdated = True  # whether to read again although nothing was saved
+        self._is_outdated = True  # True if the files must be read again although nothing was saved
         self._is_config_faulty = False
         self._fault: QwenbuildError | None = None  # the error of the last reading
         self._build_problems: Sequence[Problem] = ()
         self._wanted: dict[str, str] = {}  # the plan's keys, by output path
-        self._event_keys: dict[str, str] = {}  # the key that each cell's last event was about, by output path
+        self._event_keys: dict[str, str] = {}  # the key that the last event of each cell belongs to, by output path
         self._order: Order | None = None
         self._build: asyncio.Task[None] | None = None
         self._free_ordered: set[str] = set()  # keys in free orders since the last save
@@ -115,7 +115,7 @@ class Watch:
     def leave(self) -> None:
         """Begin nothing more, and end after the running build. The second call ends the build at once.
 
-        A later build collects what was in flight.
+        A later build collects the images that were in flight.
         """
         self._is_leaving = True
         self.drafts.pause()
@@ -173,7 +173,7 @@ class Watch:
             self._is_outdated = True  # a save may have been missed before its folder was watched
 
     def _adopt(self, plan: Plan) -> None:
-        """Show a plan, drop the wishes and stop the build that it makes obsolete, and draft its missing images."""
+        """Show a plan and draft its missing images. Drop wishes and stop the build if they became obsolete."""
         live = self.live
         if self._order:
             plan = replace(plan, steps=[_as_ordered(step, self._order) for step in plan.steps])
@@ -300,7 +300,7 @@ class Watch:
     def _refresh_soon(self) -> None:
         """Plan again soon, so that views see the images of a running build."""
         if self._refresh is None:
-            delay_s = max(_REFRESH_S, 5 * self._reading_s)  # reading must leave processor time to rendering
+            delay_s = max(_REFRESH_S, 5 * self._reading_s)  # plans must leave processor time to rendering
             self._refresh = asyncio.get_running_loop().call_later(delay_s, self._refresh_now)
 
     def _refresh_now(self) -> None:
@@ -323,12 +323,12 @@ def _plan(engine: Engine, is_config_new: bool) -> tuple[Engine, Plan | None, Qwe
 
 
 def _as_ordered(step: Step, order: Order) -> Step:
-    """Return the step as it was ordered, while its render is in flight: so it is not shown as UNKNOWN."""
+    """Return the step as it was ordered while its render is in flight, so that it is not shown as UNKNOWN."""
     ordered = order.left.get(step.action.output)
     under_way = step.verdict in (Verdict.UNKNOWN, Verdict.REATTACH)
     return ordered if under_way and ordered and ordered.action.key == step.action.key else step
 
 
 def _is_missing(step: Step) -> bool:
-    """Return whether the cell's image is neither in `out/` nor in the store."""
+    """Return True if the cell's image is neither in `out/` nor in the store."""
     return step.verdict in _MISSING or (step.verdict is _RESTORE and not (step.entry or step.shared))
