@@ -216,7 +216,7 @@ def _ratios(kind: str) -> dict[str, Size]:
 
 
 def _default(name: str) -> Model:
-    """Return a model that says nothing of itself: the five fixed sizes, the sync interface, no price."""
+    """Return the defaults of a declared model: the five fixed sizes, the sync interface, no price."""
     five = _ratios("fixed")
     return Model(
         name=name, interfaces=("sync",), ratios=five, sizes=tuple(five.values()), default_size=five["16:9"],

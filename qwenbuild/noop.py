@@ -68,7 +68,7 @@ def forget(root: str) -> None:
     try:
         os.unlink(os.path.join(root, NAME))
     except OSError:
-        return  # the snapshot is missing, or it stays and is compared with the files
+        return  # missing, or can't be removed: then the next build compares it with the files as usual
 
 
 def write(

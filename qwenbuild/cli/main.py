@@ -54,9 +54,9 @@ for _command in (  # in the order of the help: the daily commands first
 
 
 def run(arguments: list[str] | None = None, made: list[object] | None = None) -> int:
-    """Run a command line and return its exit code; every error becomes text here and nowhere else.
+    """Run a command line and return its exit code. Only this function turns errors into text.
 
-    `made` receives the command's return value: freeing a large plan takes long, and the caller can exit without it.
+    The command's return value is appended to `made`. So the caller can exit without freeing a large plan, which is slow.
     """
     stdout = sys.stdout
     try:

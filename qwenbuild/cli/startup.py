@@ -1,6 +1,7 @@
 """The time while modules load: Ctrl-C ends the process at once, and garbage collection is off.
 
-Ctrl-C as an exception could get lost: Python prints and forgets what its own callbacks raise during an import.
+As an exception, Ctrl-C could get lost. If a callback of Python itself raises an exception during an import, Python only
+prints the exception.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from contextlib import contextmanager
 def loading() -> Iterator[None]:
     """Make SIGINT end the process with exit code 130, and switch garbage collection off, while the context lasts.
 
-    SIGINT is left alone outside the main thread, and if the program has a handler of its own.
-    In the end what is loaded is frozen, so that later collections skip it.
+    SIGINT is not changed outside the main thread, or if the program has its own handler.
+    At the end, all loaded objects are frozen (`gc.freeze`), so that later collections skip them.
     """
     replaces_handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:

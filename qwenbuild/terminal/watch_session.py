@@ -73,7 +73,7 @@ class _Session:
                 helpers.append(asyncio.create_task(serve(self._live, self._choices.port, self._served)))
             watching = asyncio.create_task(self._watch.run())
             try:
-                # A helper that ends before the watch has failed.
+                # If a helper ends before the watch does, the helper has failed.
                 await asyncio.wait({watching, *helpers}, return_when=asyncio.FIRST_COMPLETED)
                 if not watching.done():
                     self._watch.leave()

@@ -50,7 +50,7 @@ def verify(project: Path, /, as_json: bool) -> None:
     qwenbuild verify --json | jq -r .path
 
     Reads only the lock and the images: no specs, no data, no store. Exits with 3 if an output is missing
-    or differs. Images that the lock does not know are listed, but fail nothing.
+    or differs. Images that the lock does not pin are listed, but are no error.
     """
     from qwenbuild.specs.project import find
     from qwenbuild.storage import verify as verification

@@ -64,7 +64,7 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
     \b
     qwenbuild tasks cancel TASK_ID TASK_ID
 
-    Tries all of them, and exits with 1 if any could not be cancelled.
+    Tries to cancel each task, and exits with 1 if any could not be cancelled.
     """
     ended = _engine(project, region).cancel_tasks(task_id)
     for name, error in ended.items():
@@ -105,7 +105,7 @@ def emulator(explain: bool, **choices: Any) -> None:
     qwenbuild emulator
     qwenbuild emulator --fault throttle:20% --fault drop-after:sync:1
 
-    Set the variables that it prints, and qwenbuild or the vendor's SDK uses it. The page at its address
+    Set the variables that it prints: qwenbuild and the vendor's SDK then use it. The page at its address
     shows what it would have billed.
     """
     import asyncio

@@ -15,7 +15,7 @@ DIFFERS = Mismatch(Pin("s/\x1b.png", "s/b", "k", "e", "m", 1), Fault.DIFFERS)
 
 
 def test_equal_outputs(capsys: pytest.CaptureFixture[str]) -> None:
-    """Images that the lock does not know are listed, but fail nothing."""
+    """Images that the lock does not pin are listed, but are no error."""
     verify_view.show(1200, [], ["new.png"], as_json=False)
     assert capsys.readouterr().out == "  unlocked  new.png\nall 1,200 outputs are what the lock pins\n"
 
