@@ -64,7 +64,7 @@ def test_each_verdict_has_its_kind_of_picture(pets: Workspace) -> None:
 
 
 def test_images_of_a_draft_provider_are_drafts(pets: Workspace) -> None:
-    """What a provider of drafts renders is shown as a draft, up to date or restored."""
+    """Images that a provider of drafts renders are shown as drafts, whether up to date or restored."""
     pets.write({"qwenbuild.toml": 'provider = "draft"'})
     load(pets.root).build()
     assert kinds(gallery_of(pets)) == ["draft"] * 4

@@ -78,7 +78,7 @@ def test_no_prompt_can_end_a_script(pets: Workspace) -> None:
 
 
 def test_a_second_report_replaces_the_first(pets: Workspace, tmp_path: Path) -> None:
-    """It has the new image and the one that was replaced, and removes those that are not needed."""
+    """The second report has the new image and the replaced image; files that are not needed are removed."""
     engine = load(pets.root)
     engine.build()
     engine.report(tmp_path / "page")

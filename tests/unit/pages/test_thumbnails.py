@@ -1,4 +1,4 @@
-"""Thumbnails: their size, which files have none, and that each is made once."""
+"""Thumbnails: their size, which files get no thumbnail, and that each thumbnail is made once."""
 
 from __future__ import annotations
 
