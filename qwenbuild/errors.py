@@ -21,8 +21,8 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
     ├── BadImage               the bytes are not the requested image                         (retryable)
     └── AnswerLost             the answer never arrived: the request may have been billed
 
-A message is a claim, aligned facts and a hint. `Problem` escapes control characters in it, so that texts from specs,
-templates or a service can't control a terminal.
+A message is a claim, aligned facts and a hint. `Problem` escapes control characters in messages, so that texts from
+specs, templates or a service can't control a terminal.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ for _command in (  # in the order of the help: the daily commands first
 def run(arguments: list[str] | None = None, made: list[object] | None = None) -> int:
     """Run a command line and return its exit code. Only this function turns errors into text.
 
-    The command's return value is appended to `made`. So the caller can exit without freeing a large plan, which is slow.
+    `made` receives the command's return value. So the caller can exit without freeing a large plan, which is slow.
     """
     stdout = sys.stdout
     try:

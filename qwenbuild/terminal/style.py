@@ -92,7 +92,7 @@ def problems(found: Iterable[Problem]) -> None:
 
 
 def warnings(found: Iterable[Problem]) -> None:
-    """Write problems to standard error as warnings: the command succeeds in spite of them."""
+    """Write problems to standard error as warnings."""
     for problem in found:
         for line in warning_lines(problem):
             click.echo(line, err=True)
@@ -154,7 +154,7 @@ def orphaned(count: int) -> str:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Write lines to standard output in batches. One write for each line would take most of the time of a large plan."""
+    """Write lines to standard output in batches. One write per line would take most of the time of a large plan."""
     rest = iter(lines)
     while batch := list(islice(rest, _BATCH)):
         click.echo("\n".join(batch))

@@ -90,12 +90,14 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
 
 
 @click.command()
-@click.option("--older-than", type=Age(), metavar="AGE", help="Entries that no build used for this long: 30d, 12h.")
 @click.option(
-    "--max-size", type=Bytes(), metavar="SIZE", help="The least recently used, until the store is this small."
+    "--older-than", type=Age(), metavar="AGE", help="Remove entries that no build used for so long: 30d, 12h."
 )
-@click.option("--unreferenced", is_flag=True, help="Entries that no project uses for its outputs.")
-@click.option("--used", is_flag=True, help="Also entries that projects use for their outputs.")
+@click.option(
+    "--max-size", type=Bytes(), metavar="SIZE", help="Remove the least recently used entries until this size."
+)
+@click.option("--unreferenced", is_flag=True, help="Remove entries that no project uses for its outputs.")
+@click.option("--used", is_flag=True, help="Also remove entries that projects use for their outputs.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used: bool, dry_run: bool) -> None:
     """Remove rendered images from the store that all projects share. Removed images must be paid for again.

@@ -142,7 +142,7 @@ def show(image: Path, as_json: bool) -> None:
 @selection
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
               help="Write it to this folder (default: .qwenbuild/report).")  # fmt: skip
-@click.option("--small", is_flag=True, help="Without full-size images: small enough for a CI artifact.")
+@click.option("--small", is_flag=True, help="Leave out full-size images: small enough for a CI artifact.")
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @provider
 @click.pass_obj
