@@ -1,4 +1,4 @@
-"""The emulator's HTTP application: the vendor's endpoints, each answered by the service or by a fault.
+"""The emulator's HTTP application: the vendor's endpoints, answered by the service or by a fault.
 
 Each call to the vendor's API is recorded as an exchange. Then a fault may be drawn for it. A
 "before" fault answers in place of the service; otherwise the service answers, and an "after" fault

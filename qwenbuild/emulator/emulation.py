@@ -1,4 +1,4 @@
-"""The state of one running emulator: the service, the injected faults, the recorded calls, and the clock."""
+"""The state of one running emulator: the service, the faults, the recorded calls, and the clock."""
 
 from __future__ import annotations
 

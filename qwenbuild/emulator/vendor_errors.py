@@ -1,4 +1,4 @@
-"""The vendor's error codes, each with its HTTP status and message, and the exception that carries one.
+"""The vendor's error codes with their HTTP statuses and messages, and the exception for them.
 
 Sources: the error code page of Model Studio, its page "asynchronous task management", and the
 Qwen-Image API reference (all 2026-02).

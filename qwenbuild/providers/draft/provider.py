@@ -1,4 +1,4 @@
-"""The draft provider: free images that show a prompt's texts and colours, to judge layouts before paying.
+"""The draft provider: free images to judge a prompt's texts, colours and layout before paying.
 
 A draft shows the prompt's quoted texts in reading order, an abstract picture, the cell's name, and
 the word DRAFT. Its colours follow the prompt's colour words and the seed.

@@ -1,4 +1,6 @@
-"""The workers that draw drafts: one thread, and processes, because drawing holds the interpreter's lock.
+"""The workers that draw drafts: one thread, and several processes.
+
+Processes are used because drawing holds the interpreter's lock.
 
 The parent writes each request to a worker process as one line of JSON. The process answers with the
 length of the PNG (four bytes, big-endian) and the PNG. A worker imports nothing from the working
