@@ -55,7 +55,7 @@ class Template:
         """
         try:
             return pure(self._text(values)).strip()
-        except Exception as error:  # templates can raise anything that Python can
+        except Exception as error:  # a template can raise any Python exception
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
 
     def _text(self, values: dict[str, Any]) -> str:

@@ -49,12 +49,12 @@ def test_an_id_that_is_a_list_is_refused() -> None:
 
 @pytest.mark.parametrize("values", [[1], [1, 2, 3], range(0, 10), range(10, 0, -3), range(0, 7, 7)])
 def test_a_length_is_len(values: list[int] | range) -> None:
-    """Where `len` can tell it."""
+    """Up to `sys.maxsize` values, the length equals `len`."""
     assert length(values) == len(values)
 
 
 def test_a_length_beyond_len() -> None:
-    """Where it can't."""
+    """A range may have more values than `len` can count."""
     assert length(range(0, 10**30, 10)) == 10**29
 
 

@@ -215,7 +215,7 @@ def test_encodings_of_a_checkout_change_no_key(project: Workspace, change: str) 
 
 
 def test_expansion_is_the_same_each_time(project: Workspace) -> None:
-    """The same files, the same actions, in the same order."""
+    """The same files give the same actions in the same order."""
     project.write({"specs/b.toml": HOUSE, "specs/a.toml": HOUSE + 'matrix = { n = [2, 1], m = ["y", "x"] }\n'})
     first = [(action.name, action.key, action.output) for action in project.actions()]
     assert [(action.name, action.key, action.output) for action in project.actions()] == first
@@ -225,7 +225,7 @@ def test_expansion_is_the_same_each_time(project: Workspace) -> None:
 
 
 def test_expansion_is_the_same_in_every_process() -> None:
-    """Nothing hangs on how Python orders hashes: neither keys nor the texts of errors."""
+    """Neither keys nor the texts of errors depend on Python's hash seed."""
     script = (
         "import sys, pathlib; from tests.support.workspace import Workspace\n"
         "root = pathlib.Path(sys.argv[1])\n"
@@ -245,7 +245,7 @@ def test_expansion_is_the_same_in_every_process() -> None:
 
 
 def test_a_sweep_over_all_parti_prompts(project: Workspace) -> None:
-    """1,632 prompts, 5 sizes, 2 seeds: every name and path as expected, every prompt as the file has it."""
+    """1,632 prompts in 5 sizes with 2 seeds have the expected names and paths, and the file's prompts."""
     source = (HERE / "data/PartiPrompts.tsv").read_text("utf-8")
     project.write({
         "specs/parti.toml": '[image.all]\nprompt = "{{ row.Prompt }}"\n[image.all.matrix]\n'

@@ -64,7 +64,7 @@ def test_an_included_cell(project: Workspace) -> None:
     }  # fmt: skip
 
 
-def test_what_nothing_sets(project: Workspace) -> None:
+def test_fields_that_nothing_sets(project: Workspace) -> None:
     """The seed is derived from the image's name, the size is the model's default, and a template is named."""
     found = sources_of(project, "s/plain[subject=b,watermark=true]", asked=True)
     names = ("family", "prompt", "size", "seed", "prompt_extend", "watermark", "subject")

@@ -199,8 +199,8 @@ def test_a_range_longer_than_a_machine_word(tmp_path: Path) -> None:
     assert declaration.cells == 10**25
 
 
-def test_counting_what_is_wrong_leaves_it_to_expansion(tmp_path: Path) -> None:
-    """Counting ignores mistakes in a matrix; expansion reports them."""
+def test_counting_ignores_mistakes(tmp_path: Path) -> None:
+    """Expansion reports the mistakes of a matrix."""
     declaration = declared(tmp_path, {"matrix": {"size": ["1:1", "17:9"]}, "exclude": [{"size": "1:1"}]})
     assert matrix.count(declaration, builtin()) == 2
 

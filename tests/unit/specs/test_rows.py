@@ -263,7 +263,7 @@ def test_any_bytes_give_rows_or_an_error(suffix: str, content: bytes) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_shown_in_its_line(tmp_path: Path, name: str, content: str | bytes, expected: str) -> None:
+def test_each_problem_shows_its_line(tmp_path: Path, name: str, content: str | bytes, expected: str) -> None:
     """The problem shows the line of the file, if a line is to blame."""
     assert complaint(tmp_path, name, content) == expected
 

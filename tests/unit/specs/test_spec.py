@@ -114,20 +114,20 @@ def test_a_file_that_is_no_toml_gives_nothing(project: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["poster", "Poster_2", "poster-a.b", "海报", "9lives", "é"])
-def test_image_names(project: Workspace, name: str) -> None:
+def test_valid_image_names(project: Workspace, name: str) -> None:
     """Letters and digits of all scripts, underscores, hyphens and dots are allowed."""
     assert load(project, f'[image."{name}"]\nprompt = "x"\n')[1] == []
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "_a", "-a", ".a", "a[1]", "a=b", "a\\n", "a,b"])
-def test_what_is_no_image_name(project: Workspace, name: str) -> None:
+def test_invalid_image_names(project: Workspace, name: str) -> None:
     """Characters with a meaning in cell names or paths are refused."""
     shown = name.replace("\\n", "\n")
     assert load(project, f'[image."{name}"]\nprompt = "x"\n')[1] == [f'not an image name: "{shown}"']
 
 
 @pytest.mark.parametrize("name", ["spec", "image", "width", "height", "ratio", "a-b", "1a", "a b", ""])
-def test_what_is_no_axis_name(project: Workspace, name: str) -> None:
+def test_invalid_axis_names(project: Workspace, name: str) -> None:
     """An axis must be a valid name in templates, and must not hide a name that qwenbuild sets."""
     assert load(project, f'[image.a]\nprompt = "x"\n[image.a.matrix]\n"{name}" = 1\n')[1] == [
         f'not an axis name: "{name}"'

@@ -399,7 +399,7 @@ def test_a_template_that_calls_itself(folder: Folder, text: str) -> None:
     ids=["brackets", "conditions", "loops"],
 )  # fmt: skip
 def test_a_template_that_is_nested_too_deeply(folder: Folder, text: str) -> None:
-    """The error names the template's mistake, not Python's limit."""
+    """Nesting that Python can't compile is reported as an error of the template."""
     claim = folder.inline_complaint(text).splitlines()[0]
     assert claim in (
         "error: template is nested too deeply, or includes or calls itself without end",
@@ -457,7 +457,7 @@ def test_what_a_template_reads(tmp_path: Path) -> None:
     ],
     ids=["plain", "if", "filters", "set", "macro", "extends"],
 )
-def test_the_hundredth_text_is_made_as_the_first(tmp_path: Path, text: str) -> None:
+def test_the_hundredth_text_is_made_like_the_first(tmp_path: Path, text: str) -> None:
     """Reusing a context changes neither a text nor an error."""
     folder = Folder(tmp_path).write({
         "part.j2": "{{ twice }}!", "macros.j2": "{% macro m(n) %}<{{ n }}>{% endmacro %}",
