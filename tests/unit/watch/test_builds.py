@@ -1,4 +1,4 @@
-"""The builds of a watch: which cells an order has, and what is built of it."""
+"""The builds of a watch: which cells an order has, and which of them are built."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def engine(project: Workspace, emulator: Running, monkeypatch: pytest.MonkeyPatc
 
 
 def carried_out(engine: Engine, order: Order | None) -> Finished:
-    """Build an order to its end."""
+    """Run the build of an order and return its result."""
     assert order is not None
 
     def take(event: Event) -> None:
@@ -62,7 +62,7 @@ def paths(order: Order | None) -> list[str]:
 def test_a_cell_that_is_edited_after_its_order_is_left_out(
     project: Workspace, emulator: Running, engine: Engine
 ) -> None:
-    """A save between an order and its build buys nothing that was not ordered."""
+    """If a save comes between an order and its build, the build renders only the requests that were ordered."""
     order = builds.paid_order(engine.plan(), (), Decimal(10))
     assert paths(order) == ["a/ball.png", "a/kite.png", "a/same.png"]
     project.write({"specs/a.toml": SPEC.replace("a kite", "a half-written")})
@@ -74,7 +74,7 @@ def test_a_cell_that_is_edited_after_its_order_is_left_out(
 
 
 def test_a_step_that_the_budget_skips_does_not_count_as_edited(engine: Engine) -> None:
-    """The keys that a build leaves out for an edit can be ordered again; those that it could not pay for can't."""
+    """A step that the budget skips is not in `edited`, so the watch does not order it again."""
     order = builds.paid_order(engine.plan(), (), Decimal(0))
     finished = carried_out(engine, order)
     assert (finished.rendered, finished.skipped) == (0, 3)
@@ -84,7 +84,7 @@ def test_a_step_that_the_budget_skips_does_not_count_as_edited(engine: Engine) -
 
 
 def test_wishes_become_one_order_forced_ones_first(engine: Engine) -> None:
-    """An order has wishes of one kind, and takes them out of the waiting ones."""
+    """An order has either forced or plain wishes, and removes them from the waiting wishes."""
     plan = engine.plan()
     wishes = {**wishes_for(engine, "a/ball"), **wishes_for(engine, "a/kite", force=True)}
     first = builds.wished_order(plan, wishes, Decimal(1))
@@ -106,7 +106,7 @@ def test_a_wish_for_an_earlier_request_is_dropped(project: Workspace, engine: En
 
 
 def test_only_force_renders_again_what_is_up_to_date(engine: Engine) -> None:
-    """A plain wish for an image that is there is no order."""
+    """A wish without `force` for a cell that is up to date gives no order."""
     carried_out(engine, builds.wished_order(engine.plan(), wishes_for(engine, "a/kite"), None))
     plan = engine.plan()
     assert builds.wished_order(plan, wishes_for(engine, "a/kite"), None) is None
@@ -114,7 +114,7 @@ def test_only_force_renders_again_what_is_up_to_date(engine: Engine) -> None:
 
 
 def test_what_is_free_is_ordered_once_without_a_budget(project: Workspace, engine: Engine) -> None:
-    """Images in the store cost nothing; those that cost money are in no free order."""
+    """A free order has only images that are in the store, and no image that costs money."""
     assert builds.free_order(engine.plan(), ()) is None
     carried_out(engine, builds.wished_order(engine.plan(), wishes_for(engine, "a/ball"), None))
     order = builds.free_order(engine.plan(), ())
@@ -125,7 +125,7 @@ def test_what_is_free_is_ordered_once_without_a_budget(project: Workspace, engin
 
 
 def test_an_order_is_obsolete_once_a_waiting_step_is_not_wanted(engine: Engine) -> None:
-    """What has started is finished and kept, so only waiting steps can make an order obsolete."""
+    """Images that were started are finished and kept, so only waiting steps can make an order obsolete."""
     order = builds.paid_order(engine.plan(), (), Decimal(10))
     assert order is not None
     wanted = {path: step.action.key for path, step in order.left.items()}

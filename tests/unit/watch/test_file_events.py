@@ -46,7 +46,7 @@ async def recording(project: Workspace) -> AsyncIterator[Recorder]:
 
 
 def test_a_save_during_a_reading_counts_as_missed(project: Workspace) -> None:
-    """If a reading turns out to depend on a file that was saved meanwhile, `follow` says so."""
+    """If a file was saved during the reading that depends on it, `follow` returns True."""
     project.write({"qwenbuild.toml": "", "templates/other.j2": "one"})
 
     async def use() -> None:
@@ -63,7 +63,7 @@ def test_a_save_during_a_reading_counts_as_missed(project: Workspace) -> None:
 
 
 def test_a_folder_that_was_deleted_while_nothing_needed_it_is_watched_again(project: Workspace) -> None:
-    """A folder may go while a reading does not depend on it, and come back; its saves are reported then."""
+    """A folder that no reading needed was deleted. Once it exists and is needed again, saves in it are reported."""
     files = ("templates/poster.j2", "data/copy.csv")
     project.write({"qwenbuild.toml": "", **dict.fromkeys(files, "one")})
 
@@ -96,14 +96,14 @@ def test_a_folder_that_was_deleted_while_nothing_needed_it_is_watched_again(proj
     ],
 )
 def test_which_changes_concern_a_reading(project: Workspace, change: Change, path: str, expected: bool) -> None:
-    """Inputs, their folders as a whole, and files that the glob of specs matches do; nothing else does."""
+    """Changes to inputs, to their whole folders, and to files that the glob of specs matches concern a reading."""
     project.write({"specs/a.toml": "", "templates/poster.j2": "one"})
     inputs = inputs_of(project, "specs/a.toml", "templates/poster.j2")
     assert inputs.concerns(change, str(project.root.resolve() / path)) is expected
 
 
 def test_a_link_is_reported_by_its_name_and_its_target(tmp_path: Path) -> None:
-    """The system reports a change of a link under the link's name, and a change of its target under the target's."""
+    """The system reports a changed link under the link's name, and a changed target under the target's name."""
     folder = tmp_path.resolve()
     (folder / "one.toml").write_text("")
     (folder / "link.toml").symlink_to("one.toml")
