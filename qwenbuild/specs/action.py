@@ -22,8 +22,8 @@ class RequestMaker(Protocol):
 class Action(NamedTuple):
     """One wanted image: its path under `out/`, its request's key, and its cell.
 
-    `source` is the request, or makes the request again. A prompt needs more memory than all other fields together,
-    and most plans read few prompts.
+    `source` is the request itself, or an object that makes the request again. The object saves memory: a prompt needs
+    more than all other fields together, and most plans read few prompts.
     """
 
     output: str
@@ -37,12 +37,12 @@ class Action(NamedTuple):
 
     @property
     def request(self) -> Request:
-        """The request that has this action's key. Raises ProjectError if it can't be made again."""
+        """The request that has this action's key. Raises ProjectError if the request can't be made again."""
         source = self.source
         if isinstance(source, Request):
             return source
         request = source.request(self.values, self.model)
-        if self.key not in (request.key, *request.older_keys):  # its image would be stored under a wrong key
+        if self.key not in (request.key, *request.older_keys):  # the image would be stored under a wrong key
             place = self.declaration.spec.source.place(self.declaration.keys)
             claim = f"the request of {self.name} came out differently the second time"
             raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])

@@ -62,8 +62,9 @@ class Resolver:
         try:
             path, root = Path(os.path.realpath(written)), Path(os.path.realpath(self._project.root))
             exists = path.exists()
-            reason = "its links form a circle" if path.is_symlink() else ""  # a resolved path is a link only then
-        except (OSError, ValueError) as error:  # a name too long, a NUL
+            # realpath() follows all links, unless they form a circle.
+            reason = "its links form a circle" if path.is_symlink() else ""
+        except (OSError, ValueError) as error:  # the name is too long or contains NUL
             reason = getattr(error, "strerror", None) or "no file can have this name"
         if reason:
             raise ProjectError([Problem(f"{name} can't be read: {reason}", place())])

@@ -27,7 +27,7 @@ class ConfigFile(NamedTuple):
 
     root: Path  # the folder of the project
     source: TomlFile
-    keys: tuple[str, ...]  # of the config's table; empty: the whole file
+    keys: tuple[str, ...]  # the keys of the config's table; empty if the whole file is the config
     searched: tuple[Path, ...]  # every place that was looked at; the last one is the file itself
 
     @property

@@ -100,7 +100,7 @@ class _Text(NamedTuple):
     name: str  # prompt, negative_prompt or output
     template: Template
     axes: Sequence[int] | None  # the numbers of the axes that it reads; None: all
-    known: dict[tuple[int, ...], str]  # texts by the identities of the values of these axes
+    known: dict[tuple[int, ...], str]  # the texts; a key holds the `id()` of the value of each of these axes
 
 
 class _Expander:
@@ -127,7 +127,7 @@ class _Expander:
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
         self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
-        self._stem = declaration.name  # a property that makes its text each time
+        self._stem = declaration.name  # kept here, because the property builds a new text at each access
         seed = self._fields["seed"]
         self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
         self._prompt_extend = self._fields["prompt_extend"] or False
@@ -216,7 +216,8 @@ class _Expander:
                 if axes is None:
                     rendered[name] = template.render(self.seen(values, model))
                     continue
-                # By identity, because a row of an `include` may have the label of another row. The values outlive this.
+                # The key holds identities, because a row of an `include` may have the label of another row. They stay
+                # unique, because the values live longer than this object.
                 at = tuple([id(values[number]) for number in axes])
                 if at not in known:
                     known[at] = template.render(self.seen(values, model))

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     IMAGE = "image"
     SPEC = "spec"  # the top of the spec's file
     CONFIG = "config"
-    OPTION = "option"  # of the command line
+    OPTION = "option"  # an option of the command line
     DERIVED = "derived"
     DEFAULT = "default"
 

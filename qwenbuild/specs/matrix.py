@@ -42,7 +42,7 @@ class Value(NamedTuple):
 
     @classmethod
     def of(cls, name: str, value: Any) -> Value:
-        """Return the value with the label `name`. Its part of a path is short; a text that was cut gets a digest."""
+        """Return the value with the label `name`. Its `path_part` is short: a longer text is cut, and gets a digest."""
         if not isinstance(value, str | Row):
             return cls(name, quoted(name), name, value)
         short = slug(name)
@@ -59,7 +59,7 @@ class Declaration:
     image_name: str
     image: Image = field(repr=False)
     axes: Mapping[str, Sequence[Any]] = field(repr=False)
-    cells: int  # before exclusion, so this is an upper bound; `count` is exact for up to a million
+    cells: int  # an upper bound: excluded cells are counted too; `count` is exact for up to a million
     sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
 
     @property
@@ -110,7 +110,7 @@ def count(declaration: Declaration, catalogue: Catalogue) -> int:
     try:
         return sum(1 for _ in Cells(declaration, catalogue))
     except ProjectError:
-        return declaration.cells  # `expand` reports it
+        return declaration.cells  # `expand` reports the mistake
 
 
 def size_label(value: object, model: Model) -> str:
@@ -129,7 +129,7 @@ class _Grid(NamedTuple):
 
     model: Model
     columns: list[list[Value]]  # one for each axis
-    rules: list[list[tuple[int, str]]]  # of each rule: (number of an axis, label)
+    rules: list[list[tuple[int, str]]]  # each rule is a list of (number of an axis, label)
 
     def excludes(self, values: Sequence[Value]) -> bool:
         return any(all(values[at].label == name for at, name in rule) for rule in self.rules)
@@ -239,7 +239,7 @@ class Cells:
                     raise self._wrong(f'axis {axis} has the value "{item.label}" twice', keys)
             except ProjectError as error:
                 problems += error.problems
-                if isinstance(values, range):  # the other numbers have the same place
+                if isinstance(values, range):  # all other numbers would be reported at the same place
                     break
                 continue
             known.add(item.label)

@@ -16,7 +16,7 @@ from qwenbuild.problems import plain
 
 from . import discovery
 
-_MOST_NUMBERS = 100  # of a range that completion offers
+_MOST_NUMBERS = 100  # the most numbers of one range that completion offers
 
 
 class ImageOutline(NamedTuple):

@@ -64,5 +64,5 @@ def _clash(action: Action, other: Action) -> Problem:
     else:
         what = "the same output"
     claim = f"two cells have {what}: {action.output}"
-    hint = "name what tells them apart in `output`"
+    hint = "`output` must differ between cells; it may contain axes, such as {{ seed }}"
     return Problem(claim, image.spec.source.place(keys), facts=[other.name, action.name], hint=hint)

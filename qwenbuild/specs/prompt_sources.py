@@ -61,7 +61,7 @@ class _Marking(CodeGenerator):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._stands_for: dict[str, set[str]] = {}  # what each name that the template sets stands for
+        self._stands_for: dict[str, set[str]] = {}  # by a name that the template sets: the variables behind it
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
         marked: list[nodes.Expr] = []

@@ -2,7 +2,8 @@
 
 Invariant: with a cache and without, the same files give the same actions and the same problems. The actions of an
 image are used again while the image, the defaults of its spec, the rows of its data files and all templates that it
-went through are unchanged. An image with problems is never kept: its messages name lines, which other edits move.
+uses are unchanged. An image with problems is never kept: its messages name line numbers, and edits elsewhere in the
+file change these numbers.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class _Expansion:
 
 
 class ReadCache:
-    """The read cache of one project with one config. Threads may share it: what one has taken, another reads itself."""
+    """The read cache of one project with one config.
+
+    Threads may share it: while one thread has taken an entry, the others read and expand again.
+    """
 
     def __init__(self) -> None:
         self._specs: dict[Path, Spec] = {}

@@ -43,7 +43,7 @@ class Reader:
         """Return (every action, the paths that they depend on); raises ProjectError or TooManyRenders.
 
         `image_counts` map an image's name to the number of its outputs that are known to have been rendered. Each
-        mapping knows more than the one before and takes longer, so the next one is read only if it is needed.
+        mapping counts more than the one before and takes longer to make, so the next one is read only if needed.
         """
         findings, project = Findings(), self._project
         self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
@@ -68,7 +68,7 @@ class Reader:
     def _specs(self, findings: Findings) -> list[Spec]:
         paths, specs, cache = self._project.spec_paths(), [], self._cache
         if not paths:
-            hint = "`qwenbuild init` writes a first one"
+            hint = "`qwenbuild init` writes a first spec"
             findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint)])
         for path in paths:
             before = findings.added
@@ -114,7 +114,7 @@ class Reader:
 def check_renders(
     renders: int, most: int, fewer: str = "-w AXIS=VALUE selects fewer", facts: Sequence[str] = ()
 ) -> None:
-    """Raise TooManyRenders if `renders` is over `most`; `fewer` is a hint how to need fewer."""
+    """Raise TooManyRenders if `renders` is over `most`; `fewer` is the hint that says how to need fewer renders."""
     if renders > most:
         raise TooManyRenders(
             f"{renders:,} new renders; at most {most:,} are allowed",

@@ -62,7 +62,7 @@ def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | N
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A parsed data file. `line` maps a table's index to its line, from 1; that is slow, and meant for messages."""
+    """A parsed data file. `line` maps a table's index to its line, from 1. It is slow: use it for messages."""
 
     shown: str
     text: str
@@ -109,7 +109,7 @@ def _with_ids(file: _File, column: str | None) -> list[Row]:
 
 
 def _wrong(claim: str, shown: str, text: str, line: int, label: str = "", hint: str | None = None) -> ProjectError:
-    """Return the error that `claim` makes about a line of a file."""
+    """Return a ProjectError with this claim at a line of a file."""
     source = line_of(text, line)
     return ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint)])
 
@@ -120,7 +120,7 @@ _Lines = Iterator[tuple[int, _Table]]  # (line of the file from 1, the row's tab
 
 
 def _csv(text: str, shown: str) -> _Lines:
-    # A field may hold line ends. Its text must be the same for a checkout on Windows.
+    # A field may hold line ends. They become \n, so that a checkout on Windows gives the same text.
     reader = csv.reader(io.StringIO(text.replace("\r\n", "\n"), newline=""), strict=True)
     header: list[str] | None = None
     line = 1

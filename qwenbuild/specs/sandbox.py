@@ -33,7 +33,7 @@ class _Template(jinja2.Template):
     environment: _Environment
 
     def _get_default_module(self, ctx: jinja2.runtime.Context | None = None) -> Any:
-        """Return the module. Jinja keeps it for all texts; that is wrong if it holds a value that changes with use."""
+        """Return the module. Jinja keeps it for all texts; this method does not if it holds a changeable value."""
         made = self.environment.changeable
         module = super()._get_default_module(ctx)
         if self.environment.changeable != made:
@@ -108,7 +108,7 @@ class _Undefined(jinja2.StrictUndefined):
 
 
 def _named(value: object) -> str:
-    """Return what a message calls a value."""
+    """Return the words for a value in a message."""
     if isinstance(value, Row):
         return f'the row "{value}"'
     kinds: dict[type, str] = {
@@ -121,7 +121,7 @@ def _named(value: object) -> str:
 def _bounded(pieces: Iterable[str]) -> str:
     """Return the joined pieces of a text; raises SecurityError if it is longer than `MAX_CHARACTERS`."""
     rest = iter(pieces)
-    text = "".join(itertools.islice(rest, 256))  # nearly every template ends here, at full speed
+    text = "".join(itertools.islice(rest, 256))  # nearly every text ends here, at full speed
     for piece in rest:
         text += piece
         if len(text) > MAX_CHARACTERS:

@@ -111,7 +111,7 @@ def _check_axis(axis: str, actions: Sequence[Action]) -> None:
 
 
 def _reader(axis: str) -> Callable[[Action], list[str]]:
-    """Return a function that returns an action's value for `axis` in every spelling; empty if it has none."""
+    """Return a function that returns an action's value for `axis` in every spelling; none if it has no such axis."""
 
     def values(action: Action) -> list[str]:
         match axis:

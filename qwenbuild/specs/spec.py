@@ -73,7 +73,7 @@ class DataFile(_Strict):
 
 
 def _tag(value: object) -> str:
-    """Return the tag of the form below that an axis has, as TOML wrote the axis or as it was validated."""
+    """Return the tag of an axis's form in `Axis`; `value` is the axis as TOML has it, or already validated."""
     match value:
         case DataFile():
             return "<file>"

@@ -22,7 +22,7 @@ from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
 from .sandbox import MAX_CHARACTERS, environment, pure
 
 _INLINE = "<inline>"
-_WORTH_PARSING = 200  # renders of one template; before that, parsing it again costs more than it saves
+_WORTH_PARSING = 200  # renders of one template; for fewer, parsing it again costs more than it saves
 _PLAIN = (nodes.Output, nodes.If, nodes.Expr, nodes.Keyword, nodes.Pair)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in Python's messages; differs in each run
 
@@ -39,12 +39,12 @@ class Template:
         self._locate = locate
         self._source = source
         self._rendered = 0
-        self._contexts: list[jinja2.runtime.Context] | None = None  # free ones, for reuse; None: not reusable
+        self._contexts: list[jinja2.runtime.Context] | None = None  # those not in use; None: can't be used again
 
     def reads(self) -> frozenset[str] | None:
         """Return the variables that the text can depend on, including those of the templates that it uses.
 
-        None if they are known only while it renders. Takes about as long as compiling.
+        Returns None if the variables are known only while it renders. This takes about as long as compiling.
         """
         return self._owner.reads(self._source, set())
 
@@ -59,7 +59,7 @@ class Template:
             raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
 
     def _text(self, values: dict[str, Any]) -> str:
-        # Making a context takes longer than rendering most prompts. If no text can change it, it is used again.
+        # Making a context takes longer than rendering most prompts. A context that no text can change is used again.
         self._rendered += 1
         if self._rendered == _WORTH_PARSING and self._owner.is_plain(self._source):
             self._contexts = []
@@ -69,13 +69,13 @@ class Template:
             context = self._contexts.pop()  # no other thread has it now
         except IndexError:
             context = self._compiled.new_context()
-        context.vars = values  # these hide Jinja's own names
+        context.vars = values  # these take precedence over Jinja's own names
         try:
-            text = "".join(self._compiled.root_render_func(context))  # a few pieces, because there are no loops
+            text = "".join(self._compiled.root_render_func(context))  # few pieces, because the template has no loops
         except Exception:
             text = None
         if text is None or len(text) > MAX_CHARACTERS:
-            return self._compiled.render(values)  # again: now Jinja reports where it fails
+            return self._compiled.render(values)  # render again: now Jinja reports the line that fails
         self._contexts.append(context)
         return text
 
@@ -137,8 +137,8 @@ class Templates:
     def reads(self, text: str, met: set[str]) -> frozenset[str] | None:
         """Return the variables that a text reads, including those of the files that it includes, imports or extends.
 
-        `met` are the files that were counted already. None if the name of a file is computed or a file does not
-        exist: only rendering shows whether the file is needed.
+        `met` are the files that were counted already. Returns None if the name of a file is computed or a file does
+        not exist: only rendering shows whether the file is needed.
         """
         from jinja2 import meta
 
@@ -179,7 +179,7 @@ class Templates:
             # resolve() follows links, so this also refuses a link that leads out of the folder.
             inside = path.resolve().is_relative_to(self._folder.resolve())
             exists = path.exists()
-        except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, a NUL
+        except (OSError, RuntimeError, ValueError):  # the name is too long or contains NUL; links form a circle
             return None
         if pure.is_absolute() or "\\" in name or not inside:
             raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/')])
@@ -199,7 +199,7 @@ class Templates:
     def problem(self, error: Exception, locate: Locate, values: Mapping[str, Any]) -> Problem:
         """Return the problem behind `error`, which was raised while compiling or rendering."""
         at = self._locator(error, locate)
-        if isinstance(error, ProjectError):  # a file can't be read: without a place of its own, show who names it
+        if isinstance(error, ProjectError):  # a file can't be read; if it has no place, show what names it
             found = error.problems[0]
             return found if found.place else replace(found, place=at(_first(r'"([^"]+)"', found.claim)))
         # Inside an {% if %}, Jinja looks for a filter or test only when it runs.

@@ -12,7 +12,7 @@ from tests.support.workspace import Workspace
 
 
 def test_a_config_is_the_whole_of_its_own_file(project: Workspace) -> None:
-    """`qwenbuild.toml` holds nothing else."""
+    """The whole of `qwenbuild.toml` is the config."""
     project.write({"qwenbuild.toml": 'out = "a"\n', "deep/x": ""})
     found = find_config(project.root / "deep")
     assert (found.root, found.source.shown, found.keys) == (project.root, "qwenbuild.toml", ())
@@ -75,17 +75,17 @@ def test_a_path_must_stay_inside_the_project(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["out", "build/images", "a..b", "./x"])
 def test_a_path_inside_the_project_has_no_fault(text: str) -> None:
-    """Two dots inside a name mean nothing."""
+    """Two dots inside a file's name are allowed."""
     assert path_fault(text) is None
 
 
 @pytest.mark.parametrize("glob", [".", "specs/", "specs/**", "**", "a**/b.toml", "specs/**.toml"])
 def test_a_glob_must_match_files(glob: str) -> None:
-    """A folder does not, nor do two stars that are not a whole part of the path."""
+    """A glob of folders is refused, and so are two stars that are only a part of a name."""
     assert glob_fault(glob) == 'must be a glob of files, such as "specs/*.toml" or "specs/**/*.toml"'
 
 
 @pytest.mark.parametrize("glob", ["specs/*.toml", "specs/**/*.toml", "**/*.toml", "a.toml"])
 def test_a_glob_that_matches_files_has_no_fault(glob: str) -> None:
-    """One file may be named, too."""
+    """The path of a single file is allowed too."""
     assert glob_fault(glob) is None

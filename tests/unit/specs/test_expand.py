@@ -129,7 +129,7 @@ def test_the_worked_examples_expand() -> None:
 
 
 def test_a_request_takes_its_fields_from_axis_image_file_and_default(project: Workspace) -> None:
-    """The first of these that sets a field wins."""
+    """A field comes from the axis, else from the image, else from the top of the file, else from the default."""
     project.write({"specs/a.toml": """
         model = "qwen-image"
         size = "1:1"

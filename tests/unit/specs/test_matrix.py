@@ -47,7 +47,7 @@ def reference(axes: dict[str, list[Any]], exclude: list[Cell], include: list[Cel
     yield from include
 
 
-# No digits in texts, and no 0 or 1 among numbers: so no two values are equal in Python or share a label.
+# Texts hold no digits, and 0 and 1 are missing: so no two values are equal in Python or share a label.
 _VALUES = st.lists(
     st.sampled_from(["red", "blue", "a, b", "é猫", 'so "so"', " x "]) | st.integers(2, 30) | st.booleans(),
     min_size=1,

@@ -58,7 +58,7 @@ def test_labels_are_those_of_the_build(project: Workspace) -> None:
 
 
 def test_a_mistake_in_a_data_file_is_an_error(project: Workspace) -> None:
-    """Completion then offers nothing for this axis."""
+    """If a data file can't be read, completion offers nothing for this axis."""
     found = poster(project)
     project.write({"specs/data/copy.csv": '"'})
     with pytest.raises(ProjectError):
@@ -84,7 +84,7 @@ def test_a_config_with_mistakes_gives_no_images(project: Workspace, config: str)
 
 
 def test_a_config_that_is_not_toml_is_an_error(project: Workspace) -> None:
-    """Completion then offers nothing at all."""
+    """If the config can't be read, completion offers nothing."""
     project.write({"qwenbuild.toml": "torn = "})
     with pytest.raises(ProjectError):
         outline.images(project.root)

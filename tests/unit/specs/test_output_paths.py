@@ -50,7 +50,7 @@ def test_clashes_are_counted_beyond_ten(project: Workspace) -> None:
 
 @pytest.mark.parametrize("first", ["x.png", "x.png/y.png"])
 def test_a_file_can_not_be_a_folder(project: Workspace, first: str) -> None:
-    """The order of the two does not matter."""
+    """The clash is found whichever of the two paths comes first."""
     second = "x.png/y.png" if first == "x.png" else "x.png"
     project.write({"specs/a.toml": f'[image.a]\nprompt = "A"\noutput = "{first}"\n'
                                    f'[image.b]\nprompt = "B"\noutput = "{second}"\n'})  # fmt: skip

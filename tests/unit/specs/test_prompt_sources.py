@@ -33,7 +33,7 @@ def segments(project: Workspace, prompt: str, templates: dict[str, str] | None =
         (
             "{% filter title %}a {{ mood }}{% endfilter %}",
             [("A Calm", ())],
-        ),  # needs each word's start
+        ),  # the filter must see where each word starts
         ("{{ '' }}{{ mood[:0] }}x", [("x", ())]),
     ],
 )
@@ -51,7 +51,7 @@ def test_blocks_and_imports(project: Workspace) -> None:
 
 
 def test_templates_that_changed_since_the_plan_give_no_sources(project: Workspace) -> None:
-    """The prompt is then one part without sources."""
+    """If a template changed, the prompt is one part without sources."""
     project.write({"specs/s.toml": "[image.it]\ntemplate = 't.j2'\nvars = { x = 'y' }", "templates/t.j2": "a {{ x }}"})
     (action,) = project.actions()
     for changed in ("b {{ x }}", "{{ gone }}"):

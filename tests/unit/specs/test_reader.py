@@ -34,7 +34,7 @@ def reader_of(project: Workspace, *, max_renders: int = 10_000, cache: ReadCache
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_actions_come_with_the_paths_that_they_depend_on(project: Workspace, cached: bool) -> None:
-    """These are config, specs and their folder, data files, templates, and the provider's own code."""
+    """The paths are config, specs and their folder, data files, templates, and the provider's own code."""
     project.write(FILES)
     actions, inputs = reader_of(project, cache=ReadCache() if cached else None).actions([{}])
     assert [action.output for action in actions] == ["a/poster-en.png", "a/poster-zh.png"]
@@ -60,7 +60,7 @@ def test_a_project_without_specs_is_an_error(project: Workspace) -> None:
     with pytest.raises(ProjectError) as caught:
         reader_of(project).specs()
     assert str(caught.value) == (
-        "error: no specs: nothing matches specs/*.toml\n  = hint: `qwenbuild init` writes a first one"
+        "error: no specs: nothing matches specs/*.toml\n  = hint: `qwenbuild init` writes a first spec"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_vast_matrix_is_refused_before_it_is_expanded(project: Workspace) -> N
 
 
 def test_rendered_outputs_do_not_count_as_new(project: Workspace) -> None:
-    """The next counts are read only if the ones before allow too few cells."""
+    """The next mapping of counts is read only if the mappings before it leave too many new renders."""
     project.write({"specs/a.toml": VAST.replace("1000000", "12000")})
     read: list[int] = []
 
@@ -123,12 +123,12 @@ def test_rendered_outputs_do_not_count_as_new(project: Workspace) -> None:
 
 @pytest.mark.parametrize(("renders", "most"), [(0, 0), (5, 5), (4, 5)])
 def test_as_many_renders_as_allowed_are_no_error(renders: int, most: int) -> None:
-    """The limit itself is allowed."""
+    """The number of renders may be equal to the limit."""
     check_renders(renders, most)
 
 
 def test_more_renders_than_allowed_are_an_error() -> None:
-    """The hint says what allows them, and how to need fewer."""
+    """The hint says which option allows these renders, and how to need fewer."""
     with pytest.raises(TooManyRenders) as caught:
         check_renders(1200, 1000)
     assert str(caught.value) == (

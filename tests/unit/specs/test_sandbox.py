@@ -203,7 +203,7 @@ def test_a_value_without_a_text_is_refused(text: str, reason: str) -> None:
 
 
 def test_a_prompt_about_addresses_is_fine() -> None:
-    """Only the way in which Python prints an object is refused."""
+    """An address is refused only in the form in which Python prints objects."""
     assert pure("an object of art at 0x90, a method: 0xdeadbeef") == "an object of art at 0x90, a method: 0xdeadbeef"
 
 

@@ -55,7 +55,7 @@ ICONS = ["icons/icon[n=1]", "icons/icon[n=2]", "icons/icon[n=3]"]
 
 
 def test_no_names_select_everything(project: Workspace, actions: list[Action]) -> None:
-    """The order is that of the project."""
+    """All actions are selected, in the order of the project."""
     assert select(actions, [], [], project.project) == actions
     assert len(actions) == 16 + 1 + 3 + 1
 
@@ -99,7 +99,7 @@ def test_names(project: Workspace, actions: list[Action], name: str, expected: l
 
 
 def test_every_cell_is_selected_by_its_own_name(project: Workspace, actions: list[Action]) -> None:
-    """The path of its output selects it, too."""
+    """The path of a cell's output also selects the cell."""
     for action in actions:
         assert select(actions, [action.name], [], project.project) == [action]
         assert select(actions, [f"out/{action.output}"], [], project.project) == [action]
@@ -223,7 +223,7 @@ def test_each_action_is_in_one_shard(actions: list[Action], of: int) -> None:
 
 
 def test_actions_with_one_request_share_a_shard(project: Workspace) -> None:
-    """Otherwise two machines would render the same image."""
+    """If equal requests were in different shards, two machines would render the same image."""
     text = '[image.{0}]\nprompt = "same"\nmatrix.seed = {{ start = 1, count = 20 }}\n'
     project.write({"specs/a.toml": text.format("one") + text.format("two")})
     for number in (1, 2, 3):

@@ -102,7 +102,7 @@ def test_what_was_read_is_frozen(project: Workspace) -> None:
     ],
 )
 def test_images_without_mistakes_are_kept(project: Workspace, text: str, images: list[str], claims: list[str]) -> None:
-    """So the problems of all images are found in the same run."""
+    """Correct images are kept, so that the problems of all images are found in the same run."""
     loaded, found = load(project, text)
     assert (list(loaded.content.image) if loaded else None) == images
     assert [claim for claim in claims if claim not in found] == []
@@ -136,7 +136,7 @@ def test_invalid_axis_names(project: Workspace, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["spec", "image", "width", "height", "ratio", "model", "size", "seed"])
 def test_variables_can_not_hide_what_qwenbuild_sets(project: Workspace, name: str) -> None:
-    """This holds for the variables of a file and of an image."""
+    """Neither a variable of the file nor a variable of an image can have such a name."""
     claim = f'"{name}" is a name that qwenbuild sets; a variable can\'t take it'
     assert load(project, f'vars = {{ {name} = 1 }}\n[image.a]\nprompt = "x"\n')[1] == [claim]
     assert load(project, f'[image.a]\nprompt = "x"\nvars = {{ {name} = 1 }}\n')[1] == [claim]

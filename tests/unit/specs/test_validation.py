@@ -92,7 +92,7 @@ def test_an_unknown_key_has_a_hint(text: str, claim: str, hint: str) -> None:
 
 
 def test_problems_are_in_the_order_of_the_file() -> None:
-    """Pydantic's own order is that of the model."""
+    """Pydantic reports problems in the order of the model's fields; they are sorted by their place in the file."""
     assert [shown.splitlines()[0] for shown in texts('x = 1\nflag = 2\nmode = "m"')] == [
         'error: unknown key "x"', "error: flag: wrong type, a whole number", 'error: mode is "m"',
     ]  # fmt: skip
