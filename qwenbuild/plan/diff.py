@@ -10,7 +10,7 @@ from typing import Any
 from qwenbuild.problems import plain
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-# A text, because compiling it at import would slow down every command.
+# Not compiled here, because compiling a pattern at import would slow down every command.
 _PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"
 _LONGEST = 20_000  # most characters compared word by word: far more than two prompts; a forged provenance may have more
 _SHOWN = 4  # most words of each side in a summary

@@ -35,7 +35,7 @@ MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a request: its value, the value's source, and the value before; None if it did not change.
+    """A field of a request. `before` is its earlier value, None if the value did not change.
 
     `difference` has the edits of a prompt, word by word (see `diff.pieces`); it is empty for other fields.
     """
@@ -68,7 +68,7 @@ class Explanation:
     `before` is an earlier request (as `Request.as_dict`), and `compared` names the image that was made
     from it; None and empty if no other request is known. `segments` are the prompt's parts, `variables`
     the sources of the names in them. `history` has the newest image first; `kept` are the digests of
-    those in the store.
+    the images that are in the store.
     """
 
     step: Step

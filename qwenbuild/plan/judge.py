@@ -64,7 +64,10 @@ def lacking(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
 
 
 def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
-    """Yield the steps; those whose image a remote cache has become RESTORE. `found` is by the answers of `lacking`."""
+    """Yield the steps; those whose image a remote cache has become RESTORE.
+
+    `found` has the cache's entries by the keys and digests that `lacking` returned.
+    """
     first: dict[str, str] = {}
     for step in steps:
         entry = found.get(step.pinned or step.action.key)
@@ -133,7 +136,7 @@ class _Judge:
             self._folders[folder] = status(folder) is not None
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
-            seen = record  # it has the same values, and is in memory anyway
+            seen = record  # the record has the same values, and is in memory anyway
         forced = self._options.force or key in self._replaced
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands; empty if any will do
@@ -171,7 +174,7 @@ class _Judge:
         return wanted
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
-        """Return the store's entry: of the pinned bytes if some are pinned, of others only with `relock`."""
+        """Return the store's entry. If the lock pins bytes, an entry with other bytes needs `relock`."""
         entry = None if key in self._absent else self._store.lookup(key)
         if not pinned or (entry and entry.image == pinned):
             return entry
@@ -198,7 +201,7 @@ class _Judge:
         return step
 
     def _is_held(self, action: Action) -> bool:
-        """Whether pinned bytes must not be replaced by a render, because it would cost money for other bytes."""
+        """Whether no render may replace pinned bytes, because it would cost money and give other bytes."""
         return bool(self._price(action.model.name) and not self._options.relock)
 
     def _missing(

@@ -23,8 +23,8 @@ def pins(
     """Yield the pins of a project's actions; `actions` are all of them.
 
     Each pin has the digest that this build `made` (by output path), else the one that the lock demands,
-    else the recorded output's. Without any, the pin of an earlier request stays until the output is
-    made again.
+    else the digest of the recorded output. If there is no digest, the pin of an earlier request stays
+    until the output is made again.
     """
     for action in actions:
         path = action.output

@@ -61,10 +61,12 @@ class Step(NamedTuple):
     """One action of a plan.
 
     - `cause`: the fixed part of the reason.
-    - `was`: if the request changed, the key of the present output's request, and what can look it up.
+    - `was`: if the request changed, the key of the present output's request, and an object that finds
+      the request by this key.
     - `seen`: the file status that the verdict was made from; None if there is no file.
-    - `entry`: the store's entry; `shared`: the remote cache's, without a key if it was found by the pinned digest.
-    - `submission`: the one in flight; `price`: what the render costs, None if free or not rendered.
+    - `entry`: the store's entry.
+    - `shared`: the remote cache's entry; its key is empty if the pinned digest found it.
+    - `submission`: the submission in flight; `price`: what the render costs, None if free or not rendered.
     - `adopted`: the digest of a file that is right, but whose present status is not recorded.
     - `pinned`: the digest that the lock demands, empty for none.
     """
@@ -118,7 +120,7 @@ class BillLine:
 
     @property
     def total(self) -> Price:
-        """The price of all of them."""
+        """The price of all these renders."""
         return Price(self.each.amount * self.renders, self.each.currency)
 
 
@@ -128,9 +130,9 @@ class Plan:
 
     - `shortest_s`: the least time that the renders can take, in seconds.
     - `inputs`: files and folders that the steps depend on, including missing ones.
-    - `actions`: all of the project's, whatever was selected.
+    - `actions`: all actions of the project, whatever was selected.
     - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
-    - `warnings`: the remote cache's.
+    - `warnings`: warnings about the remote cache.
     - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
       build collects them into the store.
     """

@@ -80,7 +80,7 @@ def test_the_lock_of_a_revision(project: Workspace) -> None:
 
 
 def test_no_repository(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside of a git repository there is no other revision, and without git neither."""
+    """Without a git repository, or without git, the revision can't be read: this is an error."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.root.parent))
     with pytest.raises(UsageError, match="is in no git repository"):
         base(project.root, "HEAD")
