@@ -34,9 +34,9 @@ from .render import Rendering
 from .run import Run
 from .workers import Workers
 
-_PULLS = 8  # at once, each with one image in memory
+_PULLS = 8  # pulls at once; each holds one image in memory
 _NEEDS_PROVIDER = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
-_YIELD_EVERY = 8  # restored outputs
+_YIELD_EVERY = 8  # restored outputs between two yields to other tasks
 
 
 def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
@@ -44,7 +44,7 @@ def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
     builder = Builder(run)
 
     async def build() -> Finished:
-        gc.freeze()  # the plan stays; looking through its 100,000 cells would stop everything for 0.1 s
+        gc.freeze()  # else each collection examines the plan: 0.1 s for 100,000 cells
         try:
             with run.interrupt.by_signals():
                 return await builder.build()
@@ -160,7 +160,7 @@ class Builder:
                 case _:
                     renders.append(step)
         batches = deque(restore.batches(restores))
-        count = 1 + (os.cpu_count() or 1)  # one more than processors: one usually waits for the disk or the loop
+        count = 1 + (os.cpu_count() or 1)  # one more than processors, because one worker usually waits
         await self._workers.drain(batches, count, lambda steps: self._restore(steps, renders))
         await self._workers.drain(pulls, _PULLS, lambda step: self._pull(step, renders))
         strays = deque(() if self._run.options.detach else self._run.plan.strays)

@@ -17,7 +17,7 @@ from .run import Run
 class StateJournal:
     """`provider.Journal` in the project's state, for all submissions of one request.
 
-    `handle` is the open submission's, empty if the service has not accepted it. `unbilled` is True
+    `handle` belongs to the open submission; empty if the service has not accepted it. `unbilled` is True
     while nothing that was sent can have been billed. If the render is cancelled during a write, the
     write is completed.
     """
@@ -28,8 +28,8 @@ class StateJournal:
     ) -> None:  # fmt: skip
         """`collected` is the earlier submission to collect, if any.
 
-        `start` is called once, before the first request is sent; `is_closed` says whether none may be
-        sent any more.
+        `start` is called once, before the first request is sent. `is_closed` returns True once the
+        build may send no more requests.
         """
         self._run, self._commits, self._key, self._request = run, commits, key, request
         self._is_closed, self._start = is_closed, start

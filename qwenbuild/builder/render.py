@@ -145,8 +145,8 @@ class Rendering:
     def _leave(self, step: Step, journal: StateJournal, begun_s: float) -> None:
         """End a step whose render was cancelled."""
         if journal.is_open and not journal.handle:
-            hint = "the next build looks for it; if that finds nothing certain, `--resubmit` sends it again"
-            error = AnswerLost("left before the answer came: it may have been billed", hint=hint)
+            hint = "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again"
+            error = AnswerLost("left before the answer came: the request may have been billed", hint=hint)
             self._endings.fail(step, error, begun_s)
         else:
             self._endings.finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)

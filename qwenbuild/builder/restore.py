@@ -1,7 +1,7 @@
 """Restoring: reads images from the store, verifies them, and copies them to `out/` in batches.
 
 Most of the cost is the wait for the disk, so a batch waits once. An output is recorded only after
-`Outputs.place` has returned: no record may survive a power cut that its file did not survive. If only
+`Outputs.place` has returned: after a power cut, no record may exist without its file. If only
 the record is lost, the next plan recognises the file by its bytes.
 """
 

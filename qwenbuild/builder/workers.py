@@ -1,7 +1,7 @@
 """The workers of one build: they take steps from queues until the build stops.
 
-Invariant: a stopped build begins no step, and a closed one sends no request. It waits for every request
-that was sent, unless the user interrupts twice.
+Invariant: a stopped build begins no step, and a closed build also sends no request. Both wait for every
+request that was sent, unless the user interrupts twice.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def test_an_interrupt_that_came_before(build: Build) -> None:
 
 def test_interrupted_restores(build: Build) -> None:
     """After an interrupt the running batches of restores finish, and no other begins."""
-    count = 128 * ((os.cpu_count() or 1) + 2)  # one batch more than are under way at once
+    count = 128 * ((os.cpu_count() or 1) + 2)  # one batch more than can run at once
     build.prompts(*map(str, range(count)))
     build.run()
     for path in (build.root / "out/s").iterdir():

@@ -191,7 +191,7 @@ def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiti
     async def render(request: Request, journal: Journal) -> None:
         await everyone.wait()
         seen.append(len(started))
-        await everyone.wait()  # nobody is sent before all have looked
+        await everyone.wait()  # all three have counted the started images before any is sent
         await journal.intend({})
         await journal.refused()
         await journal.intend({})
