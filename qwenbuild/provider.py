@@ -161,8 +161,8 @@ class Resumable(Protocol):
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
         """Wait for an accepted request and return its image; raises ProviderError. Never submits.
 
-        AnswerLost means that the handle is useless from now on: the submission then counts as one
-        without a handle. After `Journal.refused` the request was not billed. After any other error a
+        AnswerLost means that the handle is useless from now on: the submission then counts as a
+        submission without a handle. After `Journal.refused` the request was not billed. After any other error a
         later build can try again.
         """
 
@@ -170,7 +170,7 @@ class Resumable(Protocol):
         """Return a handle, by `Submission.id`, for each lost answer that certainly belongs to one task.
 
         `known` are the provider's other submissions of the last two days that were not refused. They
-        include settled ones with their handles, because a task of theirs can't belong to another.
+        include settled ones with their handles, because their tasks can't belong to other submissions.
         """
 
 
@@ -192,7 +192,7 @@ class TaskService(Protocol):
     """A provider whose service lists and cancels the tasks of the user's account; used within `session`."""
 
     async def list_tasks(self, *, status: str = "") -> Sequence[ServiceTask]:
-        """Return the account's recent tasks, with this status only if one is given. Raises ProviderError."""
+        """Return the account's recent tasks; with `status`, only the tasks in that status. Raises ProviderError."""
 
     async def cancel_task(self, task_id: str) -> str:
         """Cancel a task that has not begun; return its handle. Raises Refused for any other task, ProviderError."""

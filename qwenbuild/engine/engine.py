@@ -109,7 +109,7 @@ class Engine:
 
     @property
     def lock_path(self) -> Path:
-        """Where the project's lock is, or would be."""
+        """The path of the project's lock, which may not exist."""
         return self.project.root / lock.NAME
 
     @property
@@ -118,7 +118,7 @@ class Engine:
         return self.provider.name == self.project.config.provider
 
     def outputs(self) -> Outputs:
-        """Return what writes the project's outputs."""
+        """Return the object that writes the project's outputs."""
         return Outputs(self.project.out, self.project.state_dir / "tmp")
 
     def state(self, *, create: bool = False) -> contextlib.AbstractContextManager[State]:
@@ -224,8 +224,8 @@ class Engine:
 
         `outputs` narrows the selection to these paths below `out/`; paths that no spec declares are
         ignored. `keys` narrows it to actions with these keys, so a cell that was edited meanwhile is
-        left out. `arguments` is the command line of this build: if nothing changes until it is given
-        again, the fast path answers (see `noop`).
+        left out. `arguments` is the command line of this build: if the same command line comes again
+        and nothing has changed, the fast path answers (see `noop`).
 
         In the main thread, Ctrl-C stops the build in two stages (see `Interrupt`). Raises ProjectError,
         UsageError, LockError, TooManyRenders, ProjectBusy, StateError.
@@ -240,7 +240,7 @@ class Engine:
             records = {**plan.records, **recorded}
             images = {path: output.image for path, output in recorded.items()}
             written = [self.lock_path] if locking.write(self, plan, images, records) else []
-            # The state is closed, so that its file's fingerprint is final; no other build can have begun.
+            # The state is closed here, so its file's fingerprint is final; no other build can have begun.
             is_done = finished.complete and not (self.options.force or plan.orphans or plan.strays)
             if arguments is not None and is_done:
                 snapshot.write(self.project, plan, records, arguments, written, started_ns)
@@ -252,11 +252,11 @@ class Engine:
         if self.options.detach and not resumable(self.provider):
             raise UsageError(
                 f'--detach leaves images with a service, and the provider "{self.provider.name}" has none',
-                hint=f"--provider {SERVICE} --interface async has",
+                hint=f"--provider {SERVICE} --interface async has one",
             )
 
     def _prepare(self, plan: Plan, state: State) -> None:
-        """Refuse a plan that must not be built; make the project and the store ready for any other."""
+        """Raise if the plan must not be built; else make the project and the store ready."""
         if self.options.locked:
             locking.check_plan(plan, state)
         self.check_renders(plan)
@@ -288,7 +288,7 @@ class Engine:
     ) -> Written:
         """Write the page of all cells into `folder`, by default below `.qwenbuild/`; see `report.write`.
 
-        A `small` page has only thumbnails. `tell` gets how many images are done, and of how many.
+        A `small` page has only thumbnails. `tell` gets the number of finished images and the number of all.
         Raises what `plan` raises, UsageError if the folder holds something else, OutputError.
         """
         from qwenbuild.pages import report

@@ -63,7 +63,7 @@ def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:
     keys, images = judge.lacking(steps)
     if not (keys or images):
         return steps
-    import asyncio  # here, because it takes as long to load as a small plan takes in all
+    import asyncio  # here, because loading it takes as long as a whole small plan
 
     async def find() -> Mapping[str, Entry]:
         async with remote:

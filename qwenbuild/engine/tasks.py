@@ -27,7 +27,7 @@ def engine_with_tasks(engine: Engine, region: str | None = None) -> Engine:
 
 
 def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:
-    """Return the account's recent tasks, with this status only if one is given.
+    """Return the account's recent tasks; if `status` is given, only the tasks in that status.
 
     Raises UsageError if the provider has no tasks, ProviderError.
     """
@@ -35,7 +35,7 @@ def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:
 
 
 def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:
-    """Cancel tasks that have not begun. Return why not, or None for success, for each task that was tried.
+    """Cancel tasks that have not begun. Return the error, or None for success, of each task that was tried.
 
     The project's own submissions among them are settled as not billed: the next build sends them again.
     Stops after an error that stops the run. Raises UsageError, AccountError.
@@ -64,6 +64,6 @@ def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderE
 async def _ask(engine: Engine, question: Callable[[TaskService], Awaitable[_T]]) -> _T:
     service = task_service(engine.provider)
     if service is None:
-        raise UsageError(f'the provider "{engine.provider.name}" has no tasks', hint=f"--provider {SERVICE} has")
+        raise UsageError(f'the provider "{engine.provider.name}" has no tasks', hint=f"--provider {SERVICE} has tasks")
     async with engine.provider.session():
         return await question(service)

@@ -140,7 +140,7 @@ def test_a_plugin(clinic: Clinic, monkeypatch: pytest.MonkeyPatch, source: str, 
 
 
 def test_another_provider_with_wrong_settings(clinic: Clinic) -> None:
-    """Settings of a provider that the project does not render with are worth a look."""
+    """Wrong settings of a provider that the project does not render with are a warning."""
     clinic.write({"qwenbuild.toml": 'provider = "draft"\n[providers.dashscope]\nregion = "mars"\n'})
     found = clinic.findings()
     assert wrong(found) == {"dashscope": "warn"}

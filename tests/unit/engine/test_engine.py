@@ -25,7 +25,7 @@ def steps_of(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def check_agreement(plan: Plan, finished: Finished, *, exact: bool) -> None:
-    """Check that a build did what its plan said; not `exact` if stored bytes were damaged."""
+    """Check that a build did what its plan said. `exact` must be False if stored bytes were damaged."""
     counts = plan.counts
     assert {name: getattr(finished, name) for name in KEPT} == {name: counts[name] for name in KEPT}
     assert finished.skipped == finished.submitted == finished.reattached == 0

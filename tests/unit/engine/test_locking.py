@@ -67,7 +67,7 @@ def test_a_locked_build_of_edited_outputs(place: Workspace) -> None:
 
 
 def test_a_forced_build_forgets_the_old_pins_first(place: Workspace) -> None:
-    """Before a forced render begins, its old pin is gone: else a killed build would bring the old image back."""
+    """The old pin is removed before a forced render begins: else a killed build would bring the old image back."""
     pinned: list[int] = []
     load(place.root, force=True).build(lambda event: pinned.append(len(lock.read(place.root / lock.NAME).pins)))
     assert (pinned[0], len(lock.read(place.root / lock.NAME).pins)) == (0, 1)

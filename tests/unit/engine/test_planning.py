@@ -48,7 +48,7 @@ def test_planning_changes_nothing(place: Workspace) -> None:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Return inode, size and time of every file; of folders the inode, as SQLite comes and goes in one."""
+    """Return inode, size and time of every file; only the inode of folders, because SQLite makes temporary files."""
     found = {str(path): os.lstat(path) for path in root.rglob("*")}
     return {
         name: (it.st_ino, it.st_size, it.st_mtime_ns) if stat.S_ISREG(it.st_mode) else (it.st_ino, 0, 0)

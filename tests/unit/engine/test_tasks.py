@@ -62,7 +62,7 @@ def engine(project: Workspace) -> Engine:
 
 
 def test_listing(engine: Engine) -> None:
-    """The account's tasks are listed, with a status only those that have it."""
+    """The account's tasks are listed; with a status, only the tasks in that status."""
     assert [task.id for task in engine.account_tasks()] == ["1", "2"]
     assert [task.id for task in engine.account_tasks("DONE")] == ["2"]
 
@@ -91,12 +91,12 @@ def test_an_error_that_stops_the_run(engine: Engine) -> None:
 
 
 def test_a_provider_without_tasks(project: Workspace) -> None:
-    """A provider without tasks is a usage error; the built-in service is used instead where tasks are asked for."""
+    """A provider without tasks is a usage error; `engine_with_tasks` chooses the built-in service instead."""
     project.write({"qwenbuild.toml": 'provider = "draft"\n'})
     with pytest.raises(UsageError) as caught:
         load(project.root).account_tasks()
     assert (caught.value.claim, caught.value.hint) == (
-        'the provider "draft" has no tasks', "--provider dashscope has",
+        'the provider "draft" has no tasks', "--provider dashscope has tasks",
     )  # fmt: skip
     other = engine_with_tasks(load(project.root), "beijing")
     assert (other.provider.name, other.options.region) == ("dashscope", "beijing")
