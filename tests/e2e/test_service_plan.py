@@ -107,7 +107,7 @@ def test_a_key_of_another_region(emulator: Running, tmp_path: Path) -> None:
     assert "the service refused the API key" in ran.err
     assert "InvalidApiKey: Invalid API-key provided." in ran.err
     assert f"region: singapore, at {emulator.origin.removeprefix('http://')}" in ran.err
-    assert "key: from DASHSCOPE_API_KEY; keys of other regions don't hold here" in ran.err
+    assert "key: from DASHSCOPE_API_KEY; keys of other regions don't work here" in ran.err
     assert "each region has its own keys" in ran.err
     assert "sk-beijing" not in ran.err
     assert studio.calls("sync") <= 3

@@ -54,7 +54,7 @@ class Client:
         self._key = key
         self._facts = (
             f"region: {endpoint.region}, at {endpoint.host}",
-            f"key: from {key.origin}; keys of other regions don't hold here",
+            f"key: from {key.origin}; keys of other regions don't work here",
         )
         self._sync_s = timeout_s
         self.short_s = min(timeout_s, _SHORT_S)

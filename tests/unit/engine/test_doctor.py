@@ -28,7 +28,7 @@ def test_a_sound_environment(clinic: Clinic, emulator: Running) -> None:
         "key", "service", "clock", "fonts",
     ]  # fmt: skip
     assert found["key"].claim == "from DASHSCOPE_API_KEY"
-    assert found["service"].claim.endswith(" takes the key; region singapore")
+    assert found["service"].claim.endswith(" accepts the key; region singapore")
 
 
 def test_examining_changes_and_costs_nothing(clinic: Clinic, emulator: Running) -> None:

@@ -153,7 +153,7 @@ def test_a_refused_key_is_explained() -> None:
         "service says: InvalidApiKey: Invalid API-key provided.",
         "request id: req-failed",
         f"region: singapore, at 127.0.0.1:{server.port}",
-        "key: from DASHSCOPE_API_KEY; keys of other regions don't hold here",
+        "key: from DASHSCOPE_API_KEY; keys of other regions don't work here",
     )
 
 
