@@ -34,7 +34,7 @@ CHUNK = 50
 """How many cells' details are in one file."""
 
 WEB = files("qwenbuild.pages") / "web"
-STATIC = ("index.html", "style.css", "icon.svg", "dom.js", "model.js", "pivot.js", "grid.js", "viewer.js", "words.js",
+STATIC = ("index.html", "style.css", "icon.svg", "dom.js", "model.js", "pivot.js", "grid.js", "viewer.js", "diff.js",
           "detail.js", "compare.js", "favourites.js", "app.js")  # fmt: skip
 _DATA = "data.js"
 _FOLDERS = ("images", "thumbnails", "details")

@@ -53,7 +53,8 @@ class Drafts:
         self._waiting = deque(
             action for cell, action in wanted.items() if cell not in self._known and cell not in self._in_progress
         )
-        for _ in range(min(len(self._waiting), self._count - len(self._workers))):
+        running = sum(not worker.done() for worker in self._workers)  # one that has just ended is still in the set
+        for _ in range(min(len(self._waiting), self._count - running)):
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)

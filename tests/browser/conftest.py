@@ -1,6 +1,6 @@
-"""A real browser for the page's tests; where there is none they are left out, and the run's summary says why.
+"""A real browser for the tests of the page. Without one, these tests are left out, and the run's summary says why.
 
-`QWENBUILD_BROWSER` names a Chromium; else one is looked for on the PATH.
+`QWENBUILD_BROWSER` is the path of a Chromium; otherwise one is looked for on the PATH.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _PATIENCE_MS = 60_000  # each wait ends as soon as its condition holds; a busy m
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave the browser's tests out where they can't run."""
+    """Leave these tests out if they can't run."""
     return True if _MISSING and collection_path.name.startswith("test_") else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say so."""
+    """Say why the tests were left out."""
     if _MISSING:
         terminalreporter.write_line(f"tests/browser was left out: {_MISSING} (see .ci/run)", yellow=True)
 
@@ -48,7 +48,7 @@ def _chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def page(_chromium: Any) -> Iterator[Any]:
-    """A new page of its own; an error or warning on its console, a broken policy among them, fails the test."""
+    """A new page. An error or a warning on its console fails the test; so does a violation of its policy."""
     context = _chromium.new_context(viewport={"width": 1440, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""The preview's page in a real browser: arranging, looking closely, comparing, changing files, spending money."""
+"""The preview's page in a real browser: arranging, details, comparing, saves, and what costs money."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.watched import Running, built, previewing
 from tests.support.workspace import Workspace
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
-"""The checker. One of its rules is left out: it misses that a tile's name is its caption where a checkbox is inside."""
+"""The axe checker. One rule is off: it does not see that a tile is named by its caption if a checkbox is inside."""
 
 SPEC = """
 [image.dog]
@@ -51,7 +51,8 @@ def save(running: Running, text: str) -> None:
     running.refresh()
 
 
-def test_every_cell_is_there_with_its_standing(shown: Any) -> None:
+def test_every_cell_is_shown_with_its_status(shown: Any) -> None:
+    """The page counts the verdicts, shows a tile for each cell, and hides the token from the address."""
     expect(shown.locator("#counts")).to_have_text("15 cells6 up to date9 to render")
     expect(shown.get_by_role("rowheader")).to_have_text(["pets/dog12", "pets/cat3"])
     expect(shown.locator(".tile.image img")).to_have_count(6)
@@ -59,7 +60,8 @@ def test_every_cell_is_there_with_its_standing(shown: Any) -> None:
     assert "token" not in shown.url
 
 
-def test_pivot_and_the_address_that_keeps_it(shown: Any) -> None:
+def test_the_address_keeps_the_arrangement(shown: Any) -> None:
+    """Rows and columns by axis survive a reload, because they are in the address."""
     shown.get_by_label("Rows", exact=True).select_option("mood")
     shown.get_by_label("Columns").select_option("place")
     expect(shown.get_by_role("columnheader")).to_have_text(["sea", "حديقة", "雪の庭", "—"])
@@ -70,6 +72,7 @@ def test_pivot_and_the_address_that_keeps_it(shown: Any) -> None:
 
 
 def test_filter_by_text_verdict_and_axis(shown: Any) -> None:
+    """Each filter narrows the tiles, and one button clears all filters."""
     shown.get_by_label("Filter by name or prompt").fill("wild 雪")
     expect(shown.locator(".tile")).to_have_count(2)
     shown.get_by_label("Filter by name or prompt").fill("")
@@ -84,7 +87,8 @@ def test_filter_by_text_verdict_and_axis(shown: Any) -> None:
     expect(shown.locator(".tile")).to_have_count(15)
 
 
-def test_detail_shows_where_words_come_from_and_prompts_are_text(shown: Any) -> None:
+def test_details_mark_where_words_come_from(shown: Any) -> None:
+    """The detail view marks the parts that axes gave; HTML in a prompt stays text."""
     shown.locator(".tile").nth(2).click()
     dialog = shown.get_by_role("dialog")
     expect(dialog.locator(".prompt mark")).to_have_text(["calm", "“حديقة”"])
@@ -98,6 +102,7 @@ def test_detail_shows_where_words_come_from_and_prompts_are_text(shown: Any) -> 
 
 
 def test_zoom_by_keys(shown: Any) -> None:
+    """Plus zooms an image, and 0 shows all of it again."""
     shown.locator(".tile").first.click()
     stage = shown.locator(".stage")
     stage.focus()
@@ -107,7 +112,8 @@ def test_zoom_by_keys(shown: Any) -> None:
     expect(shown.locator(".level")).to_have_text("")
 
 
-def test_a_save_shows_at_once_with_what_it_changes(running: Running, shown: Any) -> None:
+def test_a_save_shows_the_changed_words(running: Running, shown: Any) -> None:
+    """After a save the open detail view shows the new verdict and the changed words."""
     shown.locator(".tile").first.click()
     save(running, SPEC.replace("dog at", "puppy near"))
     dialog = shown.get_by_role("dialog")
@@ -118,7 +124,8 @@ def test_a_save_shows_at_once_with_what_it_changes(running: Running, shown: Any)
     expect(shown.locator(".tile.old")).to_have_count(6)
 
 
-def test_an_error_shows_its_frame_and_goes_with_the_next_save(running: Running, shown: Any) -> None:
+def test_an_error_is_shown_until_it_is_fixed(running: Running, shown: Any) -> None:
+    """An error shows its code frame and hint; the cells stay, and the fix removes it."""
     save(running, SPEC.replace("mood }}", "moood }}"))
     problems = shown.get_by_role("alert")
     expect(problems).to_contain_text('undefined variable "moood"')
@@ -130,6 +137,7 @@ def test_an_error_shows_its_frame_and_goes_with_the_next_save(running: Running, 
 
 
 def test_a_render_costs_what_its_button_says(running: Running, shown: Any) -> None:
+    """One click renders a missing image at the button's price; rendering it again asks first."""
     shown.locator(".tile.none").first.click()
     shown.get_by_role("button", name="Render · 0.20 CNY").click()
     expect(shown.locator(".verdict strong")).to_have_text("up to date")
@@ -140,7 +148,8 @@ def test_a_render_costs_what_its_button_says(running: Running, shown: Any) -> No
     assert running.watched.rendered[1] == (["pets/dog[mood=wild,place=sea,size=1328x1328]"], True)
 
 
-def test_many_renders_are_asked_twice(running: Running, shown: Any) -> None:
+def test_several_renders_need_a_confirmation(running: Running, shown: Any) -> None:
+    """The dialog names the number and the price; only its button starts the renders."""
     shown.get_by_role("button", name="Render 9").click()
     dialog = shown.get_by_role("dialog", name="Render 9 images?")
     expect(dialog).to_contain_text("This costs 1.80 CNY")
@@ -151,12 +160,14 @@ def test_many_renders_are_asked_twice(running: Running, shown: Any) -> None:
     expect(shown.locator("#counts")).to_have_text("15 cellsall up to date")
 
 
-def test_without_the_token_nothing_can_be_bought(running: Running, page: Any) -> None:
+def test_without_the_token_render_is_disabled(running: Running, page: Any) -> None:
+    """A page that was opened without the token can only look."""
     page.goto(running.origin)
     expect(page.get_by_role("button", name="Render 9")).to_be_disabled()
 
 
 def test_before_and_after(running: Running, shown: Any) -> None:
+    """A slider compares an earlier image with the present one, and the changed words are marked."""
     save(running, SPEC.replace("dog at", "puppy near"))
     built(Workspace(running.watched.project.root))
     running.refresh()
@@ -170,6 +181,7 @@ def test_before_and_after(running: Running, shown: Any) -> None:
 
 
 def test_compare_zooms_together(shown: Any) -> None:
+    """Compared images zoom together."""
     shown.locator(".tile").first.focus()
     for key in ("x", "ArrowRight", "x", "ArrowRight", "x", "c"):
         shown.keyboard.press(key)
@@ -180,6 +192,7 @@ def test_compare_zooms_together(shown: Any) -> None:
 
 
 def test_favourites_become_a_selection(running: Running, shown: Any) -> None:
+    """The commands and the TOML of the favourites select exactly these cells."""
     shown.locator(".tile").first.focus()
     shown.keyboard.press("f")
     shown.keyboard.press("End")
@@ -198,6 +211,7 @@ def test_favourites_become_a_selection(running: Running, shown: Any) -> None:
 
 
 def test_keys_alone_are_enough(shown: Any) -> None:
+    """All of the page can be used with the keyboard, and the focus is never lost."""
     shown.keyboard.press("Tab")
     expect(shown.get_by_text("Skip to the images")).to_be_focused()
     shown.keyboard.press("Enter")
@@ -218,7 +232,7 @@ def test_keys_alone_are_enough(shown: Any) -> None:
 
 
 def test_axe_finds_nothing(shown: Any) -> None:
-    """What a program can check of WCAG 2.2 holds wherever the page can be, in light and dark."""
+    """The axe checker finds no violation in any view, in light and in dark."""
     shown.evaluate(AXE)
     audit(shown)
     shown.get_by_label("Columns").select_option("place")
@@ -248,7 +262,8 @@ def audit(page: Any) -> None:
         assert [(it["id"], it["help"], [node["html"] for node in it["nodes"]]) for it in found["violations"]] == []
 
 
-def test_narrow_screens_have_it_all(shown: Any) -> None:
+def test_a_narrow_screen_has_everything(shown: Any) -> None:
+    """On a phone nothing is wider than the screen, and a button shows the controls."""
     shown.set_viewport_size({"width": 390, "height": 844})
     assert shown.evaluate("document.documentElement.scrollWidth") == 390
     shown.get_by_role("button", name="Arrange").click()

@@ -24,10 +24,10 @@ seed = { start = 1, count = COUNT }
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Any web server."""
+    """A plain web server that logs nothing."""
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def written(project: Workspace, count: int, *, build: bool = True) -> str:
@@ -37,8 +37,8 @@ def written(project: Workspace, count: int, *, build: bool = True) -> str:
     return load(project.root).report().index.as_uri()
 
 
-def test_many_images_open(project: Workspace, page: Any) -> None:
-    """A report of hundreds of images shows the first of them without waiting for the rest."""
+def test_the_first_of_many_images_show_at_once(project: Workspace, page: Any) -> None:
+    """A report of hundreds of images shows the first ones without waiting for the others."""
     page.goto(written(project, 6))
     page.wait_for_function(
         "[...document.querySelectorAll('.tile img')].slice(0, 4).some((image) => image.naturalWidth)"
@@ -46,7 +46,8 @@ def test_many_images_open(project: Workspace, page: Any) -> None:
     expect(page.locator("#run")).to_contain_text("last build: 300 rendered")
 
 
-def test_the_same_detail_from_disk(project: Workspace, page: Any) -> None:
+def test_details_open_from_disk(project: Workspace, page: Any) -> None:
+    """A page from the disk has the same details and arrangements as a preview, but no renders."""
     page.goto(written(project, 1))
     page.locator(".tile").nth(7).click()
     expect(page.get_by_role("dialog").locator(".prompt mark")).to_have_text(["dog", "dusk"])
@@ -58,7 +59,7 @@ def test_the_same_detail_from_disk(project: Workspace, page: Any) -> None:
 
 
 def test_a_small_report_from_a_web_server(project: Workspace, page: Any) -> None:
-    """Below any address, as CI's artifacts are shown; where there are thumbnails alone the detail shows those."""
+    """A small report works below any address of a web server; the detail view shows thumbnails."""
     written(project, 1)
     folder = load(project.root).report(project.root / "page", small=True).index.parent
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder.parent))) as server:
@@ -71,7 +72,8 @@ def test_a_small_report_from_a_web_server(project: Workspace, page: Any) -> None
         server.shutdown()
 
 
-def test_ten_thousand_cells_hold_only_what_is_visible(project: Workspace, page: Any) -> None:
+def test_only_visible_tiles_of_ten_thousand_exist(project: Workspace, page: Any) -> None:
+    """While 10,000 cells are scrolled, only the visible tiles have elements."""
     page.goto(written(project, 200, build=False))
     expect(page.locator("#counts")).to_contain_text("10,000 cells")
     most = page.evaluate("""async () => {

@@ -1,4 +1,4 @@
-"""The page of a real `qwenbuild watch` that renders for money, at the local DashScope."""
+"""The page of a real `qwenbuild watch` that renders for money, at the emulator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Watching:
-    """A watch in a process of its own, the project that it follows, and the service that it renders at."""
+    """A watch in its own process, its project, the emulator that it renders at, and the page's address."""
 
     sandbox: Sandbox
     service: server.Running
@@ -44,7 +44,7 @@ def watching(tmp_path: Path) -> Iterator[Watching]:
         try:
             events = (json.loads(line) for line in process.stdout)
             address = next(event["address"] for event in events if event["event"] == "serving")
-            reading = threading.Thread(target=process.communicate)  # a full pipe would hold it up
+            reading = threading.Thread(target=process.communicate)  # a full pipe would block the watch
             reading.start()
             yield Watching(sandbox, service, address)
         finally:
@@ -59,8 +59,8 @@ def shown(watching: Watching, page: Any) -> Any:
     return page
 
 
-def test_drafts_at_once_and_what_they_would_cost(watching: Watching, shown: Any) -> None:
-    """A save that costs money shows drafts; nothing is sent, nothing is in the output folder."""
+def test_drafts_and_prices_are_shown_at_once(watching: Watching, shown: Any) -> None:
+    """Cells that cost money show drafts and prices; nothing is sent and nothing is written to out/."""
     expect(shown.locator("#counts")).to_have_text("3 cellsall to render3 drafts")
     expect(shown.locator("#run")).to_have_text("1.00 CNY left")
     expect(shown.locator(".tile .price")).to_have_text(["0.22 CNY"] * 3)
@@ -69,8 +69,8 @@ def test_drafts_at_once_and_what_they_would_cost(watching: Watching, shown: Any)
     assert watching.sandbox.outputs() == {}
 
 
-def test_a_click_buys_one_image_and_a_second_one_asks(watching: Watching, shown: Any) -> None:
-    """What the button says is what the service bills; a render of what is there already is asked about."""
+def test_a_click_renders_one_image(watching: Watching, shown: Any) -> None:
+    """The service bills what the button says; rendering an image again needs a confirmation."""
     shown.locator(".tile").nth(1).click()
     shown.get_by_role("button", name="Render · 0.22 CNY").click()
     expect(shown.locator(".verdict strong")).to_have_text("up to date")
@@ -89,8 +89,8 @@ def test_a_click_buys_one_image_and_a_second_one_asks(watching: Watching, shown:
     expect(shown.get_by_role("button", name="Render 2 · 0.44 CNY")).to_be_enabled()
 
 
-def test_a_save_shows_drafts_beside_the_image_that_they_would_replace(watching: Watching, shown: Any) -> None:
-    """An edit drafts anew; the detail says which words changed, and before and after stand under one slider."""
+def test_a_save_shows_drafts_and_the_images_they_replace(watching: Watching, shown: Any) -> None:
+    """After an edit the detail view marks the changed words and compares the draft with the image."""
     shown.get_by_role("button", name="Render 3").click()
     shown.get_by_role("button", name="Render for 0.66 CNY").click()
     expect(shown.locator(".tile.image")).to_have_count(3)
@@ -103,11 +103,11 @@ def test_a_save_shows_drafts_beside_the_image_that_they_would_replace(watching: 
     expect(shown.get_by_role("slider", name="Before and after")).to_be_visible()
     shown.keyboard.press("Escape")
     shown.get_by_role("button", name="Render 3").click()
-    expect(shown.get_by_role("dialog")).to_contain_text("0.34 CNY of the budget are left: rendering stops before")
+    expect(shown.get_by_role("dialog")).to_contain_text("0.34 CNY of the budget are left. Rendering stops before")
 
 
-def test_an_error_in_a_template_and_the_save_that_mends_it(watching: Watching, shown: Any) -> None:
-    """The overlay has the terminal's code frame; hidden, it stays so until something else is wrong."""
+def test_an_error_in_a_template_and_its_fix(watching: Watching, shown: Any) -> None:
+    """The page shows the terminal's code frame; hidden, it stays hidden until the error is another one."""
     watching.edit("templates/poster.j2", "{{ colour }}", "{{ color }}")
     problems = shown.get_by_role("alert")
     expect(problems).to_contain_text('undefined variable "color"')
@@ -122,7 +122,7 @@ def test_an_error_in_a_template_and_the_save_that_mends_it(watching: Watching, s
 
 
 def test_a_failure_says_why(watching: Watching, shown: Any) -> None:
-    """What the service refused stands at its cell, with the service's own words; nothing was spent."""
+    """A refused cell shows the service's own words, and nothing is spent."""
     watching.service.inject("moderation:1")
     shown.locator(".tile").first.click()
     shown.get_by_role("button", name="Render · 0.22 CNY").click()

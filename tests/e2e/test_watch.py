@@ -1,4 +1,4 @@
-"""`qwenbuild watch` as it is used: in a pipe, on a terminal, interrupted and killed."""
+"""`qwenbuild watch` in a pipe and on a terminal: output, keys, signals and locks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 
 def read_until(stream: IO[str], pattern: str) -> str:
-    """Return the lines of a pipe up to one that matches."""
+    """Return the lines of a pipe up to the first one that matches."""
     lines = ""
     for line in stream:
         lines += line
@@ -48,7 +48,7 @@ def read_until(stream: IO[str], pattern: str) -> str:
 
 @contextlib.contextmanager
 def started(sandbox: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a watch in a pipe; at the end it is gone, whatever happened."""
+    """Run a watch in a pipe, and kill it at the end of the context."""
     process = sandbox.popen("watch", *arguments)
     try:
         yield process
@@ -57,8 +57,8 @@ def started(sandbox: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]
         process.communicate()
 
 
-def test_in_a_pipe_it_tells_readings_and_images(sandbox: Sandbox) -> None:
-    """A line for each reading and each image; Ctrl-C ends it with 130."""
+def test_in_a_pipe_each_reading_and_each_image_is_a_line(sandbox: Sandbox) -> None:
+    """Each reading, error and image has its line; Ctrl-C ends the watch with exit code 130."""
     with started(sandbox, "--no-preview") as process:
         assert process.stderr is not None
         first = read_until(process.stderr, r"\[2/2\]")
@@ -78,7 +78,7 @@ def test_in_a_pipe_it_tells_readings_and_images(sandbox: Sandbox) -> None:
 
 
 def test_json_is_one_event_a_line(sandbox: Sandbox) -> None:
-    """With --json standard output has events alone, the page's address among them."""
+    """With --json, standard output has one event a line, the page's address among them."""
     with started(sandbox, "--json") as process:
         assert process.stdout is not None and process.stderr is not None
         events: list[dict[str, Any]] = []
@@ -93,8 +93,8 @@ def test_json_is_one_event_a_line(sandbox: Sandbox) -> None:
         assert process.stderr.read() == ""
 
 
-def test_it_ends_with_its_reader(sandbox: Sandbox) -> None:
-    """A reader that leaves ends the watch, quietly."""
+def test_a_watch_ends_with_its_reader(sandbox: Sandbox) -> None:
+    """If the reader of standard output closes the pipe, the watch ends without a message."""
     with started(sandbox, "--json", "--no-preview") as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -107,25 +107,25 @@ def test_it_ends_with_its_reader(sandbox: Sandbox) -> None:
 
 
 def test_the_lock_is_free_between_builds(sandbox: Sandbox) -> None:
-    """While a watch waits for a save, others may build."""
+    """Another build can run while the watch waits for a save."""
     with started(sandbox, "--no-preview") as process:
         assert process.stderr is not None
         read_until(process.stderr, r"\[2/2\]")
         deadline = time.monotonic() + _PATIENCE_S
-        while sandbox.run("build", "--force").code == 2:  # the watch still records what it built
+        while sandbox.run("build", "--force").code == 2:  # the watch may still hold the lock
             assert time.monotonic() < deadline
         assert len(sandbox.outputs()) == 2
 
 
 def test_a_mistyped_selection_is_a_usage_error(sandbox: Sandbox) -> None:
-    """What a watch can't begin with ends it, as text."""
+    """A selection that matches nothing ends the watch with exit code 2 and a message."""
     ran = sandbox.run("watch", "poter", "--no-preview")
     assert ran.code == 2
     assert 'error: nothing is named "poter"' in ran.err
 
 
 def test_a_killed_watch_leaves_a_project_that_builds(sandbox: Sandbox) -> None:
-    """After kill -9 in the midst of a build the next one finds nothing torn and nothing locked."""
+    """After kill -9 during a build, the next build finds no incomplete file and no lock."""
     sandbox.write({"specs/b.toml": '[image.x]\nprompt = "x"\nmatrix.seed = { start = 1, count = 200 }\n'})
     with started(sandbox, "--no-preview", "--json") as process:
         assert process.stdout is not None
@@ -150,7 +150,7 @@ class Terminal:
         self.shown = ""
 
     def until(self, pattern: str) -> str:
-        """Return what was shown since the last call, up to a match."""
+        """Return what was shown since the last call, up to the first match."""
         deadline = time.monotonic() + _PATIENCE_S
         while not (match := re.search(pattern, self.shown)):
             assert select.select([self.master], [], [], deadline - time.monotonic())[0], self.shown
@@ -162,9 +162,9 @@ class Terminal:
         os.write(self.master, key.encode())
 
     def ended(self) -> int:
-        """Return the exit code; the terminal is as it was."""
+        """Return the exit code, after checking that the terminal has its old settings."""
         deadline = time.monotonic() + _PATIENCE_S
-        while self.process.poll() is None:  # what is not read would block the process
+        while self.process.poll() is None:  # output that nobody reads would block the process
             assert time.monotonic() < deadline
             if select.select([self.master], [], [], 0.05)[0]:
                 self.shown += os.read(self.master, 65536).decode("utf-8", "replace")
@@ -173,7 +173,7 @@ class Terminal:
 
 
 def _take(terminal: int) -> None:
-    """Make `terminal` the controlling one, as a shell's is; runs in the new process."""
+    """Make `terminal` the controlling terminal, as a shell does. Runs in the new process."""
     import fcntl
 
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
@@ -192,7 +192,7 @@ def on_terminal(sandbox: Sandbox, *arguments: str) -> Iterator[Terminal]:
 
 
 def test_on_a_terminal_one_status_changes_in_place(sandbox: Sandbox) -> None:
-    """It shows what changed, what that means and what is wrong; `q` leaves with 0 and the terminal as it was."""
+    """The status shows changed files, the plan and errors; `q` exits with 0 and restores the terminal."""
     with on_terminal(sandbox, "--no-preview") as terminal:
         terminal.until("2 up to date")
         terminal.until("q quit")
@@ -206,8 +206,8 @@ def test_on_a_terminal_one_status_changes_in_place(sandbox: Sandbox) -> None:
         assert terminal.ended() == 0
 
 
-def test_ctrl_c_gives_the_terminal_back(sandbox: Sandbox) -> None:
-    """Ctrl-C on the terminal ends the watch with 130."""
+def test_ctrl_c_restores_the_terminal(sandbox: Sandbox) -> None:
+    """Ctrl-C ends the watch with exit code 130 and restores the terminal."""
     with on_terminal(sandbox, "--no-preview") as terminal:
         terminal.until("2 up to date")
         terminal.press("\x03")
@@ -215,7 +215,7 @@ def test_ctrl_c_gives_the_terminal_back(sandbox: Sandbox) -> None:
 
 
 def test_a_key_renders_at_the_price_that_is_shown(sandbox: Sandbox) -> None:
-    """Where images cost money the status tells what rendering costs, and `r` renders."""
+    """If images cost money, the status shows the price, and `r` renders at that price."""
     sandbox.write(PAID)
     with running(QUICK) as service:
         sandbox.extra.update(service.environment())
@@ -228,13 +228,13 @@ def test_a_key_renders_at_the_price_that_is_shown(sandbox: Sandbox) -> None:
             terminal.until(re.escape(f"{price} spent"))
             terminal.until("2 up to date")
             terminal.press("q")
-            terminal.until(re.escape(f"     spent  {price}"))  # stays on the screen
+            terminal.until(re.escape(f"     spent  {price}"))
             assert terminal.ended() == 0
     assert len(sandbox.outputs()) == 2
 
 
-def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
-    """What has been sent is paid for: it is kept, and the status says that it is waited for."""
+def test_the_first_ctrl_c_waits_for_images_in_flight(sandbox: Sandbox) -> None:
+    """An image that has been requested is waited for and kept, and the status says so."""
     gate = Gate.install(sandbox.site)
     sandbox.extra["PYTHONPATH"] = str(sandbox.site)
     sandbox.write({"qwenbuild.toml": gate.config})
@@ -249,11 +249,11 @@ def test_the_first_ctrl_c_waits_for_what_is_under_way(sandbox: Sandbox) -> None:
     assert len(sandbox.outputs()) == 1
 
 
-def test_a_suspended_watch_gives_the_terminal_back_and_takes_it_again(sandbox: Sandbox) -> None:
-    """After Ctrl-Z and fg keys work as before, and what was saved meanwhile is read."""
+def test_a_suspended_watch_goes_on(sandbox: Sandbox) -> None:
+    """After Ctrl-Z and fg the keys work, and files that were saved meanwhile are read."""
     with on_terminal(sandbox, "--no-preview") as terminal:
         terminal.until("2 up to date(?s:.)*q quit")
-        os.kill(terminal.process.pid, signal.SIGSTOP)  # no shell is there to take part in Ctrl-Z
+        os.kill(terminal.process.pid, signal.SIGSTOP)  # Ctrl-Z needs a shell, and there is none
         termios.tcsetattr(terminal.master, termios.TCSANOW, terminal.before)  # as a shell does
         sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
         os.kill(terminal.process.pid, signal.SIGCONT)
@@ -263,7 +263,7 @@ def test_a_suspended_watch_gives_the_terminal_back_and_takes_it_again(sandbox: S
 
 
 def test_a_resized_terminal_shows_what_fits(sandbox: Sandbox) -> None:
-    """The status follows the terminal's size at once, and its keys stay in view."""
+    """The status follows the size of the terminal, and the keys stay visible."""
     with on_terminal(sandbox, "--no-preview") as terminal:
         terminal.until("2 up to date(?s:.)*q quit")
         sandbox.write({"templates/poster.j2": "a {{ color }} ball"})
@@ -276,7 +276,7 @@ def test_a_resized_terminal_shows_what_fits(sandbox: Sandbox) -> None:
 
 
 def test_a_closed_terminal_ends_the_watch(sandbox: Sandbox) -> None:
-    """A hangup leaves nothing running."""
+    """When the terminal closes, the watch ends."""
     with on_terminal(sandbox, "--no-preview") as terminal:
         terminal.until("2 up to date")
         terminal.process.send_signal(signal.SIGHUP)
@@ -284,7 +284,7 @@ def test_a_closed_terminal_ends_the_watch(sandbox: Sandbox) -> None:
 
 
 def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
-    """What is under way is left to a later build, which knows that it may have been billed."""
+    """The second Ctrl-C ends the watch at once; a request in flight becomes unknown."""
     sandbox.write(PAID)
     with running(replace(QUICK, latency_s=60.0)) as service:
         sandbox.extra.update(service.environment())
@@ -304,7 +304,7 @@ def test_the_second_ctrl_c_leaves_at_once(sandbox: Sandbox) -> None:
 
 
 def test_a_watch_waits_for_another_build(sandbox: Sandbox) -> None:
-    """While another process holds the project's lock the status says so; then the watch goes on by itself."""
+    """While another process holds the lock, the status says so; then the watch goes on."""
     with contextlib.ExitStack() as other_build:
         other_build.enter_context(hold_build_lock(sandbox.root / ".qwenbuild"))
         with on_terminal(sandbox, "--no-preview") as terminal:

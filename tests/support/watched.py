@@ -1,4 +1,4 @@
-"""A watch for the preview under test: a real project, planned and built by the real engine when the test says so."""
+"""A watch for tests of the preview: the real engine plans and builds a real project when the test says so."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.support.workspace import Workspace
 
 
 def built(workspace: Workspace, **choices: Any) -> None:
-    """Build in a thread of its own: Playwright keeps the main thread's event loop to itself."""
+    """Build in another thread, because Playwright occupies the event loop of the main thread."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: engine.load(workspace.root, **choices).build()).result()
 
 
 class Watched:
-    """What the preview asks of a watch. `refresh` reads the files anew; every image costs `price_cny`."""
+    """What the preview reads of a watch. `refresh` reads the files again; each image costs `price_cny`."""
 
     def __init__(self, workspace: Workspace, price_cny: str = "") -> None:
         self._root, self._price = workspace.root, price_cny
@@ -65,7 +65,7 @@ class Watched:
             self._grown.notify_all()
 
     async def refresh(self) -> None:
-        """Plan anew; a mistake in the files leaves the last good plan."""
+        """Plan again. If the files have an error, the last good plan stays."""
         try:
             self.plan = await asyncio.to_thread(lambda: engine.load(self._root).plan())
             self.problems = ()
@@ -100,7 +100,7 @@ class Watched:
 
 
 class Running:
-    """A preview in a thread of its own; `within` runs a coroutine in its loop."""
+    """A preview that runs in another thread; `within` runs a coroutine in its event loop."""
 
     def __init__(self, watched: Watched, loop: asyncio.AbstractEventLoop) -> None:
         self.watched, self._loop = watched, loop
@@ -123,7 +123,7 @@ class Running:
 
 @contextmanager
 def previewing(workspace: Workspace, price_cny: str = "") -> Iterator[Running]:
-    """Run a preview of the project while the context lasts."""
+    """Serve a preview of the project while the context lasts."""
     ready: Future[tuple[Watched, asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
 
     async def run() -> None:

@@ -1,12 +1,12 @@
-// The page as a whole: the bar above the grid, what is said about the project, and the keys that work everywhere.
+// The whole page: the bar above the grid, the status, the dialogs, and the keys that work everywhere.
 "use strict";
 qb.app = (() => {
   const { model, pivot, grid } = qb;
   let choice = pivot.read();
   let cells = [];
   let offline = false;
-  let filtering = false; // whether the choice of values is shown
-  let hidden = ""; // the errors that were put out of sight
+  let filtering = false; // whether the filters by axis are shown
+  let hidden = ""; // the errors that the user has hidden, in JSON
   let building = false;
 
   // --- arranging ---
@@ -81,14 +81,14 @@ qb.app = (() => {
     if (cells.length) return;
     const { data } = model;
     const waiting = model.live && !data.planned;
-    const [title, hint] = data.cells.length ? ["No cell matches", "Fewer filters show more."]
-      : waiting && data.problems?.length ? ["Nothing to show yet", "The errors below are in the project’s files; the next save is read at once."]
+    const [title, hint] = data.cells.length ? ["No cell matches", "Remove a filter to see more."]
+      : waiting && data.problems?.length ? ["Nothing to show yet", "The project’s files have the errors below. They are read again after each save."]
         : ["No images yet", "Specs in specs/*.toml declare them."];
     qb.byId("grid").append(qb.el("div", { id: "nothing" }, qb.el("strong", {}, title), qb.el("p", {}, hint),
       data.cells.length ? qb.button("Clear filters", clear) : null));
   }
 
-  // --- what is said ---
+  // --- status ---
 
   function status() {
     const { data } = model;
@@ -109,17 +109,17 @@ qb.app = (() => {
     problems(data.problems || []);
   }
 
-  // How far the build is, as a bar; its beginning and its end are said to people who listen.
+  // Shows how far the build is. Screen readers say when it begins and ends.
   function progress(now) {
     const bar = qb.byId("progress");
     bar.hidden = !now;
     if (now) { bar.max = now.total; bar.value = now.done; }
     if (Boolean(now) === building) return;
     building = Boolean(now);
-    qb.announce(building ? `Rendering ${qb.plural(now.total, "image")}` : `The build has ended: ${[...qb.byId("counts").children].map((part) => part.textContent).join(", ")}`);
+    qb.announce(building ? `Rendering ${qb.plural(now.total, "image")}` : `Build finished: ${[...qb.byId("counts").children].map((part) => part.textContent).join(", ")}`);
   }
 
-  // How the build goes, and what it has cost; in a report, how the last one went.
+  // The texts about the running build and its cost; in a report, about the last build.
   function run() {
     const { data } = model;
     const said = [];
@@ -145,7 +145,7 @@ qb.app = (() => {
     return said.filter(Boolean).map((text) => qb.el("span", {}, text));
   }
 
-  // Those of some cells that a click may have rendered, and what a button says of that.
+  // The cells among `some` that a click can render.
   const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !["running", "queued"].includes(cell.activity)) : []);
 
   // Equal requests are rendered, and paid for, once.
@@ -164,7 +164,7 @@ qb.app = (() => {
     const { mayRender } = model;
     qb.refill(qb.byId("actions"), [
       all().length ? qb.button(priced(all()), () => render(all(), false), { class: "primary", "data-act": "render", disabled: !mayRender,
-        title: mayRender ? null : "Open the address that the terminal shows to render" }) : null,
+        title: mayRender ? null : "To render, open the address that the terminal shows" }) : null,
       qb.button(`★ ${qb.favourites.count}`, qb.favourites.open, { "aria-label": `★ ${qb.favourites.count} Favourites`, title: "Favourites", "data-act": "favourites" }),
       qb.button("?", help, { "aria-label": "? Keys", title: "Keys (?)", "data-act": "help" }),
     ]);
@@ -173,7 +173,7 @@ qb.app = (() => {
   function notice() {
     const element = qb.byId("notice");
     element.hidden = !offline;
-    element.textContent = offline ? "The preview has stopped. What you see is how things stood; `qwenbuild watch` starts it again." : "";
+    element.textContent = offline ? "The preview has stopped, and this page shows its last state. `qwenbuild watch` starts it again." : "";
   }
 
   function frames(found) {
@@ -188,13 +188,13 @@ qb.app = (() => {
     section.dataset.of = text;
     const planned = model.data.cells.length;
     section.replaceChildren(qb.el("div", { class: "problems-head" },
-      qb.el("h2", {}, qb.plural(found.length, "error")), qb.el("p", {}, planned ? "The page shows the last state that was right. Saving the files tries again." : "Saving the files tries again."),
+      qb.el("h2", {}, qb.plural(found.length, "error")), qb.el("p", {}, planned ? "The page shows the last state without errors. The files are read again after each save." : "The files are read again after each save."),
       qb.button("Hide", () => { hidden = text; section.hidden = true; grid.focus(); })), frames(found));
   }
 
   // --- rendering ---
 
-  // One click renders one image whose price stands on the button; many, or one that is there already, are asked about.
+  // One image whose price is on the button is rendered at once. Several, or one that is up to date, need a confirmation.
   async function render(some, force) {
     const names = some.map((cell) => cell.name);
     let amounts = {};
@@ -213,7 +213,7 @@ qb.app = (() => {
     const act = force ? "Re-render" : "Render";
     const dialog = qb.dialog("confirm", names.length > 1 ? `${act} ${qb.plural(names.length, "image")}?` : `${act} this image?`, qb.el("div", { class: "sheets" },
       qb.el("p", {}, `${force ? "It is up to date. Rendering it again costs" : "This costs"} ${price}.`),
-      short ? qb.el("p", { class: "warning" }, `${Number(left).toFixed(2)} CNY of the budget are left: rendering stops before it would pass that.`) : null,
+      short ? qb.el("p", { class: "warning" }, `${Number(left).toFixed(2)} CNY of the budget are left. Rendering stops before it would cost more.`) : null,
       qb.el("div", { class: "bar" }, qb.button(`${act} for ${price}`, () => { dialog.close(); queue(names, force); }, { class: "primary" }), qb.button("Cancel", () => dialog.close()))));
     dialog.querySelector(".close").remove();
     dialog.querySelector(".primary").focus();
@@ -230,8 +230,8 @@ qb.app = (() => {
 
   // --- keys ---
 
-  const KEYS = [["← → ↑ ↓", "move among the images"], ["Enter", "open an image"], ["x", "select it"], ["c", "compare two to four selected"],
-    ["f", "make it a favourite"], ["/", "filter"], ["Esc", "close, or clear the selection"], ["+ − 0", "zoom an open image"], ["?", "these keys"]];
+  const KEYS = [["← → ↑ ↓", "move among the images"], ["Enter", "open an image"], ["x", "select an image"], ["c", "compare two to four selected"],
+    ["f", "make an image a favourite"], ["/", "filter"], ["Esc", "close, or clear the selection"], ["+ − 0", "zoom an open image"], ["?", "these keys"]];
 
   function help() {
     qb.dialog("help", "Keys", qb.el("dl", { class: "sheets" }, KEYS.flatMap(([keys, what]) => [qb.el("dt", {}, keys.split(" ").map((key) => qb.el("kbd", {}, key))), qb.el("dd", {}, what)])));
@@ -253,7 +253,7 @@ qb.app = (() => {
     }
   });
 
-  // --- the address ---
+  // --- address ---
 
   function open(path) {
     const from = choice.cell;
@@ -278,7 +278,7 @@ qb.app = (() => {
     } else qb.detail.close();
   }
 
-  // --- the beginning ---
+  // --- start ---
 
   let first = true;
   model.listen((what) => {

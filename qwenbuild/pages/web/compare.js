@@ -1,4 +1,4 @@
-// Cells that were selected, and two to four of them side by side under one zoom.
+// The selected cells, and the comparison of two to four of them side by side, which zoom together.
 "use strict";
 qb.compare = (() => {
   const MOST = 4;
@@ -31,7 +31,7 @@ qb.compare = (() => {
     qb.refill(tray, [
       qb.el("div", { class: "chosen" }, cells.slice(0, 6).map((cell) => (cell.image
         ? qb.el("img", { src: qb.model.thumbnail(cell.image), alt: "" }) : qb.el("span", { class: "nothing" })))),
-      qb.el("strong", {}, qb.plural(cells.length, "cell")), qb.el("span", { class: "hint" }, fits ? "" : `${cells.length < 2 ? "select another" : `at most ${MOST}`} to compare`),
+      qb.el("strong", {}, qb.plural(cells.length, "cell")), qb.el("span", { class: "hint" }, fits ? "" : `${cells.length < 2 ? "select another one" : `select at most ${MOST}`} to compare`),
       qb.button("Compare", open, { class: "primary", disabled: !fits, title: "c", "data-act": "compare" }),
       stale().length ? qb.button(qb.app.priced(stale()), () => qb.app.render(stale(), false), { disabled: !qb.model.mayRender, "data-act": "render" }) : null,
       qb.button("Favourite", () => { qb.favourites.add(chosen); qb.toast("Added to favourites"); qb.grid.repaint(); }, { "data-act": "favourite" }),
@@ -50,7 +50,7 @@ qb.compare = (() => {
     () => { dialog = null; });
   }
 
-  // What sets a cell apart from those beside it.
+  // The values in which a cell differs from the others.
   function differing(cell, cells) {
     const axes = qb.model.data.axes.filter((_, i) => new Set(cells.map((one) => one.at[i])).size > 1);
     return qb.el("span", {}, qb.dotted(axes.length ? axes.map((axis) => `${axis.name} ${qb.model.value(cell, axis.name) ?? "—"}`) : [cell.name]));

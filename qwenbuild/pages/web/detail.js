@@ -1,11 +1,11 @@
-// One cell's own page: its picture, its prompt and where each part came from, what it replaces, and all that is known of it.
+// The detail view of one cell: its picture, its prompt with the origin of each part, earlier images, and all facts.
 "use strict";
 qb.detail = (() => {
   const HUES = 8;
   let dialog = null;
   let path = "";
-  let shown = ""; // what of the cell the dialog shows
-  let beside = ""; // digest of the earlier image that the slider shows
+  let shown = ""; // the cell as the dialog shows it, in JSON
+  let beside = ""; // digest of the earlier image that the slider compares with
   let closed = () => {};
 
   function open(target, onclose) {
@@ -86,7 +86,7 @@ qb.detail = (() => {
     return picture;
   }
 
-  // The images that stood here before, the newest first; choosing one puts it beside the present one.
+  // The cell's earlier images, the newest first. Choosing one compares it with the present image.
   function strip(cell, past) {
     const choose = (digest) => { beside = beside === digest ? "" : digest; show(true); };
     return qb.el("div", { class: "history", role: "group", "aria-label": "Earlier images" }, qb.el("span", {}, "Earlier"),
@@ -102,7 +102,7 @@ qb.detail = (() => {
     const replaced = past?.request?.prompt ?? detail.before?.prompt ?? earlier(cell, detail);
     const parts = [
       qb.el("p", { class: `verdict is-${standing.tone}` }, qb.el("span", { class: "dot", "aria-hidden": "true" }), qb.el("strong", {}, standing.word),
-        cell.kind === "draft" || cell.kind === "old" ? qb.el("span", { class: "badge" }, { draft: "a draft is shown", old: "the image that it replaces is shown" }[cell.kind]) : null,
+        cell.kind === "draft" || cell.kind === "old" ? qb.el("span", { class: "badge" }, { draft: "a draft is shown", old: "the image to be replaced is shown" }[cell.kind]) : null,
         cell.reason && cell.reason !== standing.word ? qb.el("span", { dir: "auto" }, cell.reason) : null),
       cell.problems && cell.problems.length ? qb.app.frames(cell.problems) : cell.why ? qb.el("p", { class: "failure", dir: "auto" }, cell.why) : null,
       actions(cell, detail),
@@ -111,7 +111,7 @@ qb.detail = (() => {
     ];
     if (detail.request.negative_prompt) parts.push(qb.el("h3", {}, "Negative prompt"), qb.el("p", { class: "prompt quiet", dir: "auto" }, detail.request.negative_prompt));
     if (replaced !== null && replaced !== undefined && replaced !== cell.prompt) {
-      parts.push(qb.el("h3", {}, "Changed words"), qb.words.element(replaced, cell.prompt));
+      parts.push(qb.el("h3", {}, "Changed words"), qb.diff.element(replaced, cell.prompt));
     }
     parts.push(qb.el("h3", {}, "Cell"), facts(cell, detail));
     if (detail.provenance) parts.push(qb.el("h3", {}, cell.kind === "draft" ? "Provenance of the real image" : "Provenance"), provenance(detail.provenance));
@@ -129,7 +129,7 @@ qb.detail = (() => {
       const text = busy || `${fresh ? "Render" : "Re-render"}${price ? ` · ${price}` : ""}`;
       const disabled = !qb.model.mayRender || Boolean(busy) || cell.verdict in qb.kept;
       bar.append(qb.button(text, () => qb.app.render([cell], !fresh), { class: "primary", disabled, "data-act": "render",
-        title: qb.model.mayRender ? null : "Open the address that the terminal shows to render" }));
+        title: qb.model.mayRender ? null : "To render, open the address that the terminal shows" }));
     }
     const favourite = qb.favourites.has(path);
     bar.append(
@@ -139,7 +139,7 @@ qb.detail = (() => {
     return bar;
   }
 
-  // The prompt with what axes and variables gave it in colour, and the colours' key.
+  // The prompt with coloured parts, one colour for each axis or variable that they come from, and a legend.
   function prompt(segments) {
     const names = [...new Set(segments.flatMap(([, from]) => from))];
     const hue = (from) => `from h${names.indexOf(from[0]) % HUES}`;

@@ -1,4 +1,4 @@
-// Makes elements. Text only ever becomes text nodes: nothing in this page parses markup.
+// Helpers for elements, dialogs and numbers. Texts become text nodes only: this page never parses markup.
 "use strict";
 const qb = {};
 
@@ -19,7 +19,7 @@ qb.byId = (id) => document.getElementById(id);
 
 qb.button = (text, act, properties = {}) => qb.el("button", { type: "button", onclick: act, ...properties }, text);
 
-// Puts elements in place of others that say something else; the keyboard stays at the same act.
+// Replaces the children of an element, unless they are equal. The focus stays on the button with the same `data-act`.
 qb.refill = (parent, children) => {
   const fresh = children.filter(Boolean);
   if (fresh.length === parent.childNodes.length && fresh.every((child, i) => child.isEqualNode(parent.childNodes[i]))) return;
@@ -28,12 +28,12 @@ qb.refill = (parent, children) => {
   if (held) parent.querySelector(`[data-act="${held}"]`)?.focus();
 };
 
-// A name that may be broken where its parts end, and nowhere else unless it must; each part in the direction of its script.
+// A cell's name that may be broken between its parts. Each part is written in the direction of its script.
 qb.name = (text) => qb.el("span", { dir: "ltr" }, text.split(/([[\],=/])/).map((part, i) => (i % 2 ? [part, qb.el("wbr")] : qb.el("bdi", {}, part))));
 
 qb.dotted = (parts) => parts.flatMap((part, i) => [i ? " · " : "", qb.el("bdi", {}, part)]);
 
-// Says a sentence to people who listen to the page.
+// Lets a screen reader say a text.
 qb.announce = (text) => { qb.byId("announce").textContent = text; };
 
 qb.copy = async (text, what) => {
@@ -60,7 +60,7 @@ qb.toast = (text) => {
   toastTimer = setTimeout(() => toast.classList.remove("shown"), 2400);
 };
 
-// Opens a modal dialog with a heading and a close button, in place of one of the same class.
+// Opens a modal dialog with a heading and a close button. `kind` is its class.
 qb.dialog = (kind, title, content, onclose = () => {}) => {
   const back = document.activeElement;
   const heading = qb.el("h2", { id: `${kind}-title`, dir: "auto" }, title);

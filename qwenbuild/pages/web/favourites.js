@@ -1,4 +1,4 @@
-// Favourites of this project, kept in this browser, and how they are written for the command line and for a spec.
+// The favourites of this project, which the browser keeps; they can be copied as commands and as TOML for a spec.
 "use strict";
 qb.favourites = (() => {
   let kept = new Set();
@@ -15,7 +15,7 @@ qb.favourites = (() => {
   function save() {
     try {
       localStorage.setItem(place(), JSON.stringify([...kept]));
-    } catch { /* a browser that keeps nothing: they last as long as the page */ }
+    } catch { /* the browser stores nothing: the favourites last until the page is closed */ }
     qb.app.favouritesChanged();
   }
 
@@ -32,7 +32,7 @@ qb.favourites = (() => {
 
   const quoted = (text) => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-  // One command for each image whose favourites are all combinations of their values, else one for each cell.
+  // One command for an image if its favourites are all combinations of their values, else one command for each cell.
   function commands() {
     const images = new Map();
     for (const cell of cells()) {
@@ -57,7 +57,7 @@ qb.favourites = (() => {
   const toml = (text) => JSON.stringify(text).replaceAll("\u007f", "\\u007f");
   const key = (name) => (/^[A-Za-z0-9_-]+$/.test(name) ? name : toml(name));
 
-  // `[[image.….include]]` tables: one cell each, every axis named.
+  // An `[[image.….include]]` table for each favourite; it names every axis.
   function includes() {
     return cells().map((cell) => {
       const image = qb.model.value(cell, "image");
@@ -80,7 +80,7 @@ qb.favourites = (() => {
     const body = found.length
       ? [text("For the command line", commands(), "the commands"), text("For a spec", includes(), "the TOML"),
         qb.el("div", { class: "bar" }, qb.button("Forget all favourites", () => { kept.clear(); save(); qb.grid.repaint(); dialog.close(); }))]
-      : [qb.el("p", {}, "No favourites yet. Press f on a cell, or the star on its own page.")];
+      : [qb.el("p", {}, "No favourites yet. Press f on a cell, or use the star in its detail view.")];
     const dialog = qb.dialog("favourites", qb.plural(found.length, "favourite"), qb.el("div", { class: "sheets" }, body));
   }
 

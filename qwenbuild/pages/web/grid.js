@@ -1,18 +1,18 @@
-// The grid: holds the elements of what is visible and no others, and moves the keyboard's place among all cells.
+// The grid of tiles. Only visible tiles have elements; the keyboard moves among all cells.
 "use strict";
 qb.grid = (() => {
-  const MARGIN = 600; // pixels beyond the edges that are kept ready
+  const MARGIN = 600; // pixels beyond the visible area in which tiles exist, too
   const root = qb.byId("grid");
   const sheet = qb.el("div", { class: "sheet" });
   const heads = qb.el("div", { class: "heads", role: "row", "aria-rowindex": 1 });
   const table = qb.el("div", { class: "table", role: "grid", "aria-label": "Images" }, heads, sheet);
   let isDrawing = false;
-  let plan = null; // as pivot.layout gives it
-  let active = ""; // path of the cell that the keyboard is at
-  let places = new Map(); // [number of line, number in line, number of all] by path
-  let order = []; // paths, in the order of reading
-  const shown = new Map(); // elements by number of line
-  const tiles = new Map(); // elements by path
+  let plan = null; // the result of pivot.layout
+  let active = ""; // path of the cell that has the focus, or had it last
+  let places = new Map(); // by path: [number of the line, number in the line, number among all]
+  let order = []; // paths, in reading order
+  const shown = new Map(); // elements, by the number of the line
+  const tiles = new Map(); // elements, by path
   let handlers = { open() {}, mark() {}, marked: () => false, favourite: () => false };
 
   root.append(table);
@@ -70,7 +70,7 @@ qb.grid = (() => {
     }
   }
 
-  // The first line that ends below a height.
+  // The number of the first line whose end is below this height.
   function first(height) {
     let low = 0, high = plan.lines.length;
     while (low < high) {
@@ -89,7 +89,7 @@ qb.grid = (() => {
       element.append(qb.el("div", { role: "rowheader", dir: "auto" }, qb.el("bdi", {}, line.label),
         qb.el("span", { class: "count" }, qb.number(line.count))));
     }
-    // In the order of the lines, which is that of reading.
+    // Screen readers need the elements in the order of the lines.
     const after = [...shown.keys()].filter((other) => other > number).sort((a, b) => a - b)[0];
     sheet.insertBefore(element, after === undefined ? null : shown.get(after));
     return element;
@@ -127,7 +127,7 @@ qb.grid = (() => {
     return element;
   }
 
-  // Brings a tile in line with its cell; a picture that stays is not loaded again.
+  // Updates a tile. A picture that has not changed is not loaded again.
   function paint(element, cell) {
     const standing = qb.standing(cell);
     const [mat, caption, check] = element.children;
@@ -157,7 +157,7 @@ qb.grid = (() => {
       return;
     }
     const image = qb.el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false", width: cell.size[0], height: cell.size[1] });
-    image.addEventListener("error", () => image.replaceWith(blank(cell, "can't be shown")));
+    image.addEventListener("error", () => image.replaceWith(blank(cell, "the image can't be shown")));
     image.src = source;
     fit(image, cell, mat);
     mat.replaceChildren(image);
@@ -169,13 +169,13 @@ qb.grid = (() => {
     return element;
   }
 
-  // The box that a picture of this size takes in its mat.
+  // Gives an element the aspect ratio of the cell's picture.
   function fit(element, cell) {
     element.style.aspectRatio = `${cell.size[0]} / ${cell.size[1]}`;
     element.classList.toggle("tall", cell.size[1] > cell.size[0] * 1.3);
   }
 
-  // The values that the place in the grid does not tell.
+  // The cell's values that the headings of its row and column do not show.
   function title(cell) {
     const said = new Set([...plan.rows, ...plan.columns]);
     const parts = qb.model.data.axes.filter((axis, i) => !said.has(axis.name) && axis.name !== "image" && cell.at[i] >= 0 && qb.model.declares(cell, axis.name))
@@ -218,7 +218,7 @@ qb.grid = (() => {
     }
   }
 
-  // The cell that an arrow key leads to.
+  // The path of the cell that a key leads to; null for other keys.
   function beside(key) {
     const place = places.get(active);
     if (!place) return active;

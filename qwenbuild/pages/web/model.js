@@ -1,4 +1,4 @@
-// What the page knows: the cells, from a report's data.js or from a running preview, which also tells of changes.
+// The page's data: the cells, from a report's data.js or from a running preview, and the changes that the preview sends.
 "use strict";
 qb.model = (() => {
   const source = window.qwenbuildData || {};
@@ -17,7 +17,7 @@ qb.model = (() => {
     byPath = new Map(data.cells.map((cell, number) => [cell.path, number]));
   }
 
-  // Takes the token out of the address, so that it is in no bookmark and no screenshot.
+  // Moves the token from the address to the session, so that no bookmark and no screenshot shows it.
   function takeToken() {
     const parameters = new URLSearchParams(location.hash.slice(1));
     if (parameters.has("token")) {
@@ -108,7 +108,7 @@ qb.model = (() => {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Qwenbuild-Token": token },
       body: JSON.stringify(body),
-    }).catch(() => { throw new Error("The preview does not answer"); });
+    }).catch(() => { throw new Error("the preview does not answer"); });
     if (!answer.ok) throw new Error((await answer.text()).trim());
     return answer.json();
   }
@@ -126,7 +126,7 @@ qb.model = (() => {
     image: (digest) => (data.small ? `thumbnails/${digest}.webp` : `images/${digest}.png`),
     price: (names, force) => post("price", { names, force }),
     render: (names, force = false) => post("render", { names, force }),
-    // Whether an axis is one of the cell's own matrix; model, size and seed are every cell's.
+    // Whether the axis is part of the cell's own matrix. Every cell has a model, a size and a seed besides.
     declares: (cell, axis) => cell.name.includes(`[${axis}=`) || cell.name.includes(`,${axis}=`),
     value: (cell, axis) => {
       const at = data.axes.findIndex((one) => one.name === axis);
@@ -140,16 +140,16 @@ qb.verdicts = {
   edited: "edited by hand", unknown: "may have been billed", missing: "missing",
 };
 
-// What a click does not do to a cell, and the command that does.
+// Why a click does not render a cell with this verdict, and the command that does.
 qb.kept = {
   edited: "Edited files are kept; build --overwrite replaces them.",
-  unknown: "It is not sent again by itself; build --resubmit sends it.",
-  missing: "Another image is not what the lock pins; build --relock renders one.",
+  unknown: "It may have been billed, so it is not sent again; build --resubmit sends it.",
+  missing: "The lock pins an image that is not here; build --relock renders another one.",
 };
 
 qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none: "" };
 
-// What a cell is about to be, or why it is not: one or two words, and a class that colours them.
+// A cell's status: one to four words, and a class that colours them.
 qb.standing = (cell) => {
   if (cell.activity === "running") return { word: "rendering…", tone: "running" };
   if (cell.activity === "queued") return { word: "queued", tone: "queued" };

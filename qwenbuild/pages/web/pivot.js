@@ -1,4 +1,4 @@
-// How cells are arranged: the choice that lives in the address, the cells that it lets through, and where each one stands.
+// The arrangement: the user's choice, which the address holds, the cells that match it, and the position of each tile.
 "use strict";
 qb.pivot = (() => {
   const GAP = 16;
@@ -6,7 +6,7 @@ qb.pivot = (() => {
   const HEAD = 44;
   const TILES = { small: 132, medium: 208, large: 320 };
 
-  // The choice, as the address has it.
+  // Reads the choice from the address.
   function read() {
     const found = new URLSearchParams(location.hash.slice(1));
     const filters = {};
@@ -31,7 +31,7 @@ qb.pivot = (() => {
     if (hash !== location.hash && !(hash === "#" && !location.hash)) history[push ? "pushState" : "replaceState"](null, "", hash);
   }
 
-  // The axes of a choice that the cells have; without a choice, images are rows.
+  // The chosen axes that exist. By default, images are rows.
   function axesOf(choice, data) {
     const known = new Set(data.axes.map((axis) => axis.name));
     const images = data.axes.find((axis) => axis.name === "image");
@@ -55,7 +55,7 @@ qb.pivot = (() => {
     });
   }
 
-  // A key function over some axes: equal keys stand together, in the order in which the axes have their values.
+  // Groups cells by their values on some axes: the key of a cell, the order of keys, and the label of a key.
   function grouping(names, data) {
     const at = names.map((name) => data.axes.findIndex((axis) => axis.name === name));
     return {
@@ -69,7 +69,7 @@ qb.pivot = (() => {
     };
   }
 
-  // Where everything stands: lines from top to bottom, each a heading or tiles side by side.
+  // The positions: lines from top to bottom; each is a heading or has tiles side by side.
   function layout(choice, data, cells, room) {
     const { rows, columns } = axesOf(choice, data);
     const padding = room < 720 ? 16 : 24;
@@ -109,7 +109,7 @@ qb.pivot = (() => {
     };
   }
 
-  // Tiles of one width under their column's head, several beside each other where there is room.
+  // Tiles of equal width below the head of their column, several side by side if there is room.
   function inColumns(rows, heads, wide, least, padding) {
     const most = Math.max(1, ...rows.flatMap((row) => [...row.values()].map((bucket) => bucket.length)));
     const share = (wide - GAP * (heads.length - 1)) / Math.max(1, heads.length);
@@ -128,7 +128,7 @@ qb.pivot = (() => {
     return { lines, step };
   }
 
-  // Lines of one height, filled from edge to edge: each picture as wide as its aspect ratio asks for.
+  // Lines that fill the width. The tiles of a line have one height, and the width of their aspect ratio.
   function inRuns(wide, least, padding) {
     const aspect = (cell) => Math.min(2.6, Math.max(0.5, cell.size[0] / cell.size[1]));
     function lines(row) {

@@ -1,9 +1,9 @@
-// A picture that can be zoomed and moved; several viewers that share a view do it together.
+// A picture that can be zoomed and moved. Viewers that share a view do so together.
 "use strict";
 qb.viewer = (() => {
   const MOST = 16;
 
-  // What is looked at: a scale, 1 being the whole picture, and the point in the middle, from 0 to 1 each way.
+  // The visible part of a picture: the scale (1 shows all of it), and the point in the middle (x and y from 0 to 1).
   function view() {
     return { scale: 1, x: 0.5, y: 0.5, listeners: [] };
   }
@@ -16,7 +16,7 @@ qb.viewer = (() => {
     shared.listeners.forEach((listener) => listener());
   }
 
-  // `sources` is one picture, or two that a slider reveals: before and after.
+  // `sources` is one picture, or two (before and after) with a slider between them.
   function make(sources, size, name, shared = view()) {
     const [width, height] = size;
     const layers = sources.map((source, i) => {
@@ -47,7 +47,7 @@ qb.viewer = (() => {
     shared.listeners.push(draw);
     draw();
 
-    // The point of the picture under a pointer stays there.
+    // Zooms so that the point of the picture under the pointer stays there.
     function zoomAt(event, factor) {
       const area = frame.getBoundingClientRect();
       const u = (event.clientX - area.left) / area.width - 0.5, v = (event.clientY - area.top) / area.height - 0.5;

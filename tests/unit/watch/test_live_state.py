@@ -1,4 +1,4 @@
-"""What views are told of a watch: revisions, prices and wishes."""
+"""The live state of a watch: revisions, prices and wishes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def live(project: Workspace) -> Live:
     return live
 
 
-def test_a_burst_of_changes_is_told_once(live: Live) -> None:
-    """A subscriber gets the newest revision, once, however often it grew since the last."""
+def test_a_burst_of_changes_is_one_revision(live: Live) -> None:
+    """A subscriber gets only the newest of several revisions."""
 
     async def use() -> None:
         revisions = live.subscribe()
@@ -51,8 +51,8 @@ def test_a_burst_of_changes_is_told_once(live: Live) -> None:
     asyncio.run(use())
 
 
-def test_each_subscriber_is_told(live: Live) -> None:
-    """Two views see the same revisions; one that subscribes later is told of later ones alone."""
+def test_each_subscriber_gets_each_revision(live: Live) -> None:
+    """Two subscribers get the same revisions; a later subscriber gets only later revisions."""
 
     async def use() -> None:
         first, second = live.subscribe(), live.subscribe()
@@ -66,7 +66,7 @@ def test_each_subscriber_is_told(live: Live) -> None:
 
 
 def test_equal_requests_are_priced_once(live: Live) -> None:
-    """Two cells of one request cost what one does, and what is not declared costs nothing."""
+    """Two cells with one request cost as much as one cell; undeclared cells cost nothing."""
     one = live.price(["a/ball"])
     assert one["CNY"] > 0
     assert live.price(["a/ball", "a/same"]) == one
@@ -75,8 +75,8 @@ def test_equal_requests_are_priced_once(live: Live) -> None:
     assert live.price(["a/gone"]) == {}
 
 
-def test_a_wish_holds_what_was_seen(live: Live) -> None:
-    """It remembers the request that its price was shown for; force outlives a second, plain wish."""
+def test_a_wish_keeps_the_request_that_was_priced(live: Live) -> None:
+    """A wish has the key of the request whose price was shown; a later plain wish does not remove `force`."""
 
     async def use() -> None:
         await live.render(["a/ball"], force=True)
@@ -90,8 +90,8 @@ def test_a_wish_holds_what_was_seen(live: Live) -> None:
     }  # fmt: skip
 
 
-def test_nothing_is_wished_for_in_vain(live: Live) -> None:
-    """Unknown cells are refused as a whole, and everything while the files are wrong."""
+def test_impossible_wishes_are_refused(live: Live) -> None:
+    """A wish with an unknown cell is refused as a whole, and every wish while the files have errors."""
     with pytest.raises(UsageError, match="not declared any more: a/gone"):
         live.wish(["a/ball", "a/gone"])
     live.is_faulty = True

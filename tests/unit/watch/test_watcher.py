@@ -1,4 +1,4 @@
-"""Watching a project: real files changed as editors change them, real builds, waits bounded by what the watch tells."""
+"""The watch: real files, saved as editors save them, and real builds; every wait ends with an event of the watch."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PAID = {**FREE, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second
 
 
 class Watched:
-    """A watch under test, and all that it has told."""
+    """A watch under test, and all events that it has emitted."""
 
     def __init__(self, root: Path, auto: bool, choices: dict[str, Any]) -> None:
-        self.told: list[Event] = []
-        self.watch = Watch(engine.load(root, **choices), self.told.append, auto=auto)
+        self.events: list[Event] = []
+        self.watch = Watch(engine.load(root, **choices), self.events.append, auto=auto)
         self.live = self.watch.live
         self.root = root
 
@@ -51,7 +51,7 @@ class Watched:
 
     @property
     def prompts(self) -> list[str]:
-        """The prompts that the plan asks for."""
+        """The prompts of the plan."""
         return [step.action.request.prompt for step in self.live.plan.steps] if self.live.plan else []
 
     @property
@@ -59,16 +59,16 @@ class Watched:
         """The files below `out/`."""
         return sorted(path.relative_to(self.root / "out").as_posix() for path in (self.root / "out").rglob("*.png"))
 
-    def told_of(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.told if isinstance(event, kind)]
+    def events_of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
 
     def is_done(self) -> bool:
-        """Whether there is a plan, and nothing that a save asks for is left to do."""
+        """Return whether there is a plan, every cell is up to date, and no build is running."""
         plan = self.live.plan
         return plan is not None and plan.count(Verdict.UP_TO_DATE) == len(plan.steps) and not self.live.building
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until the watch knows what makes it so."""
+        """Wait until `is_so` returns True. It is called again after each change of the watch's state."""
         revisions = self.live.subscribe()
         async with asyncio.timeout(60):
             while not is_so():
@@ -94,7 +94,7 @@ async def watching(workspace: Workspace, *, auto: bool = False, **choices: Any) 
 
 
 def test_a_save_builds_what_is_free(project: Workspace) -> None:
-    """What costs nothing is made as soon as it is saved."""
+    """Images that cost nothing are built after each save."""
     project.write(FREE)
 
     async def use() -> None:
@@ -105,20 +105,20 @@ def test_a_save_builds_what_is_free(project: Workspace) -> None:
             await it.until_prompts("one red ball", "one blue ball")
             await it.until(it.is_done)
             assert first == it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
-            assert [event.rendered for event in it.told_of(Finished)] == [2, 2]
-            assert it.told_of(Replanned)[-1].changed == ["templates/poster.j2"]
+            assert [event.rendered for event in it.events_of(Finished)] == [2, 2]
+            assert it.events_of(Replanned)[-1].changed == ["templates/poster.j2"]
 
     asyncio.run(use())
 
 
 def test_a_build_is_under_way_until_the_plan_shows_its_results(project: Workspace) -> None:
-    """At no moment does the watch say that nothing is being built while its plan is older than the last build."""
+    """The watch never says that nothing is being built while its plan is older than the last build."""
     project.write(FREE)
 
     async def use() -> None:
         async with watching(project) as it:
             while not it.is_done():
-                if it.told_of(Finished):
+                if it.events_of(Finished):
                     assert it.live.building
                 await asyncio.sleep(0)
             assert it.live.under_way is None
@@ -127,7 +127,7 @@ def test_a_build_is_under_way_until_the_plan_shows_its_results(project: Workspac
 
 
 def by_rename(path: Path, text: str) -> None:
-    """Save as vim does: the old file is moved away, a new one is written, the old one is deleted."""
+    """Save as vim does: move the old file away, write a new one, delete the old one."""
     backup = path.with_name(f"{path.name}~")
     path.rename(backup)
     path.write_text(text)
@@ -135,7 +135,7 @@ def by_rename(path: Path, text: str) -> None:
 
 
 def in_place(path: Path, text: str) -> None:
-    """Save as nano does: the file is truncated, then written."""
+    """Save as nano does: truncate the file, then write it."""
     with path.open("w") as file:
         file.flush()
         os.fsync(file.fileno())
@@ -143,14 +143,14 @@ def in_place(path: Path, text: str) -> None:
 
 
 def by_replace(path: Path, text: str) -> None:
-    """Save as most editors do: a new file takes the old one's place at once."""
+    """Save as most editors do: write a new file and rename it over the old one."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(text)
     new.replace(path)
 
 
 def anew(path: Path, text: str) -> None:
-    """Delete the file, then write one of its name."""
+    """Delete the file, then write a new one with its name."""
     path.unlink()
     path.write_text(text)
 
@@ -166,7 +166,7 @@ def anew(path: Path, text: str) -> None:
 def test_every_way_to_save_is_noticed(
     project: Workspace, save: Callable[[Path, str], None], name: str, text: str
 ) -> None:
-    """However an editor writes a file, once and again, the plan follows."""
+    """The plan follows every way in which editors save, also the second time."""
     project.write(FREE)
 
     async def use() -> None:
@@ -180,8 +180,8 @@ def test_every_way_to_save_is_noticed(
     asyncio.run(use())
 
 
-def test_data_and_parts_of_templates_are_followed(project: Workspace) -> None:
-    """A row of a data file and an included template are read again as any file is."""
+def test_saves_of_data_and_included_templates_are_noticed(project: Workspace) -> None:
+    """The plan follows a changed row of a data file, and a changed include."""
     spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.copy = { file = "../data/copy.csv" }\n'
     project.write({
         "qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": spec, "data/copy.csv": "id,title\nen,ball\n",
@@ -200,7 +200,7 @@ def test_data_and_parts_of_templates_are_followed(project: Workspace) -> None:
 
 
 def test_new_and_deleted_specs_are_noticed(project: Workspace) -> None:
-    """A spec that is added adds its cells, one that is deleted takes its own away."""
+    """A new spec adds its cells, and a deleted spec removes them."""
     project.write(FREE)
 
     async def use() -> None:
@@ -217,7 +217,7 @@ def test_new_and_deleted_specs_are_noticed(project: Workspace) -> None:
 
 
 def test_specs_in_new_folders_are_noticed(project: Workspace) -> None:
-    """Where the glob of specs goes through folders, a folder that is made with specs in it is noticed."""
+    """If the glob of specs goes into sub-folders, new folders with specs are noticed."""
     project.write({"qwenbuild.toml": 'provider = "null"\nspecs = "specs/**/*.toml"\n'})
     project.write({"specs/a.toml": '[image.one]\nprompt = "one"\n'})
 
@@ -234,8 +234,8 @@ def test_specs_in_new_folders_are_noticed(project: Workspace) -> None:
     asyncio.run(use())
 
 
-def test_folders_that_are_deleted_and_made_again_are_followed(project: Workspace) -> None:
-    """A branch switch may take whole folders away and bring them back."""
+def test_folders_that_are_deleted_and_created_again_are_watched(project: Workspace) -> None:
+    """After whole folders were deleted and created again, as by a branch switch, saves in them are noticed."""
     project.write(FREE)
 
     async def use() -> None:
@@ -254,8 +254,8 @@ def test_folders_that_are_deleted_and_made_again_are_followed(project: Workspace
     asyncio.run(use())
 
 
-def test_a_mistake_shows_and_the_last_good_plan_stays(project: Workspace) -> None:
-    """Mistakes are told with their places while the plan stays; the save that mends them recovers."""
+def test_an_error_is_shown_and_the_last_good_plan_stays(project: Workspace) -> None:
+    """An error is reported with its place, the last good plan stays, and the fix shows the new plan."""
     project.write(FREE)
 
     async def use() -> None:
@@ -267,7 +267,7 @@ def test_a_mistake_shows_and_the_last_good_plan_stays(project: Workspace) -> Non
             assert problem.claim == 'undefined variable "color"'
             assert str(problem.place) == "templates/poster.j2:1:8"
             assert it.prompts == ["a red ball", "a blue ball"]
-            assert it.told_of(Replanned)[-1].problems == (problem,)
+            assert it.events_of(Replanned)[-1].problems == (problem,)
             with pytest.raises(UsageError, match="the project's files have errors"):
                 await it.live.render([it.plan.steps[0].action.name], force=True)
             project.write({"templates/poster.j2": "one {{ colour }} ball"})
@@ -277,8 +277,8 @@ def test_a_mistake_shows_and_the_last_good_plan_stays(project: Workspace) -> Non
     asyncio.run(use())
 
 
-def test_what_a_mistake_misses_may_be_made_later(project: Workspace) -> None:
-    """A template, a data file or an include that is not there yet is waited for, folders included."""
+def test_missing_files_may_be_created_later(project: Workspace) -> None:
+    """The watch notices when a missing data file, template or include is created, in a new folder too."""
     spec = '[image.poster]\ntemplate = "deep/poster.j2"\nmatrix.copy = { file = "../data/copy.csv", id = "id" }\n'
     project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": spec})
 
@@ -295,8 +295,8 @@ def test_what_a_mistake_misses_may_be_made_later(project: Workspace) -> None:
     asyncio.run(use())
 
 
-def test_a_broken_config_stays_broken_until_it_is_mended(project: Workspace) -> None:
-    """While the config is wrong other saves don't hide that; mended, it counts."""
+def test_an_error_in_the_config_stays_until_it_is_fixed(project: Workspace) -> None:
+    """Other saves do not hide an error in the config; the fixed config takes effect."""
     project.write(FREE)
 
     async def use() -> None:
@@ -305,7 +305,7 @@ def test_a_broken_config_stays_broken_until_it_is_mended(project: Workspace) -> 
             project.write({"qwenbuild.toml": "provider = 1\n"})
             await it.until(lambda: bool(it.live.problems))
             project.write({"templates/poster.j2": "one {{ colour }} ball"})
-            await it.until(lambda: it.told_of(Replanned)[-1].changed == ["templates/poster.j2"])
+            await it.until(lambda: it.events_of(Replanned)[-1].changed == ["templates/poster.j2"])
             assert it.live.problems and it.prompts == ["a red ball", "a blue ball"]
             (project.root / "qwenbuild.toml").unlink()
             await it.until(lambda: "no project here" in str(it.live.problems))
@@ -316,7 +316,7 @@ def test_a_broken_config_stays_broken_until_it_is_mended(project: Workspace) -> 
 
 
 def test_a_burst_is_one_reading(project: Workspace) -> None:
-    """A branch switch that changes a thousand files is read once, or twice where the system delivers it in parts."""
+    """A thousand changed files, as by a branch switch, are read once, or twice if the system reports them in parts."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "templates/a.j2": "one"})
     files = {f"specs/s{number}.toml": '[image.x]\ntemplate = "a.j2"\n' for number in range(1000)}
     project.write({"specs/keep.toml": '[image.x]\nprompt = "kept"\n'})
@@ -324,39 +324,39 @@ def test_a_burst_is_one_reading(project: Workspace) -> None:
     async def use() -> None:
         async with watching(project, select=["keep"]) as it:
             await it.until(it.is_done)
-            before = len(it.told_of(Replanned))
+            before = len(it.events_of(Replanned))
             project.write({**files, "specs/keep.toml": '[image.x]\nprompt = "new"\n'})
 
-            def told() -> list[Replanned]:
-                return [event for event in it.told_of(Replanned)[before:] if event.changed]
+            def readings() -> list[Replanned]:
+                return [event for event in it.events_of(Replanned)[before:] if event.changed]
 
             wanted = {*files, "specs/keep.toml"}
-            await it.until(lambda: {name for event in told() for name in event.changed} >= wanted)
-            assert len(told()) <= 2
+            await it.until(lambda: {name for event in readings() for name in event.changed} >= wanted)
+            assert len(readings()) <= 2
             assert it.prompts == ["new"]
 
     asyncio.run(use())
 
 
 def test_files_that_no_plan_reads_change_nothing(project: Workspace) -> None:
-    """Swap files, notes and outputs are not the plan's business."""
+    """Swap files, notes and outputs cause no reading."""
     project.write(FREE)
 
     async def use() -> None:
         async with watching(project) as it:
             await it.until(it.is_done)
-            before = len(it.told_of(Replanned))
+            before = len(it.events_of(Replanned))
             project.write({"specs/.a.toml.swp": "x", "specs/a.toml~": "x", "notes.md": "x", "templates/4913": "x"})
             (project.root / "out/a/poster-red.png").unlink()
             project.write({"templates/poster.j2": "one {{ colour }} ball"})
             await it.until_prompts("one red ball", "one blue ball")
-            assert [event.changed for event in it.told_of(Replanned)[before:]] == [["templates/poster.j2"]]
+            assert [event.changed for event in it.events_of(Replanned)[before:]] == [["templates/poster.j2"]]
 
     asyncio.run(use())
 
 
 def test_a_selection_that_names_nothing_is_refused(project: Workspace) -> None:
-    """A mistyped name ends the watch before it begins."""
+    """A selection that matches nothing ends the watch at its start."""
     project.write(FREE)
 
     async def use() -> None:
@@ -366,24 +366,24 @@ def test_a_selection_that_names_nothing_is_refused(project: Workspace) -> None:
         asyncio.run(use())
 
 
-# --- what costs money ---
+# --- images that cost money ---
 
 
 @pytest.fixture
 def service(emulator: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """A local service that charges."""
+    """The emulator, which charges for images."""
     for name, value in emulator.environment().items():
         monkeypatch.setenv(name, value)
     return emulator
 
 
 def drafted(it: Watched, *prompts: str) -> bool:
-    """Whether the plan asks for these prompts, and each cell has its draft."""
+    """Return whether the plan has these prompts, and each cell has its draft."""
     return it.prompts == list(prompts) and len(it.live.drafts) == len(prompts)
 
 
 def test_a_save_drafts_what_costs_money(project: Workspace, service: Running) -> None:
-    """Each cell gets its draft in the store, and out/ and the account stay as they are."""
+    """Cells that cost money get drafts in the store; nothing is written to out/ and nothing is spent."""
     project.write(PAID)
 
     async def use() -> None:
@@ -395,7 +395,7 @@ def test_a_save_drafts_what_costs_money(project: Workspace, service: Running) ->
             assert not set(first.values()) & set(it.live.drafts.values())
             assert it.outputs == []
             assert it.plan.count(Verdict.RENDER) == 2
-            assert len({event.image for event in it.told_of(Drafted)}) == 4
+            assert len({event.image for event in it.events_of(Drafted)}) == 4
             for digest in it.live.drafts.values():
                 assert it.live.store.blob_path(digest).is_file()
             assert it.live.spent == {}
@@ -403,11 +403,11 @@ def test_a_save_drafts_what_costs_money(project: Workspace, service: Running) ->
     asyncio.run(use())
     assert service.requests() == []
     again = engine.load(project.root, provider="draft").plan()
-    assert again.count(Verdict.RESTORE) == 2, "a draft build finds the very same drafts"
+    assert again.count(Verdict.RESTORE) == 2, "a draft build uses the same drafts"
 
 
 def test_real_images_are_rendered_when_asked_for(project: Workspace, service: Running) -> None:
-    """The price is known before, exactly the cells asked for are rendered, and what was spent is counted."""
+    """Exactly the cells that were asked for are rendered, at the price that was shown."""
     project.write(PAID)
 
     async def use() -> None:
@@ -431,8 +431,8 @@ def test_real_images_are_rendered_when_asked_for(project: Workspace, service: Ru
     asyncio.run(use())
 
 
-def test_what_was_paid_for_comes_back_by_itself(project: Workspace, service: Running) -> None:
-    """Back at a prompt that was rendered before, its image stands in out/ again, for nothing."""
+def test_paid_images_are_restored(project: Workspace, service: Running) -> None:
+    """When a spec goes back to an earlier prompt, its paid image is restored and nothing is spent."""
     project.write(PAID)
 
     async def use() -> None:
@@ -453,7 +453,7 @@ def test_what_was_paid_for_comes_back_by_itself(project: Workspace, service: Run
 
 
 def test_locked_images_that_nobody_has_are_drafted(project: Workspace, service: Running) -> None:
-    """They cost nothing, and the lock is kept to."""
+    """Images that the lock pins and nobody has get drafts; nothing is spent, and the lock stays as it is."""
     project.write(PAID)
     engine.load(project.root).build()
     path = project.root / lock.NAME
@@ -474,7 +474,7 @@ def test_locked_images_that_nobody_has_are_drafted(project: Workspace, service: 
 
 
 def test_auto_renders_within_its_budget(project: Workspace, service: Running) -> None:
-    """By itself a watch buys each image once, and stops before the first that would pass the budget."""
+    """With `auto`, each image is bought once, and no render would pass the budget."""
     project.write(PAID)
 
     async def use() -> None:
@@ -492,7 +492,7 @@ def test_auto_renders_within_its_budget(project: Workspace, service: Running) ->
 
 
 def test_auto_needs_a_budget(project: Workspace, service: Running) -> None:
-    """Without a limit nothing may spend by itself."""
+    """Without a budget, `auto` is refused."""
     project.write(PAID)
     with pytest.raises(UsageError, match="it needs a budget"):
         Watch(engine.load(project.root), auto=True)
@@ -507,7 +507,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 
 def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, gate: Gate) -> None:
-    """A render under way when a save makes it obsolete is kept in the store; those that wait are never sent."""
+    """If a save makes a build obsolete, renders in flight are kept in the store, and the others are never sent."""
     spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.seed = { start = 1, count = 6 }\n'
     project.write({"qwenbuild.toml": gate.config, "specs/a.toml": spec, "templates/poster.j2": "a ball"})
 
@@ -515,12 +515,12 @@ def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, gate: G
         async with watching(project, jobs=2) as it:
             await it.until(lambda: it.live.plan is not None)
             await it.live.render([step.action.name for step in it.plan.steps])
-            await it.until(lambda: len(it.told_of(ImageStarted)) == 2)
+            await it.until(lambda: len(it.events_of(ImageStarted)) == 2)
             project.write({"templates/poster.j2": "a kite"})
-            await it.until(lambda: it.prompts[:1] == ["a kite"] and bool(it.told_of(Stopping)))
+            await it.until(lambda: it.prompts[:1] == ["a kite"] and bool(it.events_of(Stopping)))
             gate.open()
             await it.until(lambda: not it.live.building)
-            ended = [event.outcome for event in it.told_of(ImageFinished)]
+            ended = [event.outcome for event in it.events_of(ImageFinished)]
             assert sorted(ended) == [Outcome.RENDERED] * 2 + [Outcome.SKIPPED] * 4
             assert gate.sent == 2
             assert it.live.wishes == {}
@@ -532,7 +532,7 @@ def test_a_save_drops_what_waits_and_keeps_what_runs(project: Workspace, gate: G
 
 
 def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, gate: Gate) -> None:
-    """What was asked for and is still wanted is rendered although another cell changes meanwhile."""
+    """If a save changes another cell, the running build goes on."""
     kite = {"specs/b.toml": '[image.kite]\nprompt = "a kite"\n'}
     project.write({**FREE, **kite, "qwenbuild.toml": gate.config})
 
@@ -540,11 +540,11 @@ def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, gate: Gate) -
         async with watching(project, jobs=1) as it:
             await it.until(lambda: it.live.plan is not None)
             await it.live.render([step.action.name for step in it.plan.steps])
-            await it.until(lambda: gate.sent == 1 and bool(it.told_of(ImageStarted)))
+            await it.until(lambda: gate.sent == 1 and bool(it.events_of(ImageStarted)))
             project.write({"specs/b.toml": '[image.kite]\nprompt = "two kites"\n'})
             await it.until(lambda: it.prompts[-1] == "two kites")
             assert it.live.building
-            assert it.plan.count(Verdict.UNKNOWN) == 0, "what is under way has lost no answer"
+            assert it.plan.count(Verdict.UNKNOWN) == 0, "a render in flight is not unknown"
             gate.open()
             await it.until(lambda: it.plan.count(Verdict.UP_TO_DATE) == 2 and not it.live.building)
             assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
@@ -553,8 +553,8 @@ def test_a_save_elsewhere_leaves_a_build_alone(project: Workspace, gate: Gate) -
     asyncio.run(use())
 
 
-def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None:
-    """A provider without a key says so once; nothing spins."""
+def test_a_failed_image_is_not_retried(project: Workspace) -> None:
+    """A render that fails is reported once, and not retried until the user asks."""
     project.write(PAID)
 
     async def use() -> None:
@@ -562,14 +562,14 @@ def test_a_failed_image_is_not_tried_again_by_itself(project: Workspace) -> None
             await it.until(lambda: drafted(it, "a red ball", "a blue ball"))
             await it.live.render([it.plan.steps[0].action.name])
             await it.until(lambda: "API key" in str(it.live.problems) and not it.live.building)
-            assert len(it.told_of(Finished)) == 1
+            assert len(it.events_of(Finished)) == 1
             assert it.live.wishes == {}
 
     asyncio.run(use())
 
 
-def test_a_project_by_another_name(project: Workspace) -> None:
-    """Below a link, and named with `..`, saves of templates, data and config are noticed all the same."""
+def test_a_project_behind_a_link(project: Workspace) -> None:
+    """Saves are noticed in a project whose path has a symbolic link, and in files named with `..`."""
     spec = '[image.poster]\ntemplate = "poster.j2"\nmatrix.copy = { file = "../data/copy.csv", id = "id" }\n'
     config = 'provider = "null"\n'
     project.write({"qwenbuild.toml": config, "specs/a.toml": spec, "data/copy.csv": "id\nball\n"})
@@ -591,8 +591,8 @@ def test_a_project_by_another_name(project: Workspace) -> None:
     asyncio.run(use())
 
 
-def test_links_are_followed_to_what_they_name(project: Workspace) -> None:
-    """A spec that is a symbolic link is read again when the file that it leads to is saved, or the link is set anew."""
+def test_the_target_of_a_linked_spec_is_watched(project: Workspace) -> None:
+    """The plan follows a save of the file that a spec links to, and a changed link."""
     project.write({**FREE, "shared/one.toml": SPEC, "shared/two.toml": SPEC.replace("red", "green")})
     spec = project.root / "specs/a.toml"
     spec.unlink()
@@ -610,8 +610,8 @@ def test_links_are_followed_to_what_they_name(project: Workspace) -> None:
     asyncio.run(use())
 
 
-def test_outputs_that_are_deleted_come_back_with_the_next_save(project: Workspace) -> None:
-    """A deleted out/ is made again from the store."""
+def test_deleted_outputs_are_restored_after_the_next_save(project: Workspace) -> None:
+    """After the next save, deleted outputs are restored from the store."""
     project.write(FREE)
 
     async def use() -> None:
@@ -624,15 +624,15 @@ def test_outputs_that_are_deleted_come_back_with_the_next_save(project: Workspac
     asyncio.run(use())
 
 
-def test_a_watch_collects_what_is_asked_for_no_more(project: Workspace, service: Running) -> None:
-    """What was left with the service is collected though its spec has changed: back at it, its image is there."""
+def test_a_watch_collects_images_that_no_spec_asks_for(project: Workspace, service: Running) -> None:
+    """Images in flight are collected although the spec has changed; back at the old prompt they are restored."""
     project.write({**PAID, "qwenbuild.toml": '[providers.dashscope]\nsubmits = "1000/second"\ninterface = "async"\n'})
     engine.load(project.root, detach=True).build()
     project.write({"templates/poster.j2": "one {{ colour }} ball"})
 
     async def use() -> None:
         async with watching(project) as it:
-            await it.until(lambda: any(event.strays == 2 for event in it.told_of(Finished)))
+            await it.until(lambda: any(event.strays == 2 for event in it.events_of(Finished)))
             assert it.outputs == []
             project.write({"templates/poster.j2": "a {{ colour }} ball"})
             await it.until_prompts("a red ball", "a blue ball")

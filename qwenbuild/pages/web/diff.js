@@ -1,12 +1,12 @@
-// What differs between two texts, word by word; scripts that use no spaces are compared by the words that the browser finds.
+// Compares two texts word by word. In scripts without spaces, the browser finds the words.
 "use strict";
-qb.words = (() => {
+qb.diff = (() => {
   const segmenter = window.Intl && Intl.Segmenter ? new Intl.Segmenter(undefined, { granularity: "word" }) : null;
 
   const split = (text) => (segmenter ? [...segmenter.segment(text)].map((part) => part.segment) : text.split(/(\s+|\b)/).filter(Boolean));
 
-  // Pairs of what happened ("same", "gone", "new") and the text that it happened to.
-  function diff(before, after) {
+  // Returns pairs of a kind ("same", "gone" or "new") and a text.
+  function parts(before, after) {
     const a = split(before), b = split(after);
     const length = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
     for (let i = a.length - 1; i >= 0; i -= 1) {
@@ -29,8 +29,8 @@ qb.words = (() => {
     return joined(found);
   }
 
-  // White space alone between two changes belongs to them: whole phrases read better than word after word.
-  function joined(parts) {
+  // Adds white space between two changes to both, because whole phrases are easier to read than single words.
+  function joined(pairs) {
     const found = [];
     let gone = "", added = "";
     const flush = () => {
@@ -38,10 +38,10 @@ qb.words = (() => {
       if (added) found.push(["new", added]);
       gone = added = "";
     };
-    parts.forEach(([kind, text], i) => {
+    pairs.forEach(([kind, text], i) => {
       if (kind === "gone") gone += text;
       else if (kind === "new") added += text;
-      else if (!text.trim() && (gone || added) && i + 1 < parts.length) { gone += text; added += text; }
+      else if (!text.trim() && (gone || added) && i + 1 < pairs.length) { gone += text; added += text; }
       else { flush(); found.push(["same", text]); }
     });
     flush();
@@ -49,9 +49,9 @@ qb.words = (() => {
   }
 
   function element(before, after) {
-    return qb.el("p", { class: "prompt diff", dir: "auto" }, diff(before, after).map(([kind, text]) =>
+    return qb.el("p", { class: "prompt diff", dir: "auto" }, parts(before, after).map(([kind, text]) =>
       kind === "same" ? text : qb.el(kind === "gone" ? "del" : "ins", {}, text)));
   }
 
-  return { diff, element };
+  return { parts, element };
 })();
