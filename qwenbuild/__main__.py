@@ -1,4 +1,4 @@
-"""The `qwenbuild` command: answers `--version`, `--help` and a no-op build before it loads the command line.
+"""The `qwenbuild` command: answers `--version`, `--help` and no-op builds at once.
 
 `help.txt` holds the text of `--help`, because making the text loads all commands. A test compares the two.
 """
