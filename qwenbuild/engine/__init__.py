@@ -1,1 +1,1 @@
-"""The Python API: composes one build from the packages below it."""
+"""The Python API: composes one build from the other packages."""

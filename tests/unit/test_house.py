@@ -133,6 +133,24 @@ def test_every_module_has_a_test_where_the_house_has_the_module() -> None:
     assert [name for name, path in expected.items() if not path.is_file()] == []
 
 
+LINES = 350
+FUNCTION_LINES = 60
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_is_short(module: str) -> None:
+    """At most 350 lines; a function has at most 60, unless a comment above it begins with `# Long:` and says why."""
+    lines = MODULES[module].read_text("utf-8").splitlines()
+    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [
+        node.name
+        for node in functions
+        if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES
+        and not lines[min([node.lineno, *(it.lineno for it in node.decorator_list)]) - 2].strip().startswith("# Long: ")
+    ]
+    assert (len(lines) <= LINES, long) == (True, [])
+
+
 def _test_of(module: str) -> Path:
     *folders, name = module.split(".")
     return REPOSITORY.joinpath("tests", "unit", *folders, f"test_{name.strip('_')}.py")
@@ -147,3 +165,52 @@ def test_every_unit_test_has_its_module() -> None:
         if not any(path.stem == f"test_{name}" or path.stem.startswith(f"test_{name}_") for name in names):
             strangers.append(path.relative_to(REPOSITORY).as_posix())
     assert strangers == ["tests/unit/test_house.py"]
+
+
+GUIDE = HOUSE / "README.md"
+
+
+def test_the_guide_has_the_table() -> None:
+    """Each package's row has its docstring as purpose, and names what it may import beside `files`."""
+    rows = re.findall(r"^\| \[`(\w+)`\]\(#\1\) \| (.+) \| (.+) \|$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    found = {name: (purpose, re.findall(r"`(\w+)`", names)) for name, purpose, names in rows}
+    expected = {name: (_purpose(HOUSE / name / "__init__.py"), _named(name)) for name in MAY_IMPORT}
+    assert found == expected
+    assert list(found) == list(MAY_IMPORT)
+
+
+def _named(row: str) -> list[str]:
+    """Return what the guide names in a row: `files` only if there is nothing else, nothing for "all rows above"."""
+    names = [name for name in MAY_IMPORT[row].split() if name != "files"]
+    is_all = [*names, "files"] == [*list(MAY_IMPORT)[1:-1], "files"]
+    return [] if is_all else names or MAY_IMPORT[row].split()
+
+
+def test_the_guide_has_a_line_for_each_module() -> None:
+    """It is the first sentence of the module's docstring, in the section of the module's package."""
+    found: dict[str, str] = {}
+    package = ""
+    for line in GUIDE.read_text("utf-8").splitlines():
+        if line.startswith("### "):
+            package = line.removeprefix("### ").replace("root", "")
+        elif match := re.fullmatch(r"- `([\w/]+)\.py`: (.+)", line):
+            found[".".join([*([package] if package else []), *match[1].split("/")])] = match[2]
+    assert found == {module: _purpose(path) for module, path in MODULES.items()}
+
+
+def _purpose(path: Path) -> str:
+    told = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return told.split("\n\n")[0].replace("\n", " ")
+
+
+def test_the_way_of_a_prompt_has_eight_steps_that_exist() -> None:
+    """Each name in it is defined where the step says."""
+    way = GUIDE.read_text("utf-8").partition("## The way of one prompt")[2].partition("\n## ")[0]
+    assert re.findall(r"^(\d)\. ", way, re.MULTILINE) == list("12345678")
+    places = re.findall(r"`([\w/]+)\.py:(\w+)`", way)
+    missing = [
+        (path, name)
+        for path, name in places
+        if name not in {getattr(node, "name", "") for node in tree(path.replace("/", ".")).body}
+    ]
+    assert (len(places) >= 8, missing) == (True, [])
