@@ -15,10 +15,9 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,15 +27,11 @@ from starlette.routing import Route
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.local_server.guard import PAGE_HEADERS
 from qwenbuild.local_server.server import LocalServer
-from qwenbuild.plan.plan import Plan, Step
-from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider
-from qwenbuild.specs.project import Project
 from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Store
 
-from .gallery import Activity, Gallery, GalleryMaker, amounts, frames
+from .gallery import Gallery, GalleryMaker, amounts, frames
+from .live import Live, UnderWay
 from .report import STATIC, WEB
 from .thumbnails import Thumbnails, read
 
@@ -44,67 +39,6 @@ _PAUSE = 4  # the pause after a gallery, in multiples of its making: leaves proc
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _MOST_BYTES = 1_000_000  # of a request's body
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
-class UnderWay(Protocol):
-    """A build, from its start until a plan shows its results.
-
-    `left`: the steps that have no result yet, by output path. `begun`: the paths of steps that have started.
-    `total`: the number of steps. `since_s`: the start, by `time.monotonic`.
-    """
-
-    @property
-    def left(self) -> Mapping[str, Step]: ...
-    @property
-    def begun(self) -> Collection[str]: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def since_s(self) -> float: ...
-
-
-class Live(Protocol):
-    """What the preview reads of a watch. The state changes only in the event loop's thread.
-
-    `plan`: the last good plan. `problems`: the errors in the files now. `revision` grows with every change.
-    `provider`: the provider that renders the plan. `drafts`: digests by output path. `events`: the last event of
-    each cell, by name. `wishes`: the names of cells that the user asked for and no build has taken yet. Money is
-    by currency; `cost_left` is in CNY.
-    """
-
-    @property
-    def project(self) -> Project: ...
-    @property
-    def store(self) -> Store: ...
-    @property
-    def provider(self) -> Provider: ...
-    @property
-    def plan(self) -> Plan | None: ...
-    @property
-    def problems(self) -> Sequence[Problem]: ...
-    @property
-    def revision(self) -> int: ...
-    @property
-    def drafts(self) -> Mapping[str, str]: ...
-    @property
-    def under_way(self) -> UnderWay | None: ...
-    @property
-    def spent(self) -> Mapping[str, Decimal]: ...
-    @property
-    def cost_left(self) -> Decimal | None: ...
-    @property
-    def events(self) -> Mapping[str, Activity]: ...
-    @property
-    def wishes(self) -> Mapping[str, object]: ...
-
-    def subscribe(self) -> AsyncIterator[int]:
-        """Yield the revision each time it has grown."""
-
-    async def render(self, names: Collection[str], *, force: bool = False) -> None:
-        """Queue renders of these cells. Raises UsageError if that is not possible now."""
-
-    def price(self, names: Collection[str], *, force: bool = True) -> Mapping[str, Decimal]:
-        """Return what rendering these cells costs, by currency. Without `force`, only missing images count."""
 
 
 async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
