@@ -47,9 +47,9 @@ def test_it_holds_the_page_the_cells_and_their_images(pets: Workspace) -> None:
 def test_a_small_report_has_only_thumbnails(pets: Workspace, tmp_path: Path) -> None:
     """A small report has no full-size images; a full report into the same folder adds them."""
     load(pets.root).build()
-    told: list[tuple[int, int]] = []
-    small = load(pets.root).report(tmp_path / "page", small=True, tell=lambda *numbers: told.append(numbers))
-    assert told == [(1, 2), (2, 2)]
+    progress: list[tuple[int, int]] = []
+    small = load(pets.root).report(tmp_path / "page", small=True, tell=lambda *numbers: progress.append(numbers))
+    assert progress == [(1, 2), (2, 2)]
     assert len(list((tmp_path / "page" / "thumbnails").iterdir())) == 2
     assert list((tmp_path / "page" / "images").iterdir()) == []
     assert data(tmp_path / "page")["small"] is True

@@ -149,13 +149,13 @@ def by_replace(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def anew(path: Path, text: str) -> None:
+def by_deleting(path: Path, text: str) -> None:
     """Delete the file, then write a new one with its name."""
     path.unlink()
     path.write_text(text)
 
 
-@pytest.mark.parametrize("save", [by_rename, in_place, by_replace, anew])
+@pytest.mark.parametrize("save", [by_rename, in_place, by_replace, by_deleting])
 @pytest.mark.parametrize(
     ("name", "text"),
     [
