@@ -74,7 +74,7 @@ def test_nginx(emulator: Running, tmp_path: Path) -> None:
             "    images  3 of 3 are there",
         ]
         assert second.here("cache", "pull").out == "3 images pulled, 0 were already in the store\n"
-        assert second.here("cache", "push").out == "0 images pushed, 3 were there before\n"
+        assert second.here("cache", "push").out == "0 images pushed, 3 were already there\n"
         assert second.here("build", "--no-remote", "--json").finished["restored"] == 3
         assert second.outputs() == first.outputs()
     assert emulator.bill()["count"] == 3
