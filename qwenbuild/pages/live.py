@@ -1,4 +1,4 @@
-"""What the preview reads of a running watch, as protocols: `watch` implements them, `pages` does not import it."""
+"""What the preview reads of a running watch, as protocols that `watch` implements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drafts of a watch: free stand-ins for images that cost money, kept in the store and never written to `out/`.
+"""The drafts of a watch: free stand-ins for images that cost money. They are only in the store.
 
 A draft is the same image that `build --provider draft` makes of the cell. Other processes draw the drafts,
 because drawing in this process would slow down plans and the page.

@@ -1,4 +1,4 @@
-"""The live state of a watch: what its views (terminal and page) read, and how they learn of changes.
+"""The live state of a watch: what its views (terminal and page) read and follow.
 
 Invariants:
 - The state changes only in the event loop's thread.

@@ -1,4 +1,4 @@
-"""The watch: reads the project again after each save, builds what is free, and renders what the user asks for.
+"""The watch: plans after each save, builds what is free, and renders what the user asks for.
 
 Invariants:
 - A save spends no money without `auto`. With `auto`, the watch stays within the budget, and never orders the

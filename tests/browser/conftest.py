@@ -1,4 +1,4 @@
-"""A real browser for the tests of the page. Without one, these tests are left out, and the run's summary says why.
+"""A real browser for the tests of the page. Without one, they are left out; the summary says why.
 
 `QWENBUILD_BROWSER` is the path of a Chromium; otherwise one is looked for on the PATH.
 """

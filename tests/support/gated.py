@@ -1,4 +1,4 @@
-"""A provider whose renders wait until the test opens a gate, so that no test depends on the machine's speed."""
+"""A provider whose renders wait until the test opens a gate: no test depends on the machine's speed."""
 
 from __future__ import annotations
 

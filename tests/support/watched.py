@@ -1,4 +1,4 @@
-"""A watch for tests of the preview: the real engine plans and builds a real project when the test says so."""
+"""A watch for tests of the preview: it plans and builds a real project when the test says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch: real files, saved as editors save them, and real builds; every wait ends with an event of the watch."""
+"""The watch, with real builds and with real files, saved as editors save them."""
 
 from __future__ import annotations
 
