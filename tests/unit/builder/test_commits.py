@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def intend(commits: Commits, state: State, number: int) -> asyncio.Future[int]:
 
 def on_disk(path: Path) -> list[tuple[int, str]]:
     """Return id and handle of each submission, as another connection sees them."""
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path)) as database:  # its `with` commits, and leaves it open
         return database.execute("SELECT id, handle FROM submissions ORDER BY id").fetchall()
 
 
