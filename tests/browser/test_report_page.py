@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from qwenbuild.engine.engine import load
@@ -72,6 +73,7 @@ def test_a_small_report_from_a_web_server(project: Workspace, page: Any) -> None
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_only_visible_tiles_of_ten_thousand_exist(project: Workspace, page: Any) -> None:
     """While 10,000 cells are scrolled, only the visible tiles have elements."""
     page.goto(written(project, 200, build=False))

@@ -84,6 +84,7 @@ def machine(tmp_path: Path) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 def test_the_workflow(machine: Machine) -> None:
     """Main builds and commits the lock; a pull request gets its plan; a release builds what the lock pins."""
     machine.job("build", machine.clone("main"))
@@ -117,6 +118,7 @@ def test_the_workflow_is_safe() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_hook(machine: Machine) -> None:
     """The real pre-commit refuses a commit if its lock is out of date, and accepts it otherwise."""
     config, work = recipes("yaml")[1], machine.folder / "work"

@@ -162,6 +162,7 @@ def test_images_that_the_lock_pins_are_not_new_renders(sandbox: Sandbox) -> None
     assert "9,090 new renders; at most 5 are allowed" in sandbox.run("plan", "large", "--max-renders", "5").err
 
 
+@pytest.mark.slow
 def test_max_renders(sandbox: Sandbox) -> None:
     """`--max-renders` limits renders. Images that exist or can be restored do not count."""
     ran = sandbox.run("build", "--max-renders", "7")

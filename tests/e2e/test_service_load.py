@@ -48,6 +48,7 @@ def emulator() -> Iterator[Running]:
         yield handle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interface", "images"), [("sync", 500), ("async", 200)])
 def test_50_requests_at_once_with_20_percent_faults(
     emulator: Running, tmp_path: Path, interface: str, images: int

@@ -24,6 +24,7 @@ COMMANDS: list[tuple[list[str], dict[str, Any]]] = [
 pytest_plugins = ("tests.support.edits",)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("back_again")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
