@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 
 class Interrupt:
@@ -34,18 +34,23 @@ class Interrupt:
             with contextlib.suppress(RuntimeError):  # the loop is closed: that build has ended
                 loop.call_soon_threadsafe(listener)
 
-    @contextlib.contextmanager
-    def by_signals(self) -> Iterator[None]:
+    def by_signals(self) -> contextlib.AbstractContextManager[None]:
         """Let SIGINT and SIGTERM request the interrupt inside this context. Needs a running event loop."""
-        loop = asyncio.get_running_loop()
-        added = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread of a POSIX process can do this. Elsewhere KeyboardInterrupt ends the build at once.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.request)
-                added.append(number)
-        try:
-            yield
-        finally:
-            for number in added:
-                loop.remove_signal_handler(number)
+        return on_signals((signal.SIGINT, signal.SIGTERM), self.request)
+
+
+@contextlib.contextmanager
+def on_signals(numbers: Iterable[int], act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` in the running event loop for each of these signals inside this context."""
+    loop = asyncio.get_running_loop()
+    added = []
+    for number in numbers:
+        # Only the main thread of a POSIX process can do this. Elsewhere KeyboardInterrupt ends the loop at once.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, act)
+            added.append(number)
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)

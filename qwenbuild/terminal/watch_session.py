@@ -8,12 +8,12 @@ import os
 import signal
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from qwenbuild.builder.interrupt import on_signals
 from qwenbuild.events import Event, Replanned, Serving
 from qwenbuild.watch.watcher import Watch
 
@@ -63,7 +63,7 @@ class _Session:
     async def run(self) -> int:
         helpers: list[asyncio.Task[None]] = []
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_signals(self._interrupted))
+            stack.enter_context(on_signals(_SIGNALS, self._interrupted))
             if self._view is None:
                 self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
                 helpers.append(asyncio.create_task(self._status.show(stack)))
@@ -127,19 +127,3 @@ class _Session:
                 self._live.wish(self._status.stale)
             case "o":
                 self._open()
-
-
-@contextlib.contextmanager
-def _signals(act: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    added = []
-    for number in _SIGNALS:
-        # If the loop can't handle signals, KeyboardInterrupt ends the watch.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, act)
-            added.append(number)
-    try:
-        yield
-    finally:
-        for number in added:
-            loop.remove_signal_handler(number)
