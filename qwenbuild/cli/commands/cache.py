@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qwenbuild.errors import QwenbuildError
 
 from ..arguments import Age, Bytes, engine_of, json_option, provider, selection
+
+if TYPE_CHECKING:
+    from qwenbuild.engine.engine import Engine
+    from qwenbuild.engine.remote_sync import Moved, Progress
 
 
 @click.group(short_help="Share rendered images with other machines: push, pull, status.")
@@ -41,12 +46,10 @@ def push(project: Path, /, as_json: bool, **choices: Any) -> None:
     qwenbuild cache push --remote http://localhost:8080 puppies
     """
     from qwenbuild.engine import remote_sync
-    from qwenbuild.terminal import cache_view
 
-    with cache_view.progress("pushing", shown=not as_json) as tell:
-        moved = remote_sync.push(engine_of(project, **choices), tell)
-    cache_view.show_transfer(moved, "pushed", "were already there", as_json=as_json)
-    sys.exit(1 if moved.failed or moved.warnings else 0)
+    _transfer(
+        remote_sync.push, engine_of(project, **choices), "pushing", "pushed", "were already there", as_json=as_json
+    )
 
 
 @cache.command()
@@ -62,11 +65,26 @@ def pull(project: Path, /, as_json: bool, **choices: Any) -> None:
     qwenbuild cache pull -w seed=1
     """
     from qwenbuild.engine import remote_sync
+
+    _transfer(
+        remote_sync.pull,
+        engine_of(project, **choices),
+        "pulling",
+        "pulled",
+        "were already in the store",
+        as_json=as_json,
+    )
+
+
+def _transfer(
+    move: Callable[[Engine, Progress], Moved], engine: Engine, doing: str, done: str, there: str, *, as_json: bool
+) -> None:
+    """Move images, show what was moved, and exit with 1 if an image failed or the cache gave a warning."""
     from qwenbuild.terminal import cache_view
 
-    with cache_view.progress("pulling", shown=not as_json) as tell:
-        moved = remote_sync.pull(engine_of(project, **choices), tell)
-    cache_view.show_transfer(moved, "pulled", "were already in the store", as_json=as_json)
+    with cache_view.progress(doing, shown=not as_json) as tell:
+        moved = move(engine, tell)
+    cache_view.show_transfer(moved, done, there, as_json=as_json)
     sys.exit(1 if moved.failed or moved.warnings else 0)
 
 
