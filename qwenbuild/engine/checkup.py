@@ -11,12 +11,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from qwenbuild.errors import ProjectError, QwenbuildError, StateError
+from qwenbuild.errors import ProjectError, QwenbuildError, StateError, StoreError
 from qwenbuild.files import atomic
 from qwenbuild.finding import Finding, Level
 from qwenbuild.specs import spec
@@ -25,6 +25,7 @@ from qwenbuild.state_folder import FOLDER, STATE
 from qwenbuild.storage import gc, lock
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
+from qwenbuild.storage.store_place import Origin, StorePlace, find_place
 
 _LITTLE_BYTES: Final = 10**9  # less free space than this is a warning: it holds some hundred images
 _NONE_BYTES: Final = 50 * 10**6  # less free space than this is a failure
@@ -40,10 +41,16 @@ def of_project(project: Project) -> Iterator[Finding]:
     yield from _git(project)
 
 
-def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
-    """Yield findings about the store: is it writable, what it holds, free space, and how `out/` gets its bytes."""
+def of_store(environ: Mapping[str, str], project: Project | None) -> Iterator[Finding]:
+    """Yield findings about the store: where it is and why, what it holds, free space, and how `out/` gets its bytes."""
     try:
-        place = _written(store.root)
+        place = find_place(environ)
+    except StoreError as error:
+        yield Finding.of_error("store", error)
+        return
+    store = Store(place.root)
+    try:
+        folder = _written(store.root)
     except OSError as error:
         yield Finding.of_error("store", store.failure(error, "written"))
         return
@@ -52,17 +59,31 @@ def of_store(store: Store, project: Project | None) -> Iterator[Finding]:
     except QwenbuildError as error:
         yield Finding.of_error("store", error)
     else:
-        size = f"{held.kept_entries:,} images, {held.kept_bytes / 1e6:,.0f} MB"
-        content = size if store.root.exists() else "not there yet; the first build creates it"
-        spare = len(held.removals)
-        facts = (f"{spare:,} useless files; `qwenbuild gc` removes them",) if spare else ()
-        yield Finding("store", Level.OK, f"{store.root}: {content}", facts)
-    free = shutil.disk_usage(place).free
+        yield _held(place, held)
+    if place.second:
+        yield Finding(
+            "store", Level.WARN, f"a second store is in {place.second}, and no build reads it",
+            (f"in use: {place.root}",),
+            "while no build runs, copy ac/ and cas/ of the second store into the first, then remove the second",
+        )  # fmt: skip
+    free = shutil.disk_usage(folder).free
     level = Level.FAIL if free < _NONE_BYTES else Level.WARN if free < _LITTLE_BYTES else Level.OK
     hint = "free some space, or run `qwenbuild gc --unreferenced`" if level is not Level.OK else None
-    shares = project is not None and _shares(place, project)
+    shares = project is not None and _shares(folder, project)
     how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's bytes" if project else ""
     yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint)
+
+
+def _held(place: StorePlace, held: gc.Collection) -> Finding:
+    """Return the finding about a store that can be read: where it is and why, and what it holds."""
+    size = f"{held.kept_entries:,} images, {held.kept_bytes / 1e6:,.0f} MB"
+    content = size if place.root.exists() else "not there yet; the first build creates it"
+    facts = [f"place: {place.origin}"]
+    if place.origin is Origin.CACHE and place.data and not place.second:
+        facts.append(f"cleaners may empty it: move the store to {place.data} while no build runs")
+    if spare := len(held.removals):
+        facts.append(f"{spare:,} useless files; `qwenbuild gc` removes them")
+    return Finding("store", Level.OK, f"{place.root}: {content}", tuple(facts))
 
 
 def _written(folder: Path) -> Path:

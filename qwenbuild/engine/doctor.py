@@ -21,13 +21,13 @@ from qwenbuild.finding import Finding, Level
 from qwenbuild.problems import listing
 from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
+from qwenbuild.specs import user_config
 from qwenbuild.specs.discovery import CONFIG_NAME
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reader import Reader
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.settings import make_remote
-from qwenbuild.storage.store import Store, default_root
 from qwenbuild.version import __version__
 
 from .checkup import of_project, of_store
@@ -52,7 +52,8 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("project", Level.OK, f"none here: no {CONFIG_NAME} in this folder or above")
     except ProjectError as error:
         yield Finding.of_error("project", error)
-    yield from of_store(Store(default_root(environ)), project)
+    yield from _user_config()
+    yield from of_store(environ, project)
     chosen = None
     if project:
         try:
@@ -64,6 +65,20 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield from of_project(project)
         yield from _remote(project, environ)
     yield from _providers(project, chosen, environ)
+
+
+def _user_config() -> Iterator[Finding]:
+    """Check the user's own config, if there is one."""
+    path = user_config.path()
+    try:
+        own = user_config.read()
+    except ProjectError as error:
+        yield Finding.of_error("config", error)
+        return
+    if path and path.exists():
+        sole = [name for name, said in own.providers.items() if said.sole_user]
+        facts = (f"only qwenbuild on this machine uses the accounts of: {listing(sole)}",) if sole else ()
+        yield Finding("config", Level.OK, str(path), facts)
 
 
 def _provider(name: str, project: Project | None, environ: Mapping[str, str]) -> Provider:

@@ -42,7 +42,8 @@ from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
-from qwenbuild.storage.store import Store, default_root
+from qwenbuild.storage.store import Store
+from qwenbuild.storage.store_place import default_root
 
 from . import locking, snapshot
 from .planning import make_plan

@@ -16,7 +16,7 @@ from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER
 
-from . import discovery, validation
+from . import discovery, user_config, validation
 
 
 class Budget(BaseModel):
@@ -136,6 +136,8 @@ def find(start: Path) -> Project:
     except ValidationError as error:
         found = validation.problems(error, file.source, _known_keys, file.keys)
         raise ProjectError(list(found.values())) from None
+    if wrong := list(user_config.misplaced(config.providers, file.source, file.keys)):
+        raise ProjectError(wrong)
     try:
         catalogue = builtin().extended(config.models)
     except BadDeclaration as error:

@@ -28,7 +28,8 @@ from qwenbuild.errors import UsageError
 from . import lock
 from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
 from .state import State
-from .store import TEMPORARY_LIFE_S, Store, default_root, second_key
+from .store import TEMPORARY_LIFE_S, Store, second_key
+from .store_place import default_root
 
 _NEW_BLOB_S = 3600.0  # younger blobs stay: a blob is stored before the action result that names it
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # a project's folder may be on a disk that is not mounted now

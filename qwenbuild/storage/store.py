@@ -50,16 +50,6 @@ _DENIED = (errno.EACCES, errno.EPERM)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
-def default_root(environ: Mapping[str, str]) -> Path:
-    """Return the store's folder: `$QWENBUILD_CACHE_DIR`, or else the platform's user cache folder."""
-    chosen = environ.get("QWENBUILD_CACHE_DIR")
-    if chosen:
-        return Path(os.path.abspath(os.path.expanduser(chosen)))
-    from platformdirs import user_cache_path
-
-    return user_cache_path("qwenbuild", appauthor=False)
-
-
 def second_key(key: str, image: str) -> str:
     """Return the key for a further image of `key`, if `key` itself holds another image. `image` is its digest."""
     return sha256(f"{key} {image}".encode())

@@ -118,7 +118,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
 @click.option("--used", is_flag=True, help="Also remove entries that projects use for their outputs.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used: bool, dry_run: bool) -> None:
-    """Remove rendered images from the store that all projects share. Removed images must be paid for again.
+    """Remove rendered images from the store that all your projects share. Removed images must be paid for again.
 
     \b
     qwenbuild gc                                only what crashes left over
@@ -129,10 +129,11 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
     their outputs are kept.
     """
     from qwenbuild.storage.gc import collect_garbage
+    from qwenbuild.storage.store_place import default_root
     from qwenbuild.terminal import gc_view
 
     planned, done = collect_garbage(
         os.environ, older_than_s=older_than, max_bytes=max_size, unreferenced=unreferenced,
         spare_referenced=not used, dry_run=dry_run,
     )  # fmt: skip
-    gc_view.show(planned, done)
+    gc_view.show(planned, done, default_root(os.environ))

@@ -7,6 +7,7 @@ Source: the `dashscope` SDK 2.0.2 (`common/api_key.py`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -76,8 +77,8 @@ def find_key(environ: Mapping[str, str]) -> ApiKey:
     """
     if environ.get(KEY_ENV):
         return ApiKey(environ[KEY_ENV], KEY_ENV)
-    home = environ.get("HOME") or environ.get("USERPROFILE")
-    default = (Path(home) if home else Path.home()) / ".dashscope" / "api_key"
+    home = environ.get("HOME") or environ.get("USERPROFILE") or os.path.expanduser("~")
+    default = Path(home) / ".dashscope" / "api_key"
     key_file = environ.get(KEY_FILE_ENV)
     path = Path(key_file) if key_file else default
     try:

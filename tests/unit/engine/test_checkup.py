@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from qwenbuild.engine import doctor
-from qwenbuild.finding import Level
+from qwenbuild.finding import Finding, Level
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.store import Store
 from tests.support.clinic import Clinic, wrong
@@ -27,6 +27,35 @@ def test_the_store(clinic: Clinic) -> None:
     folder.write_text("in the way")
     found = clinic.findings()["store"]
     assert (found.level, found.hint) == (Level.FAIL, "move it away, or set QWENBUILD_CACHE_DIR")
+
+
+def test_the_place_of_the_store(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor says where the store is and why, which store a cleaner may empty, and which one no build reads."""
+    assert clinic.findings()["store"].facts == ("place: QWENBUILD_CACHE_DIR names it",)
+    home = clinic.root.parent
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    old, new = home / "cache" / "qwenbuild", home / "data" / "qwenbuild"
+
+    def found() -> list[Finding]:
+        return [one for one in doctor.examine(clinic.root, {}) if one.subject == "store"]
+
+    assert [(one.claim, one.facts) for one in found()] == [
+        (f"{new}: not there yet; the first build creates it", ("place: the user data folder",))
+    ]
+    Store(old).put("a" * 64, b"image", b"{}")
+    assert [(one.claim, one.facts) for one in found()] == [
+        (
+            f"{old}: 1 images, 0 MB",
+            (
+                "place: the user cache folder, because a store was there already",
+                f"cleaners may empty it: move the store to {new} while no build runs",
+            ),
+        )
+    ]
+    Store(new).put("b" * 64, b"image", b"{}")
+    _, second = found()
+    assert (second.level, second.claim) == (Level.WARN, f"a second store is in {new}, and no build reads it")
 
 
 def test_what_stands_in_the_way_of_a_build(clinic: Clinic) -> None:

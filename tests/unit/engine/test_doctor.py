@@ -12,6 +12,7 @@ from qwenbuild.emulator.server import Running
 from qwenbuild.engine import doctor
 from qwenbuild.errors import UsageError
 from qwenbuild.finding import Level
+from qwenbuild.specs import user_config
 from tests.e2e.harness import Sandbox
 from tests.support.buckets import BUCKET, S3
 from tests.support.clinic import KEY, Clinic, wrong
@@ -62,6 +63,21 @@ def test_the_config_is_wrong(clinic: Clinic) -> None:
     assert found["project"].level is Level.FAIL
     assert found["project"].facts[0] == "at qwenbuild.toml:2:1"
     assert "store" in found
+
+
+def test_the_users_own_config(clinic: Clinic) -> None:
+    """Its path is shown, and the providers whose accounts nobody else uses. A mistake in it must be fixed."""
+    path = user_config.path()
+    assert path and "config" not in clinic.findings()
+    path.parent.mkdir(parents=True)
+    path.write_text("[providers.dashscope]\nsole_user = true\n")
+    found = clinic.findings()["config"]
+    assert (found.claim, found.facts) == (
+        str(path), ("only qwenbuild on this machine uses the accounts of: dashscope",),
+    )  # fmt: skip
+    path.write_text("[providers.dashscope]\nsole = true\n")
+    found = clinic.findings()["config"]
+    assert (found.level, found.claim) == (Level.FAIL, 'unknown key "sole" in [providers.dashscope]')
 
 
 def test_an_unknown_provider(clinic: Clinic) -> None:

@@ -23,7 +23,7 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import StoreError
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.gc import plan_gc
-from qwenbuild.storage.store import Store, default_root, second_key
+from qwenbuild.storage.store import Store, second_key
 from tests.support.stores import result_path, rewrite, stored_files
 
 KEY = sha256(b"a key")
@@ -421,17 +421,6 @@ def test_each_error_of_the_system_has_its_own_message(store: Store, number: int,
 
 
 # --- its folder and its projects ---
-
-
-def test_the_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`QWENBUILD_CACHE_DIR` may be relative or start with `~`; an empty value counts as unset."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_root({"QWENBUILD_CACHE_DIR": str(tmp_path / "x")}) == tmp_path / "x"
-    assert default_root({"QWENBUILD_CACHE_DIR": "relative"}) == tmp_path / "relative"
-    assert default_root({"QWENBUILD_CACHE_DIR": "~/x"}) == tmp_path / "home" / "x"
-    assert default_root({"QWENBUILD_CACHE_DIR": ""}) == default_root({})
-    assert default_root({}).name == "qwenbuild"
 
 
 def test_projects_are_registered_once(store: Store, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""The user's own config: what only the user may say, and no project.
+
+It is the file `config.toml` in the user's config folder, such as `~/.config/qwenbuild/config.toml`. A project's files
+may be a stranger's, so a project that sets one of these keys is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
+from qwenbuild.files.user_folders import config_folder
+from qwenbuild.problems import Problem
+
+from . import validation
+
+NAME = "config.toml"
+
+
+class OwnProvider(BaseModel):
+    """What the user says about the accounts that one provider uses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    sole_user: bool = Field(
+        default=False, strict=True, description="true: nothing but qwenbuild on this machine uses the account"
+    )
+
+
+class UserConfig(BaseModel):
+    """The user's own config; every key is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="the user's qwenbuild config")
+
+    providers: dict[str, OwnProvider] = Field(
+        default_factory=dict, description="what the user says about each provider, by name"
+    )
+
+    def of_provider(self, name: str) -> OwnProvider:
+        """Return what the user says about the provider `name`, or the defaults."""
+        return self.providers.get(name) or OwnProvider()
+
+
+def path() -> Path | None:
+    """Return the path of the user's config, which may not exist; None if the user has no home folder."""
+    folder = config_folder()
+    return folder / NAME if folder else None
+
+
+def read() -> UserConfig:
+    """Return the user's config, the defaults if there is no file. Raises ProjectError with every mistake in it."""
+    file = path()
+    if file is None or not os.path.lexists(file):
+        return UserConfig()
+    source = TomlFile.read(file, str(file))
+    try:
+        return UserConfig.model_validate(source.table)
+    except ValidationError as error:
+        raise ProjectError(list(validation.problems(error, source, _known_keys).values())) from None
+
+
+def misplaced(tables: Mapping[str, Mapping[str, Any]], source: TomlFile, prefix: Keys) -> Iterator[Problem]:
+    """Yield a problem for each key of a project's `[providers.NAME]` that only the user's config may hold.
+
+    `tables` are these tables by name, `prefix` the keys of the project's config in the file `source`.
+    """
+    for name, table in tables.items():
+        for key in OwnProvider.model_fields.keys() & table.keys():
+            yield Problem(
+                f'"{key}" in [providers.{name}] is for your own config, not for a project\'s',
+                source.place((*prefix, "providers", name, key), key=True),
+                facts=("a project's files may come from somebody else",),
+                hint=f"remove it here, and write it into {path() or NAME}",
+            )
+
+
+def _known_keys(keys: Keys) -> list[str]:
+    return list((OwnProvider if keys[:1] == ("providers",) else UserConfig).model_fields)
