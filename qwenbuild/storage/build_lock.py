@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qwenbuild.errors import ProjectBusy, UsageError
+from qwenbuild.files import atomic
 from qwenbuild.state_folder import BUILD_LOCK
 
 _TIMEOUT_S = 0.1  # `noop` holds a shared lock for a shorter time, to see whether a build is running
@@ -24,7 +25,7 @@ def hold_build_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+            atomic.write(ignore, b"*\n", folder / "tmp")
         lock = FileLock(folder / BUILD_LOCK, timeout=_TIMEOUT_S, poll_interval=0.02)
         lock.acquire()
     except Timeout:

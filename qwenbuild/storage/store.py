@@ -25,7 +25,7 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,11 @@ class Store:
     def prepare(self) -> None:
         """Raise StoreError if nothing can be written, so that a build does not pay for images that it can't keep."""
         try:
-            atomic.make_folder(self.staging)
+            for folder in (self.staging, self._results, self._blobs):
+                atomic.make_folder(Path(folder))
+            # Another process may have made these folders, and been killed before it synced their names.
+            for folder in (self.root.parent, self.root, self._results, self._blobs):
+                atomic.sync_folder(Path(folder))
             os.unlink(atomic.stage(b"", self.staging, mode=_MODE))
         except OSError as error:
             raise self.failure(error, "written") from error
@@ -182,6 +186,7 @@ class Store:
         name = os.fsencode(os.path.realpath(project_root))
         path = self.root / "projects" / sha256(name)
         with contextlib.suppress(OSError):
+            atomic.make_folder(path.parent)
             atomic.write(path, name, self.staging)
 
     def projects(self) -> list[Path]:
@@ -249,28 +254,39 @@ class Store:
             with self.exclusive():
                 present = None if replace else self._intact(entry.key)
                 if present is None:
-                    self._keep_replaced(entry)
+                    is_replaced = self._keep_replaced(entry)
                     # A blob that exists is replaced too. This repairs a corrupt blob, and the
                     # new modification time keeps garbage collection from removing the blob.
-                    for temporary, path in staged.items():
-                        os.replace(temporary, path)
-            for folder in {os.path.dirname(path) for path in content}:
-                atomic.sync_folder(Path(folder))
+                    *blobs, result = staged.items()
+                    for blob in blobs:
+                        os.replace(*blob)
+                    if is_replaced:  # after a power cut, the new result must not stand there without its image
+                        self._sync_names([entry.image, entry.provenance])
+                    os.replace(*result)
+            # The process that stored the present image may not have synced its names yet.
+            self._sync_names([present.image] if present else [entry.image, entry.provenance])
+            atomic.sync_folder(Path(_sharded(self._results, entry.key)).parent)
         finally:
             for temporary in staged:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
         return present or entry
 
-    def _keep_replaced(self, entry: Entry) -> None:
-        """Keep the image that `entry` is about to replace: store its result under another key."""
+    def _sync_names(self, digests: Iterable[str]) -> None:
+        for folder in {self.blob_path(digest).parent for digest in digests}:
+            atomic.sync_folder(folder)
+
+    def _keep_replaced(self, entry: Entry) -> bool:
+        """Store the result that `entry` is about to replace under another key; return whether there is one."""
         old = self.lookup(entry.key)
-        if old and old.image != entry.image:
-            path = _sharded(self._results, second_key(old.key, old.image))
-            atomic.make_folder(Path(path).parent)
-            content = _content(_sharded(self._results, old.key), MAX_BYTES) or b""
-            os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
-            atomic.sync_folder(Path(path).parent)
+        if old is None or old.image == entry.image:
+            return False
+        path = _sharded(self._results, second_key(old.key, old.image))
+        atomic.make_folder(Path(path).parent)
+        content = _content(_sharded(self._results, old.key), MAX_BYTES) or b""
+        os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
+        atomic.sync_folder(Path(path).parent)
+        return True
 
     def _intact(self, key: str) -> Entry | None:
         """Return the entry of `key` if the bytes of its image match their digest."""

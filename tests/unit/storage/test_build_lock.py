@@ -29,6 +29,29 @@ def test_a_build_holds_the_lock_until_it_ends(tmp_path: Path) -> None:
             assert (folder / ".gitignore").read_text("utf-8") == "*\n"
 
 
+_FULL = """
+import pathlib, resource, signal, sys
+from qwenbuild.errors import UsageError
+from qwenbuild.storage.build_lock import hold_build_lock
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+try:
+    with hold_build_lock(pathlib.Path(sys.argv[1])):
+        pass
+except UsageError as error:
+    print(error.claim)
+"""
+
+
+def test_a_full_disk_leaves_no_torn_gitignore(tmp_path: Path) -> None:
+    """An empty `.gitignore` would stay for ever, and git would add the state."""
+    folder = tmp_path / ".qwenbuild"
+    done = subprocess.run([sys.executable, "-c", _FULL, folder], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{folder} can't be written: File too large\n"
+    with hold_build_lock(folder):
+        assert (folder / ".gitignore").read_text("utf-8") == "*\n"
+
+
 def test_a_second_build_is_refused_while_one_runs(tmp_path: Path) -> None:
     """The error names the lock. When the other process is killed, the lock is free."""
     with subprocess.Popen([sys.executable, "-c", _HOLD, tmp_path], stdout=subprocess.PIPE) as other:
