@@ -8,6 +8,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 ├── LockError                  `qwenbuild.lock` and what it is compared with differ         (exit 3)
 ├── ProjectBusy                another build holds the project's lock                       (exit 2)
 ├── StateError                 `.qwenbuild/` can't be read or written                       (stops the run)
+├── LedgerError                the ledger can't be used: nothing that costs money is sent        (stops the run)
 ├── StoreError                 the store can't be written (full disk, permissions)          (stops the run)
 ├── OutputError                a rendered image could not be written to its path
 ├── RemoteError                a request to the remote cache failed; a build goes on without the cache
@@ -106,6 +107,12 @@ class ProjectBusy(QwenbuildError):
 
 class StateError(QwenbuildError):
     """The project's state can't be opened, read or written."""
+
+    stops_run = True
+
+
+class LedgerError(QwenbuildError):
+    """The ledger can't be opened, read or written: nothing that costs money is sent."""
 
     stops_run = True
 

@@ -67,6 +67,17 @@ class LookingUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageWaiting:
+    """Another build renders the same request: `project` is its folder, `since_s` seconds since the epoch."""
+
+    event: ClassVar[str] = "waiting"
+    name: str
+    path: str
+    project: str
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The build starts no more renders; `in_flight` renders go on.
 
@@ -165,7 +176,17 @@ class Serving:
 
 
 Event = (
-    Started | LookingUp | ImageStarted | ImageFinished | Stopping | Finished | Warned | Replanned | Drafted | Serving
+    Started
+    | LookingUp
+    | ImageWaiting
+    | ImageStarted
+    | ImageFinished
+    | Stopping
+    | Finished
+    | Warned
+    | Replanned
+    | Drafted
+    | Serving
 )
 Emit = Callable[[Event], None]
 

@@ -4,7 +4,7 @@ A provider turns a request into image bytes. Other packages add providers as ent
 `qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
-What only some providers can do is asked here (`resumable`, `task_service`, `diagnosable`, `makes_drafts`,
+What only some providers can do is asked here (`resumable`, `accounted`, `task_service`, `diagnosable`, `makes_drafts`,
 `options_of`), and nowhere else: no other module tests a provider's class or name.
 """
 
@@ -196,6 +196,26 @@ class TaskService(Protocol):
 
     async def cancel_task(self, task_id: str) -> str:
         """Cancel a task that has not begun; return its handle. Raises Refused for any other task, ProviderError."""
+
+
+@runtime_checkable
+class Accounted(Protocol):
+    """A provider whose requests are paid for by an account at a service."""
+
+    def account(self) -> Mapping[str, str]:
+        """Return the present account: `host`, `region`, `interface` and `account`, which differs between API keys.
+
+        `account` does not reveal the key, and is empty if no key is found. Called outside of `session`: no I/O
+        beyond reading the key.
+        """
+
+    def needs_account(self, handle: str) -> bool:
+        """Return whether only the account that made a handle can collect the image by it."""
+
+
+def accounted(provider: Provider) -> Accounted | None:
+    """Return the provider if an account at a service pays for its requests, else None."""
+    return provider if isinstance(provider, Accounted) else None
 
 
 def resumable(provider: Provider) -> Resumable | None:

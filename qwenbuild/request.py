@@ -160,6 +160,10 @@ class Submission:
     With `handle` (such as a task id) the provider collects the image. `handle` is empty while it is unknown whether the
     service accepted the request. `context` is JSON-ready; only the provider reads it. `intended_at_s` is in seconds
     since the epoch. `forced`: the image replaces an existing one.
+
+    `uid` names the submission in the ledger and in the project's state; it is empty if the submission costs nothing.
+    `project` is the folder of the project that sent it, `cell` the name of the cell. `is_held`: a living process
+    works on it. `elsewhere` names the account that made it, if the present account is another one.
     """
 
     id: int
@@ -170,6 +174,11 @@ class Submission:
     context: Mapping[str, Any]
     intended_at_s: float
     forced: bool = False
+    uid: str = ""
+    project: str = ""
+    cell: str = ""
+    is_held: bool = False
+    elsewhere: str = ""
 
 
 def derived_seed(name: str) -> int:

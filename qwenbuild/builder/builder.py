@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import OutputError, QwenbuildError, StateError
+from qwenbuild.errors import LedgerError, OutputError, QwenbuildError, StateError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
@@ -30,7 +30,7 @@ from . import restore
 from .commits import Commits
 from .endings import Endings
 from .recorder import Recorder
-from .render import Rendering
+from .render import Rendering, settle_stored
 from .run import Run
 from .workers import Workers
 
@@ -61,7 +61,7 @@ class Builder:
         self._run = run
         self._workers = Workers(run)
         self._endings = Endings(run, self._workers)
-        self._commits = Commits(run.state)
+        self._commits = Commits(run.submissions)
         self._recorder = Recorder(run.state, lambda error: self._workers.stop(error.claim, error.problems))
         self._rendering = Rendering(run, self._commits, self._workers, self._endings, self._kept)
         self._carrying_out: asyncio.Task[None] | None = None
@@ -129,12 +129,13 @@ class Builder:
 
     def _begin(self) -> int:
         """Clean up what a crash left, and return the number of this run in the state."""
-        state = self._run.state
-        self._run.outputs.sweep()
-        for submission in state.open_submissions():
-            if is_done(submission, self._run.store):
-                state.settle(submission.id, "done")
-        return state.begin_run()
+        run = self._run
+        run.outputs.sweep()
+        if any(is_done(submission, run.store) for submission in run.submissions.mirrored()):
+            with contextlib.suppress(LedgerError):  # a build that renders reports it; others can wait
+                run.submissions.prepare()
+                settle_stored(run)
+        return run.state.begin_run()
 
     async def _carry_out(self) -> None:
         """Restore what the store has, pull what a remote cache has, then render the rest."""

@@ -1,4 +1,4 @@
-"""The commits: writes to the state that share one wait for the disk.
+"""The commits: writes of submissions that share one wait for the disk.
 
 Each commit waits for the disk. If fifty answers arrived at once and each had its own commit, the last
 one would wait for fifty. Writes that arrive during one commit go into the next one together.
@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
-
-from qwenbuild.storage.state import State
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
-class Commits:
-    """Writes to one state, in the order of the calls; used within one event loop."""
+class Records(Protocol):
+    """Where a commit writes."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def durably(self) -> AbstractContextManager[None]:
+        """Join the writes of the context into one commit, which is on disk when the context ends."""
+
+
+class Commits:
+    """Writes of submissions, in the order of the calls; used within one event loop."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         # A thread of its own: in the shared pool a submission would wait behind the verification of images.
@@ -40,7 +45,7 @@ class Commits:
             self._thread.shutdown()
 
     def enqueue(self, write: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> asyncio.Future[_T]:
-        """Call one of the state's methods soon. The future gets its result once it is on disk, or a StateError.
+        """Call one of the records' methods soon. The future gets its result once it is on disk, or the error.
 
         The write happens even if the future is cancelled. If one write of a commit fails, all of that
         commit fail.
@@ -69,5 +74,5 @@ class Commits:
         self._task = None
 
     def _together(self, writes: Sequence[Callable[[], Any]]) -> list[Any]:
-        with self._state.durably():
+        with self._records.durably():
             return [write() for write in writes]

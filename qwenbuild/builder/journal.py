@@ -1,12 +1,14 @@
-"""The journal of one request: writes what happens to the request into the project's state."""
+"""The journal of one request: records what happens to the request among the run's submissions."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qwenbuild.errors import StateError
+from qwenbuild.errors import LedgerError, Refused, StateError
+from qwenbuild.plan.plan import Step
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Request, Submission
 
@@ -14,8 +16,15 @@ from .commits import Commits
 from .run import Run
 
 
-class StateJournal:
-    """`provider.Journal` in the project's state, for all submissions of one request.
+class Elsewhere(Stopped):
+    """Another build has sent the request of this key: it renders the image, left it, or has stored it by now.
+
+    A kind of Stopped, because providers let Stopped pass.
+    """
+
+
+class RunJournal:
+    """`provider.Journal` among the submissions of a run, for all submissions of one request.
 
     `handle` belongs to the open submission; empty if the service has not accepted it. `unbilled` is True
     while nothing that was sent can have been billed. If the render is cancelled during a write, the
@@ -24,37 +33,56 @@ class StateJournal:
 
     def __init__(
         self, run: Run, commits: Commits, key: str, request: Request, is_closed: Callable[[], bool], *,
-        collected: Submission | None = None, start: Callable[[], None] | None = None,
+        step: Step | None = None, collected: Submission | None = None, start: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        """`collected` is the earlier submission to collect, if any.
+        """`step` is the step to render, None for a stray. `collected` is the earlier submission to collect, if any.
 
-        `start` is called once, before the first request is sent. `is_closed` returns True once the
-        build may send no more requests.
+        `start` is called once, when the key is claimed, and before a request is sent. `is_closed` returns True once
+        the build may send no more requests.
         """
         self._run, self._commits, self._key, self._request = run, commits, key, request
         self._is_closed, self._start = is_closed, start
-        self._open = collected.id if collected else None
+        self._step, self._open = step, collected
         self.handle = collected.handle if collected else ""
         self.unbilled = True
+        self._settled: Submission | None = None  # the submission that was settled last
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `provider.Journal`."""
         if self._is_closed():
             raise Stopped
+        self._open = await self._claimed(context)
+        try:
+            self._started()
+        except BaseException:  # the request is not sent
+            await self.settle("refused")
+            raise
+        self.unbilled = False
+
+    def _started(self) -> None:
         if self._start:
             self._start()
-            self._start = None
-        name, forced = self._run.provider.name, self._run.options.force
+        self._start = None
+
+    async def _claimed(self, context: Mapping[str, Any]) -> Submission:
+        """Return the new submission. Raises Elsewhere if another build has the key's request or image."""
+        run, step, forced = self._run, self._step, self._run.options.force
+        replaces = step.submission.uid if step and step.submission else ""
+        any_will_do = not (forced or (step and step.pinned))
         write = self._commits.enqueue(
-            self._run.state.intend, self._key, self._request.as_dict(), name, context, forced=forced
-        )
+            run.submissions.intend, self._key, self._request, context, cell=step.action.name if step else "",
+            forced=forced, price=step.price if step else None, replaces=replaces,
+            is_stored=lambda: any_will_do and run.store.lookup(self._key) is not None,
+        )  # fmt: skip
         try:
-            self._open = await asyncio.shield(write)
+            found = await asyncio.shield(write)
         except asyncio.CancelledError:  # nothing was sent; an open submission would be reported as lost
             self._open = await write
             await self.settle("refused")
             raise
-        self.unbilled = False
+        if found is None:
+            raise Elsewhere
+        return found
 
     @property
     def is_open(self) -> bool:
@@ -64,14 +92,14 @@ class StateJournal:
     async def accepted(self, handle: str) -> None:
         """See `provider.Journal`.
 
-        If the state can't be written, the image is fetched nevertheless: it is paid for, and there may
+        If the handle can't be written, the image is fetched nevertheless: it is paid for, and there may
         be no later chance.
         """
         self.handle = handle
         detach = self._run.options.detach
         try:
-            await self._write(self._run.state.accepted, handle)
-        except StateError:
+            await self._write(self._run.submissions.accept, handle)
+        except (LedgerError, StateError):
             if detach:
                 raise
         if detach:
@@ -86,15 +114,38 @@ class StateJournal:
         """Forget the handle, which can't be collected any more. The submission stays open."""
         if self._open is not None:
             self.handle = ""
-            await self._write(self._run.state.accepted, "")
+            await self._write(self._run.submissions.accept, "")
 
     async def settle(self, outcome: str) -> None:
         """Close the open submission, if there is one."""
         if self._open is not None:
-            await self._write(self._run.state.settle, outcome)
+            self._settled = self._open
+            await self._write(self._run.submissions.settle, outcome)
             self._open, self.handle = None, ""
 
-    async def _write(self, write: Callable[[int, str], None], value: str) -> None:
+    async def take(self) -> Submission:
+        """Claim the submission to collect, and return it. Raises Elsewhere if another build has taken or settled it."""
+        assert self._open is not None
+        taken = await self._commits.enqueue(self._run.submissions.take, self._open)
+        if taken is None:
+            self._open, self.handle = None, ""
+            raise Elsewhere
+        self._started()
+        return taken
+
+    async def release(self) -> None:
+        """End the claim of a submission that stays open: this build does nothing more for it."""
+        if self._open is not None:
+            with contextlib.suppress(LedgerError):  # the end of the build releases it
+                await asyncio.shield(self._commits.enqueue(self._run.submissions.release, self._open))
+
+    async def explain(self, error: Refused) -> None:
+        """Record why the service refused the request for good, for builds that wait for its outcome."""
+        if self._settled is not None:
+            refusal = {"claim": error.claim, "facts": list(error.facts), "hint": error.hint, "code": error.code}
+            await asyncio.shield(self._commits.enqueue(self._run.submissions.explain, self._settled, refusal))
+
+    async def _write(self, write: Callable[[Submission, str], None], value: str) -> None:
         """Call `write` with the open submission and a value; cancelling this call does not stop the write."""
         assert self._open is not None, "a provider reported on a request that it did not intend"
         await asyncio.shield(self._commits.enqueue(write, self._open, value))

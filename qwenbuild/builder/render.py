@@ -11,29 +11,34 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qwenbuild.errors import AnswerLost, BudgetExceeded, QwenbuildError
+from qwenbuild.errors import AnswerLost, BudgetExceeded, QwenbuildError, Refused
 from qwenbuild.events import ImageStarted, LookingUp, Outcome, Warned
+from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable
-from qwenbuild.request import Request, Submission
-from qwenbuild.storage.action_result import Entry
+from qwenbuild.request import Submission
 
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
-from .journal import StateJournal
+from .journal import Elsewhere, RunJournal
 from .keep import keep
+from .others import Kept, Others
 from .run import Run
 from .workers import Workers
 
 _PATIENCE_S = 1.0  # a look-up at the service that takes longer is reported
 _RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
-Kept = Callable[[Step, Entry, bytes, Outcome, float], Awaitable[None]]
-"""Takes a step, its entry and bytes in the store, the outcome, and `time.monotonic()` when the step began."""
+
+def settle_stored(run: Run) -> None:
+    """Settle the submissions whose image is in the store already. Only a crash leaves them open."""
+    for submission in run.submissions.open():
+        if not submission.is_held and is_done(submission, run.store):
+            run.submissions.settle(submission, "done")
 
 
 class Rendering:
@@ -48,6 +53,7 @@ class Rendering:
         self._endings, self._kept = endings, kept
         self.spending = Spending(run.options.max_cost)
         self.collected = 0
+        self._others = Others(run, workers, endings, kept)
         self._emit_fault: Exception | None = None  # raised by `emit` while a provider was rendering
 
     async def run(self, renders: deque[Step], strays: deque[Submission]) -> None:
@@ -56,9 +62,13 @@ class Rendering:
         try:
             if any(step.price for step in renders):
                 await asyncio.to_thread(self._run.store.prepare)
+            await asyncio.to_thread(self._run.submissions.prepare)
+            await asyncio.to_thread(settle_stored, self._run)
             async with provider.session():
                 await self._reconcile(renders)
-                await self._workers.drain(renders, provider.concurrency, self._render)
+                while renders:
+                    await self._workers.drain(renders, provider.concurrency, self._render)
+                    renders = await self._others.outcomes()
                 await self._workers.drain(strays, provider.concurrency, self._collect)
         except QwenbuildError as error:  # such as no writable store, no API key, a wrong setting
             self._workers.stop(error.claim, error.problems)
@@ -76,7 +86,7 @@ class Rendering:
             submission = step.submission
             if submission and submission.id in handles:
                 handle = handles[submission.id]
-                await asyncio.to_thread(self._run.state.accepted, submission.id, handle)
+                await asyncio.to_thread(self._run.submissions.accept, submission, handle)
                 renders.appendleft(
                     step._replace(verdict=Verdict.REATTACH, submission=replace(submission, handle=handle),
                                   cause="found among the service's tasks")
@@ -89,7 +99,7 @@ class Rendering:
         service = resumable(self._run.provider)
         if service is None:
             return {}
-        recent = await asyncio.to_thread(self._run.state.submissions_since, time.time() - _RECENT_S)
+        recent = await asyncio.to_thread(self._run.submissions.since, time.time() - _RECENT_S)
         known = [it for it in recent if it.provider == self._run.provider.name and it not in lost]
         loop = asyncio.get_running_loop()
         report = loop.call_later(_PATIENCE_S, lambda: self._run.emit(LookingUp(len(lost))))
@@ -112,13 +122,16 @@ class Rendering:
             return
         step = step._replace(action=action)
         collected = step.submission if step.verdict is Verdict.REATTACH else None
-        # A paid render is reported as started when its request is sent: until then stopping it loses nothing.
-        is_paid = bool(step.price and not collected)
-        start = (lambda: self._emit_started(step)) if is_paid else None
-        journal = self._journal(action.key, action.request, collected, start)
+        # A paid render is reported as started when its key is claimed: until then stopping it loses nothing.
+        is_claimed = bool(step.price or collected)
+        start = (lambda: self._emit_started(step)) if is_claimed else None
+        journal = RunJournal(
+            self._run, self._commits, action.key, action.request, lambda: self._workers.is_closed,
+            step=step, collected=collected, start=start,
+        )  # fmt: skip
         try:
             self.spending.pay(step.price)
-            if not is_paid:
+            if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
             entry, image = await asyncio.to_thread(
@@ -142,7 +155,7 @@ class Rendering:
             self._emit_fault = error
             raise
 
-    def _leave(self, step: Step, journal: StateJournal, begun_s: float) -> None:
+    def _leave(self, step: Step, journal: RunJournal, begun_s: float) -> None:
         """End a step whose render was cancelled."""
         if journal.is_open and not journal.handle:
             hint = "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again"
@@ -152,12 +165,15 @@ class Rendering:
             self._endings.finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)
 
     async def _end_without_image(
-        self, step: Step, journal: StateJournal, error: Detached | Stopped | QwenbuildError, begun_s: float
+        self, step: Step, journal: RunJournal, error: Detached | Stopped | QwenbuildError, begun_s: float
     ) -> None:
         """End a step that got no image. A step over the budget stays unended: it counts as skipped."""
         match error:
             case Detached():
                 self._endings.finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun_s)
+            case Elsewhere():
+                self.spending.refund(step.price)
+                self._others.add(step)
             case Stopped():
                 self.spending.refund(step.price)
                 self._endings.finish_all(step, Outcome.SKIPPED)
@@ -169,16 +185,20 @@ class Rendering:
                     await journal.lost()
                 if journal.unbilled:
                     self.spending.refund(step.price)
+                if journal.unbilled and isinstance(error, Refused):
+                    await journal.explain(error)
                 self._endings.fail(step, error, begun_s)
+        await journal.release()
 
-    async def _rendered(self, step: Step, journal: StateJournal) -> Rendered:
+    async def _rendered(self, step: Step, journal: RunJournal) -> Rendered:
         """Return the provider's image; raises only Detached, Stopped, ProviderError and StateError."""
         if step.verdict is Verdict.REATTACH and self._run.options.detach:
             raise Detached
         service = resumable(self._run.provider)
         try:
             if step.verdict is Verdict.REATTACH and step.submission and service:
-                return await self._workers.until_stopped(service.collect(step.submission, journal), journal)
+                taken = await journal.take()
+                return await self._workers.until_stopped(service.collect(taken, journal), journal)
             return await self._workers.until_stopped(self._run.provider.render(step.action.request, journal), journal)
         except (QwenbuildError, Detached, Stopped):
             raise
@@ -194,9 +214,12 @@ class Rendering:
         service = resumable(self._run.provider)
         if service is None:
             return
-        journal = self._journal(stray.key, stray.request, stray)
+        journal = RunJournal(
+            self._run, self._commits, stray.key, stray.request, lambda: self._workers.is_closed, collected=stray
+        )
         try:
-            rendered = await self._workers.until_stopped(service.collect(stray, journal), journal)
+            taken = await journal.take()
+            rendered = await self._workers.until_stopped(service.collect(taken, journal), journal)
             await asyncio.to_thread(
                 keep, self._run.store, self._run.provider.name, stray.key, stray.request, rendered,
                 forced=stray.forced,
@@ -204,7 +227,7 @@ class Rendering:
             await journal.settle("done")
             self.collected += 1
         except Stopped:
-            return
+            pass
         except QwenbuildError as error:  # unless the answer is lost for good, a later build tries again
             if isinstance(error, AnswerLost):
                 await journal.lost()
@@ -213,10 +236,4 @@ class Rendering:
                 self._workers.stop(error.claim)
         except Exception as error:  # a plugin's mistake must not end the others
             self._run.emit(Warned(broken(self._run.provider.name, error).problems))
-
-    def _journal(
-        self, key: str, request: Request, collected: Submission | None, start: Callable[[], None] | None = None
-    ) -> StateJournal:
-        return StateJournal(
-            self._run, self._commits, key, request, lambda: self._workers.is_closed, collected=collected, start=start
-        )
+        await journal.release()

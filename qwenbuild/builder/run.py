@@ -12,6 +12,7 @@ from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
+from qwenbuild.storage.submissions import Submissions
 
 from .interrupt import Interrupt
 
@@ -29,6 +30,7 @@ class Run:
     provider: Provider
     outputs: Outputs
     state: State
+    submissions: Submissions
     store: Store
     emit: Emit
     interrupt: Interrupt

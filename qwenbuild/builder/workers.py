@@ -18,7 +18,7 @@ from qwenbuild.provider import Stopped, resumable
 from .run import Run
 
 if TYPE_CHECKING:
-    from .journal import StateJournal
+    from .journal import RunJournal
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ class Workers:
         self.is_stopped = False  # no step is begun any more
         self.is_closed = False  # no request is sent any more
         self.problems: list[Problem] = []
-        self._calls: dict[asyncio.Future[Any], StateJournal | None] = {}  # calls of the provider that are running
+        self._calls: dict[asyncio.Future[Any], RunJournal | None] = {}  # calls of the provider that are running
 
     async def drain(self, queue: deque[_T], count: int, job: Callable[[_T], Awaitable[None]]) -> None:
         """Run `job` for each item, `count` at a time, until the queue is empty or the build stops.
@@ -49,7 +49,7 @@ class Workers:
             if isinstance(result, BaseException):
                 raise result
 
-    async def until_stopped(self, call: Coroutine[Any, Any, _T], journal: StateJournal | None = None) -> _T:
+    async def until_stopped(self, call: Coroutine[Any, Any, _T], journal: RunJournal | None = None) -> _T:
         """Return what a call of the provider returns; raises Stopped if the build stops before the request is sent."""
         task = asyncio.ensure_future(call)
         self._calls[task] = journal

@@ -44,6 +44,7 @@ from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
+from qwenbuild.storage.submissions import Submissions, ledger_folder
 
 from . import locking, snapshot
 from .planning import make_plan
@@ -126,6 +127,12 @@ class Engine:
         """Return a context with the project's state; without `create` a missing one is empty and stays missing."""
         return contextlib.closing(State.of(self.project.root, create=create))
 
+    def submissions(self, state: State) -> contextlib.AbstractContextManager[Submissions]:
+        """Return a context with the submissions of this state and, for a provider that costs money, of the ledger."""
+        is_paid = any(self.provider.price(model) for model in self.project.catalogue.models)
+        folder = ledger_folder(self._environ, self.store) if is_paid else None
+        return contextlib.closing(Submissions(state, folder, self.provider, self.project.root))
+
     def _provider(self) -> Provider:
         name = self.effective.provider or self.project.config.provider
         table = self.project.config.providers.get(name, {})
@@ -185,8 +192,8 @@ class Engine:
 
     def in_flight(self) -> list[Submission]:
         """Return the project's submissions that no build has collected yet."""
-        with self.state() as state:
-            return state.open_submissions()
+        with self.state() as state, self.submissions(state) as submissions:
+            return submissions.own()
 
     # --- planning ---
 
@@ -206,9 +213,9 @@ class Engine:
         """
         from qwenbuild.plan.explain import Explainer
 
-        with self.state() as state:
+        with self.state() as state, self.submissions(state) as submissions:
             plan = make_plan(self, state)
-            return Explainer(self.project, state, self.store, self.provider, self.options).explain(plan)
+            return Explainer(self.project, state, self.store, self.provider, self.options, submissions).explain(plan)
 
     # --- building ---
 
@@ -276,11 +283,11 @@ class Engine:
         from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.builder.run import Run
 
-        run = Run(
-            plan, self.effective, self.provider, self.outputs(), state, self.store,
-            emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote,
-        )  # fmt: skip
-        return carry_out(run)
+        with self.submissions(state) as submissions:
+            return carry_out(Run(
+                plan, self.effective, self.provider, self.outputs(), state, submissions, self.store,
+                emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote,
+            ))  # fmt: skip
 
     # --- in modules of their own ---
 

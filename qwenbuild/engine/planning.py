@@ -39,10 +39,13 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     if keys is not None:
         chosen = [action for action in chosen if action.key in keys]
     records, out = state.outputs(), engine.project.out
-    steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, pins)
+    is_selecting = bool(options.select or options.where)
+    with engine.submissions(state) as submissions:
+        steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, submissions, pins)
+        strays = [] if is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
+        fault = submissions.fault
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote)
-    is_selecting = bool(options.select or options.where)
     is_whole = not (is_selecting or options.shard) and outputs is None and keys is None
     renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
     return Plan(
@@ -53,8 +56,8 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         actions=every,
         records=records,
         lock=pins,
-        warnings=engine.remote.warnings() if engine.remote else (),
-        strays=[] if is_selecting else judge.strays(every, state, engine.store, engine.provider),
+        warnings=(*(fault.problems if fault else ()), *(engine.remote.warnings() if engine.remote else ())),
+        strays=strays,
     )
 
 

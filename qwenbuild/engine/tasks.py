@@ -40,7 +40,7 @@ def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderE
     The project's own submissions among them are settled as not billed: the next build sends them again.
     Stops after an error that stops the run. Raises UsageError, AccountError.
     """
-    in_flight = {submission.handle: submission.id for submission in engine.in_flight()}
+    in_flight = {submission.handle: submission for submission in engine.in_flight()}
 
     async def cancel(service: TaskService) -> dict[str, ProviderError | None]:
         results: dict[str, ProviderError | None] = {}
@@ -54,8 +54,9 @@ def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderE
                 continue
             results[task_id] = None
             if submission := in_flight.get(handle):
-                with engine.state(create=True) as state:
-                    state.settle(submission, "refused")
+                with engine.state(create=True) as state, engine.submissions(state) as submissions:
+                    submissions.prepare()
+                    submissions.settle(submission, "refused")
         return results
 
     return asyncio.run(_ask(engine, cancel))

@@ -24,6 +24,7 @@ from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.records import PastImage
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
+from qwenbuild.storage.submissions import Submissions
 
 from .diff import pieces, summary
 from .judge import judge
@@ -86,8 +87,12 @@ class Explanation:
 class Explainer:
     """Explains steps of one project's plan. `options` are the user's: a suggested command repeats some of them."""
 
-    def __init__(self, project: Project, state: State, store: Store, provider: Provider, options: Options) -> None:
+    def __init__(
+        self, project: Project, state: State, store: Store, provider: Provider, options: Options,
+        submissions: Submissions,
+    ) -> None:  # fmt: skip
         self._project, self._state, self._store, self._provider = project, state, store, provider
+        self._submissions = submissions
         given = {"provider": options.provider, "region": options.region, "interface": options.interface}
         self._options = {name: value for name, value in given.items() if value}
         self._records = state.outputs()
@@ -174,8 +179,9 @@ class Explainer:
 
     def _judged(self, step: Step, lock: Lock, options: Options) -> Step:
         judged = judge(
-            [step.action], self._project.out, self._records, self._state, self._store, self._provider, options, lock
-        )
+            [step.action], self._project.out, self._records, self._state, self._store, self._provider, options,
+            self._submissions, lock,
+        )  # fmt: skip
         return judged[0]
 
     def _building(self, step: Step, option: str = "", first: str = "") -> Remedy:

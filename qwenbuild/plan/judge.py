@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
@@ -19,6 +20,7 @@ from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
+from qwenbuild.storage.submissions import Submissions
 
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
@@ -47,13 +49,16 @@ def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: 
 
 def judge(
     actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
-    provider: Provider, options: Options, lock: Lock | None = None,
+    provider: Provider, options: Options, submissions: Submissions, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
-    """Return a step for each action, in order. `records` are the state's outputs; `provider` gives prices."""
+    """Return a step for each action, in order. `records` are the state's outputs; `provider` gives prices.
+
+    `submissions` are asked for those of other projects only if an image is missing.
+    """
     unknown = {action.key for action in actions}
     unknown.difference_update([record.key for record in records.values()])
     absent = store.absent(unknown)
-    judged = _Judge(out, records, absent, state, store, provider, options, lock or Lock())
+    judged = _Judge(out, records, absent, state, store, provider, options, submissions, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -94,11 +99,18 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output])
     return found
 
 
-def strays(actions: Iterable[Action], state: State, store: Store, provider: Provider) -> list[Submission]:
-    """Return collectable submissions that no action asks for; `actions` are all of the project's."""
+def strays(
+    actions: Iterable[Action], submissions: Iterable[Submission], store: Store, provider: Provider
+) -> list[Submission]:
+    """Return collectable submissions that no action asks for.
+
+    `actions` are all of the project's; `submissions` are its open ones.
+    """
     if resumable(provider) is None:
         return []
-    in_flight = [it for it in state.open_submissions() if it.handle and it.provider == provider.name]
+    in_flight = [
+        it for it in submissions if it.handle and it.provider == provider.name and not (it.elsewhere or it.is_held)
+    ]
     declared = {action.key for action in actions} if in_flight else ()
     return [it for it in in_flight if it.key not in declared and not is_done(it, store)]
 
@@ -116,14 +128,14 @@ class _Judge:
 
     def __init__(
         self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
-        provider: Provider, options: Options, lock: Lock,
+        provider: Provider, options: Options, submissions: Submissions, lock: Lock,
     ) -> None:  # fmt: skip
         self._out, self._store, self._options, self._lock = str(out), store, options, lock
         self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that are certainly not in the store
-        self._in_flight = {it.key: it for it in state.open_submissions() if not is_done(it, store)}
-        # Keys whose stored image an earlier forced build is about to replace.
-        self._replaced = {key for key, it in self._in_flight.items() if it.forced and it.handle}
+        self._submissions = submissions
+        # Keys whose stored image an earlier forced build of this project is about to replace.
+        self._replaced = {it.key for it in submissions.mirrored() if it.forced and it.handle}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
         self._price = cache(provider.price)
@@ -204,17 +216,25 @@ class _Judge:
         """Whether no render may replace pinned bytes, because it would cost money and give other bytes."""
         return bool(self._price(action.model.name) and not self._options.relock)
 
+    @cached_property
+    def _in_flight(self) -> Mapping[str, Submission]:
+        """The open submissions of all projects by key. Images that are in the store already are left out."""
+        return {it.key: it for it in self._submissions.open() if not is_done(it, self._store)}
+
     def _missing(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
         submission = self._in_flight.get(action.key)
-        if submission and submission.handle:
-            return Step(
-                action, Verdict.REATTACH, "submitted by an earlier build", None, seen, None, submission, pinned=pinned
-            )
+        if submission and submission.is_held and self._options.force:
+            submission = None  # the build waits for the other one, then renders its own
+        if submission and (submission.is_held or (submission.handle and not submission.elsewhere)):
+            cause = _held(submission) if submission.is_held else "submitted by an earlier build"
+            return Step(action, Verdict.REATTACH, cause, None, seen, None, submission, pinned=pinned)
         if submission and not self._options.resubmit:
             cause = "an earlier build sent it and lost the answer: it may have been billed"
+            if submission.handle:
+                cause = f"it was submitted to {submission.elsewhere}: only that account can collect it"
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)
         if pinned and self._is_held(action):
@@ -225,6 +245,11 @@ class _Judge:
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"
         return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
+
+
+def _held(submission: Submission) -> str:
+    since = time.strftime("%H:%M:%S", time.localtime(submission.intended_at_s))
+    return f"being rendered by {submission.project or 'another build of this project'} since {since}"
 
 
 def _edited(record: Output | None, seen: Status) -> str:

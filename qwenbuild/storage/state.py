@@ -30,7 +30,7 @@ from qwenbuild.state_folder import FOLDER, STATE
 
 from .records import Output, PastImage
 
-_VERSION = 1
+_VERSION = 2
 KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
 _UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
 
@@ -43,10 +43,17 @@ CREATE TABLE outputs(
 ) WITHOUT ROWID;
 CREATE TABLE submissions(
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
-    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT
+    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT,
+    uid TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
+"""
+
+# Version 2: a submission that costs money has the name of its row in the ledger.
+_TO_2 = """
+ALTER TABLE submissions ADD COLUMN uid TEXT NOT NULL DEFAULT '';
+UPDATE submissions SET uid = lower(hex(randomblob(16))) WHERE outcome IS NULL;
 """
 
 # A trigger keeps the history, so older versions of qwenbuild add to it too. Older files get it at the next write.
@@ -110,13 +117,18 @@ class State:
             )
         if version == 0 and create:
             self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+            version = _VERSION
         elif version == 0:
             self._db.close()
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._migrate(create=True)
             return
         if create:
+            if version == 1:
+                self._db.executescript(f"BEGIN IMMEDIATE;{_TO_2}PRAGMA user_version={_VERSION};COMMIT;")
+                version = _VERSION
             self._db.executescript(_HISTORY)
+        self._version = version
 
     def close(self) -> None:
         """Close the file."""
@@ -190,13 +202,34 @@ class State:
         outcome `resubmitted`.
         """
         with self._transaction(durable=True):
-            self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
-            self._db.execute("UPDATE submissions SET outcome = 'resubmitted' WHERE key = ? AND outcome IS NULL", (key,))
-            cursor = self._db.execute(
-                "INSERT INTO submissions(key, provider, context, intended_at_s, forced) VALUES (?, ?, ?, ?, ?)",
-                (key, provider, canonical_json(context).decode(), time.time(), forced),
-            )
-            return int(cursor.lastrowid or 0)
+            return self._insert(key, request, provider, "", context, time.time(), forced, "")
+
+    def mirror(self, submission: Submission) -> None:
+        """Record an open submission of the ledger, or what the ledger says of one that is recorded already."""
+        with self._transaction():
+            it = submission
+            changed = self._db.execute("UPDATE submissions SET handle = ? WHERE uid = ?", (it.handle, it.uid)).rowcount
+            if not changed:
+                request, context = it.request.as_dict(), it.context
+                self._insert(it.key, request, it.provider, it.handle, context, it.intended_at_s, it.forced, it.uid)
+
+    def settle_mirror(self, uid: str, outcome: str) -> None:
+        """Close the submission that mirrors the ledger's row `uid`."""
+        with self._transaction():
+            self._db.execute("UPDATE submissions SET outcome = ? WHERE uid = ? AND outcome IS NULL", (outcome, uid))
+
+    def _insert(
+        self, key: str, request: Mapping[str, Any], provider: str, handle: str, context: Mapping[str, Any],
+        intended_at_s: float, forced: bool, uid: str,
+    ) -> int:  # fmt: skip
+        self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
+        self._db.execute("UPDATE submissions SET outcome = 'resubmitted' WHERE key = ? AND outcome IS NULL", (key,))
+        cursor = self._db.execute(
+            "INSERT INTO submissions(key, provider, handle, context, intended_at_s, forced, uid)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key, provider, handle, canonical_json(context).decode(), intended_at_s, forced, uid),
+        )
+        return int(cursor.lastrowid or 0)
 
     def accepted(self, submission: int, handle: str) -> None:
         """Record on disk the handle with which the provider can collect the submission's image."""
@@ -217,9 +250,10 @@ class State:
         return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
 
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
+        uid = "uid" if self._version > 1 else "''"  # a plan reads an older file without changing it
         with self._faults():
             rows = self._db.execute(
-                "SELECT id, key, request, provider, handle, context, intended_at_s, forced"  # noqa: S608
+                f"SELECT id, key, request, provider, handle, context, intended_at_s, forced, {uid}"  # noqa: S608
                 f" FROM submissions JOIN requests USING (key) WHERE {condition} ORDER BY id",
                 values,
             )
@@ -301,11 +335,12 @@ def _hint(error: Exception) -> str:
         return "check that its disk has free space and its folder is writable"
     if isinstance(error, OSError) or code in _UNREACHABLE:
         return "check that the folder is writable"
-    return "move the file away: images are found again in the store, but submissions in flight are lost"
+    return "move the file away and build again: the store has the images, the ledger has the paid submissions"
 
 
 def _submission(
-    id_: int, key: str, request: str, provider: str, handle: str, context: str, at_s: float, forced: int
-) -> Submission:
+    id_: int, key: str, request: str, provider: str, handle: str, context: str, at_s: float, forced: int,
+    uid: str,
+) -> Submission:  # fmt: skip
     fields = Request.from_dict(json.loads(request))
-    return Submission(id_, key, fields, provider, handle, json.loads(context), at_s, bool(forced))
+    return Submission(id_, key, fields, provider, handle, json.loads(context), at_s, bool(forced), uid)

@@ -19,6 +19,7 @@ from qwenbuild.events import (
     Finished,
     ImageFinished,
     ImageStarted,
+    ImageWaiting,
     LookingUp,
     Outcome,
     Started,
@@ -29,7 +30,7 @@ from qwenbuild.events import (
 from qwenbuild.noop import nothing_to_do
 from qwenbuild.problems import visible
 
-from .style import OUTCOME_STYLES, coloured, duration, label, money, orphaned, styled, warning_lines
+from .style import OUTCOME_STYLES, coloured, duration, label, local_time, money, orphaned, styled, warning_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -74,6 +75,9 @@ class LineView:
             case LookingUp(submissions=count):
                 answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
                 self.say(f"{'looking up':>10}  {answers}: asking the service what became of them")
+            case ImageWaiting(project=project, since_s=since_s):
+                who = f"being rendered by {visible(project)} since {local_time(since_s)}"
+                self.say(f"{'waiting':>10} {visible(event.name)} ({who})")
             case Stopping():
                 self.say(_stopping(event))
                 for problem in event.problems:

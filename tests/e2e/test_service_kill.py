@@ -175,8 +175,8 @@ def test_killed_several_times(emulator: Running, tmp_path: Path, interface: str)
 
 @contextlib.contextmanager
 def locked(studio: Studio) -> Iterator[None]:
-    """Lock the state's file, so that builds wait before they write to it."""
-    with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
+    """Lock the ledger's file, so that builds wait before they write to it."""
+    with contextlib.closing(sqlite3.connect(studio.store / "ledger" / "ledger.sqlite3", isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         yield
         db.execute("ROLLBACK")

@@ -183,14 +183,15 @@ def test_a_full_disk_before_a_result_is_recorded(emulator: Running, tmp_path: Pa
     studio = Studio.make(tmp_path, emulator, cards(20), max_concurrency="3")
     studio.build_inside(where=["no=019"])  # creates the store's folders
     emulator.inject("slow=0.7:sync")
-    wal = studio.root / ".qwenbuild" / "state.sqlite3-wal"
+    wal = studio.store / "ledger" / "ledger.sqlite3-wal"
     with studio.started("build", "--json") as process:
         studio.wait(lambda: studio.calls("sync") == 4, process)
         limit_files(process.pid, wal.stat().st_size)
         out, err = process.communicate(timeout=30)
     assert "Traceback" not in err
     assert process.returncode in (1, 2)
-    assert "state.sqlite3" in out
+    assert "ledger.sqlite3" in out
+    assert "check that its disk has free space" in out
     assert emulator.bill()["count"] == 4
     assert stored_images(studio.store) == 4
     emulator.inject()

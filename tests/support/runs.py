@@ -12,12 +12,15 @@ from qwenbuild.builder.run import Run
 from qwenbuild.events import Emit
 from qwenbuild.provider import Provider
 from qwenbuild.storage.state import State
+from qwenbuild.storage.submissions import Submissions
 
 
 def run_of(root: Path, state: State, emit: Emit | None = None, provider: Provider | None = None, **choices: Any) -> Run:
     """Return a run of the project's plan with this state; `choices` are fields of `Options`."""
     engine = load(root, **choices)
+    made = provider or engine.provider
+    submissions = Submissions(state, None, made, root)
     return Run(
-        engine.plan(), engine.effective, provider or engine.provider, engine.outputs(), state, engine.store,
+        engine.plan(), engine.effective, made, engine.outputs(), state, submissions, engine.store,
         emit or (lambda event: None), Interrupt(), time.monotonic(),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.catalogue import INTERFACES, Catalogue
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
@@ -142,6 +142,19 @@ class DashScopeProvider:
     async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
         """Return handles of async submissions that lost their answer and certainly made one task each."""
         return await self._entered.reconcile(submissions, known)
+
+    def account(self) -> Mapping[str, str]:
+        """Return the endpoint, the interface, and the fingerprint of the API key."""
+        try:
+            fingerprint = find_key(self._settings.environ).fingerprint
+        except QwenbuildError:
+            fingerprint = ""  # the session reports it
+        place = {"host": self.endpoint.host, "region": self.endpoint.region, "interface": self.interface}
+        return {**place, "account": fingerprint}
+
+    def needs_account(self, handle: str) -> bool:
+        """Return True for a task; the address of a result needs no key."""
+        return handle.startswith("task:")
 
     async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
         """Return findings about the key, the service and the clock; see `Diagnosable`."""

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from qwenbuild.builder.commits import Commits
-from qwenbuild.builder.journal import StateJournal
+from qwenbuild.builder.journal import RunJournal
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Submission
 from qwenbuild.storage.state import State
 from tests.support.runs import run_of
 from tests.support.workspace import Workspace
 
-Journey = Callable[[StateJournal], Awaitable[None]]
+Journey = Callable[[RunJournal], Awaitable[None]]
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def root(project: Workspace) -> Path:
     return project.root
 
 
-def travel(state: State, root: Path, journey: Journey, *, is_closed: bool = False, **choices: Any) -> StateJournal:
+def travel(state: State, root: Path, journey: Journey, *, is_closed: bool = False, **choices: Any) -> RunJournal:
     """Make a journal of the project's step, let a provider use it, and return it."""
     run = run_of(root, state, **choices)
     action = run.plan.steps[0].action
 
-    async def use() -> StateJournal:
+    async def use() -> RunJournal:
         commits = Commits(state)
-        journal = StateJournal(run, commits, action.key, action.request, lambda: is_closed)
+        journal = RunJournal(run, commits, action.key, action.request, lambda: is_closed)
         async with commits.running():
             await journey(journal)
         return journal
@@ -61,7 +61,7 @@ def test_from_intent_to_done(state: State, root: Path) -> None:
     """A submission is open, then has a handle, then is settled."""
     seen: list[tuple[str, bool] | None] = []
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         def look() -> None:
             found = only(state)
             seen.append((found.handle, found.forced) if found else None)
@@ -81,7 +81,7 @@ def test_from_intent_to_done(state: State, root: Path) -> None:
 def test_refused(state: State, root: Path) -> None:
     """A refused submission is settled, and was not billed."""
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         await journal.intend({})
         await journal.refused()
 
@@ -92,7 +92,7 @@ def test_refused(state: State, root: Path) -> None:
 def test_a_lost_handle(state: State, root: Path) -> None:
     """A lost handle is forgotten, and the submission stays open."""
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         await journal.intend({})
         await journal.accepted("task:1")
         await journal.lost()
@@ -106,7 +106,7 @@ def test_a_lost_handle(state: State, root: Path) -> None:
 def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
     """After the build was closed, `intend` raises Stopped and records nothing."""
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         await journal.intend({})
 
     with pytest.raises(Stopped):
@@ -117,7 +117,7 @@ def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
 def test_detaching(state: State, root: Path) -> None:
     """With `detach`, `accepted` records the handle and then raises Detached."""
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         await journal.intend({})
         await journal.accepted("task:1")
 
@@ -131,7 +131,7 @@ def test_detaching(state: State, root: Path) -> None:
 def test_cancelled_while_it_is_written(state: State, root: Path) -> None:
     """If the render is cancelled before its request is sent, the submission is settled."""
 
-    async def journey(journal: StateJournal) -> None:
+    async def journey(journal: RunJournal) -> None:
         task = asyncio.ensure_future(journal.intend({}))
         await asyncio.sleep(0)
         task.cancel()

@@ -210,7 +210,7 @@ def test_a_stray(place: Workspace) -> None:
     engine = load(place.root)
     with engine.state() as state:
         (submission,) = state.open_submissions()
-        assert strays(engine.actions(), state, engine.store, engine.provider) == []
+        assert strays(engine.actions(), [submission], engine.store, engine.provider) == []
         service = create("dashscope", Settings({}, builtin(), {}))
         service.name = "null"
-        assert strays(engine.actions(), state, engine.store, service) == [submission]
+        assert strays(engine.actions(), [submission], engine.store, service) == [submission]

@@ -231,7 +231,7 @@ def test_a_state_of_another_layout(path: Path) -> None:
     """If the file has other tables than a state, the hint says to move the file away."""
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 1;")
+        database.executescript("CREATE TABLE outputs(other); PRAGMA user_version = 2;")
     for create in (True, False):
         with contextlib.closing(State(path, create=create)) as state, pytest.raises(StateError) as caught:
             state.outputs()
@@ -242,7 +242,7 @@ def test_a_newer_state_is_left_alone(path: Path) -> None:
     """A state of a newer version is refused and not changed."""
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     before = path.read_bytes()
     with pytest.raises(StateError, match="was written by a newer qwenbuild"):

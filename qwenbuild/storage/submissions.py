@@ -1,0 +1,258 @@
+"""The submissions of a run: recorded in the ledger, and mirrored in the project's state.
+
+Invariants:
+- The ledger is written first, on disk. The state's mirror follows, so each file alone can restore the other.
+- Submissions that cost nothing are recorded only in the state. Free providers never open the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from qwenbuild.errors import LedgerError, StateError
+from qwenbuild.provider import Price, Provider, accounted
+from qwenbuild.request import Request, Submission
+
+from .claims import Intent, Row
+from .ledger import ENVIRON, FILE, Ledger
+from .state import State
+from .store import Store
+
+_ANOTHER = "another"  # stands in `Submission.context` for an account that is not the present one
+
+
+def ledger_folder(environ: Mapping[str, str], store: Store) -> Path:
+    """Return the folder of the user's ledger: `$QWENBUILD_LEDGER_DIR`, else `ledger/` in the store's folder."""
+    chosen = environ.get(ENVIRON)
+    return Path(os.path.abspath(os.path.expanduser(chosen))) if chosen else store.root / "ledger"
+
+
+class Submissions:
+    """The submissions that one run sees and makes. Threads may share it.
+
+    Methods that read or write the ledger raise LedgerError; every method may raise StateError.
+    """
+
+    def __init__(self, state: State, folder: Path | None, provider: Provider, project: Path) -> None:
+        """`folder` is the ledger's, None for a free provider; `project` is the project's root."""
+        self._state, self._folder, self._provider = state, folder, provider.name
+        self._accounted = accounted(provider)
+        self._account = self._accounted.account() if self._accounted else {}
+        self._project: Final = os.path.realpath(project)
+        self._ledger: Ledger | None = None
+        self._mirroring: list[Callable[[], None]] | None = None  # writes that wait for the ledger's commit
+        self.fault: LedgerError | None = None  # why `open` could not read the ledger
+
+    def close(self) -> None:
+        """Close the ledger, if it is open. The claims of submissions that are still open end."""
+        if self._ledger:
+            self._ledger.close()
+            self._ledger = None
+
+    def prepare(self) -> None:
+        """Become ready to submit: open the ledger, bring ledger and state into step, and become a claimant."""
+        if self._folder is None:
+            return
+        ledger = self._ledger = self._ledger or Ledger(self._folder)
+        ledger.prepare()
+        mirrored = [it for it in self._state.open_submissions() if it.uid and it.provider == self._provider]
+        outcomes = ledger.outcomes(it.uid for it in mirrored)
+        for it in mirrored:
+            outcome = outcomes.get(it.uid)
+            if outcome is not None:
+                self._state.settle_mirror(it.uid, outcome)
+            elif it.uid not in outcomes:
+                intent = Intent(it.key, it.request, it.provider, self._project, it.cell, it.context, it.forced)
+                ledger.restore(intent, it.uid, it.handle, it.intended_at_s)
+        known = {it.uid for it in mirrored}
+        for row in ledger.rows_of(self._project):
+            if row.uid not in known:
+                self._state.mirror(self._submission(row))
+
+    # --- reading ---
+
+    def mirrored(self) -> list[Submission]:
+        """Return the open submissions of this project by its state. Never opens the ledger."""
+        return [self._judged(it) for it in self._state.open_submissions()]
+
+    def open(self) -> list[Submission]:
+        """Return the open submissions of all projects. If the ledger can't be read: of this one, and `fault` is set.
+
+        Their ids are unique; those of submissions that only the state has are negative.
+        """
+        mirrored = self.mirrored()
+        try:
+            ledger = self._readable()
+            if ledger is None:
+                return mirrored
+            rows = ledger.open_rows()
+            known = ledger.outcomes(it.uid for it in mirrored)
+            listed = {row.key for row in rows}
+            lost = [replace(it, id=-it.id) for it in mirrored if it.uid not in known and it.key not in listed]
+            return [*lost, *map(self._submission, rows)]
+        except LedgerError as error:
+            self.fault = error
+            return mirrored
+
+    def own(self) -> list[Submission]:
+        """Return the open submissions of this project, and those of projects whose folder is gone.
+
+        The ledger is not opened if the state has runs, but no open submission.
+        """
+        uids = {it.uid for it in self._state.open_submissions()}
+        if not (self._ledger or uids or self._state.last_run() is None):
+            return []
+        return [it for it in self.open() if not it.project or it.uid in uids or not os.path.isdir(it.project)]
+
+    def since(self, since_s: float) -> list[Submission]:
+        """Return the submissions since then (seconds since the epoch) that may have been billed, of all projects."""
+        if self._ledger is None:
+            return self._state.submissions_since(since_s)
+        return [self._submission(row) for row in self._ledger.rows_since(since_s)]
+
+    def refusal(self, key: str, since_s: float) -> Mapping[str, Any] | None:
+        """Return why the service refused the key's last submission for good, None if it was not refused since then."""
+        row = self._opened.last_settled(key)
+        if row is None or row.refusal is None or (row.settled_at_s or 0) < since_s:
+            return None
+        return dict(json.loads(row.refusal))
+
+    def of_keys(self, keys: Collection[str]) -> dict[str, Submission]:
+        """Return the open submissions of these keys, by key."""
+        return {row.key: self._submission(row) for row in self._opened.open_rows(keys)}
+
+    @property
+    def _opened(self) -> Ledger:
+        assert self._ledger is not None, "prepare() comes first"
+        return self._ledger
+
+    def _readable(self) -> Ledger | None:
+        """Return the ledger, None if there is none to read. Creates nothing. Raises LedgerError."""
+        if self._ledger is None and self._folder is not None and (self._folder / FILE).exists():
+            self._ledger = Ledger(self._folder, create=False)
+        return self._ledger
+
+    # --- writing ---
+
+    @contextmanager
+    def durably(self) -> Iterator[None]:
+        """Join the writes of the context into one commit. When the context ends, all writes are on disk, or none."""
+        if self._ledger is None:
+            with self._state.durably():
+                yield
+            return
+        waiting = self._mirroring = []
+        try:
+            with self._ledger.durably():
+                yield
+        finally:
+            self._mirroring = None
+        for write in waiting:
+            self._mirror(write)
+
+    def _mirror(self, write: Callable[[], None]) -> None:
+        """Write to the state, after the ledger's commit."""
+        if self._mirroring is not None:
+            self._mirroring.append(write)
+            return
+        with contextlib.suppress(StateError):  # the next `prepare` writes it
+            write()
+
+    def intend(
+        self, key: str, request: Request, context: Mapping[str, Any], *, cell: str, forced: bool,
+        price: Price | None, replaces: str, is_stored: Callable[[], bool],
+    ) -> Submission | None:  # fmt: skip
+        """Claim the key, and record that its request is about to be sent; see `Ledger.intend`.
+
+        Returns None, and records nothing, if another build has the key's request or has stored its image.
+        """
+        if self._ledger is None:
+            number = self._state.intend(key, request.as_dict(), self._provider, context, forced=forced)
+            return Submission(number, key, request, self._provider, "", context, time.time(), forced)
+        amount, currency = (price.amount, price.currency) if price else (None, "")
+        intent = Intent(
+            key, request, self._provider, self._project, cell, context, forced, amount, currency, replaces
+        )  # fmt: skip
+        row = self._ledger.intend(intent, is_stored)
+        if not isinstance(row, Row):
+            return None
+        submission = self._submission(row)
+        if replaces:
+            self._mirror(lambda: self._state.settle_mirror(replaces, "resubmitted"))
+        self._mirror(lambda: self._state.mirror(submission))
+        return submission
+
+    def take(self, submission: Submission) -> Submission | None:
+        """Claim an open submission, to collect its image.
+
+        Returns None if another build has claimed it, or it was settled meanwhile.
+        """
+        if self._ledger is None or not submission.uid:
+            return submission
+        row = self._ledger.take(submission.uid)
+        return self._submission(row) if isinstance(row, Row) else None
+
+    def accept(self, submission: Submission, handle: str) -> None:
+        """Record the handle with which the provider can collect the image; empty if there is none any more."""
+        if self._ledger is None or not submission.uid:
+            self._state.accepted(submission.id, handle)
+            return
+        self._ledger.accepted(submission.uid, handle)
+        self._mirror(lambda: self._state.mirror(replace(submission, handle=handle)))
+
+    def settle(self, submission: Submission, outcome: str) -> None:
+        """Close a submission: `done`, or `refused` (nothing was billed)."""
+        if self._ledger is None or not submission.uid:
+            self._state.settle(submission.id, outcome)
+            return
+        self._ledger.settle(submission.uid, outcome)
+        self._mirror(lambda: self._state.settle_mirror(submission.uid, outcome))
+
+    def release(self, submission: Submission) -> None:
+        """End the claim of a submission that stays open, so that another build can collect it."""
+        if self._ledger is not None and submission.uid:
+            self._ledger.release(submission.uid)
+
+    def explain(self, submission: Submission, refusal: Mapping[str, Any]) -> None:
+        """Record why the service refused a submission for good, for builds that wait for its outcome."""
+        if self._ledger is not None and submission.uid:
+            self._ledger.explain(submission.uid, refusal)
+
+    # --- accounts ---
+
+    def _submission(self, row: Row) -> Submission:
+        ledger = self._opened
+        try:
+            context, request = dict(json.loads(row.context)), Request.from_dict(json.loads(row.request))
+        except (ValueError, KeyError, TypeError) as error:
+            hint = f"move {ledger.path.name} away and build again: each project's state restores its open submissions"
+            raise LedgerError(f"{ledger.path}: row {row.id} is damaged: {error}", hint=hint) from error
+        here = self._account.get("account", "")
+        if row.account:
+            context["account"] = here if row.account == ledger.digest(here) else _ANOTHER
+        project = "" if row.project == self._project else row.project
+        found = Submission(
+            row.id, row.key, request, row.provider, row.handle, context, row.intended_at_s, bool(row.forced),
+            row.uid, project, row.cell, ledger.is_held(row),
+        )  # fmt: skip
+        return self._judged(found)
+
+    def _judged(self, submission: Submission) -> Submission:
+        """Return the submission; `elsewhere` names its account if that is not the present one."""
+        here, there = self._account, submission.context
+        if submission.provider != self._provider or not (here.get("account") and there.get("account")):
+            return submission
+        if submission.handle and self._accounted and not self._accounted.needs_account(submission.handle):
+            return submission
+        if all(there.get(name) == here.get(name) for name in ("host", "region", "account")):
+            return submission
+        key = "the same API key" if there["account"] == here["account"] else "another API key"
+        return replace(submission, elsewhere=f"{there.get('host')} ({there.get('region')}), {key}")

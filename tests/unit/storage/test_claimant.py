@@ -1,0 +1,82 @@
+"""Tests of claimants: alive exactly as long as their process, whatever becomes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.storage.claimant import Claimant, file_system, is_alive, lock_fault
+
+HOLD = """
+import sys
+from pathlib import Path
+from qwenbuild.storage.claimant import Claimant
+claimant = Claimant(Path(sys.argv[1]))
+print(claimant.name, flush=True)
+sys.stdin.read()
+"""
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
+30 22 0:26 / /home rw,relatime shared:13 - nfs4 server:/home rw,vers=4.2
+31 30 0:27 / /home/ann/my\\040disk rw,relatime shared:14 - xfs /dev/sdb1 rw
+32 22 0:28 / /homes rw,relatime - tmpfs tmpfs rw
+"""
+
+
+def test_a_claimant_is_alive_until_it_is_closed(tmp_path: Path) -> None:
+    """Also within its own process; afterwards nothing of it is left."""
+    claimant = Claimant(tmp_path / "claimants")
+    assert is_alive(tmp_path / "claimants", claimant.name) is True
+    claimant.close()
+    assert is_alive(tmp_path / "claimants", claimant.name) is False
+    assert list((tmp_path / "claimants").iterdir()) == []
+
+
+def test_a_killed_process_is_dead(tmp_path: Path) -> None:
+    """Its lock goes with it, and its file is removed by whoever looks."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert is_alive(tmp_path, name) is True
+        process.kill()
+        process.wait()
+        assert is_alive(tmp_path, name) is False
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restored_file_proves_nothing(tmp_path: Path) -> None:
+    """A cache brings back the file of a claimant, but not its lock."""
+    (tmp_path / ("0" * 32)).write_text("")
+    assert is_alive(tmp_path, "0" * 32) is False
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "A" * 32, "0" * 31])
+def test_other_names_are_nobody(tmp_path: Path, name: str) -> None:
+    """A name that no claimant can have is never looked up."""
+    assert is_alive(tmp_path, name) is False
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [("/etc", "ext4"), ("/home/ann", "nfs4"), ("/home/ann/my disk/x", "xfs"), ("/homes/x", "tmpfs"), ("/home", "nfs4")],
+)
+def test_the_file_system_of_a_folder(folder: str, kind: str) -> None:
+    """The deepest mount point above the folder tells."""
+    assert file_system(Path(folder), MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused() -> None:
+    """SQLite's WAL mode needs memory that hosts share."""
+    assert lock_fault(Path("/home/ann"), MOUNTS) == "it is on a network file system (nfs4)"
+
+
+def test_a_local_folder_has_locks(tmp_path: Path) -> None:
+    """Two attempts at one file: the second is refused, and nothing is left behind."""
+    assert lock_fault(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []

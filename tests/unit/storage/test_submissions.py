@@ -1,0 +1,333 @@
+"""The submissions of a run: in the ledger first, mirrored in the state; each file alone restores the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.catalogue import builtin
+from qwenbuild.errors import LedgerError
+from qwenbuild.provider import Price, Settings, accounted
+from qwenbuild.providers.registry import create
+from qwenbuild.request import Request, Size, Submission
+from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store
+from qwenbuild.storage.submissions import Submissions, ledger_folder
+
+OLDER_STATE = """
+CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE outputs(
+    path TEXT PRIMARY KEY, key TEXT NOT NULL, image TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE submissions(
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
+    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT
+);
+CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
+CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
+PRAGMA user_version = 1;
+"""
+"""The state's layout of version 1, which had no ledger beside it."""
+
+
+def request(prompt: str = "a dog") -> Request:
+    return Request("dashscope", "qwen-image-plus", prompt, "", Size(1328, 1328), 1, False, False)
+
+
+@contextmanager
+def opened(
+    folder: Path, name: str = "one", *, key: str = "sk-mine", region: str = "singapore", prepare: bool = True,
+    ledger: str | None = "ledger",
+) -> Iterator[tuple[Submissions, State]]:  # fmt: skip
+    """Yield the submissions and the state of the project `name` below `folder`."""
+    provider = create("dashscope", Settings({"region": region}, builtin(), {"DASHSCOPE_API_KEY": key}))
+    (folder / name).mkdir(exist_ok=True)
+    state = State.of(folder / name, create=True)
+    submissions = Submissions(state, folder / ledger if ledger else None, provider, folder / name)
+    if prepare:
+        submissions.prepare()
+    try:
+        yield submissions, state
+    finally:
+        submissions.close()
+        state.close()
+
+
+def send(submissions: Submissions, wanted: Request, *, key: str = "sk-mine", replaces: str = "") -> Submission | None:
+    """Record the intent to send a request."""
+    provider = accounted(create("dashscope", Settings({}, builtin(), {"DASHSCOPE_API_KEY": key})))
+    assert provider is not None
+    return submissions.intend(
+        wanted.key, wanted, provider.account(), cell="s/a", forced=False, price=Price(Decimal("0.20")),
+        replaces=replaces, is_stored=lambda: False,
+    )  # fmt: skip
+
+
+def sent(submissions: Submissions, wanted: Request, handle: str = "", *, key: str = "sk-mine") -> Submission:
+    """Record that a request was sent and, with a handle, accepted; return the submission."""
+    found = send(submissions, wanted, key=key)
+    assert found is not None
+    if handle:
+        submissions.accept(found, handle)
+    return found
+
+
+def shown(submissions: list[Submission]) -> list[tuple[str, str]]:
+    return sorted((it.request.prompt, it.handle) for it in submissions)
+
+
+def test_a_submission_is_in_both_files_until_it_is_settled(tmp_path: Path) -> None:
+    """Ledger and state agree on what is open, and on its handle."""
+    with opened(tmp_path) as (submissions, state):
+        one, two = sent(submissions, request("one"), "task:1"), sent(submissions, request("two"))
+        assert shown(submissions.open()) == shown(state.open_submissions()) == [("one", "task:1"), ("two", "")]
+        submissions.settle(one, "done")
+        submissions.settle(two, "refused")
+        assert (submissions.open(), state.open_submissions()) == ([], [])
+
+
+def test_a_free_provider_has_no_ledger(tmp_path: Path) -> None:
+    """Submissions that cost nothing are recorded only in the state."""
+    with opened(tmp_path, ledger=None) as (submissions, state):
+        one = sent(submissions, request("one"), "job/1")
+        assert shown(submissions.open()) == shown(state.open_submissions()) == [("one", "job/1")]
+        assert submissions.take(one) == one
+        submissions.release(one)
+        submissions.explain(one, {})
+        with submissions.durably():
+            submissions.settle(one, "done")
+        assert submissions.own() == []
+    assert os.listdir(tmp_path) == ["one"]
+
+
+def test_a_lost_state_is_restored_from_the_ledger(tmp_path: Path) -> None:
+    """`git clean -xdf` removes the state; the next run finds its open submissions again."""
+    with opened(tmp_path) as (submissions, _):
+        sent(submissions, request("one"), "task:1")
+    shutil.rmtree(tmp_path / "one/.qwenbuild")
+    with opened(tmp_path) as (submissions, state):
+        assert shown(state.open_submissions()) == shown(submissions.own()) == [("one", "task:1")]
+
+
+def test_a_lost_ledger_is_restored_from_the_states(tmp_path: Path) -> None:
+    """Each project brings back its own open submissions; a settled one stays settled."""
+    for name in ("one", "two"):
+        with opened(tmp_path, name) as (submissions, _):
+            sent(submissions, request(f"{name} in flight"), f"task:{name}")
+            submissions.settle(sent(submissions, request(f"{name} ended")), "done")
+    shutil.rmtree(tmp_path / "ledger")
+    with opened(tmp_path, "one", prepare=False) as (submissions, _):
+        assert shown(submissions.open()) == [("one in flight", "task:one")]
+    for name, there in (("one", 1), ("two", 2)):
+        with opened(tmp_path, name) as (submissions, _):
+            assert len(submissions.open()) == there
+            assert send(submissions, request(f"{name} in flight")) is None
+
+
+def test_an_older_state_is_taken_over(tmp_path: Path) -> None:
+    """What a version without ledger left in flight is known to every project; a plan changes nothing."""
+    (tmp_path / "one/.qwenbuild").mkdir(parents=True)
+    path = tmp_path / "one/.qwenbuild/state.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.executescript(OLDER_STATE)
+        for handle, wanted in (("task:1", request("accepted")), ("", request("lost"))):
+            text = '{"account":"","host":"dashscope-intl.aliyuncs.com","interface":"async","region":"singapore"}'
+            db.execute("INSERT INTO requests VALUES (?, ?)", (wanted.key, json.dumps(wanted.as_dict())))
+            db.execute(
+                "INSERT INTO submissions(key, provider, handle, context, intended_at_s, forced)"
+                " VALUES (?, 'dashscope', ?, ?, 1.0, 0)",
+                (wanted.key, handle, text),
+            )
+    db.close()
+    before = path.read_bytes()
+    state = State.of(tmp_path / "one", create=False)
+    assert shown(state.open_submissions()) == [("accepted", "task:1"), ("lost", "")]
+    state.close()
+    assert path.read_bytes() == before
+    for _ in range(2):
+        with opened(tmp_path, "one") as (submissions, state):
+            assert shown(submissions.own()) == shown(state.open_submissions()) == [("accepted", "task:1"), ("lost", "")]
+    with opened(tmp_path, "two") as (submissions, _):
+        assert shown(submissions.open()) == [("accepted", "task:1"), ("lost", "")]
+        assert send(submissions, request("accepted")) is None
+
+
+def test_two_older_states_with_one_key(tmp_path: Path) -> None:
+    """Both projects sent it before there was a ledger: the first one's is collected, then the other one's."""
+    for name in ("one", "two"):
+        with opened(tmp_path, name, ledger=None) as (submissions, state):
+            sent(submissions, request("same"), f"task:{name}")
+            with sqlite3.connect(state.path) as db:
+                db.execute("UPDATE submissions SET uid = ?", (name * 8,))
+            db.close()
+    for name in ("one", "two"):
+        with opened(tmp_path, name) as (submissions, _):
+            assert shown(submissions.open()) == [("same", "task:one")]
+    with opened(tmp_path, "one") as (submissions, _):
+        submissions.settle(submissions.open()[0], "done")
+    with opened(tmp_path, "two") as (submissions, _):
+        assert shown(submissions.open()) == [("same", "task:two")]
+
+
+def test_another_project_holds_the_key(tmp_path: Path) -> None:
+    """Its folder and its cell are known; the key is free again once the submission is settled."""
+    with opened(tmp_path, "one") as (one, _), opened(tmp_path, "two") as (two, _):
+        submission = sent(one, request())
+        (found,) = two.open()
+        assert (found.project, found.cell, found.is_held) == (str(tmp_path / "one"), "s/a", True)
+        assert (one.open()[0].project, one.open()[0].is_held) == ("", False)
+        assert (send(two, request()), two.take(found), two.own()) == (None, None, [])
+        one.settle(submission, "done")
+        assert two.take(found) is None
+        sent(two, request())
+
+
+def test_a_released_submission_is_collected_by_any_project(tmp_path: Path) -> None:
+    """The project that takes it holds it."""
+    with opened(tmp_path, "one") as (one, _), opened(tmp_path, "two") as (two, _):
+        submission = sent(one, request(), "task:1")
+        one.release(submission)
+        (found,) = two.open()
+        assert (found.is_held, two.take(found)) == (False, found)
+        assert one.take(submission) is None
+        two.settle(found, "done")
+        assert two.of_keys([found.key]) == {}
+
+
+def test_the_submissions_of_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """A removed worktree collects nothing, so every project may."""
+    with opened(tmp_path, "one") as (one, _):
+        sent(one, request("left"), "task:1")
+    with opened(tmp_path, "two") as (two, _):
+        assert two.own() == []
+    shutil.rmtree(tmp_path / "one")
+    with opened(tmp_path, "two") as (two, _):
+        assert shown(two.own()) == [("left", "task:1")]
+
+
+def test_a_state_without_open_submissions_does_not_open_the_ledger(tmp_path: Path) -> None:
+    """Strays are only looked up if there may be any, so a damaged ledger does not matter."""
+    with opened(tmp_path) as (submissions, state):
+        state.begin_run()
+    (tmp_path / "ledger/ledger.sqlite3").write_bytes(b"no database" * 1000)
+    with opened(tmp_path, prepare=False) as (submissions, _):
+        assert (submissions.own(), submissions.mirrored(), submissions.fault) == ([], [], None)
+
+
+def test_a_plan_with_a_ledger_that_can_not_be_read(tmp_path: Path) -> None:
+    """The state's mirror is used, and the fault is kept for a warning."""
+    with opened(tmp_path) as (submissions, _):
+        sent(submissions, request("one"), "task:1")
+    for beside in tmp_path.glob("ledger/ledger.sqlite3*"):
+        beside.unlink()
+    (tmp_path / "ledger/ledger.sqlite3").write_bytes(b"no database" * 1000)
+    with opened(tmp_path, prepare=False) as (submissions, _):
+        assert shown(submissions.open()) == [("one", "task:1")]
+        assert submissions.fault is not None
+        assert submissions.fault.claim.endswith("ledger.sqlite3: file is not a database")
+        with pytest.raises(LedgerError):
+            submissions.prepare()
+
+
+def test_a_damaged_row(tmp_path: Path) -> None:
+    """A row that can't be read stops paid work, with a way out."""
+    with opened(tmp_path) as (submissions, _):
+        sent(submissions, request())
+    with sqlite3.connect(tmp_path / "ledger/ledger.sqlite3") as db:
+        db.execute("UPDATE submissions SET request = '{torn'")
+    db.close()
+    with opened(tmp_path, "two") as (submissions, _):
+        submissions.open()
+        assert submissions.fault is not None
+        assert "row 1 is damaged" in submissions.fault.claim
+        assert "move ledger.sqlite3 away" in (submissions.fault.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("key", "region", "elsewhere"),
+    [
+        ("sk-mine", "singapore", ""),
+        ("sk-other", "singapore", "dashscope-intl.aliyuncs.com (singapore), another API key"),
+        ("sk-mine", "beijing", "dashscope-intl.aliyuncs.com (singapore), the same API key"),
+        ("", "singapore", ""),
+    ],
+)
+def test_the_account_of_a_submission(tmp_path: Path, key: str, region: str, elsewhere: str) -> None:
+    """A task belongs to its account; the link of a sync answer needs none. Without a key nothing can be compared."""
+    with opened(tmp_path) as (submissions, _):
+        sent(submissions, request("task"), "task:1")
+        sent(submissions, request("link"), "result:1:https://example.com/1.png")
+        sent(submissions, request("lost"))
+    with opened(tmp_path, key=key, region=region, prepare=False) as (submissions, _):
+        wanted = {"task": elsewhere, "link": "", "lost": elsewhere}
+        assert {it.request.prompt: it.elsewhere for it in submissions.open()} == wanted
+        assert {it.request.prompt: it.elsewhere for it in submissions.mirrored()} == wanted
+
+
+def test_the_ledger_does_not_hold_the_key(tmp_path: Path) -> None:
+    """Neither the key nor an unkeyed digest of it is on disk."""
+    with opened(tmp_path) as (submissions, _):
+        sent(submissions, request())
+        fingerprint = submissions.open()[0].context["account"]
+    content = b"".join(path.read_bytes() for path in (tmp_path / "ledger").rglob("*") if path.is_file())
+    assert b"sk-mine" not in content
+    assert fingerprint.encode() not in content
+
+
+def test_the_state_follows_the_commit(tmp_path: Path) -> None:
+    """If a commit fails, neither file has its writes."""
+    with opened(tmp_path) as (submissions, state):
+        one = sent(submissions, request("one"))
+        with pytest.raises(ZeroDivisionError), submissions.durably():
+            submissions.settle(one, "done")
+            assert len(state.open_submissions()) == 1
+            raise ZeroDivisionError
+        assert shown(submissions.open()) == shown(state.open_submissions()) == [("one", "")]
+        with submissions.durably():
+            submissions.settle(one, "done")
+            assert len(state.open_submissions()) == 1
+        assert (submissions.open(), state.open_submissions()) == ([], [])
+
+
+def test_a_submission_that_replaces_another(tmp_path: Path) -> None:
+    """The user's order to send again settles the lost one in both files."""
+    with opened(tmp_path) as (submissions, state):
+        lost = sent(submissions, request("one"))
+    with opened(tmp_path) as (submissions, state):
+        assert send(submissions, request("one")) is None
+        again = send(submissions, request("one"), replaces=lost.uid)
+        assert again is not None
+        assert [it.uid for it in state.open_submissions()] == [it.uid for it in submissions.open()] == [again.uid]
+        assert [it.uid for it in submissions.since(0)] == [lost.uid, again.uid]
+
+
+def test_the_refusal_of_the_last_submission(tmp_path: Path) -> None:
+    """Builds that wait learn why the service refused, but not of older refusals."""
+    with opened(tmp_path) as (submissions, _):
+        one = sent(submissions, request())
+        assert submissions.refusal(one.key, 0) is None
+        submissions.settle(one, "refused")
+        assert submissions.refusal(one.key, 0) is None
+        submissions.explain(one, {"claim": "inappropriate"})
+        assert submissions.refusal(one.key, 0) == {"claim": "inappropriate"}
+        assert submissions.refusal(one.key, 1e12) is None
+
+
+def test_the_folder_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies beside the store; the environment moves it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    store = Store(tmp_path / "store")
+    assert ledger_folder({}, store) == tmp_path / "store/ledger"
+    assert ledger_folder({"QWENBUILD_LEDGER_DIR": "here"}, store) == tmp_path / "here"
+    assert ledger_folder({"QWENBUILD_LEDGER_DIR": "~/there"}, store) == Path("/home/me/there")
