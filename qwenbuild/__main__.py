@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import NoReturn, TextIO
 
 _HELP_COLUMNS = 80
 
@@ -42,7 +43,9 @@ def _main() -> None:
             _leave(0)
     count = noop.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
-        sys.stderr.write(noop.nothing_to_do(count, time.perf_counter() - begun))
+        _wrote(
+            noop.nothing_to_do(count, time.perf_counter() - begun), sys.stderr
+        )  # if nobody reads it, 0 says the same
         _leave(0)
     import threading
 
@@ -80,8 +83,9 @@ def _leave(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
-        sys.exit(code)  # Python reports the error
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.EPIPE):  # else nobody is left to read anything
+            sys.exit(code)  # Python reports the error
     os._exit(code)
 
 
@@ -106,11 +110,15 @@ def _help() -> str:
         return ""
 
 
-def _wrote(text: str) -> bool:
-    """Write `text` to standard output. Return False if that fails: the command line tries again and reports why."""
+def _wrote(text: str, stream: TextIO | None = None) -> bool:
+    """Write `text` to a stream, by default standard output. Return False if that fails.
+
+    For standard output, the command line then tries again and reports why.
+    """
+    stream = stream or sys.stdout
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except (OSError, ValueError):
         return False
     return bool(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from signal import SIGINT
 from typing import Any, ClassVar
 
 from .problems import Problem
@@ -94,7 +95,8 @@ class Stopping:
 class Finished:
     """The build has ended. The counts are of outputs, `seconds` is wall time, `cost` maps currencies to decimal texts.
 
-    `strays` counts collected images that no spec declares any more.
+    `strays` counts collected images that no spec declares any more. `signal` is the number of the signal that
+    interrupted the build; 0 if it was not interrupted, or not by a signal.
     """
 
     event: ClassVar[str] = "finished"
@@ -112,6 +114,7 @@ class Finished:
     orphans: int = 0
     strays: int = 0
     interrupted: bool = False
+    signal: int = 0
     cost: dict[str, str] = field(default_factory=dict)
     problems: Sequence[Problem] = field(default=(), repr=False)
 
@@ -125,10 +128,10 @@ class Finished:
     def exit_code(self) -> int:
         """0: success. 1: some outputs failed or were skipped. 3: only bytes that the lock pins are missing.
 
-        130: the build was interrupted.
+        128 and the number of a signal: the build was interrupted by it; 130 if it was interrupted without a signal.
         """
         if self.interrupted:
-            return 130
+            return 128 + (self.signal or SIGINT)
         return 1 if self.failed or self.unknown or self.skipped else 3 if self.missing else 0
 
 
@@ -198,6 +201,8 @@ def as_dict(event: Event) -> dict[str, Any]:
         table["problems"] = [str(problem) for problem in event.problems]
         if not event.problems:
             del table["problems"]
+    if isinstance(event, Finished) and not event.signal:
+        del table["signal"]
     if "seconds" in table:
         table["seconds"] = round(table["seconds"], 3)
     return table

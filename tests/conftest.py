@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from tests.support.workspace import Workspace
 # The gate runs the same examples each time; everywhere else new ones are tried.
 settings.register_profile("qwenbuild", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("qwenbuild")
+
+# `nohup` and `&` in a script ignore signals, also for all commands that the tests start.
+for _name in ("SIGINT", "SIGHUP", "SIGQUIT"):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -119,6 +119,7 @@ class Builder:
             orphans=len(self._run.plan.orphans),
             strays=self._rendering.collected,
             interrupted=self._run.interrupt.count > 0,
+            signal=self._run.interrupt.signal,
             cost={currency: str(amount) for currency, amount in self._rendering.spending.amounts.items()},
             problems=tuple(self._workers.problems),
         )

@@ -1,21 +1,24 @@
 """The `qwenbuild` command with all its sub-commands, and the texts and exit codes of errors.
 
 Exit codes: 0 everything is there, 1 some images failed, 2 usage or spec error, 3 a lock or verification
-mismatch, 130 interrupted.
+mismatch. 128 and the number of a signal: interrupted by it, such as 130 by Ctrl-C (SIGINT); 141 (SIGPIPE) if the reader
+of the output has left, 129 (SIGHUP) if the terminal was closed.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import Problem
 from qwenbuild.terminal import style
+from qwenbuild.terminal.outlet import is_closed_terminal, mute
 from qwenbuild.version import __version__
 
 from .arguments import Commands
@@ -64,17 +67,17 @@ def run(arguments: list[str] | None = None, made: list[object] | None = None) ->
         if made is not None:
             made.append(returned)
     except QwenbuildError as error:
-        style.problems(error.problems)
+        _say(style.problems, error.problems)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        _say(click.echo, error.format_message(), err=True)
         return 2
     except click.ClickException as error:
         problem = UsageError(re.sub(r"\s*\n\s*", " ", error.format_message()), hint=_help_hint(error))
-        style.problems(problem.problems)
+        _say(style.problems, problem.problems)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _say(click.echo, "interrupted", err=True)
         return 130
     except SystemExit as leave:
         if sys.stdout is not stdout:  # click replaces stdout and exits with 1 when the reader has closed the pipe
@@ -88,12 +91,22 @@ def run(arguments: list[str] | None = None, made: list[object] | None = None) ->
 
 
 def _unwritable(error: OSError) -> int:
-    """Report that standard output can't be written, unless its reader has left; return the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest of the buffer at exit
+    """Report that standard output can't be written, unless nobody is left to read it; return the exit code."""
+    mute()
     if isinstance(error, BrokenPipeError):
         return 128 + 13  # the shell's code for a command that SIGPIPE ended
-    style.problems([Problem(f"standard output can't be written: {error.strerror or error}")])
+    if is_closed_terminal(error):
+        return 128 + 1  # the shell's code for a command that SIGHUP ended
+    _say(style.problems, [Problem(f"standard output can't be written: {error.strerror or error}")])
     return 1
+
+
+def _say(write: Callable[..., None], *arguments: Any, **named: Any) -> None:
+    """Call `write`, which writes to standard error. If that fails, only the exit code is left to say what happened."""
+    try:
+        write(*arguments, **named)
+    except OSError:
+        mute()
 
 
 def _help_hint(error: click.ClickException) -> str | None:

@@ -52,7 +52,8 @@ def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
         loop.remove_signal_handler(signal.SIGCONT)
         loop.remove_reader(fd)
         if _is_ours(fd):
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+            with contextlib.suppress(termios.error):  # the terminal was closed just now
+                termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _is_ours(fd: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import webbrowser
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from qwenbuild.watch.watcher import Watch
 
 from . import keyboard, style
 from .build_view import JsonView
+from .outlet import Outlet
 from .watch_view import WatchLines, WatchStatus
 
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
-
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,9 @@ class Choices:
 
 
 async def watch(engine: Engine, choices: Choices) -> int:
-    """Watch until the user leaves; return the exit code, 0 after `q` and 130 after Ctrl-C.
+    """Watch until the user leaves; return the exit code, 0 after `q`, 128 and the number of a signal after the signal.
 
-    Raises UsageError, and OSError if standard output can no longer be written.
+    Raises UsageError, and OSError if the output can no longer be written.
     """
     return await _Session(engine, choices).run()
 
@@ -55,50 +53,54 @@ class _Session:
         self._live = self._watch.live
         on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._view = JsonView() if choices.as_json else None if on_terminal else WatchLines()
+        self._outlet = Outlet(self._view, lambda error: self._leave_once())
         self._status = WatchStatus(self._watch)
-        self._broken: OSError | None = None
-        self._code = 0
+        self._signal = 0  # the number of the first signal
         self._opening: asyncio.Task[bool] | None = None
 
     async def run(self) -> int:
-        helpers: list[asyncio.Task[None]] = []
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(on_signals(_SIGNALS, self._interrupted))
-            if self._view is None:
-                self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
-                helpers.append(asyncio.create_task(self._status.show(stack)))
-            if self._choices.preview:
-                from qwenbuild.pages.preview import serve
+        with self._outlet.guarded(), contextlib.ExitStack() as stack:
+            stack.enter_context(on_signals(self._signalled))
+            await self._watch_until_end(stack)
+        if self._outlet.error and not self._signal:
+            raise self._outlet.error
+        if self._view is None and any(self._live.spent.values()):  # the status is no longer on the screen
+            with self._outlet.guarded():
+                click.echo(f"{'spent':>10}  {style.money(self._live.spent)}", err=True)
+        return 128 + self._signal if self._signal else 0
 
-                helpers.append(asyncio.create_task(serve(self._live, self._choices.port, self._served)))
-            watching = asyncio.create_task(self._watch.run())
-            try:
-                # If a helper ends before the watch does, the helper has failed.
-                await asyncio.wait({watching, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-                if not watching.done():
-                    self._watch.leave()
-                await watching
-            finally:
-                for helper in helpers:
-                    helper.cancel()
-                ended = await asyncio.gather(*helpers, return_exceptions=True)
-        for result in (self._broken, *ended):
+    async def _watch_until_end(self, stack: contextlib.ExitStack) -> None:
+        helpers: list[asyncio.Task[None]] = []
+        if self._view is None:
+            self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
+            helpers.append(asyncio.create_task(self._show_status(stack)))
+        if self._choices.preview:
+            from qwenbuild.pages.preview import serve
+
+            helpers.append(asyncio.create_task(serve(self._live, self._choices.port, self._served)))
+        watching = asyncio.create_task(self._watch.run())
+        try:
+            # If a helper ends before the watch does, the helper has failed.
+            await asyncio.wait({watching, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            if not watching.done():
+                self._leave_once()
+            await watching
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            ended = await asyncio.gather(*helpers, return_exceptions=True)
+        for result in ended:
             if isinstance(result, Exception):
                 raise result
-        if self._view is None and any(self._live.spent.values()):  # the status is no longer on the screen
-            click.echo(f"{'spent':>10}  {style.money(self._live.spent)}", err=True)
-        return self._code
+
+    async def _show_status(self, stack: contextlib.ExitStack) -> None:
+        with self._outlet.guarded():
+            await self._status.show(stack)
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, Replanned):
             self._status.changed = event.changed or self._status.changed
-        if self._view is None or self._broken:
-            return
-        try:
-            self._view.emit(event)
-        except OSError as error:  # the reader closed the pipe
-            self._broken = error
-            self._watch.leave()
+        self._outlet.emit(event)
 
     def _served(self, address: str) -> None:
         self._status.address = address
@@ -111,8 +113,19 @@ class _Session:
         if self._status.address:
             self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._status.address))
 
-    def _interrupted(self) -> None:
-        self._code = 130
+    def _signalled(self, number: int) -> None:
+        is_first, self._signal = not self._signal, self._signal or number
+        # If the output failed before, the watch is leaving, and the user may not know that.
+        if is_first and self._outlet.error:
+            return
+        self._leave()
+
+    def _leave_once(self) -> None:
+        """Leave, unless the watch is leaving already: a second call would leave images in flight behind."""
+        if not self._status.is_leaving:
+            self._leave()
+
+    def _leave(self) -> None:
         self._status.is_leaving = True
         self._watch.leave()
         self._live.changed()
@@ -120,9 +133,7 @@ class _Session:
     def _pressed(self, key: str) -> None:
         match key:
             case "q":
-                self._status.is_leaving = True
-                self._watch.leave()
-                self._live.changed()
+                self._leave()
             case "r" if not self._live.is_faulty:
                 self._live.wish(self._status.stale)
             case "o":

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import signal
 import sys
 import time
@@ -80,7 +82,10 @@ class WatchStatus:
         return [step.action.name for step in steps if step.verdict in made]
 
     async def show(self, stack: contextlib.ExitStack) -> None:
-        """Show the status until this task is cancelled; `stack` then restores the terminal."""
+        """Show the status until this task is cancelled; `stack` then restores the terminal.
+
+        Raises OSError (EIO) if the terminal was closed.
+        """
         from rich.console import Console
         from rich.live import Live as Display
         from rich.text import Text
@@ -96,6 +101,8 @@ class WatchStatus:
             lines = list(self.lines(terminal.height))
             text = Text("\n", no_wrap=True, overflow="ellipsis").join(Text(line, style) for style, line in lines)
             display.update(text, refresh=True)
+            if not terminal.is_terminal:  # rich then writes nothing, and says nothing
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
             await anext(revisions)
 
     def lines(self, height: int) -> Iterator[tuple[str, str]]:

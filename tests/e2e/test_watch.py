@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import termios
@@ -21,7 +19,8 @@ import pytest
 
 from qwenbuild.emulator.server import running
 from qwenbuild.storage.build_lock import hold_build_lock
-from tests.e2e.harness import COMMAND, Sandbox
+from tests.e2e.harness import Sandbox
+from tests.e2e.terminals import Terminal, on_a_terminal
 from tests.support.emulated import QUICK
 from tests.support.gated import Gate
 
@@ -89,7 +88,7 @@ def test_json_is_one_event_a_line(sandbox: Sandbox) -> None:
         [serving] = [event for event in events if event["event"] == "serving"]
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", serving["address"])
         process.terminate()
-        assert process.wait(_PATIENCE_S) == 130
+        assert process.wait(_PATIENCE_S) == 128 + signal.SIGTERM
         assert process.stderr.read() == ""
 
 
@@ -134,61 +133,9 @@ def test_a_killed_watch_leaves_a_project_that_builds(sandbox: Sandbox) -> None:
     sandbox.build()
 
 
-class Terminal:
-    """A watch on a pseudo-terminal."""
-
-    def __init__(self, sandbox: Sandbox, *arguments: str) -> None:
-        self.master, self._slave = pty.openpty()
-        termios.tcsetwinsize(self.master, (30, 120))
-        self.before = termios.tcgetattr(self._slave)
-        environ = {name: value for name, value in sandbox.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [COMMAND, "watch", *arguments], cwd=sandbox.root, env={**environ, "TERM": "xterm-256color"},
-            stdin=self._slave, stdout=self._slave, stderr=self._slave, start_new_session=True,
-            preexec_fn=lambda: _take(self._slave),
-        )  # fmt: skip
-        self.shown = ""
-
-    def until(self, pattern: str) -> str:
-        """Return what was shown since the last call, up to the first match."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while not (match := re.search(pattern, self.shown)):
-            assert select.select([self.master], [], [], deadline - time.monotonic())[0], self.shown
-            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(self.master, 65536).decode("utf-8", "replace"))
-        seen, self.shown = self.shown[: match.end()], self.shown[match.end() :]
-        return seen
-
-    def press(self, key: str) -> None:
-        os.write(self.master, key.encode())
-
-    def ended(self) -> int:
-        """Return the exit code, after checking that the terminal has its old settings."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while self.process.poll() is None:  # output that nobody reads would block the process
-            assert time.monotonic() < deadline
-            if select.select([self.master], [], [], 0.05)[0]:
-                self.shown += os.read(self.master, 65536).decode("utf-8", "replace")
-        assert termios.tcgetattr(self._slave) == self.before
-        return self.process.returncode
-
-
-def _take(terminal: int) -> None:
-    """Make `terminal` the controlling terminal, as a shell does. Runs in the new process."""
-    import fcntl
-
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-
-
-@contextlib.contextmanager
-def on_terminal(sandbox: Sandbox, *arguments: str) -> Iterator[Terminal]:
-    terminal = Terminal(sandbox, *arguments)
-    try:
-        yield terminal
-    finally:
-        terminal.process.kill()
-        terminal.process.wait()
-        os.close(terminal.master)
-        os.close(terminal._slave)
+def on_terminal(sandbox: Sandbox, *arguments: str) -> contextlib.AbstractContextManager[Terminal]:
+    """Run a watch on a terminal, and kill it at the end of the context."""
+    return on_a_terminal(sandbox, "watch", *arguments)
 
 
 def test_on_a_terminal_one_status_changes_in_place(sandbox: Sandbox) -> None:
@@ -272,14 +219,6 @@ def test_a_resized_terminal_shows_what_fits(sandbox: Sandbox) -> None:
         seen = terminal.until(r"and \d+ more lines(?s:.)*q quit")
         assert "error: undefined variable" in seen
         terminal.press("\x03")
-        assert terminal.ended() == 130
-
-
-def test_a_closed_terminal_ends_the_watch(sandbox: Sandbox) -> None:
-    """When the terminal closes, the watch ends."""
-    with on_terminal(sandbox, "--no-preview") as terminal:
-        terminal.until("2 up to date")
-        terminal.process.send_signal(signal.SIGHUP)
         assert terminal.ended() == 130
 
 

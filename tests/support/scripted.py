@@ -67,7 +67,8 @@ class Seen:
 class Reply:
     """An answer, or a fault.
 
-    `fault` is "" (none), "drop" (close without an answer), "hang" (never answer) or "cut" (stop half-way).
+    `fault` is "" (none), "drop" (close without an answer), "hang" (never answer), "cut" (stop half-way), "drip" (send
+    the body without end, a byte at a time) or "drip-head" (the same with the headers).
     With `made`, a create or a sync call makes a billed image, whatever the answer says.
     """
 
@@ -99,9 +100,10 @@ class Scripted:
         self.ahead_s = 0.0  # how far this server's clock is ahead
         self.after: Callable[[Seen], None] = lambda seen: None
         self._task_polls = task_polls  # how many polls see a task running
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
 
     async def __aenter__(self) -> Self:
+        self._closing = asyncio.Event()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}/api/v1"
@@ -111,8 +113,12 @@ class Scripted:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.close()
-        for writer in list(self._open):
+        self._closing.set()
+        left = dict(self._open)
+        for writer in left:
             writer.transport.abort()
+        if answering := [task for task in left.values() if task]:
+            await asyncio.wait(answering)
         await self._server.wait_closed()
 
     def provider(self, jobs: int | None = None, key: str = CANARY, **table: Any) -> DashScopeProvider:
@@ -132,18 +138,18 @@ class Scripted:
         return task_id
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        self._open[writer] = asyncio.current_task()
         try:
             seen = await _read(reader)
             if seen:
                 self.seen.append(seen)
                 reply = self._reply(seen)
                 self.after(seen)
-                await _write(writer, reply, self.ahead_s)
+                await _write(writer, reply, self.ahead_s, self._closing)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.close()
 
     def _reply(self, seen: Seen) -> Reply:
@@ -232,15 +238,24 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
     return Seen(method, parts.path, {k: v[0] for k, v in parse_qs(parts.query).items()}, headers, body)
 
 
-async def _write(writer: asyncio.StreamWriter, reply: Reply, ahead_s: float) -> None:
+async def _write(writer: asyncio.StreamWriter, reply: Reply, ahead_s: float, closing: asyncio.Event) -> None:
     if reply.fault == "drop":
         return
     if reply.fault == "hang":
-        await asyncio.sleep(60)
+        await closing.wait()
         return
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + ahead_s))
     headers = {"Content-Length": str(len(reply.body)), "Connection": "close", "Date": date, **reply.headers}
     lines = [f"HTTP/1.1 {reply.status} X", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    if reply.fault.startswith("drip"):
+        if reply.fault == "drip-head":
+            writer.write(b"HTTP/1.1 200 X\r\nX-Slow: ")
+        else:
+            writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 1000000\r\n\r\n")
+        while not closing.is_set():  # or until the client has closed the connection
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
     body = reply.body[: len(reply.body) // 2] if reply.fault == "cut" else reply.body
     writer.write("\r\n".join(lines).encode("latin-1") + body)
     await writer.drain()

@@ -60,10 +60,12 @@ def test_events_as_json(event: Event, expected: dict[str, object]) -> None:
         ({"skipped": 1}, 1, False),
         ({"interrupted": True}, 130, False),
         ({"interrupted": True, "failed": 1}, 130, False),
+        ({"interrupted": True, "signal": 1}, 129, False),
+        ({"interrupted": True, "signal": 15}, 143, False),
     ],
 )
 def test_the_last_event_has_the_exit_code(change: dict[str, int], exit_code: int, complete: bool) -> None:
-    """Failures exit with 1, an interrupt with 130."""
+    """Failures exit with 1, an interrupt with 128 and the signal's number, or with 130."""
     finished = replace(DONE, **change)  # type: ignore[arg-type]
     assert (finished.exit_code, finished.complete) == (exit_code, complete)
 

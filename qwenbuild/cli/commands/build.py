@@ -50,31 +50,42 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     are kept, equal requests are rendered once, and if an image fails the others are still built.
     """
     with loading():  # also the builder: the engine would import it later, when Ctrl-C raises an exception
+        from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.terminal import build_view
+        from qwenbuild.terminal.outlet import Outlet, is_closed_terminal
 
     recording = None
     if junit:
         from qwenbuild.terminal.junit import Recording
 
         recording = Recording(junit)
-    view = build_view.view(as_json)
+    interrupt = Interrupt()
+
+    def unshown(error: OSError) -> None:
+        # Without a SIGHUP, a build whose terminal was closed goes on: the user has detached it (`setsid`, `disown`).
+        if not is_closed_terminal(error):
+            interrupt.request()
+
+    outlet = Outlet(build_view.view(as_json), unshown)
 
     def emit(event: Event) -> None:
-        view.emit(event)
+        outlet.emit(event)
         if recording:
             recording.emit(event)
 
     arguments = None if as_json or junit else sys.argv[1:] or ["build"]
     try:
-        finished = engine_of(project, **choices).build(emit, arguments=arguments)
+        finished = engine_of(project, **choices).build(emit, interrupt, arguments=arguments)
     except (QwenbuildError, KeyboardInterrupt) as error:
         if recording:
             recording.fail(error)
         raise
     finally:
-        view.close()
+        outlet.close()
         if recording:
             recording.write()
+    if outlet.error and not is_closed_terminal(outlet.error) and not finished.signal:
+        raise outlet.error
     sys.exit(finished.exit_code)
 
 

@@ -2,6 +2,8 @@
 
 Invariants:
 - AnswerLost means that a request may have been billed. Any other error of a submit means that it was not.
+- Each exchange has one deadline, from connecting to the last byte. `_exchange` holds it, and decides what a passed
+  deadline means: the answer is lost, unless the request certainly was not sent yet.
 - Each submit opens its own connection. A server may close a kept connection just as a submit is sent on it.
 - The key is sent to the base URL's host only. No error holds the key or an error of httpx, because errors of
   httpx carry the request with its headers.
@@ -9,12 +11,13 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -31,6 +34,8 @@ from .endpoint import Endpoint
 
 CONNECT_S: Final = 15.0
 _SHORT_S: Final = 60.0  # the service creates or shows a task within a second
+_LATE_S: Final = 1.0  # a timer that fires later than this shows that the process was stopped
+_GRACE_S: Final = 5.0  # to read what arrived while the process was stopped
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
 _LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is shortened to this
 _PROXY_HINT: Final = (
@@ -43,12 +48,17 @@ _UNSENT: Final = (
     httpx.LocalProtocolError, httpx.InvalidURL,
 )  # fmt: skip
 
+_BEFORE_SENDING: Final = ("connection", "proxy", "socks")  # the parts of httpcore that connect
+
 
 class Client:
     """Connections to the service for one account; an async context manager."""
 
     def __init__(self, endpoint: Endpoint, key: ApiKey, timeout_s: float) -> None:
-        """`timeout_s` is the longest wait for a sync answer. Other requests wait `short_s`, at most 60 seconds."""
+        """`timeout_s` is the longest time for a sync call, from connecting to the last byte of the answer.
+
+        A download also gets `timeout_s`, any other request `short_s`, which is at most 60 seconds.
+        """
         self.endpoint = endpoint
         self.account = key.fingerprint
         self._key = key
@@ -56,7 +66,7 @@ class Client:
             f"region: {endpoint.region}, at {endpoint.host}",
             f"key: from {key.origin}; keys of other regions don't work here",
         )
-        self._sync_s = timeout_s
+        self.timeout_s = timeout_s
         self.short_s = min(timeout_s, _SHORT_S)
         self._exits = AsyncExitStack()
 
@@ -103,7 +113,7 @@ class Client:
 
         Raises AnswerLost if the request may have been billed, else another ProviderError.
         """
-        return await self._submit(wire.SYNC_PATH, body, {}, self._sync_s, sent)
+        return await self._submit(wire.SYNC_PATH, body, {}, self.timeout_s, sent)
 
     async def submit_async(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
         """Create a task. `sent` is called once the request is sent.
@@ -113,48 +123,49 @@ class Client:
         return await self._submit(wire.ASYNC_PATH, body, wire.ASYNC_HEADERS, self.short_s, sent)
 
     async def _submit(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], answer_s: float,
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], whole_s: float,
         sent: Callable[[], None],
     ) -> wire.Answer:  # fmt: skip
-        async def trace(event: str, _: Mapping[str, Any]) -> None:
-            if event.endswith(".send_request_body.complete"):
-                sent()
-
         request = self._submits.build_request(
             "POST",
             self.endpoint.base_url + path,
             content=json.dumps(body, ensure_ascii=False).encode(),
             headers={"Content-Type": "application/json; charset=utf-8", **headers},
-            timeout=httpx.Timeout(answer_s, connect=CONNECT_S, pool=None),
-            extensions={"trace": trace},
+            timeout=_waits(whole_s),
         )
-        return self._success(await self._exchange(self._submits, request))
+        return self._success(await self._exchange(self._submits, request, whole_s, sent))
 
     async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> wire.Answer:
         """Send a request that is free and may be repeated. Raises ProviderError, but never AnswerLost."""
-        request = self._queries.build_request(
-            method,
-            self.endpoint.base_url + path,
-            params=query or None,
-            timeout=httpx.Timeout(self.short_s, connect=CONNECT_S, pool=None),
-        )
+        url = self.endpoint.base_url + path
+        request = self._queries.build_request(method, url, params=query or None, timeout=_waits(self.short_s))
         try:
-            return self._success(await self._exchange(self._queries, request))
+            return self._success(await self._exchange(self._queries, request, self.short_s))
         except AnswerLost as lost:
             error = lost
         raise ServiceFault("the service did not answer", facts=error.facts, code=error.code)
 
-    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> wire.Answer:
-        """Send `request` and return the answer, also an error answer. Raises ProviderError if no answer came."""
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: httpx.Request, whole_s: float, sent: Callable[[], None] = lambda: None
+    ) -> wire.Answer:
+        """Send `request` and return the answer, also an error answer. Raises ProviderError if no answer came.
+
+        The exchange takes at most `whole_s` seconds. `sent` is called once the request is sent.
+        """
+        progress = _Progress(sent)
+        request.extensions["trace"] = progress.trace
         fault: ProviderError
         try:
-            response = await client.send(request, stream=True)
-            try:
-                return await self._read(response)
-            finally:
-                await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            fault = _transport_fault(error, self.endpoint.host, client.timeout, request)
+            async with _within(whole_s) as deadline:
+                response = await client.send(request, stream=True)
+                try:
+                    answer = await self._read(response)
+                    deadline.reschedule(None)  # while the connection is closed, the answer can't be lost any more
+                    return answer
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
+            fault = _transport_fault(error, self.endpoint.host, whole_s, is_unsent=progress.is_unsent)
         # Raised outside the handler, so that httpx's error is not attached as context.
         raise fault
 
@@ -190,13 +201,61 @@ class Client:
         return answer
 
 
-def _transport_fault(error: Exception, host: str, timeout: httpx.Timeout, request: httpx.Request) -> ProviderError:
+def _waits(whole_s: float) -> httpx.Timeout:
+    """Return httpx's own limits for an exchange of `whole_s` seconds: the same for TCP and TLS, none for the rest."""
+    return httpx.Timeout(None, connect=min(CONNECT_S, whole_s / 2))
+
+
+class _Progress:
+    """How far an exchange has come, as httpcore's trace tells.
+
+    `is_unsent` is True while the request certainly has not been sent: the last event was one of connecting. If
+    httpcore's events change one day, it stays False, and the request counts as sent.
+    """
+
+    def __init__(self, sent: Callable[[], None]) -> None:
+        self.is_unsent = False
+        self._sent = sent
+        self._is_tunnel = False  # a CONNECT to a proxy is under way, not the request itself
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        part, _, step = event.partition(".")
+        if (request := info.get("request")) is not None:
+            self._is_tunnel = request.method == b"CONNECT"
+        self.is_unsent = part in _BEFORE_SENDING or self._is_tunnel
+        if step == "send_request_body.complete" and not self.is_unsent:
+            self._sent()
+
+
+@asynccontextmanager
+async def _within(whole_s: float) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel what takes longer than `whole_s` seconds; raises TimeoutError then.
+
+    Time in which the process was stopped (Ctrl-Z, a paused container) does not lose an answer: what arrived
+    meanwhile can still be read.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + whole_s
+    async with asyncio.timeout_at(until_s) as deadline:
+
+        def extend() -> None:
+            if loop.time() > until_s + _LATE_S and deadline.when() is not None:
+                deadline.reschedule(loop.time() + _GRACE_S)
+
+        timer = loop.call_at(until_s - 0.001, extend)  # before the deadline, which fires in the same round
+        try:
+            yield deadline
+        finally:
+            timer.cancel()
+
+
+def _transport_fault(error: Exception, host: str, whole_s: float, *, is_unsent: bool) -> ProviderError:
     """Return the error of a failed exchange. It takes only the type and the text from `error`."""
-    if not isinstance(error, _UNSENT):
-        waited = request.extensions["timeout"].get("read")
-        how = f"no answer within {waited:g} s" if isinstance(error, httpx.ReadTimeout) else _words(error)
+    is_late = isinstance(error, TimeoutError)
+    if not isinstance(error, _UNSENT) and not is_unsent:
+        how = f"no complete answer within {whole_s:g} s" if is_late else _words(error)
         return AnswerLost(error_codes.LOST.claim, facts=[f"{host}: {how}"], hint=error_codes.LOST.hint)
-    words = _words(error)
+    words = f"no connection within {whole_s:g} s" if is_late else _words(error)
     if "CERTIFICATE_VERIFY_FAILED" in words or "SSL" in words:
         return Unreachable(
             f"no secure connection to {host}",

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 import httpx
 
-from qwenbuild.errors import BadImage, ProviderError
+from qwenbuild.errors import BadImage
 from qwenbuild.files import png
 from qwenbuild.request import Size
 
@@ -29,7 +29,6 @@ from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3
-WHOLE_S: Final = 300.0  # longest download; a slower one is stopped and tried again
 _PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
 
 
@@ -56,12 +55,12 @@ class Downloads:
 
     def __init__(
         self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float,
-        whole_s: float = WHOLE_S,
+        whole_s: float,
     ) -> None:  # fmt: skip
         """`hosts` are host names, or `*.` and a domain. The endpoint's own host is allowed as well.
 
         In seconds: `first_wait_s` the first wait before another attempt, `read_s` the longest silence
-        within a download, `whole_s` the longest download.
+        within a download, `whole_s` the longest download, redirects included. A slower one is stopped and tried again.
         """
         self._client = client
         self._own = _origin(urlsplit(endpoint.base_url))
@@ -101,30 +100,29 @@ class Downloads:
         )
 
     async def _fetch(self, url: str) -> bytes:
-        """Return the bytes at `url`. Follows redirects within the host only."""
-        fault: ProviderError
-        for _ in range(_MOST_REDIRECTS + 1):
-            # A compressed answer of a few bytes could expand to gigabytes.
-            request = self._client.build_request(
-                "GET", url, headers={"Accept-Encoding": "identity"}, timeout=self._timeout
-            )
-            host = request.url.host
-            try:
-                async with asyncio.timeout(self._whole_s):
+        """Return the bytes at `url`, within `whole_s`. Follows redirects within the host only."""
+        host = urlsplit(url).hostname  # redirects keep it
+        try:
+            async with asyncio.timeout(self._whole_s):
+                for _ in range(_MOST_REDIRECTS + 1):
+                    # A compressed answer of a few bytes could expand to gigabytes.
+                    request = self._client.build_request(
+                        "GET", url, headers={"Accept-Encoding": "identity"}, timeout=self._timeout
+                    )
                     response = await self._client.send(request, stream=True)
                     try:
-                        if response.has_redirect_location:
-                            url = self._redirected(url, response.headers["Location"])
-                            continue
-                        return await _read(response, url)
+                        if not response.has_redirect_location:
+                            return await _read(response, url)
+                        url = self._redirected(url, response.headers["Location"])
                     finally:
                         await response.aclose()
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
-                fault = _bad(f"the image could not be downloaded from {host}", f"{type(error).__name__}: {error}")
-                break
-        else:
-            fault = _bad(f"the image could not be downloaded from {host}", "it redirects again and again")
-        raise fault
+            said = "it redirects again and again"
+        except TimeoutError:
+            said = f"not complete after {self._whole_s:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            said = f"{type(error).__name__}: {error}"
+        # Raised outside the handlers, so that httpx's error is not attached as context.
+        raise _bad(f"the image could not be downloaded from {host}", said)
 
     def _redirected(self, url: str, location: str) -> str:
         """Return the URL that `url` redirects to. Raises BadImage if that is on another host."""

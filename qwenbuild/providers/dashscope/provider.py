@@ -49,7 +49,7 @@ class DashScopeProvider:
     - `submits`: a pace such as "2/second" for every model, instead of the catalogue's paces
     - `max_concurrency`: most requests that the service works on at once (default 50)
     - `download_hosts`: hosts that images may come from (default ["*.aliyuncs.com"])
-    - `timeout_s`: longest wait for a sync answer, in seconds (default 330)
+    - `timeout_s`: longest time for a sync call or a download, from connecting to the last byte (default 330 seconds)
     - `poll_s`: longest interval between polls of a task, in seconds (default 10)
     - `retry_wait_s`: first wait before a retry, in seconds (default 1)
     """

@@ -59,7 +59,12 @@ class Renderer:
         self._client, self._choices, self._model = client, choices, model
         self.tasks = Tasks(client, choices.poll_s, choices.first_wait_s)
         self._downloads = Downloads(
-            client.downloads, client.endpoint, choices.download_hosts, choices.first_wait_s, client.short_s
+            client.downloads,
+            client.endpoint,
+            choices.download_hosts,
+            choices.first_wait_s,
+            client.short_s,
+            client.timeout_s,
         )
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service has finished
         self._priority = Priority()

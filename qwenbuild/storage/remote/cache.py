@@ -7,7 +7,8 @@ the secret. So the entry can be checked without reading the file.
 Invariants: bytes are returned only if they match their digest. A wrong answer, a missing signature or an
 unreachable remote is a miss. Blobs are stored before the entry that names them. The first failure of
 reading gives one warning, and so does the first failure of writing. After three failures in a row, no
-request is sent for a minute.
+request is sent for a minute. Each request has a deadline for the whole of it. If it passes, the remote counts as
+unreachable: no request is sent for a minute.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from qwenbuild.problems import Problem
 from .. import action_result
 from ..action_result import IMAGE, PROVENANCE, Entry
 from .breaker import Breaker
-from .transport import Transport
+from .transport import WHOLE_S, Transport
 
 SIGNATURE: Final = "signature.hmac-sha256"
 MAX_IMAGE_BYTES: Final = 64 * 2**20
@@ -47,9 +48,10 @@ class Remote:
 
     def __init__(
         self, connect: Callable[[], Transport], *, name: str, writes: bool, secret: bytes = b"",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, whole_s: Mapping[str, float] = WHOLE_S,
     ) -> None:  # fmt: skip
         self._connect, self.name, self.writes, self._secret, self._clock = connect, name, writes, secret, clock
+        self._whole_s = whole_s
         self._warnings: list[Problem] = []
         self._reading = Breaker("read", self._warnings.append, clock)
         self._writing = Breaker("written", self._warnings.append, clock)
@@ -119,7 +121,7 @@ class Remote:
 
     async def _image(self, digest: str) -> Entry | None:
         try:
-            has = await self._with_retry(lambda transport: transport.has(f"cas/{digest}"))
+            has = await self._with_retry("ac", lambda transport: transport.has(f"cas/{digest}"))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -138,7 +140,7 @@ class Remote:
         if self._reading.is_open:
             return None
         try:
-            content = await self._with_retry(lambda transport: transport.get(path, limit))
+            content = await self._with_retry(_kind(path), lambda transport: transport.get(path, limit))
         except RemoteError as error:
             self._failed(self._reading, error)
             return None
@@ -172,7 +174,7 @@ class Remote:
         blobs = {f"cas/{named[name][0]}": content for name, content in files.items()}
         try:
             for path, content in {**blobs, f"ac/{entry.key}": action_result.render(named)}.items():
-                await self._with_retry(partial(_put, path, content))
+                await self._with_retry(_kind(path), partial(_put, path, content))
         except RemoteError as error:
             self._failed(self._writing, error)
             return False
@@ -185,16 +187,32 @@ class Remote:
 
     # --- both ---
 
-    async def _with_retry(self, request: Callable[[Transport], Awaitable[_T]]) -> _T:
-        """Send a request; repeat it once if the failure may be temporary. A miss can cost a render."""
-        assert self._transport is not None
+    async def _with_retry(self, kind: str, request: Callable[[Transport], Awaitable[_T]]) -> _T:
+        """Send a request, and repeat it once if the failure may be temporary. A miss can cost a render.
+
+        A request of the kind "ac" carries few bytes, one of the kind "cas" may carry an image.
+        """
         try:
-            return await request(self._transport)
+            return await self._in_time(kind, request)
         except RemoteUnreachable:
             raise
         except RemoteError:
             await asyncio.sleep(_RETRY_S)
-        return await request(self._transport)
+        return await self._in_time(kind, request)
+
+    async def _in_time(self, kind: str, request: Callable[[Transport], Awaitable[_T]]) -> _T:
+        """Send a request. Raises RemoteUnreachable if its whole answer takes too long."""
+        assert self._transport is not None
+        try:
+            async with asyncio.timeout(self._whole_s[kind]):
+                return await request(self._transport)
+        except TimeoutError:
+            claim = f"{self.name} gave no complete answer within {self._whole_s[kind]:g} s"
+            raise RemoteUnreachable(claim) from None
+
+
+def _kind(path: str) -> str:
+    return path.partition("/")[0]
 
 
 async def _put(path: str, content: bytes, transport: Transport) -> None:

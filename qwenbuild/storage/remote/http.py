@@ -11,7 +11,6 @@ Source: https://bazel.build/remote/caching (2026-05), "HTTP caching protocol".
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ import httpx
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
 from qwenbuild.version import __version__
 
-from .transport import CONNECT_S, SILENCE_S, TRANSFER_S
+from .transport import CONNECT_S, SILENCE_S
 
 _STORED = (200, 201, 202, 204)
 _TYPES = {"ac": "application/json", "cas": "application/octet-stream"}  # bazel-remote accepts only this type for `ac`
@@ -55,7 +54,7 @@ class HttpTransport:
         content = bytearray()
         request = self._client.stream("GET", path, headers={"Accept": _type(path)})
         with _remote_errors(self.name):
-            async with asyncio.timeout(TRANSFER_S), request as response:
+            async with request as response:
                 if response.status_code == 404:
                     return None
                 if response.status_code != 200:
@@ -68,16 +67,14 @@ class HttpTransport:
 
     async def has(self, path: str) -> bool:
         with _remote_errors(self.name):
-            async with asyncio.timeout(TRANSFER_S):
-                response = await self._client.head(path, headers={"Accept": _type(path)})
+            response = await self._client.head(path, headers={"Accept": _type(path)})
         if response.status_code not in (200, 204, 404):
             raise RemoteError(f"{self.name} answered {response.status_code} to a HEAD")
         return response.status_code != 404
 
     async def put(self, path: str, content: bytes) -> None:
         with _remote_errors(self.name):
-            async with asyncio.timeout(TRANSFER_S):
-                response = await self._client.put(path, content=content, headers={"Content-Type": _type(path)})
+            response = await self._client.put(path, content=content, headers={"Content-Type": _type(path)})
         if response.status_code not in _STORED:
             raise RemoteError(f"{self.name} answered {response.status_code} to a PUT")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,14 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from qwenbuild.catalogue import builtin
-from qwenbuild.errors import AnswerLost, ProviderError, Unreachable, UsageError
+from qwenbuild.emulator.server import Running
+from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from tests.support.scripted import CANARY, Journal, Reply, Scripted, attempt, fails, request_of
+from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, attempt, fails, request_of
+
+pytest_plugins = ("tests.support.emulated",)
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
@@ -162,6 +167,101 @@ def test_an_endless_answer_is_lost() -> None:
     found, journal, _ = attempt("sync", Reply(200, b"[" * (9 * 2**20)))
     assert type(found) is AnswerLost
     assert journal.kinds == ["intend"]
+
+
+DRIPS = [Reply(fault="drip"), Reply(fault="drip-head")]
+
+
+@pytest.mark.parametrize("interface", ["sync", "async"])
+@pytest.mark.parametrize("reply", DRIPS, ids=lambda reply: reply.fault)
+def test_an_answer_in_single_bytes_is_lost_after_the_deadline(interface: str, reply: Reply) -> None:
+    """`timeout_s` limits the whole exchange. The request may have been billed, so it is not sent again."""
+    found, journal, server = attempt(interface, reply, timeout_s=0.5)
+    assert type(found) is AnswerLost
+    assert found.facts == (f"127.0.0.1:{server.port}: no complete answer within 0.5 s",)
+    assert journal.kinds == ["intend"]
+    assert len(server.paths("POST")) == 1
+
+
+@pytest.mark.parametrize("reply", DRIPS, ids=lambda reply: reply.fault)
+def test_a_query_in_single_bytes_is_repeated(reply: Reply) -> None:
+    """Queries are free: after the deadline a poll, a page of the list and a cancellation count as unanswered."""
+
+    async def main() -> tuple[bytes, int, int]:
+        async with Scripted() as server:
+            provider = server.provider(interface="async", timeout_s=1.0)
+            server.script["task"].append(reply)
+            server.script["list"].append(reply)
+            server.script["cancel"].append(reply)
+            async with provider.session():
+                rendered = await provider.render(request_of(), Journal())
+                tasks = await provider.list_tasks()
+                with pytest.raises(ServiceFault, match="the service did not answer"):
+                    await provider.cancel_task(tasks[0].id)
+        return rendered.png, len(tasks), server.bill
+
+    assert asyncio.run(main()) == (PNG, 1, 1)
+
+
+def test_a_handshake_that_never_ends_costs_nothing() -> None:
+    """A server that accepts the connection, and is silent in the TLS handshake, got no request."""
+
+    served: list[asyncio.Task[Any] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    async def main() -> tuple[ProviderError, Journal]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        base_url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+        settings = {"base_url": base_url, "timeout_s": 0.2, "submits": "1000/second", "retry_wait_s": 0.001}
+        journal, provider = Journal(), DashScopeProvider(Settings(settings, builtin(), {"DASHSCOPE_API_KEY": CANARY}))
+        async with server, provider.session():
+            with pytest.raises(Unreachable) as caught:
+                await provider.render(request_of(), journal)
+            await asyncio.wait([task for task in served if task])
+        return caught.value, journal
+
+    error, journal = asyncio.run(main())
+    assert error.facts == ("nothing was sent: ConnectTimeout",)
+    assert journal.kinds == ["intend", "refused"] * 6
+
+
+@pytest.mark.parametrize("reply", [Reply(fault="drip-head"), Reply(502)], ids=["drip", "502"])
+def test_a_proxy_that_does_not_connect_got_no_request(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CONNECT to the proxy is not the request: it costs nothing, however slowly it is answered."""
+
+    async def main() -> tuple[ProviderError, Journal, set[str]]:
+        async with Scripted() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            proxy.script["other"].extend([reply] * 6)
+            settings = {"timeout_s": 0.3, "submits": "1000/second", "retry_wait_s": 0.001}
+            provider = DashScopeProvider(Settings(settings, builtin(), {"DASHSCOPE_API_KEY": CANARY}))
+            journal = Journal()
+            async with provider.session():
+                with pytest.raises(Unreachable) as caught:
+                    await provider.render(request_of(), journal)
+            return caught.value, journal, {one.method for one in proxy.seen}
+
+    error, journal, methods = asyncio.run(main())
+    assert error.facts[0].startswith("nothing was sent: ")
+    assert journal.kinds == ["intend", "refused"] * 6
+    assert methods == {"CONNECT"}
+
+
+def test_an_answer_that_came_while_the_process_was_stopped_is_read(emulator: Running) -> None:
+    """After Ctrl-Z and `fg`, or in a paused container, all deadlines have passed; what arrived is not lost."""
+
+    async def main() -> int:
+        endpoint = Endpoint(emulator.base_url, "singapore")
+        async with Client(endpoint, ApiKey(CANARY, "a test"), 0.6) as client:
+            # The whole process sleeps from the moment when the request is sent.
+            answer = await client.submit_sync(wire.sync_body(request_of()), lambda: time.sleep(2.0))
+        return answer.status
+
+    assert asyncio.run(main()) == 200
 
 
 def client_of(server: Scripted) -> Client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,6 +12,8 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import RemoteError, RemoteUnreachable
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
+from qwenbuild.storage.remote.http import HttpTransport
+from tests.support.caches import Cache
 from tests.support.clocks import Clock
 
 _T = TypeVar("_T")
@@ -163,3 +165,36 @@ def test_a_remote_that_is_read_only_stores_nothing(memory: Memory) -> None:
     """Without `writes` no request is sent."""
     cache = remote(memory, writes=False)
     assert (cache.may_write, store(cache), memory.files) == (False, False, {})
+
+
+@pytest.mark.parametrize(
+    ("act", "miss"),
+    [
+        (lambda it: it.entry(KEY), None),
+        (lambda it: it.find((), [ENTRY.image]), {}),
+        (lambda it: it.blob(ENTRY.image, MAX_IMAGE_BYTES), None),
+        (lambda it: it.store(ENTRY, b"image", b"{}"), False),
+    ],
+    ids=["entry", "find", "blob", "store"],
+)
+def test_an_answer_in_single_bytes_is_a_miss(act: Callable[[Remote], Awaitable[object]], miss: object) -> None:
+    """Each request has a deadline for the whole of it. If it passes, no request is sent for a minute."""
+
+    def drip(handler: Any, path: str, content: bytes) -> bool:
+        handler.close_connection = True
+        try:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not server.closing.wait(0.02):
+                handler.wfile.write(b"x")
+        except OSError:  # the client has left
+            pass
+        return True
+
+    with Cache().running() as server:
+        server.fault = drip
+        whole_s = {"ac": 0.4, "cas": 0.4}
+        cache = Remote(lambda: HttpTransport(server.url, {}, "r"), name="r", writes=True, whole_s=whole_s)
+        assert use(cache, act) == use(cache, act) == miss
+        assert sum(server.calls.values()) == 1
+    [claim] = claims(cache)
+    assert claim.endswith(": r gave no complete answer within 0.4 s")
