@@ -107,7 +107,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
     sys.exit(QwenbuildError.exit_code if there.warnings else 0)
 
 
-@click.command()
+@click.command(short_help="Remove rendered images from the store that all projects share.")
 @click.option(
     "--older-than", type=Age(), metavar="AGE", help="Remove entries that no build used for so long: 30d, 12h."
 )
