@@ -16,16 +16,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from qwenbuild.errors import ProjectError, QwenbuildError, StateError, StoreError
+from qwenbuild.errors import LedgerError, ProjectError, QwenbuildError, StateError, StoreError
 from qwenbuild.files import atomic
 from qwenbuild.finding import Finding, Level
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
 from qwenbuild.state_folder import FOLDER, STATE
 from qwenbuild.storage import gc, lock
+from qwenbuild.storage.claimant import lock_fault, unfit
+from qwenbuild.storage.ledger import FILE, Ledger
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import Origin, StorePlace, find_place
+from qwenbuild.storage.submissions import ledger_folder
 
 _LITTLE_BYTES: Final = 10**9  # less free space than this is a warning: it holds some hundred images
 _NONE_BYTES: Final = 50 * 10**6  # less free space than this is a failure
@@ -72,6 +75,24 @@ def of_store(environ: Mapping[str, str], project: Project | None) -> Iterator[Fi
     shares = project is not None and _shares(folder, project)
     how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's bytes" if project else ""
     yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint)
+
+
+def of_ledger(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the finding about the ledger: where it is, what is in flight, and whether its locks are dependable."""
+    try:
+        folder = ledger_folder(environ, Store(find_place(environ).root))
+        place = next(path for path in (folder, *folder.parents) if path.is_dir())
+        if fault := lock_fault(place):
+            yield Finding.of_error("ledger", unfit(folder, fault))
+        elif (folder / FILE).exists():
+            with closing(Ledger(folder, create=False)) as ledger:
+                waiting = ledger.open_rows()
+            facts = (f"{len(waiting):,} requests of all projects are in flight",) if waiting else ()
+            yield Finding("ledger", Level.OK, str(folder), facts)
+        else:
+            yield Finding("ledger", Level.OK, f"{folder}: not there yet; the first paid request creates it")
+    except (LedgerError, StoreError) as error:
+        yield Finding.of_error("ledger", error)
 
 
 def _held(place: StorePlace, held: gc.Collection) -> Finding:

@@ -30,7 +30,7 @@ from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.settings import make_remote
 from qwenbuild.version import __version__
 
-from .checkup import of_project, of_store
+from .checkup import of_ledger, of_project, of_store
 
 _PATIENCE_S: Final = 15.0  # longest wait for the remote cache
 _REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[.*?\])? *(?:(>=|==) *([\d.]+))?")
@@ -54,6 +54,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding.of_error("project", error)
     yield from _user_config()
     yield from of_store(environ, project)
+    yield from of_ledger(environ)
     chosen = None
     if project:
         try:

@@ -1,8 +1,7 @@
-"""Who holds claims in the ledger: one process, alive as long as it holds the lock of a file of its own.
+"""The claimant: a process that holds claims in the ledger, alive while it holds the lock of its own file.
 
-A process number proves nothing: containers and other hosts have their own numbers, and a restored
-CI cache brings old ones back. The operating system releases a file's lock when its process ends,
-however it ends.
+A process number proves nothing. Containers and other hosts have their own numbers, and a restored CI cache brings back
+old ones. The operating system releases the lock of a file when its process ends, however the process ends.
 """
 
 from __future__ import annotations
@@ -14,48 +13,46 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from qwenbuild.errors import LedgerError
+
+from .claims import ENVIRON
+
 if TYPE_CHECKING:
     from filelock import FileLock
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 
-NETWORK_FILE_SYSTEMS: Final = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.ceph",
-        "fuse.glusterfs",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "smb3",
-        "smbfs",
-        "virtiofs",
-    ]
-)
+NETWORK_FILE_SYSTEMS: Final = frozenset((
+    "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4",
+    "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs",
+))  # fmt: skip
 """Names in `/proc/self/mountinfo` of file systems on which SQLite's WAL mode and file locks are not dependable."""
+
+LOCAL_FUSE: Final = frozenset((
+    "fuse.bindfs", "fuse.cryfs", "fuse.encfs", "fuse.ext4", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.mergerfs",
+    "fuse.overlayfs",
+))  # fmt: skip
+"""Local file systems behind FUSE. Most others behind FUSE are on a network: sshfs, rclone, s3fs, glusterfs."""
 
 
 class Claimant:
-    """This process, for as long as it is open. `name` stands in the ledger beside each claim."""
+    """This process, until it is closed. `name` stands in the ledger beside each of its claims."""
 
     def __init__(self, folder: Path) -> None:
         """Create and lock a file in `folder`. Raises OSError."""
+        from filelock import Timeout
+
         folder.mkdir(parents=True, exist_ok=True)
         self.name: Final = secrets.token_hex(16)
         self._path = folder / self.name
         self._lock = _lock(self._path)
-        self._lock.acquire(blocking=False)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:  # filelock takes a file that can't be made for a file that vanished
+            raise OSError(f"{self._path} can't be made") from None
 
     def close(self) -> None:
-        """Release the lock: from now on, other processes take this one for dead."""
+        """Release the lock: from now on, this process counts as dead."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
         self._lock.release()
@@ -64,7 +61,7 @@ class Claimant:
 def is_alive(folder: Path, name: str) -> bool:
     """Return whether the claimant `name` of `folder` still runs.
 
-    A lock that can't be tried counts as held: a claim is never taken away on a guess.
+    If the lock can't be tried, the claimant counts as alive: a claim is never taken away on a guess.
     """
     from filelock import Timeout
 
@@ -83,25 +80,28 @@ def is_alive(folder: Path, name: str) -> bool:
 
 
 def lock_fault(folder: Path, mounts: str | None = None) -> str | None:
-    """Return why locks in `folder` can't be relied on, or None if they can.
+    """Return why the locks of `folder` are not dependable, or None if they are.
 
     `mounts` is the text of `/proc/self/mountinfo`; None reads it, if the system has it.
     """
     from filelock import Timeout
 
     kind = file_system(folder, _mounts() if mounts is None else mounts)
-    if kind in NETWORK_FILE_SYSTEMS:
+    if kind in NETWORK_FILE_SYSTEMS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE):
         return f"it is on a network file system ({kind})"
     path = folder / f"probe-{secrets.token_hex(8)}"
     one, other = _lock(path), _lock(path)
     fault: str | None = "its file system lets two processes lock one file"
     try:
         one.acquire(blocking=False)
-        other.acquire(blocking=False)
-    except Timeout:
-        fault = None
+        with contextlib.suppress(Timeout):
+            other.acquire(blocking=False)
+        if not other.is_locked:
+            fault = None
+    except Timeout:  # filelock takes a file that can't be made for a file that vanished
+        fault = "no file can be made there"
     except OSError as error:
-        fault = f"its file system has no locks: {error.strerror or error}"
+        fault = f"no file can be locked there: {error.strerror or error}"
     for lock in (other, one):
         lock.release()
     with contextlib.suppress(OSError):
@@ -110,7 +110,7 @@ def lock_fault(folder: Path, mounts: str | None = None) -> str | None:
 
 
 def file_system(folder: Path, mounts: str) -> str:
-    """Return the type of the file system that `folder` is on, empty if `mounts` (see `lock_fault`) does not say."""
+    """Return the type of the file system that holds `folder`, empty if `mounts` (see `lock_fault`) does not say."""
     found, longest = "", 0
     path = os.path.realpath(folder)
     for line in mounts.splitlines():
@@ -132,7 +132,13 @@ def _mounts() -> str:
 
 
 def _lock(path: Path) -> FileLock:
-    # Without the fallback: it writes the process number into the file, and a number proves nothing.
+    # The fallback would write the process number into the file, and a number proves nothing.
     from filelock import FileLock
 
     return FileLock(path, thread_local=False, fallback_to_soft=False)
+
+
+def unfit(folder: Path, fault: str) -> LedgerError:
+    """Return the error of a folder whose locks are not dependable; `fault` says why."""
+    hint = f"set {ENVIRON} to a folder on a local disk, the same for all of your projects"
+    return LedgerError(f"the ledger can't be in {folder}: {fault}", hint=hint)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from qwenbuild.request import Request
+
+ENVIRON: Final = "QWENBUILD_LEDGER_DIR"
+"""The environment variable that names the folder of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,10 @@ from typing import Any, Final
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import LedgerError
 
-from .claimant import Claimant, is_alive, lock_fault
-from .claims import Claim, Held, Intent, Left, Row, Stored
+from .claimant import Claimant, is_alive, lock_fault, unfit
+from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
 
 FILE: Final = "ledger.sqlite3"
-ENVIRON: Final = "QWENBUILD_LEDGER_DIR"
 _VERSION = 1
 _BUSY_S = 10.0  # longer than any transaction of a healthy process
 _LOOK_BUSY_S = 2.0  # a plan does not wait longer for a locked ledger
@@ -135,10 +134,7 @@ class Ledger:
             if self._claimant is None:
                 self._claimants.mkdir(exist_ok=True)
                 if fault := lock_fault(self._claimants):
-                    raise LedgerError(
-                        f"the ledger can't be in {self.path.parent}: {fault}",
-                        hint=f"set {ENVIRON} to a folder on a local disk, the same for all of your projects",
-                    )
+                    raise unfit(self.path.parent, fault)
                 self._claimant = Claimant(self._claimants)
 
     def digest(self, account: str) -> str:

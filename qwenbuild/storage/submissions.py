@@ -21,8 +21,8 @@ from qwenbuild.errors import LedgerError, StateError
 from qwenbuild.provider import Price, Provider, accounted
 from qwenbuild.request import Request, Submission
 
-from .claims import Intent, Row
-from .ledger import ENVIRON, FILE, Ledger
+from .claims import ENVIRON, Intent, Row
+from .ledger import FILE, Ledger
 from .state import State
 from .store import Store
 

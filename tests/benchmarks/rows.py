@@ -150,6 +150,21 @@ def _latency(
     return compared(job, found, "N·L/C", most)
 
 
+def claims(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A build of 1,000 paid images, 50 at once, 1 s each, compared with the same build without claims."""
+    count = _scaled(1_000, scale)
+    with running(1.0, 200_000) as base_url:
+        place = _service_project(folder, count, base_url, 50)
+        claimed = _first_build("qwenbuild build", place, count)
+        unclaimed = python("-m", "tests.benchmarks.unclaimed", str(place.root))
+        contenders = [
+            Contender("without claims", unclaimed, REPOSITORY, claimed.environ, claimed.prepare),
+            claimed,
+        ]
+        found = alternate(contenders, rounds)
+    return compared(f"{count:,} paid images of 1 s, 50 at once", found, "without claims", {"qwenbuild build": 1.05})
+
+
 def _calls(name: str, count: int, at_once: int, base_url: str) -> Contender:
     return Contender(
         name, python("-m", "tests.benchmarks.bare", "calls", str(count), str(at_once), base_url), REPOSITORY
@@ -276,6 +291,7 @@ def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
-    "million": million, "latency": latency, "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
+    "million": million, "latency": latency, "claims": claims,
+    "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
     "loop": loop, "restore": restore, "watch": watch, "one-change": one_change,
 }  # fmt: skip

@@ -10,7 +10,10 @@ import pytest
 
 from qwenbuild.engine import doctor
 from qwenbuild.finding import Finding, Level
+from qwenbuild.request import Request, Size
 from qwenbuild.storage import lock, lock_format
+from qwenbuild.storage.claims import Intent
+from qwenbuild.storage.ledger import Ledger
 from qwenbuild.storage.store import Store
 from tests.support.clinic import Clinic, wrong
 
@@ -27,6 +30,26 @@ def test_the_store(clinic: Clinic) -> None:
     folder.write_text("in the way")
     found = clinic.findings()["store"]
     assert (found.level, found.hint) == (Level.FAIL, "move it away, or set QWENBUILD_CACHE_DIR")
+
+
+def test_the_ledger(clinic: Clinic) -> None:
+    """Its folder is shown, and what is in flight. A damaged ledger and a folder without locks are failures."""
+    folder = clinic.root.parent / "store/ledger"
+    assert clinic.findings()["ledger"].claim == f"{folder}: not there yet; the first paid request creates it"
+    ledger = Ledger(folder)
+    assert (clinic.findings()["ledger"].claim, clinic.findings()["ledger"].facts) == (str(folder), ())
+    ledger.prepare()
+    request = Request("dashscope", "qwen-image-plus", "a dog", "", Size(1328, 1328), 1, False, False)
+    ledger.intend(Intent("k", request, "dashscope", "/p", "s/a"))
+    assert clinic.findings()["ledger"].facts == ("1 requests of all projects are in flight",)
+    ledger.close()
+    (folder / "ledger.sqlite3").write_bytes(b"damaged" * 4096)
+    found = clinic.findings()["ledger"]
+    assert (found.level, found.claim) == (Level.FAIL, f"{folder}/ledger.sqlite3: file is not a database")
+    found = clinic.findings(QWENBUILD_LEDGER_DIR="/proc/self/nowhere")["ledger"]
+    assert (found.level, found.hint) == (
+        Level.FAIL, "set QWENBUILD_LEDGER_DIR to a folder on a local disk, the same for all of your projects"
+    )  # fmt: skip
 
 
 def test_the_place_of_the_store(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

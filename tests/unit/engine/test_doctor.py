@@ -25,7 +25,7 @@ def test_a_sound_environment(clinic: Clinic, emulator: Running) -> None:
     found = clinic.findings(**emulator.environment(KEY))
     assert wrong(found) == {}
     assert list(found) == [
-        "qwenbuild", "packages", "project", "store", "disk", "provider", "specs", "state", "lock", "schema",
+        "qwenbuild", "packages", "project", "store", "disk", "ledger", "provider", "specs", "state", "lock", "schema",
         "key", "service", "clock", "fonts",
     ]  # fmt: skip
     assert found["key"].claim == "from DASHSCOPE_API_KEY"
@@ -170,7 +170,7 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert (sound.code, sound.err) == (0, "")
     lines = sound.out.splitlines()
     assert lines[-1] == "nothing to fix"
-    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 14
+    assert [line[:6] for line in lines[:-1] if not line.startswith("     ")] == ["  ok  "] * 15
     sandbox.extra["DASHSCOPE_API_KEY"] = "sk-beijing-5f1d"
     ill = sandbox.here("doctor")
     assert ill.code == 1

@@ -80,3 +80,19 @@ def test_a_local_folder_has_locks(tmp_path: Path) -> None:
     """Two attempts at one file: the second is refused, and nothing is left behind."""
     assert lock_fault(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("fuse.sshfs", "it is on a network file system (fuse.sshfs)"),
+        ("fuse.rclone", "it is on a network file system (fuse.rclone)"),
+        ("virtiofs", "it is on a network file system (virtiofs)"),
+        ("fuse.fuse-overlayfs", None),
+        ("fuseblk", None),
+        ("overlay", None),
+    ],
+)
+def test_which_file_systems_are_refused(tmp_path: Path, kind: str, fault: str | None) -> None:
+    """File systems behind FUSE count as network file systems, except known local ones."""
+    assert lock_fault(tmp_path, f"36 25 0:32 / {tmp_path} rw - {kind} none rw") == fault
