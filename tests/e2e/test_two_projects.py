@@ -317,3 +317,58 @@ def test_two_builds_wait_for_each_other(emulator: Running, tmp_path: Path) -> No
         finished = [ended(process) for process in processes]
     assert all(one["rendered"] + one["restored"] + one["unknown"] == 6 for one in finished)
     assert all(count == 1 for count in first.billed.values())
+
+
+def as_before_the_ledger(place: Studio) -> None:
+    """Turn state and store into those of a version without ledger."""
+    with contextlib.closing(sqlite3.connect(place.root / ".qwenbuild/state.sqlite3")) as db:
+        db.execute("ALTER TABLE submissions DROP COLUMN uid")
+        db.execute("PRAGMA user_version = 1")
+    shutil.rmtree(place.store / "ledger")
+
+
+@BOTH
+def test_an_upgrade_with_images_in_flight(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """What an earlier version left at the service is collected, by whichever project comes first; nothing is billed."""
+    first, second = studios(tmp_path, emulator, 2, interface, cells=3)
+    emulator.inject("hang-before:download")
+    first.kill_when(lambda: first.calls("download") == 3)
+    emulator.inject()
+    as_before_the_ledger(first)
+    assert [step.verdict for step in first.engine().plan().steps] == [Verdict.REATTACH] * 3
+    assert first.build_inside(where=["no=000"]).finished.reattached == 1
+    assert second.build_inside().finished.reattached == 2
+    assert first.build_inside().finished.restored == 2
+    assert billed(emulator) == 3
+    for place in (first, second):
+        place.audit()
+
+
+@BOTH
+def test_an_upgrade_with_lost_answers(emulator: Running, tmp_path: Path, interface: str) -> None:
+    """What an earlier version lost is UNKNOWN for every project, until an order sends it again."""
+    first, second = studios(tmp_path, emulator, 2, interface, cells=2)
+    emulator.inject("hang-before:sync" if interface == "sync" else "hang-before:create")
+    first.kill_when(lambda: first.calls("sync") + first.calls("create") == 2)
+    emulator.inject()
+    as_before_the_ledger(first)
+    assert first.build_inside().finished.unknown == 2
+    assert second.build_inside().finished.unknown == 2
+    assert billed(emulator) == 0
+    assert second.build_inside(resubmit=True).finished.rendered == 2
+    assert first.build_inside().finished.restored == 2
+    assert billed(emulator) == 2
+
+
+def test_an_earlier_version_refuses_the_new_state(emulator: Running, tmp_path: Path) -> None:
+    """It compares the number of the state's format with its own, and stops."""
+    (place,) = studios(tmp_path, emulator, 1, cells=1)
+    assert place.build_inside().finished.complete
+    with contextlib.closing(sqlite3.connect(place.root / ".qwenbuild/state.sqlite3")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        db.execute("PRAGMA user_version = 3")
+    ran = place.run("build", "--force")
+    assert ran.code == 2
+    assert "was written by a newer qwenbuild" in ran.err
+    assert "upgrade qwenbuild" in ran.err
+    assert billed(emulator) == 1
