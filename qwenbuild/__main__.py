@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import os
 import sys
 import time
@@ -84,6 +83,8 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
+        import errno
+
         if error.errno not in (errno.EIO, errno.EPIPE):  # else nobody is left to read anything
             sys.exit(code)  # Python reports the error
     os._exit(code)
