@@ -123,10 +123,15 @@ class LiveView(LineView):
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._counts: Counter[str] = Counter()
+        self._others: set[str] = set()  # projects that this build waits for
 
     def emit(self, event: Event) -> None:
         if isinstance(event, ImageStarted) and self._progress is None:
             self._open()
+        if isinstance(event, ImageWaiting):
+            if event.project in self._others:
+                return  # one line for each project is enough
+            self._others.add(event.project)
         super().emit(event)
 
     def finished_image(self, event: ImageFinished) -> None:

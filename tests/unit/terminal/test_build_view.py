@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from qwenbuild.events import Finished, ImageFinished, LookingUp, Outcome, Started, Stopping
+from qwenbuild.events import Finished, ImageFinished, ImageWaiting, LookingUp, Outcome, Started, Stopping
 from qwenbuild.problems import Problem
-from qwenbuild.terminal.build_view import JsonView, LineView, view
+from qwenbuild.terminal.build_view import JsonView, LineView, LiveView, view
+from qwenbuild.terminal.style import local_time
 
 PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}
 
@@ -46,6 +47,18 @@ def test_looking_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "looking up  1 lost answer: asking the service what became of them\n"
         "looking up  1,200 lost answers: asking the service what became of them\n"
+    )
+
+
+@pytest.mark.parametrize(("kind", "cells"), [(LineView, ["a", "b"]), (LiveView, ["a"])])
+def test_waiting(capsys: pytest.CaptureFixture[str], kind: type[LineView], cells: list[str]) -> None:
+    """A pipe has a line for each image that another build renders; a terminal has one for each project."""
+    shown = kind()
+    for cell in ("a", "b"):
+        shown.emit(ImageWaiting(f"s/{cell}", f"s/{cell}.png", "/home/me/\x1bother", 0.0))
+    since = local_time(0.0)
+    assert capsys.readouterr().err == "".join(
+        f"   waiting s/{cell} (being rendered by /home/me/\\x1bother since {since})\n" for cell in cells
     )
 
 
