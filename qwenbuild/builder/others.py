@@ -35,9 +35,13 @@ class Others:
         self._waiting: dict[str, tuple[Step, float]] = {}  # by key, with the `time.time()` at which the wait began
         self._shown: set[str] = set()
 
-    def add(self, step: Step) -> None:
-        """Wait for the outcome of a step's request."""
-        self._waiting[step.action.key] = step, time.time()
+    async def add(self, step: Step) -> None:
+        """Wait for the outcome of a step's request, and say so if another build works on it."""
+        key = step.action.key
+        self._waiting[key] = step, time.time()
+        submission = (await asyncio.to_thread(self._run.submissions.of_keys, [key])).get(key)
+        if submission and submission.is_held:
+            self._show(key, submission)
 
     async def outcomes(self) -> deque[Step]:
         """Wait for the outcomes of other builds; return the first steps that this build must render or collect itself.

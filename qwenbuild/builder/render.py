@@ -173,7 +173,7 @@ class Rendering:
                 self._endings.finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun_s)
             case Elsewhere():
                 self.spending.refund(step.price)
-                self._others.add(step)
+                await self._others.add(step)
             case Stopped():
                 self.spending.refund(step.price)
                 self._endings.finish_all(step, Outcome.SKIPPED)

@@ -57,9 +57,13 @@ class Waiting:
         run = replace(self.run, emit=emit, options=replace(self.run.options, **choices))
         workers = Workers(run)
         others = Others(run, workers, Endings(run, workers), keep)
-        others.add(self.step)
         self.stop = lambda: workers.stop("interrupted")
-        return list(asyncio.run(others.outcomes()))
+
+        async def wait() -> list[Step]:
+            await others.add(self.step)
+            return list(await others.outcomes())
+
+        return asyncio.run(wait())
 
     @property
     def outcomes(self) -> list[Outcome]:
