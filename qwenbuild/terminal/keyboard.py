@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
-    """Call `pressed` with each key, in the running event loop; yields True if a keyboard is available."""
+def listening(pressed: Callable[[str], None], closed: Callable[[], None]) -> Iterator[bool]:
+    """Call `pressed` with each key, and `closed` if the terminal was closed; yields True if a keyboard is available.
+
+    Both are called in the running event loop.
+    """
     try:
         import termios
         import tty
@@ -34,8 +37,9 @@ def listening(pressed: Callable[[str], None]) -> Iterator[bool]:
             typed = os.read(fd, 64)
         except OSError:
             typed = b""
-        if not typed:  # the terminal was closed
+        if not typed:  # in this mode, even Ctrl-D is a key
             loop.remove_reader(fd)
+            closed()
         for key in typed.decode("ascii", "replace"):
             pressed(key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 import webbrowser
@@ -72,7 +73,7 @@ class _Session:
     async def _watch_until_end(self, stack: contextlib.ExitStack) -> None:
         helpers: list[asyncio.Task[None]] = []
         if self._view is None:
-            self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed))
+            self._status.has_keys = stack.enter_context(keyboard.listening(self._pressed, self._closed))
             helpers.append(asyncio.create_task(self._show_status(stack)))
         if self._choices.preview:
             from qwenbuild.pages.preview import serve
@@ -129,6 +130,10 @@ class _Session:
         self._status.is_leaving = True
         self._watch.leave()
         self._live.changed()
+
+    def _closed(self) -> None:
+        with self._outlet.guarded():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))  # as the next write would
 
     def _pressed(self, key: str) -> None:
         match key:

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from qwenbuild.terminal import keyboard
 
 LISTENER = """
-import asyncio, fcntl, sys, termios
+import asyncio, fcntl, signal, sys, termios
 from qwenbuild.terminal import keyboard
 
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the controlling terminal, as in a shell
 
 async def main():
@@ -30,7 +32,11 @@ async def main():
         if key == "q":
             done.set()
 
-    with keyboard.listening(pressed) as has_keys:
+    def closed():
+        open("closed", "x").close()
+        done.set()
+
+    with keyboard.listening(pressed, closed) as has_keys:
         print(f"keys: {has_keys}", flush=True)
         await done.wait()
 
@@ -41,12 +47,13 @@ asyncio.run(main())
 class Listener:
     """A process that prints each key that is pressed, on a terminal of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.master, self.slave = pty.openpty()
         self.mode = termios.tcgetattr(self.slave)
         self.process = subprocess.Popen(
             [sys.executable, "-c", LISTENER], stdin=self.slave, stdout=self.slave, stderr=self.slave,
-            start_new_session=True,
+            start_new_session=True, cwd=folder,
         )  # fmt: skip
         self.shown = ""
 
@@ -60,14 +67,19 @@ class Listener:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
+        self.close_terminal()
+
+    def close_terminal(self) -> None:
+        if self.master >= 0:
+            os.close(self.master)
+            os.close(self.slave)
+            self.master = -1
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
+def listener(tmp_path: Path) -> Iterator[Listener]:
     """A process that listens for keys."""
-    listener = Listener()
+    listener = Listener(tmp_path)
     yield listener
     listener.close()
 
@@ -92,11 +104,19 @@ def test_ctrl_c_keeps_its_meaning(listener: Listener) -> None:
     assert termios.tcgetattr(listener.slave) == listener.mode
 
 
+def test_a_closed_terminal_is_noticed(listener: Listener) -> None:
+    """If SIGHUP is ignored, the end of the keys shows that the terminal was closed."""
+    listener.until("keys: True")
+    listener.close_terminal()
+    assert listener.process.wait(60) == 0
+    assert (listener.folder / "closed").exists()
+
+
 def test_without_a_terminal_there_is_no_keyboard() -> None:
     """Nothing is read if standard input is not a terminal."""
 
     async def available() -> bool:
-        with keyboard.listening(lambda key: None) as has_keys:
+        with keyboard.listening(lambda key: None, lambda: None) as has_keys:
             return has_keys
 
     assert asyncio.run(available()) is False
