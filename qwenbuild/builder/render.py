@@ -162,6 +162,8 @@ class Rendering:
             error = AnswerLost("left before the answer came: the request may have been billed", hint=hint)
             self._endings.fail(step, error, begun_s)
         else:
+            if journal.unbilled:
+                self.spending.refund(step.price)
             self._endings.finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)
 
     async def _end_without_image(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -158,6 +159,25 @@ def test_the_second_signal_leaves_at_once(emulator: Running, tmp_path: Path, nam
     emulator.inject()
     assert studio.build_inside().finished.reattached == 2
     studio.audit()
+
+
+def test_leaving_while_connecting_leaves_nothing_behind(emulator: Running, tmp_path: Path) -> None:
+    """A request whose connection was never made was not sent: it is not UNKNOWN, and costs nothing."""
+    studio = Studio.make(tmp_path, emulator, cards(1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers a TLS handshake
+        studio.extra["DASHSCOPE_HTTP_BASE_URL"] = f"https://127.0.0.1:{silent.getsockname()[1]}/api/v1"
+        with studio.started("build", "--json") as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE_S)
+            connection.close()
+    assert (process.returncode, err) == (130, "")
+    assert '"unknown": 0' in out.splitlines()[-1]
+    assert '"skipped": 1' in out.splitlines()[-1]
+    assert '"cost": {}' in out.splitlines()[-1]
+    assert studio.submissions == []
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

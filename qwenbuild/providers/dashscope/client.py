@@ -51,6 +51,10 @@ _UNSENT: Final = (
 _BEFORE_SENDING: Final = ("connection", "proxy", "socks")  # the parts of httpcore that connect
 
 
+class Unsent(asyncio.CancelledError):
+    """The exchange was cancelled before the request was sent: it can't have been billed."""
+
+
 class Client:
     """Connections to the service for one account; an async context manager."""
 
@@ -164,6 +168,10 @@ class Client:
                     return answer
                 finally:
                     await response.aclose()
+        except asyncio.CancelledError:
+            if progress.is_unsent:
+                raise Unsent from None
+            raise
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
             fault = _transport_fault(error, self.endpoint.host, whole_s, is_unsent=progress.is_unsent)
         # Raised outside the handler, so that httpx's error is not attached as context.

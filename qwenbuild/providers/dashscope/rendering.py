@@ -27,7 +27,7 @@ from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
 from . import error_codes, reconcile, wire
-from .client import Client
+from .client import Client, Unsent
 from .download import Downloads, LinkDead
 from .pacing import Pace
 from .priority import Priority
@@ -112,6 +112,9 @@ class Renderer:
             try:
                 answer = await send(sent)
             except AnswerLost:
+                raise
+            except Unsent:  # the user left while the connection was made
+                await journal.refused()
                 raise
             except ProviderError as error:
                 if isinstance(error, Throttled):

@@ -229,6 +229,30 @@ def test_a_handshake_that_never_ends_costs_nothing() -> None:
     assert journal.kinds == ["intend", "refused"] * 6
 
 
+@pytest.mark.parametrize(("route", "kinds"), [("other", ["intend", "refused"]), ("sync", ["intend"])])
+def test_leaving_while_connecting_costs_nothing(route: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A render that is cancelled while a proxy connects was not sent. One that is cancelled later may be billed."""
+
+    async def main() -> Journal:
+        async with Scripted() as server:
+            journal, provider = Journal(), server.provider()
+            if route == "other":  # a CONNECT to a proxy
+                monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.port}")
+                provider = DashScopeProvider(Settings({}, builtin(), {"DASHSCOPE_API_KEY": CANARY}))
+            arrived = asyncio.Event()
+            server.after = lambda seen: arrived.set()
+            server.script[route].append(Reply(fault="hang"))
+            async with provider.session():
+                rendering = asyncio.create_task(provider.render(request_of(), journal))
+                await arrived.wait()
+                rendering.cancel()
+                await asyncio.wait([rendering])
+            assert rendering.cancelled()
+        return journal
+
+    assert asyncio.run(main()).kinds == kinds
+
+
 @pytest.mark.parametrize("reply", [Reply(fault="drip-head"), Reply(502)], ids=["drip", "502"])
 def test_a_proxy_that_does_not_connect_got_no_request(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
     """The CONNECT to the proxy is not the request: it costs nothing, however slowly it is answered."""
