@@ -42,9 +42,7 @@ def _main() -> None:
             _leave(0)
     count = noop.outputs_unchanged(sys.argv[1:] or ["build"])
     if count is not None:
-        _wrote(
-            noop.nothing_to_do(count, time.perf_counter() - begun), sys.stderr
-        )  # if nobody reads it, 0 says the same
+        _wrote(noop.nothing_to_do(count, time.perf_counter() - begun), sys.stderr)
         _leave(0)
     import threading
 
@@ -57,8 +55,12 @@ def _main() -> None:
         from qwenbuild.cli.main import run
     made: list[object] = []
     code = run(made=made)
-    if threading.active_count() > 1:  # a plugin's thread may still work: Python waits for it
-        sys.exit(code)
+    if threading.active_count() > 1:
+        from qwenbuild.builder.interrupt import is_left_behind
+
+        others = set(threading.enumerate()) - {threading.main_thread()}
+        if not all(map(is_left_behind, others)):  # a plugin's thread may still work: Python waits for it
+            sys.exit(code)
     _leave(code)
 
 

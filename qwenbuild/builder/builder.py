@@ -29,6 +29,7 @@ from qwenbuild.storage.remote.transfer import Pushing
 from . import restore
 from .commits import Commits
 from .endings import Endings
+from .interrupt import Threads
 from .recorder import Recorder
 from .render import Rendering, settle_stored
 from .run import Run
@@ -44,6 +45,7 @@ def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
     builder = Builder(run)
 
     async def build() -> Finished:
+        asyncio.get_running_loop().set_default_executor(Threads(run.interrupt))
         gc.freeze()  # else each collection examines the plan: 0.1 s for 100,000 cells
         try:
             with run.interrupt.by_signals():

@@ -14,13 +14,17 @@ import asyncio
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )  # Windows has only the first two
 _SIGHUP: Final = getattr(signal, "SIGHUP", None)
+_THREAD: Final = "qwenbuild-build"  # the names of a build's threads begin with this
+_LAST_WRITES_S: Final = 2.0  # for writes to the disk that have begun when the user leaves at once
 
 
 class Interrupt:
@@ -116,3 +120,29 @@ class _Hangup:
             return is_first
         repeats, self._may_repeat = self._may_repeat and number == signal.SIGTERM, False
         return not repeats
+
+
+class Threads(ThreadPoolExecutor):
+    """The threads of a build's event loop. After the second interrupt, nobody waits for them for long.
+
+    The system's look-up of a host name can't be cancelled, and takes half a minute if no name server answers.
+    """
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        super().__init__(thread_name_prefix=_THREAD)
+        self._interrupt = interrupt
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads. Waits for them, after the second interrupt for at most two seconds."""
+        if self._interrupt.count < 2:
+            super().shutdown(wait, cancel_futures=cancel_futures)
+            return
+        super().shutdown(wait=False, cancel_futures=True)
+        until_s = time.monotonic() + _LAST_WRITES_S
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+
+
+def is_left_behind(thread: threading.Thread) -> bool:
+    """Return True if an ended build did not wait for this thread. The process may end without it, too."""
+    return thread.name.startswith(_THREAD)

@@ -180,6 +180,28 @@ def test_leaving_while_connecting_leaves_nothing_behind(emulator: Running, tmp_p
     assert studio.submissions == []
 
 
+def test_leaving_while_a_name_is_looked_up(emulator: Running, tmp_path: Path) -> None:
+    """The system's look-up of a host name can't be cancelled. Nobody waits for it."""
+    studio = Studio.make(tmp_path, emulator, cards(1))
+    begun = tmp_path / "begun"
+    studio.site.mkdir()
+    (studio.site / "sitecustomize.py").write_text(
+        "import pathlib, socket, time\n"
+        f"def look_up(*_, **__): pathlib.Path({str(begun)!r}).touch(); time.sleep(600)\n"
+        "socket.getaddrinfo = look_up\n"
+    )
+    studio.extra.update(PYTHONPATH=str(studio.site), DASHSCOPE_HTTP_BASE_URL="https://dashscope.example/api/v1")
+    with studio.started("build", "--json") as process:
+        studio.wait(begun.exists, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (130, "")
+    assert '"skipped": 1' in out.splitlines()[-1]
+    assert studio.submissions == []
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_leaves_ends_the_build(emulator: Running, tmp_path: Path, stream: str) -> None:
     """After `--json | head -1`, or a killed `tee`, nothing more is submitted, and what is in flight is kept."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.builder.interrupt import Interrupt, Threads, is_left_behind
 
 NAMES = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
@@ -146,3 +146,23 @@ def test_another_thread_gets_no_signals() -> None:
         return await asyncio.to_thread(run)
 
     assert asyncio.run(elsewhere()) == 0
+
+
+def test_nobody_waits_for_hanging_threads_after_the_second_request() -> None:
+    """A loop with such threads ends although one of them hangs; without the second request it would wait."""
+    hanging = threading.Event()
+
+    async def run() -> None:
+        interrupt = Interrupt()
+        interrupt.request()
+        interrupt.request()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Threads(interrupt))
+        loop.run_in_executor(None, hanging.wait)
+
+    asyncio.run(run())
+    left = [thread for thread in threading.enumerate() if is_left_behind(thread)]
+    hanging.set()
+    for thread in left:
+        thread.join()
+    assert len(left) == 1
