@@ -11,6 +11,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 ├── LedgerError                the ledger can't be used: nothing that costs money is sent        (stops the run)
 ├── StoreError                 the store can't be written (full disk, permissions)          (stops the run)
 ├── OutputError                a rendered image could not be written to its path
+│   └── OutputChanged          somebody changed the file during the build: it was left alone
 ├── RemoteError                a request to the remote cache failed; a build goes on without the cache
 │   └── RemoteUnreachable      the cache does not answer, or refuses access: further requests would fail, too
 └── ProviderError              a provider could not make an image
@@ -128,6 +129,10 @@ class OutputError(QwenbuildError):
     """An image is in the store, but could not be written to its output path."""
 
     exit_code = 1
+
+
+class OutputChanged(OutputError):
+    """Somebody changed an output during the build, so it was left alone: from now on it counts as edited."""
 
 
 class ProviderError(QwenbuildError):

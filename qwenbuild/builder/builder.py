@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import LedgerError, OutputError, QwenbuildError, StateError
+from qwenbuild.errors import LedgerError, OutputChanged, OutputError, QwenbuildError, StateError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
@@ -222,29 +222,31 @@ class Builder:
 
     # --- outputs ---
 
-    async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
-        """See `render.Kept`."""
+    async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
+        """See `others.Kept`."""
         if self._pushing:
             self._pushing.add(entry)
-        await self._write_all(step, entry, image, outcome, begun_s)
+        return await self._write_all(step, entry, image, outcome, begun_s)
 
-    async def _write_all(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
-        """Write the output of a step, and those of the steps that wait for its bytes."""
-        await self._write(step, entry, image, outcome, begun_s)
+    async def _write_all(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
+        """Write the outputs of a step and of the steps that wait for its bytes; see `others.Kept`."""
+        are_written = await self._write(step, entry, image, outcome, begun_s)
         for follower in self._endings.take_followers(step):
-            await self._write(follower, entry, image, Outcome.RESTORED, time.monotonic())
+            are_written &= await self._write(follower, entry, image, Outcome.RESTORED, time.monotonic())
+        return are_written
 
-    async def _write(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
+    async def _write(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
         if self._run.options.locked and step.pinned not in ("", entry.image):
             other = step._replace(was=None, cause="the render gave other bytes than the lock pins")
             self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
-            return
+            return False
         outputs = self._run.outputs
         try:
             blob = self._run.store.blob_path(entry.image)
             written = await asyncio.to_thread(outputs.write, step.action.output, blob, image, step.seen)
         except OutputError as error:
             self._endings.fail(step, error, begun_s)
-            return
+            return isinstance(error, OutputChanged)
         self._recorder.add(step.action, entry.image, written)
         self._endings.finish(step, outcome, time.monotonic() - begun_s)
+        return True

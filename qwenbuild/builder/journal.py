@@ -66,8 +66,10 @@ class RunJournal:
 
     async def _claimed(self, context: Mapping[str, Any]) -> Submission:
         """Return the new submission. Raises Elsewhere if another build has the key's request or image."""
-        run, step, forced = self._run, self._step, self._run.options.force
-        replaces = step.submission.uid if step and step.submission else ""
+        run, step = self._run, self._step
+        before = step.submission if step else None
+        forced = run.options.force or bool(before and before.forced)
+        replaces = before.uid if before else ""
         any_will_do = not (forced or (step and step.pinned))
         write = self._commits.enqueue(
             run.submissions.intend, self._key, self._request, context, cell=step.action.name if step else "",

@@ -22,8 +22,11 @@ from .workers import Workers
 
 _EVERY_S = 0.2  # between two looks into the ledger
 
-Kept = Callable[[Step, Entry, bytes, Outcome, float], Awaitable[None]]
-"""Takes (step, its entry in the store, its bytes, the outcome, the `time.monotonic()` at which the step began)."""
+Kept = Callable[[Step, Entry, bytes, Outcome, float], Awaitable[bool]]
+"""Takes (step, its entry in the store, its bytes, the outcome, the `time.monotonic()` at which the step began).
+
+Returns False if a later build must write an output of the step's key.
+"""
 
 
 class Others:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qwenbuild.errors import AnswerLost, BudgetExceeded, QwenbuildError, Refused
+from qwenbuild.errors import AnswerLost, BudgetExceeded, LedgerError, QwenbuildError, Refused, StateError
 from qwenbuild.events import ImageStarted, LookingUp, Outcome, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
@@ -134,11 +134,13 @@ class Rendering:
             if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
+            forced = self._run.options.force or bool(step.submission and step.submission.forced)
             entry, image = await asyncio.to_thread(
                 keep, self._run.store, self._run.provider.name, action.key, action.request, rendered,
-                pinned=step.pinned, forced=self._run.options.force or bool(step.submission and step.submission.forced),
+                pinned=step.pinned, forced=forced,
             )  # fmt: skip
-            await journal.settle("done")
+            if not forced:
+                await journal.settle("done")
         except asyncio.CancelledError:  # the user does not want to wait
             self._leave(step, journal, begun_s)
             raise
@@ -146,7 +148,12 @@ class Rendering:
             await self._end_without_image(step, journal, error, begun_s)
             return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
-        await self._kept(step, entry, image, outcome, begun_s)
+        if await self._kept(step, entry, image, outcome, begun_s):
+            with contextlib.suppress(LedgerError, StateError):  # then a later build writes the outputs again
+                await journal.settle("done")
+        else:
+            # A forced image stays in flight: as long as its outputs hold the old image, they look up to date.
+            await journal.release()
 
     def _emit_started(self, step: Step) -> None:
         try:

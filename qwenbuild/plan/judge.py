@@ -134,8 +134,10 @@ class _Judge:
         self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that are certainly not in the store
         self._submissions = submissions
-        # Keys whose stored image an earlier forced build of this project is about to replace.
-        self._replaced = {it.key for it in submissions.mirrored() if it.forced and it.handle}
+        # Keys whose stored image an earlier forced build of this project is about to replace. The state has them, but
+        # after a kill it may lag behind the ledger.
+        forced = {it.key for it in submissions.mirrored() if it.forced}
+        self._replaced = {key for key in forced if (it := self._in_flight.get(key)) and it.forced and it.handle}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
         self._price = cache(provider.price)

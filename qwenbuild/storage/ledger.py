@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import LedgerError
+from qwenbuild.files import atomic
 
 from .claimant import Claimant, is_alive, lock_fault, unfit
 from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
@@ -85,7 +86,7 @@ class Ledger:
         self._lock = threading.RLock()
         with self._faults():
             if create:
-                folder.mkdir(parents=True, exist_ok=True)
+                atomic.make_folder(folder)
             mode = "rwc" if create else "rw"
             uri = f"{self.path.absolute().as_uri()}?mode={mode}"
             busy_s = _BUSY_S if create else _LOOK_BUSY_S
@@ -133,6 +134,9 @@ class Ledger:
         with self._faults():
             if self._claimant is None:
                 self._claimants.mkdir(exist_ok=True)
+                # Another process may have made these names, and been killed before it synced them.
+                for place in (self.path.parent.parent, self.path.parent):
+                    atomic.sync_folder(place)
                 if fault := lock_fault(self._claimants):
                     raise unfit(self.path.parent, fault)
                 self._claimant = Claimant(self._claimants)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qwenbuild.digest import sha256_file
-from qwenbuild.errors import OutputError
+from qwenbuild.errors import OutputChanged, OutputError
 from qwenbuild.files import atomic
 
 from .records import Output
@@ -216,7 +216,7 @@ def _refuse_changed(path: Path | str, then: Status | None) -> None:
     if now is None:
         return
     if not then or (now.st_size, now.st_mtime_ns, now.st_ino) != (then.st_size, then.st_mtime_ns, then.st_ino):
-        raise OutputError(
+        raise OutputChanged(
             f"{path} changed during the build and was left alone",
             facts=["the rendered image is safe in the store"],
             hint="build again; --overwrite replaces the edited file",

@@ -147,6 +147,17 @@ def test_killed_while_a_forced_image_is_in_flight(emulator: Running, tmp_path: P
     assert studio.build_inside().finished.up_to_date == OUTPUTS
 
 
+def test_killed_between_the_ledger_and_the_state_after_a_forced_render(emulator: Running, tmp_path: Path) -> None:
+    """The ledger says that the forced image is stored. The state's older copy of the row causes no render."""
+    studio = Studio.make(tmp_path, emulator, SPECS)
+    assert studio.build_inside().finished.complete
+    assert studio.build_inside(force=True).finished.complete
+    with contextlib.closing(sqlite3.connect(studio.root / ".qwenbuild" / "state.sqlite3", isolation_level=None)) as db:
+        db.execute("UPDATE submissions SET outcome = NULL WHERE forced")
+    assert studio.build_inside().finished.up_to_date == OUTPUTS
+    assert emulator.bill()["count"] == 2 * REQUESTS
+
+
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_several_times(emulator: Running, tmp_path: Path, interface: str) -> None:
     """After several killed builds, each image is there and billed once, except those that are UNKNOWN."""

@@ -51,8 +51,9 @@ class Waiting:
             if isinstance(event, ImageWaiting):
                 meanwhile()
 
-        async def keep(step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> None:
+        async def keep(step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
             self.kept.append(outcome)
+            return True
 
         run = replace(self.run, emit=emit, options=replace(self.run.options, **choices))
         workers = Workers(run)
