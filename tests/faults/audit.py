@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import sqlite3
 from collections import Counter
@@ -17,9 +18,10 @@ from qwenbuild.errors import QwenbuildError
 from qwenbuild.files.png_chunks import SIGNATURE
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.specs.action import Action
-from qwenbuild.state_folder import FOLDER
 from qwenbuild.storage import lock
 from qwenbuild.storage.action_result import is_digest, parse_files
+from qwenbuild.storage.ledger import FILE
+from qwenbuild.storage.state import state_path
 from qwenbuild.storage.store import Store
 
 from .stage import Ran, Stage
@@ -118,19 +120,23 @@ def complete(stage: Stage, name: str, actions: Sequence[Action]) -> Iterator[str
                 yield f"{name}: {action.name} has the size {image.size}"
 
 
-def money(stage: Stage, actions: Sequence[Action], wanted: int, forgiven: Mapping[Wire, int]) -> Iterator[str]:
+def money(
+    stage: Stage, actions: Sequence[Action], most: int, again: Mapping[Wire, int], lost: Mapping[Wire, int],
+    before: Mapping[Wire, int],
+) -> Iterator[str]:  # fmt: skip
     """Yield requests that were billed too often, and images that were billed and are not in the store.
 
-    Each request may be billed `wanted` times, and once more for each time that it was sent again by order (`forgiven`).
+    Each request may be billed `most` times, and once more for each time that it was sent again by order (`again`). As
+    many of its images as `lost` says may be missing. The store had the images `before`.
     """
     billed = Counter((record["prompt"], record["seed"]) for record in stage.billed)
     stored = images(stage)
     for request in sorted({wire(action) for action in actions}):
-        allowed = wanted + forgiven.get(request, 0)
+        allowed, there = most + again.get(request, 0), stored[request] - before.get(request, 0)
         if billed[request] > allowed:
             yield f"{request} was billed {billed[request]} times, not {allowed}"
-        if stored[request] < billed[request] - forgiven.get(request, 0):
-            yield f"{request} was billed {billed[request]} times, and the store has {stored[request]} images of it"
+        if there < billed[request] - lost.get(request, 0):
+            yield f"{request} was billed {billed[request]} times, and the store has {there} images of it"
     if others := set(billed) - {wire(action) for action in actions}:
         yield f"billed, but nobody asked for it: {others}"
 
@@ -145,10 +151,23 @@ def images(stage: Stage) -> Counter[Wire]:
     return found
 
 
+def lost(stage: Stage) -> set[Wire]:
+    """Return the requests of the ledger that are open and have no handle: they may have been billed."""
+    with contextlib.closing(sqlite3.connect(f"{(stage.ledger / FILE).as_uri()}?mode=rw", uri=True)) as db:
+        rows = db.execute("SELECT request FROM submissions WHERE outcome IS NULL AND handle = ''").fetchall()
+    requests = [json.loads(text) for (text,) in rows]
+    return {(request["prompt"], request["seed"]) for request in requests}
+
+
 def settled(stage: Stage, name: str) -> Iterator[str]:
-    """Yield what is still open in a project's state."""
-    path = stage.project(name) / FOLDER / "state.sqlite3"
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        (count,) = db.execute("SELECT count(*) FROM submissions WHERE outcome IS NULL").fetchone()
-    if count:
-        yield f"{name}: {count} submissions are still open"
+    """Yield the submissions with a handle that are still open, in a project's state and in the ledger.
+
+    Those that only the state has open were settled in the ledger; the next render repairs that.
+    """
+    opened = []
+    for path in (state_path(stage.project(name)), stage.ledger / FILE):
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as db:
+            query = "SELECT uid FROM submissions WHERE outcome IS NULL AND handle != ''"
+            opened.append({uid for (uid,) in db.execute(query)})
+    if both := opened[0] & opened[1]:
+        yield f"{name}: {len(both)} submissions are still open"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from qwenbuild.specs.action import Action
+from qwenbuild.storage.ledger import FILE
 
 from . import audit, injector
 from .audit import Wire
@@ -15,27 +16,29 @@ from .injector import Call, Fault
 from .scenarios import CELLS, Before, Scenario
 from .stage import Ran, Stage
 
-_KILLS = ("kill", "kill-after")
-_WRITES = ("short", "ENOSPC", "ENOSPC+", "EIO")
+_WRITES = ("kill", "short", "ENOSPC", "ENOSPC+", "EIO")
 ACTS = {
-    "write": (*_KILLS, *_WRITES),
-    "pwrite": (*_KILLS, *_WRITES),
+    "write": _WRITES,
+    "pwrite": _WRITES,
     "ftruncate": ("kill", "EIO"),
-    "create": (*_KILLS, "ENOSPC", "EACCES"),
+    "create": ("kill", "ENOSPC", "EACCES"),
     "open": ("kill", "EACCES"),
-    "opentrunc": (*_KILLS, "EACCES"),
-    "mkdir": (*_KILLS, "ENOSPC"),
-    "rename": (*_KILLS, "EIO", "EACCES"),
-    "link": (*_KILLS, "EACCES"),
-    "unlink": (*_KILLS, "EACCES"),
+    "opentrunc": ("kill", "EACCES"),
+    "mkdir": ("kill", "ENOSPC"),
+    "rename": ("kill", "EIO", "EACCES"),
+    "link": ("kill", "EACCES"),
+    "unlink": ("kill", "EACCES"),
     "rmdir": ("kill",),
-    "fsync": (*_KILLS, "EIO"),
-    "fdatasync": (*_KILLS, "EIO"),
-    "syncfs": (*_KILLS, "EIO"),
-    "send": (*_KILLS, "short", "ECONNRESET"),
-    "recv": (*_KILLS, "ECONNRESET"),
+    "fsync": ("kill", "EIO"),
+    "fdatasync": ("kill", "EIO"),
+    "syncfs": ("kill", "EIO"),
+    "send": ("kill", "kill-after", "short", "ECONNRESET"),
+    "recv": ("kill", "kill-after", "ECONNRESET"),
 }
-"""The faults of each kind of call, see `injector.c`. A `+` fault lasts: the disk stays full."""
+"""The faults of each kind of call, see `injector.c`. A `+` fault lasts: the disk stays full.
+
+For the disk, a kill after one call is a kill before the next one. For the service, it is not.
+"""
 
 _SHARED_MEMORY = ("kill", "ENOSPC")  # for SQLite's -shm file, which holds nothing of value
 
@@ -94,7 +97,7 @@ def play(stage: Stage, point: Point) -> Result:
     before = audit.images(stage)
     ran, twin = _with_fault(stage, point.scenario, point.fault)
     hit = next((call for call in injector.read(stage.log) if call.number == point.fault.at), None)
-    problems = [*_problems(stage, point.scenario, ran, twin)]
+    problems = [*_problems(stage, point.scenario, ran, twin, before)]
     problems += [f"a stored image of {request} is gone" for request in before - audit.images(stage)]
     return Result(point, hit, tuple(problems))
 
@@ -105,7 +108,9 @@ def _with_fault(stage: Stage, scenario: Scenario, fault: Fault | None) -> tuple[
     return stage.end("one", pid), None if other is None else stage.end("two", other)
 
 
-def _problems(stage: Stage, scenario: Scenario, ran: Ran, twin: Ran | None) -> Iterator[str]:
+def _problems(
+    stage: Stage, scenario: Scenario, ran: Ran, twin: Ran | None, before: Mapping[Wire, int]
+) -> Iterator[str]:
     names = ("one", "two") if scenario.twin else ("one",)
     actions = _actions(stage, scenario)
     yield from audit.orderly(ran, "the build with the fault")
@@ -117,35 +122,59 @@ def _problems(stage: Stage, scenario: Scenario, ran: Ran, twin: Ran | None) -> I
     forgiven = Counter[Wire]()
     for name in names:
         yield from _repair(stage, name, actions, forgiven)
+    if (stage.ledger / FILE).exists():
+        yield from _lost(stage, actions, forgiven)
     yield from audit.whole(stage)
     for name in names:
         yield from audit.complete(stage, name, actions)
         if not scenario.is_free:
             yield from audit.settled(stage, name)
     # An answer of the async interface can't be lost for good, so nothing may be billed twice even by order.
-    is_lossless = scenario.interface == "async"
-    wanted = 0 if scenario.before is Before.STORED else 1
-    yield from audit.money(stage, actions, wanted, Counter() if is_lossless else forgiven)
+    again = Counter[Wire]() if scenario.interface == "async" else forgiven
+    most = 0 if scenario.before is Before.STORED else 1
+    yield from audit.money(stage, actions, most, again, forgiven, before)
+
+
+def _lost(stage: Stage, actions: Sequence[Action], forgiven: Counter[Wire]) -> Iterator[str]:
+    """Add forced requests whose answer was lost to `forgiven`; yield those that another `--force` would not report.
+
+    The old image stays, and later builds are content with it.
+    """
+    for request in audit.lost(stage):
+        verdicts = stage.planned("one", "--force")
+        if {verdicts[action.name] for action in actions if audit.wire(action) == request} != {"unknown"}:
+            yield f"{request} may have been billed, and `plan --force` says {verdicts}"
+        forgiven[request] += 1
+
+
+_FINE = {"up_to_date", "rendered", "restored", "reattached", "unknown"}
+_MOST_BUILDS = 6
 
 
 def _repair(stage: Stage, name: str, actions: Sequence[Action], forgiven: Counter[Wire]) -> Iterator[str]:
-    """Build until everything is there. Add what is sent again by order to `forgiven`."""
-    ran = stage.build(name)
-    yield from audit.orderly(ran, f"the next build of {name}")
-    if lost := ran.unknown:
-        if set(ran.ended.values()) - {"unknown", "up_to_date", "rendered", "restored", "reattached"}:
-            yield f"the next build of {name} failed: {ran.ended} {ran.err}"
-        forgiven.update({audit.wire(action) for action in actions if action.name in lost})
-        ran = stage.build(name, "--resubmit")
-        yield from audit.orderly(ran, f"the build of {name} that sends again")
-    if ran.code != 0:
-        yield f"the next build of {name} ended with {ran.code}: {ran.ended} {ran.err}"
-        return
-    if set(ran.ended.values()) == {"up_to_date"}:
-        return
-    last = stage.build(name)
-    if last.code != 0 or any(outcome != "up_to_date" for outcome in last.ended.values()):
-        yield f"the last build of {name} had something to do: {last.code} {last.ended} {last.err}"
+    """Build until there is nothing to do. Add what is sent again by order to `forgiven`.
+
+    Requests are sent again once two builds have reported the same ones: what was lost on a full disk may be found
+    by the second build only.
+    """
+    reported = set[str]()
+    for _ in range(_MOST_BUILDS):
+        ran = stage.build(name)
+        lost = set(ran.unknown)
+        if lost and lost == reported:
+            forgiven.update({audit.wire(action) for action in actions if action.name in lost})
+            ran = stage.build(name, "--resubmit")
+            if ran.unknown:
+                yield f"{ran.unknown} were not sent again"
+        reported = set(ran.unknown)
+        yield from audit.orderly(ran, f"a later build of {name}")
+        outcomes = set(ran.ended.values())
+        if outcomes - _FINE or ran.code != int("unknown" in outcomes):
+            yield f"a later build of {name} ended with {ran.code}: {ran.ended} {ran.err}"
+            return
+        if outcomes == {"up_to_date"}:
+            return
+    yield f"after {_MOST_BUILDS} builds there is still something to do in {name}: {ran.ended}"
 
 
 def _actions(stage: Stage, scenario: Scenario) -> Sequence[Action]:

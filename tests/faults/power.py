@@ -16,6 +16,7 @@ from qwenbuild.files.provenance import read_provenance
 from qwenbuild.specs.action import Action
 from qwenbuild.state_folder import FOLDER
 from qwenbuild.storage import lock
+from qwenbuild.storage.ledger import FILE
 from qwenbuild.storage.store import Store
 
 from . import injector
@@ -112,6 +113,41 @@ def rows(stage: Stage, databases: State, query: str) -> list[tuple[str, ...]]:
             with contextlib.closing(sqlite3.connect(copy)) as db, contextlib.suppress(sqlite3.OperationalError):
                 found += db.execute(query)  # before the tables are made, there is nothing to find
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A call to the service: `kind` is "request", "poll" or "download"."""
+
+    kind: str
+    problems: tuple[str, ...]
+
+
+def sendings(stage: Stage, recording: Recording) -> Iterator[Sending]:
+    """Yield the calls to the service, each with what a power cut at that moment would take from the ledger."""
+    begun = 0  # requests whose head was sent; the body comes later
+    for call in recording.calls:
+        recording.disk.do(call)
+        if call.name != "send":
+            continue
+        ledger = str(stage.ledger / FILE)
+        least = {path: content for path, content in recording.disk.least.items() if path.startswith(ledger)}
+        query = "SELECT request, handle FROM submissions WHERE outcome IS NULL"
+        safe = [(json.loads(request), handle) for request, handle in rows(stage, least, query)]
+        path = (call.data.split(b" ", 2)[1:2] or [b""])[0].decode("ascii", "replace")
+        if call.data.startswith(b"POST /api/"):
+            begun += 1
+            if len(safe) < begun:
+                yield Sending("head", (f"{begun} requests were begun, {len(safe)} intents are safe",))
+        elif call.data.startswith(b"{"):
+            prompt = json.loads(call.data)["input"]
+            found = [request for request, _ in safe if json.dumps(request["prompt"]) in json.dumps(prompt)]
+            yield Sending("request", () if found else (f"the intent of {prompt} is not safe",))
+        elif call.data.startswith((b"GET /api/v1/tasks/", b"GET /results/")):
+            kind, name = ("poll" if "/tasks/" in path else "download"), path.rpartition("/")[2]
+            # A download of the async interface is known by the task's handle, which was safe before the first poll.
+            found = [handle for _, handle in safe if name in handle or (kind == "download" and "task:" in handle)]
+            yield Sending(kind, () if found else (f"the handle for {path} is not safe",))
 
 
 def _problems(stage: Stage, recording: Recording, promised: set[str]) -> Iterator[str]:

@@ -21,6 +21,9 @@ seed = 7
 
 CELLS: Final = 3
 
+USER_CONFIG: Final = "[providers.dashscope]\nsole_user = true\n"
+"""Nobody else uses the account, so a task whose create lost its answer is found among the account's tasks."""
+
 _QUICK = """\
 [providers.dashscope]
 interface = "{interface}"

@@ -23,7 +23,7 @@ from tests.support.caches import Cache
 from . import injector
 from .injector import Arming, Fault
 from .nursery import Nursery
-from .scenarios import SPEC, Before, Scenario
+from .scenarios import SPEC, USER_CONFIG, Before, Scenario
 
 HANGS_S = 60.0  # a build of three images takes a tenth of a second
 
@@ -96,7 +96,10 @@ class Stage:
     @property
     def environ(self) -> dict[str, str]:
         home = str(self.here / "home")
-        places = {"HOME": home, "XDG_CACHE_HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
+        places = {
+            "HOME": home,
+            **{f"XDG_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")},
+        }
         own = {"QWENBUILD_CACHE_DIR": str(self.store), "QWENBUILD_LEDGER_DIR": str(self.ledger)}
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         return {**kept, **places, **own, **self.service.environment()}
@@ -120,7 +123,9 @@ class Stage:
 
     def _prepare(self, scenario: Scenario) -> None:
         shutil.rmtree(self.here, ignore_errors=True)
-        (self.here / "home").mkdir(parents=True)
+        own = self.here / "home" / "config" / "qwenbuild" / "config.toml"
+        own.parent.mkdir(parents=True)
+        own.write_text(USER_CONFIG, "utf-8")
         self.cache.files.clear()
         self.service.reset()
         for name in ("one", "two") if scenario.twin else ("one",):
@@ -147,10 +152,10 @@ class Stage:
 
     # --- building ---
 
-    def start(self, name: str, *arguments: str, arming: Arming | None = None) -> int:
-        """Start a build of the project `name`; return its PID."""
-        command = ("build", "--json", *arguments)
-        return self.nursery.start(command, self.project(name), self.environ, self.folder / name, arming)
+    def start(self, name: str, *arguments: str, command: str = "build", arming: Arming | None = None) -> int:
+        """Start a build of the project `name`, or another command; return its PID."""
+        line = (command, "--json", *arguments)
+        return self.nursery.start(line, self.project(name), self.environ, self.folder / name, arming)
 
     def end(self, name: str, pid: int) -> Ran:
         """Wait until the build `pid` of the project `name` has ended."""
@@ -162,6 +167,11 @@ class Stage:
     def build(self, name: str, *arguments: str) -> Ran:
         """Build the project `name` to its end."""
         return self.end(name, self.start(name, *arguments))
+
+    def planned(self, name: str, *arguments: str) -> dict[str, str]:
+        """Return the verdict on each cell of the project `name`."""
+        ran = self.end(name, self.start(name, *arguments, command="plan"))
+        return {event["name"]: event["verdict"] for event in ran.events if event["event"] == "step"}
 
     def arming(self, fault: Fault | None = None, *, records_data: bool = False) -> Arming:
         """Return what counts in the scenario: the projects, the store and the ledger, the service and the cache."""

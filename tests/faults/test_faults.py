@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
-from .points import calls, play, points
-from .scenarios import SCENARIOS
+from . import injector
+from .injector import Fault
+from .nursery import REPOSITORY
+from .points import Point, calls, play, points
+from .scenarios import CELLS, SCENARIOS
 from .stage import Stage
 
-PLAYED = {"draft": 8, "sync": 30, "async": 30, "restore": 12, "remote": 20}
+PLAYED = {
+    "draft": 8,
+    "sync": 28,
+    "async": 28,
+    "restore": 10,
+    "force": 20,
+    "force-async": 10,
+    "remote": 16,
+    "two": 16,
+    "two-async": 14,
+}
 """The number of points of each scenario that the tests play."""
 
 PER_TEST = 10
@@ -27,3 +45,37 @@ def test_faults(stage: Stage, name: str, part: int) -> None:
     chosen = [every[number * len(every) // PLAYED[name]] for number in range(PLAYED[name])]
     results = [play(stage, point) for point in chosen[part :: parts(name)]]
     assert [str(result) for result in results if result.problems] == []
+
+
+def test_a_forced_image_reaches_its_output(stage: Stage) -> None:
+    """If a forced build is killed before it writes an output, or can't write it, the next build does, for free."""
+    scenario = SCENARIOS["force"]
+    renames = [call.number for call in calls(stage, scenario) if call.name == "rename" and "/out/" in call.second]
+    results = [play(stage, Point(scenario, Fault(number, act))) for number in renames for act in ("kill", "EIO")]
+    assert len(results) == 2 * CELLS
+    assert [str(result) for result in results if result.problems] == []
+
+
+def test_the_command() -> None:
+    """It plays a point and prints a table; the exit code is 0 if nothing went wrong."""
+    command = [sys.executable, "-m", "tests.faults", "--scenario", "restore", "--at", "20", "--act", "ENOSPC"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, lines[0].partition(" (")[0]) == (0, "restore: ENOSPC at call 20"), (
+        done.stdout + done.stderr
+    )
+    assert "| all | 0 | 1 | 0 | 0 |" in lines
+
+
+def test_the_command_makes_the_same_calls(stage: Stage) -> None:
+    """The points are played by forked processes. The installed command makes the same calls as they do."""
+    forked = Counter(call.name for call in calls(stage, SCENARIOS["draft"]))
+    stage.set(SCENARIOS["draft"])
+    environ = {**stage.environ, **stage.arming().environment(stage.folder / "injector.so")}
+    command = [str(Path(sys.executable).with_name("qwenbuild")), "build", "--json"]
+    done = subprocess.run(command, cwd=stage.project("one"), env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    made = Counter(call.name for call in injector.read(stage.log))
+    assert {name: made[name] for name in ("create", "rename", "fsync")} == {
+        name: forked[name] for name in ("create", "rename", "fsync")
+    }

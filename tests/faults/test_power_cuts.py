@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from qwenbuild.storage.store import Store
 from . import injector
 from .disk import Disk, write
 from .injector import Arming, Fault
-from .power import cuts, recorded
+from .power import cuts, recorded, sendings
 from .scenarios import SCENARIOS
 from .stage import Stage
 
@@ -62,3 +63,12 @@ def test_an_image_that_another_process_stored_is_safe_too(stage: Stage, tmp_path
     entry = store.lookup(_KEY)
     assert entry
     assert store.read(entry) == b"first"
+
+
+@pytest.mark.parametrize("name", ["sync", "async", "force", "force-async"])
+def test_what_is_sent_is_on_the_disk_before(stage: Stage, name: str) -> None:
+    """When a request is sent, its intent survives a power cut; when its image is asked for, its handle does."""
+    sent = [*sendings(stage, recorded(stage, SCENARIOS[name]))]
+    assert [problem for sending in sent for problem in sending.problems] == []
+    assert Counter(sending.kind for sending in sent if sending.kind != "poll") == {"request": 2, "download": 2}
+    assert ("poll" in {sending.kind for sending in sent}) == name.endswith("async")
