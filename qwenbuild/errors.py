@@ -21,6 +21,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
     ├── ServiceFault           the service failed, and billed nothing                        (retryable)
     ├── Unreachable            no connection: nothing was sent                   (retryable, stops the run)
     ├── BadImage               the bytes are not the requested image                         (retryable)
+    │   └── WrongSize          they are an image of another size
     └── AnswerLost             the answer never arrived: the request may have been billed
 
 A message is a claim, aligned facts and a hint. `Problem` escapes control characters in messages, so that texts from
@@ -193,6 +194,10 @@ class BadImage(ProviderError):
     """The bytes are not the requested image: truncated, corrupt, of another type or size."""
 
     retryable = True
+
+
+class WrongSize(BadImage):
+    """The bytes are an image of another size than the requested one."""
 
 
 class AnswerLost(ProviderError):

@@ -4,8 +4,8 @@ A provider turns a request into image bytes. Other packages add providers as ent
 `qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
-What only some providers can do is asked here (`resumable`, `accounted`, `task_service`, `diagnosable`, `makes_drafts`,
-`options_of`), and nowhere else: no other module tests a provider's class or name.
+What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
+`makes_drafts`, `options_of`), and nowhere else: no other module tests a provider's class or name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.problems import did_you_mean, listing
 
+from .candidates import Search
 from .catalogue import Catalogue
 from .finding import Finding
 from .request import Request, Submission
@@ -166,11 +167,21 @@ class Resumable(Protocol):
         later build can try again.
         """
 
-    async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
-        """Return a handle, by `Submission.id`, for each lost answer that certainly belongs to one task.
 
-        `known` are the provider's other submissions of the last two days that were not refused. They
-        include settled ones with their handles, because their tasks can't belong to other submissions.
+@runtime_checkable
+class Searchable(Protocol):
+    """A provider whose service lists the account's tasks, so that tasks of lost answers may be found there."""
+
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> Mapping[int, Search]:
+        """Return what the service's list says about submissions with lost answers, by `Submission.id`.
+
+        Submissions that the list can't know are left out: those of another account, or of another interface.
+        `others` returns the provider's submissions of the last two days that were not refused, of all projects. They
+        include `lost`, and settled ones with their handles, because their tasks are no candidates. It reads files, and
+        is to be called after the list was read. Tasks that have not finished are waited for until `patience_s`.
+        Used within `session`. Raises ProviderError.
         """
 
 
@@ -221,6 +232,11 @@ def accounted(provider: Provider) -> Accounted | None:
 def resumable(provider: Provider) -> Resumable | None:
     """Return the provider if a later build can collect its images, else None."""
     return provider if isinstance(provider, Resumable) else None
+
+
+def searchable(provider: Provider) -> Searchable | None:
+    """Return the provider if its service lists tasks that lost answers may have made, else None."""
+    return provider if isinstance(provider, Searchable) else None
 
 
 def task_service(provider: Provider) -> TaskService | None:

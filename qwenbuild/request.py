@@ -17,6 +17,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring as _text  # writes a string as canonical JSON does
 from typing import Any, NamedTuple
 
+from .candidates import Search
 from .digest import sha256
 
 KEY_SCHEMA = 1
@@ -163,7 +164,8 @@ class Submission:
 
     `uid` names the submission in the ledger and in the project's state; it is empty if the submission costs nothing.
     `project` is the folder of the project that sent it, `cell` the name of the cell. `is_held`: a living process
-    works on it. `elsewhere` names the account that made it, if the present account is another one.
+    works on it. `elsewhere` names the account that made it, if the present account is another one. `search` is what the
+    service's list of tasks said last about a lost answer.
     """
 
     id: int
@@ -179,6 +181,7 @@ class Submission:
     cell: str = ""
     is_held: bool = False
     elsewhere: str = ""
+    search: Search | None = None
 
 
 def derived_seed(name: str) -> int:

@@ -91,6 +91,11 @@ class RunJournal:
         """Whether a request was sent whose end is not known yet."""
         return self._open is not None
 
+    @property
+    def submission(self) -> Submission | None:
+        """The open submission as it was recorded first, if there is one."""
+        return self._open
+
     async def accepted(self, handle: str) -> None:
         """See `provider.Journal`.
 

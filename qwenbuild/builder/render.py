@@ -12,13 +12,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from qwenbuild.errors import AnswerLost, BudgetExceeded, LedgerError, QwenbuildError, Refused, StateError
 from qwenbuild.events import ImageStarted, LookingUp, Outcome, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
-from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable
+from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
 from qwenbuild.request import Submission
 
 from .budget import Spending
@@ -26,12 +25,12 @@ from .commits import Commits
 from .endings import Endings
 from .journal import Elsewhere, RunJournal
 from .keep import keep
+from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
 from .workers import Workers
 
 _PATIENCE_S = 1.0  # a look-up at the service that takes longer is reported
-_RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 
 
 def settle_stored(run: Run) -> None:
@@ -54,13 +53,15 @@ class Rendering:
         self.spending = Spending(run.options.max_cost)
         self.collected = 0
         self._others = Others(run, workers, endings, kept)
+        self._lost_answers = LostAnswers(run.provider, run.submissions)
+        self._lost: list[tuple[Step, RunJournal, QwenbuildError, float]] = []  # steps that may still be found
         self._emit_fault: Exception | None = None  # raised by `emit` while a provider was rendering
 
     async def run(self, renders: deque[Step], strays: deque[Submission]) -> None:
         """Render or collect the steps, then collect the strays."""
         provider = self._run.provider
         try:
-            if any(step.price for step in renders):
+            if any(step.price or step.verdict is Verdict.UNKNOWN for step in renders):
                 await asyncio.to_thread(self._run.store.prepare)
             await asyncio.to_thread(self._run.submissions.prepare)
             await asyncio.to_thread(settle_stored, self._run)
@@ -68,47 +69,91 @@ class Rendering:
                 await self._reconcile(renders)
                 while renders:
                     await self._workers.drain(renders, provider.concurrency, self._render)
-                    renders = await self._others.outcomes()
+                    renders = await self._others.outcomes() or await self._found_at_last()
                 await self._workers.drain(strays, provider.concurrency, self._collect)
         except QwenbuildError as error:  # such as no writable store, no API key, a wrong setting
             self._workers.stop(error.claim, error.problems)
+        finally:
+            for step, _, lost, begun_s in self._lost:
+                self._endings.fail(step, lost, begun_s)
 
     # --- lost answers ---
 
     async def _reconcile(self, renders: deque[Step]) -> None:
         """Ask the service about submissions whose answers were lost; end the steps that stay UNKNOWN."""
         unknown = [step for step in renders if step.verdict is Verdict.UNKNOWN]
-        if not unknown:
-            return
-        handles = await self._found_handles([step.submission for step in unknown if step.submission])
+        answers = await self._answers([step.submission for step in unknown if step.submission], can_wait=True)
         for step in unknown:
             renders.remove(step)
-            submission = step.submission
-            if submission and submission.id in handles:
-                handle = handles[submission.id]
-                await asyncio.to_thread(self._run.submissions.accept, submission, handle)
-                renders.appendleft(
-                    step._replace(verdict=Verdict.REATTACH, submission=replace(submission, handle=handle),
-                                  cause="found among the service's tasks")
-                )  # fmt: skip
+            again = self._judged_again(step, answers)
+            if again is None:
+                continue
+            if again.verdict is Verdict.REATTACH:
+                renders.appendleft(again)
             else:
-                self._endings.finish_all(step, Outcome.UNKNOWN)
+                renders.append(again)
 
-    async def _found_handles(self, lost: Sequence[Submission]) -> Mapping[int, str]:
-        """Return the handles, by submission id, that the provider found for lost answers."""
-        service = resumable(self._run.provider)
-        if service is None:
+    def _judged_again(self, step: Step, answers: Mapping[int, Answer]) -> Step | None:
+        """Return an UNKNOWN step as one to collect or to render; end it if it stays UNKNOWN, or MISSING."""
+        answer = answers.get(step.submission.id) if step.submission else None
+        if answer and answer.fate is Fate.ADOPTED:
+            return step._replace(verdict=Verdict.REATTACH, submission=answer.submission,
+                                 cause="found among the service's tasks")  # fmt: skip
+        if answer and answer.fate is Fate.NOT_BILLED:
+            price = self._run.provider.price(step.action.model.name)
+            step = step._replace(submission=None, cause="the service has no task for it: not billed")
+            if not (step.pinned and price and not self._run.options.relock):
+                return step._replace(verdict=Verdict.RENDER, price=price)
+            cause = f"{step.cause}; the lock pins bytes that are not in the store"
+            self._endings.finish_all(step._replace(verdict=Verdict.MISSING, cause=cause), Outcome.MISSING)
+            return None
+        if answer and answer.submission.search and (count := len(answer.submission.search.unexplained)):
+            tasks = "1 task" if count == 1 else f"{count:,} tasks"
+            step = step._replace(cause=f"{step.cause}; {tasks} may be its own: `qwenbuild tasks` lists them")
+        self._endings.finish_all(step, Outcome.UNKNOWN)
+        return None
+
+    async def _answers(self, lost: Sequence[Submission], *, can_wait: bool) -> Mapping[int, Answer]:
+        """Return what the service says about submissions whose answers were lost, by their ids."""
+        if not lost:
             return {}
-        recent = await asyncio.to_thread(self._run.submissions.since, time.time() - _RECENT_S)
-        known = [it for it in recent if it.provider == self._run.provider.name and it not in lost]
         loop = asyncio.get_running_loop()
         report = loop.call_later(_PATIENCE_S, lambda: self._run.emit(LookingUp(len(lost))))
         try:
             with contextlib.suppress(Stopped):
-                return await self._workers.until_stopped(service.reconcile(lost, known))
+                found = await self._workers.until_stopped(self._lost_answers.resolve(lost, can_wait=can_wait))
+                return {it.id: answer for it, answer in zip(lost, found, strict=True)}
         finally:
             report.cancel()
         return {}
+
+    async def _may_find(self, journal: RunJournal) -> bool:
+        """Return whether an answer that was lost just now may be found at the end of the build."""
+        if journal.handle or not journal.is_open or self._run.options.fail_fast:
+            return False
+        try:
+            return searchable(self._run.provider) is not None and await self._lost_answers.is_sole_user()
+        except QwenbuildError as wrong:  # the user's own config
+            self._workers.stop(wrong.claim, wrong.problems)
+            return False
+
+    async def _found_at_last(self) -> deque[Step]:
+        """Return the steps whose answers were lost in this build and were found now; end the others."""
+        asked = [] if self._workers.is_stopped else [journal.submission for _, journal, *_ in self._lost]
+        answers = await self._answers([it for it in asked if it], can_wait=True)
+        found: deque[Step] = deque()
+        while self._lost:
+            step, journal, error, begun_s = self._lost.pop()
+            answer = answers.get(journal.submission.id) if journal.submission else None
+            if answer and answer.fate is Fate.ADOPTED:
+                found.append(
+                    step._replace(verdict=Verdict.REATTACH, submission=answer.submission, price=None,
+                                  cause="found among the service's tasks")
+                )  # fmt: skip
+            else:
+                self._endings.fail(step, error, begun_s)
+                await journal.release()
+        return found
 
     # --- one step ---
 
@@ -190,12 +235,16 @@ class Rendering:
                 # Renders whose price is counted already still send their requests.
                 self._workers.stop(error.claim, error.problems, close=False)
             case _:
+                may_find = isinstance(error, AnswerLost) and await self._may_find(journal)
                 if isinstance(error, AnswerLost):
                     await journal.lost()
                 if journal.unbilled:
                     self.spending.refund(step.price)
                 if journal.unbilled and isinstance(error, Refused):
                     await journal.explain(error)
+                if may_find:
+                    self._lost.append((step, journal, error, begun_s))
+                    return
                 self._endings.fail(step, error, begun_s)
         await journal.release()
 

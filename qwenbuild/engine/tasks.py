@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from qwenbuild.builder.lost_answers import Answer, LostAnswers
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.provider import ServiceTask, TaskService, task_service
 from qwenbuild.providers.registry import SERVICE
+from qwenbuild.request import Submission
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -32,6 +34,28 @@ def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:
     Raises UsageError if the provider has no tasks, ProviderError.
     """
     return asyncio.run(_ask(engine, lambda service: service.list_tasks(status=status)))
+
+
+def lost_answers(engine: Engine) -> Sequence[Answer]:
+    """Ask the service about the project's submissions with lost answers; settle and adopt what is certain.
+
+    Returns the fate of each; see `LostAnswers.resolve`. Raises ProviderError if it stops the run, LedgerError.
+    """
+    name = engine.provider.name
+
+    def lost(submissions: Sequence[Submission]) -> list[Submission]:
+        return [it for it in submissions if it.provider == name and not (it.handle or it.is_held)]
+
+    if not lost(engine.in_flight()):
+        return ()
+
+    async def ask() -> Sequence[Answer]:
+        async with engine.provider.session():
+            return await LostAnswers(engine.provider, submissions).resolve(lost(submissions.own()), can_wait=False)
+
+    with engine.state(create=True) as state, engine.submissions(state) as submissions:
+        submissions.prepare()
+        return asyncio.run(ask())
 
 
 def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderError | None]:

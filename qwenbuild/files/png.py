@@ -1,6 +1,7 @@
 """PNG verification: proves that bytes are one whole image of a given size.
 
-The pixels are decompressed and counted, but neither computed nor kept. The only error is BadImage.
+The pixels are decompressed and counted, but neither computed nor kept. The only errors are BadImage and
+its kind WrongSize.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NoReturn
 
-from qwenbuild.errors import BadImage
+from qwenbuild.errors import BadImage, WrongSize
 from qwenbuild.request import Size
 
 from .png_chunks import IHDR, Chunk, chunks
@@ -65,7 +66,8 @@ def _header(chunk: Chunk, size: Size) -> tuple[list[tuple[int, int]], bool]:
     """Return (bytes per row, rows) of each pass, and whether pixels are palette indices; raises BadImage."""
     width, height, depth, colour, compression, filtering, interlace = IHDR.unpack(chunk.body)
     if (width, height) != size:
-        _bad("the image has the wrong size", f"wanted: {size}", f"got:    {Size(width, height)}")
+        facts = [f"wanted: {size}", f"got:    {Size(width, height)}"]
+        raise WrongSize("the image has the wrong size", facts=facts)
     if depth not in _DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         _bad("the PNG is corrupt", "its header has an impossible bit depth, colour type or method")
     bits = depth * _SAMPLES[colour]

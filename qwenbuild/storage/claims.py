@@ -55,6 +55,7 @@ class Row(NamedTuple):
     settled_at_s: float | None
     outcome: str | None
     refusal: str | None
+    search: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,55 +22,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import LedgerError
 from qwenbuild.files import atomic
 
 from .claimant import Claimant, is_alive, lock_fault, unfit
 from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
+from .ledger_schema import COLUMNS, SCHEMA, VERSION
 
 FILE: Final = "ledger.sqlite3"
-_VERSION = 1
 _BUSY_S = 10.0  # longer than any transaction of a healthy process
 _LOOK_BUSY_S = 2.0  # a plan does not wait longer for a locked ledger
 _ALIVE_S = 0.1  # a claimant that was alive is not asked again for so long: asking takes 2 ms
 _AT_ONCE = 500  # values of one query; SQLite takes at least 999
-
-_SCHEMA = """
-CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE submissions(
-    id INTEGER PRIMARY KEY,
-    uid TEXT NOT NULL UNIQUE,
-    key TEXT NOT NULL,
-    request TEXT NOT NULL,
-    model TEXT NOT NULL,
-    project TEXT NOT NULL,
-    cell TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    host TEXT NOT NULL,
-    region TEXT NOT NULL,
-    interface TEXT NOT NULL,
-    account TEXT NOT NULL,
-    context TEXT NOT NULL,
-    claimant TEXT NOT NULL,
-    forced INTEGER NOT NULL,
-    price TEXT NOT NULL,
-    currency TEXT NOT NULL,
-    handle TEXT NOT NULL DEFAULT '',
-    intended_at_s REAL NOT NULL,
-    settled_at_s REAL,
-    outcome TEXT,
-    refusal TEXT
-);
-CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
-CREATE INDEX submissions_by_key ON submissions(key, id);
-CREATE INDEX submissions_by_time ON submissions(intended_at_s);
-"""
-
-_COLUMNS = (
-    "id, uid, key, request, project, cell, provider, account, context, claimant, forced, price, currency, handle,"
-    " intended_at_s, settled_at_s, outcome, refusal"
-)
 
 
 class Ledger:
@@ -100,10 +65,10 @@ class Ledger:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
+        if version > VERSION:
             raise LedgerError(
                 f"{self.path} was written by a newer qwenbuild",
-                facts=[f"its format is {version}, this one knows {_VERSION}"],
+                facts=[f"its format is {version}, this one knows {VERSION}"],
                 hint="upgrade qwenbuild",
             )
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -116,10 +81,10 @@ class Ledger:
                         raise LedgerError(
                             f"{self.path} is another program's database", hint=f"set {ENVIRON} to another folder"
                         )
-                    for statement in _SCHEMA.split(";"):
+                    for statement in SCHEMA.split(";"):
                         self._db.execute(statement)
                     self._db.execute("INSERT INTO secrets VALUES ('account', ?)", (secrets.token_bytes(32),))
-                    self._db.execute(f"PRAGMA user_version={_VERSION}")
+                    self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
         """Close the file, and end the claims of submissions that are still open."""
@@ -251,6 +216,35 @@ class Ledger:
             (outcome, time.time(), uid),
         )
 
+    def adopt(self, uid: str, handle: str) -> Row | None:
+        """Give an open submission with a lost answer the handle of a task, if no submission on record has it.
+
+        Return the submission that has the handle now: this one, or another. Return None if the submission was
+        settled, got another handle, or a living process works on it.
+        """
+        with self._transaction():
+            now, owner = self._row("uid = ?", uid), self._row("handle = ? ORDER BY id DESC LIMIT 1", handle)
+            if owner is None and now and not (now.outcome or now.handle or self._is_held(now)):
+                context = canonical_json({**json.loads(now.context), ADOPTED: True}).decode()
+                self._db.execute("UPDATE submissions SET handle = ?, context = ? WHERE uid = ?", (handle, context, uid))
+                return self._row("uid = ?", uid)
+            return owner
+
+    def settle_unbilled(self, uid: str) -> bool:
+        """Close an open submission that was not billed, unless it has a handle by now, or a living process has it."""
+        with self._transaction():
+            now = self._row("uid = ?", uid)
+            if now is None or now.outcome or now.handle or self._is_held(now):
+                return False
+            self._settle(uid, "refused")
+            return True
+
+    def remember(self, searches: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record what a list of tasks says about submissions, by uid."""
+        with self._transaction():
+            rows = [(json.dumps(search), uid) for uid, search in searches.items()]
+            self._db.executemany("UPDATE submissions SET search = ? WHERE uid = ?", rows)
+
     def explain(self, uid: str, refusal: Mapping[str, Any]) -> None:
         """Record why the service refused a submission, for builds that wait for its outcome."""
         with self._transaction():
@@ -295,12 +289,12 @@ class Ledger:
         return self._row("key = ? AND outcome IS NULL", key)
 
     def _row(self, condition: str, *values: Any) -> Row | None:
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM submissions WHERE {condition}", values).fetchone()  # noqa: S608
+        found = self._db.execute(f"SELECT {COLUMNS} FROM submissions WHERE {condition}", values).fetchone()  # noqa: S608
         return None if found is None else Row(*found)
 
     def _rows(self, condition: str, *values: Any) -> list[Row]:
         with self._faults():
-            query = f"SELECT {_COLUMNS} FROM submissions WHERE {condition} ORDER BY id"  # noqa: S608
+            query = f"SELECT {COLUMNS} FROM submissions WHERE {condition} ORDER BY id"  # noqa: S608
             return [Row(*found) for found in self._db.execute(query, values)]
 
     # --- transactions ---

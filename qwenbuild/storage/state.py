@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Submission
@@ -207,10 +208,13 @@ class State:
     def mirror(self, submission: Submission) -> None:
         """Record an open submission of the ledger, or what the ledger says of one that is recorded already."""
         with self._transaction():
-            it = submission
+            it, context = submission, submission.context
             changed = self._db.execute("UPDATE submissions SET handle = ? WHERE uid = ?", (it.handle, it.uid)).rowcount
+            if changed and context.get(ADOPTED):
+                text = canonical_json(context).decode()
+                self._db.execute("UPDATE submissions SET context = ? WHERE uid = ?", (text, it.uid))
             if not changed:
-                request, context = it.request.as_dict(), it.context
+                request = it.request.as_dict()
                 self._insert(it.key, request, it.provider, it.handle, context, it.intended_at_s, it.forced, it.uid)
 
     def settle_mirror(self, uid: str, outcome: str) -> None:

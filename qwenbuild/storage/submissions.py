@@ -11,12 +11,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from qwenbuild.candidates import Search
 from qwenbuild.errors import LedgerError, StateError
 from qwenbuild.provider import Price, Provider, accounted
 from qwenbuild.request import Request, Submission
@@ -216,6 +217,31 @@ class Submissions:
         self._ledger.settle(submission.uid, outcome)
         self._mirror(lambda: self._state.settle_mirror(submission.uid, outcome))
 
+    def adopt(self, submission: Submission, handle: str) -> Submission | None:
+        """Give a submission with a lost answer a task's handle; return the submission that has it: see `Ledger`."""
+        if self._ledger is None or not submission.uid:
+            self._state.accepted(submission.id, handle)
+            return replace(submission, handle=handle)
+        row = self._ledger.adopt(submission.uid, handle)
+        owner = None if row is None else self._submission(row)
+        if owner and owner.uid == submission.uid:
+            self._mirror(lambda: self._state.mirror(owner))
+        return owner
+
+    def settle_unbilled(self, submission: Submission) -> bool:
+        """Close a submission with a lost answer that was not billed; return False if it has changed: see `Ledger`."""
+        if self._ledger is None or not submission.uid:
+            self._state.settle(submission.id, "refused")
+            return True
+        if is_settled := self._ledger.settle_unbilled(submission.uid):
+            self._mirror(lambda: self._state.settle_mirror(submission.uid, "refused"))
+        return is_settled
+
+    def remember(self, searched: Iterable[Submission]) -> None:
+        """Record what a list of tasks says about submissions, so that plans show it."""
+        if self._ledger is not None:
+            self._ledger.remember({it.uid: it.search.as_dict() for it in searched if it.uid and it.search})
+
     def release(self, submission: Submission) -> None:
         """End the claim of a submission that stays open, so that another build can collect it."""
         if self._ledger is not None and submission.uid:
@@ -232,6 +258,7 @@ class Submissions:
         ledger = self._opened
         try:
             context, request = dict(json.loads(row.context)), Request.from_dict(json.loads(row.request))
+            search = None if row.search is None else Search.from_dict(json.loads(row.search))
         except (ValueError, KeyError, TypeError) as error:
             hint = f"move {ledger.path.name} away and build again: each project's state restores its open submissions"
             raise LedgerError(f"{ledger.path}: row {row.id} is damaged: {error}", hint=hint) from error
@@ -241,7 +268,7 @@ class Submissions:
         project = "" if row.project == self._project else row.project
         found = Submission(
             row.id, row.key, request, row.provider, row.handle, context, row.intended_at_s, bool(row.forced),
-            row.uid, project, row.cell, ledger.is_held(row),
+            row.uid, project, row.cell, ledger.is_held(row), search=search,
         )  # fmt: skip
         return self._judged(found)
 

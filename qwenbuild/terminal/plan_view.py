@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 
 from qwenbuild.problems import columns, visible
 
+from .candidates_view import candidate_lines, search_dict
 from .style import (
     OUTCOME_STYLES,
     VERDICT_WORDS,
@@ -43,6 +44,8 @@ def step_dict(step: Step) -> dict[str, Any]:
     }  # fmt: skip
     if step.price:
         table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
+    if step.submission:
+        table |= search_dict(step.submission)
     return table
 
 
@@ -66,21 +69,30 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
     steps = [step for step in plan.steps if every or step.verdict != "up_to_date"]
     most = len(steps) if every else _LISTED
-    rows = [(labels[step.verdict], visible(step.action.name), step.reason) for step in steps[:most]]
+    rows: list[tuple[str, str, str, Sequence[str]]] = [
+        (labels[step.verdict], visible(step.action.name), step.reason,
+         candidate_lines(step.submission) if step.submission else ())
+        for step in steps[:most]
+    ]  # fmt: skip
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
         why = "edited; no spec declares it" if orphan.edited else "no spec declares it"
-        rows.append((label("orphan"), visible(orphan.path), why))
+        rows.append((label("orphan"), visible(orphan.path), why, ()))
     dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
-    widths = [columns(name) for _, name, _ in rows]
+    widths = [columns(name) for _, name, *_ in rows]
     widest = max((width for width in widths if width <= _WIDEST_NAME), default=0)
     write(
-        f"{verdict}  {name}{' ' * (widest - width)}  {dim(visible(reason))}"
-        for (verdict, name, reason), width in zip(rows, widths, strict=True)
-    )
+        "\n".join([
+            f"{verdict}  {name}{' ' * (widest - width)}  {dim(visible(reason))}",
+            *(f"{'':>10}  {dim(visible(line))}" for line in below),
+        ])
+        for (verdict, name, reason, below), width in zip(rows, widths, strict=True)
+    )  # fmt: skip
     if unlisted := len(steps) + len(plan.orphans) - len(rows):
         click.echo(f"{'…':>10}  {unlisted:,} more; `plan --all` lists all")
     _show_strays(plan)
     click.echo(counted(plan.counts))
+    if plan.counts["unknown"]:
+        click.echo(f"{'unknown':>10}  `qwenbuild tasks` asks the service; `build --resubmit` sends them again")
     bill = plan.bill
     for line in bill:
         total = money({line.total.currency: line.total.amount})

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import load
+from qwenbuild.specs import user_config
 from tests.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[2]
@@ -88,8 +89,15 @@ def test_commands(copy: Workspace) -> None:
 
 
 def test_specs_and_configs(tmp_path: Path) -> None:
-    """Each TOML block is a spec or a config that can be planned."""
+    """Each TOML block is a spec or a config that can be planned, or the user's own config."""
+    own = user_config.path()
+    assert own
+    own.parent.mkdir(parents=True)
     for block in blocks("toml"):
+        if "sole_user" in block.text:
+            own.write_text(block.text, "utf-8")
+            assert user_config.read().of_provider("dashscope").sole_user
+            continue
         files = {"qwenbuild.toml": 'provider = "null"\n', "specs/poster.toml": '[image.x]\nprompt = "p"\n'}
         files["specs/poster.toml" if "[image." in block.text else "qwenbuild.toml"] = block.text
         template = "{{ brand }} {{ mood }} {{ palette }}"

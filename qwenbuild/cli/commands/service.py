@@ -14,13 +14,14 @@ from qwenbuild.errors import QwenbuildError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
+from .. import completion
 from ..arguments import engine_of, json_option, region_option
 
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
 
 
-@click.group(invoke_without_command=True, short_help="List what is in flight at the service, or cancel it.")
+@click.group(invoke_without_command=True, short_help="List what is in flight at the service, cancel it, or adopt it.")
 @region_option
 @click.option(
     "--status",
@@ -37,21 +38,25 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     qwenbuild tasks
     qwenbuild tasks --status PENDING
     qwenbuild tasks cancel TASK_ID
+    qwenbuild tasks adopt TASK_ID CELL
 
-    Asks the service, so it needs the API key. The next build collects what is in flight.
+    Asks the service, so it needs the API key. The next build collects what is in flight. Below a cell whose
+    answer was lost stand the tasks that may be its own. If the list proves that the service has no task
+    for it, the cell is not billed, and the next build renders it.
     """
+    from qwenbuild.engine.tasks import lost_answers
     from qwenbuild.terminal import tasks_view
 
     if ctx.invoked_subcommand is None:
         engine = _engine(ctx.obj, region)
-        in_flight = engine.in_flight()
         try:
+            answers = () if status else lost_answers(engine)
             listed = engine.account_tasks(status or "")
         except QwenbuildError:  # the project's own records need neither key nor network
-            if in_flight and not status:
+            if not status and (in_flight := engine.in_flight()):
                 tasks_view.show(in_flight, (), list_in_flight=True, as_json=as_json)
             raise
-        tasks_view.show(in_flight, listed, list_in_flight=not status, as_json=as_json)
+        tasks_view.show(engine.in_flight(), listed, list_in_flight=not status, as_json=as_json, answers=answers)
 
 
 @tasks.command()
@@ -73,6 +78,28 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
         else:
             style.problems(error.problems)
     sys.exit(1 if any(ended.values()) else 0)
+
+
+@tasks.command()
+@click.argument("task_id")
+@click.argument("cell", shell_complete=completion.select)
+@region_option
+@click.pass_obj
+def adopt(project: Path, /, task_id: str, cell: str, region: str | None) -> None:
+    """Decide that a task is the one whose answer a cell has lost; the next build collects its image.
+
+    \b
+    qwenbuild tasks
+    qwenbuild tasks adopt TASK_ID 'puppies/poster[seed=1]'
+
+    The task must be one of the cell's candidates, which `qwenbuild tasks` lists. The service shows neither the
+    size nor the seed of a task. The size is checked when the image is collected; the seed can't be checked.
+    """
+    engine = _engine(project, region)
+    from qwenbuild.engine import adoption
+
+    submission = adoption.adopt(engine, task_id, cell)
+    click.echo(f"{'adopted':>10}  {visible(submission.cell or cell)}  the next build collects the image")
 
 
 def _engine(project: Path, region: str | None) -> Engine:

@@ -188,7 +188,8 @@ def _verify(content: bytes, size: Size, host: str) -> None:
     try:
         png.verify(content, size)
     except BadImage as error:
-        raise BadImage(error.claim, facts=[*error.facts, f"downloaded from {host}", _PAID], hint=error.hint) from None
+        facts = [*error.facts, f"downloaded from {host}", _PAID]
+        raise type(error)(error.claim, facts=facts, hint=error.hint) from None
 
 
 def _bad(claim: str, fact: str) -> BadImage:

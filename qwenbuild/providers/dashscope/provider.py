@@ -9,10 +9,11 @@ codes", mid-2026, for the service's time limit of 300 s.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from qwenbuild.candidates import Search
 from qwenbuild.catalogue import INTERFACES, Catalogue
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
@@ -139,9 +140,11 @@ class DashScopeProvider:
         """Return the image of an accepted submission. Submits nothing."""
         return await self._entered.collect(submission, journal)
 
-    async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission] = ()) -> Mapping[int, str]:
-        """Return handles of async submissions that lost their answer and certainly made one task each."""
-        return await self._entered.reconcile(submissions, known)
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> Mapping[int, Search]:
+        """Return what the account's list of tasks says about lost answers of the async interface; see `Searchable`."""
+        return await self._entered.search(lost, others, patience_s)
 
     def account(self) -> Mapping[str, str]:
         """Return the endpoint, the interface, and the fingerprint of the API key."""

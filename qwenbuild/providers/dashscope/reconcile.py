@@ -1,12 +1,11 @@
-"""Reconciliation: finds the task that a submission with a lost answer made, if this is certain.
+"""Reconciliation: which tasks of the account a submission with a lost answer may have made.
 
-A match is certain if all of these hold:
-- Exactly one unclaimed task was created in the submission's time and reports the submission's prompt.
-- No task of that time hides its prompt.
-- No open submission of another request could have made this task.
+A task is a candidate if all of these hold:
+- It is of the submission's model, and was created in the submission's time.
+- No submission on record owns it.
+- It has not failed and was not cancelled: such a task is not billed.
 
-A list of tasks shows no prompt, size or seed, and a finished task shows only its prompt. So two lost
-submissions with one prompt can't be distinguished.
+A list of tasks shows no prompt, size or seed, and a finished task shows only its prompt.
 
 Source: Model Studio "Asynchronous task management API" of 2026-03-15.
 """
@@ -14,95 +13,150 @@ Source: Model Studio "Asynchronous task management API" of 2026-03-15.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from qwenbuild.candidates import Candidate, Likeness, Search, likeness
 from qwenbuild.request import Submission
 
 from .wire import WAITING, Task
 
-_SLACK_S: Final = 5.0  # the clocks are compared by the Date header, which has whole seconds
+PREFIX: Final = "task:"  # of the handles of tasks
+LIFE_S: Final = 24 * 3600.0  # the service keeps tasks and results for 24 hours (API reference of 2026-02-10)
+SETTLED_S: Final = 600.0  # a list that is read so long after the loss shows each task that the service accepted
+_SLACK_S: Final = 60.0  # the service's machines have clocks of their own; the Date header is of only one of them
 _UNDER_WAY_S: Final = 120.0  # longest time from the intent until a create reaches the service
+_BESIDE_S: Final = 3600.0  # the list must show the tasks on record that are as near to a lost submission as this
+_MOST_QUERIES: Final = 200  # at 20 a second; the prompts of further tasks stay hidden
+_AT_ONCE: Final = 5
+_UNBILLED: Final = ("FAILED", "CANCELED")
+_PLACE: Final = ("account", "region", "host")  # of a submission's context
+_SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # the end of the name of a model's dated version
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The account's tasks of the last 24 hours.
+
+    Reading began at `read_at_s`, in seconds since the epoch by this machine's clock. `ahead_s` is how far the
+    service's clock is ahead, None if unknown. `is_whole`: no task is missing.
+    """
+
+    tasks: Sequence[Task]
+    read_at_s: float
+    ahead_s: float | None
+    is_whole: bool
 
 
 class Account(Protocol):
-    """The queries that a match needs; `Tasks` answers them."""
+    """The queries that a search needs; `Tasks` answers them."""
 
-    async def listed(self, model: str) -> tuple[Iterable[Task], float] | None:
-        """Return the model's tasks of the last 24 hours, and the seconds that the service's clock is ahead.
+    async def listed(self) -> Listing:
+        """Return the account's tasks. Raises ProviderError if none can be listed."""
 
-        Returns None if the list is not complete.
-        """
-
-    async def finished(self, task_id: str) -> Task | None:
-        """Wait for the end of a task and return the task; None if it takes too long or can't be queried."""
+    async def shown(self, task_id: str, patience_s: float) -> Task | None:
+        """Return a task, which has ended unless this takes longer than `patience_s`; None if it can't be queried."""
 
 
-async def match(
+async def search(
     account: Account,
-    wanted: Collection[Submission],
-    rivals: Callable[[], Iterable[Submission]],
-    claimed: Collection[str],
-) -> dict[int, str]:
-    """Return task ids by `Submission.id`, for the submissions of `wanted` with a certain match.
+    lost: Sequence[Submission],
+    others: Callable[[], Sequence[Submission]],
+    *,
+    lost_within_s: float,
+    patience_s: float = 0.0,
+) -> dict[int, Search]:
+    """Return what the account's list says about each submission of `lost`, by `Submission.id`.
 
-    `rivals` returns all open submissions that may have made a task; it is called when matches are decided.
-    `claimed` are ids of tasks that belong to other submissions; it may grow meanwhile. Raises ProviderError.
+    All of them belong to the account. `others` returns the submissions on record that may have been billed, with
+    those of `lost`; it is called after the list was read, so that it knows the owner of each listed task.
+    `lost_within_s` is the longest time from an intent until its answer counts as lost. Tasks that have not finished
+    are waited for until `patience_s`. Raises ProviderError.
     """
-    found: dict[int, str] = {}
-    for model in sorted({one.request.model for one in wanted}):
-        listing = await account.listed(model)
-        if listing is None:
-            continue
-        tasks, ahead_s = listing
-        lost = [one for one in wanted if one.request.model == model]
-        near = [task for task in tasks if task.id not in claimed and any(_is_near(task, one, ahead_s) for one in lost)]
-        ended = await asyncio.gather(*(_ended(account.finished, task) for task in near))
-        open_ones = {one.id: one for one in (*lost, *rivals()) if one.request.model == model}
-        for one in lost:
-            task = _certain(one, near, ended, open_ones, claimed, ahead_s)
-            if task and task.id not in found.values():
-                found[one.id] = task.id
+    listing = await account.listed()
+    known = await asyncio.to_thread(others)
+    owned = {it.handle.removeprefix(PREFIX) for it in known if it.handle.startswith(PREFIX)}
+    free = [task for task in listing.tasks if task.id not in owned and task.status not in _UNBILLED]
+    near = {it.id: [task for task in free if _may_have_made(it, task, listing.ahead_s)] for it in lost}
+    shown = await _shown(account, {task.id: task for tasks in near.values() for task in tasks}, patience_s)
+    found = {}
+    for it in lost:
+        rivals = [one for one in known if _is_rival(one, it)]
+        candidates = [
+            _candidate(shown.get(task.id, task), task, it, rivals, listing.ahead_s)
+            for task in near[it.id]
+            if (now := shown.get(task.id)) is None or not _is_unbilled(now)
+        ]
+        found[it.id] = Search(
+            listing.read_at_s, it.intended_at_s + lost_within_s + SETTLED_S,
+            _is_whole(listing, it, known), tuple(candidates),
+        )  # fmt: skip
     return found
 
 
-def _certain(
-    lost: Submission, near: list[Task], ended: list[Task | None], open_ones: Mapping[int, Submission],
-    claimed: Collection[str], ahead_s: float,
-) -> Task | None:  # fmt: skip
-    candidates = []
-    for listed, task in zip(near, ended, strict=True):
-        if listed.id in claimed or not _is_near(listed, lost, ahead_s):
-            continue
-        if task is None:  # the prompt is hidden, so this may be the task
-            return None
-        if _is_same_prompt(task.prompt, lost.request.prompt):
-            candidates.append((listed, task))
-    if len(candidates) != 1:
-        return None
-    listed, task = candidates[0]
-    for other in open_ones.values():
-        if (
-            other.key != lost.key
-            and _is_same_prompt(other.request.prompt, task.prompt)
-            and _is_near(listed, other, ahead_s)
-        ):
-            return None
-    return task
+def _is_unbilled(task: Task) -> bool:
+    """Return whether a task that was queried certainly costs nothing: it failed, or its only result did."""
+    return task.status in _UNBILLED or bool(task.code and not task.url)
 
 
-def _is_near(task: Task, lost: Submission, ahead_s: float) -> bool:
-    """Return True if the submission may have created the task, judged by time; also True if that time is unknown."""
-    if task.created_at_s is None:
-        return True
-    created_at_s = task.created_at_s - ahead_s
-    return lost.intended_at_s - _SLACK_S <= created_at_s <= lost.intended_at_s + _UNDER_WAY_S + _SLACK_S
+def _may_have_made(it: Submission, task: Task, ahead_s: float | None) -> bool:
+    """Return whether the submission may have made the task, by model and time; also True if these are unknown."""
+    is_model = not task.model or _SNAPSHOT.sub("", task.model) == _SNAPSHOT.sub("", it.request.model)
+    if not is_model or task.created_at_s is None:
+        return is_model
+    created_at_s = task.created_at_s - (ahead_s or 0.0)
+    return it.intended_at_s - _SLACK_S <= created_at_s <= it.intended_at_s + _UNDER_WAY_S + _SLACK_S
 
 
-def _is_same_prompt(reported: str, prompt: str) -> bool:
-    return reported.strip() == prompt.strip()
+def _is_rival(one: Submission, it: Submission) -> bool:
+    """Return whether another submission lost its answer, too, at the same account."""
+    is_beside = all(one.context.get(name) == it.context.get(name) for name in (*_PLACE, "interface"))
+    return is_beside and not one.handle and one.key != it.key
 
 
-async def _ended(finished: Callable[[str], Awaitable[Task | None]], task: Task) -> Task | None:
-    # FAILED and CANCELED tasks report no prompt and are not billed, so they match nothing.
-    return task if task.status not in (*WAITING, "SUCCEEDED") else await finished(task.id)
+def _candidate(
+    now: Task, listed: Task, it: Submission, rivals: Sequence[Submission], ahead_s: float | None
+) -> Candidate:
+    """Return a listed task as a candidate; `now` is the task as a later query showed it."""
+    created_at_s = None if listed.created_at_s is None else listed.created_at_s - (ahead_s or 0.0)
+    possible = [one for one in rivals if _may_have_made(one, listed, ahead_s)]
+    return Candidate(
+        PREFIX + listed.id, listed.id, now.status or listed.status, created_at_s, now.prompt,
+        likeness(now.prompt, it.request.prompt),
+        sum(likeness(now.prompt, one.request.prompt) is not Likeness.DIFFERENT for one in possible),
+    )  # fmt: skip
+
+
+async def _shown(account: Account, tasks: Mapping[str, Task], patience_s: float) -> dict[str, Task]:
+    """Return the tasks that could be queried. Those that have not finished are queried only if there is patience."""
+    wanted = [task.id for task in tasks.values() if patience_s or task.status not in WAITING]
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def show(task_id: str) -> Task | None:
+        async with slots:
+            return await account.shown(task_id, patience_s)
+
+    answers = await asyncio.gather(*(show(task_id) for task_id in wanted[:_MOST_QUERIES]))
+    return {task.id: task for task in answers if task is not None}
+
+
+def _is_whole(listing: Listing, it: Submission, known: Sequence[Submission]) -> bool:
+    """Return whether the list has every task that the submission can have made.
+
+    A list that lacks a task on record from about the same time is not whole, whatever the service says of it.
+    """
+    age_s = listing.read_at_s - it.intended_at_s
+    if not listing.is_whole or listing.ahead_s is None or not 0 <= age_s <= LIFE_S - SETTLED_S:
+        return False
+    listed = {task.id for task in listing.tasks}
+    beside = (
+        one.handle.removeprefix(PREFIX)
+        for one in known
+        if one.handle.startswith(PREFIX)
+        and abs(one.intended_at_s - it.intended_at_s) <= _BESIDE_S
+        and listing.read_at_s - one.intended_at_s <= LIFE_S - SETTLED_S
+        and all(one.context.get(name) == it.context.get(name) for name in _PLACE)
+    )
+    return all(task_id in listed for task_id in beside)

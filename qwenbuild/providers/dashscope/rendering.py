@@ -15,14 +15,14 @@ sync interface has no task, so the signed URL is the only way to the image.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from qwenbuild.candidates import ADOPTED, Likeness, Search, likeness
 from qwenbuild.catalogue import Model
-from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
+from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled, WrongSize
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
@@ -31,9 +31,11 @@ from .client import Client, Unsent
 from .download import Downloads, LinkDead
 from .pacing import Pace
 from .priority import Priority
+from .reconcile import LIFE_S
 from .retry import retrying
-from .tasks import LIFE_S, Tasks
+from .tasks import Tasks
 
+_OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
 _GONE: Final = "the image was billed and is gone; `--resubmit` renders it again, and pays again"
 
 
@@ -69,9 +71,6 @@ class Renderer:
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service has finished
         self._priority = Priority()
         self._paces: dict[str, Pace] = {}
-        self._open: dict[int, Submission] = {}  # creates of this session whose task id is not known yet
-        self._claimed: set[str] = set()  # ids of tasks that belong to a known submission
-        self._numbers = itertools.count(-1, -1)  # keys of `_open`; ids from the state are positive
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the image. Tries again after a failure, unless the request may have been billed."""
@@ -96,6 +95,7 @@ class Renderer:
             "region": client.endpoint.region,
             "host": client.endpoint.host,
             "account": client.account,
+            "workspace": client.endpoint.workspace,
         }
 
     async def _submit(
@@ -149,39 +149,13 @@ class Renderer:
         return await self._image(task, request, self._context(request), journal, time.time() + LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> str:
-        """Return the id of a new task. If the answer is lost, look for the task among the account's tasks."""
-        number = next(self._numbers)
-
-        def send(sent: Callable[[], None]) -> Coroutine[Any, Any, wire.Answer]:
-            # From now on, a new task with this prompt may belong to this request.
-            mine = Submission(number, request.key, request, "", "", self._context(request), time.time())
-            self._open[number] = mine
-            return self._client.submit_async(wire.async_body(request), sent)
-
-        try:
-            answer = await self._submit(request, journal, send)
-            task = wire.task(answer)
-            if task is None:
-                raise _unreadable(answer)
-            task_id = task.id
-        except AnswerLost as lost:
-            task_id = await self._found(self._open[number]) or ""
-            if not task_id:  # stays in `_open`: a task with this prompt may be this request's
-                raise lost from None
-        except ProviderError:
-            self._open.pop(number, None)
-            raise
-        self._claimed.add(task_id)
-        del self._open[number]
-        return task_id
-
-    async def _found(self, mine: Submission) -> str | None:
-        """Return the id of the task that a create with a lost answer made, None if this is not certain."""
-        try:
-            found = await reconcile.match(self.tasks, [mine], self._open.values, self._claimed)
-        except ProviderError:
-            return None
-        return found.get(mine.id)
+        """Return the id of a new task."""
+        body = wire.async_body(request)
+        answer = await self._submit(request, journal, lambda sent: self._client.submit_async(body, sent))
+        task = wire.task(answer)
+        if task is None:
+            raise _unreadable(answer)
+        return task.id
 
     async def _image(
         self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float
@@ -217,7 +191,7 @@ class Renderer:
             if not isinstance(bad, LinkDead) and time.time() < until_s:
                 raise
             raise AnswerLost("the image was gone before it was downloaded", facts=[bad.claim], hint=_GONE) from None
-        known = {name: context[name] for name in ("interface", "region", "model") if name in context}
+        known = {name: context[name] for name in ("interface", "region", "model", ADOPTED) if name in context}
         return Rendered(image.png, {**known, **facts, "downloaded_from": image.host}, verified=True)
 
     # --- submissions of earlier builds ---
@@ -231,11 +205,17 @@ class Renderer:
             request_id, _, url = handle.partition(":")
             facts = {"request_id": request_id} if request_id else {}
             return await self._download(url, request, context, facts, until_s)
-        self._claimed.add(handle)
         lost: AnswerLost
         try:
             task = await self.tasks.ended(handle, until_s)
+            if context.get(ADOPTED):
+                _check_adopted(task, request)
             return await self._image(task, request, context, journal, until_s)
+        except WrongSize as wrong:
+            if not context.get(ADOPTED):
+                raise
+            claim = "the adopted task's image has another size: it is another one's"
+            lost = AnswerLost(claim, facts=[f"task: {handle}", *wrong.facts[:2]], hint=_OTHERS)
         except AnswerLost as error:
             lost = error
         # Checked last, because a new key of the same account still sees the account's tasks.
@@ -247,26 +227,25 @@ class Renderer:
             )
         raise lost
 
-    async def reconcile(self, submissions: Sequence[Submission], known: Iterable[Submission]) -> dict[int, str]:
-        """Return handles by `Submission.id`; see `Resumable.reconcile`."""
-        others = list(known)
-        self._claimed.update(one.handle.partition(":")[2] for one in others if one.handle.startswith("task:"))
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], patience_s: float
+    ) -> dict[int, Search]:
+        """Return what the list of tasks says about lost answers; see `Searchable.search`.
+
+        Sync calls are in no list, and the list of another account or workspace says nothing.
+        """
         wanted = [
             one
-            for one in submissions
+            for one in lost
             if one.context.get("interface") == "async"
             and not self._is_elsewhere(one)
-            and time.time() - one.intended_at_s < LIFE_S
+            and one.context.get("workspace", "") == self._client.endpoint.workspace
         ]
-        rivals = [one for one in (*submissions, *others) if not one.handle and one.context.get("interface") == "async"]
-        try:
-            found = await reconcile.match(self.tasks, wanted, lambda: rivals, self._claimed)
-        except ProviderError as error:
-            if error.stops_run:
-                raise
-            found = {}  # the tasks can't be listed now, so the submissions stay UNKNOWN
-        self._claimed.update(found.values())
-        return {number: f"task:{task_id}" for number, task_id in found.items()}
+        if not wanted:
+            return {}
+        return await reconcile.search(
+            self.tasks, wanted, others, lost_within_s=self._client.short_s, patience_s=patience_s
+        )
 
     def _is_elsewhere(self, submission: Submission) -> bool:
         """Return True if the submission went to another account, region or host than this session's."""
@@ -300,6 +279,21 @@ def _unreadable(answer: wire.Answer) -> AnswerLost:
         hint=error_codes.RESUBMIT,
         request_id=answer.request_id,
     )
+
+
+def _check_adopted(task: wire.Task, request: Request) -> None:
+    """Raise AnswerLost if an adopted task that has ended is not the request's own, or has no image.
+
+    If it failed, this says nothing about the bill: another task may be the request's own.
+    """
+    if not task.url:
+        raise AnswerLost(f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS)
+    if likeness(task.prompt, request.prompt) is Likeness.DIFFERENT:
+        raise AnswerLost(
+            "the adopted task has another prompt: it is another one's",
+            facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
+            hint=_OTHERS,
+        )
 
 
 def _not_made(task: wire.Task) -> ProviderError:

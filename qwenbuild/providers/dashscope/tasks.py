@@ -18,12 +18,11 @@ from qwenbuild.errors import AnswerLost, ProviderError, Refused, ServiceFault, T
 
 from . import wire
 from .client import Client
+from .reconcile import LIFE_S, Listing
 from .retry import attempts, retrying
 
-LIFE_S: Final = 24 * 3600.0  # the service keeps tasks and results for 24 hours (API reference of 2026-02-10)
 _SILENCE_S: Final = 900.0  # longest time of failing answers to polls; a later build can still collect
 _OFFLINE_S: Final = 120.0  # longest time without a connection
-_MATCH_S: Final = 300.0  # longest wait for the end of a task whose prompt is compared
 _FIRST: Final = 0.1  # the first interval between polls, as a part of the longest
 _LATE: Final = 0.15  # the next interval, as a part of the wait so far
 _UNKNOWN_POLLS: Final = 3  # some of the service's machines may learn of a new task late
@@ -77,8 +76,7 @@ class Tasks:
 
     async def list(self, *, model: str = "", status: str = "", most: int) -> tuple[wire.Task, ...]:
         """Return the account's tasks of the last 24 hours, about `most` at most. Raises ProviderError."""
-        found, _, _ = await self._pages(model, status, most)
-        return found
+        return tuple((await self._pages(model, status, most)).tasks)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel a PENDING task. Raises Refused for any other task, ProviderError."""
@@ -93,34 +91,50 @@ class Tasks:
                 request_id=error.request_id,
             ) from None
 
-    async def listed(self, model: str) -> tuple[tuple[wire.Task, ...], float] | None:
-        """See `reconcile.Account`."""
-        tasks, ahead_s, is_whole = await self._pages(model, "", _MOST_PAGES * _PAGE)
-        return (tasks, ahead_s) if is_whole else None
+    async def listed(self) -> Listing:
+        """See `reconcile.Account`.
 
-    async def finished(self, task_id: str) -> wire.Task | None:
+        The list is not filtered by model: the name of a model there may be that of its dated version.
+        """
+        return await self._pages("", "", _MOST_PAGES * _PAGE)
+
+    async def shown(self, task_id: str, patience_s: float) -> wire.Task | None:
         """See `reconcile.Account`."""
         try:
-            async with asyncio.timeout(_MATCH_S):
+            if not patience_s:
+                return wire.task(await self._client.ask("GET", wire.task_path(task_id)))
+            async with asyncio.timeout(patience_s):
                 return await self.ended(task_id, time.time() + LIFE_S)
         except (ProviderError, TimeoutError):
             return None
 
-    async def _pages(self, model: str, status: str, most: int) -> tuple[tuple[wire.Task, ...], float, bool]:
-        """Return tasks, the seconds that the service's clock is ahead, and True if these are all tasks."""
+    async def _pages(self, model: str, status: str, most: int) -> Listing:
+        """Return about `most` tasks at most. Raises ProviderError if the first page can't be read.
+
+        New tasks come first in the list, so they only move others to a later page. The list is whole if it ends:
+        with an empty page, or with a short one when there are as many tasks as the service counts.
+        """
         found: dict[str, wire.Task] = {}
-        ahead_s = 0.0
-        for page in itertools.count(1):
-            answer = await self._page(page, model, status)
-            ahead_s = ahead_s if answer.ahead_s is None else answer.ahead_s
-            tasks, total = wire.task_list(answer)
-            before = len(found)
-            found.update((task.id, task) for task in tasks)
-            if len(found) == before or (total is not None and len(found) >= total):
-                return tuple(found.values()), ahead_s, True
-            if len(found) >= most:
+        read_at_s, ahead_s = time.time(), None
+        is_readable, is_whole = True, False
+        for number in itertools.count(1):
+            try:
+                answer = await self._page(number, model, status)
+            except ProviderError:
+                if number == 1:
+                    raise
                 break
-        return tuple(found.values()), ahead_s, False
+            page, before = wire.task_list(answer), len(found)
+            ahead_s = answer.ahead_s if ahead_s is None else ahead_s
+            found.update((task.id, task) for task in page.tasks)
+            is_readable = is_readable and page.is_list and page.entries == len(page.tasks)
+            is_all = page.total is None or len(found) >= page.total
+            if not page.entries or (page.total is not None and is_all and page.entries < _PAGE):
+                is_whole = is_readable and is_all
+                break
+            if len(found) == before or len(found) >= most:
+                break
+        return Listing(tuple(found.values()), read_at_s, ahead_s, is_whole)
 
     async def _page(self, page: int, model: str, status: str) -> wire.Answer:
         query = wire.list_query(page, _PAGE, model=model, status=status)

@@ -183,13 +183,29 @@ def task(answer: Answer) -> Task | None:
     return _task(table(answer.body, "output"), answer.request_id, table(answer.body, "usage"))
 
 
-def task_list(answer: Answer) -> tuple[tuple[Task, ...], int | None]:
-    """Return the tasks of one page of a list, and the number of tasks on all pages (None if unknown)."""
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page of the list of tasks.
+
+    `entries` is the number of entries, of which only `tasks` could be read. `total` is the number of tasks on all
+    pages, None if unknown. `is_list` is False if the answer holds no list at all.
+    """
+
+    tasks: tuple[Task, ...]
+    entries: int
+    total: int | None
+    is_list: bool
+
+
+def task_list(answer: Answer) -> TaskPage:
+    """Return one page of a list. Any answer is accepted."""
     page = answer.body if "data" in answer.body or "tasks" in answer.body else table(answer.body, "output")
-    entries = tables(page, "data") or tables(page, "tasks")
+    listed = next((page[name] for name in ("data", "tasks") if isinstance(page.get(name), list)), None)
+    entries = listed or []
     total = page.get("total")
-    found = tuple(one for entry in entries if (one := _task(entry, text(entry, "request_id"), {})))
-    return found, total if type(total) is int else None
+    found = (_task(entry, text(entry, "request_id"), {}) for entry in entries if isinstance(entry, dict))
+    tasks = tuple(one for one in found if one)
+    return TaskPage(tasks, len(entries), total if type(total) is int else None, listed is not None)
 
 
 def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -> Task | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
 
+from qwenbuild.candidates import Search
 from qwenbuild.errors import AnswerLost, Refused, StateError
 from qwenbuild.events import Event, ImageStarted, LookingUp, Stopping
 from qwenbuild.files.provenance import read_provenance_file
@@ -106,7 +107,9 @@ def test_a_long_look_up(build: Build) -> None:
         async def collect(self, submission: Submission, journal: Journal) -> Rendered:
             raise AssertionError("nothing was found")
 
-        async def reconcile(self, lost: Sequence[Submission], known: Iterable[Submission] = ()) -> dict[int, str]:
+        async def search(
+            self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+        ) -> dict[int, Search]:
             await self.told.wait()
             return {}
 

@@ -274,3 +274,53 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as caught:
         Ledger(tmp_path / "file" / "ledger")
     assert caught.value.hint == "make the folder writable, or set QWENBUILD_LEDGER_DIR to another folder"
+
+
+# --- lost answers ---
+
+
+def test_a_task_is_adopted_once(ledger: Ledger) -> None:
+    """A submission with a lost answer gets the handle of a task that no other has; the owner is named."""
+    one, two = claimed(ledger, intent("k")), claimed(ledger, intent("l"))
+    found = ledger.adopt(one.uid, "task:1")
+    assert found and (found.uid, found.handle, json.loads(found.context)["adopted"]) == (one.uid, "task:1", True)
+    owner = ledger.adopt(two.uid, "task:1")
+    assert owner and owner.uid == one.uid
+    again = ledger.adopt(one.uid, "task:1")
+    assert again and again.uid == one.uid
+    assert ledger.adopt(one.uid, "task:2") is None
+    ledger.settle(one.uid, "done")
+    owner = ledger.adopt(two.uid, "task:1")
+    assert owner and owner.uid == one.uid
+    ledger.settle(two.uid, "resubmitted")
+    assert ledger.adopt(two.uid, "task:2") is None
+    assert ledger.adopt("nosuch", "task:2") is None
+
+
+def test_only_a_lost_answer_is_settled_as_not_billed(ledger: Ledger) -> None:
+    """A submission with a handle stays open, and a settled one stays as it is."""
+    lost, accepted = claimed(ledger, intent("k")), claimed(ledger, intent("l"))
+    ledger.accepted(accepted.uid, "task:1")
+    assert not ledger.settle_unbilled(accepted.uid)
+    assert ledger.settle_unbilled(lost.uid)
+    assert not ledger.settle_unbilled(lost.uid)
+    assert not ledger.settle_unbilled("nosuch")
+    assert ledger.outcomes([lost.uid, accepted.uid]) == {lost.uid: "refused", accepted.uid: None}
+
+
+def test_a_submission_that_a_living_process_works_on_is_left_alone(ledger: Ledger, other: Ledger) -> None:
+    """Its answer is not lost yet."""
+    row = claimed(other, intent())
+    assert ledger.adopt(row.uid, "task:1") is None
+    assert not ledger.settle_unbilled(row.uid)
+    other.release(row.uid)
+    assert ledger.settle_unbilled(row.uid)
+
+
+def test_the_last_search_is_remembered(ledger: Ledger) -> None:
+    """Each search replaces the one before."""
+    row = claimed(ledger, intent())
+    assert row.search is None
+    for number in (1, 2):
+        ledger.remember({row.uid: {"read_at_s": number}})
+    assert [json.loads(it.search or "") for it in ledger.open_rows()] == [{"read_at_s": 2}]

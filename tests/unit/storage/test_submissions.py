@@ -8,11 +8,13 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import LedgerError
 from qwenbuild.provider import Price, Settings, accounted
@@ -331,3 +333,52 @@ def test_the_folder_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert ledger_folder({}, store) == tmp_path / "store/ledger"
     assert ledger_folder({"QWENBUILD_LEDGER_DIR": "here"}, store) == tmp_path / "here"
     assert ledger_folder({"QWENBUILD_LEDGER_DIR": "~/there"}, store) == Path("/home/me/there")
+
+
+# --- lost answers ---
+
+SEARCH = Search(700.0, 660.0, True, (Candidate("task:1", "1", "RUNNING", 1.0, "", Likeness.HIDDEN),))
+
+
+def test_an_adopted_task_is_in_both_files(tmp_path: Path) -> None:
+    """The state alone also knows that the task was adopted. A task is adopted once."""
+    with opened(tmp_path) as (submissions, state):
+        one, two = sent(submissions, request("one")), sent(submissions, request("two"))
+        adopted = submissions.adopt(one, "task:1")
+        assert adopted and (adopted.uid, adopted.handle, adopted.context["adopted"]) == (one.uid, "task:1", True)
+        owner = submissions.adopt(two, "task:1")
+        assert owner and (owner.uid, owner.cell) == (one.uid, "s/a")
+        assert submissions.adopt(one, "task:2") is None
+        assert shown(state.open_submissions()) == [("one", "task:1"), ("two", "")]
+    shutil.rmtree(tmp_path / "ledger")
+    with opened(tmp_path) as (submissions, _):
+        assert [it.context.get("adopted") for it in submissions.own() if it.handle] == [True]
+
+
+def test_a_submission_that_was_not_billed_is_settled_in_both_files(tmp_path: Path) -> None:
+    """A later request of the key is a new submission."""
+    with opened(tmp_path) as (submissions, state):
+        one = sent(submissions, request("one"))
+        assert submissions.settle_unbilled(one)
+        assert not submissions.settle_unbilled(one)
+        assert (submissions.open(), state.open_submissions()) == ([], [])
+        assert send(submissions, request("one")) is not None
+
+
+def test_a_search_is_remembered_in_the_ledger(tmp_path: Path) -> None:
+    """A later plan sees what the last build or `tasks` saw, in any project."""
+    with opened(tmp_path) as (submissions, _):
+        submissions.remember([replace(sent(submissions, request("one")), search=SEARCH)])
+    with opened(tmp_path, "two", prepare=False) as (submissions, _):
+        assert [it.search for it in submissions.open()] == [SEARCH]
+
+
+def test_a_free_provider_has_lost_answers_too(tmp_path: Path) -> None:
+    """They are in the state alone, and no search is remembered."""
+    with opened(tmp_path, ledger=None) as (submissions, state):
+        one, two = sent(submissions, request("one")), sent(submissions, request("two"))
+        submissions.remember([replace(one, search=SEARCH)])
+        adopted = submissions.adopt(one, "job/1")
+        assert adopted and adopted.handle == "job/1"
+        assert submissions.settle_unbilled(two)
+        assert shown(state.open_submissions()) == [("one", "job/1")]

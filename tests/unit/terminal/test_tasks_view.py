@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from qwenbuild.builder.lost_answers import Answer, Fate
+from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.provider import ServiceTask
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.terminal import tasks_view
@@ -44,10 +46,41 @@ def test_json_has_a_line_for_each_submission_and_task(capsys: pytest.CaptureFixt
     """The handle is named by its kind; `ours` marks the project's tasks."""
     tasks_view.show(OWN, TASKS, list_in_flight=True, as_json=True)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    own = {"event": "in_flight", "key": "k", "handle": "task", "intended_at_s": 0.0, "prompt": "a \x1b ball"}
+    own = {"event": "in_flight", "key": "k", "cell": "", "handle": "task", "intended_at_s": 0.0,
+           "prompt": "a \x1b ball"}  # fmt: skip
     assert events == [
         own,
         {**own, "handle": ""},
         {"event": "task", "id": "t1", "status": "RUNNING", "model": "m", "created_at_s": 0.0, "ours": True},
         {"event": "task", "id": "t2", "status": "PENDING", "model": "m", "created_at_s": None, "ours": False},
     ]
+
+
+def test_a_lost_answer_has_its_cell_its_account_and_its_candidates(capsys: pytest.CaptureFixture[str]) -> None:
+    """All of them as escaped text."""
+    candidate = Candidate("task:t", "t\x1b", "RUNNING", 3.0, "", Likeness.HIDDEN)
+    search = Search(700.0, 660.0, True, (candidate,))
+    lost = Submission(1, "k", REQUEST, "p", "", {}, 0.0, cell="s/a\x1b", search=search, elsewhere="h, another key")
+    tasks_view.show([lost], [], list_in_flight=True, as_json=False)
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()][1:4] == [
+        "s/a\\x1b",
+        "it was sent to h, another key: only that account's list can show it",
+        "candidate t\\x1b  RUNNING  created 3 s after the request  no prompt to compare",
+    ]
+    tasks_view.show([lost], [], list_in_flight=True, as_json=True)
+    (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (event["cell"], [it["id"] for it in event["candidates"]]) == ("s/a\x1b", ["t\x1b"])
+
+
+def test_what_was_settled_and_adopted_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that stay unknown are among the submissions."""
+    lost = Submission(1, "k", REQUEST, "p", "", {}, 0.0, cell="s/a")
+    answers = [Answer(lost, fate) for fate in Fate]
+    tasks_view.show([], [], list_in_flight=True, as_json=False, answers=answers)
+    assert [line.split("  ")[:3] for line in capsys.readouterr().out.splitlines()] == [
+        ["", " adopted", "s/a"],
+        ["not billed", "s/a", "the service has no task for it: the next build renders it"],
+    ]
+    tasks_view.show([], [], list_in_flight=True, as_json=True, answers=answers)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events == [{"event": event, "key": "k", "cell": "s/a"} for event in ("adopted", "not_billed")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +14,7 @@ from qwenbuild.emulator.server import Running
 from qwenbuild.errors import AnswerLost, ProviderError
 from qwenbuild.provider import Rendered, Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from qwenbuild.request import Request
+from qwenbuild.request import Request, Submission
 from tests.support.scripted import Journal, request_of
 
 pytest_plugins = ("tests.support.emulated",)
@@ -31,24 +32,28 @@ def provider(emulator: Running, interface: str, key: str = "sk-emulator", **tabl
 
 @dataclass
 class Builds:
-    """Several builds of one request, as the builder makes them. `outcome` is the result of the last build."""
+    """Several builds of one request, as the builder makes them for a sole user. `outcome` is that of the last build."""
 
     request: Request
     journal: Journal = field(default_factory=Journal)
     outcome: Rendered | ProviderError | None = None
 
-    async def build(self, mine: DashScopeProvider) -> None:
+    def submission(self) -> Submission:
+        return self.journal.submission(self.request, intended_at_s=time.time())
+
+    async def build(self, mine: DashScopeProvider, others: Sequence[Builds] = ()) -> None:
         """Collect, reconcile or render, depending on the journal. An UNKNOWN request is not sent again."""
         if isinstance(self.outcome, Rendered):
             return
         last = self.journal.kinds[-1:]
         try:
             if last == ["intend"]:
-                submission = self.journal.submission(self.request, intended_at_s=time.time())
-                found = await mine.reconcile([submission])
-                if not found:
+                submission = self.submission()
+                known = [it.submission() for it in others if it.journal.log]
+                found = await mine.search([submission], lambda: [submission, *known], patience_s=9.0)
+                if not (found and (task := found[submission.id].certain)):
                     return
-                await self.journal.accepted(found[submission.id])
+                await self.journal.accepted(task.handle)
                 last = ["accepted"]
             if last == ["accepted"]:
                 self.outcome = await mine.collect(self.journal.submission(self.request), self.journal)
@@ -143,7 +148,7 @@ def test_many_images_with_mixed_faults_are_billed_once(emulator: Running, interf
         "close-after:create:2%", "close-after:sync:1%",
     ]  # fmt: skip
     count = 200
-    requests = [request_of(f"image {number}") for number in range(count)]
+    requests = [request_of(f"image {number:03}") for number in range(count)]
 
     async def main() -> list[Builds]:
         all_builds = [Builds(request) for request in requests]
@@ -156,7 +161,7 @@ def test_many_images_with_mixed_faults_are_billed_once(emulator: Running, interf
 
                 async def one(builds: Builds, mine: DashScopeProvider = mine) -> None:
                     async with slots:
-                        await builds.build(mine)
+                        await builds.build(mine, all_builds)
 
                 await asyncio.gather(*(one(builds) for builds in all_builds))
         return all_builds

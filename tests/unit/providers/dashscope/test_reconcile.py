@@ -1,118 +1,181 @@
-"""Reconciliation: a lost submission gets a task only if the task is certainly its own."""
+"""Reconciliation: which tasks a lost submission may have made, and when a list proves that it made none."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.errors import AnswerLost
-from qwenbuild.provider import Rendered
-from qwenbuild.providers.dashscope.reconcile import match
+from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.errors import AnswerLost, ProviderError
+from qwenbuild.providers.dashscope.reconcile import Listing, search
 from qwenbuild.providers.dashscope.wire import Task
 from qwenbuild.request import Request, Submission
-from tests.support.scripted import PNG, Journal, Reply, Scripted, request_of
+from tests.support.scripted import Journal, Reply, Scripted, fails, request_of, says
 
 NOW_S = 1_800_000_000.0
+PLACE = {"account": "k", "region": "singapore", "host": "h", "interface": "async"}
 
 
-def lost(number: int, prompt: str, at_s: float = NOW_S, model: str = "m") -> Submission:
+def lost(number: int, prompt: str = "cat", at_s: float = NOW_S, model: str = "m", **context: str) -> Submission:
     request = request_of(prompt, model=model, seed=number)
-    return Submission(number, request.key, request, "dashscope", "", {}, at_s)
+    return Submission(number, request.key, request, "dashscope", "", {**PLACE, **context}, at_s)
 
 
-class Account:
-    """An account with these tasks. The end of `silent` tasks can't be queried."""
-
-    def __init__(self, tasks: Sequence[Task], *, ahead_s: float = 0.0, silent: Sequence[str] = ()) -> None:
-        self._tasks, self._ahead_s, self._silent = tasks, ahead_s, silent
-        self.asked: list[str] = []
-
-    async def listed(self, model: str) -> tuple[Sequence[Task], float] | None:
-        shown = [Task(one.id, one.status, one.model, created_at_s=one.created_at_s) for one in self._tasks]
-        return [one for one in shown if one.model == model], self._ahead_s
-
-    async def finished(self, task_id: str) -> Task | None:
-        self.asked.append(task_id)
-        return None if task_id in self._silent else next(one for one in self._tasks if one.id == task_id)
+def owner(task_id: str, at_s: float = NOW_S, number: int = 99) -> Submission:
+    return replace(lost(number, "dog", at_s), handle=f"task:{task_id}")
 
 
 def done(
-    task_id: str, prompt: str, at_s: float | None = NOW_S + 1, status: str = "SUCCEEDED", model: str = "m"
-) -> Task:
-    return Task(task_id, status, model, created_at_s=at_s, prompt=prompt if status == "SUCCEEDED" else "")
+    task_id: str, prompt: str = "cat", at_s: float | None = NOW_S + 1, status: str = "SUCCEEDED", model: str = "m",
+    **more: Any,
+) -> Task:  # fmt: skip
+    return Task(task_id, status, model, created_at_s=at_s, prompt=prompt if status == "SUCCEEDED" else "", **more)
 
 
-def matched(tasks: Sequence[Task], wanted: Sequence[Submission], **more: Any) -> dict[int, str]:
-    rivals, claimed = more.pop("rivals", []), more.pop("claimed", set())
-    return asyncio.run(match(Account(tasks, **more), wanted, lambda: rivals, claimed))
+class Account:
+    """An account with these tasks. Tasks that are `silent` can't be queried; `running` ones end when waited for."""
+
+    def __init__(
+        self, tasks: Sequence[Task], *, ahead_s: float | None = 0.0, read_s: float = 660.0, is_whole: bool = True,
+        silent: Sequence[str] = (), running: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._tasks, self._silent, self._running = tasks, silent, running
+        self._listing = (NOW_S + read_s, ahead_s, is_whole)
+        self.asked: list[str] = []
+
+    async def listed(self) -> Listing:
+        shown = [
+            Task(it.id, "RUNNING" if it.id in self._running else it.status, it.model, created_at_s=it.created_at_s)
+            for it in self._tasks
+        ]
+        return Listing(shown, *self._listing)
+
+    async def shown(self, task_id: str, patience_s: float) -> Task | None:
+        self.asked.append(task_id)
+        return None if task_id in self._silent else next(it for it in self._tasks if it.id == task_id)
+
+
+def searched(
+    tasks: Sequence[Task], wanted: Sequence[Submission], known: Sequence[Submission] = (), *,
+    patience_s: float = 0.0, **more: Any,
+) -> dict[int, Search]:  # fmt: skip
+    account = Account(tasks, **more)
+    others = lambda: [*wanted, *known]  # noqa: E731
+    return asyncio.run(search(account, wanted, others, lost_within_s=60.0, patience_s=patience_s))
+
+
+def found(tasks: Sequence[Task], known: Sequence[Submission] = (), **more: Any) -> dict[str, str]:
+    """Return the likeness of each candidate of one lost submission, by id."""
+    one = searched(tasks, [lost(1)], known, **more)[1]
+    return {it.id: it.likeness.value for it in one.candidates}
 
 
 @pytest.mark.parametrize(
     ("tasks", "more", "expected"),
     [
-        ([done("a", "cat")], {}, {1: "a"}),
-        ([done("a", " cat\n")], {}, {1: "a"}),
-        ([done("a", "dog"), done("b", "cat")], {}, {1: "b"}),
-        ([done("a", "cat", None)], {}, {1: "a"}),
-        ([done("a", "cat"), done("f", "cat", status="FAILED")], {}, {1: "a"}),
+        ([done("a")], {}, {"a": "same"}),
+        ([done("a", "dog"), done("b")], {}, {"a": "different", "b": "same"}),
+        ([done("a"), done("b")], {}, {"a": "same", "b": "same"}),
+        ([done("a", at_s=None)], {}, {"a": "same"}),
+        ([done("a"), done("f", status="FAILED"), done("c", status="CANCELED")], {}, {"a": "same"}),
+        ([done("i", "", code="DataInspectionFailed")], {}, {}),
         ([], {}, {}),
-        ([done("a", "dog")], {}, {}),
-        ([done("a", "cat"), done("b", "cat")], {}, {}),
-        ([done("a", "cat")], {"claimed": {"a"}}, {}),
-        ([done("a", "cat"), done("b", "cat")], {"claimed": {"a"}}, {1: "b"}),
-        ([done("a", "cat")], {"rivals": [lost(2, "cat")]}, {}),
-        ([done("a", "cat")], {"rivals": [lost(2, "dog")]}, {1: "a"}),
-        ([done("a", "cat")], {"rivals": [lost(2, "cat", NOW_S - 3600)]}, {1: "a"}),
-        ([done("a", "cat", NOW_S - 60)], {}, {}),
-        ([done("a", "cat", NOW_S + 600)], {}, {}),
-        ([done("a", "cat", NOW_S + 7200)], {"ahead_s": 7200.0}, {1: "a"}),
-        ([done("a", "cat")], {"ahead_s": 7200.0}, {}),
-        ([done("a", "cat"), done("r", "?")], {"silent": ["r"]}, {}),
-        ([done("a", "cat", model="other")], {}, {}),
+        ([done("a"), done("b")], {"known": [owner("a")]}, {"b": "same"}),
+        ([done("a", at_s=NOW_S - 70)], {}, {}),
+        ([done("a", at_s=NOW_S - 40)], {}, {"a": "same"}),
+        ([done("a", at_s=NOW_S + 170)], {}, {"a": "same"}),
+        ([done("a", at_s=NOW_S + 190)], {}, {}),
+        ([done("a", at_s=NOW_S + 7200)], {"ahead_s": 7200.0}, {"a": "same"}),
+        ([done("a")], {"ahead_s": 7200.0}, {}),
+        ([done("r", status="RUNNING")], {}, {"r": "hidden"}),
+        ([done("r", "")], {}, {"r": "hidden"}),
+        ([done("a")], {"silent": ["a"]}, {"a": "hidden"}),
+        ([done("a", model="other")], {}, {}),
+        ([done("a", model="m-2026-01-09")], {}, {"a": "same"}),
+        ([done("a", model="")], {}, {"a": "same"}),
+        ([done("a")], {"running": ["a"]}, {"a": "hidden"}),
+        ([done("a")], {"running": ["a"], "patience_s": 9.0}, {"a": "same"}),
     ],
 )  # fmt: skip
-def test_only_a_certain_match_counts(tasks: list[Task], more: dict[str, Any], expected: dict[int, str]) -> None:
-    """A match needs one open submission and one unclaimed task with its prompt, created in its time."""
-    assert matched(tasks, [lost(1, "cat")], **more) == expected
+def test_candidates(tasks: list[Task], more: dict[str, Any], expected: dict[str, str]) -> None:
+    """A candidate is of the model and the time, is no other submission's, and did not fail."""
+    assert found(tasks, **more) == expected
 
 
-def test_two_lost_submissions_with_one_prompt_match_nothing() -> None:
-    """An image with a wrong seed would be worse than no image."""
-    tasks = [done("a", "cat"), done("b", "cat"), done("c", "dog")]
-    assert matched(tasks, [lost(1, "cat"), lost(2, "cat"), lost(3, "dog")]) == {3: "c"}
+def test_a_candidate_has_the_facts_that_a_person_needs() -> None:
+    """Its time is by this machine's clock."""
+    one = searched([done("a", at_s=NOW_S + 41)], [lost(1)], ahead_s=40.0)[1]
+    assert one == Search(
+        NOW_S + 660, NOW_S + 660, True,
+        (Candidate("task:a", "a", "SUCCEEDED", NOW_S + 1, "cat", Likeness.SAME),),
+    )  # fmt: skip
 
 
-def test_a_request_that_was_lost_twice_takes_its_task_once() -> None:
-    """Both submissions are of one request, so either may get the task."""
-    first, second = lost(1, "cat"), lost(1, "cat")
-    twice = Submission(**{**_fields(second), "id": 2})
-    assert matched([done("a", "cat")], [first], rivals=[twice]) == {1: "a"}
-    assert matched([done("a", "cat")], [first, twice]) == {1: "a"}
+@pytest.mark.parametrize(
+    ("rival", "count"),
+    [
+        (lost(2), 1),
+        (lost(2, "cat that is longer"), 1),
+        (lost(2, "dog"), 0),
+        (lost(2, at_s=NOW_S - 3600), 0),
+        (lost(2, model="other"), 0),
+        (lost(2, account="other"), 0),
+        (lost(2, interface="sync"), 0),
+        (replace(lost(2), handle="task:z"), 0),
+        (replace(lost(1), id=2), 0),
+    ],
+)
+def test_rivals(rival: Submission, count: int) -> None:
+    """A rival is another lost submission of the account that may have made the same task."""
+    one = searched([done("a"), done("z", "dog")], [lost(1)], [rival])[1]
+    assert one.candidates[0].rivals == count
+    assert (one.certain is None) == bool(count)
 
 
-def test_a_claim_made_while_waiting_counts() -> None:
-    """A task is excluded if another create claims it while the match waits."""
-    claimed: set[str] = set()
+@pytest.mark.parametrize(
+    ("more", "is_not_billed"),
+    [
+        ({}, True),
+        ({"read_s": 540.0}, False),
+        ({"read_s": 659.0}, False),
+        ({"is_whole": False}, False),
+        ({"ahead_s": None}, False),
+        ({"ahead_s": 40.0}, True),
+        ({"ahead_s": -40.0}, True),
+        ({"read_s": 23.5 * 3600}, True),
+        ({"read_s": 24.0 * 3600}, False),
+        ({"read_s": -3600.0}, False),
+        ({"tasks": [done("a")]}, False),
+        ({"tasks": [done("a", "dog")]}, True),
+        ({"tasks": [done("a", "ca")]}, False),
+        ({"tasks": [done("a", status="RUNNING")]}, False),
+        ({"tasks": [done("a", status="FAILED")]}, True),
+        ({"tasks": [done("a", at_s=NOW_S + 45)], "ahead_s": 40.0}, False),
+        ({"tasks": [done("a", at_s=NOW_S + 165)], "ahead_s": -40.0}, True),
+        ({"tasks": [done("a")], "known": [owner("a")]}, True),
+        ({"known": [owner("a")]}, False),
+        ({"known": [owner("a", NOW_S - 4000)]}, True),
+    ],
+)  # fmt: skip
+def test_what_proves_that_nothing_was_billed(more: dict[str, Any], is_not_billed: bool) -> None:
+    """A whole list, read ten minutes after the loss, by a known clock, without an unexplained task.
 
-    class Waiting(Account):
-        async def finished(self, task_id: str) -> Task | None:
-            claimed.add("a")
-            return await super().finished(task_id)
-
-    account = Waiting([done("a", "cat"), done("b", "cat")])
-    assert asyncio.run(match(account, [lost(1, "cat")], list, claimed)) == {1: "b"}
+    It must also show the tasks on record from about the same time.
+    """
+    assert searched(more.pop("tasks", []), [lost(1)], **more)[1].is_not_billed is is_not_billed
 
 
 def test_only_tasks_near_a_lost_submission_are_queried() -> None:
     """Of an account with thousands of tasks, only those of the right time are queried."""
-    account = Account([done("near", "cat"), *(done(str(age), "cat", NOW_S - age) for age in range(100, 1000))])
-    asyncio.run(match(account, [lost(1, "cat")], list, set()))
+    account = Account([done("near"), *(done(str(age), "cat", NOW_S - age) for age in range(100, 1000))])
+    asyncio.run(search(account, [lost(1)], list, lost_within_s=60.0))
     assert account.asked == ["near"]
 
 
@@ -120,161 +183,142 @@ def test_only_tasks_near_a_lost_submission_are_queried() -> None:
     st.lists(st.tuples(st.sampled_from("pq"), st.booleans()), max_size=5),
     st.lists(st.sampled_from("pq"), max_size=2),
 )
-def test_a_match_is_the_submissions_own_task(sent: list[tuple[str, bool]], strangers: list[str]) -> None:
-    """This holds for all combinations of lost and made tasks, if no other program sent the same prompt."""
+def test_a_certain_task_is_the_submissions_own(sent: list[tuple[str, bool]], strangers: list[str]) -> None:
+    """This holds for all combinations of lost and made tasks, if no other program sent the same prompt.
+
+    A submission that made a task is never called not billed.
+    """
     submissions = [lost(number, prompt) for number, (prompt, _) in enumerate(sent)]
     tasks = [done(str(number), prompt) for number, (prompt, is_made) in enumerate(sent) if is_made]
     tasks += [done(f"s{number}", prompt) for number, prompt in enumerate(strangers)]
-    for number, task_id in matched(tasks, submissions).items():
-        if sent[number][0] not in strangers:
-            assert task_id == str(number)
+    for number, one in searched(tasks, submissions).items():
+        prompt, is_made = sent[number]
+        assert not (is_made and one.is_not_billed)
+        if one.certain and prompt not in strangers:
+            assert one.certain.id == str(number)
 
 
 # --- over HTTP ---
 
 
-async def submitted_and_lost(
-    server: Scripted, *requests: Request, before: Callable[[], object] = lambda: None
-) -> list[Submission]:
-    """Submit each request, lose the answer, refuse the list of tasks; return the open submissions."""
-    found = []
+async def submitted_and_lost(server: Scripted, *requests: Request, made: bool = True) -> list[Submission]:
+    """Submit each request and lose the answer; return the open submissions."""
+    submissions = []
     async with (provider := server.provider(interface="async")).session():
         for number, request in enumerate(requests, 1):
             journal = Journal()
-            server.script["create"].append(Reply(fault="drop", made=True))
-            server.script["list"].append(Reply(400, b'{"code": "InvalidParameter", "message": "not now"}'))
+            server.script["create"].append(Reply(fault="drop", made=made))
             with pytest.raises(AnswerLost):
                 await provider.render(request, journal)
-            found.append(journal.submission(request, number))
-    return found
+            assert journal.kinds == ["intend"]
+            submissions.append(journal.submission(request, number))
+    return submissions
 
 
-def test_a_create_with_a_lost_answer_is_found_at_once() -> None:
-    """The list of tasks and the finished task's prompt lead to the task; nothing is paid twice."""
-
-    async def main() -> tuple[Rendered, Journal, int]:
-        journal = Journal()
-        async with Scripted() as server:
-            server.add_task("another program's prompt")
-            server.script["create"].append(Reply(fault="drop", made=True))
-            async with (provider := server.provider(interface="async")).session():
-                rendered = await provider.render(request_of(), journal)
-        return rendered, journal, server.bill
-
-    rendered, journal, bill = asyncio.run(main())
-    assert (rendered.png, rendered.facts["task_id"], bill) == (PNG, "task-1", 1)
-    assert journal.log[1:] == [("accepted", "task:task-1")]
+async def asked(
+    server: Scripted, submissions: Sequence[Submission], known: Sequence[Submission] = (), **table: Any
+) -> dict[int, Search]:
+    async with (provider := server.provider(interface="async", **table)).session():
+        return dict(await provider.search(submissions, lambda: [*submissions, *known], patience_s=5.0))
 
 
-def test_two_lost_creates_with_one_prompt_stay_unknown() -> None:
-    """With two seeds of one prompt nothing is guessed, and both submissions stay open."""
+@pytest.mark.parametrize("ahead_s", [0.0, 40.0, 4000.0, -4000.0])
+def test_the_service_shows_the_task(ahead_s: float) -> None:
+    """Also if this machine's clock is wrong by an hour."""
 
-    async def main() -> tuple[list[object], list[Journal]]:
-        journals = [Journal(), Journal()]
-        async with Scripted() as server:
-            server.script["create"].extend([Reply(fault="drop", made=True)] * 2)
-            async with (provider := server.provider(interface="async")).session():
-                results = await asyncio.gather(
-                    *(provider.render(request_of(seed=seed), journals[seed]) for seed in (0, 1)),
-                    return_exceptions=True,
-                )
-        return list(results), journals
-
-    results, journals = asyncio.run(main())
-    assert [type(result) for result in results] == [AnswerLost, AnswerLost]
-    assert [journal.kinds for journal in journals] == [["intend"], ["intend"]]
-
-
-def test_a_request_that_waits_for_its_turn_is_no_rival() -> None:
-    """The same prompt with another seed was not sent yet, so the lost task can't belong to it."""
-
-    async def main() -> list[str]:
-        journals = [Journal(), Journal()]
-        async with Scripted() as server:
-            server.script["create"].append(Reply(fault="drop", made=True))
-            async with (provider := server.provider(interface="async", submits="2/second")).session():
-                await asyncio.gather(*(provider.render(request_of(seed=seed), journals[seed]) for seed in (0, 1)))
-        return [journal.handle for journal in journals]
-
-    assert asyncio.run(main()) == ["task:task-0", "task:task-1"]
-
-
-@pytest.mark.parametrize("ahead_s", [0.0, 4000.0, -4000.0])
-def test_a_later_build_finds_the_task(ahead_s: float) -> None:
-    """A later build finds the task even if this machine's clock is wrong by an hour."""
-
-    async def main() -> tuple[dict[int, str], bytes]:
+    async def main() -> dict[int, Search]:
         async with Scripted() as server:
             server.ahead_s = ahead_s
-            submissions = await submitted_and_lost(server, request_of("a"), request_of("b"))
-            async with (provider := server.provider(interface="async")).session():
-                found = dict(await provider.reconcile(submissions))
-                collected = Submission(**{**_fields(submissions[1]), "handle": found[2]})
-                rendered = await provider.collect(collected, Journal())
-        return found, rendered.png
+            server.add_task("another program's prompt")
+            return await asked(server, await submitted_and_lost(server, request_of("a"), request_of("b")))
 
-    assert asyncio.run(main()) == ({1: "task:task-0", 2: "task:task-1"}, PNG)
+    certain = {number: one.certain.id for number, one in asyncio.run(main()).items() if one.certain}
+    assert certain == {1: "task-1", 2: "task-2"}
 
 
-def test_a_task_of_a_settled_submission_is_claimed() -> None:
-    """The same prompt with another seed was rendered shortly before; its task is no candidate."""
+def test_submissions_that_the_list_can_not_know_are_left_out() -> None:
+    """Those of another account, region, host, workspace or interface. Nothing is asked for them alone."""
 
-    async def main() -> tuple[dict[int, str], dict[int, str]]:
-        async with Scripted() as server:
-            settled = Journal()
-            async with (provider := server.provider(interface="async")).session():
-                await provider.render(request_of(seed=1), settled)
-            server.script["create"].append(Reply(fault="drop"))
-            server.script["list"].append(Reply(400, b'{"code": "InvalidParameter", "message": "not now"}'))
-            journal = Journal()
-            async with (provider := server.provider(interface="async")).session():
-                with pytest.raises(AnswerLost):
-                    await provider.render(request_of(seed=2), journal)
-            submission = journal.submission(request_of(seed=2), 2)
-            known = settled.submission(request_of(seed=1), 1)
-            found = []
-            for others in ([known], []):
-                async with (provider := server.provider(interface="async")).session():
-                    found.append(dict(await provider.reconcile([submission], others)))
-        return found[0], found[1]
-
-    with_known, without = asyncio.run(main())
-    assert with_known == {}
-    assert without == {2: "task:task-0"}  # a wrong match: this is why `known` is needed
-
-
-def test_submissions_elsewhere_are_left_alone() -> None:
-    """Submissions of another account, region, host or interface, or older than 24 hours, match nothing."""
-
-    async def main() -> dict[int, str]:
+    async def main() -> tuple[list[str], list[int]]:
         async with Scripted() as server:
             (mine,) = await submitted_and_lost(server, request_of())
+            changes = [
+                {"account": "x"}, {"region": "beijing"}, {"host": "h"}, {"interface": "sync"}, {"workspace": "w"},
+            ]  # fmt: skip
             others = [
-                Submission(**{**_fields(mine), "id": number, "context": {**mine.context, **change}})
-                for number, change in enumerate(
-                    [{"account": "x"}, {"region": "beijing"}, {"host": "h"}, {"interface": "sync"}], 10
-                )
+                replace(mine, id=number, context={**mine.context, **change})
+                for number, change in enumerate(changes, 10)
             ]
-            old = Submission(**{**_fields(mine), "id": 20, "intended_at_s": time.time() - 90_000})
-            async with (provider := server.provider(interface="async")).session():
-                return dict(await provider.reconcile([*others, old]))
+            assert await asked(server, others) == {}
+            paths = server.paths("GET")
+            return paths, list(await asked(server, [*others, mine]))
 
-    assert asyncio.run(main()) == {}
+    assert asyncio.run(main()) == ([], [1])
 
 
-def test_all_pages_of_the_list_are_read() -> None:
-    """The task may be on any page."""
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 170])
+def test_all_pages_of_the_list_are_read(count: int) -> None:
+    """The task may be on any page. A list whose last page is full is whole, too."""
 
-    async def main() -> dict[int, str]:
+    async def main() -> Search:
         async with Scripted() as server:
-            for number in range(170):
+            for number in range(count):
                 server.add_task(f"old {number}", age_s=7200)
-            submissions = await submitted_and_lost(server, request_of())
-            async with (provider := server.provider(interface="async")).session():
-                return dict(await provider.reconcile(submissions))
+            return (await asked(server, await submitted_and_lost(server, request_of())))[1]
 
-    assert asyncio.run(main()) == {1: "task:task-170"}
+    one = asyncio.run(main())
+    assert (one.certain and one.certain.id, one.is_whole) == (f"task-{count}", True)
 
 
-def _fields(submission: Submission) -> dict[str, Any]:
-    return {name: getattr(submission, name) for name in Submission.__slots__}
+def page(*tasks: str, total: int | None = None) -> Reply:
+    created_ms = int(time.time() * 1000)
+    data = [
+        {"task_id": it, "model_name": "qwen-image-plus", "gmt_create": created_ms, "status": "RUNNING"} for it in tasks
+    ]
+    return says(200, {"data": data, **({} if total is None else {"total": total})})
+
+
+FULL = [f"t{number}" for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_whole"),
+    [
+        ([page(total=0)], True),
+        ([page()], True),
+        ([page("a", total=1)], True),
+        ([page("a"), page()], True),
+        ([page(*FULL, total=50), page(total=50)], True),
+        ([page(*FULL, total=60), fails(400, "InvalidParameter")], False),
+        ([page(*FULL, total=60), page(*FULL, total=60)], False),
+        ([page("a", total=2), page(total=2)], False),
+        ([page("a"), page("a")], False),
+        ([page(*FULL, total=50), page("b", total=51)], True),
+        ([says(200, {"request_id": "r"})], False),
+        ([says(200, {"data": [{"status": "RUNNING"}], "total": 0})], False),
+        ([page("a", total=2), says(200, {"data": [7], "total": 2}), page(total=1)], False),
+    ],
+)
+def test_a_list_that_is_not_whole_proves_nothing(pages: list[Reply], is_whole: bool) -> None:
+    """A page that fails, repeats another, or can't be read, and a count that is not reached: a task may be missing."""
+
+    async def main() -> Search:
+        async with Scripted() as server:
+            (mine,) = await submitted_and_lost(server, request_of(), made=False)
+            server.script["list"].extend(pages)
+            return (await asked(server, [mine]))[1]
+
+    assert asyncio.run(main()).is_whole is is_whole
+
+
+def test_a_list_that_can_not_be_read_is_an_error() -> None:
+    """The caller decides what this means."""
+
+    async def main() -> None:
+        async with Scripted() as server:
+            (mine,) = await submitted_and_lost(server, request_of(), made=False)
+            server.script["list"].append(fails(400, "InvalidParameter"))
+            with pytest.raises(ProviderError):
+                await asked(server, [mine])
+
+    asyncio.run(main())

@@ -11,7 +11,9 @@ import pytest
 
 from qwenbuild.errors import AccountError, AnswerLost, BadImage, ProviderError, Refused
 from qwenbuild.provider import Detached, Rendered
-from tests.support.scripted import PNG, Journal, Reply, Scripted, attempt, fails, request_of, says
+from qwenbuild.providers.dashscope.credentials import ApiKey
+from qwenbuild.request import Size
+from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, attempt, fails, png_of, request_of, says
 
 BOTH = pytest.mark.parametrize("interface", ["sync", "async"])
 
@@ -37,7 +39,7 @@ def test_a_sync_render_is_recorded_and_downloaded() -> None:
     )  # fmt: skip
     url = f"http://127.0.0.1:{server.port}/result/1.png?Signature=secret-signature&Expires=9999999999"
     assert journal.log[1:] == [("accepted", f"result:req-sync:{url}")]
-    assert journal.log[0][1].keys() == {"interface", "model", "region", "host", "account"}
+    assert journal.log[0][1].keys() == {"interface", "model", "region", "host", "account", "workspace"}
     assert server.bill == 1
 
 
@@ -104,10 +106,6 @@ def test_a_final_refusal_is_not_repeated(interface: str, reply: Reply, error: ty
 def test_a_request_that_may_be_billed_is_never_sent_again(interface: str, reply: Reply) -> None:
     """There is one POST, the intent stays open, and the error says that the request may have been billed."""
     found, journal, server = attempt(interface, reply, timeout_s=0.5)
-    if interface == "async" and reply.made:  # the listing finds it
-        assert found.png == PNG
-        assert server.bill == 1
-        return
     assert type(found) is AnswerLost
     assert found.hint
     assert journal.kinds == ["intend"]
@@ -340,6 +338,44 @@ def test_collecting_after_24_hours_reports_the_loss() -> None:
         "the service has forgotten a task that it accepted",
         "the image was gone before it was downloaded",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ends", "prompt", "size", "claim"),
+    [
+        ({}, "a cat", (1328, 1328), ""),
+        ({}, "A cat", (1328, 1328), ""),
+        ({}, "a dog", (1328, 1328), "the adopted task has another prompt: it is another one's"),
+        ({}, "a cat", (928, 1664), "the adopted task's image has another size: it is another one's"),
+        ({"task_status": "FAILED", "results": []}, "a cat", (1328, 1328), "the adopted task is FAILED"),
+        ({"task_status": "CANCELED", "results": []}, "a cat", (1328, 1328), "the adopted task is CANCELED"),
+    ],
+)
+def test_an_adopted_task_is_verified(ends: dict[str, Any], prompt: str, size: tuple[int, int], claim: str) -> None:
+    """A task of another prompt or size is given up. If it failed, nothing is known about the request's own task."""
+
+    async def main() -> tuple[Rendered | ProviderError, list[str]]:
+        async with Scripted() as server:
+            provider, journal, later = server.provider(interface="async"), Journal(), Journal()
+            server.script["result"].extend([Reply(200, png_of(Size(*size)), {"Content-Type": "image/png"})] * 9)
+            task_id = server.add_task(prompt, ends=ends)
+            async with provider.session():
+                place = {"account": ApiKey(CANARY, "").fingerprint, "region": "singapore"}
+                await journal.intend({**place, "host": provider.endpoint.host, "adopted": True})
+                submission = journal.submission(request_of("a cat"), handle=f"task:{task_id}")
+                try:
+                    found: Rendered | ProviderError = await provider.collect(submission, later)
+                except ProviderError as error:
+                    found = error
+        return found, later.kinds
+
+    found, kinds = asyncio.run(main())
+    assert kinds == []
+    if isinstance(found, Rendered):
+        assert (claim, found.facts["adopted"]) == ("", True)
+    else:
+        assert isinstance(found, AnswerLost)
+        assert found.claim == claim
 
 
 def test_a_task_of_another_account_is_not_given_up() -> None:

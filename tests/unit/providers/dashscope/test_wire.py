@@ -198,7 +198,10 @@ def test_a_list_is_parsed_in_both_forms() -> None:
     expected = wire.Task("t", "RUNNING", "qwen-image", created_at_s=1_700_000_000.5, facts={"task_id": "t"})
     for key in ("data", "tasks"):
         answer = wire.parse(200, json.dumps({key: [entry, {"no": "id"}], "total": 1}).encode())
-        assert wire.task_list(answer) == ((expected,), 1)
+        assert wire.task_list(answer) == wire.TaskPage((expected,), 2, 1, is_list=True)
+    for body in ({"request_id": "r"}, {"data": None}, {"data": {"task_id": "t"}}):
+        page = wire.task_list(wire.parse(200, json.dumps(body).encode()))
+        assert page == wire.TaskPage((), 0, None, is_list=False)
 
 
 def test_a_task_id_can_not_leave_its_path() -> None:
@@ -225,7 +228,7 @@ def test_any_json_is_read_without_harm(value: object) -> None:
     kept: list[Any] = [answer.code, answer.message, answer.request_id]
     if result := wire.sync_result(answer):
         kept += [result.url, result.code, dict(result.facts)]
-    tasks, _ = wire.task_list(answer)
+    tasks = wire.task_list(answer).tasks
     for task in filter(None, (wire.task(answer), *tasks)):
         kept += [task.id, task.url, task.prompt, dict(task.facts)]
     assert canonical_json(kept)
