@@ -12,6 +12,9 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import ServiceTask, task_service
 from qwenbuild.request import Submission
+from qwenbuild.specs import selection
+
+from .planning import make_plan
 
 if TYPE_CHECKING:
     from qwenbuild.storage.submissions import Submissions
@@ -53,8 +56,10 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
     if named := [it for it in own if it.cell == cell]:
         return named[0]
     unknown = [it.cell for it in own if it.cell and not it.handle]
-    steps = engine.with_options(select=[cell], where=[]).plan().steps
-    keys = {step.action.key for step in steps}
+    with engine.state() as state:
+        chosen = selection.select(engine.declared(state)[0], [cell], (), engine.project)
+        keys = {action.key for action in chosen}
+        step = make_plan(engine, state, keys=keys).steps[0]
     if len(keys) > 1:
         raise UsageError(
             f'"{cell}" names {len(keys):,} cells with different requests',
@@ -64,8 +69,8 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
     if found := [it for it in own if it.key in keys]:
         return found[0]
     raise UsageError(
-        f"{cell} has no lost answer: a build would find it {steps[0].verdict.value.replace('_', ' ')}",
-        facts=[f"reason:  {steps[0].reason}", f"unknown: {listing(unknown, most=_MOST_LISTED) or 'none'}"],
+        f"{cell} has no lost answer: a build would find it {step.verdict.value.replace('_', ' ')}",
+        facts=[f"reason:  {step.reason}", f"unknown: {listing(unknown, most=_MOST_LISTED) or 'none'}"],
         hint=did_you_mean(cell, unknown) or "only the task of a lost answer can be adopted",
     )
 

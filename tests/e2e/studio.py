@@ -24,7 +24,7 @@ from qwenbuild.engine.engine import Engine
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome
 from qwenbuild.options import Options
 from qwenbuild.request import Submission
-from qwenbuild.specs import project
+from qwenbuild.specs import project, user_config
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
@@ -180,6 +180,14 @@ def check_image(content: bytes, action: Action) -> None:
         assert image.size == tuple(action.request.size), f"{action.name}: {image.size}"
         colour = action.request._replace(family="null-1").key[:6]
         assert image.convert("RGB").getpixel((7, 7)) == tuple(bytes.fromhex(colour)), f"{action.name}: another image"
+
+
+def be_sole_user() -> None:
+    """Write into the user's own config that nothing but qwenbuild on this machine uses the account."""
+    path = user_config.path()
+    assert path
+    path.parent.mkdir(parents=True)
+    path.write_text("[providers.dashscope]\nsole_user = true\n")
 
 
 def cards(count: int, **extra: str) -> dict[str, str]:

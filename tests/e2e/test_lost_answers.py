@@ -15,7 +15,7 @@ from qwenbuild.events import Outcome
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.specs import user_config
 
-from .studio import KEY, Studio
+from .studio import KEY, Studio, be_sole_user
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -47,14 +47,6 @@ def age(studio: Studio, seconds: float) -> None:
     for path in (studio.store / "ledger" / "ledger.sqlite3", studio.root / ".qwenbuild" / "state.sqlite3"):
         with contextlib.closing(sqlite3.connect(path)) as db, db:
             db.execute("UPDATE submissions SET intended_at_s = intended_at_s - ?", (seconds,))
-
-
-def be_sole_user() -> None:
-    """Write into the user's own config that nobody else uses the account."""
-    path = user_config.path()
-    assert path
-    path.parent.mkdir(parents=True)
-    path.write_text("[providers.dashscope]\nsole_user = true\n")
 
 
 def candidates(studio: Studio, *command: str) -> dict[str, list[tuple[str, str, int]]]:

@@ -9,7 +9,7 @@ import pytest
 from qwenbuild.emulator.faults import KINDS, Fault
 from qwenbuild.emulator.server import Running
 
-from .studio import KEY, Studio, unresolved
+from .studio import KEY, Studio, be_sole_user, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -61,7 +61,11 @@ def _is_lost(interface: str, fault: Fault) -> bool:
 
 @pytest.mark.parametrize(("interface", "fault"), _cases())
 def test_builds_with_a_fault_and_after_the_fault(emulator: Running, tmp_path: Path, interface: str, fault: str) -> None:
-    """Every image is there and billed once, or its answer is lost and the image is UNKNOWN."""
+    """Every image is there and billed once, or its answer is lost and the image is UNKNOWN.
+
+    Nobody else uses the account, so an accepted task is found in the list.
+    """
+    be_sole_user()
     patience_s = "0.4" if fault.startswith("hang") else "20"
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"', timeout_s=patience_s)
     emulator.inject(fault)

@@ -14,7 +14,7 @@ import pytest
 from qwenbuild.emulator.server import Running
 from qwenbuild.plan.plan import Verdict
 
-from .studio import Studio, cards, hold, stored_images, unresolved
+from .studio import Studio, be_sole_user, cards, hold, stored_images, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -40,7 +40,8 @@ REQUESTS, OUTPUTS = 2, 3
     ],
 )
 def test_killed_during_a_call(emulator: Running, tmp_path: Path, interface: str, moment: str, then: Verdict) -> None:
-    """A request with a handle is collected. One without is found among the tasks, or is UNKNOWN until `--resubmit`."""
+    """A request with a handle is collected. One without is found among a sole user's tasks, else it is UNKNOWN."""
+    be_sole_user()
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     emulator.inject(moment)
     studio.kill_when(lambda: studio.calls(moment.rpartition(":")[2]) == REQUESTS)
@@ -70,7 +71,8 @@ def test_killed_during_a_call(emulator: Running, tmp_path: Path, interface: str,
 
 @pytest.mark.parametrize(("lost", "found"), [(1, 1), (2, 0)])
 def test_killed_with_seeds_of_one_prompt_unanswered(emulator: Running, tmp_path: Path, lost: int, found: int) -> None:
-    """One lost task with a unique prompt is found. Two lost tasks with one prompt can't be distinguished."""
+    """A sole user's lost task with a unique prompt is found. Two with one prompt can't be distinguished."""
+    be_sole_user()
     spec = '[image.dice]\nprompt = "a throw of dice"\nmatrix.seed = { start = 1, count = 5 }\n'
     config = "[models.qwen-image-plus]\nconcurrent = 3\n"
     studio = Studio.make(tmp_path, emulator, {"dice": spec}, config=config, interface='"async"')
@@ -114,7 +116,8 @@ def test_killed_between_the_store_and_the_state(emulator: Running, tmp_path: Pat
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_before_the_state_holds_the_handle(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """An accepted task is found among the account's tasks. A sync answer that was not recorded is UNKNOWN."""
+    """An accepted task is found among a sole user's tasks. A sync answer that was not recorded is UNKNOWN."""
+    be_sole_user()
     studio = Studio.make(tmp_path, emulator, SPECS, interface=f'"{interface}"')
     operation = "sync" if interface == "sync" else "create"
     emulator.inject(f"slow=0.7:{operation}")
@@ -160,7 +163,8 @@ def test_killed_between_the_ledger_and_the_state_after_a_forced_render(emulator:
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
 def test_killed_several_times(emulator: Running, tmp_path: Path, interface: str) -> None:
-    """After several killed builds, each image is there and billed once, except those that are UNKNOWN."""
+    """After several killed builds of a sole user, each image is there and billed once, or it is UNKNOWN."""
+    be_sole_user()
     dice = random.Random(interface)
     studio = Studio.make(tmp_path, emulator, cards(24), interface=f'"{interface}"', max_concurrency="4")
     emulator.inject("slow=0.05:20%", "slow=0.02")

@@ -16,7 +16,7 @@ from qwenbuild.emulator.server import Running, running
 from qwenbuild.plan.plan import Verdict
 from tests.support.emulated import QUICK
 
-from .studio import KEY, Studio, cards
+from .studio import KEY, Studio, be_sole_user, cards
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -102,7 +102,8 @@ def test_the_second_ctrl_c_leaves_at_once(
 
 
 def test_stopping_while_lost_answers_are_reconciled(emulator: Running, tmp_path: Path) -> None:
-    """One Ctrl-C ends the search among the account's tasks; a later build searches again."""
+    """One Ctrl-C ends the search among a sole user's tasks; a later build searches again."""
+    be_sole_user()
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.inject("drop-after:create", "hang-before:list")
     studio.kill_when(lambda: studio.calls("list"))

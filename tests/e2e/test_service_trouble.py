@@ -11,7 +11,7 @@ import pytest
 
 from qwenbuild.emulator.server import Running
 
-from .studio import KEY, Studio, cards, stored_images, unresolved
+from .studio import KEY, Studio, be_sole_user, cards, stored_images, unresolved
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -132,16 +132,18 @@ def test_a_page_of_a_proxy(emulator: Running, tmp_path: Path) -> None:
 
 
 def test_half_of_an_answer(emulator: Running, tmp_path: Path) -> None:
-    """Incomplete JSON is a lost answer. An async task is found among the account's tasks at once."""
+    """Incomplete JSON is a lost answer. An async task is found among a sole user's tasks by the same build."""
+    be_sole_user()
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.inject("garbage:create", "garbage:list:1", "missing:poll:2")
-    assert studio.build_inside().finished.rendered == 2
+    assert studio.build_inside().finished.reattached == 2
     studio.audit()
 
 
 @pytest.mark.parametrize("ahead_s", [-7200, 7200])
 def test_a_clock_that_is_wrong_by_hours(emulator: Running, tmp_path: Path, ahead_s: int) -> None:
-    """Tasks are found by the service's clock, which its answers show."""
+    """A sole user's tasks are found by the service's clock, which its answers show."""
+    be_sole_user()
     studio = Studio.make(tmp_path, emulator, cards(2), interface='"async"')
     emulator.advance(ahead_s)
     emulator.inject("drop-after:create", "hang-before:list")

@@ -36,6 +36,7 @@ from .retry import retrying
 from .tasks import Tasks
 
 _OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
+_LATER: Final = "build again: the task is kept for 24 hours; `--force` renders the image again, and pays again"
 _GONE: Final = "the image was billed and is gone; `--resubmit` renders it again, and pays again"
 
 
@@ -160,7 +161,10 @@ class Renderer:
     async def _image(
         self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float
     ) -> Rendered:
-        """Return the image of an ended task. If the link is dead, the task is queried once for a new link."""
+        """Return the image of an ended task. If the link is dead, the task is queried once for a new link.
+
+        While the service keeps the task, a later collect may get a working link: the handle is not given up.
+        """
         for is_last in (False, True):
             if not task.url:
                 error = _not_made(task)
@@ -169,7 +173,9 @@ class Renderer:
                 raise error
             try:
                 return await self._download(task.url, request, context, task.facts, until_s)
-            except AnswerLost:
+            except AnswerLost as lost:
+                if is_last and time.time() < until_s:
+                    raise BadImage(lost.claim, facts=[*lost.facts, f"task: {task.id}"], hint=_LATER) from None
                 if is_last:
                     raise
             task = await self.tasks.ended(task.id, until_s)

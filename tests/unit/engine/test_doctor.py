@@ -180,5 +180,5 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     assert as_json.code == 1
     service: dict[str, Any] = next(event for event in as_json.events if event.get("subject") == "service")
     assert list(service) == ["event", "subject", "level", "claim", "facts", "hint"]
-    assert as_json.finished == {"event": "examined", "ok": 12, "warn": 0, "fail": 1}
+    assert as_json.finished == {"event": "examined", "ok": 13, "warn": 0, "fail": 1}
     assert "sk-beijing" not in ill.out + as_json.out
