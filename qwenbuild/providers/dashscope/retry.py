@@ -6,6 +6,7 @@ Invariants: no request is sent again after an error that leaves open whether it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -36,9 +37,12 @@ def attempts(error: BaseException | None) -> int:
     return _BAD_IMAGE if isinstance(error, BadImage) else _FAULT
 
 
-def retrying(first_wait_s: float, is_safe: Callable[[], bool] = lambda: True) -> AsyncRetrying:
+def retrying(
+    first_wait_s: float, is_safe: Callable[[], bool] = lambda: True, *, longest_s: float = math.inf
+) -> AsyncRetrying:
     """Return tenacity's loop over attempts. It continues only while `is_safe()`, and raises the last error unchanged.
 
+    No attempt begins more than `longest_s` seconds after the first one.
     The n-th wait is the time that the service asked for, plus a random part of `first_wait_s` * 2^(n-1)
     or of 60 seconds, whichever is less. `first_wait_s` is in seconds.
     """
@@ -51,7 +55,10 @@ def retrying(first_wait_s: float, is_safe: Callable[[], bool] = lambda: True) ->
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: attempts(error) > 1 and is_safe()),
-        stop=lambda state: state.attempt_number >= attempts(_error(state)),
+        stop=lambda state: (
+            state.attempt_number >= attempts(_error(state))
+            or (state.seconds_since_start or 0.0) + state.upcoming_sleep > longest_s
+        ),
         wait=wait_s,
         reraise=True,
     )

@@ -27,6 +27,7 @@ _FIRST: Final = 0.1  # the first interval between polls, as a part of the longes
 _LATE: Final = 0.15  # the next interval, as a part of the wait so far
 _UNKNOWN_POLLS: Final = 3  # some of the service's machines may learn of a new task late
 _PAGE: Final = 50
+_PAGE_S: Final = 120.0  # longest time of attempts at one page: somebody may wait for it
 _MOST_PAGES: Final = 200
 
 
@@ -138,7 +139,7 @@ class Tasks:
 
     async def _page(self, page: int, model: str, status: str) -> wire.Answer:
         query = wire.list_query(page, _PAGE, model=model, status=status)
-        async for attempt in retrying(self._first_wait_s):
+        async for attempt in retrying(self._first_wait_s, longest_s=_PAGE_S):
             with attempt:
                 return await self._client.ask("GET", wire.LIST_PATH, query)
         raise AssertionError("the loop returns or raises")

@@ -7,7 +7,6 @@ import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -206,27 +205,23 @@ def test_a_query_in_single_bytes_is_repeated(reply: Reply) -> None:
 def test_a_handshake_that_never_ends_costs_nothing() -> None:
     """A server that accepts the connection, and is silent in the TLS handshake, got no request."""
 
-    served: list[asyncio.Task[Any] | None] = []
+    async def main() -> ProviderError:
+        ended = asyncio.Event()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.append(asyncio.current_task())
-        await reader.read()  # until the client gives up
-        writer.close()
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()  # until the client gives up
+            writer.close()
+            ended.set()
 
-    async def main() -> tuple[ProviderError, Journal]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        base_url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
-        settings = {"base_url": base_url, "timeout_s": 0.2, "submits": "1000/second", "retry_wait_s": 0.001}
-        journal, provider = Journal(), DashScopeProvider(Settings(settings, builtin(), {"DASHSCOPE_API_KEY": CANARY}))
-        async with server, provider.session():
+        endpoint = Endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", "singapore")
+        async with server, Client(endpoint, ApiKey(CANARY, "a test"), 2.0) as client:
             with pytest.raises(Unreachable) as caught:
-                await provider.render(request_of(), journal)
-            await asyncio.wait([task for task in served if task])
-        return caught.value, journal
+                await client.submit_sync(wire.sync_body(request_of()), lambda: None)
+            await ended.wait()
+        return caught.value
 
-    error, journal = asyncio.run(main())
-    assert error.facts == ("nothing was sent: ConnectTimeout",)
-    assert journal.kinds == ["intend", "refused"] * 6
+    assert asyncio.run(main()).facts == ("nothing was sent: ConnectTimeout",)
 
 
 @pytest.mark.parametrize(("route", "kinds"), [("other", ["intend", "refused"]), ("sync", ["intend"])])

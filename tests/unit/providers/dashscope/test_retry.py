@@ -116,3 +116,20 @@ def test_a_cancelled_attempt_is_not_tried_again() -> None:
         return tries
 
     assert asyncio.run(main()) == 1
+
+
+def test_no_attempt_begins_after_the_longest_time() -> None:
+    """If the next wait would end too late, the last error is raised at once."""
+
+    async def main() -> tuple[int, float]:
+        tries, begun = 0, time.monotonic()
+        with pytest.raises(ServiceFault):
+            async for attempt in retrying(0.0001, longest_s=30.0):
+                with attempt:
+                    tries += 1
+                    raise ServiceFault("x", retry_after_s=0.001 if tries < 3 else 60.0)
+        return tries, time.monotonic() - begun
+
+    tries, seconds = asyncio.run(main())
+    assert tries == 3
+    assert seconds < 30
