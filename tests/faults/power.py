@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from .injector import Call
 from .scenarios import Scenario
 from .stage import Stage
 
+_SETTLED_S = 0.1  # twice as long as `noop` asks for
 _FOUND = ("rendered", "reattached", "restored")  # outcomes after which an image counts as there
 
 
@@ -38,14 +41,21 @@ class Recording:
     actions: list[Action] = field(repr=False)
 
 
-def recorded(stage: Stage, scenario: Scenario) -> Recording:
+def recorded(stage: Stage, scenario: Scenario, command: Sequence[str] = ("build", "--json")) -> Recording:
     """Record the build of a scenario."""
     stage.set(scenario)
+    while time.time() < _youngest(stage) + _SETTLED_S:  # a build writes no snapshot of younger inputs
+        time.sleep(0.01)
     disk = Disk([stage.here])
     before = _outputs(stage)
-    ran = stage.end("one", stage.start("one", *scenario.arguments, arming=stage.arming(records_data=True)))
+    arming = stage.arming(records_data=True)
+    ran = stage.end("one", stage.start("one", *scenario.arguments, command=command, arming=arming))
     assert ran.code == 0, ran
     return Recording(disk, injector.read(stage.log), before | _outputs(stage), stage.actions("one"))
+
+
+def _youngest(stage: Stage) -> float:
+    return max(path.stat().st_ctime for path in (stage.project("one"), *stage.project("one").rglob("*")))
 
 
 def _outputs(stage: Stage) -> set[str]:
@@ -167,6 +177,19 @@ def _problems(stage: Stage, recording: Recording, promised: set[str]) -> Iterato
     for path in (root / "out").rglob("*"):
         if path.is_file() and sha256(path.read_bytes()) not in recording.images:
             yield f"{path.name} is torn"
-    with contextlib.chdir(root):
-        if noop.outputs_unchanged(["build", "--json"]) is not None:
+    with contextlib.chdir(root), _environment(stage.environ):
+        if noop.outputs_unchanged(["build"]) is not None:
             yield "the snapshot says that nothing changed"
+
+
+@contextlib.contextmanager
+def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+    """Have this environment while the context lasts: a snapshot is only read in the environment of its build."""
+    kept = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,19 @@ class Stage:
 
     # --- building ---
 
-    def start(self, name: str, *arguments: str, command: str = "build", arming: Arming | None = None) -> int:
+    def start(
+        self, name: str, *arguments: str, command: Sequence[str] = ("build", "--json"), arming: Arming | None = None
+    ) -> int:
         """Start a build of the project `name`, or another command; return its PID."""
-        line = (command, "--json", *arguments)
-        return self.nursery.start(line, self.project(name), self.environ, self.folder / name, arming)
+        return self.nursery.start(
+            [*command, *arguments], self.project(name), self.environ, self.folder / name, arming
+        )  # fmt: skip
 
     def end(self, name: str, pid: int) -> Ran:
         """Wait until the build `pid` of the project `name` has ended."""
         code = self.nursery.wait(pid, HANGS_S)
         out = Path(f"{self.folder / name}.out").read_text("utf-8")
-        events = [json.loads(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
+        events = [json.loads(line) for line in out.splitlines(keepends=True) if line[0] == "{" and line[-1] == "\n"]
         return Ran(code, events, Path(f"{self.folder / name}.err").read_text("utf-8"))
 
     def build(self, name: str, *arguments: str) -> Ran:
@@ -170,7 +173,7 @@ class Stage:
 
     def planned(self, name: str, *arguments: str) -> dict[str, str]:
         """Return the verdict on each cell of the project `name`."""
-        ran = self.end(name, self.start(name, *arguments, command="plan"))
+        ran = self.end(name, self.start(name, *arguments, command=("plan", "--json")))
         return {event["name"]: event["verdict"] for event in ran.events if event["event"] == "step"}
 
     def arming(self, fault: Fault | None = None, *, records_data: bool = False) -> Arming:

@@ -56,6 +56,7 @@ def test_a_forced_image_reaches_its_output(stage: Stage) -> None:
     assert [str(result) for result in results if result.problems] == []
 
 
+@pytest.mark.usefixtures("stage")
 def test_the_command() -> None:
     """It plays a point and prints a table; the exit code is 0 if nothing went wrong."""
     command = [sys.executable, "-m", "tests.faults", "--scenario", "restore", "--at", "20", "--act", "ENOSPC"]

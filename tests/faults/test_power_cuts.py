@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ from .stage import Stage
 def test_power_cuts(stage: Stage, name: str) -> None:
     """What is read is whole or absent, never another image, never an error; what was called done is there."""
     assert [*cuts(stage, recorded(stage, SCENARIOS[name]))] == []
+
+
+def test_power_cuts_while_the_snapshot_is_written(stage: Stage) -> None:
+    """A torn snapshot of a build that had nothing to do is ignored."""
+    recording = recorded(stage, replace(SCENARIOS["force"], name="again", arguments=()), ["build"])
+    assert f"{stage.project('one')}/.qwenbuild/snapshot" in {call.second for call in recording.calls}
+    assert [*cuts(stage, recording)] == []
 
 
 _KEY = sha256(b"a key")
