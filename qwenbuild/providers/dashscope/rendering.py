@@ -36,6 +36,7 @@ from .retry import retrying
 from .tasks import Tasks
 
 _OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
+_LOOK: Final = "`qwenbuild tasks` shows the tasks that may be its own; `--resubmit` sends the request again"
 _LATER: Final = "build again: the task is kept for 24 hours; `--force` renders the image again, and pays again"
 _GONE: Final = "the image was billed and is gone; `--resubmit` renders it again, and pays again"
 
@@ -152,11 +153,14 @@ class Renderer:
     async def _create(self, request: Request, journal: Journal) -> str:
         """Return the id of a new task."""
         body = wire.async_body(request)
-        answer = await self._submit(request, journal, lambda sent: self._client.submit_async(body, sent))
-        task = wire.task(answer)
-        if task is None:
-            raise _unreadable(answer)
-        return task.id
+        try:
+            answer = await self._submit(request, journal, lambda sent: self._client.submit_async(body, sent))
+            if task := wire.task(answer):
+                return task.id
+            lost = _unreadable(answer)
+        except AnswerLost as error:
+            lost = error
+        raise AnswerLost(lost.claim, facts=lost.facts, hint=_LOOK, code=lost.code, request_id=lost.request_id)
 
     async def _image(
         self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float

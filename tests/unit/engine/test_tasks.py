@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from qwenbuild import Engine, load
-from qwenbuild.engine.tasks import engine_with_tasks
+from qwenbuild.builder.lost_answers import Fate
+from qwenbuild.candidates import Search
+from qwenbuild.engine.tasks import engine_with_tasks, lost_answers
 from qwenbuild.errors import AccountError, ProviderError, Refused, UsageError
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask
-from qwenbuild.request import Request
+from qwenbuild.request import Request, Submission
 from tests.support.workspace import Workspace
 
 
@@ -100,3 +102,34 @@ def test_a_provider_without_tasks(project: Workspace) -> None:
     )  # fmt: skip
     other = engine_with_tasks(load(project.root), "beijing")
     assert (other.provider.name, other.options.region) == ("dashscope", "beijing")
+
+
+class Searching(Service):
+    """A service that also says what its list of tasks shows about lost answers."""
+
+    says = Search(700.0, 660.0, is_whole=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> dict[int, Search]:
+        self.asked += 1
+        return {it.id: self.says for it in lost}
+
+
+def test_lost_answers_are_looked_up(engine: Engine) -> None:
+    """What was not billed is settled. Nothing is asked for submissions with a handle, or of another provider."""
+    engine.provider = service = Searching()
+    action = engine.actions()[0]
+    assert lost_answers(engine) == ()
+    with engine.state(create=True) as state:
+        state.accepted(state.intend(action.key, action.request.as_dict(), "service", {}), "job/1")
+    assert (list(lost_answers(engine)), service.asked) == ([], 0)
+    with engine.state(create=True) as state:
+        state.intend("b" * 64, action.request.as_dict(), "another", {})
+        lost = state.intend(action.key, action.request.as_dict(), "service", {})
+    assert [(it.submission.id, it.fate) for it in lost_answers(engine)] == [(lost, Fate.NOT_BILLED)]
+    assert [it.provider for it in engine.in_flight()] == ["another"]

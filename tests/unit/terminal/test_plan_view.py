@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from qwenbuild import load
-from qwenbuild.plan.plan import Plan
+from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.request import Submission
 from qwenbuild.terminal import plan_view
 from tests.support.workspace import Workspace
 
@@ -50,3 +53,27 @@ def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
     """A plan without steps says that nothing is selected."""
     plan_view.show_plan(Plan([]), every=True)
     assert capsys.readouterr().out == "nothing is selected\n"
+
+
+def test_candidates_stand_below_their_cell(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a lost answer; a line says who knows more. JSON has all of it."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = [1, 2] }\n'})
+    plan = load(project.root).plan()
+    action = plan.steps[0].action
+    candidate = Candidate("task:t", "t\x1b", "RUNNING", 3.0, "", Likeness.HIDDEN)
+    lost = Submission(
+        1, action.key, action.request, "dashscope", "", {}, 0.0, search=Search(7.0, 9.0, True, (candidate,))
+    )
+    steps = [plan.steps[0]._replace(verdict=Verdict.UNKNOWN, cause="lost", submission=lost), plan.steps[1]]
+    plan_view.show_plan(replace(plan, steps=steps), every=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "   unknown  s/a[seed=1]  lost",
+        "            candidate t\\x1b  RUNNING  created 3 s after the request  no prompt to compare",
+    ]
+    assert lines[2].startswith("            by the list of ")
+    assert lines[3] == "    render  s/a[seed=2]  never rendered"
+    assert "   unknown  `qwenbuild tasks` asks the service; `build --resubmit` sends them again" in lines
+    table = plan_view.step_dict(steps[0])
+    assert ([it["id"] for it in table["candidates"]], table["searched_at_s"]) == (["t\x1b"], 7.0)
+    assert "candidates" not in plan_view.step_dict(steps[1])
