@@ -12,7 +12,7 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.server import Running, running
 from tests.support.emulated import QUICK
 
-from .studio import Studio, cards, unresolved
+from .studio import Studio, be_sole_user, cards, unresolved
 
 # A declared model with small images, so that hundreds are quick.
 MODEL = {"interfaces": ["sync", "async"], "sizes": ["48*64"], "price_cny": {"singapore": "0.10"}}
@@ -53,7 +53,8 @@ def emulator() -> Iterator[Running]:
 def test_50_requests_at_once_with_20_percent_faults(
     emulator: Running, tmp_path: Path, interface: str, images: int
 ) -> None:
-    """All images are there in the end. Each was billed once, or twice if `--resubmit` sent it again."""
+    """All images of a sole user are there in the end. Each was billed once, or twice if `--resubmit` sent it again."""
+    be_sole_user()
     studio = Studio.make(
         tmp_path, emulator, cards(images, model='"small"'), config=CONFIG,
         interface=f'"{interface}"', max_concurrency="50",
