@@ -76,7 +76,7 @@ class Ledger:
         if version == 0:
             with self._transaction():  # two processes may both find the file empty
                 (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                if version == 0:
+                if version == 0:  # pragma: no branch - needs two processes at the same instant
                     if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                         raise LedgerError(
                             f"{self.path} is another program's database", hint=f"set {ENVIRON} to another folder"

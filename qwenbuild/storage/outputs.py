@@ -181,13 +181,11 @@ class Outputs:
             path.unlink()
         except OSError as error:
             raise OutputError(f"{path} can't be removed: {error.strerror or error}") from error
-        for parent in path.parents:
-            if parent == self._folder:
-                break
-            try:
+        parent = path.parent
+        with contextlib.suppress(OSError):  # it is not empty
+            while parent != self._folder:
                 parent.rmdir()
-            except OSError:
-                break
+                parent = parent.parent
         return True
 
     def _ensure_inside(self, folder: str) -> None:

@@ -96,3 +96,29 @@ def test_a_local_folder_has_locks(tmp_path: Path) -> None:
 def test_which_file_systems_are_refused(tmp_path: Path, kind: str, fault: str | None) -> None:
     """File systems behind FUSE count as network file systems, except known local ones."""
     assert lock_fault(tmp_path, f"36 25 0:32 / {tmp_path} rw - {kind} none rw") == fault
+
+
+def test_lines_of_mounts_that_say_nothing_are_passed_over() -> None:
+    """A cut line is ignored, and without any line the file system is unknown."""
+    assert file_system(Path("/home"), "1 2 3 / - ext4\n1 2 0:3 / /home rw\n" + MOUNTS) == "nfs4"
+    assert file_system(Path("/home"), "") == ""
+
+
+def test_a_claimant_whose_file_can_not_be_made() -> None:
+    """It never counts as alive without its lock."""
+    with pytest.raises(OSError, match="can't be made"):
+        Claimant(Path("/proc/self/fdinfo"))
+
+
+def test_folders_in_which_nothing_can_be_locked(tmp_path: Path) -> None:
+    """The fault says what is wrong."""
+    (tmp_path / "file").touch()
+    assert lock_fault(Path("/proc/self/fdinfo"), "") == "no file can be made there"
+    assert lock_fault(tmp_path / "file", "") == "no file can be locked there: File exists"
+
+
+def test_a_claimant_whose_lock_can_not_be_tried_is_alive(tmp_path: Path) -> None:
+    """A claim is never taken away on a guess."""
+    (tmp_path / ("0" * 32)).mkdir()
+    assert is_alive(tmp_path, "0" * 32) is True
+    assert (tmp_path / ("0" * 32)).is_dir()

@@ -17,6 +17,7 @@ from qwenbuild.errors import LedgerError
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.claims import Held, Intent, Left, Row, Stored
 from qwenbuild.storage.ledger import Ledger
+from tests.support.trouble import most_bytes
 
 CONTEXT = {"host": "example.test", "region": "singapore", "interface": "sync", "account": "fingerprint"}
 
@@ -324,3 +325,61 @@ def test_the_last_search_is_remembered(ledger: Ledger) -> None:
     for number in (1, 2):
         ledger.remember({row.uid: {"read_at_s": number}})
     assert [json.loads(it.search or "") for it in ledger.open_rows()] == [{"read_at_s": 2}]
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is written into it."""
+    path = tmp_path / "ledger.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs(x)")
+    db.close()
+    with pytest.raises(LedgerError) as caught:
+        Ledger(tmp_path)
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{path} is another program's database", "set QWENBUILD_LEDGER_DIR to another folder"
+    )  # fmt: skip
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    db.close()
+
+
+def test_a_folder_whose_locks_are_not_dependable(tmp_path: Path) -> None:
+    """Nothing can be claimed there; the message names the folder, the reason and the variable."""
+    ledger = Ledger(tmp_path)
+    (tmp_path / "claimants").symlink_to("/proc/self/fdinfo")
+    with pytest.raises(LedgerError) as caught:
+        ledger.prepare()
+    ledger.close()
+    assert caught.value.claim == f"the ledger can't be in {tmp_path}: no file can be made there"
+    assert caught.value.hint == (
+        "set QWENBUILD_LEDGER_DIR to a folder on a local disk, the same for all of your projects"
+    )
+
+
+def test_preparing_twice_is_one_claimant(ledger: Ledger) -> None:
+    """The process keeps its name, so its claims stay its own."""
+    row = claimed(ledger, intent())
+    ledger.prepare()
+    assert ledger.is_held(row) is False
+    assert len(list((ledger.path.parent / "claimants").iterdir())) == 1
+
+
+def test_a_full_disk_sends_nothing(ledger: Ledger) -> None:
+    """The intent is not recorded, the hint names the disk, and the ledger goes on being used."""
+    with most_bytes(1000), pytest.raises(LedgerError) as caught:
+        ledger.intend(intent())
+    assert caught.value.hint == (
+        "check that its disk has free space, or set QWENBUILD_LEDGER_DIR to a folder on another disk"
+    )
+    assert ledger.open_rows() == []
+    (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+    ledger._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(LedgerError) as caught, ledger.durably():
+        for number in range(100):
+            claimed(ledger, intent(key=f"k{number}"))
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{ledger.path}: database or disk is full", "free some disk space, then build again"
+    )  # fmt: skip
+    assert ledger.open_rows() == []
+    ledger._db.execute("PRAGMA max_page_count=1000000")
+    assert claimed(ledger, intent()).key == "k"

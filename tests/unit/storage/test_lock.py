@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from codecs import BOM_UTF8
 from pathlib import Path
 
+import pytest
+
+from qwenbuild.errors import OutputError, ProjectError
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
@@ -99,3 +104,36 @@ def test_a_lock_without_some_outputs() -> None:
     both = {PIN.path: PIN, other.path: other}
     assert Lock(both).without(["c.png"]) == Lock({PIN.path: PIN})
     assert Lock(both, both).without(["c.png"]) == Lock({PIN.path: PIN}, {PIN.path: PIN})
+
+
+def test_a_lock_that_people_wrote(tmp_path: Path) -> None:
+    """Any TOML with the same meaning is read."""
+    lines = TEXT.splitlines()
+    free = "# by hand\n" + "\n".join(line.replace(" = ", "  =  ") for line in lines) + "\n"
+    found = lock.read(saved(tmp_path, free))
+    assert found.pins == {PIN.path: PIN}
+    assert not lock.is_written(found, [PIN])
+    assert lock.is_written(lock.read(saved(tmp_path, TEXT)), [PIN])
+
+
+def test_what_is_no_regular_file_is_no_lock(tmp_path: Path) -> None:
+    """A pipe is not waited for."""
+    os.mkfifo(tmp_path / lock.NAME)
+    with pytest.raises(ProjectError, match="not a regular file"):
+        lock.read(tmp_path / lock.NAME)
+
+
+def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
+    """The message names the lock and the reason."""
+    path = tmp_path / lock.NAME
+    path.mkdir()
+    with pytest.raises(OutputError) as caught:
+        lock.write(path, [PIN], tmp_path)
+    assert caught.value.claim == f"{path} can't be written: Is a directory"
+
+
+def test_the_time_of_a_written_lock_is_the_present(tmp_path: Path) -> None:
+    """A later edit has another time, also within the same tick of the system's clock."""
+    before_ns = time.time_ns()
+    assert lock.write(tmp_path / lock.NAME, [PIN], tmp_path) is True
+    assert before_ns <= (tmp_path / lock.NAME).stat().st_mtime_ns <= time.time_ns()

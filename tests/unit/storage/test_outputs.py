@@ -13,6 +13,7 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
 from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, status
 from qwenbuild.storage.records import Output
+from tests.support.trouble import most_bytes, nobody, other_file_system, public_folder
 
 IMAGE = b"image bytes"
 
@@ -185,3 +186,125 @@ def test_a_folder_that_can_not_be_made(place: Place) -> None:
         place.write("a/x.png")
     assert caught.value.facts == ("the image itself is safe in the store",)
     assert place.out.read_bytes() == b""
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_is_no_regular_file_is_never_replaced(place: Place, kind: str) -> None:
+    """Also if it was there when the build was planned."""
+    place.out.mkdir()
+    path = place.out / "a.png"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("b.png")
+    else:
+        os.mkfifo(path)
+    seen = os.lstat(path)
+    with pytest.raises(OutputError) as caught:
+        place.write("a.png", seen)
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{path} is not a regular file", "move it away, then build again"
+    )  # fmt: skip
+    (placed,) = place.outputs.place([place.outputs.copy("a.png", place.blob, IMAGE, seen)])
+    assert isinstance(placed, OutputError)
+    assert os.lstat(path).st_ino == seen.st_ino
+
+
+def test_the_digest_of_what_can_not_be_read(place: Place, tmp_path: Path) -> None:
+    """It is empty, as that of a folder is."""
+    seen = os.lstat(place.blob)
+    assert digest(place.blob, seen) == sha256(IMAGE)
+    assert digest(tmp_path / "gone", seen) == ""
+    assert digest(tmp_path, os.lstat(tmp_path)) == ""
+
+
+def test_a_full_disk_loses_no_image(place: Place) -> None:
+    """The message says that the image is safe, and no half file is left."""
+    image = b"n" * 10_000
+    with most_bytes(1000):
+        for attempt in (place.outputs.write, place.outputs.copy):
+            with pytest.raises(OutputError) as caught:
+                attempt("a/b.png", place.blob, image, None)
+            assert caught.value.claim == f"{place.out / 'a/b.png'} can't be written: File too large"
+            assert caught.value.facts == ("the image itself is safe in the store",)
+            assert caught.value.hint == (
+                "make room or set permissions, then build again: the output will then be restored, not rendered"
+            )
+    assert (os.listdir(place.out / "a"), os.listdir(place.staging)) == ([], [])
+
+
+def test_copies_that_have_gone(place: Place) -> None:
+    """If staging was emptied meanwhile, each output has its error, and nothing is written."""
+    copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in ("a.png", "b.png")]
+    Path(copies[0].temporary).unlink()
+    placed = place.outputs.place(copies)
+    assert [str(error).splitlines()[0] for error in placed] == [
+        f"error: {place.out / name} can't be written: No such file or directory" for name in ("a.png", "b.png")
+    ]
+    assert (os.listdir(place.out), os.listdir(place.staging)) == ([], [])
+
+
+def test_a_folder_that_has_gone(place: Place) -> None:
+    """The output whose folder somebody removed has an error; the others are placed."""
+    copies = [place.outputs.copy(name, place.blob, IMAGE, None) for name in ("a/1.png", "b/2.png", "c/3.png")]
+    (place.out / "b").rmdir()
+    (place.out / "b").symlink_to("nowhere/else")
+    first, second, third = place.outputs.place(copies[:1]) + place.outputs.place(copies[1:2]) + place.outputs.place(
+        copies[2:]
+    )  # fmt: skip
+    assert isinstance(second, OutputError)
+    assert second.claim == f"{place.out / 'b/2.png'} can't be written: No such file or directory"
+    assert not isinstance(first, OutputError)
+    assert not isinstance(third, OutputError)
+    assert os.listdir(place.staging) == []
+
+
+def test_a_full_disk_while_staging_is_elsewhere(tmp_path: Path) -> None:
+    """The copy can't be renamed across file systems, nor written: the output has its error."""
+    image = b"n" * 10_000
+    (tmp_path / "blob").write_bytes(image)
+    with other_file_system(tmp_path) as staging:
+        outputs = Outputs(tmp_path / "out", staging)
+        copies = [outputs.copy("a.png", tmp_path / "blob", image, None)]
+        with most_bytes(1000):
+            (found,) = outputs.place(copies)
+        assert isinstance(found, OutputError)
+        assert found.claim == f"{tmp_path / 'out/a.png'} can't be written: File too large"
+        assert (os.listdir(tmp_path / "out"), os.listdir(staging)) == ([], [])
+
+
+def test_an_output_that_can_not_be_removed() -> None:
+    """The failure is an error that names the file; a removal is never only said to have happened."""
+    with public_folder() as root:
+        place = Place(root)
+        record = place.write("a/b.png")
+        (place.out / "a").chmod(0o555)
+        with nobody(), pytest.raises(OutputError) as caught:
+            place.outputs.remove(record, dry_run=False)
+        assert caught.value.claim == f"{place.out / 'a/b.png'} can't be removed: Permission denied"
+        assert (place.out / "a/b.png").read_bytes() == IMAGE
+
+
+def test_removing_takes_the_folders_that_become_empty(place: Place) -> None:
+    """A folder with another file stays, and so does the output folder itself."""
+    one, two = place.write("a/b/c/1.png"), place.write("a/2.png")
+    assert place.outputs.remove(one, dry_run=True) is True
+    assert (place.out / "a/b/c/1.png").exists()
+    assert place.outputs.remove(one, dry_run=False) is True
+    assert os.listdir(place.out / "a") == ["2.png"]
+    assert place.outputs.remove(two, dry_run=False) is True
+    assert os.listdir(place.out) == []
+    assert place.outputs.remove(two, dry_run=False) is True
+
+
+def test_a_file_that_can_not_be_examined(place: Place) -> None:
+    """A circle of links in the path is an error with the next step."""
+    place.out.mkdir()
+    (place.out / "a").symlink_to("a")
+    with pytest.raises(OutputError) as caught:
+        status(place.out / "a" / "b.png")
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{place.out / 'a/b.png'} can't be examined: Too many levels of symbolic links",
+        "repair its folder, then build again",
+    )
+    assert status(place.blob / "below-a-file.png") is None

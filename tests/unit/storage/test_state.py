@@ -17,6 +17,7 @@ from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State, state_path
+from tests.support.trouble import most_bytes, nobody, public_folder
 
 REQUEST = Request("null-1", "m", "a ball", "", Size(10, 20), 7, False, False)
 KEY = REQUEST.key
@@ -265,3 +266,60 @@ def test_damaged_rows(path: Path) -> None:
             damaged.open_submissions()
         assert "move the file away" in str(caught.value)
         damaged.close()
+
+
+def test_a_state_that_may_only_be_read() -> None:
+    """In a folder without write permission, the state is read, and a write is an error with the next step."""
+    with public_folder() as folder:
+        path = folder / "state.sqlite3"
+        state = State(path)
+        state.record([output("a.png")], {})
+        state.close()
+        path.chmod(0o444)
+        folder.chmod(0o555)
+        with nobody():
+            again = State(path, create=False)
+            assert list(again.outputs()) == ["a.png"]
+            with pytest.raises(StateError) as caught:
+                again.forget(["a.png"])
+            again.close()
+        assert caught.value.claim == f"{path}: attempt to write a readonly database"
+        assert caught.value.hint == "check that the folder is writable"
+        folder.chmod(0o755)
+        assert os.listdir(folder) == [path.name]
+
+
+def test_a_full_disk(path: Path) -> None:
+    """What could not be written is undone, the hint names the disk, and the state goes on being used."""
+    state = State(path)
+    state.record([output("a.png")], {})
+    with most_bytes(20_000), pytest.raises(StateError) as caught:
+        state.record([output(f"{number}.png", "n" * 1000) for number in range(1000)], {})
+    assert caught.value.hint == "check that its disk has free space and its folder is writable"
+    assert list(state.outputs()) == ["a.png"]
+    (pages,) = state._db.execute("PRAGMA page_count").fetchone()
+    state._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(StateError) as caught:
+        state.record([output(f"{number}.png", "n" * 1000) for number in range(1000)], {})
+    assert (caught.value.claim, caught.value.hint) == (f"{path}: database or disk is full", "free some disk space")
+    assert list(state.outputs()) == ["a.png"]
+    state._db.execute("PRAGMA max_page_count=1000000")
+    state.record([output("b.png")], {})
+    assert list(state.outputs()) == ["a.png", "b.png"]
+    state.close()
+
+
+def test_an_older_state_without_history(path: Path) -> None:
+    """A plan reads it unchanged; the history begins with the next build."""
+    state = State(path)
+    state.record([output("a.png")], {})
+    state._db.executescript("DROP TRIGGER remember_output; DROP TABLE history;")
+    state.close()
+    looking = State(path, create=False)
+    assert looking.history("a.png") == []
+    looking.close()
+    state = State(path)
+    state.record([output("a.png")], {KEY: REQUEST.as_dict()})
+    [past] = state.history("a.png")
+    assert (past.key, past.image, past.request) == (KEY, "ab" * 32, REQUEST.as_dict())
+    state.close()

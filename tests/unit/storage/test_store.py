@@ -25,6 +25,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.gc import plan_gc
 from qwenbuild.storage.store import Store, second_key
 from tests.support.stores import result_path, rewrite, stored_files
+from tests.support.trouble import most_bytes
 
 KEY = sha256(b"a key")
 
@@ -446,3 +447,160 @@ def test_registering_sweeps_up_after_crashes(store: Store, tmp_path: Path) -> No
     (store.staging / "0123.tmp").touch()
     store.register(tmp_path)
     assert [path.name for path in store.staging.iterdir()] == ["0123.tmp"]
+
+
+# --- trouble ---
+
+
+def test_an_unreadable_blob_raises(store: Store) -> None:
+    """It is an error, never a miss: the image may have been paid for."""
+    entry = store.put(KEY, b"image", b"{}")
+    for digest in (entry.image, entry.provenance):
+        path = store.blob_path(digest)
+        path.unlink()
+        path.symlink_to(path.name)
+    for action in (store.read, store.provenance):
+        with pytest.raises(StoreError) as caught:
+            action(entry)
+        assert caught.value.claim == "the store can't be read: Too many levels of symbolic links"
+    assert not (store.root / "quarantine").exists()
+
+
+def test_a_shard_that_can_not_be_listed_is_left_to_lookup(store: Store) -> None:
+    """Its error is raised for the keys that are looked up, one by one."""
+    keys = {f"ab{number:062x}" for number in range(20)}
+    (store.root / "ac").mkdir(parents=True)
+    (store.root / "ac" / "ab").touch()
+    assert store.absent(keys) == set()
+    with pytest.raises(StoreError):
+        store.lookup(min(keys))
+
+
+def test_an_empty_store_lacks_all_keys(store: Store) -> None:
+    """A shard that does not exist is passed over, and the others are listed."""
+    keys = {f"{shard}{number:062x}" for shard in ("ab", "cd") for number in range(20)}
+    present = f"cd{3:062x}"
+    result_path(store, present).parent.mkdir(parents=True)
+    result_path(store, present).touch()
+    assert store.absent(keys) == keys - {present}
+
+
+def test_a_store_that_can_not_be_prepared(tmp_path: Path) -> None:
+    """A build learns it before it pays."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "cas").touch()
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path / "store").prepare()
+    assert caught.value.claim == "the store can't be written: something else is in a folder's place"
+    assert caught.value.facts == (f"store: {tmp_path / 'store'}", f"path:  {tmp_path / 'store' / 'cas'}")
+
+
+def test_preparing_leaves_folders_and_no_files(store: Store) -> None:
+    """The folders are there, and staging is empty."""
+    store.prepare()
+    store.prepare()
+    assert sorted(os.listdir(store.root)) == ["ac", "cas", "tmp"]
+    assert os.listdir(store.staging) == []
+
+
+def test_a_lock_that_hangs_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while the error says which lock was waited for."""
+    monkeypatch.setattr("qwenbuild.storage.store._LOCK_TIMEOUT_S", 0.02)
+    store.put(KEY, b"image", b"{}")
+    with Store(store.root).exclusive(), pytest.raises(StoreError) as caught:
+        store.put("0" * 64, b"image", b"{}")
+    assert caught.value.claim == "the store is locked by another process"
+    assert caught.value.facts == (f"lock:   {store.root / 'lock'}", "waited: 0 s")
+    assert caught.value.hint == "end the process that hangs, then build again"
+
+
+def test_a_blob_that_another_process_repairs(store: Store) -> None:
+    """Whoever waited for the lock reads the repaired bytes, and nothing goes to quarantine."""
+    entry = store.put(KEY, b"image", b"{}")
+    rewrite(store.blob_path(entry.image), b"IMAGE")
+    found: list[bytes | None] = []
+    reader = threading.Thread(target=lambda: found.append(store.read(entry)))
+    with Store(store.root).exclusive():
+        reader.start()
+        deadline_s = time.monotonic() + 30
+        while not _is_inside(reader, "exclusive"):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+        rewrite(store.blob_path(entry.image), b"image")
+    reader.join()
+    assert found == [b"image"]
+    assert not (store.root / "quarantine").exists()
+
+
+def _is_inside(thread: threading.Thread, function: str) -> bool:
+    """Whether a thread is in a call of that function at present."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
+
+
+def test_an_error_of_the_stores_own_folder_is_named_once(store: Store) -> None:
+    """The path of the error is shown only if it says more than the store's folder."""
+    for name in (None, str(store.root)):
+        error = store.failure(OSError(errno.EIO, "no luck", name), "read")
+        assert (error.claim, error.facts) == ("the store can't be read: no luck", (f"store: {store.root}",))
+
+
+def test_each_error_has_its_own_next_step(store: Store) -> None:
+    """The hint fits the cause."""
+    hints = {
+        errno.EFBIG: "make room there, or run `qwenbuild gc`",
+        errno.EROFS: "set QWENBUILD_CACHE_DIR to a folder that can be written",
+        errno.EPERM: "set its permissions, or QWENBUILD_CACHE_DIR to another folder",
+        errno.EISDIR: "move it away, or set QWENBUILD_CACHE_DIR",
+        errno.EIO: "set QWENBUILD_CACHE_DIR to use another folder",
+    }
+    assert {number: store.failure(OSError(number, "x"), "read").hint for number in hints} == hints
+    assert store.failure(OSError("only text"), "read").claim == "the store can't be read: only text"
+
+
+def test_a_registration_that_has_gone_is_no_project(store: Store, tmp_path: Path) -> None:
+    """Garbage collection may remove it while the others are listed."""
+    store.register(tmp_path)
+    (store.root / "projects" / ("0" * 64)).symlink_to("gone")
+    assert store.projects() == [tmp_path]
+
+
+def test_a_full_disk_while_an_image_is_replaced(store: Store) -> None:
+    """The old image stays under its key, and nothing is left in staging."""
+    entry = store.put(KEY, b"old", b"{}")
+    with most_bytes(1000), pytest.raises(StoreError):
+        store.put(KEY, b"n" * 2000, b"{}", replace=True)
+    assert (store.lookup(KEY), store.read(entry), os.listdir(store.staging)) == (entry, b"old", [])
+
+
+def test_a_replaced_image_is_set_aside(store: Store) -> None:
+    """The old image was paid for: it stays, with its provenance, under the second key."""
+    old = store.put(KEY, b"old", b'{"seed":1}')
+    new = store.put(KEY, b"new", b"{}", replace=True)
+    aside = store.lookup(second_key(KEY, old.image))
+    assert aside is not None
+    assert (aside.image, store.read(aside), store.provenance(aside)) == (old.image, b"old", {"seed": 1})
+    assert store.lookup(KEY) == new
+    assert result_path(store, aside.key).stat().st_mode & 0o777 == 0o444
+    assert store.put(KEY, b"new", b"{}", replace=True) == new
+    assert store.lookup(second_key(KEY, new.image)) is None
+
+
+def test_a_large_blob_is_not_read(store: Store) -> None:
+    """A blob above the limit is a miss, and goes to quarantine; one at the limit is read."""
+    entry = store.put(KEY, b"image", b"{}")
+    assert store.blob(entry.image, 5) == b"image"
+    assert store.blob(entry.image, 4) is None
+    assert [path.name[:64] for path in (store.root / "quarantine").iterdir()] == [entry.image]
+
+
+def test_using_an_entry_marks_it(store: Store) -> None:
+    """Its result file gets the present time; an entry that is gone is no error."""
+    entry = store.put(KEY, b"image", b"{}")
+    os.utime(result_path(store, KEY), (1, 1))
+    store.touch(entry)
+    assert time.time() - result_path(store, KEY).stat().st_mtime < 100
+    result_path(store, KEY).unlink()
+    store.touch(entry)

@@ -1,0 +1,62 @@
+"""Real trouble for tests: a full disk, a folder without permissions, another file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def most_bytes(count: int) -> Iterator[None]:
+    """Let this process write no file beyond `count` bytes: the system refuses the rest, as a full disk does."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))  # Python ignores the signal SIGXFSZ
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def other_file_system(than: Path) -> Iterator[Path]:
+    """Yield a temporary folder on another file system than `than`; skip the test if there is none."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or os.stat(shared).st_dev == os.stat(than).st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """Yield a temporary folder below folders that every user may search."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        for path in folder.rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Take root's rights from this process; other users have none to lose."""
+    if os.getuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
