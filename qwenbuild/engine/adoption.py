@@ -34,9 +34,7 @@ def adopt(engine: Engine, task_id: str, cell: str) -> Submission:
     _check_open(wanted, cell)
     with engine.state(create=True) as state, engine.submissions(state) as submissions:
         submissions.prepare()
-        lost = next((it for it in submissions.own() if it.key == wanted.key), None)
-        if lost is None:
-            raise UsageError(f"{cell} is not unknown any more", hint="`qwenbuild plan` shows what a build would do")
+        lost = next((it for it in submissions.own() if it.key == wanted.key), wanted)
         _check_open(lost, cell)
         candidate = asyncio.run(_candidate(engine, submissions, lost, task_id, cell))
         adopted = submissions.adopt(lost, candidate.handle)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from qwenbuild.candidates import Search
-from qwenbuild.errors import AnswerLost, Refused, StateError
+from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, StateError
 from qwenbuild.events import Event, ImageStarted, LookingUp, Stopping
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
+from qwenbuild.specs import user_config
 from tests.support.builds import Build, ScriptedProvider
 
 
@@ -123,6 +125,87 @@ def test_a_long_look_up(build: Build) -> None:
     assert not [event for event in build.events if isinstance(event, LookingUp)]
     assert build.run(lambda event: slow.told.set() if isinstance(event, LookingUp) else None).unknown == 2
     assert [event for event in build.events if isinstance(event, LookingUp)] == [LookingUp(2)]
+
+
+class Searching(ScriptedProvider):
+    """Loses every answer; its list shows what `says` returns for each, and its images can be collected."""
+
+    says = Search(1.0, 660.0, is_whole=True)
+    fault: QwenbuildError | None = None
+
+    def __init__(self) -> None:
+        super().__init__(self.lose, concurrency=1, price="0.1")
+        self.searches = 0
+
+    async def lose(self, request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        raise AnswerLost("gone", hint="look")
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        assert submission.handle == f"task:{submission.request.prompt}"
+        return Rendered(plain(submission.request.size, b"rgb"))
+
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> dict[int, Search]:
+        self.searches += 1
+        if self.fault:
+            raise self.fault
+        mine = {it.id: it.request.prompt for it in lost}
+        return {
+            number: replace(self.says, candidates=(
+                Candidate(f"task:{prompt}", prompt, "SUCCEEDED", 1.0, prompt, Likeness.SAME),
+            )) if prompt != "nowhere" else self.says
+            for number, prompt in mine.items()
+        }  # fmt: skip
+
+
+def sole_user(build: Build, text: str = "sole_user = true") -> Searching:
+    """Let nobody else use the account of the build's provider."""
+    path = user_config.path()
+    assert path
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[providers.scripted]\n{text}\n")
+    build.provider = made = Searching()
+    return made
+
+
+def test_a_sole_users_lost_answers_are_found_at_the_end(build: Build) -> None:
+    """Each that is certain is collected by the same build; the others keep their error."""
+    service = sole_user(build)
+    build.prompts("one", "nowhere", "two")
+    finished = build.run()
+    assert build.outcomes == {"i0": "reattached", "i1": "unknown", "i2": "reattached"}
+    assert [(problem.claim, problem.hint) for problem in finished.problems] == [("gone", "look")]
+    assert (service.searches, [it.request.prompt for it in build.engine().in_flight()]) == (1, ["nowhere"])
+    assert finished.cost == {"CNY": "0.3"}
+
+
+def test_what_ends_a_build_ends_lost_answers(build: Build) -> None:
+    """An error of the account, met while looking for them, leaves all of them UNKNOWN."""
+    service = sole_user(build)
+    service.fault = AccountError("no access")
+    build.prompts("one", "two")
+    finished = build.run()
+    assert (finished.unknown, finished.skipped) == (2, 0)
+    assert {problem.claim for problem in finished.problems} == {"gone", "no access"}
+
+
+def test_fail_fast_ends_at_the_first_lost_answer(build: Build) -> None:
+    """It is not looked for."""
+    service = sole_user(build)
+    build.prompts("one", "two")
+    finished = build.run(fail_fast=True)
+    assert (finished.unknown, finished.skipped, service.searches) == (1, 1, 0)
+
+
+def test_a_mistake_in_the_users_config_stops_the_build(build: Build) -> None:
+    """Nothing more is sent until it is corrected."""
+    service = sole_user(build, "sole_user = 1")
+    build.prompts("one", "two")
+    finished = build.run()
+    assert (finished.unknown, finished.skipped, service.searches) == (1, 1, 0)
+    assert "sole_user: wrong type, a whole number" in [problem.claim for problem in finished.problems]
 
 
 def test_a_state_that_can_not_be_written(build: Build) -> None:

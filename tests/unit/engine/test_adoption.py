@@ -167,3 +167,23 @@ def test_a_list_that_can_not_know_the_cell(engine: Engine) -> None:
     assert (
         "the service's list of tasks does not show requests like this one" in refusal(engine, "x", "s/a[seed=1]").claim
     )
+
+
+def test_another_process_is_quicker(engine: Engine, exits: ExitStack) -> None:
+    """While the service is asked, the submission is settled."""
+
+    class Slow(Service):
+        async def list_tasks(self, *, status: str = "") -> Sequence[ServiceTask]:
+            raise AssertionError("the task is a candidate")
+
+        async def search(
+            self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+        ) -> dict[int, Search]:
+            submissions.settle(submissions.own()[0], "resubmitted")
+            return await super().search(lost, others, patience_s=patience_s)
+
+    engine.provider = Slow([candidate("x")])
+    lose(engine, 1)
+    submissions = opened(engine, exits)
+    error = refusal(engine, "x", "s/a[seed=1]")
+    assert error.claim == "s/a[seed=1] is not unknown any more: another process has dealt with it meanwhile"
