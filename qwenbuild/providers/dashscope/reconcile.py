@@ -103,11 +103,15 @@ def _is_unbilled(task: Task) -> bool:
 
 def _may_have_made(it: Submission, task: Task, ahead_s: float | None) -> bool:
     """Return whether the submission may have made the task, by model and time; also True if these are unknown."""
-    is_model = not task.model or _SNAPSHOT.sub("", task.model) == _SNAPSHOT.sub("", it.request.model)
-    if not is_model or task.created_at_s is None:
-        return is_model
+    if not _is_of_model(task, it) or task.created_at_s is None:
+        return _is_of_model(task, it)
     created_at_s = task.created_at_s - (ahead_s or 0.0)
     return it.intended_at_s - _SLACK_S <= created_at_s <= it.intended_at_s + _UNDER_WAY_S + _SLACK_S
+
+
+def _is_of_model(task: Task, it: Submission) -> bool:
+    """Return whether a task is of the submission's model, or of its dated version; also True if that is unknown."""
+    return not task.model or _SNAPSHOT.sub("", task.model) == _SNAPSHOT.sub("", it.request.model)
 
 
 def _is_rival(one: Submission, it: Submission) -> bool:
@@ -143,20 +147,22 @@ async def _shown(account: Account, tasks: Mapping[str, Task], patience_s: float)
 
 
 def _is_whole(listing: Listing, it: Submission, known: Sequence[Submission]) -> bool:
-    """Return whether the list has every task that the submission can have made.
+    """Return whether the list has every task that the submission can have made, with its model's name.
 
-    A list that lacks a task on record from about the same time is not whole, whatever the service says of it.
+    A list that lacks a task on record from about the same time, or shows it under another model, is not whole,
+    whatever the service says of it.
     """
     age_s = listing.read_at_s - it.intended_at_s
     if not listing.is_whole or listing.ahead_s is None or not 0 <= age_s <= LIFE_S - SETTLED_S:
         return False
-    listed = {task.id for task in listing.tasks}
-    beside = (
-        one.handle.removeprefix(PREFIX)
+    listed = {task.id: task for task in listing.tasks}
+    beside = [
+        one
         for one in known
         if one.handle.startswith(PREFIX)
         and abs(one.intended_at_s - it.intended_at_s) <= _BESIDE_S
         and listing.read_at_s - one.intended_at_s <= LIFE_S - SETTLED_S
         and all(one.context.get(name) == it.context.get(name) for name in _PLACE)
-    )
-    return all(task_id in listed for task_id in beside)
+    ]
+    tasks = [listed.get(one.handle.removeprefix(PREFIX)) for one in beside]
+    return all(task and _is_of_model(task, one) for one, task in zip(beside, tasks, strict=True))

@@ -162,12 +162,13 @@ def test_rivals(rival: Submission, count: int) -> None:
         ({"tasks": [done("a")], "known": [owner("a")]}, True),
         ({"known": [owner("a")]}, False),
         ({"known": [owner("a", NOW_S - 4000)]}, True),
+        ({"tasks": [done("a", model="other")], "known": [owner("a")]}, False),
     ],
 )  # fmt: skip
 def test_what_proves_that_nothing_was_billed(more: dict[str, Any], is_not_billed: bool) -> None:
     """A whole list, read ten minutes after the loss, by a known clock, without an unexplained task.
 
-    It must also show the tasks on record from about the same time.
+    It must also show the tasks on record from about the same time, under their model's name.
     """
     assert searched(more.pop("tasks", []), [lost(1)], **more)[1].is_not_billed is is_not_billed
 
