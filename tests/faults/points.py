@@ -177,13 +177,9 @@ def _repair(stage: Stage, name: str, actions: Sequence[Action], forgiven: Counte
     yield f"after {_MOST_BUILDS} builds there is still something to do in {name}: {ran.ended}"
 
 
-def _actions(stage: Stage, scenario: Scenario) -> Sequence[Action]:
-    """Return the actions of the scenario; they are the same in every project of it."""
-    return _actions_of(stage, scenario)
-
-
 @cache
-def _actions_of(stage: Stage, scenario: Scenario) -> tuple[Action, ...]:
+def _actions(stage: Stage, scenario: Scenario) -> Sequence[Action]:
+    """Return the actions of the scenario that is being played; they are the same in each of its projects."""
     found = tuple(stage.actions("one"))
     assert len(found) == CELLS
     return found
