@@ -108,6 +108,7 @@ def test_adopting(emulator: Running, tmp_path: Path) -> None:
     assert f"candidate {task}  SUCCEEDED  created " in shown.out
     assert "the same prompt" in shown.out
     assert f"candidate {task}" in studio.here("plan").out
+    assert f"candidate {task}" in studio.here("explain", CELL).out
     ran = studio.here("tasks", "adopt", task, CELL)
     assert (ran.code, ran.out) == (0, f"   adopted  {CELL}  the next build collects the image\n")
     assert studio.changed() == {CELL: "reattach: submitted by an earlier build"}
