@@ -109,7 +109,7 @@ class Rendering:
             return None
         if answer and answer.submission.search and (count := len(answer.submission.search.unexplained)):
             tasks = "1 task" if count == 1 else f"{count:,} tasks"
-            step = step._replace(cause=f"{step.cause}; {tasks} may be its own: `qwenbuild tasks` lists them")
+            step = step._replace(cause=f"{step.cause}; {tasks} may be its own: `qwenbuild tasks` shows more")
         self._endings.finish_all(step, Outcome.UNKNOWN)
         return None
 

@@ -107,7 +107,7 @@ async def _candidate(engine: Engine, submissions: Submissions, lost: Submission,
         found = next((it for it in search.candidates if it.id == task_id), None)
         if found is None:
             listed = {task.id: task for task in await service.list_tasks()}
-            known = [it.id for it in search.candidates]
+            known = [it.id for it in search.unexplained]
             _refuse(task_id, listed, known, lost, cell, answers.recent())
     if found.likeness is Likeness.DIFFERENT:
         raise UsageError(
