@@ -181,10 +181,13 @@ def test_any_build_collects_what_was_detached(emulator: Running, tmp_path: Path)
 def test_a_refusal_is_everybodys(emulator: Running, tmp_path: Path) -> None:
     """The build that waits gets the refusal of the build that sent the request, and sends nothing."""
     first, second = studios(tmp_path, emulator, 2, "async", cells=1)
-    emulator.inject("task-failed=DataInspectionFailed:create", "slow=2:poll:1")
-    with builds([first, second]) as processes:
-        finished = [ended(process) for process in processes]
-    assert [one["failed"] for one in finished] == [1, 1]
+    emulator.inject("task-failed=DataInspectionFailed:create", "503:poll")
+    with builds([first]) as (one,):
+        first.wait(lambda: first.calls("poll") > 0, one)
+        with builds([second]) as (other,):
+            assert [event["event"] for event in first_events(other, 2)] == ["started", "waiting"]
+            emulator.inject()
+            assert [ended(process)["failed"] for process in (one, other)] == [1, 1]
     assert emulator.bill()["count"] == 0
     assert first.calls("create") == 1
 
