@@ -204,7 +204,7 @@ def test_a_newer_state(sandbox: Sandbox) -> None:
     database.close()
     ran = sandbox.here("build")
     assert ran.code == 2
-    assert "state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows 1\n" in ran.err
+    assert "state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows 2\n" in ran.err
 
 
 @pytest.mark.parametrize("where", [".qwenbuild/state.sqlite3", ".qwenbuild/lock"])

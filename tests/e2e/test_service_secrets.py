@@ -44,7 +44,7 @@ def test_no_output_and_no_file_holds_a_secret(emulator: Running, tmp_path: Path,
         assert secret not in output
     assert studio.search(KEY) == []
     holders = {path.name.removesuffix("-wal").removesuffix("-shm") for path in studio.search("Signature=")}
-    assert holders <= {"state.sqlite3"}  # the next build collects with these links
+    assert holders <= {"state.sqlite3", "ledger.sqlite3"}  # the next build collects with these links
 
 
 def test_a_snapshot_holds_no_key(emulator: Running, tmp_path: Path) -> None:
