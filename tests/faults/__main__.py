@@ -1,6 +1,6 @@
 """Plays every fault at every call of every scenario, and prints a table; exits with 1 if anything went wrong.
 
-python -m tests.faults                                      everything; takes about an hour
+python -m tests.faults                                      everything; takes more than an hour
 python -m tests.faults --scenario sync --scenario async     some scenarios
 python -m tests.faults --every 20                           every twentieth point
 python -m tests.faults --scenario sync --at 57 --act kill   one point again
