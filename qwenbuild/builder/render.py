@@ -162,7 +162,7 @@ class Rendering:
         begun_s = time.monotonic()
         try:  # the prompt is rendered once, and kept in memory until the image is made
             action = step.action._replace(source=step.action.request)
-        except QwenbuildError as error:
+        except QwenbuildError as error:  # pragma: no cover - a bug in qwenbuild; see `Action.request`
             self._endings.fail(step, error, begun_s)
             return
         step = step._replace(action=action)
@@ -270,8 +270,7 @@ class Rendering:
     async def _collect(self, stray: Submission) -> None:
         """Collect an image that no spec asks for: it is paid for, and a spec may ask for it again."""
         service = resumable(self._run.provider)
-        if service is None:
-            return
+        assert service is not None, "only a resumable provider has strays, see `judge.strays`"
         journal = RunJournal(
             self._run, self._commits, stray.key, stray.request, lambda: self._workers.is_closed, collected=stray
         )

@@ -111,3 +111,34 @@ def test_a_write_that_fails(state: State, path: Path) -> None:
             assert await intend(commits, state, 1) == 1
 
     asyncio.run(run())
+
+
+def test_a_cancelled_wait_for_a_write_that_fails(state: State, path: Path) -> None:
+    """Whoever still waits gets the error, and later commits succeed."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            other = intend(commits, state, 0)
+            commits.enqueue(state.intend, "key", {}, "p", {"no": float("nan")}).cancel()
+            with pytest.raises(StateError):
+                await other
+            assert await intend(commits, state, 1) == 1
+
+    asyncio.run(run())
+
+
+def test_a_context_that_fails_still_writes(state: State, path: Path) -> None:
+    """What was enqueued is on disk, and its thread has ended."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        with pytest.raises(ZeroDivisionError):
+            async with commits.running():
+                intend(commits, state, 0)
+                raise ZeroDivisionError
+        assert len(on_disk(path)) == 1
+        with pytest.raises(RuntimeError):
+            await intend(commits, state, 1)
+
+    asyncio.run(run())

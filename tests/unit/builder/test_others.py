@@ -176,3 +176,17 @@ def test_a_build_that_stops_waits_no_longer(waiting: Waiting) -> None:
     assert waiting.wait(lambda: waiting.stop()) == []
     assert (waiting.kept, waiting.outcomes) == ([], [])
     assert waiting.run.submissions.of_keys([waiting.sent.key])[waiting.sent.key].is_held
+
+
+def test_an_image_that_takes_a_while(waiting: Waiting) -> None:
+    """The ledger is looked into again and again; the view is told once."""
+
+    def store_later() -> None:
+        asyncio.get_running_loop().call_later(0.3, store)
+
+    def store() -> None:
+        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.theirs.settle(waiting.sent, "done")
+
+    assert waiting.wait(store_later) == []
+    assert (waiting.kept, len(waiting.events)) == ([Outcome.RESTORED], 1)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.candidates import Candidate, Likeness, Search
-from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, StateError
-from qwenbuild.events import Event, ImageStarted, LookingUp, Stopping
+from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
+from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
 from qwenbuild.files.provenance import read_provenance_file
+from qwenbuild.plan.plan import Verdict
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.specs import user_config
-from tests.support.builds import Build, ScriptedProvider
+from qwenbuild.storage import lock
+from qwenbuild.storage.ledger import Ledger
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.state import State
+from qwenbuild.storage.submissions import Submissions
+from tests.support.builds import Act, Build, ScriptedProvider
 
 
 def test_concurrency(build: Build) -> None:
@@ -290,3 +301,402 @@ def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiti
     build.prompts("one", "two", "three")
     assert build.run(note).rendered == 3
     assert (seen, len(started)) == ([waiting] * 3, 3)
+
+
+# --- a service that keeps what it accepted ---
+
+
+class Service(ScriptedProvider):
+    """A provider whose images a later build can collect, and whose list of tasks says what a test wants."""
+
+    def __init__(self, act: Act | None = None, **named: Any) -> None:
+        super().__init__(act, **named)
+        self.collected: list[str] = []
+        self.collecting: Act | None = None
+        self.found: Search | Exception = NOTHING
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        self.collected.append(submission.handle)
+        rendered = await self.collecting(submission.request, journal) if self.collecting else None
+        return rendered or Rendered(plain(submission.request.size, b"rgb"), {"note": "collected"})
+
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> dict[int, Search]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return {it.id: self.found for it in lost}
+
+
+NOTHING = Search(700.0, 800.0, is_whole=True)  # read too early to prove anything
+NOT_BILLED = Search(700.0, 660.0, is_whole=True)
+ITS_TASK = Candidate("task:7", "7", "SUCCEEDED", 1.0, "one", Likeness.SAME)
+
+
+async def accept(request: Request, journal: Journal) -> None:
+    """Get the request accepted as a task that is named for its prompt."""
+    await journal.intend({})
+    await journal.accepted(f"task:{request.prompt}")
+
+
+async def lose(request: Request, journal: Journal) -> None:
+    """Send the request; the answer never comes."""
+    await journal.intend({})
+    raise AnswerLost("gone")
+
+
+def say_sole_user() -> None:
+    """Let the user's own config say that nobody else uses the account."""
+    path = user_config.path()
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[providers.scripted]\nsole_user = true\n")
+
+
+@pytest.fixture
+def service(build: Build) -> Service:
+    """The service of the build's project, which has one image for 0.25 CNY."""
+    build.provider = service = Service(accept, price="0.25", concurrency=1)
+    build.prompts("one")
+    return service
+
+
+def test_detached_images_are_collected_later(build: Build, service: Service) -> None:
+    """What was submitted is not paid twice: the next build collects it. Detaching again leaves it there."""
+    assert build.run(detach=True).submitted == 1
+    assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [("task:one", False)]
+    assert (build.run(detach=True).submitted, service.collected) == (1, [])
+    finished = build.run()
+    assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:one"])
+    assert (service.prompts, build.engine().in_flight()) == (["one"], [])
+    assert [(event.name, event.verdict) for event in build.events if isinstance(event, ImageStarted)] == [
+        ("s/i0", Verdict.REATTACH)
+    ]
+
+
+def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service: Service) -> None:
+    """It is paid for, and a spec may ask for it again: then it is restored."""
+    build.run(detach=True)
+    build.prompts("two")
+    finished = build.run()
+    assert (finished.strays, finished.rendered, service.collected) == (1, 1, ["task:one"])
+    assert build.engine().in_flight() == []
+    build.prompts("one")
+    assert (build.run().restored, service.prompts) == (1, ["one", "two"])
+
+
+@pytest.mark.parametrize(
+    ("error", "claim", "left"),
+    [
+        (AnswerLost("the task is gone"), "the task is gone", [""]),
+        (ServiceFault("try later"), "try later", ["task:one"]),
+        (KeyError("oops"), "the provider \"scripted\" broke: KeyError: 'oops'", ["task:one"]),
+    ],
+)
+def test_a_stray_that_can_not_be_collected(
+    build: Build, service: Service, error: Exception, claim: str, left: list[str]
+) -> None:
+    """The build warns and goes on. Unless the answer is lost for good, a later build tries again."""
+
+    async def fail(request: Request, journal: Journal) -> None:
+        raise error
+
+    service.collecting = fail
+    build.run(detach=True)
+    build.prompts("two")
+    finished = build.run()
+    assert (finished.strays, finished.rendered) == (0, 1)
+    warned = [problem.claim for event in build.events if isinstance(event, Warned) for problem in event.problems]
+    assert warned == [claim]
+    assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [(handle, False) for handle in left]
+
+
+def test_an_error_that_stops_the_run_ends_the_collecting(build: Build, service: Service) -> None:
+    """The next strays are left to a later build."""
+
+    async def refuse(request: Request, journal: Journal) -> None:
+        raise AccountError("no such key")
+
+    build.prompts("one", "two")
+    build.run(detach=True)
+    service.collecting = refuse
+    build.prompts("three")
+    build.run()
+    assert len(service.collected) == 1
+    assert len(build.engine().in_flight()) == 2
+
+
+def test_strays_of_a_provider_that_can_not_collect_stay(build: Build, service: Service) -> None:
+    """Another version of a plugin may have left them."""
+    build.run(detach=True)
+    build.prompts("two")
+    build.provider = ScriptedProvider(price="0.25")
+    assert build.run().strays == 0
+    assert [it.handle for it in build.engine().in_flight()] == ["task:one"]
+
+
+def test_a_task_that_is_gone_is_lost(build: Build, service: Service) -> None:
+    """Its image is UNKNOWN, it may have been billed, and nothing is sent."""
+
+    async def gone(request: Request, journal: Journal) -> None:
+        raise AnswerLost("the task is gone")
+
+    service.collecting = gone
+    build.run(detach=True)
+    finished = build.run()
+    assert (finished.unknown, service.prompts) == (1, ["one"])
+    assert [it.handle for it in build.engine().in_flight()] == [""]
+
+
+def test_an_image_that_is_stored_is_not_in_flight(build: Build, service: Service) -> None:
+    """A crash between the store and the ledger leaves it open: the next build that renders settles it."""
+    build.run(detach=True)
+    [sent] = build.engine().in_flight()
+    build.engine().store.put(sent.key, plain(sent.request.size, b"rgb"), b"{}")
+    build.prompts("one", "two")
+    finished = build.run()
+    assert (finished.rendered, finished.restored, service.collected) == (1, 1, [])
+    assert build.engine().in_flight() == []
+
+
+def test_a_lost_answer_of_a_sole_user_is_found(build: Build, service: Service) -> None:
+    """At the end of the build the service's list names the task, and the image is collected: paid once."""
+    say_sole_user()
+    build.provider = service = Service(lose, price="0.25")
+    service.found = replace(NOT_BILLED, candidates=(ITS_TASK,))
+    build.prompts("one")
+    finished = build.run()
+    assert (finished.reattached, finished.unknown, finished.cost) == (1, 0, {"CNY": "0.25"})
+    assert (service.prompts, service.collected, build.engine().in_flight()) == (["one"], ["task:7"], [])
+    [step] = [event for event in build.events if isinstance(event, ImageFinished)]
+    assert step.outcome is Outcome.REATTACHED
+
+
+@pytest.mark.parametrize("choices", [{}, {"fail_fast": True}])
+def test_a_lost_answer_that_is_not_found_stays_unknown(build: Build, choices: dict[str, Any]) -> None:
+    """The list proves nothing yet; with `fail_fast` it is not asked."""
+    say_sole_user()
+    build.provider = Service(lose, price="0.25", concurrency=1)
+    build.prompts("one")
+    finished = build.run(**choices)
+    assert (finished.unknown, finished.cost) == (1, {"CNY": "0.25"})
+    assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [("", False)]
+
+
+def test_a_lost_answer_is_found_by_the_next_build(build: Build) -> None:
+    """Of a sole user it is collected; with many users the message counts the tasks that may be its own."""
+    build.provider = service = Service(lose, price="0.25")
+    service.found = replace(NOT_BILLED, candidates=(ITS_TASK, replace(ITS_TASK, handle="task:8", id="8")))
+    build.prompts("one")
+    assert build.run().unknown == 1
+    assert (build.run().unknown, service.prompts) == (1, ["one"])
+    [reason] = [event.reason for event in build.events if isinstance(event, ImageFinished)]
+    assert reason.endswith("; 2 tasks may be its own: `qwenbuild tasks` shows more")
+    service.found = replace(NOT_BILLED, candidates=(ITS_TASK,))
+    assert build.run().unknown == 1
+    [reason] = [event.reason for event in build.events if isinstance(event, ImageFinished)]
+    assert reason.endswith("; 1 task may be its own: `qwenbuild tasks` shows more")
+    say_sole_user()
+    finished = build.run()
+    assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:7"])
+
+
+def test_what_was_not_billed_is_sent_again(build: Build) -> None:
+    """The list proves that there is no task: the price counts once."""
+    build.provider = service = Service(lose, price="0.25")
+    build.prompts("one")
+    assert build.run().unknown == 1
+    service.found = NOT_BILLED
+    service._act = accept
+    finished = build.run()
+    assert (finished.rendered, finished.cost, service.prompts) == (1, {"CNY": "0.25"}, ["one", "one"])
+    assert build.engine().in_flight() == []
+
+
+def test_a_pinned_image_that_was_not_billed_is_missing(build: Build, service: Service) -> None:
+    """The lock demands bytes that a new render can't give; only `relock` pays for others."""
+    service._act, service.name = lose, "null"  # the lock pins images of the provider in the project's config
+    assert build.run().unknown == 1
+    [action] = build.engine().actions()
+    pin = Pin(action.output, action.name, action.key, "0" * 64, action.request.model, action.request.seed)
+    lock.write(build.root / lock.NAME, [pin], build.root)
+    service.found = NOT_BILLED
+    finished = build.run()
+    assert (finished.missing, service.prompts) == (1, ["one"])
+    [reason] = [event.reason for event in build.events if isinstance(event, ImageFinished)]
+    assert reason.endswith("the service has no task for it: not billed; the lock pins bytes that are not in the store")
+
+
+def test_a_list_that_can_not_be_read(build: Build) -> None:
+    """The image stays UNKNOWN. A key that is refused stops the build."""
+    build.provider = service = Service(lose, price="0.25")
+    build.prompts("one")
+    build.run()
+    for error, problems in ((ServiceFault("try later"), 0), (AccountError("no such key"), 1)):
+        service.found = error
+        finished = build.run()
+        assert (finished.unknown, len(finished.problems)) == (1, problems)
+
+
+def test_a_view_that_fails_while_an_answer_may_still_be_found(build: Build) -> None:
+    """The step ends as UNKNOWN, and its submission stays on record."""
+    say_sole_user()
+    build.provider = service = Service(lose, price="0.25", concurrency=1)
+    build.prompts("one", "two")
+
+    def leave(event: Event) -> None:
+        if isinstance(event, ImageStarted) and event.name == "s/i1":
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        build.run(leave)
+    ended = [(event.name, event.outcome) for event in build.events if isinstance(event, ImageFinished)]
+    assert ended == [("s/i0", Outcome.UNKNOWN)]
+    assert (service.prompts, len(build.engine().in_flight())) == (["one", "two"], 1)
+
+
+def test_a_prompt_that_can_not_be_rendered_any_more(build: Build) -> None:
+    """The image fails before anything is paid, and the others go on."""
+    build.place.write({"templates/t.j2": "dog {{ seed }}"})
+    build.place.write({"specs/s.toml": '[image.i0]\ntemplate = "t.j2"\n[image.i1]\nprompt = "two"\n'})
+    build.provider = ScriptedProvider(price="0.25")
+    assert build.run().rendered == 2
+
+
+def test_two_interrupts_leave_a_task_at_the_service(build: Build, service: Service) -> None:
+    """It counts as submitted; what was not accepted yet is UNKNOWN, what was not sent is skipped and not paid."""
+
+    async def hang(request: Request, journal: Journal) -> None:
+        if request.prompt != "three":
+            await journal.intend({})
+        if request.prompt == "one":
+            await journal.accepted("task:one")
+        everyone.add(request.prompt)
+        if len(everyone) == 3:
+            interrupt.request()
+            interrupt.request()
+        await asyncio.Event().wait()
+
+    everyone: set[str] = set()
+    interrupt = Interrupt()
+    build.provider = Service(hang, price="0.25", concurrency=3)
+    build.prompts("one", "two", "three")
+    finished = build.run(interrupt=interrupt)
+    assert (finished.submitted, finished.unknown, finished.skipped) == (1, 1, 1)
+    assert finished.cost == {"CNY": "0.50"}
+    [lost] = [event for event in build.events if isinstance(event, ImageFinished) and event.outcome is Outcome.UNKNOWN]
+    assert [(problem.claim, problem.hint) for problem in lost.problems] == [
+        (
+            "left before the answer came: the request may have been billed",
+            "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again",
+        )
+    ]
+
+
+def test_one_interrupt_stops_what_was_not_sent(build: Build) -> None:
+    """It is skipped and not paid; what was sent is waited for."""
+
+    async def wait(request: Request, journal: Journal) -> None:
+        if request.prompt == "one":
+            await journal.intend({})
+            interrupt.request()
+            return
+        await asyncio.Event().wait()
+
+    interrupt = Interrupt()
+    build.provider = Service(wait, price="0.25", concurrency=2)
+    build.prompts("two", "one")
+    finished = build.run(interrupt=interrupt)
+    assert (finished.rendered, finished.skipped, finished.cost) == (1, 1, {"CNY": "0.25"})
+
+
+def test_a_refusal_is_on_record_for_other_builds(build: Build) -> None:
+    """Only one that is final: another try of the service's own faults may succeed."""
+
+    async def refuse(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        await journal.refused()
+        raise Refused("no cats", code="NoCats") if request.prompt == "cat" else ServiceFault("try later")
+
+    build.provider = ScriptedProvider(refuse, price="0.25")
+    build.prompts("cat", "dog")
+    finished = build.run()
+    assert (finished.failed, finished.cost) == (2, {})
+    with contextlib.closing(sqlite3.connect(build.engine().store.root / "ledger" / "ledger.sqlite3")) as db:
+        rows = db.execute("SELECT outcome, refusal FROM submissions ORDER BY refusal").fetchall()
+    assert [(outcome, refusal and json.loads(refusal)["code"]) for outcome, refusal in rows] == [
+        ("refused", None), ("refused", "NoCats")
+    ]  # fmt: skip
+
+
+def test_what_another_build_sends_meanwhile_is_waited_for(build: Build, service: Service) -> None:
+    """The image comes from the store, and nothing was paid for it."""
+    engine = build.engine()
+    (build.root.parent / "other").mkdir()
+    with contextlib.closing(State.of(build.root.parent / "other", create=True)) as state:
+        theirs = Submissions(state, engine.store.root / "ledger", service, build.root.parent / "other")
+        theirs.prepare()
+        [step] = engine.plan().steps
+        sent = theirs.intend(
+            step.action.key, step.action.request, {}, cell="x", forced=False, price=None, replaces="",
+            is_stored=lambda: False,
+        )  # fmt: skip
+        assert sent is not None
+
+        def store(event: Event) -> None:
+            if isinstance(event, ImageWaiting):
+                engine.store.put(step.action.key, plain(step.action.request.size, b"rgb"), b"{}")
+                theirs.settle(sent, "done")
+
+        finished = build.run(store)
+        theirs.close()
+    assert (finished.restored, finished.cost) == (1, {})
+    assert not [event for event in build.events if isinstance(event, ImageStarted)]
+
+
+def test_interrupted_while_a_stray_is_collected(build: Build, service: Service) -> None:
+    """Its task goes on at the service, and a later build collects it."""
+
+    async def hang(request: Request, journal: Journal) -> None:
+        interrupt.request()
+        interrupt.request()
+        await asyncio.Event().wait()
+
+    interrupt = Interrupt()
+    build.run(detach=True)
+    build.prompts("two")
+    service.collecting = hang
+    assert build.run(interrupt=interrupt).strays == 0
+    service.collecting = None
+    assert build.run().strays == 1
+
+
+def test_a_stray_that_another_build_has_collected(build: Build, service: Service) -> None:
+    """It was settled after the plan was made: nothing happens."""
+    build.run(detach=True)
+    [sent] = build.engine().in_flight()
+    build.prompts("two")
+
+    def settle(event: Event) -> None:
+        if isinstance(event, ImageStarted):
+            with contextlib.closing(Ledger(build.engine().store.root / "ledger")) as ledger:
+                ledger.settle(sent.uid, "done")
+
+    assert (build.run(settle).strays, service.collected) == (0, [])
+
+
+def test_interrupted_while_the_list_is_read(build: Build) -> None:
+    """The image stays UNKNOWN."""
+
+    class Slow(Service):
+        async def search(self, *arguments: Any, **named: Any) -> dict[int, Search]:
+            interrupt.request()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody waits for it")
+
+    interrupt = Interrupt()
+    build.provider = Slow(lose, price="0.25")
+    build.prompts("one")
+    assert build.run().unknown == 1
+    finished = build.run(interrupt=interrupt)
+    assert (finished.unknown, finished.interrupted) == (1, True)

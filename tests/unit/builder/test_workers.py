@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from qwenbuild.builder.commits import Commits
+from qwenbuild.builder.journal import RunJournal
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import Refused
 from qwenbuild.events import Event, Stopping
-from qwenbuild.provider import Provider, Settings, Stopped
+from qwenbuild.provider import Journal, Provider, Rendered, Settings, Stopped
 from qwenbuild.providers.registry import create
+from qwenbuild.request import Submission
 from qwenbuild.storage.state import State
+from tests.support.builds import ScriptedProvider
 from tests.support.runs import run_of
 from tests.support.workspace import Workspace
 
@@ -131,3 +135,46 @@ def test_a_call_that_has_sent_nothing(project: Workspace, state: State, events: 
     assert stopped_call(make_run(project, state, events)) == "finished"
     assert stopped_call(make_run(project, state, events, create("dashscope", Settings({}, builtin(), {})))) == "stopped"
     assert [event.in_flight for event in events if isinstance(event, Stopping)] == [1, 0]
+
+
+def test_stopping_waits_for_what_was_sent(project: Workspace, state: State, events: list[Event]) -> None:
+    """A call whose request is out goes on and counts as in flight; one that still waits for its turn is stopped."""
+    run = make_run(project, state, events, Waiting())
+    action = run.plan.steps[0].action
+
+    async def call(journal: RunJournal, is_sent: bool) -> str:
+        if is_sent:
+            await journal.intend({})
+        await ready.wait()
+        await go_on.wait()
+        return "made"
+
+    async def main() -> None:
+        workers, commits = Workers(run), Commits(state)
+
+        def journal() -> RunJournal:
+            return RunJournal(run, commits, action.key, action.request, lambda: workers.is_closed)
+
+        async with commits.running():
+            one, two = journal(), journal()
+            sent = asyncio.ensure_future(workers.until_stopped(call(one, True), one))
+            waits = asyncio.ensure_future(workers.until_stopped(call(two, False), two))
+            await ready.wait()
+            workers.stop("enough")
+            workers.stop("enough again")
+            with pytest.raises(Stopped):
+                await waits
+            go_on.set()
+            assert await sent == "made"
+        assert (workers.is_stopped, workers.is_closed) == (True, True)
+
+    ready, go_on = asyncio.Barrier(3), asyncio.Event()
+    asyncio.run(main())
+    assert [event for event in events if isinstance(event, Stopping)] == [Stopping("enough", 1, ())]
+
+
+class Waiting(ScriptedProvider):
+    """A provider whose images a later build can collect."""
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        raise AssertionError("nothing was left")

@@ -383,3 +383,67 @@ def test_a_full_disk_sends_nothing(ledger: Ledger) -> None:
     assert ledger.open_rows() == []
     ledger._db.execute("PRAGMA max_page_count=1000000")
     assert claimed(ledger, intent()).key == "k"
+
+
+def test_a_ledger_can_be_read_without_making_one(ledger: Ledger, tmp_path: Path) -> None:
+    """Whoever only looks sees the rows of a ledger that is there, and makes none where there is only a folder."""
+    row = claimed(ledger, intent())
+    looking = Ledger(ledger.path.parent, create=False)
+    assert (looking.open_rows(), looking.is_held(row)) == ([row], True)
+    looking.close()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LedgerError):
+        Ledger(tmp_path / "empty", create=False)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_what_is_not_known_is_empty(ledger: Ledger) -> None:
+    """A request of an unknown price, of no account and no host says so."""
+    wanted = Intent("k", request(), "free", "/one", "s/a", {})
+    row = claimed(ledger, wanted)
+    assert (row.price, row.currency, row.account, row.forced) == ("", "", "", 0)
+    with sqlite3.connect(ledger.path) as db:
+        assert db.execute("SELECT host, region, interface FROM submissions").fetchall() == [("", "", "")]
+    db.close()
+    assert (ledger.digest(""), len(ledger.digest("x")), len(row.uid)) == ("", 32, 32)
+
+
+def test_a_restored_submission_is_claimed_by_nobody(ledger: Ledger) -> None:
+    """What a project's state had is on record again, as it was; the key stays open."""
+    ledger.restore(intent(forced=True), "u", "task:1", 7.0)
+    [row] = ledger.open_rows()
+    assert (row.uid, row.handle, row.intended_at_s, row.claimant, row.forced, row.project) == (
+        "u", "task:1", 7.0, "", 1, "/one"
+    )  # fmt: skip
+    found = ledger.intend(intent(project="/two"))
+    assert found == Left(row)
+    ledger.restore(intent(project="/two"), "v", "", 8.0)
+    assert ledger.open_rows() == [row]
+
+
+def test_more_keys_than_one_query_takes(ledger: Ledger) -> None:
+    """All of them are found, the oldest first."""
+    with ledger.durably():
+        rows = [claimed(ledger, intent(key=f"k{number}")) for number in range(1100)]
+    assert ledger.open_rows({row.key for row in rows}) == rows
+    assert [row.key for row in ledger.open_rows(["k2", "k10"])] == ["k2", "k10"]
+    assert ledger.outcomes([row.uid for row in rows]) == {row.uid: None for row in rows}
+
+
+def test_whoever_may_not_claim_is_told_so(tmp_path: Path) -> None:
+    """A process claims only after `prepare`."""
+    ledger = Ledger(tmp_path)
+    for claim in (lambda: ledger.intend(intent()), lambda: ledger.take("u")):
+        with pytest.raises(AssertionError, match=r"^prepare\(\) comes first"):
+            claim()
+    ledger.close()
+
+
+def test_what_is_replaced_is_closed_in_the_same_step(ledger: Ledger) -> None:
+    """The first submission is resubmitted, the second one open, and no other key is touched."""
+    other_key = claimed(ledger, intent(key="other"))
+    row = claimed(ledger, intent())
+    again = claimed(ledger, intent(replaces=row.uid))
+    assert ledger.outcomes([row.uid, again.uid, other_key.uid]) == {
+        row.uid: "resubmitted", again.uid: None, other_key.uid: None
+    }  # fmt: skip
