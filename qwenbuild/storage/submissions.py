@@ -73,9 +73,9 @@ class Submissions:
             elif it.uid not in outcomes:
                 intent = Intent(it.key, it.request, it.provider, self._project, it.cell, it.context, it.forced)
                 ledger.restore(intent, it.uid, it.handle, it.intended_at_s)
-        known = {it.uid for it in mirrored}
+        handles = {it.uid: it.handle for it in mirrored}
         for row in ledger.rows_of(self._project):
-            if row.uid not in known:
+            if handles.get(row.uid) != row.handle:  # the state lacks the row, or what a full disk kept from it
                 self._state.mirror(self._submission(row))
 
     # --- reading ---

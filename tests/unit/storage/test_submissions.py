@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +22,7 @@ from qwenbuild.errors import LedgerError
 from qwenbuild.provider import Price, Settings, accounted
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size, Submission
+from qwenbuild.storage.ledger import Ledger
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.submissions import Submissions, ledger_folder
@@ -382,3 +385,132 @@ def test_a_free_provider_has_lost_answers_too(tmp_path: Path) -> None:
         assert adopted and adopted.handle == "job/1"
         assert submissions.settle_unbilled(two)
         assert shown(state.open_submissions()) == [("one", "job/1")]
+
+
+def test_what_the_ledger_settled_is_settled_in_the_state(tmp_path: Path) -> None:
+    """A crash between the two files is repaired by the next run."""
+    with opened(tmp_path) as (submissions, state):
+        one, two = sent(submissions, request("one")), sent(submissions, request("two"))
+    with contextlib.closing(Ledger(tmp_path / "ledger")) as ledger:
+        ledger.settle(one.uid, "refused")
+    with opened(tmp_path) as (submissions, state):
+        assert [it.uid for it in state.open_submissions()] == [two.uid]
+        assert [it.uid for it in submissions.since(0)] == [two.uid]
+        rows = state._db.execute("SELECT outcome FROM submissions WHERE uid = ?", (one.uid,)).fetchall()
+        assert rows == [("refused",)]
+
+
+def test_what_costs_nothing_never_enters_the_ledger(tmp_path: Path) -> None:
+    """Neither does what another provider has in flight."""
+    with opened(tmp_path, prepare=False) as (submissions, state):
+        number = state.intend("a" * 64, request("free").as_dict(), "dashscope", {})
+        other = state.intend("b" * 64, request("other").as_dict(), "plugin", {})
+        submissions.prepare()
+        with contextlib.closing(Ledger(tmp_path / "ledger")) as ledger:
+            assert ledger.open_rows() == []
+        mirrored = {it.id: it for it in submissions.mirrored()}
+        free = mirrored[number]
+        assert submissions.take(free) == free
+        submissions.accept(free, "job/1")
+        submissions.release(free)
+        submissions.explain(free, {})
+        assert [it.handle for it in state.open_submissions()] == ["job/1", ""]
+        submissions.settle(free, "done")
+        assert [it.id for it in state.open_submissions()] == [other]
+
+
+def test_a_forced_submission_stays_forced(tmp_path: Path) -> None:
+    """Also if the ledger was lost, and the state brings it back."""
+    with opened(tmp_path) as (submissions, _):
+        wanted = request("one")
+        found = submissions.intend(
+            wanted.key, wanted, {}, cell="s/a", forced=True, price=Price(Decimal("0.20"), "EUR"), replaces="",
+            is_stored=lambda: False,
+        )  # fmt: skip
+        assert found is not None
+        assert (found.forced, found.cell, found.project) == (True, "s/a", "")
+        with contextlib.closing(Ledger(tmp_path / "ledger")) as ledger:
+            assert [(row.price, row.currency, row.forced) for row in ledger.open_rows()] == [("0.20", "EUR", 1)]
+    shutil.rmtree(tmp_path / "ledger")
+    with opened(tmp_path) as (submissions, _):
+        assert [it.forced for it in submissions.open()] == [True]
+
+
+def test_what_only_the_state_has_is_shown_apart(tmp_path: Path) -> None:
+    """A row that the ledger lost is listed first, with an id that no row of the ledger can have."""
+    with opened(tmp_path) as (submissions, _):
+        one, two = sent(submissions, request("one"), "task:1"), sent(submissions, request("two"), "task:2")
+    with sqlite3.connect(tmp_path / "ledger/ledger.sqlite3") as db:
+        db.execute("DELETE FROM submissions WHERE uid = ?", (one.uid,))
+    db.close()
+    with opened(tmp_path, prepare=False) as (submissions, state):
+        [first, _] = state.open_submissions()
+        assert [(it.id, it.uid) for it in submissions.open()] == [(-first.id, one.uid), (two.id, two.uid)]
+
+
+def test_the_submissions_since_a_time(tmp_path: Path) -> None:
+    """Without the ledger they are those of the state; with it, those of all projects."""
+    with opened(tmp_path, "two") as (submissions, _):
+        sent(submissions, request("theirs"))
+    with opened(tmp_path) as (submissions, _):
+        mine = sent(submissions, request("mine"))
+        assert [it.request.prompt for it in submissions.since(0)] == ["theirs", "mine"]
+        assert submissions.since(mine.intended_at_s + 1) == []
+    with opened(tmp_path, prepare=False) as (submissions, _):
+        assert [it.request.prompt for it in submissions.since(0)] == ["mine"]
+        assert submissions.since(mine.intended_at_s + 1) == []
+
+
+def test_the_submissions_of_some_keys(tmp_path: Path) -> None:
+    """Only open ones of these keys are listed."""
+    with opened(tmp_path) as (submissions, _):
+        one, two, _ = (sent(submissions, request(name)) for name in ("one", "two", "three"))
+        submissions.settle(two, "done")
+        found = submissions.of_keys([one.key, two.key])
+        assert {key: it.uid for key, it in found.items()} == {one.key: one.uid}
+
+
+def test_a_submission_that_costs_nothing_is_complete(tmp_path: Path) -> None:
+    """It is what the state has of it."""
+    with opened(tmp_path, ledger=None) as (submissions, state):
+        wanted, before_s = request("one"), time.time()
+        found = submissions.intend(
+            wanted.key, wanted, {"x": "y"}, cell="s/a", forced=True, price=None, replaces="", is_stored=lambda: False
+        )
+        assert found is not None
+        [there] = state.open_submissions()
+        assert found == replace(there, intended_at_s=found.intended_at_s)
+        assert (there.key, there.request, there.provider, there.handle, dict(there.context), there.forced) == (
+            wanted.key, wanted, "dashscope", "", {"x": "y"}, True
+        )  # fmt: skip
+        assert before_s <= found.intended_at_s <= time.time()
+
+
+def test_an_image_that_is_stored_is_not_claimed(tmp_path: Path) -> None:
+    """The store is asked under the claim."""
+    with opened(tmp_path) as (submissions, state):
+        wanted = request("one")
+        found = submissions.intend(
+            wanted.key, wanted, {}, cell="s/a", forced=False, price=None, replaces="", is_stored=lambda: True
+        )
+        assert (found, submissions.open(), state.open_submissions()) == (None, [], [])
+
+
+def test_a_state_that_can_not_be_written_hides_nothing(tmp_path: Path) -> None:
+    """The ledger has what was paid, and the next run brings the state into step."""
+    with opened(tmp_path) as (submissions, state):
+        one = sent(submissions, request("one"))
+        state.close()
+        submissions.accept(one, "task:1")
+    with opened(tmp_path) as (_, state):
+        assert shown(state.open_submissions()) == [("one", "task:1")]
+
+
+def test_a_refusal_before_the_wait_began_is_not_the_answer(tmp_path: Path) -> None:
+    """Only what was refused since then counts."""
+    with opened(tmp_path) as (submissions, _):
+        one, before_s = sent(submissions, request("one")), time.time()
+        submissions.settle(one, "refused")
+        submissions.explain(one, {"claim": "no"})
+        assert submissions.refusal(one.key, before_s) == {"claim": "no"}
+        assert submissions.refusal(one.key, time.time() + 1) is None
