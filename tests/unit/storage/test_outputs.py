@@ -308,3 +308,12 @@ def test_a_file_that_can_not_be_examined(place: Place) -> None:
         "repair its folder, then build again",
     )
     assert status(place.blob / "below-a-file.png") is None
+
+
+def test_what_a_crash_left_in_staging_is_swept(place: Place) -> None:
+    """Temporary files go, others stay."""
+    place.staging.mkdir()
+    for name in ("0123.tmp", "other"):
+        (place.staging / name).touch()
+    place.outputs.sweep()
+    assert os.listdir(place.staging) == ["other"]
