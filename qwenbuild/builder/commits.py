@@ -32,7 +32,7 @@ class Commits:
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         # A thread of its own: in the shared pool a submission would wait behind the verification of images.
-        self._thread = ThreadPoolExecutor(1, "commits")
+        self._thread = ThreadPoolExecutor(1)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -159,8 +159,10 @@ class Outputs:
                 return _unwritable(path, error)
             try:  # staging is on another file system, so this output is written and synced separately
                 return self.write(copy.name, copy.blob, Path(copy.temporary).read_bytes(), copy.seen)
-            except (OSError, OutputError) as fault:
-                return fault if isinstance(fault, OutputError) else _unwritable(path, fault)
+            except OutputError as fault:
+                return fault
+            except OSError as fault:  # pragma: no cover - somebody empties staging at this very moment
+                return _unwritable(path, fault)  # pragma: no cover
         return copy.status
 
     def remove(self, record: Output, *, dry_run: bool) -> bool:

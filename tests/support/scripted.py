@@ -99,6 +99,7 @@ class Scripted:
         self.bill = 0
         self.ahead_s = 0.0  # how far this server's clock is ahead
         self.after: Callable[[Seen], None] = lambda seen: None
+        self.base_url = ""  # known once the server runs
         self._task_polls = task_polls  # how many polls see a task running
         self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
 

@@ -142,3 +142,15 @@ def test_a_context_that_fails_still_writes(state: State, path: Path) -> None:
             await intend(commits, state, 1)
 
     asyncio.run(run())
+
+
+def test_named_arguments_reach_the_write(state: State) -> None:
+    """They are given to the records' method as they are."""
+
+    async def run() -> None:
+        commits = Commits(state)
+        async with commits.running():
+            await commits.enqueue(state.intend, request(0).key, request(0).as_dict(), "p", {}, forced=True)
+
+    asyncio.run(run())
+    assert [it.forced for it in state.open_submissions()] == [True]

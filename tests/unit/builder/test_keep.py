@@ -59,3 +59,10 @@ def test_the_image_that_the_lock_pins_is_kept_beside_the_first(store: Store) -> 
     entry, image = keep(store, "p", KEY, REQUEST, BLUE, pinned=pinned)
     assert (entry.image, sha256(image)) == (pinned, pinned)
     assert store.lookup(KEY) == first
+
+
+def test_a_verified_image_is_not_verified_again(store: Store) -> None:
+    """A provider that has verified its image says so: verifying a large one takes as long as a small render."""
+    odd = Rendered(plain(Size(8, 8), b"red"), {}, verified=True)
+    entry, image = keep(store, "p", KEY, REQUEST, odd)
+    assert store.read(entry) == image

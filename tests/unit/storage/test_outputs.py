@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from qwenbuild.digest import sha256
-from qwenbuild.errors import OutputError
-from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, status
+from qwenbuild.errors import OutputChanged, OutputError
+from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, is_untouched, status
 from qwenbuild.storage.records import Output
 from tests.support.trouble import most_bytes, nobody, other_file_system, public_folder
 
@@ -317,3 +318,77 @@ def test_what_a_crash_left_in_staging_is_swept(place: Place) -> None:
         (place.staging / name).touch()
     place.outputs.sweep()
     assert os.listdir(place.staging) == ["other"]
+
+
+def test_what_makes_a_file_touched(place: Place) -> None:
+    """Another time, size or inode, or another kind of file; then its bytes decide."""
+    record = place.write("a.png")
+    path = place.out / "a.png"
+    seen = os.lstat(path)
+    assert is_untouched(record, seen)
+    for changed in (
+        record._replace(st_mtime_ns=record.st_mtime_ns + 1), record._replace(st_ino=record.st_ino + 1),
+        record._replace(st_size=record.st_size + 1),
+    ):  # fmt: skip
+        assert not is_untouched(changed, seen)
+    assert is_unchanged(path, record._replace(st_ino=record.st_ino + 1), seen)
+    assert not is_unchanged(path, record._replace(st_size=record.st_size + 1), seen)
+    assert not is_unchanged(path, record._replace(st_ino=record.st_ino + 1, image="0" * 64), seen)
+
+
+def test_an_output_whose_status_changed_is_removed_by_its_bytes(place: Place) -> None:
+    """A checkout gives it another time and inode; an edit gives it other bytes."""
+    record = place.write("a/b.png")
+    os.utime(place.out / "a/b.png", (1, 1))
+    assert place.outputs.remove(record, dry_run=False) is True
+    assert os.listdir(place.out) == []
+    record = place.write("b.png")
+    (place.out / "b.png").write_bytes(IMAGE[::-1])
+    assert place.outputs.remove(record, dry_run=False) is False
+    assert os.listdir(place.out) == ["b.png"]
+
+
+def test_the_time_of_an_output_is_the_present(place: Place) -> None:
+    """To the nanosecond, so that every later edit changes it."""
+    before_ns = time.time_ns()
+    one = place.write("a.png").st_mtime_ns
+    two = place.outputs.copy("b.png", place.blob, IMAGE, None).status.st_mtime_ns
+    assert before_ns <= one <= two <= time.time_ns()
+
+
+def test_copies_of_files_that_were_there(tmp_path: Path) -> None:
+    """An output that is outdated is replaced, wherever staging is; one that changed meanwhile is kept."""
+    (tmp_path / "blob").write_bytes(IMAGE)
+    with other_file_system(tmp_path) as elsewhere:
+        for staging in (tmp_path / "deep" / "staging", elsewhere):
+            out = tmp_path / f"out-{staging.name}"
+            outputs = Outputs(out, staging)
+            out.mkdir()
+            copies = []
+            for name in ("old.png", "edited.png"):
+                (out / name).write_bytes(b"old")
+                copies.append(outputs.copy(name, tmp_path / "blob", IMAGE, os.lstat(out / name)))
+            (out / "edited.png").write_bytes(b"edited")
+            placed, kept = outputs.place(copies)
+            assert isinstance(placed, os.stat_result)
+            assert isinstance(kept, OutputChanged)
+            assert (out / "old.png").read_bytes() == IMAGE
+            assert (out / "edited.png").read_bytes() == b"edited"
+            assert os.listdir(staging) == []
+
+
+def test_what_is_refused_says_what_to_do(place: Place, tmp_path: Path) -> None:
+    """The image is safe, and the next step is named."""
+    place.out.mkdir()
+    (place.out / "a.png").write_bytes(b"mine")
+    with pytest.raises(OutputError) as caught:
+        place.write("a.png")
+    assert (caught.value.facts, caught.value.hint) == (
+        ("the rendered image is safe in the store",), "build again; --overwrite replaces the edited file"
+    )  # fmt: skip
+    (place.out / "link").symlink_to(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        place.write("link/a.png")
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{place.out / 'link'} leads out of {place.out}", "remove the symbolic link"
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.gc import plan_gc
 from qwenbuild.storage.store import Store, second_key
 from tests.support.stores import result_path, rewrite, stored_files
-from tests.support.trouble import most_bytes
+from tests.support.trouble import most_bytes, nobody, public_folder
 
 KEY = sha256(b"a key")
 
@@ -335,54 +335,27 @@ def test_a_full_disk_is_a_clear_error(store: Store) -> None:
     assert (stored_files(store), store.read(entry)) == (before, b"image")
 
 
-_AS_NOBODY = """
-import sys
-from pathlib import Path
-from qwenbuild.storage.store import Store
-import os
-from qwenbuild.errors import StoreError
-from qwenbuild.storage.action_result import Entry
-import filelock, json, pathlib  # later this process has no right to read them
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
-store = Store(Path(sys.argv[1]))
-for action in (lambda: store.lookup("0" * 64), lambda: store.put("0" * 64, b"x", b"{}"), lambda: store.projects()):
-    try:
-        action()
-    except StoreError as error:
-        print(error.claim)
-store.register(Path("/"))
-store.touch(Entry("0" * 64, "0" * 64, 1, "0" * 64))
-"""
-
-
-@pytest.fixture
-def public_root() -> Iterator[Path]:
-    """A folder for a store, below folders that every user may search."""
-    import shutil
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder / "store"
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            path.chmod(0o755)
-    shutil.rmtree(folder)
-
-
-def test_a_store_without_permissions_is_a_clear_error(public_root: Path) -> None:
+def test_a_store_without_permissions_is_a_clear_error() -> None:
     """An unreadable store is an error, not a miss: its images may have been paid for."""
-    public_root.mkdir(mode=0o755)
-    for name in ("ac", "cas", "projects"):
-        (public_root / name).mkdir(mode=0o000)
-    public_root.chmod(0o555)
-    assert _run(_AS_NOBODY, public_root).splitlines() == [
-        "the store can't be read: permission denied",
-        "the store can't be written: permission denied",
-        "the store can't be read: permission denied",
-    ]
+    import filelock  # noqa: F401 - later this process has no right to read it
+
+    with public_folder() as root:
+        for name in ("ac", "cas", "projects"):
+            (root / name).mkdir(mode=0o000)
+        root.chmod(0o555)
+        store = Store(root)
+        actions: list[tuple[str, Callable[[], object]]] = [
+            ("read", lambda: store.lookup("0" * 64)),
+            ("written", lambda: store.put("0" * 64, b"x", b"{}")),
+            ("read", store.projects),
+        ]
+        with nobody():
+            for verb, action in actions:
+                with pytest.raises(StoreError) as caught:
+                    action()
+                assert caught.value.claim == f"the store can't be {verb}: permission denied"
+            store.register(Path("/"))
+            store.touch(Entry("0" * 64, "0" * 64, 1, "0" * 64))
 
 
 def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -18,7 +20,7 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.server import Running
 from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 from qwenbuild.provider import Settings
-from qwenbuild.providers.dashscope import wire
+from qwenbuild.providers.dashscope import client, wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
@@ -286,3 +288,15 @@ def test_an_answer_that_came_while_the_process_was_stopped_is_read(emulator: Run
 def client_of(server: Scripted) -> Client:
     """Return a client of the scripted service."""
     return Client(Endpoint(server.base_url, "cn-beijing"), ApiKey(CANARY, "a test"), 60.0)
+
+
+def test_the_signature_of_a_link_is_never_logged() -> None:
+    """Also if the record has other arguments than httpx's."""
+    url = httpx.URL("https://example.test/1.png?Signature=secret")
+    record = logging.makeLogRecord({"msg": "%s %s", "args": ("GET", url)})
+    assert client._hide_signatures(record)
+    assert record.getMessage() == "GET https://example.test/1.png"
+    other = logging.makeLogRecord({"msg": "%(a)s", "args": ({"a": 1},)})
+    other.args = {"a": 1}
+    assert client._hide_signatures(other)
+    assert other.getMessage() == "1"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.errors import AccountError, AnswerLost, BadImage, ProviderError, Refused
+from qwenbuild.errors import AccountError, AnswerLost, BadImage, ProviderError, Refused, WrongSize
 from qwenbuild.provider import Detached, Rendered
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.request import Size
@@ -393,3 +393,51 @@ def test_a_task_of_another_account_is_not_given_up() -> None:
     error = asyncio.run(main())
     assert type(error) is ProviderError
     assert error.claim == "an image in flight was submitted with another key or region"
+
+
+def test_a_sync_answer_that_says_it_failed() -> None:
+    """Nothing was billed, and the error has the class of the code."""
+    output = {"code": "DataInspectionFailed", "message": "no cats", "choices": []}
+    error, journal, server = attempt("sync", says(200, {"output": output, "request_id": "r"}))
+    assert (type(error), journal.kinds, server.bill) == (Refused, ["intend", "refused"], 0)
+
+
+EXPIRED = Reply(403, b"<Error><Message>Request has expired.</Message></Error>")
+
+
+def collected(handle: str, *replies: Reply, age_s: float = 0.0) -> tuple[Any, Journal, Scripted]:
+    """Collect the image of a task that an earlier build submitted; return the image or the error."""
+
+    async def main() -> tuple[Any, Journal, Scripted]:
+        journal, later = Journal(), Journal()
+        async with Scripted() as server:
+            server.add_task("a cat")
+            server.script["result"].extend(replies)
+            await journal.intend({"interface": "async", "host": "x"})
+            submission = journal.submission(request_of(), handle=handle, intended_at_s=time.time() - age_s)
+            provider = server.provider(interface="async")
+            async with provider.session():
+                try:
+                    return await provider.collect(submission, later), later, server
+                except ProviderError as error:
+                    return error, later, server
+
+    return asyncio.run(main())
+
+
+def test_links_that_expire_again_and_again_are_tried_later() -> None:
+    """As long as the service keeps the task, a later build can collect it; after a day the image is lost."""
+    error, later, server = collected("task:task-0", *[EXPIRED] * 10)
+    assert type(error) is BadImage
+    assert error.claim == "the image was gone before it was downloaded"
+    assert "task: task-0" in error.facts
+    assert server.paths("GET").count("/tasks/task-0") >= 2
+    error, later, _ = collected("task:task-0", *[EXPIRED] * 10, age_s=90_000)
+    assert (type(error), later.log) == (AnswerLost, [])
+
+
+def test_a_task_with_an_image_of_another_size() -> None:
+    """It is no image of the request: nothing is given up, and nothing is sent."""
+    small = Reply(200, png_of(Size(8, 8)), {"Content-Type": "image/png"})
+    error, later, server = collected("task:task-0", *[small] * 5)
+    assert (type(error), later.log, server.paths("POST")) == (WrongSize, [], [])

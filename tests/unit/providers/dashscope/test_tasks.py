@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.errors import AccountError, ProviderError, Refused, ServiceFault, Throttled
+from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled, Unreachable
 from qwenbuild.provider import Rendered
 from tests.support.scripted import PNG, Journal, Reply, Scripted, fails, request_of, says
 
@@ -93,3 +93,52 @@ def test_a_failing_list_is_an_error() -> None:
                     await provider.list_tasks()
 
     asyncio.run(main())
+
+
+def test_a_service_that_can_not_be_reached_keeps_the_task() -> None:
+    """A fault that lasts, such as TLS, ends the wait at once; the message says that an image waits there."""
+
+    async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 X\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def main() -> ProviderError:
+        journal = Journal()
+        await journal.intend({"interface": "async", "host": "x"})
+        submission = journal.submission(request_of(), handle="task:task-0")
+        server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            provider = Scripted().provider(interface="async", base_url=f"https://127.0.0.1:{port}/api/v1")
+            async with provider.session():
+                with pytest.raises(Unreachable) as caught:
+                    await provider.collect(submission, journal)
+        assert journal.kinds == ["intend"]
+        return caught.value
+
+    error = asyncio.run(main())
+    assert error.claim.endswith(": an image in flight waits there")
+    assert "task: task-0" in error.facts
+    assert error.hint
+
+
+def test_a_search_reads_the_prompt_of_each_task() -> None:
+    """It is asked once, without a wait, if nothing may be adopted."""
+
+    async def main() -> tuple[Any, list[str]]:
+        journal, request = Journal(), request_of("a cat")
+        async with Scripted() as server:
+            provider = server.provider(interface="async")
+            server.script["create"].append(Reply(fault="drop", made=True))
+            async with provider.session():
+                with pytest.raises(AnswerLost):
+                    await provider.render(request, journal)
+                lost = journal.submission(request)
+                server.tasks["task-0"]["polls"] = 5
+                found = await provider.search([lost], lambda: [lost])
+            return found[lost.id], server.paths("GET")
+
+    search, paths = asyncio.run(main())
+    assert [(it.id, it.prompt) for it in search.candidates] == [("task-0", "a cat")]
+    assert "/tasks/task-0" in paths
