@@ -1,0 +1,29 @@
+"""Equivalent mutants: changes of the code that no test can notice, because the code does the same.
+
+Each pattern is searched in the changed line of a surviving mutant. A mutant that a test has killed is never looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+REASONS: Final[Mapping[str, str]] = {
+    r"\b(durable|follow_symlinks|check_same_thread)=None": "`None` is as false as `False`",
+    r"\bstrict=(None|False)|zip\(\w+, \w+, \)": "both sequences have one length; `strict` would only report a mistake",
+    r'getattr\(.*, "syncfs", \)': "the function exists on this system",
+    r'getattr\(error, "sqlite_errorcode", [01]?\)': "no error of SQLite has the default as its number",
+    r"st_ctime < limit": "a file that is exactly as old, to the nanosecond",
+    r"O_EXCL & _BINARY": "the name has 64 random bits: the file does not exist",
+    r"ThreadPoolExecutor\((None|2)\)": "at most one commit runs at a time",
+    r"token_bytes\(\w+\)|token_hex\(\w+\)": "a longer random text is as good",
+    r'"SHA256"': "the case of the name of a digest does not matter",
+    r"isolation_level": "all writes are in transactions that the code begins itself",
+    r"uri=(None|False)|connect\(uri, (isolation|check)": "this build of SQLite takes addresses in any case",
+}
+
+
+def reason(line: str) -> str:
+    """Return why a changed line does the same; empty if it does not, as far as is known."""
+    return next((why for pattern, why in REASONS.items() if re.search(pattern, line)), "")

@@ -1,0 +1,46 @@
+"""The modules that touch money or bytes, and the tests that each one is measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+REPOSITORY: Final = Path(__file__).parents[2]
+
+_PACKAGES: Mapping[str, str] = {
+    "files": "atomic",
+    "storage": (
+        "ledger claims claimant submissions state store store_place action_result outputs lock build_lock"
+    ),
+    "builder": "journal keep render others commits budget endings workers restore recorder lost_answers",
+    "providers.dashscope": "rendering reconcile tasks download client",
+}  # fmt: skip
+
+MODULES: Final = tuple(f"{package}.{name}" for package, names in _PACKAGES.items() for name in names.split())
+"""The modules, named below `qwenbuild`."""
+
+_MORE: Mapping[str, str] = {
+    "storage.ledger": "unit/storage/test_submissions.py",
+    "storage.claims": "unit/storage/test_ledger.py",
+    "storage.claimant": "unit/storage/test_ledger.py",
+    "builder.render": "unit/builder/test_builder.py unit/builder/test_journal.py",
+    "builder.others": "unit/builder/test_render.py",
+    "providers.dashscope.rendering": (
+        "unit/providers/dashscope/test_provider.py unit/providers/dashscope/test_provider_faults.py"
+    ),
+}
+"""Tests of a module that are not its own test file."""
+
+
+def source(module: str) -> str:
+    """Return the path of a module's source in the repository."""
+    return f"qwenbuild/{module.replace('.', '/')}.py"
+
+
+def tests(module: str) -> list[str]:
+    """Return the paths of the test files that a module is measured with."""
+    *folders, name = module.split(".")
+    own = f"tests/unit/{'/'.join(folders)}/test_{name}"
+    files = [own + ".py"] + [f"tests/{path}" for path in _MORE.get(module, "").split()]
+    return files + [path for path in (own + "_faults.py",) if (REPOSITORY / path).exists()]
