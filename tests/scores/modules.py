@@ -38,7 +38,7 @@ def source(module: str) -> str:
     return f"qwenbuild/{module.replace('.', '/')}.py"
 
 
-def tests(module: str) -> list[str]:
+def measured_by(module: str) -> list[str]:
     """Return the paths of the test files that a module is measured with."""
     *folders, name = module.split(".")
     own = f"tests/unit/{'/'.join(folders)}/test_{name}"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import equivalent
-from .modules import REPOSITORY, source, tests
+from .modules import REPOSITORY, measured_by, source
 
 WORK = REPOSITORY / "build" / "mutation"
 
@@ -49,7 +49,7 @@ def run(module: str, *, survivors: bool) -> Counter[str]:
     for name in ("qwenbuild", "tests"):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(REPOSITORY / name)
-    config = _CONFIG.format(source=source(module), tests=json.dumps(tests(module)))
+    config = _CONFIG.format(source=source(module), tests=json.dumps(measured_by(module)))
     (folder / "pyproject.toml").write_text(REPOSITORY.joinpath("pyproject.toml").read_text("utf-8") + config, "utf-8")
     again = [name for name, status in statuses(module).items() if status not in _KILLED] if survivors else []
     # What a test starts with `sys.executable` imports the mutants, too.

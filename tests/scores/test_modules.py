@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from .equivalent import reason
-from .modules import MODULES, REPOSITORY, source, tests
+from .modules import MODULES, REPOSITORY, measured_by, source
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_and_its_tests_are_there(module: str) -> None:
     """A module that was renamed is missed at once, not when somebody measures."""
-    assert [path for path in (source(module), *tests(module)) if not (REPOSITORY / path).is_file()] == []
+    assert [path for path in (source(module), *measured_by(module)) if not (REPOSITORY / path).is_file()] == []
 
 
 def test_a_change_without_effect_has_a_reason() -> None:
