@@ -22,6 +22,7 @@ MODULES: Final = tuple(f"{package}.{name}" for package, names in _PACKAGES.items
 
 _MORE: Mapping[str, str] = {
     "storage.ledger": "unit/storage/test_submissions.py",
+    "storage.state": "unit/storage/test_submissions.py",
     "storage.claims": "unit/storage/test_ledger.py",
     "storage.claimant": "unit/storage/test_ledger.py",
     "builder.render": "unit/builder/test_builder.py unit/builder/test_journal.py",

@@ -82,7 +82,7 @@ for name in sys.argv[1:]:
     print(get_diff_for_mutant(name))
 """
 
-_SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|PRAGMA|VALUES|WHERE|NULL|ORDER BY)\b|\w = \?|intended_at_s\)", re.I)
+_SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|PRAGMA|CASE|VALUES|WHERE|NULL|ORDER BY)\b|\w = \?|intended_at_s\)", re.I)
 
 
 def survivors_of(module: str) -> tuple[list[str], int]:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -246,8 +247,11 @@ def test_a_newer_state_is_left_alone(path: Path) -> None:
         database.execute("PRAGMA user_version = 3")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(StateError, match="was written by a newer qwenbuild"):
+    with pytest.raises(StateError) as caught:
         State(path)
+    assert (caught.value.claim, caught.value.facts, caught.value.hint) == (
+        f"{path} was written by a newer qwenbuild", ("its format is 3, this one knows 2",), "upgrade qwenbuild"
+    )  # fmt: skip
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
@@ -323,3 +327,67 @@ def test_an_older_state_without_history(path: Path) -> None:
     [past] = state.history("a.png")
     assert (past.key, past.image, past.request) == (KEY, "ab" * 32, REQUEST.as_dict())
     state.close()
+
+
+def test_a_state_is_made_with_all_of_its_folders(tmp_path: Path) -> None:
+    """Its folder may lie in folders that do not exist yet."""
+    with contextlib.closing(State(tmp_path / "a" / "b" / "state.sqlite3")) as state:
+        state.record([output("a.png")], {})
+    assert (tmp_path / "a" / "b" / "state.sqlite3").is_file()
+
+
+def test_a_missing_state_takes_writes_that_nobody_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives in memory, also in other threads, and no file appears anywhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.sqlite3").touch()
+    for name in ("missing.sqlite3", "empty.sqlite3"):
+        with contextlib.closing(State(tmp_path / name, create=False)) as state:
+            worker = threading.Thread(target=lambda: state.record([output("a.png")], {}))
+            worker.start()
+            worker.join()
+            state.intend(KEY, REQUEST.as_dict(), "p", {})
+            assert (list(state.outputs()), len(state.open_submissions())) == (["a.png"], 1)
+    assert os.listdir(tmp_path) == ["empty.sqlite3"]
+    assert (tmp_path / "empty.sqlite3").read_bytes() == b""
+
+
+def test_what_a_submission_is_by_default(path: Path) -> None:
+    """It is not forced, has no handle, no name in the ledger, and the present time."""
+    before_s = time.time()
+    with contextlib.closing(State(path)) as state:
+        number = state.intend(KEY, REQUEST.as_dict(), "p", {"x": 1})
+        [found] = state.open_submissions()
+        assert (found.id, found.forced, found.handle, found.uid, dict(found.context)) == (
+            number,
+            False,
+            "",
+            "",
+            {"x": 1},
+        )
+        assert before_s <= found.intended_at_s <= time.time()
+
+
+def test_the_time_of_an_image_in_the_history(path: Path) -> None:
+    """It is when the output was recorded, in seconds since the epoch."""
+    with contextlib.closing(State(path)) as state:
+        before_s = time.time()
+        state.record([output("a.png")], {})
+        [past] = state.history("a.png")
+        assert before_s - 1 <= past.at_s <= time.time() + 1
+
+
+def test_runs_have_times(path: Path) -> None:
+    """The last one is shown, with its summary once it has ended."""
+    with contextlib.closing(State(path)) as state:
+        assert state.last_run() is None
+        before_s = time.time()
+        first = state.begin_run()
+        state.end_run(first, {"rendered": 1})
+        run = state.last_run()
+        assert run is not None
+        assert before_s <= run["started_at_s"] <= run["finished_at_s"] <= time.time()
+        assert run["summary"] == {"rendered": 1}
+        assert state.begin_run() == first + 1
+        run = state.last_run()
+        assert run is not None
+        assert (run["finished_at_s"], run["summary"]) == (None, None)

@@ -123,14 +123,16 @@ def test_a_service_that_can_not_be_reached_keeps_the_task() -> None:
     assert error.hint
 
 
-def test_a_search_reads_the_prompt_of_each_task() -> None:
-    """It is asked once, without a wait, if nothing may be adopted."""
+@pytest.mark.parametrize(("replies", "prompt"), [([], "a cat"), ([fails(500, "InternalError")], "")])
+def test_a_search_reads_the_prompt_of_each_task(replies: list[Reply], prompt: str) -> None:
+    """Each task is asked once, without a wait, if nothing may be adopted; one that does not answer has no prompt."""
 
     async def main() -> tuple[Any, list[str]]:
         journal, request = Journal(), request_of("a cat")
         async with Scripted() as server:
             provider = server.provider(interface="async")
             server.script["create"].append(Reply(fault="drop", made=True))
+            server.script["task"].extend(replies)
             async with provider.session():
                 with pytest.raises(AnswerLost):
                     await provider.render(request, journal)
@@ -140,5 +142,5 @@ def test_a_search_reads_the_prompt_of_each_task() -> None:
             return found[lost.id], server.paths("GET")
 
     search, paths = asyncio.run(main())
-    assert [(it.id, it.prompt) for it in search.candidates] == [("task-0", "a cat")]
-    assert "/tasks/task-0" in paths
+    assert [(it.id, it.prompt) for it in search.candidates] == [("task-0", prompt)]
+    assert paths.count("/tasks/task-0") == 1
