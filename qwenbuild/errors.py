@@ -21,7 +21,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
     ├── ServiceFault           the service failed, and billed nothing                        (retryable)
     ├── Unreachable            no connection: nothing was sent                   (retryable, stops the run)
     ├── BadImage               the bytes are not the requested image                         (retryable)
-    │   └── WrongSize          they are an image of another size
+    │   └── WrongSize          they are an image of another size                             (retryable)
     └── AnswerLost             the answer never arrived: the request may have been billed
 
 A message is a claim, aligned facts and a hint. `Problem` escapes control characters in messages, so that texts from

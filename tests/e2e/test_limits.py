@@ -148,6 +148,7 @@ def test_too_many_renders(sandbox: Sandbox) -> None:
     assert sandbox.here("plan").code == 2
 
 
+@pytest.mark.slow
 def test_images_that_the_lock_pins_are_not_new_renders(sandbox: Sandbox) -> None:
     """A clone restores what the lock pins. Only the other cells count as new renders."""
     text = '[image.a]\nprompt = "{{ seed }}"\nmatrix = { seed = { start = 0, count = 10100 } }\n'

@@ -250,7 +250,9 @@ def ledger(place: Studio, query: str) -> list[tuple[object, ...]]:
         return db.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("fault", ["locked", "corrupt", "newer", "read-only", "network"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param("locked", marks=pytest.mark.slow), "corrupt", "newer", "read-only", "network"]
+)
 def test_without_a_ledger_nothing_is_sent(emulator: Running, tmp_path: Path, fault: str) -> None:
     """Free work goes on: restores are made, drafts are drawn. The message says what to do."""
     (place,) = studios(tmp_path, emulator, 1, cells=3)

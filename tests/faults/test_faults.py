@@ -16,6 +16,8 @@ from .points import Point, calls, play, points
 from .scenarios import CELLS, SCENARIOS
 from .stage import Stage
 
+pytestmark = pytest.mark.slow
+
 PLAYED = {
     "draft": 8,
     "sync": 28,

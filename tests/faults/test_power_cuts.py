@@ -24,6 +24,9 @@ from .scenarios import SCENARIOS
 from .stage import Stage
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.mark.parametrize("name", ["sync", "async", "restore", "force", "remote"])
 def test_power_cuts(stage: Stage, name: str) -> None:
     """What is read is whole or absent, never another image, never an error; what was called done is there."""

@@ -15,13 +15,13 @@ from qwenbuild.storage.state import State
 
 
 def test_a_project_keeps_its_state_in_one_folder(tmp_path: Path) -> None:
-    """The state, the build's lock and the snapshot lie in the project's `.qwenbuild/`."""
+    """The state, the build's lock, the snapshot and temporary files lie in the project's `.qwenbuild/`."""
     (tmp_path / "qwenbuild.toml").write_text("")
     folder = project.find(tmp_path).state_dir
     assert folder == tmp_path / FOLDER == (tmp_path / noop.NAME).parent
     with hold_build_lock(folder):
         State.of(tmp_path, create=True).close()
-        assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE]
+        assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE, "tmp"]
 
 
 def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

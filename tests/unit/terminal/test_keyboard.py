@@ -18,7 +18,7 @@ import pytest
 from qwenbuild.terminal import keyboard
 
 LISTENER = """
-import asyncio, fcntl, signal, sys, termios
+import asyncio, contextlib, fcntl, signal, sys, termios
 from qwenbuild.terminal import keyboard
 
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -37,7 +37,8 @@ async def main():
         done.set()
 
     with keyboard.listening(pressed, closed) as has_keys:
-        print(f"keys: {has_keys}", flush=True)
+        with contextlib.suppress(OSError):  # the test may close the terminal during this write
+            print(f"keys: {has_keys}", flush=True)
         await done.wait()
 
 asyncio.run(main())
