@@ -23,7 +23,6 @@ from .power import cuts, recorded, sendings
 from .scenarios import SCENARIOS
 from .stage import Stage
 
-
 pytestmark = pytest.mark.slow
 
 
