@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from qwenbuild.digest import sha256
+
 from . import equivalent
 from .modules import REPOSITORY, measured_by, source
 
@@ -41,16 +43,20 @@ _KILLED = {"killed", "timeout", "segfault", "suspicious"}
 def run(module: str, *, survivors: bool) -> Counter[str]:
     """Make and test the mutants of a module; return how many there are of each status.
 
-    With `survivors`, only those mutants are tested that survived the last run.
+    With `survivors`, only those mutants are tested that survived the last run; all of them if the code has changed.
     """
     folder = WORK / module
+    config = _CONFIG.format(source=source(module), tests=json.dumps(measured_by(module)))
+    digest = sha256(REPOSITORY.joinpath(source(module)).read_bytes())
+    project = f"{REPOSITORY.joinpath('pyproject.toml').read_text('utf-8')}{config}# code: {digest}\n"
+    # Results of other code, or of other settings, say nothing.
+    survivors = survivors and folder.is_dir() and folder.joinpath("pyproject.toml").read_text("utf-8") == project
     shutil.rmtree(folder / "mutants" / "tests" if survivors else folder, ignore_errors=True)
     folder.joinpath("mutants").mkdir(parents=True, exist_ok=True)  # Python ignores folders that it misses at its start
     for name in ("qwenbuild", "tests"):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(REPOSITORY / name)
-    config = _CONFIG.format(source=source(module), tests=json.dumps(measured_by(module)))
-    (folder / "pyproject.toml").write_text(REPOSITORY.joinpath("pyproject.toml").read_text("utf-8") + config, "utf-8")
+    (folder / "pyproject.toml").write_text(project, "utf-8")
     again = [name for name, status in statuses(module).items() if status not in _KILLED] if survivors else []
     # What a test starts with `sys.executable` imports the mutants, too.
     environ = {**os.environ, "PYTHONPATH": str(folder / "mutants"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
