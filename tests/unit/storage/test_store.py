@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -577,3 +578,21 @@ def test_using_an_entry_marks_it(store: Store) -> None:
     assert time.time() - result_path(store, KEY).stat().st_mtime < 100
     result_path(store, KEY).unlink()
     store.touch(entry)
+
+
+def test_a_store_that_is_emptied_during_a_put(store: Store) -> None:
+    """The image was paid for: what was removed is written again."""
+    store.put("0" * 64, b"other", b"{}")
+    writer = threading.Thread(target=store.put, args=[KEY, b"image", b"{}"])
+    with Store(store.root).exclusive():
+        writer.start()
+        deadline_s = time.monotonic() + 30
+        while not _is_inside(writer, "exclusive"):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+        for name in ("tmp", "ac", "cas"):
+            shutil.rmtree(store.root / name)
+    writer.join()
+    entry = store.lookup(KEY)
+    assert entry is not None
+    assert (store.read(entry), os.listdir(store.staging)) == (b"image", [])
