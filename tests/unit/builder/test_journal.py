@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ import pytest
 from qwenbuild.builder.commits import Commits
 from qwenbuild.builder.journal import Elsewhere, RunJournal
 from qwenbuild.errors import LedgerError, Refused
-from qwenbuild.provider import Detached, Stopped
+from qwenbuild.provider import Detached, Price, Stopped
 from qwenbuild.request import Submission
+from qwenbuild.storage.ledger import FILE
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import ScriptedProvider
@@ -155,15 +159,20 @@ class Two:
     """Two builds with one ledger: `mine` is the run of the project, `theirs` the submissions of another one."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        provider = ScriptedProvider(price="0.20")
+        provider, self.folder = ScriptedProvider(price="0.20"), folder / "ledger"
         self.state, self._other = State.of(root, create=True), State.of(folder, create=True)
         self.theirs = Submissions(self._other, folder / "ledger", provider, folder)
         self.mine = Submissions(self.state, folder / "ledger", provider, root)
         for each in (self.mine, self.theirs):
             each.prepare()
         self._run = run_of(root, self.state, provider=provider)
-        self.step = self._run.plan.steps[0]
+        self.step = self._run.plan.steps[0]._replace(price=Price(Decimal("0.20")))
         self.key, self.request = self.step.action.key, self.step.action.request
+
+    def rows(self, columns: str) -> list[tuple[object, ...]]:
+        """Return these columns of all submissions in the ledger."""
+        with contextlib.closing(sqlite3.connect(self.folder / FILE)) as db:
+            return db.execute(f"SELECT {columns} FROM submissions ORDER BY id").fetchall()
 
     def close(self) -> None:
         for each in (self.mine, self.theirs, self.state, self._other):
@@ -220,6 +229,7 @@ def test_a_submission_says_what_it_is_for(two: Two) -> None:
         "s/a", two.key, two.request, False, {"region": "x"}
     )  # fmt: skip
     assert (begun, journal.is_open, journal.unbilled, journal.submission) == (["begun"], True, False, row)
+    assert two.rows("price, currency, outcome") == [("0.20", "CNY", None)]
 
 
 def test_a_second_attempt_begins_once(two: Two) -> None:
@@ -235,6 +245,7 @@ def test_a_second_attempt_begins_once(two: Two) -> None:
 
     two.travel(again, start=lambda: begun.append("begun"))
     assert begun == ["begun"]
+    assert two.rows("outcome") == [("refused",), (None,)]
 
 
 def test_what_another_build_renders_is_elsewhere(two: Two) -> None:
@@ -291,12 +302,14 @@ def test_a_view_that_fails_settles_what_was_not_sent(two: Two) -> None:
 
     two.travel(send, start=fail)
     assert two.mine.open() == []
+    assert two.rows("outcome") == [("refused",)]
 
 
 def test_settling_forgets_the_handle(two: Two) -> None:
     """A later attempt of the same request never answers with the handle of an earlier one."""
 
     async def settle(journal: RunJournal) -> None:
+        assert (journal.handle, journal.is_open) == ("", False)
         await intend(journal)
         await journal.accepted("task:1")
         assert journal.handle == "task:1"
@@ -426,6 +439,7 @@ def test_cancelled_while_the_key_is_claimed(two: Two) -> None:
 
     two.travel(cancel)
     assert two.mine.open() == []
+    assert two.rows("outcome") == [("refused",)]
     sent = two.send()
     two.travel(cancel)
     assert [it.uid for it in two.mine.open()] == [sent.uid]
