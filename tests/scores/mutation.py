@@ -129,6 +129,6 @@ def scored(module: str, counts: Counter[str]) -> tuple[str, float]:
     left, same = survivors_of(module)
     WORK.joinpath(module, "survivors.diff").write_text("\n".join(left), "utf-8")
     killed = sum(counts[status] for status in _KILLED)
-    score = 100 * killed / ((killed + len(left)) or 1)
+    score = 100 * killed / (killed + len(left)) if killed or left else 100.0  # some modules only declare data
     row = f"| `{module}` | {counts.total()} | {killed} | {same} | {len(left)} | {score:.1f} % |\n"
     return row, score

@@ -32,6 +32,10 @@ def test_the_limit() -> None:
         spending.pay(CENT)
     assert caught.value.claim == "the next image would cost more than the budget of 0.025 CNY"
     assert caught.value.facts == ("spent so far: 0.02", "next: 0.01")
+    assert caught.value.hint == "raise --max-cost or [budget] max_cost"
+    with pytest.raises(BudgetExceeded) as caught:
+        Spending(Decimal(0)).pay(CENT)
+    assert caught.value.facts == ("spent so far: 0", "next: 0.01")
     assert spending.amounts == {"CNY": Decimal("0.02")}
     spending.refund(CENT)
     spending.pay(CENT)

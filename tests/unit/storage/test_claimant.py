@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qwenbuild.storage import claimant as claimants
 from qwenbuild.storage.claimant import Claimant, file_system, is_alive, lock_fault
 
 HOLD = """
@@ -106,7 +107,7 @@ def test_lines_of_mounts_that_say_nothing_are_passed_over() -> None:
 
 def test_a_claimant_whose_file_can_not_be_made() -> None:
     """It never counts as alive without its lock."""
-    with pytest.raises(OSError, match="can't be made"):
+    with pytest.raises(OSError, match=r"^/proc/self/fdinfo/[0-9a-f]{32} can't be made$"):
         Claimant(Path("/proc/self/fdinfo"))
 
 
@@ -122,3 +123,33 @@ def test_a_claimant_whose_lock_can_not_be_tried_is_alive(tmp_path: Path) -> None
     (tmp_path / ("0" * 32)).mkdir()
     assert is_alive(tmp_path, "0" * 32) is True
     assert (tmp_path / ("0" * 32)).is_dir()
+
+
+def test_a_claimant_makes_its_folder(tmp_path: Path) -> None:
+    """Also the folders above it."""
+    claimant = Claimant(tmp_path / "a" / "b")
+    assert is_alive(tmp_path / "a" / "b", claimant.name)
+    claimant.close()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_claimant_whose_file_was_removed_ends_all_the_same(tmp_path: Path, is_folder: bool) -> None:
+    """Whatever stands in its place is left alone."""
+    claimant = Claimant(tmp_path)
+    (tmp_path / claimant.name).unlink()
+    if is_folder:
+        (tmp_path / claimant.name).mkdir()
+    claimant.close()
+    assert (tmp_path / claimant.name).is_dir() is is_folder
+
+
+def test_unusual_lines_of_mounts() -> None:
+    """Optional fields may be missing, the device may hold a dash, and the later of two mounts at one place counts."""
+    lines = "40 22 0:40 / /a - btrfs /dev/x - y rw\n41 22 0:41 / /b rw - ext4 x\n42 22 0:42 / /b rw - tmpfs x"
+    assert [file_system(Path(place), lines) for place in ("/a/x", "/b", "/c")] == ["btrfs", "tmpfs", ""]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="this system does not list its mounts there")
+def test_the_mounts_of_this_system() -> None:
+    """The list names the file system that it lies in."""
+    assert file_system(Path("/proc/sys"), claimants._mounts()) == "proc"
