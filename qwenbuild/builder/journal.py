@@ -131,12 +131,16 @@ class RunJournal:
             self._open, self.handle = None, ""
 
     async def take(self) -> Submission:
-        """Claim the submission to collect, and return it. Raises Elsewhere if another build has taken or settled it."""
+        """Claim the submission to collect, and return it as it is now.
+
+        Raises Elsewhere if another build has taken or settled it, or if it can't be collected any more.
+        """
         assert self._open is not None
         taken = await self._commits.enqueue(self._run.submissions.take, self._open)
         if taken is None:
             self._open, self.handle = None, ""
             raise Elsewhere
+        self._open, self.handle = taken, taken.handle
         self._started()
         return taken
 

@@ -89,7 +89,10 @@ class Others:
             return step._replace(verdict=Verdict.RENDER, submission=submission, price=price,
                                  cause="may have been billed before; sent again")  # fmt: skip
         if submission:  # its build ended without an answer: the request may have been billed
-            self._endings.finish_all(step._replace(cause="another build sent it and ended"), Outcome.UNKNOWN)
+            cause = "another build sent it and lost the answer: it may have been billed"
+            if submission.handle:
+                cause = f"it was submitted to {submission.elsewhere}: only that account can collect it"
+            self._endings.finish_all(step._replace(cause=cause, submission=submission), Outcome.UNKNOWN)
             return None
         refusal = await asyncio.to_thread(self._run.submissions.refusal, key, since_s)
         if refusal is not None and not self._run.options.force:

@@ -164,7 +164,7 @@ class Ledger:
     def take(self, uid: str) -> Row | Held | None:
         """Claim an open submission, to collect its image; return its present row.
 
-        Return Held if a living process has claimed it, None if it was settled meanwhile.
+        Return Held if a living process has claimed it, None if it was settled meanwhile or has no handle.
         """
         assert self._claimant is not None, "prepare() comes first"
         with self._transaction():
@@ -173,6 +173,8 @@ class Ledger:
                 return None
             if self._is_held(now):
                 return Held(now)
+            if not now.handle:
+                return None
             self._db.execute("UPDATE submissions SET claimant = ? WHERE uid = ?", (self._claimant.name, uid))
             return now._replace(claimant=self._claimant.name)
 

@@ -194,12 +194,17 @@ class Submissions:
     def take(self, submission: Submission) -> Submission | None:
         """Claim an open submission, to collect its image.
 
-        Returns None if another build has claimed it, or it was settled meanwhile.
+        Returns None if another build has claimed it, if it was settled meanwhile, or if it can't be collected: it has
+        no handle, or is of another account.
         """
         if self._ledger is None or not submission.uid:
             return submission
         row = self._ledger.take(submission.uid)
-        return self._submission(row) if isinstance(row, Row) else None
+        taken = self._submission(row) if isinstance(row, Row) else None
+        if taken and taken.elsewhere:
+            self._ledger.release(taken.uid)
+            return None
+        return taken
 
     def accept(self, submission: Submission, handle: str) -> None:
         """Record the handle with which the provider can collect the image; empty if there is none any more."""

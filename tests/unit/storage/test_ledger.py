@@ -128,6 +128,17 @@ def test_what_a_dead_process_left_is_nobodys_to_send(ledger: Ledger, tmp_path: P
     second.close()
 
 
+def test_what_has_no_handle_is_not_taken(ledger: Ledger, other: Ledger) -> None:
+    """Without a handle there is nothing to collect, so nobody claims the submission."""
+    row = claimed(ledger, intent())
+    ledger.release(row.uid)
+    assert other.take(row.uid) is None
+    ledger.accepted(row.uid, "task:1")
+    taken = other.take(row.uid)
+    assert isinstance(taken, Row)
+    assert (taken.handle, ledger.take(row.uid)) == ("task:1", Held(taken))
+
+
 def test_what_was_left_is_collected_by_one(ledger: Ledger) -> None:
     """Who takes it first collects it; the other one waits; a settled one is gone."""
     row = claimed(ledger, intent())

@@ -279,6 +279,16 @@ def test_the_account_of_a_submission(tmp_path: Path, key: str, region: str, else
         assert {it.request.prompt: it.elsewhere for it in submissions.mirrored()} == wanted
 
 
+def test_a_task_of_another_account_is_not_taken(tmp_path: Path) -> None:
+    """It can't be collected with this key, so its own account can still take it."""
+    with opened(tmp_path) as (mine, _), opened(tmp_path, "two", key="sk-other") as (other, _):
+        submission = sent(mine, request(), "task:1")
+        mine.release(submission)
+        (found,) = other.open()
+        assert other.take(found) is None
+        assert mine.take(submission) is not None
+
+
 def test_the_ledger_does_not_hold_the_key(tmp_path: Path) -> None:
     """Neither the key nor an unkeyed digest of it is on disk."""
     with opened(tmp_path) as (submissions, _):
