@@ -177,9 +177,10 @@ DRIPS = [Reply(fault="drip"), Reply(fault="drip-head")]
 @pytest.mark.parametrize("reply", DRIPS, ids=lambda reply: reply.fault)
 def test_an_answer_in_single_bytes_is_lost_after_the_deadline(interface: str, reply: Reply) -> None:
     """`timeout_s` limits the whole exchange. The request may have been billed, so it is not sent again."""
-    found, journal, server = attempt(interface, reply, timeout_s=0.5)
+    # On a busy machine, connecting may take a second; a request that was not sent would be sent again.
+    found, journal, server = attempt(interface, reply, timeout_s=4)
     assert type(found) is AnswerLost
-    assert found.facts == (f"127.0.0.1:{server.port}: no complete answer within 0.5 s",)
+    assert found.facts == (f"127.0.0.1:{server.port}: no complete answer within 4 s",)
     assert journal.kinds == ["intend"]
     assert len(server.paths("POST")) == 1
 
