@@ -87,6 +87,7 @@ def test_a_relative_xdg_folder_is_ignored(home: Path, monkeypatch: pytest.Monkey
     assert default_root({}) == data(home)
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     assert default_root({}) == home / "data" / "qwenbuild"
+    assert find_place({}).data == home / "data" / "qwenbuild"
 
 
 def test_a_user_without_a_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +98,10 @@ def test_a_user_without_a_home_folder(home: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    with pytest.raises(StoreError, match="no home folder") as caught:
+    with pytest.raises(StoreError) as caught:
         default_root(os.environ)
+    assert caught.value.claim == "there is no place for the store: this user has no home folder"
+    assert caught.value.facts == ("looked at: QWENBUILD_CACHE_DIR, XDG_DATA_HOME, HOME, the list of users",)
     assert caught.value.hint == "set QWENBUILD_CACHE_DIR to a folder that is kept"
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     assert default_root({}) == home / "data" / "qwenbuild"
