@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -63,7 +64,8 @@ def test_a_row_says_who_sent_what_for_how_much(ledger: Ledger) -> None:
     )  # fmt: skip
     assert Request.from_dict(json.loads(row.request)) == request()
     assert (row.handle, row.outcome, row.account) == ("", None, ledger.digest("fingerprint"))
-    (host,) = sqlite3.connect(ledger.path).execute("SELECT host || region || interface FROM submissions").fetchone()
+    with contextlib.closing(sqlite3.connect(ledger.path)) as db:
+        (host,) = db.execute("SELECT host || region || interface FROM submissions").fetchone()
     assert host == "example.testsingaporesync"
     files = b"".join(path.read_bytes() for path in ledger.path.parent.iterdir() if path.is_file())
     assert b"fingerprint" not in files
@@ -236,7 +238,7 @@ def test_what_may_have_been_billed_since_a_time(ledger: Ledger) -> None:
 
 def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
     """An older qwenbuild stops and says so."""
-    with sqlite3.connect(ledger.path) as db:
+    with contextlib.closing(sqlite3.connect(ledger.path)) as db:
         db.execute("PRAGMA user_version=99")
     with pytest.raises(LedgerError) as caught:
         Ledger(ledger.path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 from qwenbuild.storage.claims import Row
@@ -11,6 +12,6 @@ from qwenbuild.storage.ledger_schema import COLUMNS, SCHEMA
 def test_a_row_has_the_columns_in_its_order() -> None:
     """A row that is read becomes a `Row` by position."""
     assert tuple(COLUMNS.split(", ")) == Row._fields
-    with sqlite3.connect(":memory:") as db:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
         db.executescript(SCHEMA)
         assert db.execute(f"SELECT {COLUMNS} FROM submissions").fetchall() == []
