@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from qwenbuild.errors import Refused
 from qwenbuild.events import ImageWaiting, Outcome
+from qwenbuild.plan.judge import unknown_cause
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.request import Submission
 from qwenbuild.storage.action_result import Entry
@@ -89,9 +90,7 @@ class Others:
             return step._replace(verdict=Verdict.RENDER, submission=submission, price=price,
                                  cause="may have been billed before; sent again")  # fmt: skip
         if submission:  # its build ended without an answer: the request may have been billed
-            cause = "another build sent it and lost the answer: it may have been billed"
-            if submission.handle:
-                cause = f"it was submitted to {submission.elsewhere}: only that account can collect it"
+            cause = unknown_cause(submission, "another build")
             self._endings.finish_all(step._replace(cause=cause, submission=submission), Outcome.UNKNOWN)
             return None
         refusal = await asyncio.to_thread(self._run.submissions.refusal, key, since_s)

@@ -40,6 +40,12 @@ def settle_stored(run: Run) -> None:
             run.submissions.settle(submission, "done")
 
 
+def _adopted(step: Step, answer: Answer) -> Step:
+    """Return the step that collects the task which was adopted for a lost answer."""
+    return step._replace(verdict=Verdict.REATTACH, submission=answer.submission, price=None,
+                         cause="found among the service's tasks")  # fmt: skip
+
+
 class Rendering:
     """The renders of one build.
 
@@ -82,7 +88,7 @@ class Rendering:
     async def _reconcile(self, renders: deque[Step]) -> None:
         """Ask the service about submissions whose answers were lost; end the steps that stay UNKNOWN."""
         unknown = [step for step in renders if step.verdict is Verdict.UNKNOWN]
-        answers = await self._answers([step.submission for step in unknown if step.submission], can_wait=True)
+        answers = await self._answers([step.submission for step in unknown if step.submission])
         for step in unknown:
             renders.remove(step)
             again = self._judged_again(step, answers)
@@ -97,8 +103,7 @@ class Rendering:
         """Return an UNKNOWN step as one to collect or to render; end it if it stays UNKNOWN, or MISSING."""
         answer = answers.get(step.submission.id) if step.submission else None
         if answer and answer.fate is Fate.ADOPTED:
-            return step._replace(verdict=Verdict.REATTACH, submission=answer.submission,
-                                 cause="found among the service's tasks")  # fmt: skip
+            return _adopted(step, answer)
         if answer and answer.fate is Fate.NOT_BILLED:
             price = self._run.provider.price(step.action.model.name)
             step = step._replace(submission=None, cause="the service has no task for it: not billed")
@@ -113,7 +118,7 @@ class Rendering:
         self._endings.finish_all(step, Outcome.UNKNOWN)
         return None
 
-    async def _answers(self, lost: Sequence[Submission], *, can_wait: bool) -> Mapping[int, Answer]:
+    async def _answers(self, lost: Sequence[Submission]) -> Mapping[int, Answer]:
         """Return what the service says about submissions whose answers were lost, by their ids."""
         if not lost:
             return {}
@@ -121,7 +126,7 @@ class Rendering:
         report = loop.call_later(_PATIENCE_S, lambda: self._run.emit(LookingUp(len(lost))))
         try:
             with contextlib.suppress(Stopped):
-                found = await self._workers.until_stopped(self._lost_answers.resolve(lost, can_wait=can_wait))
+                found = await self._workers.until_stopped(self._lost_answers.resolve(lost, can_wait=True))
                 return {it.id: answer for it, answer in zip(lost, found, strict=True)}
         finally:
             report.cancel()
@@ -140,16 +145,13 @@ class Rendering:
     async def _found_at_last(self) -> deque[Step]:
         """Return the steps whose answers were lost in this build and were found now; end the others."""
         asked = [] if self._workers.is_stopped else [journal.submission for _, journal, *_ in self._lost]
-        answers = await self._answers([it for it in asked if it], can_wait=True)
+        answers = await self._answers([it for it in asked if it])
         found: deque[Step] = deque()
         while self._lost:
             step, journal, error, begun_s = self._lost.pop()
             answer = answers.get(journal.submission.id) if journal.submission else None
             if answer and answer.fate is Fate.ADOPTED:
-                found.append(
-                    step._replace(verdict=Verdict.REATTACH, submission=answer.submission, price=None,
-                                  cause="found among the service's tasks")
-                )  # fmt: skip
+                found.append(_adopted(step, answer))
             else:
                 self._endings.fail(step, error, begun_s)
                 await journal.release()

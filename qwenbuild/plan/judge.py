@@ -234,9 +234,7 @@ class _Judge:
             cause = _held(submission) if submission.is_held else "submitted by an earlier build"
             return Step(action, Verdict.REATTACH, cause, None, seen, None, submission, pinned=pinned)
         if submission and not self._options.resubmit:
-            cause = "an earlier build sent it and lost the answer: it may have been billed"
-            if submission.handle:
-                cause = f"it was submitted to {submission.elsewhere}: only that account can collect it"
+            cause = unknown_cause(submission, "an earlier build")
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)
         if pinned and self._is_held(action):
@@ -247,6 +245,13 @@ class _Judge:
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"
         return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
+
+
+def unknown_cause(submission: Submission, sender: str) -> str:
+    """Return why the image of an open submission can't be collected; `sender` is who sent the request."""
+    if submission.handle:
+        return f"it was submitted to {submission.elsewhere}: only that account can collect it"
+    return f"{sender} sent it and lost the answer: it may have been billed"
 
 
 def _held(submission: Submission) -> str:

@@ -332,6 +332,11 @@ class Ledger:
                 raise LedgerError(f"{self.path}: {error}", hint=_hint(error, self.path)) from error
 
 
+def damaged_hint(path: Path) -> str:
+    """Return what the user can do about a damaged ledger."""
+    return f"move {path.name} away and build again: each project's state restores its open submissions"
+
+
 def _hint(error: Exception, path: Path) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits name the kind of an I/O error
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -341,5 +346,5 @@ def _hint(error: Exception, path: Path) -> str:
     if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk
         return f"check that its disk has free space, or set {ENVIRON} to a folder on another disk"
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"move {path.name} away and build again: each project's state restores its open submissions"
+        return damaged_hint(path)
     return f"make the folder writable, or set {ENVIRON} to another folder"

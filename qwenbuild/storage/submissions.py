@@ -23,7 +23,7 @@ from qwenbuild.provider import Price, Provider, accounted
 from qwenbuild.request import Request, Submission
 
 from .claims import ENVIRON, Intent, Row
-from .ledger import FILE, Ledger
+from .ledger import FILE, Ledger, damaged_hint
 from .state import State
 from .store import Store
 
@@ -265,8 +265,8 @@ class Submissions:
             context, request = dict(json.loads(row.context)), Request.from_dict(json.loads(row.request))
             search = None if row.search is None else Search.from_dict(json.loads(row.search))
         except (ValueError, KeyError, TypeError) as error:
-            hint = f"move {ledger.path.name} away and build again: each project's state restores its open submissions"
-            raise LedgerError(f"{ledger.path}: row {row.id} is damaged: {error}", hint=hint) from error
+            claim = f"{ledger.path}: row {row.id} is damaged: {error}"
+            raise LedgerError(claim, hint=damaged_hint(ledger.path)) from error
         here = self._account.get("account", "")
         if row.account:
             context["account"] = here if row.account == ledger.digest(here) else _ANOTHER
