@@ -1,4 +1,4 @@
-"""SHA-256 over bytes, files and canonical JSON.
+"""SHA-256 over bytes and canonical JSON.
 
 Canonical JSON has sorted keys, no spaces, and UTF-8 text with only the escapes that JSON requires. Equal values give
 equal bytes on every machine and version.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -24,9 +23,3 @@ def canonical_json(value: object) -> bytes:
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of `content` as 64 lower-case hex digits."""
     return hashlib.sha256(content).hexdigest()
-
-
-def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of the file's content as 64 lower-case hex digits; raises OSError."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

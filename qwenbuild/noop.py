@@ -18,6 +18,7 @@ NUL-separated texts. The parser trusts nothing; it ignores a torn or foreign fil
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from .state_folder import BUILD_LOCK, FOLDER
@@ -38,6 +39,10 @@ _Fingerprint = tuple[int, int, int, int]  # size, modification time in ns, chang
 _Folder = tuple[bytes, list[bytes], list[memoryview]]  # a folder, its files' names, a column per fingerprint number
 Expected = tuple[str, int, int, int]
 """An output's name, size, modification time in ns, and inode."""
+_MOST_BYTES = 1 << 28  # of a snapshot: a million outputs need half of it
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe does not wait for its writer
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 _WORTH_A_FORK = 4000  # outputs; for fewer, a second process costs more time than it saves
 _AT_FOLDER = os.stat in os.supports_dir_fd and os.open in os.supports_dir_fd
 
@@ -65,10 +70,7 @@ def forget(root: str) -> None:
 
     A build with work to do calls this first. If that build is killed, the next one takes the slow path.
     """
-    try:
-        os.unlink(os.path.join(root, NAME))
-    except OSError:
-        return  # missing, or can't be removed: then the next build compares it with the files as usual
+    _remove(os.path.join(root, NAME))  # if it can't be removed, the next build compares it with the files as usual
 
 
 def write(
@@ -89,11 +91,25 @@ def write(
     try:
         content = _content(arguments, list(written), sorted(set(inputs)), outputs, started_ns)
         if content is not None:
-            with open(f"{path}.tmp", "wb") as file:
-                file.write(content)
-            os.replace(f"{path}.tmp", path)
+            _save(path, content)
     except (OSError, OverflowError, ValueError):
         return  # without a snapshot the next build takes the slow path
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # mostly because it is missing
+
+
+def _save(path: str, content: bytes) -> None:
+    temporary = f"{path}.tmp"
+    _remove(temporary)  # left by a crash, or a stranger's link to another file
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    with open(fd, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)
 
 
 def _content(
@@ -172,13 +188,26 @@ def _read() -> tuple[str, bytes]:
     folder = os.getcwd()
     while True:
         try:
-            with open(os.path.join(folder, NAME), "rb") as file:
-                return folder, file.read()
+            return folder, _regular(os.path.join(folder, NAME))
         except (FileNotFoundError, NotADirectoryError):
             parent = os.path.dirname(folder)
             if parent == folder:
                 raise
             folder = parent
+
+
+def _regular(path: str) -> bytes:
+    """Return the bytes of a regular file, as `files.regular.read` does: a link to a device has no end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError
+    fd = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise ValueError
+        return os.read(fd, status.st_size)
+    finally:
+        os.close(fd)
 
 
 def _all_same(folders: Sequence[_Folder]) -> bool:
@@ -209,7 +238,7 @@ def _same(folder: bytes, names: Sequence[bytes], columns: Sequence[memoryview]) 
     """Whether the files of one folder have these fingerprints."""
     stat = os.stat
     # With names relative to an open folder, the system need not look up each whole path.
-    fd = os.open(folder, os.O_RDONLY) if _AT_FOLDER else None
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _NO_WAIT) if _AT_FOLDER else None
     try:
         expected = zip(names, *[column.tolist() for column in columns], strict=True)
         for name, size, mtime_ns, ctime_ns, inode in expected:
@@ -237,7 +266,7 @@ def _busy(root: str) -> bool:
     import fcntl
 
     try:
-        fd = os.open(os.path.join(root, FOLDER, BUILD_LOCK), os.O_RDWR)
+        fd = os.open(os.path.join(root, FOLDER, BUILD_LOCK), os.O_RDWR | _NO_LINK | _NO_WAIT)
     except FileNotFoundError:
         return False
     try:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
-import stat
 from pathlib import Path
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Place, Problem
 
+from . import regular
 
-def read_text(path: Path, shown: str) -> str:
+
+def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) -> str:
     """Return the UTF-8 text of the file `path`, without a byte-order mark. Messages name the file as `shown`.
 
-    Raises ProjectError if the file is missing, unreadable, not a regular file, or not UTF-8.
+    Raises ProjectError if the file is missing, unreadable, not a regular file, larger than `most_bytes`, or not UTF-8.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # a read from a pipe would wait for its writer
-            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise ProjectError([Problem(f"{shown} is {what}; a file was expected")])
-        content = path.read_bytes()
+        content = regular.read(path, most_bytes)
     except FileNotFoundError:
         raise ProjectError([Problem(f"no such file: {shown}")]) from None
+    except IsADirectoryError:
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected")]) from None
+    except regular.NotRegular:
+        raise ProjectError([Problem(f"{shown} is not a regular file; a file was expected")]) from None
+    except regular.TooLarge as error:
+        hint = "split the file; a text file holds no images"
+        raise ProjectError([Problem(f"{shown} is too large: {error.strerror}", hint=hint)]) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ProjectError([Problem(f"{shown} can't be read: {reason}")]) from error

@@ -23,12 +23,13 @@ from pathlib import Path
 
 from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
-from qwenbuild.files import atomic
+from qwenbuild.files import atomic, regular
 from qwenbuild.files.text import read_text
 
 from .lock_format import CHUNK_BYTES, HEAD, Pin, parse, parse_any_toml, parse_rendered, render, unix_lines
 
 NAME = "qwenbuild.lock"
+_MAX_BYTES = 1 << 30  # pins of four million outputs
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 
 
@@ -89,7 +90,7 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
     """
     content = render(pins).encode()
     try:
-        present = path.read_bytes().replace(b"\r\n", b"\n") if path.exists() else HEAD.encode()
+        present = _present(path)
         if present == content:  # a lock without pins needs no file
             return False
         # The kernel stamps files with a coarse clock. This time is finer, so the next edit has another
@@ -120,17 +121,23 @@ def _sides(text: str) -> tuple[str, str]:
     return "".join(ours), "".join(theirs)
 
 
+def _present(path: Path) -> bytes:
+    """Return the text of the file with `\\n` line breaks; that of a lock without pins if there is none."""
+    try:
+        return regular.read(path, _MAX_BYTES).replace(b"\r\n", b"\n")
+    except FileNotFoundError:
+        return HEAD.encode()
+
+
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Yield the file's text with `\\n` line breaks. Raises OSError, and ValueError if it is not a regular file."""
-    if not path.is_file():  # reading a pipe would wait for its writer
-        raise ValueError
-    with open(path, "rb") as file:
-        content = file.read(CHUNK_BYTES).removeprefix(BOM_UTF8)
-        while content:
-            while content.endswith(b"\r") and (more := file.read(1)):  # the chunk ends inside a line break
-                content += more
-            yield content.replace(b"\r\n", b"\n")
-            content = file.read(CHUNK_BYTES)
+    """Yield the file's text with `\\n` line breaks. Raises OSError."""
+    held = b""  # a chunk may end inside a line break
+    for number, piece in enumerate(regular.pieces(path, _MAX_BYTES, CHUNK_BYTES)):
+        content = held + (piece if number else piece.removeprefix(BOM_UTF8))
+        held = b"\r" if content.endswith(b"\r") else b""
+        yield content.removesuffix(b"\r").replace(b"\r\n", b"\n")
+    if held:
+        yield held
 
 
 def _digest(chunks: Iterable[bytes]) -> str:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from qwenbuild.digest import sha256_file
 from qwenbuild.errors import OutputChanged, OutputError
-from qwenbuild.files import atomic
+from qwenbuild.files import atomic, regular
 
 from .records import Output
+
+_MAX_IMAGE_BYTES = 1 << 30  # far more than any image; a file that is mostly a hole may claim exabytes
 
 
 class Status(Protocol):
@@ -49,11 +50,11 @@ def status(path: Path | str) -> os.stat_result | None:
 
 
 def digest(path: Path | str, seen: Status) -> str:
-    """Return the file's SHA-256; empty if it is not a regular file or can't be read."""
+    """Return the file's SHA-256; empty if it is not a regular file, is larger than any image, or can't be read."""
     if not stat.S_ISREG(seen.st_mode):
         return ""
     try:
-        return sha256_file(path)
+        return regular.sha256_file(path, _MAX_IMAGE_BYTES)
     except OSError:
         return ""
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.digest import canonical_json, sha256, sha256_file
+from qwenbuild.digest import canonical_json, sha256
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 _JSON: st.SearchStrategy[Any] = st.recursive(
@@ -62,17 +60,3 @@ def test_canonical_json_refuses_unpaired_surrogates() -> None:
 def test_sha256_is_lower_case_hex() -> None:
     """The digest of no bytes is the well-known value."""
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-@given(st.binary(max_size=200))
-def test_sha256_file_is_that_of_its_content(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """A file's digest is the digest of its bytes."""
-    path = tmp_path_factory.getbasetemp() / "content"
-    path.write_bytes(content)
-    assert sha256_file(path) == sha256(content) == hashlib.sha256(content).hexdigest()
-
-
-def test_sha256_file_raises_for_a_missing_file(tmp_path: Path) -> None:
-    """A missing file raises FileNotFoundError."""
-    with pytest.raises(FileNotFoundError):
-        sha256_file(tmp_path / "missing")

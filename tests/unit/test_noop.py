@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,57 @@ def test_inputs_of_the_future(tmp_path: Path) -> None:
     assert not path.exists()
     noop.write(root, [], inputs, [], {}, now)
     assert path.exists()
+
+
+@pytest.mark.usefixtures("back_again")
+@pytest.mark.parametrize("kind", ["pipe", "device", "hole"])
+def test_a_snapshot_that_is_no_snapshot(tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for, a device has no end, and a hole of a terabyte takes all memory: none is read."""
+    place = made(tmp_path)
+    path = place.root / noop.NAME
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    assert place.fast() is None
+    place.build()
+    assert place.fast() == place.slow()
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+@pytest.mark.usefixtures("back_again")
+def test_special_files_that_a_snapshot_leads_to(tmp_path: Path) -> None:
+    """Pipes in the places of the lock and of a folder of outputs are not waited for."""
+    place = made(tmp_path)
+    lock, out = place.root / ".qwenbuild/lock", place.root / "out/b"
+    content = (place.root / noop.NAME).read_bytes()
+    assert os.fsencode(out) in content
+    os.mkfifo(place.root / "pipe")
+    short = os.fsencode(place.root / "pipe")
+    length = int.from_bytes(content[:8], sys.byteorder) - len(os.fsencode(out)) + len(short)
+    forged = length.to_bytes(8, sys.byteorder) + content[8:].replace(os.fsencode(out) + b"\0", short + b"\0")
+    (place.root / noop.NAME).write_bytes(forged)
+    assert place.fast() is None
+    (place.root / noop.NAME).write_bytes(content)
+    assert place.fast() == place.slow()
+    lock.unlink()
+    lock.symlink_to("../pipe")
+    assert place.fast() is None
+
+
+@pytest.mark.usefixtures("back_again")
+def test_a_snapshot_is_written_into_no_other_file(tmp_path: Path) -> None:
+    """A stranger's link in the place of the temporary file is replaced."""
+    place = made(tmp_path)
+    victim = tmp_path / "precious"
+    victim.write_bytes(b"mine")
+    (place.root / f"{noop.NAME}.tmp").symlink_to(victim)
+    (place.root / noop.NAME).unlink()
+    place.build()
+    assert place.fast() == place.slow()
+    assert victim.read_bytes() == b"mine"

@@ -88,3 +88,12 @@ def test_a_whole_line_is_its_text() -> None:
 def test_lines_count_from_one() -> None:
     """A line outside of the text is empty, and a line does not contain its carriage return."""
     assert [line_of("a\r\nb", number) for number in (0, 1, 2, 3)] == ["", "a", "b", ""]
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
+    """A hole of a terabyte takes no disk, but would take all memory."""
+    with (tmp_path / "a.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    assert reading(tmp_path / "a.toml").startswith(
+        "error: specs/a.toml is too large: it has more than 268,435,456 bytes"
+    )

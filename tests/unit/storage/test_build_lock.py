@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,3 +75,23 @@ def test_a_file_in_the_folders_place_is_a_usage_error(tmp_path: Path) -> None:
         hold_build_lock(tmp_path / ".qwenbuild"),
     ):
         pass
+
+
+@pytest.mark.parametrize(("kind", "why"), [("link", "a link"), ("pipe", "not a regular file"), ("folder", "a folder")])
+def test_only_a_file_is_locked(tmp_path: Path, kind: str, why: str) -> None:
+    """Locking empties the file, so a stranger's link would empty another file of the user."""
+    victim, place = tmp_path / "precious", tmp_path / ".qwenbuild/lock"
+    victim.write_bytes(b"mine")
+    place.parent.mkdir()
+    if kind == "link":
+        place.symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    with pytest.raises(UsageError) as caught, hold_build_lock(place.parent):
+        pass
+    assert (caught.value.claim, caught.value.hint) == (
+        f"{place} can't be locked: it is {why}", "remove it, then build again"
+    )  # fmt: skip
+    assert victim.read_bytes() == b"mine"

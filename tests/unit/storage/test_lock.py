@@ -129,7 +129,7 @@ def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(OutputError) as caught:
         lock.write(path, [PIN], tmp_path)
-    assert caught.value.claim == f"{path} can't be written: Is a directory"
+    assert caught.value.claim == f"{path} can't be written: it is a folder"
 
 
 def test_the_time_of_a_written_lock_is_the_present(tmp_path: Path) -> None:

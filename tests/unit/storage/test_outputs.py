@@ -392,3 +392,11 @@ def test_what_is_refused_says_what_to_do(place: Place, tmp_path: Path) -> None:
     assert (caught.value.claim, caught.value.hint) == (
         f"{place.out / 'link'} leads out of {place.out}", "remove the symbolic link"
     )  # fmt: skip
+
+
+def test_a_file_that_no_image_can_be_has_no_digest(tmp_path: Path) -> None:
+    """A hole of four terabytes takes no disk, but its digest would take an hour."""
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+    assert digest(path, os.lstat(path)) == ""
