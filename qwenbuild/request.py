@@ -57,6 +57,9 @@ class Size(NamedTuple):
         return cls(int(match[1]), int(match[2])) if match else None
 
 
+_KINDS = (str, str, str, str, Size, int, bool, bool, str)  # of the fields of a request
+
+
 class Request(NamedTuple):
     """One concrete text-to-image request.
 
@@ -98,9 +101,14 @@ class Request(NamedTuple):
         if size is None:
             raise ValueError(f"not a size: {fields['size']!r}")
         try:
-            return cls(**{**fields, "size": size})
+            request = cls(**{**fields, "size": size})
         except TypeError as error:
             raise ValueError(f"not a request: {error}") from None
+        if wrong := [
+            name for name, value, kind in zip(cls._fields, request, _KINDS, strict=True) if type(value) is not kind
+        ]:
+            raise ValueError(f"not a request: {wrong[0]} has the wrong type")
+        return request
 
     @property
     def key(self) -> str:

@@ -20,7 +20,6 @@ nothing. A free provider renders nevertheless, because its bytes are most likely
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.past_requests import PastRequests
-from qwenbuild.storage.records import Output
+from qwenbuild.storage.records import Output, request_fields
 
 from .diff import summary
 
@@ -86,9 +85,9 @@ class Step(NamedTuple):
     @property
     def before(self) -> Mapping[str, Any] | None:
         """The request of the present output, if the request changed and the old one is known."""
-        with contextlib.suppress(ValueError, TypeError):  # the record is damaged
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # the record is damaged
             key, earlier = self.was or ("", None)
-            return dict(json.loads(earlier.text(key))) if earlier else None
+            return request_fields(earlier.text(key)) if earlier else None
         return None
 
     @property

@@ -38,7 +38,10 @@ class PastRequests:
                 start = self._keys.index(key)
             keys, self._after_batch = self._keys[start : start + KEYS_PER_QUERY], start + KEYS_PER_QUERY
             found: Mapping[str, str] = {}
-            with contextlib.suppress(StateError), contextlib.closing(State(self._path, create=False)) as state:
+            with (
+                contextlib.suppress(StateError),
+                contextlib.closing(State(self._path, create=False, is_checked=True)) as state,
+            ):
                 found = state.requests(keys)
             self._batch = batch = {**dict.fromkeys(keys, ""), **found}
         return batch[key]

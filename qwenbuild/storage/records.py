@@ -1,9 +1,22 @@
-"""The records of outputs: the present file at each path, and the images that were there before."""
+"""The records of the state: outputs, images that were there before, submissions and runs.
+
+The cells of a state may hold anything, because somebody may have sent it with the project.
+"""
 
 from __future__ import annotations
 
+import json
 import stat
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from qwenbuild.request import Request, Submission
+
+from .action_result import checked_digest
+
+DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
+"""The errors that the functions below raise for cells that hold something else."""
+
+_LAST_TIME_S = 1e11  # the year 5138
 
 
 class Output(NamedTuple):
@@ -33,3 +46,48 @@ class PastImage(NamedTuple):
     image: str
     at_s: float  # seconds since the epoch
     request: dict[str, Any] | None
+
+
+def request_fields(text: object) -> dict[str, Any]:
+    """Return the fields of a recorded request, which are texts, numbers and truths; anything else is left out."""
+    return {name: value for name, value in _table(text).items() if isinstance(value, str | int | float)}
+
+
+def submission(
+    id_: int, key: object, request: object, provider: object, handle: object, context: object, at_s: object,
+    forced: object, uid: object,
+) -> Submission:  # fmt: skip
+    """Return the submission in a row of the state."""
+    return Submission(
+        id_, checked_digest(_text(key)), Request.from_dict(_table(request)), _text(provider), _text(handle),
+        _table(context), _time_s(at_s), bool(forced), _text(uid),
+    )  # fmt: skip
+
+
+def run(begun_s: object, ended_s: object, summary: object) -> dict[str, Any]:
+    """Return what a row of the state says of a build."""
+    return {
+        "started_at_s": _time_s(begun_s),
+        "finished_at_s": None if ended_s is None else _time_s(ended_s),
+        "summary": None if summary is None else _table(summary),
+    }
+
+
+def _table(text: object) -> dict[str, Any]:
+    value = json.loads(_text(text))
+    if not isinstance(value, dict):
+        raise TypeError("a JSON object was expected")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value
+
+
+def _time_s(value: object) -> float:
+    """Return a time in seconds since the epoch, if it can be shown as a date."""
+    if not isinstance(value, float) or not 0 <= value < _LAST_TIME_S:
+        raise ValueError("a time was expected")
+    return value

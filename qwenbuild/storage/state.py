@@ -12,8 +12,6 @@ Invariants:
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import threading
 import time
@@ -26,49 +24,17 @@ from typing import Any
 from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
-from qwenbuild.request import Request, Submission
+from qwenbuild.files import regular
+from qwenbuild.request import Submission
 from qwenbuild.state_folder import FOLDER, STATE
 
-from .records import Output, PastImage
+from . import state_file
+from .records import DAMAGE, Output, PastImage, request_fields, run, submission
+from .state_file import Steps
+from .state_schema import HISTORY, SCHEMA, TO_2, VERSION
 
-_VERSION = 2
 KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
 _UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
-
-_SCHEMA = """
-CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE outputs(
-    path TEXT PRIMARY KEY, key TEXT NOT NULL, image TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    name TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE submissions(
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, handle TEXT NOT NULL DEFAULT '',
-    context TEXT NOT NULL, intended_at_s REAL NOT NULL, forced INTEGER NOT NULL, outcome TEXT,
-    uid TEXT NOT NULL DEFAULT ''
-);
-CREATE UNIQUE INDEX open_submissions ON submissions(key) WHERE outcome IS NULL;
-CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at_s REAL NOT NULL, finished_at_s REAL, summary TEXT);
-"""
-
-# Version 2: a submission that costs money has the name of its row in the ledger.
-_TO_2 = """
-ALTER TABLE submissions ADD COLUMN uid TEXT NOT NULL DEFAULT '';
-UPDATE submissions SET uid = lower(hex(randomblob(16))) WHERE outcome IS NULL;
-"""
-
-# A trigger keeps the history, so older versions of qwenbuild add to it too. Older files get it at the next write.
-_HISTORY = """
-CREATE TABLE IF NOT EXISTS history(
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, image TEXT NOT NULL, at_s REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS history_by_path ON history(path);
-CREATE TRIGGER IF NOT EXISTS remember_output AFTER INSERT ON outputs
-WHEN NEW.image IS NOT (SELECT image FROM history WHERE path = NEW.path ORDER BY id DESC LIMIT 1) BEGIN
-    INSERT INTO history(path, key, image, at_s)
-    VALUES (NEW.path, NEW.key, NEW.image, (julianday('now') - 2440587.5) * 86400.0);
-END;
-"""
 
 
 def state_path(project_root: Path) -> Path:
@@ -79,26 +45,23 @@ def state_path(project_root: Path) -> Path:
 class State:
     """The state of one project. Threads may share it. Every method may raise StateError."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
-        """Open the state. Without `create`, a missing file is an empty state, and nothing is written."""
+    def __init__(self, path: Path, *, create: bool = True, is_checked: bool = False) -> None:
+        """Open the state. Without `create`, a missing file is an empty state, and nothing is written.
+
+        With `is_checked`, this process has opened the file before, and does not check it again.
+        """
         self.path = path
         self._lock = threading.RLock()
+        self._steps = Steps()
+        self._leaves_mark = False
         with self._faults():
-            uri = path.absolute().as_uri()
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            elif not path.exists():
-                uri, create = "file::memory:", True
-            elif os.access(path.parent, os.W_OK):
-                uri += "?mode=rw"  # "ro" would leave the files of WAL mode behind
-            else:
-                uri += "?immutable=1"  # this process can't write there, and WAL mode needs files beside the database
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+            self._db = state_file.connect(path, self._steps, create=create)
             try:
-                self._migrate(create)
+                self._migrate(create, is_checked)
                 if create:
                     self._db.execute("PRAGMA journal_mode=WAL")
                     self._db.execute("PRAGMA synchronous=NORMAL")
+                self._leaves_mark = create
             except BaseException:
                 self._db.close()
                 raise
@@ -108,33 +71,38 @@ class State:
         """Open the state of the project in this folder."""
         return cls(state_path(project_root), create=create)
 
-    def _migrate(self, create: bool) -> None:
+    def _migrate(self, create: bool, is_checked: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
+        if version > VERSION:
             raise StateError(
                 f"{self.path} was written by a newer qwenbuild",
-                facts=[f"its format is {version}, this one knows {_VERSION}"],
+                facts=[f"its format is {version}, this one knows {VERSION}"],
                 hint="upgrade qwenbuild",
             )
-        if version == 0 and create:
-            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
-            version = _VERSION
-        elif version == 0:
+        if version == 0 and not create:
             self._db.close()
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._migrate(create=True)
+            self._migrate(True, is_checked)
             return
+        if not is_checked:
+            state_file.check(self._db, self.path)
+        if version == 0:
+            self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+            version = VERSION
         if create:
             if version == 1:
-                self._db.executescript(f"BEGIN IMMEDIATE;{_TO_2}PRAGMA user_version={_VERSION};COMMIT;")
-                version = _VERSION
-            self._db.executescript(_HISTORY)
+                self._db.executescript(f"BEGIN IMMEDIATE;{TO_2}PRAGMA user_version={VERSION};COMMIT;")
+                version = VERSION
+            self._db.executescript(HISTORY)
         self._version = version
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+            if self._leaves_mark:
+                self._leaves_mark = False
+                state_file.mark(self.path)
 
     # --- outputs ---
 
@@ -154,7 +122,9 @@ class State:
                 " WHERE path = ? ORDER BY id DESC",
                 (path,),
             )
-            return [PastImage(key, image, at_s, json.loads(text) if text else None) for key, image, at_s, text in rows]
+            return [
+                PastImage(key, image, at_s, request_fields(text) if text else None) for key, image, at_s, text in rows
+            ]
 
     def image_counts(self) -> dict[str, int]:
         """Return the number of recorded outputs of each image (`spec/image`)."""
@@ -180,7 +150,7 @@ class State:
         """Return the recorded request of `key`, None if there is none."""
         with self._faults():
             text = self.requests([key]).get(key)
-            return dict(json.loads(text)) if text else None
+            return request_fields(text) if text else None
 
     def requests(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the recorded requests of these keys as canonical JSON. Unknown keys are left out."""
@@ -261,7 +231,7 @@ class State:
                 f" FROM submissions JOIN requests USING (key) WHERE {condition} ORDER BY id",
                 values,
             )
-            return [_submission(*row) for row in rows]
+            return [submission(*row) for row in rows]
 
     # --- runs ---
 
@@ -285,7 +255,7 @@ class State:
             row = self._db.execute(
                 "SELECT started_at_s, finished_at_s, summary FROM runs ORDER BY id DESC LIMIT 1"
             ).fetchone()
-            return row and {"started_at_s": row[0], "finished_at_s": row[1], "summary": json.loads(row[2] or "null")}
+            return row and run(*row)
 
     # --- transactions ---
 
@@ -319,15 +289,10 @@ class State:
     def _faults(self) -> Iterator[None]:
         """Turn errors of SQLite, the file system and damaged rows into StateError."""
         with self._lock:
+            self._steps.begin()
             try:
                 yield
-            except (
-                sqlite3.Error,
-                OSError,
-                ValueError,
-                KeyError,
-                TypeError,
-            ) as error:  # damaged rows raise the last three
+            except (sqlite3.Error, OSError, *DAMAGE) as error:
                 raise StateError(f"{self.path}: {error}", hint=_hint(error)) from error
 
 
@@ -337,14 +302,7 @@ def _hint(error: Exception) -> str:
         return "free some disk space"
     if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk, if the files of WAL mode can't be made
         return "check that its disk has free space and its folder is writable"
-    if isinstance(error, OSError) or code in _UNREACHABLE:
+    is_in_the_way = isinstance(error, regular.NotRegular | IsADirectoryError)
+    if (isinstance(error, OSError) and not is_in_the_way) or code in _UNREACHABLE:
         return "check that the folder is writable"
     return "move the file away and build again: the store has the images, the ledger has the paid submissions"
-
-
-def _submission(
-    id_: int, key: str, request: str, provider: str, handle: str, context: str, at_s: float, forced: int,
-    uid: str,
-) -> Submission:  # fmt: skip
-    fields = Request.from_dict(json.loads(request))
-    return Submission(id_, key, fields, provider, handle, json.loads(context), at_s, bool(forced), uid)

@@ -76,7 +76,16 @@ def test_a_request_survives_json(request: Request) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"size": "big"}, {"size": None}, {"size": "0*5"}, {"extra": 1}, {"prompt": ...}],
+    [
+        {"size": "big"},
+        {"size": None},
+        {"size": "0*5"},
+        {"extra": 1},
+        {"prompt": ...},
+        {"prompt": 1},
+        {"seed": True},
+        {"watermark": 0},
+    ],
 )
 def test_a_wrong_table_is_refused(change: dict[str, Any]) -> None:
     """A field is unknown or missing, or the size is wrong."""

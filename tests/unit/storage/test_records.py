@@ -6,8 +6,10 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from qwenbuild.storage.outputs import is_untouched
-from qwenbuild.storage.records import Output
+from qwenbuild.storage.records import DAMAGE, Output, request_fields, run
 
 
 def test_a_record_stands_for_the_status_of_its_file(tmp_path: Path) -> None:
@@ -19,3 +21,19 @@ def test_a_record_stands_for_the_status_of_its_file(tmp_path: Path) -> None:
     assert (is_untouched(record, seen), is_untouched(record, record)) == (True, True)
     assert stat.S_ISREG(record.st_mode)
     assert not is_untouched(record._replace(st_ino=seen.st_ino + 1), seen)
+
+
+def test_the_fields_of_a_recorded_request() -> None:
+    """Only texts, numbers and truths are shown; anything else is no request."""
+    assert request_fields('{"prompt": "a", "seed": 1, "watermark": false, "deep": [[1]], "none": null}') == {
+        "prompt": "a", "seed": 1, "watermark": False
+    }  # fmt: skip
+    for text in ("[]", "{", None, b"{}", "[" * 100_000):
+        with pytest.raises(DAMAGE):
+            request_fields(text)
+
+
+def test_a_run_that_has_not_ended() -> None:
+    """It has neither an end nor a summary."""
+    assert run(1.0, None, None) == {"started_at_s": 1.0, "finished_at_s": None, "summary": None}
+    assert run(1.0, 2.0, '{"rendered":1}') == {"started_at_s": 1.0, "finished_at_s": 2.0, "summary": {"rendered": 1}}
