@@ -96,7 +96,7 @@ def lock_fault(folder: Path, mounts: str | None = None) -> str | None:
         one.acquire(blocking=False)
         with contextlib.suppress(Timeout):
             other.acquire(blocking=False)
-        if not other.is_locked:  # pragma: no branch - needs a file system whose locks do nothing
+        if not other.is_locked:
             fault = None
     except Timeout:  # filelock takes a file that can't be made for a file that vanished
         fault = "no file can be made there"
@@ -113,7 +113,7 @@ def file_system(folder: Path, mounts: str) -> str:
     """Return the type of the file system that holds `folder`, empty if `mounts` (see `lock_fault`) does not say."""
     found, longest = "", 0
     path = os.path.realpath(folder)
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):  # a name may hold other line breaks, such as U+2028
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and after:
@@ -126,9 +126,9 @@ def file_system(folder: Path, mounts: str) -> str:
 
 def _mounts() -> str:
     try:
-        return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+        return os.fsdecode(Path("/proc/self/mountinfo").read_bytes())  # names as in the paths of this process
     except OSError:  # pragma: no cover - another system
-        return ""
+        return ""  # pragma: no cover
 
 
 def _lock(path: Path) -> FileLock:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 REASONS: Final[Mapping[str, str]] = {
-    r"\b(durable|follow_symlinks|check_same_thread)=None": "`None` is as false as `False`",
+    r"\b(durable|follow_symlinks|check_same_thread)=None|(thread_local|to_soft)=None": "`None` is as false as `False`",
     r"\bstrict=(None|False)|zip\(\w+, \w+, \)": "both sequences have one length; `strict` would only report a mistake",
     r'getattr\(.*, "syncfs", \)': "the function exists on this system",
     r'getattr\(error, "sqlite_errorcode", [01]?\)': "no error of SQLite has the default as its number",
@@ -21,6 +21,11 @@ REASONS: Final[Mapping[str, str]] = {
     r'"SHA256"': "the case of the name of a digest does not matter",
     r"isolation_level": "all writes are in transactions that the code begins itself",
     r"range\(0, len\(\w+\), \)": "each query then asks for what the one before has asked, too",
+    r"unlink\(missing_ok=(None|False)\)": "where it is used, every error of the removal is passed over",
+    r'found, longest = "", 1': "the shortest mount point has one character",
+    r'after\.split\(" ", (2)?\)\[0\]': "the first word is the same, however many others are split",
+    r"file\.read\((None|2)\)": "a larger piece of the file gives the same text",
+    r"if step\.entry else 1|if \(step\.entry\) or True": "each step that is restored has an entry",
     r"uri=(None|False)|connect\(uri, (isolation|check)": "this build of SQLite takes addresses in any case",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from qwenbuild.builder.endings import Endings
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.errors import AccountError, AnswerLost, OutputError, QwenbuildError, Refused
-from qwenbuild.events import Event, ImageFinished, Outcome
+from qwenbuild.events import Event, ImageFinished, Outcome, Stopping
+from qwenbuild.plan.plan import Verdict
 from qwenbuild.storage.state import State
 from tests.support.runs import run_of
 from tests.support.workspace import Workspace
@@ -59,6 +61,46 @@ def test_followers_end_with_the_step_that_they_wait_for(project: Workspace, stat
     assert it.endings.counts == {Outcome.SUBMITTED: 2, Outcome.RENDERED: 1}
 
 
+def test_the_event_of_an_ending(project: Workspace, state: State) -> None:
+    """It has the step's cell and path, the reason for its verdict, the time that it took, and what went wrong."""
+    it = stage(project, state)
+    one, two, three = it.steps
+    it.endings.finish_all(one, Outcome.SUBMITTED, 0.5)
+    error = Refused("no cats", hint="change the prompt")
+    it.endings.finish(three._replace(cause=""), Outcome.FAILED, 2.5, error)
+    assert it.events == [
+        ImageFinished("s/a", one.action.output, Outcome.SUBMITTED, one.reason, 0.5),
+        ImageFinished("s/b", two.action.output, Outcome.SUBMITTED, two.reason, 0.5),
+        ImageFinished("s/c", three.action.output, Outcome.FAILED, "no cats", 2.5, error.problems),
+    ]
+    assert (one.reason, it.workers.problems) == ("never rendered", [*error.problems])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "reason"),
+    [
+        (Outcome.UP_TO_DATE, "", ""),
+        (Outcome.UP_TO_DATE, "as recorded", "as recorded"),
+        (Outcome.SKIPPED, "", "its request changed"),
+        (Outcome.SKIPPED, "new", "new"),
+    ],
+)
+def test_the_reason_of_an_ending(project: Workspace, state: State, outcome: Outcome, cause: str, reason: str) -> None:
+    """An output that is up to date has no change to tell of."""
+    it = stage(project, state)
+    step = it.steps[2]
+    it.endings.finish(step._replace(cause=cause), outcome)
+    assert it.events == [ImageFinished("s/c", step.action.output, outcome, reason, 0.0)]
+
+
+def test_several_steps_wait_for_the_same_bytes(project: Workspace, state: State) -> None:
+    """All of them end with the step that renders the bytes, in their order."""
+    it = stage(project, state)
+    it.endings.follow(it.steps[2]._replace(action=it.steps[2].action._replace(key=it.steps[0].action.key)))
+    it.endings.finish_all(it.steps[0], Outcome.SKIPPED)
+    assert [name for name, _ in it.ended] == ["s/a", "s/b", "s/c"]
+
+
 def test_a_step_ends_once(project: Workspace, state: State) -> None:
     """Ending a step again is a mistake in the builder."""
     it = stage(project, state)
@@ -82,6 +124,17 @@ def test_failures(project: Workspace, state: State, error: QwenbuildError, expec
     assert it.ended == expected
     assert it.workers.problems == [*error.problems] * len(expected)
     assert not it.workers.is_stopped
+    assert {event.reason for event in it.events if isinstance(event, ImageFinished)} == {error.claim}
+
+
+def test_a_failure_took_its_time(project: Workspace, state: State) -> None:
+    """The time counts from the beginning of the step, for those that waited for it, too."""
+    it = stage(project, state)
+    before_s = time.monotonic()
+    it.endings.fail(it.steps[0], Refused("no"), before_s - 100.0)
+    for event in it.events:
+        assert isinstance(event, ImageFinished)
+        assert 100.0 <= event.seconds <= 100.0 + time.monotonic() - before_s
 
 
 @pytest.mark.parametrize(("error", "fail_fast"), [(AccountError("no key"), False), (Refused("no"), True)])
@@ -90,11 +143,15 @@ def test_failures_that_stop_the_build(project: Workspace, state: State, error: Q
     it = stage(project, state, fail_fast=fail_fast)
     it.endings.fail(it.steps[2], error, time.monotonic())
     assert it.workers.is_closed
+    assert it.events[1:] == [Stopping(error.claim, 0)]
 
 
 def test_steps_that_were_never_begun(project: Workspace, state: State) -> None:
-    """Steps that nothing ended are skipped."""
+    """Steps that nothing ended are skipped; what may have been billed stays UNKNOWN."""
     it = stage(project, state)
-    it.endings.finish(it.steps[0], Outcome.RENDERED)
-    it.endings.finish_rest()
-    assert it.ended == [("s/a", Outcome.RENDERED), ("s/b", Outcome.SKIPPED), ("s/c", Outcome.SKIPPED)]
+    run = run_of(project.root, state, it.events.append)
+    steps = (*it.steps[:2], it.steps[2]._replace(verdict=Verdict.UNKNOWN))
+    endings = Endings(replace(run, plan=replace(run.plan, steps=steps)), it.workers)
+    endings.finish(steps[0], Outcome.RENDERED)
+    endings.finish_rest()
+    assert it.ended == [("s/a", Outcome.RENDERED), ("s/b", Outcome.SKIPPED), ("s/c", Outcome.UNKNOWN)]

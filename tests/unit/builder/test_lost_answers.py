@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from qwenbuild.builder.lost_answers import Fate, LostAnswers
+from qwenbuild.builder.lost_answers import Answer, Fate, LostAnswers
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AccountError, ProjectError, ProviderError, ServiceFault
 from qwenbuild.request import Submission
@@ -108,6 +110,59 @@ def test_one_task_is_not_adopted_twice(submissions: Submissions) -> None:
     be_sole_user()
     lost = [lose(submissions), lose(submissions, "another")]
     assert fates(Service(replace(NONE, candidates=(MINE,))), submissions, *lost) == [Fate.ADOPTED, Fate.UNKNOWN]
+
+
+def test_what_an_answer_holds(submissions: Submissions) -> None:
+    """The submission as it is now: with the handle of its task, or with what the list showed."""
+    be_sole_user()
+    lost = [lose(submissions), lose(submissions, "another")]
+    found = replace(NONE, candidates=(MINE,))
+    service = Service(found)
+    [one, two] = asyncio.run(LostAnswers(service, submissions).resolve(lost, can_wait=True))
+    assert (one.submission.uid, one.submission.handle) == (lost[0].uid, "task:1")
+    assert two.submission == replace(lost[1], search=found)
+    [again] = asyncio.run(LostAnswers(Service(NONE), submissions).resolve(lost[1:], can_wait=True))
+    assert again == Answer(replace(lost[1], search=NONE), Fate.NOT_BILLED)
+
+
+def test_a_search_alone_never_waits(submissions: Submissions) -> None:
+    """It returns what the list shows, and remembers it; nothing is adopted or settled."""
+    be_sole_user()
+    lost, service = lose(submissions), Service(NONE)
+    [found] = asyncio.run(LostAnswers(service, submissions).searched([lost]))
+    assert (found, service.patience_s) == (replace(lost, search=NONE), [0.0])
+    assert [it.search for it in submissions.open()] == [NONE]
+
+
+def test_a_list_that_says_nothing_about_a_submission(submissions: Submissions) -> None:
+    """It stays UNKNOWN, and what an earlier list said is kept for plans."""
+
+    class Silent(Service):
+        async def search(self, *arguments: object, **named: object) -> dict[int, Search]:
+            return {}
+
+    earlier = replace(NONE, is_whole=False)
+    lost = lose(submissions)
+    asyncio.run(LostAnswers(Service(earlier), submissions).searched([lost]))
+    [answer] = asyncio.run(LostAnswers(Silent(NONE), submissions).resolve([lost], can_wait=True))
+    assert (answer.fate, answer.submission.search) == (Fate.UNKNOWN, None)
+    assert [it.search for it in submissions.open()] == [earlier]
+
+
+def test_what_the_list_is_compared_with(submissions: Submissions) -> None:
+    """The submissions of this provider, of the last two days."""
+    mine = lose(submissions)
+    with contextlib.closing(sqlite3.connect(submissions._opened.path)) as db, db:
+        columns = [name for _, name, *_ in db.execute("PRAGMA table_info(submissions)") if name != "id"]
+        for uid, change in (("old", "intended_at_s - 172900"), ("young", "intended_at_s - 172700")):
+            chosen = [f"'{uid}'" if it in ("uid", "key") else change if it == "intended_at_s" else it for it in columns]
+            db.execute(f"INSERT INTO submissions ({','.join(columns)}) SELECT {','.join(chosen)} FROM submissions"
+                       " WHERE uid = ?", [mine.uid])  # fmt: skip
+    recent = LostAnswers(Service(NONE), submissions).recent()
+    assert {it.uid for it in recent} == {mine.uid, "young"}
+    other = ScriptedProvider()
+    other.name = "other"
+    assert LostAnswers(other, submissions).recent() == []
 
 
 def test_only_a_sole_user_waits_for_tasks(submissions: Submissions) -> None:

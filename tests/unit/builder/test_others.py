@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,17 +35,36 @@ class Waiting:
 
     run: Run
     theirs: Submissions
-    sent: Submission
+    sent: Submission = field(init=False)
     events: list[Event] = field(default_factory=list)
     kept: list[Outcome] = field(default_factory=list)
+    images: list[tuple[Entry, bytes, float]] = field(default_factory=list)
     stop: Callable[[], None] = lambda: None
 
     @property
     def step(self) -> Step:
         return self.run.plan.steps[0]
 
-    def wait(self, meanwhile: Callable[[], None], **choices: Any) -> list[Step]:
-        """Wait for the other build, which does `meanwhile` once this one says that it waits; return the steps."""
+    def send(self, number: int) -> Submission:
+        """Let the other build send the request of a step."""
+        action = self.run.plan.steps[number].action
+        sent = self.theirs.intend(
+            action.key, action.request, {}, cell=action.name, forced=False, price=None, replaces="",
+            is_stored=lambda: False,
+        )  # fmt: skip
+        assert sent is not None
+        return sent
+
+    @property
+    def shown(self) -> list[str]:
+        """The cells that the view was told to wait for."""
+        return [event.name for event in self.events if isinstance(event, ImageWaiting)]
+
+    def wait(self, meanwhile: Callable[[], None], steps: int = 1, **choices: Any) -> list[Step]:
+        """Wait for the other build, which does `meanwhile` once this one says that it waits; return the steps.
+
+        `steps` is how many of the plan's steps wait.
+        """
 
         def emit(event: Event) -> None:
             self.events.append(event)
@@ -53,6 +73,8 @@ class Waiting:
 
         async def keep(step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
             self.kept.append(outcome)
+            self.images.append((entry, image, begun_s))
+            assert step in self.run.plan.steps
             return True
 
         run = replace(self.run, emit=emit, options=replace(self.run.options, **choices))
@@ -61,7 +83,8 @@ class Waiting:
         self.stop = lambda: workers.stop("interrupted")
 
         async def wait() -> list[Step]:
-            await others.add(self.step)
+            for step in self.run.plan.steps[:steps]:
+                await others.add(step)
             return list(await others.outcomes())
 
         return asyncio.run(wait())
@@ -75,7 +98,7 @@ class Waiting:
 def waiting(project: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
     """Two projects with one ledger; the other one has sent the request."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-of-a-test")
-    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nseed = 1\n'})
+    project.write({"specs/s.toml": "".join(f'[image.{it}]\nprompt = "{it}"\nseed = 1\n' for it in "abc")})
     engine = load(project.root)
     folder = ledger_folder(os.environ, engine.store)
     (tmp_path / "theirs").mkdir()
@@ -84,16 +107,11 @@ def waiting(project: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     theirs = Submissions(other, folder, engine.provider, tmp_path / "theirs")
     for each in (mine, theirs):
         each.prepare()
-    plan = engine.plan()
-    action = plan.steps[0].action
-    sent = theirs.intend(
-        action.key, action.request, {}, cell=action.name, forced=False, price=None, replaces="",
-        is_stored=lambda: False,
-    )  # fmt: skip
-    assert sent is not None
-    run = Run(plan, engine.effective, engine.provider, engine.outputs(), state, mine, engine.store,
+    run = Run(engine.plan(), engine.effective, engine.provider, engine.outputs(), state, mine, engine.store,
               lambda event: None, Interrupt(), 0.0)  # fmt: skip
-    yield Waiting(run, theirs, sent)
+    made = Waiting(run, theirs)
+    made.sent = made.send(0)
+    yield made
     for opened in (mine, theirs, state, other):
         opened.close()
 
@@ -109,7 +127,11 @@ def test_the_image_of_another_build_is_restored(waiting: Waiting) -> None:
     (event,) = waiting.events
     assert isinstance(event, ImageWaiting)
     assert (event.name, event.path, Path(event.project).name) == ("s/a", waiting.step.action.output, "theirs")
+    assert event.since_s == waiting.sent.intended_at_s
     assert waiting.kept == [Outcome.RESTORED]
+    [(entry, image, begun_s)] = waiting.images
+    assert (entry, image) == (waiting.run.store.lookup(waiting.sent.key), b"image")
+    assert 0 <= time.monotonic() - begun_s < 60
 
 
 def test_a_forced_build_renders_its_own(waiting: Waiting) -> None:
@@ -122,6 +144,7 @@ def test_a_forced_build_renders_its_own(waiting: Waiting) -> None:
 
     (step,) = waiting.wait(store, force=True)
     assert (step.verdict, step.price) == (Verdict.RENDER, waiting.step.price)
+    assert (waiting.images, waiting.outcomes) == ([], [])
 
 
 def test_the_refusal_of_another_build(waiting: Waiting) -> None:
@@ -133,8 +156,33 @@ def test_the_refusal_of_another_build(waiting: Waiting) -> None:
 
     assert waiting.wait(refuse) == []
     assert waiting.outcomes == [Outcome.FAILED]
-    (problem,) = waiting.events[-1].problems  # type: ignore[union-attr]  # the last event is ImageFinished
-    assert (problem.claim, problem.hint) == ("inappropriate content", "change the prompt")
+    ended = waiting.events[-1]
+    assert isinstance(ended, ImageFinished)
+    (problem,) = ended.problems
+    assert (problem.claim, problem.facts, problem.hint) == ("inappropriate content", ("code: x",), "change the prompt")
+    assert 0 <= ended.seconds < 60
+
+
+def test_an_older_refusal(waiting: Waiting) -> None:
+    """It says nothing about the request that this build waited for."""
+    waiting.theirs.settle(waiting.sent, "refused")
+    waiting.theirs.explain(waiting.sent, REFUSAL)
+    (step,) = waiting.wait(lambda: None)
+    assert (step.verdict, step.price, waiting.outcomes) == (Verdict.RENDER, waiting.step.price, [])
+
+
+def test_a_damaged_image_of_another_build(waiting: Waiting) -> None:
+    """The store's bytes are no image of the request: this build renders it."""
+
+    def store() -> None:
+        entry = waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        blob = waiting.run.store.blob_path(entry.image)
+        blob.unlink()
+        blob.write_bytes(b"other")
+        waiting.theirs.settle(waiting.sent, "done")
+
+    (step,) = waiting.wait(store)
+    assert (step.verdict, waiting.kept) == (Verdict.RENDER, [])
 
 
 def test_what_another_build_gave_up_is_rendered(waiting: Waiting) -> None:
@@ -143,6 +191,7 @@ def test_what_another_build_gave_up_is_rendered(waiting: Waiting) -> None:
     assert (step.verdict, step.cause, step.price) == (
         Verdict.RENDER, "another build did not render it", waiting.step.price
     )  # fmt: skip
+    assert (step.submission, waiting.step.price is None) == (None, False)
 
 
 def test_what_another_build_left_at_the_service_is_collected(waiting: Waiting) -> None:
@@ -154,12 +203,36 @@ def test_what_another_build_left_at_the_service_is_collected(waiting: Waiting) -
 
     (step,) = waiting.wait(leave)
     assert (step.verdict, step.submission and step.submission.handle, step.price) == (Verdict.REATTACH, "task:1", None)
+    assert step.cause == "submitted by another build"
+
+
+def test_what_another_account_left_at_the_service(waiting: Waiting) -> None:
+    """This build can't collect it: it is UNKNOWN, and the reason names the account."""
+    waiting.theirs.settle(waiting.sent, "refused")
+    action = waiting.step.action
+    place = {"account": "another", "host": "h", "region": "singapore"}
+    sent = waiting.theirs.intend(
+        action.key, action.request, place, cell="s/a", forced=False, price=None, replaces="", is_stored=lambda: False
+    )
+    assert sent is not None
+    waiting.theirs.accept(sent, "task:1")
+    waiting.theirs.release(sent)
+    assert waiting.wait(lambda: None) == []
+    [ended] = waiting.events
+    assert isinstance(ended, ImageFinished)
+    assert (ended.outcome, ended.reason) == (
+        Outcome.UNKNOWN,
+        "it was submitted to h (singapore), another API key: only that account can collect it",
+    )
 
 
 def test_the_lost_answer_of_another_build(waiting: Waiting) -> None:
     """It may have been billed: only an order sends it again, in place of the lost one."""
     assert waiting.wait(lambda: waiting.theirs.release(waiting.sent)) == []
     assert waiting.outcomes == [Outcome.UNKNOWN]
+    ended = waiting.events[-1]
+    assert isinstance(ended, ImageFinished)
+    assert ended.reason == "another build sent it and lost the answer: it may have been billed"
 
 
 def test_the_lost_answer_of_another_build_with_an_order(waiting: Waiting) -> None:
@@ -169,6 +242,7 @@ def test_the_lost_answer_of_another_build_with_an_order(waiting: Waiting) -> Non
     assert (step.verdict, step.submission and step.submission.uid, step.price) == (
         Verdict.RENDER, waiting.sent.uid, waiting.step.price
     )  # fmt: skip
+    assert step.cause == "may have been billed before; sent again"
 
 
 def test_a_build_that_stops_waits_no_longer(waiting: Waiting) -> None:
@@ -190,3 +264,29 @@ def test_an_image_that_takes_a_while(waiting: Waiting) -> None:
 
     assert waiting.wait(store_later) == []
     assert (waiting.kept, len(waiting.events)) == ([Outcome.RESTORED], 1)
+
+
+def test_several_images_of_another_build(waiting: Waiting) -> None:
+    """The first that this build must render itself is returned at once, the others are waited for later."""
+    waiting.send(1)
+    waiting.theirs.settle(waiting.send(2), "refused")
+    (step,) = waiting.wait(lambda: None, steps=3)
+    assert (step.action.name, waiting.shown, waiting.kept) == ("s/c", ["s/a", "s/b"], [])
+
+
+def test_images_that_come_one_after_the_other(waiting: Waiting) -> None:
+    """Each is restored when it is there; the wait ends with the last."""
+    other = waiting.send(1)
+
+    def store(sent: Submission) -> None:
+        waiting.run.store.put(sent.key, sent.key.encode(), b"{}")
+        waiting.theirs.settle(sent, "done")
+
+    def store_later() -> None:
+        if len(waiting.shown) == 2:
+            store(waiting.sent)
+            asyncio.get_running_loop().call_later(0.3, store, other)
+
+    assert waiting.wait(store_later, steps=2) == []
+    assert [image.decode() for _, image, _ in waiting.images] == [waiting.sent.key, other.key]
+    assert waiting.shown == ["s/a", "s/b"]

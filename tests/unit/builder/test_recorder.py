@@ -39,7 +39,6 @@ def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, 
     seen = os.stat(tmp_path)
 
     async def run() -> int:
-        recorder = Recorder(state, lambda error: None)
         async with recorder.running():
             for action in actions[:5]:
                 recorder.add(action, "ab", seen)
@@ -49,14 +48,16 @@ def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, 
                 recorder.add(action, "ab", seen)
         return early
 
+    recorder = Recorder(state, lambda error: None)
     assert asyncio.run(run()) == 5
     found = state.outputs()
     assert set(found) == {action.output for action in actions}
+    assert recorder.outputs == found
     first = found[actions[0].output]
     assert (first.key, first.st_size, first.st_mtime_ns, first.st_ino) == (
         actions[0].key, seen.st_size, seen.st_mtime_ns, seen.st_ino
     )  # fmt: skip
-    assert first.name == "s/a[seed=0]"
+    assert (first.name, first.image) == ("s/a[seed=0]", "ab")
     assert state.request(first.key) == actions[0].request.as_dict()
 
 

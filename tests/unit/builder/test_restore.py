@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from qwenbuild import load
 from qwenbuild.builder.restore import batches, restore
+from qwenbuild.errors import OutputError
 from qwenbuild.storage.outputs import Outputs
 from tests.support.workspace import Workspace
 
@@ -35,6 +37,25 @@ def test_batches(built: Any) -> None:
     assert [step for batch in made for step in batch] == list(steps)
 
 
+@pytest.mark.parametrize(
+    ("millions", "expected"),
+    [
+        ([32, 32, 1], [[32, 32], [1]]),
+        ([30, 30, 30], [[30, 30], [30]]),
+        ([64, 32, 32, 1], [[64], [32, 32], [1]]),
+        ([90, 90], [[90], [90]]),
+    ],
+)
+def test_large_images(built: Any, millions: list[int], expected: list[list[int]]) -> None:
+    """A batch has at most 64 million bytes, or one image."""
+    steps = [
+        step._replace(entry=dataclasses.replace(step.entry, size_bytes=size * 1_000_000))
+        for step, size in zip(built.plan().steps, millions, strict=False)
+    ]
+    sizes = [[step.entry.size_bytes // 1_000_000 for step in batch if step.entry] for batch in batches(steps)]
+    assert sizes == expected
+
+
 def test_what_is_damaged_is_no_obstacle(built: Any) -> None:
     """Damaged bytes, or an output that can't be written, affect only their own step."""
     steps, out = built.plan().steps[:20], built.project.out
@@ -51,3 +72,41 @@ def test_what_is_damaged_is_no_obstacle(built: Any) -> None:
         assert isinstance(found, os.stat_result)
         assert os.lstat(out / step.action.output).st_ino == found.st_ino
     assert os.listdir(out.parent / "tmp") == []
+
+
+def test_an_output_that_leads_elsewhere(built: Any, tmp_path: Path) -> None:
+    """Its step fails, and those after it are restored."""
+    place = Workspace(built.project.root).write({"specs/a.toml": '[image.x]\nprompt = "p"\nseed = 1\n'})
+    engine = load(place.root)
+    engine.build()
+    first = engine.plan().steps[0]
+    assert first.action.output.startswith("a/")
+    for path in engine.project.out.rglob("*.png"):
+        path.unlink()
+    (engine.project.out / "a").rmdir()
+    (engine.project.out / "a").symlink_to(tmp_path)
+    steps = engine.plan().steps[:3]
+    ended = restore(steps, engine.store, Outputs(engine.project.out, tmp_path / "staging"))
+    (failed, error), *others = ended
+    assert failed.action.output == first.action.output
+    assert isinstance(error, OutputError)
+    assert error.claim == f"{engine.project.out}/a leads out of {engine.project.out}"
+    assert [step for step, _ in others] == list(steps[1:])
+    assert all(isinstance(found, os.stat_result) for _, found in others)
+
+
+def test_an_outdated_output_is_replaced(built: Any) -> None:
+    """The file that the plan has seen gives way to the image from the store."""
+    spec = '[image.x]\nprompt = "{}"\nseed = 1\n'
+    place = Workspace(built.project.root)
+    images = []
+    for prompt in "pq":
+        engine = load(place.write({"specs/s.toml": spec.format(prompt)}).root)
+        engine.build()
+        images.append((engine.project.out / engine.plan().steps[0].action.output).read_bytes())
+    place.write({"specs/s.toml": spec.format("p")})
+    [step] = load(place.root).plan().steps
+    assert step.seen is not None
+    [(_, found)] = restore([step], built.store, Outputs(built.project.out, place.root / "staging"))
+    assert isinstance(found, os.stat_result)
+    assert (built.project.out / step.action.output).read_bytes() == images[0] != images[1]

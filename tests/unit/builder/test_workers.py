@@ -156,21 +156,86 @@ def test_stopping_waits_for_what_was_sent(project: Workspace, state: State, even
             return RunJournal(run, commits, action.key, action.request, lambda: workers.is_closed)
 
         async with commits.running():
-            one, two = journal(), journal()
-            sent = asyncio.ensure_future(workers.until_stopped(call(one, True), one))
-            waits = asyncio.ensure_future(workers.until_stopped(call(two, False), two))
+            calls = [
+                asyncio.ensure_future(workers.until_stopped(call(each, is_sent), each))
+                for is_sent in (True, False, True, False)
+                for each in [journal()]
+            ]
             await ready.wait()
             workers.stop("enough")
             workers.stop("enough again")
-            with pytest.raises(Stopped):
-                await waits
+            for waits in calls[1::2]:
+                with pytest.raises(Stopped):
+                    await waits
             go_on.set()
-            assert await sent == "made"
+            assert [await sent for sent in calls[::2]] == ["made", "made"]
         assert (workers.is_stopped, workers.is_closed) == (True, True)
 
-    ready, go_on = asyncio.Barrier(3), asyncio.Event()
+    ready, go_on = asyncio.Barrier(5), asyncio.Event()
     asyncio.run(main())
-    assert [event for event in events if isinstance(event, Stopping)] == [Stopping("enough", 1, ())]
+    assert [event for event in events if isinstance(event, Stopping)] == [Stopping("enough", 2, ())]
+
+
+def test_a_stop_that_sends_on(project: Workspace, state: State, events: list[Event]) -> None:
+    """Over the budget no further step is begun; calls that wait for their turn still send their requests."""
+    run = make_run(project, state, events, Waiting())
+
+    async def call() -> str:
+        await go_on.wait()
+        return "made"
+
+    async def main() -> str:
+        workers = Workers(run)
+        waits = asyncio.create_task(workers.until_stopped(call()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        workers.stop("budget", close=False)
+        go_on.set()
+        return await waits
+
+    go_on = asyncio.Event()
+    assert asyncio.run(main()) == "made"
+    assert events == [Stopping("budget", 1)]
+
+
+@pytest.mark.parametrize(
+    ("is_sent", "interrupts", "expected"),
+    [
+        (False, 0, Stopped),
+        (False, 1, Stopped),
+        (False, 2, asyncio.CancelledError),
+        (True, 0, asyncio.CancelledError),
+        (None, 1, Stopped),
+        (None, 2, asyncio.CancelledError),
+    ],
+)
+def test_a_call_that_is_cancelled(
+    run: Run, is_sent: bool | None, interrupts: int, expected: type[BaseException]
+) -> None:
+    """It counts as not sent, unless its request is out, or the user leaves at once. None: a call without a journal."""
+    action = run.plan.steps[0].action
+    sent = Submission(1, action.key, action.request, "null", "task:1", {}, 0.0)
+    for _ in range(interrupts):
+        run.interrupt.request()
+
+    async def main() -> None:
+        journal = RunJournal(
+            run,
+            Commits(run.submissions),
+            action.key,
+            action.request,
+            lambda: False,
+            collected=sent if is_sent else None,
+        )
+        call = asyncio.Event().wait()
+        task = asyncio.create_task(Workers(run).until_stopped(call, None if is_sent is None else journal))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(expected):
+            await task
+
+    asyncio.run(main())
 
 
 class Waiting(ScriptedProvider):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,7 +153,65 @@ def test_unusual_lines_of_mounts() -> None:
     assert [file_system(Path(place), lines) for place in ("/a/x", "/b", "/c")] == ["btrfs", "tmpfs", ""]
 
 
+def test_names_of_mounts_are_taken_as_they_are() -> None:
+    """Of a name, only the last slash is left out; spaces and line breaks of other writing systems stay in it."""
+    lines = "".join(f"50 22 0:50 / {name} rw - {kind} none rw\n" for name, kind in [
+        ("/", "ext4"), ("/mnt/X", "nfs4"), ("/共享\u3000盘", "fuse.my\u00a0drive"), ("/a\u2028b", "cifs"),
+    ])  # fmt: skip
+    places = ("/mnt/Y", "/mnt/X/Y", "/共享\u3000盘/x", "/共享", "/a\u2028b/x", "/a")
+    found = [file_system(Path(place), lines) for place in places]
+    assert found == ["ext4", "nfs4", "fuse.my\u00a0drive", "ext4", "cifs", "ext4"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="this system does not list its mounts there")
 def test_the_mounts_of_this_system() -> None:
     """The list names the file system that it lies in."""
     assert file_system(Path("/proc/sys"), claimants._mounts()) == "proc"
+    assert claimants._mounts() == os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
+
+
+def test_a_lock_is_released_by_any_thread(tmp_path: Path) -> None:
+    """The thread that closes a claimant need not be the one that made it."""
+    claimant = Claimant(tmp_path)
+    os.link(tmp_path / claimant.name, tmp_path / ("0" * 32))  # the same file, so the same lock
+    assert is_alive(tmp_path, "0" * 32) is True
+    with ThreadPoolExecutor(1) as other:
+        other.submit(claimant.close).result()
+    assert is_alive(tmp_path, "0" * 32) is False
+
+
+def test_a_dead_claimant_whose_file_can_not_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dead all the same, and stays so."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    name = "0" * 32
+    (tmp_path / name).touch()
+    with monkeypatch.context() as folder_without_write_permission:
+        for call in ("unlink", "remove"):
+            folder_without_write_permission.setattr(os, call, refuse)
+        assert [is_alive(tmp_path, name) for _ in range(2)] == [False, False]
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        (0, "its file system lets two processes lock one file"),
+        (errno.ENOSYS, "no file can be locked there: Function not implemented"),
+        (errno.ENOLCK, "no file can be locked there: No locks available"),
+    ],
+)
+def test_file_systems_without_working_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fault: str
+) -> None:
+    """Locks that do nothing, and locks that are refused, are found out; no process number is taken for a lock."""
+
+    def lock(file: int, operation: int) -> None:
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    assert lock_fault(tmp_path, "") == fault
+    assert os.listdir(tmp_path) == []

@@ -13,6 +13,7 @@ from qwenbuild.errors import OutputError, ProjectError
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
+from tests.support.trouble import nobody, public_folder
 
 KEY, OTHER, IMAGE = "ab" * 32, "cd" * 32, "0" * 64
 PIN = Pin("a/b-1.png", "a/b[seed=1]", KEY, IMAGE, "qwen-image-plus", 1)
@@ -54,8 +55,10 @@ def test_a_large_lock(tmp_path: Path) -> None:
 
 
 def test_a_missing_lock(tmp_path: Path) -> None:
-    """A missing lock file has no pins."""
-    assert lock.read(tmp_path / lock.NAME) == Lock()
+    """A missing lock file has no pins; it is written only for an output."""
+    found = lock.read(tmp_path / lock.NAME)
+    assert found == Lock()
+    assert (lock.is_written(found, []), lock.is_written(found, [PIN])) == (True, False)
 
 
 def test_a_lock_is_written_only_when_it_changes(tmp_path: Path) -> None:
@@ -89,6 +92,36 @@ def test_both_sides_of_a_conflict(tmp_path: Path) -> None:
     middle = f'<<<<<<< HEAD\n{key}=======\nkey = "{OTHER}"\n>>>>>>> them\n'
     found = lock.read(saved(tmp_path, TEXT.replace(key, middle)))
     assert found.pinned(PIN.path, OTHER) == PIN._replace(key=OTHER)
+    assert lock.read(tmp_path / lock.NAME, found) is found
+
+
+def test_a_conflict_in_the_first_line(tmp_path: Path) -> None:
+    """Two branches that each wrote their first lock differ from the beginning on."""
+    other = PIN._replace(path="c.png")
+    text = f"<<<<<<< HEAD\n{TEXT}=======\n{lock_format.render([other])}>>>>>>> them\n"
+    found = lock.read(saved(tmp_path, text))
+    assert (found.pins, found.theirs) == ({PIN.path: PIN}, {other.path: other})
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("-1", "2"), ("2", "-1")])
+def test_a_mistake_on_one_side_of_a_conflict(tmp_path: Path, ours: str, theirs: str) -> None:
+    """The message names the file as the caller shows it."""
+    middle = f"<<<<<<< HEAD\nseed = {ours}\n=======\nseed = {theirs}\n>>>>>>> them\n"
+    path = saved(tmp_path, TEXT.replace("seed = 1\n", middle))
+    with pytest.raises(ProjectError, match=r"^error: seed must be between 0 and \d+\n +--> sub/qwenbuild\.lock:"):
+        lock.read(path, shown="sub/qwenbuild.lock")
+
+
+def test_paths_that_are_known_to_be_valid(tmp_path: Path) -> None:
+    """They are not examined again, on neither side of a conflict."""
+    odd = PIN._replace(path="CON.png")
+    text = lock_format.render([odd])
+    conflict = text.replace("seed = 1\n", "<<<<<<< HEAD\nseed = 1\n=======\nseed = 2\n>>>>>>> them\n")
+    found = lock.read(saved(tmp_path, conflict), valid_paths={odd.path})
+    assert (found.pins, found.theirs) == ({odd.path: odd}, {odd.path: odd._replace(seed=2)})
+    assert lock.read(saved(tmp_path, text), valid_paths={odd.path}).pins == {odd.path: odd}
+    with pytest.raises(ProjectError, match="not an output path"):
+        lock.read(tmp_path / lock.NAME)
 
 
 def test_outputs_are_counted_by_image(tmp_path: Path) -> None:
@@ -113,6 +146,7 @@ def test_a_lock_that_people_wrote(tmp_path: Path) -> None:
     found = lock.read(saved(tmp_path, free))
     assert found.pins == {PIN.path: PIN}
     assert not lock.is_written(found, [PIN])
+    assert lock.read(saved(tmp_path, free), found) is found
     assert lock.is_written(lock.read(saved(tmp_path, TEXT)), [PIN])
 
 
@@ -121,6 +155,23 @@ def test_what_is_no_regular_file_is_no_lock(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / lock.NAME)
     with pytest.raises(ProjectError, match="not a regular file"):
         lock.read(tmp_path / lock.NAME)
+
+
+def test_a_lock_that_can_not_be_read() -> None:
+    """The message names the file as the caller shows it, and the reason."""
+    with public_folder() as folder:
+        saved(folder, TEXT).chmod(0)
+        with (
+            nobody(),
+            pytest.raises(ProjectError, match=r"^error: sub/qwenbuild\.lock can't be read: Permission denied$"),
+        ):
+            lock.read(folder / lock.NAME, shown="sub/qwenbuild.lock")
+
+
+def test_a_mistake_in_a_lock_that_people_wrote(tmp_path: Path) -> None:
+    """The message names the file as the caller shows it."""
+    with pytest.raises(ProjectError, match=r"^error: sub/qwenbuild\.lock has no version"):
+        lock.read(saved(tmp_path, "# empty\n"), shown="sub/qwenbuild.lock")
 
 
 def test_a_lock_that_can_not_be_written(tmp_path: Path) -> None:
