@@ -3,6 +3,7 @@
 QwenbuildError                 claim, facts, hint; says whether it is retryable and whether it stops the run
 ├── UsageError                 the command line or an API argument is wrong                  (exit 2)
 ├── ProjectError               specs, templates, data or config are wrong: all problems     (exit 2)
+│   └── Untrusted              the project asks for what the user has not approved           (exit 2)
 ├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
 ├── BudgetExceeded             the next request would pass the budget                       (stops the run)
 ├── LockError                  `qwenbuild.lock` and what it is compared with differ         (exit 3)
@@ -84,6 +85,10 @@ class ProjectError(QwenbuildError):
     @property
     def problems(self) -> tuple[Problem, ...]:
         return self._problems
+
+
+class Untrusted(ProjectError):
+    """The project asks for what the user has not approved: see `trust`. Nothing was sent, and nothing was read."""
 
 
 class TooManyRenders(QwenbuildError):

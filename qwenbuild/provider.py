@@ -5,7 +5,7 @@ A provider turns a request into image bytes. Other packages add providers as ent
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
 What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
-`makes_drafts`, `options_of`), and nowhere else: no other module tests a provider's class or name.
+`makes_drafts`, `options_of`, `asked_by`), and nowhere else: no other module tests a provider's class or name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .candidates import Search
 from .catalogue import Catalogue
 from .finding import Finding
 from .request import Request, Submission
+from .trust import Item, Trust
 
 OPTIONS: Final = ("region", "interface")
 """Command-line options that set a key of the provider's own table."""
@@ -36,13 +37,15 @@ class Settings:
 
     `table` is the project's `[providers.NAME]`; the command-line options `region` and `interface`
     replace its keys. `environ` is the environment. `jobs` is how many requests may be rendered at
-    once (None: the provider chooses).
+    once (None: the provider chooses). The table is a stranger's: before a secret goes to a server that only the table
+    names, `trust` must allow it (see `Asking`).
     """
 
     table: Mapping[str, Any]
     catalogue: Catalogue
     environ: Mapping[str, str] = field(repr=False)  # holds secrets
     jobs: int | None = None
+    trust: Trust = field(default_factory=Trust, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,17 @@ class TaskService(Protocol):
 
 
 @runtime_checkable
+class Asking(Protocol):
+    """A provider that would send a secret to a server that only the project names. It is made with `Settings.trust`.
+
+    Its `session` and `diagnose` raise Untrusted if the user has not approved that.
+    """
+
+    def asks(self) -> Sequence[Item]:
+        """Return what the user must approve before the provider is used. No I/O."""
+
+
+@runtime_checkable
 class Accounted(Protocol):
     """A provider whose requests are paid for by an account at a service."""
 
@@ -222,6 +236,11 @@ class Accounted(Protocol):
 
     def needs_account(self, handle: str) -> bool:
         """Return whether only the account that made a handle can collect the image by it."""
+
+
+def asked_by(provider: Provider) -> Sequence[Item]:
+    """Return what the user must approve before the provider is used."""
+    return provider.asks() if isinstance(provider, Asking) else ()
 
 
 def accounted(provider: Provider) -> Accounted | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -13,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, visible
+from qwenbuild.trust import TRUST_ENV
 
 from . import completion
 from .startup import loading
@@ -148,9 +150,23 @@ def provider(function: _F) -> _F:
         click.option("--no-remote", "remote", flag_value="", help="Use no remote cache."),
         click.option("--max-renders", type=click.IntRange(0), metavar="N",
                      help="Allow at most N new renders (default: 10000)."),
+        trust_option,
     )):  # fmt: skip
         function = option(function)
     return function
+
+
+def _trust(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ[TRUST_ENV] = "1"
+
+
+def trust_option(function: _F) -> _F:
+    """Add the option --trust-project, which sets the environment variable of the same meaning for this command."""
+    return click.option(
+        "--trust-project", is_flag=True, expose_value=False, callback=_trust,
+        help="Allow all that this project asks for; see `qwenbuild trust`.",
+    )(function)  # fmt: skip
 
 
 def shard_option(function: _F) -> _F:

@@ -22,7 +22,7 @@ from qwenbuild.terminal.outlet import is_closed_terminal, mute
 from qwenbuild.version import __version__
 
 from .arguments import Commands
-from .commands import build, cache, lock, look, service, setup
+from .commands import build, cache, lock, look, service, setup, trust
 from .completion import folders
 
 
@@ -50,7 +50,7 @@ def main(ctx: click.Context, project: Path) -> None:
 for _command in (  # in the order of the help: the daily commands first
     build.build, build.watch, look.plan, look.explain, look.status, look.show, build.clean, look.report,
     lock.lock, lock.verify, cache.cache, cache.gc,
-    setup.doctor, setup.init, setup.schema, setup.completion,
+    setup.doctor, trust.trust, setup.init, setup.schema, setup.completion,
     service.tasks, service.emulator,
 ):  # fmt: skip
     main.add_command(_command)

@@ -27,7 +27,7 @@ from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reader import Reader
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote.cache import Remote
-from qwenbuild.storage.remote.settings import make_remote
+from qwenbuild.storage.remote.settings import asks, make_remote
 from qwenbuild.version import __version__
 
 from .checkup import of_ledger, of_project, of_store
@@ -46,7 +46,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _installation()
     project = None
     try:
-        project = find(start)
+        project = find(start, environ)
         yield Finding("project", Level.OK, str(project.root))
     except UsageError:
         yield Finding("project", Level.OK, f"none here: no {CONFIG_NAME} in this folder or above")
@@ -84,8 +84,10 @@ def _user_config() -> Iterator[Finding]:
 
 def _provider(name: str, project: Project | None, environ: Mapping[str, str]) -> Provider:
     """Return the provider `name` with the project's settings for it. Raises QwenbuildError."""
-    table = project.config.providers.get(name, {}) if project else {}
-    return registry.create(name, Settings(table, project.catalogue if project else builtin(), environ))
+    if project is None:
+        return registry.create(name, Settings({}, builtin(), environ))
+    table = project.config.providers.get(name, {})
+    return registry.create(name, Settings(table, project.catalogue, environ, trust=project.trust))
 
 
 def _specs(project: Project, chosen: Provider) -> Finding:
@@ -148,6 +150,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Check that the remote cache answers, if the project has one."""
     config = project.config.remote
     try:
+        project.trust.require(*asks(config))
         remote = make_remote(config, None, environ)
         if remote is None:
             return
@@ -200,6 +203,6 @@ def _diagnosed(provider: Provider, own: str | None) -> Sequence[Finding]:
     try:
         return asyncio.run(examined.diagnose(own))
     except QwenbuildError as error:
-        return (Finding.of_error(provider.name, error),)
+        return (Finding.of_error(provider.name, error, Level.FAIL if provider.name == own else Level.WARN),)
     except Exception as error:  # a plugin may raise anything
         return (Finding.of_error(provider.name, broken(provider.name, error)),)

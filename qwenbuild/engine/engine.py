@@ -46,7 +46,7 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.storage.submissions import Submissions, ledger_folder
 
-from . import locking, snapshot
+from . import locking, snapshot, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from qwenbuild.plan.explain import Explanation
     from qwenbuild.plan.review import Change
     from qwenbuild.provider import ServiceTask
-    from qwenbuild.storage.remote.cache import Remote
 
 
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
@@ -65,7 +64,7 @@ def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **c
     `choices` are fields of `Options`; they replace those of `options`. Raises UsageError if there is no
     project, ProjectError if its config is wrong.
     """
-    return Engine(find(Path(path)), replace(options or Options(), **choices), os.environ)
+    return Engine(find(Path(path), os.environ), replace(options or Options(), **choices), os.environ)
 
 
 class Engine:
@@ -86,7 +85,7 @@ class Engine:
         self.inputs: Sequence[Path] = ()
         self._environ = environ
         self.provider = self._provider()
-        self.remote = self._remote()
+        self.remote = trusting.remote_of(project, self.provider, options.remote, environ)
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project; `choices` are fields of `Options` that replace this engine's."""
@@ -96,7 +95,7 @@ class Engine:
 
     def reloaded(self) -> Engine:
         """Return an engine with the project's present config and these options. Raises what `load` raises."""
-        return Engine(find(self.project.searched[0].parent), self.options, self._environ)
+        return Engine(find(self.project.searched[0].parent, self._environ), self.options, self._environ)
 
     @property
     def max_cost(self) -> Decimal | None:
@@ -136,16 +135,8 @@ class Engine:
     def _provider(self) -> Provider:
         name = self.effective.provider or self.project.config.provider
         table = self.project.config.providers.get(name, {})
-        settings = Settings(table, self.project.catalogue, self._environ, self.options.jobs)
+        settings = Settings(table, self.project.catalogue, self._environ, self.options.jobs, self.project.trust)
         return create(name, settings, {option: getattr(self.options, option) for option in OPTIONS})
-
-    def _remote(self) -> Remote | None:
-        config, asked = self.project.config.remote, self.options.remote
-        if not (config.url if asked is None else asked):
-            return None
-        from qwenbuild.storage.remote.settings import make_remote
-
-        return make_remote(config, asked, self._environ)
 
     # --- reading ---
 
@@ -268,6 +259,7 @@ class Engine:
         if self.options.locked:
             locking.check_plan(plan, state)
         self.check_renders(plan)
+        trusting.check_plan(self, plan)
         if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
             noop.forget(str(self.project.root))
             self.store.register(self.project.root)

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
+from qwenbuild.errors import QwenbuildError
 from qwenbuild.plan import judge
 from qwenbuild.plan.plan import Plan, Step, Verdict
+from qwenbuild.problems import Problem
 from qwenbuild.specs import selection
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
+from qwenbuild.trust import problem
 
 if TYPE_CHECKING:
     from qwenbuild.storage.remote.cache import Remote
@@ -56,9 +59,16 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         actions=every,
         records=records,
         lock=pins,
-        warnings=(*(fault.problems if fault else ()), *(engine.remote.warnings() if engine.remote else ())),
+        warnings=_warnings(engine, fault),
         strays=strays,
     )
+
+
+def _warnings(engine: Engine, fault: QwenbuildError | None) -> tuple[Problem, ...]:
+    """Return what the plan warns of: `fault` of the ledger, what the user has not approved, and the remote cache's."""
+    refused = engine.project.trust.refused
+    unapproved = (problem(refused),) if refused else ()
+    return (*(fault.problems if fault else ()), *unapproved, *(engine.remote.warnings() if engine.remote else ()))
 
 
 def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:

@@ -13,6 +13,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.cache import Remote
+from qwenbuild.storage.remote.settings import asks
 from qwenbuild.storage.store import second_key
 
 from .engine import Engine
@@ -101,6 +102,7 @@ def status(engine: Engine) -> RemoteStatus:
 
 def _remote(engine: Engine) -> Remote:
     if engine.remote is None:
+        engine.project.trust.require(*asks(engine.project.config.remote))
         raise UsageError("there is no remote cache", hint="--remote URL, or url under [remote] in the config")
     return engine.remote
 

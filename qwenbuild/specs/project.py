@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +17,9 @@ from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER
+from qwenbuild.trust import Item, Trust
 
-from . import discovery, user_config, validation
+from . import discovery, outside, prices, user_config, validation
 
 
 class Budget(BaseModel):
@@ -95,6 +98,7 @@ class Project:
     config: Config
     catalogue: Catalogue = field(repr=False)
     searched: tuple[Path, ...] = ()  # the config files that were looked for; the last one is the project's
+    trust: Trust = field(default_factory=Trust, repr=False, compare=False)
 
     @property
     def out(self) -> Path:
@@ -112,8 +116,13 @@ class Project:
         return self.root / FOLDER
 
     def spec_paths(self) -> list[Path]:
-        """Return the files that the specs' glob matches, sorted; hidden files are left out."""
-        return discovery.spec_paths(self.root, self.config.specs)
+        """Return the files that the specs' glob matches, sorted; hidden files are left out.
+
+        Raises Untrusted if one of them is a link out of the project that the user has not approved.
+        """
+        found = discovery.spec_paths(self.root, self.config.specs)
+        self.trust.require(*outside.links(self.root, found))
+        return found
 
     def spec_folders(self) -> list[Path]:
         """Return the folders in which a new file could become a spec."""
@@ -128,9 +137,18 @@ class Project:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 
-def find(start: Path) -> Project:
-    """Return the project that the folder `start` belongs to; raises ProjectError or UsageError."""
+def find(start: Path, environ: Mapping[str, str] = os.environ) -> Project:
+    """Return the project that the folder `start` belongs to; raises ProjectError (also Untrusted) or UsageError."""
     file = discovery.find_config(start)
+    return load(file, user_config.trust_of(file.root, environ), outside.owners(start, file.searched[-1], environ))
+
+
+def load(file: discovery.ConfigFile, trust: Trust, owners: Iterable[Item] = ()) -> Project:
+    """Return the project of a config file. `owners` are the other users to whom the project belongs.
+
+    Raises ProjectError; Untrusted if the project lies, in part or whole, where `trust` does not allow it.
+    """
+    trust.require(*owners)
     try:
         config = Config.model_validate(file.table)
     except ValidationError as error:
@@ -140,10 +158,20 @@ def find(start: Path) -> Project:
         raise ProjectError(wrong)
     try:
         catalogue = builtin().extended(config.models)
+        catalogue = catalogue.extended(prices.corrections(config.models, trust))
     except BadDeclaration as error:
         place = file.source.place((*file.keys, "models", error.model, error.key))
         raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
-    return Project(file.root, config, catalogue, file.searched)
+    project = Project(file.root, config, catalogue, file.searched, trust)
+    inside = outside.contents(project.state_dir)
+    if wrong := list(outside.special(project.root, inside)):
+        raise ProjectError(wrong)
+    if outside.is_in_git(project.root, config.out):
+        place = file.source.place((*file.keys, "out"))
+        raise ProjectError([Problem(f'out = "{config.out}" lies in git\'s own folder', place, hint='such as "out"')])
+    folders = [project.templates, project.out, project.state_dir, *project.spec_folders()[:1]]
+    trust.require(*outside.links(project.root, [*folders, *inside]))
+    return project
 
 
 def schema() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The user's own config: what only the user may say, and no project.
 
 It is the file `config.toml` in the user's config folder, such as `~/.config/qwenbuild/config.toml`. A project's files
-may be a stranger's, so a project that sets one of these keys is refused.
+may be a stranger's, so a project that sets one of these keys is refused. `[trust."/path/of/a/project"]` holds what the
+user has approved for that project; `[trust."/path/*"]` holds for all projects below a folder, `[trust."*"]` for all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.files.user_folders import config_folder
 from qwenbuild.problems import Problem
+from qwenbuild.trust import Item, Kind, Trust, allows_all
 
 from . import validation
 
@@ -34,6 +36,18 @@ class OwnProvider(BaseModel):
     )
 
 
+class Approved(BaseModel):
+    """What the user has approved for one project, or for several; see `trust.Kind`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    secrets: list[str] = Field(default_factory=list, description='such as "DASHSCOPE_API_KEY to https://host"')
+    remotes: list[str] = Field(default_factory=list, description='such as "https://cache.example/team"')
+    links: list[str] = Field(default_factory=list, description='such as "templates -> /home/me/templates"')
+    prices: list[str] = Field(default_factory=list, description='such as "qwen-image in beijing: 0.10 CNY"')
+    owners: list[str] = Field(default_factory=list, description='such as "user 1001 (ann) owns /srv/posters"')
+
+
 class UserConfig(BaseModel):
     """The user's own config; every key is optional."""
 
@@ -42,10 +56,29 @@ class UserConfig(BaseModel):
     providers: dict[str, OwnProvider] = Field(
         default_factory=dict, description="what the user says about each provider, by name"
     )
+    trust: dict[str, Approved] = Field(
+        default_factory=dict, description="what the user has approved for each project, by the project's folder"
+    )
 
     def of_provider(self, name: str) -> OwnProvider:
         """Return what the user says about the provider `name`, or the defaults."""
         return self.providers.get(name) or OwnProvider()
+
+    def approved(self, root: Path) -> frozenset[Item]:
+        """Return what the user has approved for the project in the folder `root`."""
+        found = [table for name, table in self.trust.items() if _is_for(name, root)]
+        return frozenset(
+            Item(Kind(kind), value, "", "") for table in found for kind, values in table for value in values
+        )
+
+
+def _is_for(name: str, root: Path) -> bool:
+    """Return whether the table `[trust."name"]` is about the project in `root`."""
+    if name == "*":
+        return True
+    if name.endswith("/*"):
+        return Path(name[:-2]) in root.parents
+    return Path(name) == root
 
 
 def path() -> Path | None:
@@ -82,4 +115,10 @@ def misplaced(tables: Mapping[str, Mapping[str, Any]], source: TomlFile, prefix:
 
 
 def _known_keys(keys: Keys) -> list[str]:
-    return list((OwnProvider if keys[:1] == ("providers",) else UserConfig).model_fields)
+    tables: dict[str, type[BaseModel]] = {"providers": OwnProvider, "trust": Approved}
+    return list(tables.get(str(keys[0]) if keys else "", UserConfig).model_fields)
+
+
+def trust_of(root: Path, environ: Mapping[str, str]) -> Trust:
+    """Return what the user allows the project in the folder `root`. The config is read when the project asks."""
+    return Trust(lambda: read().approved(root), allow_all=allows_all(environ))

@@ -36,6 +36,8 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "repinned": {"fg": "cyan"},
     "dropped": {"fg": "yellow"},
     "orphan": {"fg": "yellow"},
+    "approved": {"fg": "green"},
+    "new": {"fg": "yellow"},
     "skipped": {"dim": True},
     "up_to_date": {"dim": True},
 }

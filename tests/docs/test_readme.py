@@ -94,9 +94,11 @@ def test_specs_and_configs(tmp_path: Path) -> None:
     assert own
     own.parent.mkdir(parents=True)
     for block in blocks("toml"):
-        if "sole_user" in block.text:
+        if "sole_user" in block.text or "[trust." in block.text:
             own.write_text(block.text, "utf-8")
-            assert user_config.read().of_provider("dashscope").sole_user
+            said = user_config.read()
+            assert said.of_provider("dashscope").sole_user or said.approved(Path("/home/me/work/posters"))
+            own.unlink()
             continue
         files = {"qwenbuild.toml": 'provider = "null"\n', "specs/poster.toml": '[image.x]\nprompt = "p"\n'}
         files["specs/poster.toml" if "[image." in block.text else "qwenbuild.toml"] = block.text

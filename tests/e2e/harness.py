@@ -82,9 +82,9 @@ class Sandbox:
     def here(self, *arguments: str) -> Ran:
         """Run a command in this process, which is twenty times as fast."""
         out, err = io.StringIO(), io.StringIO()
-        kept, folder = dict(os.environ), os.getcwd()
+        kept, folder, environ = dict(os.environ), os.getcwd(), self.environ
         os.environ.clear()
-        os.environ.update(self.environ)
+        os.environ.update(environ)
         os.chdir(self.root)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -77,7 +77,7 @@ class Studio(Sandbox):
 
     def engine(self, **choices: Any) -> Engine:
         """Return the engine of this project, with its environment."""
-        return Engine(project.find(self.root), Options(**choices), self.environ)
+        return Engine(project.find(self.root, self.environ), Options(**choices), self.environ)
 
     def build_inside(self, **choices: Any) -> Built:
         """Build in this process."""

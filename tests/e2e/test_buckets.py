@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.emulator.server import Running
+from qwenbuild.trust import TRUST_ENV
 from tests.e2e.studio import Studio, cards
 from tests.support.buckets import BUCKET, S3
 
@@ -19,7 +20,7 @@ REMOTE = f'[remote]\nurl = "s3://{BUCKET}/team"\n'
 def machine(folder: Path, emulator: Running, s3: S3, **environ: str) -> Studio:
     """Return a clone of the project on another machine."""
     made = Studio.make(folder, emulator, cards(6), config=REMOTE)
-    made.extra |= s3.environment(**environ)
+    made.extra |= {**s3.environment(**environ), TRUST_ENV: "1"}
     return made
 
 

@@ -17,6 +17,7 @@ import pytest
 from qwenbuild.digest import sha256
 from qwenbuild.emulator.server import Running
 from qwenbuild.storage import lock
+from qwenbuild.trust import TRUST_ENV
 from tests.support.caches import NGINX, Cache, nginx
 
 from .harness import Sandbox
@@ -42,7 +43,9 @@ def machine(first: Sandbox, name: str, *, locked: bool = True) -> Sandbox:
 
 
 def team(folder: Path, emulator: Running, url: str, count: int = 3, more: str = "") -> Studio:
-    return Studio.make(folder, emulator, cards(count), config=f'[remote]\nurl = "{url}"\n{more}')
+    made = Studio.make(folder, emulator, cards(count), config=f'[remote]\nurl = "{url}"\n{more}')
+    made.extra[TRUST_ENV] = "1"
+    return made
 
 
 @pytest.mark.parametrize("locked", [True, False])
@@ -388,7 +391,7 @@ def test_no_other_secret_is_sent(sandbox: Sandbox, cache: Cache, key: str) -> No
     sandbox.write(
         {"qwenbuild.toml": f'provider = "null"\n[remote]\nurl = "{cache.url}"\n{key} = "DASHSCOPE_API_KEY"\n'}
     )
-    sandbox.extra["DASHSCOPE_API_KEY"] = "sk-canary"
+    sandbox.extra |= {"DASHSCOPE_API_KEY": "sk-canary", TRUST_ENV: "1"}
     ran = sandbox.here("build")
     assert ran.code == 2
     assert "QWENBUILD_REMOTE_" in ran.err

@@ -15,12 +15,12 @@ from tests.support.emulated import QUICK
 from .studio import Studio, be_sole_user, cards, unresolved
 
 # A declared model with small images, so that hundreds are quick.
-MODEL = {"interfaces": ["sync", "async"], "sizes": ["48*64"], "price_cny": {"singapore": "0.10"}}
+MODEL = {"interfaces": ["sync", "async"], "sizes": ["48*64"], "price_cny": {"singapore": "0.30"}}
 CONFIG = """
 [models.small]
 interfaces = ["sync", "async"]
 sizes = ["48*64"]
-price_cny = { singapore = "0.10" }
+price_cny = { singapore = "0.30" }
 """
 
 # A fifth of all calls fail, with each kind of fault that the call can have.

@@ -73,7 +73,7 @@ def test_a_declared_model(emulator: Running, tmp_path: Path) -> None:
     ran = studio.here("plan", "--interface", "async")
     assert ran.code == 2
     assert "no price is known for qwen-image-next in singapore" in ran.err
-    assert 'declare [models."qwen-image-next"] price_cny = { singapore = "0.20" }' in ran.err
+    assert 'declare [models."qwen-image-next"] price_cny = { singapore = "0.220177" }' in ran.err
     studio.write({"qwenbuild.toml": declared + 'price_cny = { singapore = "0.5" }\n'})
     ran = studio.here("plan", "--interface", "async")
     assert "5.50 CNY  (qwen-image-next: 11 at 0.5)" in ran.out

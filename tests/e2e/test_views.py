@@ -16,7 +16,7 @@ from tests.e2e.harness import COMMAND, Sandbox
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
     "build", "watch", "plan", "explain", "status", "show", "clean", "report",
-    "lock", "verify", "cache", "gc", "doctor", "init", "schema", "completion",
+    "lock", "verify", "cache", "gc", "doctor", "trust", "init", "schema", "completion",
     "tasks", "emulator",
 )  # fmt: skip
 HOSTILE = "\x1b]0;owned\x07\x1b[31m red \x9b31m \u202eeert"

@@ -18,6 +18,7 @@ from qwenbuild.engine.engine import Engine
 from qwenbuild.options import Options
 from qwenbuild.specs import project
 from qwenbuild.specs.action import Action
+from qwenbuild.trust import TRUST_ENV
 from tests.support.caches import Cache
 
 from . import injector
@@ -102,7 +103,7 @@ class Stage:
         }
         own = {"QWENBUILD_CACHE_DIR": str(self.store), "QWENBUILD_LEDGER_DIR": str(self.ledger)}
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        return {**kept, **places, **own, **self.service.environment()}
+        return {**kept, **places, **own, TRUST_ENV: "1", **self.service.environment()}
 
     # --- setting the scene ---
 

@@ -24,9 +24,12 @@ from qwenbuild.errors import ProviderError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.request import Request, Size, Submission
+from qwenbuild.trust import Trust
 
 CANARY = "sk-canary0123456789abcdefcanary"
 SIZE = Size(1328, 1328)
+TRUSTED = Trust(allow_all=True)
+"""The user has approved the address of the scripted service."""
 
 
 def png_of(size: Size = SIZE) -> bytes:
@@ -125,7 +128,7 @@ class Scripted:
     def provider(self, jobs: int | None = None, key: str = CANARY, **table: Any) -> DashScopeProvider:
         """Return a provider of this service with the shortest possible waits."""
         quick = {"submits": "1000/second", "poll_s": 0.01, "retry_wait_s": 0.001, "base_url": self.base_url}
-        return DashScopeProvider(Settings({**quick, **table}, builtin(), {"DASHSCOPE_API_KEY": key}, jobs))
+        return DashScopeProvider(Settings({**quick, **table}, builtin(), {"DASHSCOPE_API_KEY": key}, jobs, TRUSTED))
 
     def paths(self, method: str = "POST") -> list[str]:
         """Return the paths of the requests seen so far."""

@@ -12,7 +12,7 @@ from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
-from ..arguments import Money, engine_of, json_option, provider, selection, shard_option
+from ..arguments import Money, engine_of, json_option, provider, selection, shard_option, trust_option
 from ..startup import loading
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def watch(
 @selection
 @click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
+@trust_option
 @click.pass_obj
 def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:
     """Remove outputs that qwenbuild wrote. The store keeps their bytes, so a build restores them.

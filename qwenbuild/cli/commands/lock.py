@@ -10,11 +10,12 @@ import click
 from qwenbuild.errors import LockError
 from qwenbuild.terminal import style
 
-from ..arguments import engine_of, json_option
+from ..arguments import engine_of, json_option, trust_option
 
 
 @click.command(short_help="Pin each output to its bytes, so that others get the same images.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a build would change the lock.")
+@trust_option
 @click.pass_obj
 def lock(project: Path, /, check: bool) -> None:
     """Write qwenbuild.lock from the images that are there, without rendering. Every build writes it, too.
@@ -41,6 +42,7 @@ def lock(project: Path, /, check: bool) -> None:
 
 @click.command()
 @json_option
+@trust_option
 @click.pass_obj
 def verify(project: Path, /, as_json: bool) -> None:
     """Compare the output folder with the lock, byte by byte.

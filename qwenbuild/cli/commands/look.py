@@ -109,6 +109,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     """
     engine = engine_of(project, **choices)
     planned = engine.plan()
+    style.warnings(planned.warnings)
     plan_view.show_status(planned, engine.last_run(), as_json=as_json)
     return planned
 

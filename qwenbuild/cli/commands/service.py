@@ -15,7 +15,7 @@ from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
 from .. import completion
-from ..arguments import engine_of, json_option, region_option
+from ..arguments import engine_of, json_option, region_option, trust_option
 
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     help="Only the account's tasks of this status, such as PENDING.",
 )
 @json_option
+@trust_option
 @click.pass_context
 def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: bool) -> None:
     """List this project's submissions in flight, and the account's tasks of the last 24 hours.
@@ -62,6 +63,7 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
 @tasks.command()
 @click.argument("task_id", nargs=-1, required=True)
 @region_option
+@trust_option
 @click.pass_obj
 def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
     """Cancel tasks that are still PENDING; the service can't cancel running ones.
@@ -84,6 +86,7 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
 @click.argument("task_id")
 @click.argument("cell", shell_complete=completion.select)
 @region_option
+@trust_option
 @click.pass_obj
 def adopt(project: Path, /, task_id: str, cell: str, region: str | None) -> None:
     """Decide that a task is the one whose answer a cell has lost; the next build collects its image.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from ..arguments import json_option
+from ..arguments import json_option, trust_option
 from ..completion import SHELLS, script
 
 
 @click.command(short_help="Check the environment, and say what to fix.")
 @json_option
+@trust_option
 @click.pass_obj
 def doctor(project: Path, /, as_json: bool) -> None:
     """Check what builds depend on: packages, fonts, store, disk, API key, service, clock, remote cache, project.

@@ -31,11 +31,15 @@ _WORKSPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go: `base_url` without a slash at its end, the region that sets prices, and the workspace."""
+    """Where requests go: `base_url` without a slash at its end, the region that sets prices, and the workspace.
+
+    `is_users` is True if the host is the vendor's, or the environment names it; False if only a project's file does.
+    """
 
     base_url: str
     region: str
     workspace: str = ""
+    is_users: bool = True
 
     @property
     def host(self) -> str:
@@ -86,7 +90,8 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
             facts=[f"{origin}: {parts.netloc}"],
             hint=f"choose one of them; the address of {region} is {BASE_URLS[region]}",
         )
-    return Endpoint(parts.geturl().rstrip("/"), actual or region or REGIONS[0], workspace)
+    is_users = bool(variable or actual)
+    return Endpoint(parts.geturl().rstrip("/"), actual or region or REGIONS[0], workspace, is_users)
 
 
 def _checked(url: str, origin: str) -> SplitResult:

@@ -14,14 +14,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.candidates import Search
-from qwenbuild.catalogue import INTERFACES, Catalogue
+from qwenbuild.catalogue import DEFAULT_MODEL, INTERFACES, Catalogue, builtin
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
+from qwenbuild.trust import Item, secret
 
-from .credentials import find_key
+from .credentials import KEY_ENV, find_key
 from .endpoint import find_endpoint
 
 if TYPE_CHECKING:
@@ -101,9 +102,10 @@ class DashScopeProvider:
         region = self.endpoint.region
         if region not in known.price_cny:
             # Without a price, the budget would count this model as free.
+            usual = builtin().model(DEFAULT_MODEL).price_cny[region]
             return (
                 f"no price is known for {model} in {region}: "
-                f'declare [models."{model}"] price_cny = {{ {region} = "0.20" }}'
+                f'declare [models."{model}"] price_cny = {{ {region} = "{usual}" }}'
             )
         return None
 
@@ -120,10 +122,15 @@ class DashScopeProvider:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[None]:
-        """Connect. Raises AccountError if there is no valid key, UsageError for an unusable proxy or CA bundle."""
+        """Connect.
+
+        Raises AccountError if there is no valid key, UsageError for an unusable proxy or CA bundle, and Untrusted if
+        only the project names the server.
+        """
         from .client import Client
         from .rendering import Choices, Renderer
 
+        self._settings.trust.require(*self.asks())
         choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
         async with Client(self.endpoint, find_key(self._settings.environ), self._timeout_s) as client:
             self._renderer = Renderer(client, choices, self._catalogue.model)
@@ -131,6 +138,12 @@ class DashScopeProvider:
                 yield
             finally:
                 self._renderer = None
+
+    def asks(self) -> Sequence[Item]:
+        """Return that the API key would go to a server that only the project names; nothing for any other server."""
+        if self.endpoint.is_users:
+            return ()
+        return [secret(KEY_ENV, self.endpoint.base_url, "the API key would go to", f"[providers.{NAME}] base_url")]
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Submit, wait and download. `rendering` says what each error means for the bill."""
@@ -163,6 +176,7 @@ class DashScopeProvider:
         """Return findings about the key, the service and the clock; see `Diagnosable`."""
         from .diagnosis import diagnose
 
+        self._settings.trust.require(*self.asks())
         return await diagnose(NAME, self.endpoint, self._settings.environ, project_provider)
 
     async def list_tasks(self, *, model: str = "", status: str = "", most: int = 1000) -> tuple[ServiceTask, ...]:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import Problem
+from qwenbuild.trust import Item, Kind, secret
 
 from . import bucket
 from .cache import Remote
@@ -37,6 +38,25 @@ class RemoteSettings(Protocol):
     @property
     def header(self) -> Mapping[str, str]:
         """Headers of every request, by name."""
+
+
+def asks(config: RemoteSettings) -> list[Item]:
+    """Return what the user must approve before the remote cache of the project's config is used."""
+    if not config.url:
+        return []
+    url, source = _shown(config.url), "[remote] url"
+    if config.url.partition("://")[0] in bucket.SCHEMES:
+        claim = f"your credentials would open {url}, and images would come from there and go there"
+        return [Item(Kind.REMOTES, url, claim, source)]
+    found = [Item(Kind.REMOTES, url, f"images would come from {url} and go there", source)]
+    if config.token_env:
+        found.append(
+            secret(config.token_env, url, f"the token in {config.token_env} would go to", "[remote] token_env")
+        )
+    if config.secret_env:
+        use = f"the secret in {config.secret_env} would sign images for"
+        found.append(secret(config.secret_env, url, use, "[remote] secret_env"))
+    return found
 
 
 def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str, str]) -> Remote | None:

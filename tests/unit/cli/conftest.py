@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from qwenbuild.cli import main
+from qwenbuild.trust import TRUST_ENV
 from tests.support.workspace import Workspace
 
 Command = Callable[..., tuple[int, str, str]]
@@ -19,6 +20,7 @@ def command(project: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch:
     """Runs a command line in a project of two images; returns the exit code, standard output and standard error."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": SPEC})
     monkeypatch.chdir(project.root)
+    monkeypatch.setenv(TRUST_ENV, "")  # --trust-project sets it
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main.run(list(arguments))

@@ -13,6 +13,7 @@ from qwenbuild.engine import doctor
 from qwenbuild.errors import UsageError
 from qwenbuild.finding import Level
 from qwenbuild.specs import user_config
+from qwenbuild.trust import TRUST_ENV
 from tests.e2e.harness import Sandbox
 from tests.support.buckets import BUCKET, S3
 from tests.support.clinic import KEY, Clinic, wrong
@@ -97,7 +98,7 @@ def test_without_a_project(tmp_path: Path) -> None:
 
 def test_the_remote(clinic: Clinic, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """The remote cache is asked for an entry. An unreachable cache is a warning, as in a build."""
-    environ = s3.environment()
+    environ = {**s3.environment(), TRUST_ENV: "1"}
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     config = '[remote]\nurl = "s3://{}"\nsecret_env = "QWENBUILD_REMOTE_SECRET"\n'
@@ -111,7 +112,7 @@ def test_the_remote(clinic: Clinic, s3: S3, monkeypatch: pytest.MonkeyPatch) -> 
     remote = clinic.findings(**environ, QWENBUILD_REMOTE_SECRET="canary")["remote"]
     assert (remote.level, "NoSuchBucket" in remote.claim) == (Level.WARN, True)
     clinic.write({"qwenbuild.toml": 'provider = "draft"\n[remote]\nurl = "ftp://x"\n'})
-    assert clinic.findings()["remote"].level is Level.FAIL
+    assert clinic.findings(**environ)["remote"].level is Level.FAIL
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, attempt, fails, request_of
+from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -94,7 +94,7 @@ def test_a_failed_tls_connection_is_final(kind: str, tmp_path: Path) -> None:
         context = None if kind == "no TLS" else self_signed(tmp_path)
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         base_url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
-        settings = Settings({"base_url": base_url}, builtin(), {"DASHSCOPE_API_KEY": CANARY})
+        settings = Settings({"base_url": base_url}, builtin(), {"DASHSCOPE_API_KEY": CANARY}, trust=TRUSTED)
         journal, provider = Journal(), DashScopeProvider(settings)
         async with server, provider.session():
             with pytest.raises(Unreachable) as caught:
@@ -260,7 +260,7 @@ def test_a_proxy_that_does_not_connect_got_no_request(reply: Reply, monkeypatch:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
             proxy.script["other"].extend([reply] * 6)
             settings = {"timeout_s": 0.3, "submits": "1000/second", "retry_wait_s": 0.001}
-            provider = DashScopeProvider(Settings(settings, builtin(), {"DASHSCOPE_API_KEY": CANARY}))
+            provider = DashScopeProvider(Settings(settings, builtin(), {"DASHSCOPE_API_KEY": CANARY}, trust=TRUSTED))
             journal = Journal()
             async with provider.session():
                 with pytest.raises(Unreachable) as caught:

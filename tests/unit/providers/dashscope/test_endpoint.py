@@ -18,8 +18,18 @@ INTL, CN = "https://dashscope-intl.aliyuncs.com/api/v1", "https://dashscope.aliy
         ({}, {}, Endpoint(INTL, "singapore")),
         ({"region": "beijing"}, {}, Endpoint(CN, "beijing")),
         ({"base_url": CN + "/"}, {}, Endpoint(CN, "beijing")),
-        ({"base_url": "http://127.0.0.1:8000/api/v1"}, {}, Endpoint("http://127.0.0.1:8000/api/v1", "singapore")),
-        ({"base_url": "http://[::1]:8000/api/v1", "region": "beijing"}, {}, Endpoint("http://[::1]:8000/api/v1", "beijing")),  # noqa: E501
+        (
+            {"base_url": "http://127.0.0.1:8000/api/v1"}, {},
+            Endpoint("http://127.0.0.1:8000/api/v1", "singapore", is_users=False),
+        ),
+        (
+            {"base_url": "http://[::1]:8000/api/v1", "region": "beijing"}, {},
+            Endpoint("http://[::1]:8000/api/v1", "beijing", is_users=False),
+        ),
+        (
+            {"base_url": "https://a.example"}, {"DASHSCOPE_BASE_URL": "https://b.example"},
+            Endpoint("https://b.example", "singapore"),
+        ),
         ({"base_url": INTL}, {"DASHSCOPE_HTTP_BASE_URL": CN}, Endpoint(CN, "beijing")),
         ({}, {"DASHSCOPE_BASE_URL": CN}, Endpoint(CN, "beijing")),
         ({}, {"DASHSCOPE_BASE_URL": CN, "DASHSCOPE_HTTP_BASE_URL": INTL}, Endpoint(INTL, "singapore")),
