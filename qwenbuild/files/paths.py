@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 
 _DEVICE = r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
 _SAFE_PATH = re.compile(  # accepts most paths quickly: a name of five or more characters is never a device name
     rf"(?:[\w-]{{5,}}/)*[\w-]{{5,}}\.png|(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII
 )
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
+_RESERVED = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]|clock\$) *(?:\..*)?", re.IGNORECASE
+)
+# Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt, version 16).
+_SHOWS_NOTHING = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def path_fault(path: str) -> str | None:
@@ -30,11 +38,14 @@ def path_fault(path: str) -> str | None:
     if len(path.encode("utf-8", "surrogatepass")) > 1000:
         return "it is longer than 1,000 bytes"
     for part in path.split("/"):
-        if part in ("", ".", ".."):
+        shown = part if part.isascii() else _SHOWS_NOTHING.sub("", part)
+        if shown in ("", ".", ".."):
             return f'"{part}" can\'t be part of a path'
-        if part == ".png":
+        if shown == ".png":
             return 'there is no name before ".png"'
-        if _RESERVED.fullmatch(part):
+        if shown.casefold() in (".git", "git~1"):
+            return f'"{part}" belongs to git'
+        if _RESERVED.fullmatch(shown):
             return f'"{part}" is a reserved name on Windows'
         if part[-1] in ". " or part[0] == " ":
             return f'"{part}" starts with a space, or ends with a space or a dot'
@@ -46,9 +57,24 @@ def path_fault(path: str) -> str | None:
 
 
 def clash_key(path: str) -> str:
-    """Return a text that is equal for two paths if some file system treats them as one (case, Unicode form)."""
-    return (
-        path.casefold()
-        if path.isascii()
-        else unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-    )
+    """Return a text that is equal for two paths if some file system treats them as one.
+
+    File systems fold case (NTFS, APFS), the canonical forms of Unicode (APFS), its compatible forms (ZFS with
+    `normalization=formKC`: `Ⅷ` is `VIII`), and leave out characters that show nothing (ext4 with `casefold`).
+    """
+    if path.isascii():
+        return path.casefold()
+    text = unicodedata.normalize("NFC", path)  # most texts are in this form, which is quickly seen
+    while True:
+        folded = unicodedata.normalize("NFKC", text.casefold())
+        if _SHOWS_NOTHING.search(folded):
+            folded = unicodedata.normalize("NFKC", _SHOWS_NOTHING.sub("", folded))
+        if folded == text:
+            return text
+        text = folded
+
+
+def clash_keys(paths: Sequence[str]) -> Iterator[str]:
+    """Yield `clash_key` of each path; no path holds a line break. A thousand at once take a third of the time."""
+    for start in range(0, len(paths), 1000):
+        yield from clash_key("\n".join(paths[start : start + 1000])).split("\n")

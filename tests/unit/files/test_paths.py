@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.files.paths import clash_key, clash_keys, path_fault
 
 GOOD = [
     "a.png", "spec/image-1328x1328-7.png", "a/b/c/d.png", "A b/c d.png", "猫/海报.png", "a..b.png", "a.b/c.png",
@@ -54,11 +54,22 @@ def test_paths_that_are_safe(path: str) -> None:
         ("LPT².png", '"LPT².png" is a reserved name on Windows'),
         ("con .png", '"con .png" is a reserved name on Windows'),
         ("CONIN$.png", '"CONIN$.png" is a reserved name on Windows'),
+        ("COM¹.png", '"COM¹.png" is a reserved name on Windows'),
+        ("com\u00ad1.png", '"com\u00ad1.png" is a reserved name on Windows'),
+        ("com\u034f1.png", '"com\u034f1.png" is a reserved name on Windows'),
+        ("clock$.png", '"clock$.png" is a reserved name on Windows'),
+        ("nul.tar.png", '"nul.tar.png" is a reserved name on Windows'),
         ("a./b.png", '"a." starts with a space, or ends with a space or a dot'),
         ("a /b.png", '"a " starts with a space, or ends with a space or a dot'),
         (" a.png", '" a.png" starts with a space, or ends with a space or a dot'),
         ("a/.png", 'there is no name before ".png"'),
         (".png", 'there is no name before ".png"'),
+        ("\ufe0f.png", 'there is no name before ".png"'),
+        ("\u3164/a.png", '"\u3164" can\'t be part of a path'),
+        (".\ufe0f/a.png", '".\ufe0f" can\'t be part of a path'),
+        (".git/a.png", '".git" belongs to git'),
+        ("a/.GIT/a.png", '".GIT" belongs to git'),
+        ("git~1/a.png", '"git~1" belongs to git'),
         ("a\u202eb.png", "it contains invisible characters"),
         ("a\u200bb.png", "it contains invisible characters"),
         ("a\ud800b.png", "it contains invisible characters"),
@@ -99,6 +110,20 @@ def test_every_part_of_a_safe_path_can_be_made(path: str) -> None:
         ("CAF\N{LATIN CAPITAL LETTER E WITH ACUTE}.png", "cafe\N{COMBINING ACUTE ACCENT}.png", True),
         ("straße.png", "STRASSE.png", True),
         ("\N{KELVIN SIGN}.png", "k.png", True),
+        ("Ⅷ.png", "viii.png", True),
+        ("ﬁ.png", "FI.png", True),
+        ("ẞ.png", "ss.png", True),
+        ("１.png", "1.png", True),
+        ("Å.png", "\N{ANGSTROM SIGN}.png", True),
+        ("ſ.png", "S.png", True),
+        ("ς.png", "Σ.png", True),
+        ("1\ufe0f\u20e3.png", "1\u20e3.png", True),
+        ("a\u115fb.png", "ab.png", True),
+        ("a\u0345\u0301.png", "a\u0301\u0345.png", True),
+        ("DIR/x.png", "dir/X.png", True),
+        ("Ⅷ.png", "Ⅶ.png", False),
+        ("ı.png", "i.png", False),
+        ("а.png", "a.png", False),  # Cyrillic and Latin: people confuse them, file systems don't
         ("a.png", "b.png", False),
         ("猫.png", "犬.png", False),
     ],
@@ -113,3 +138,19 @@ def test_unicode_forms_share_a_clash_key(text: str) -> None:
     """The composed and the decomposed form of a text have one key."""
     composed, taken_apart = unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
     assert {clash_key(composed), clash_key(taken_apart)} == {clash_key(text)}
+
+
+@given(st.text(st.sampled_from("Ⅷſßẞıİﬁ\u0345\u0301\u034f\u115f\ufe0f가ᄀ") | st.characters(), max_size=12))
+def test_a_clash_key_is_its_own_clash_key(text: str) -> None:
+    """Folding a second time changes nothing, and the case of the text does not matter."""
+    key = clash_key(text)
+    assert {clash_key(key), clash_key(text.lower()), clash_key(text.swapcase().casefold())} >= {key}
+    assert clash_key(key) == key
+    assert clash_key(unicodedata.normalize("NFKC", text)) == key
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=8), max_size=5))
+def test_many_keys_at_once_are_the_same(paths: list[str]) -> None:
+    """A text beside another one does not change its key."""
+    assert list(clash_keys(paths)) == [clash_key(path) for path in paths]
+    assert list(clash_keys(paths * 500)) == [clash_key(path) for path in paths] * 500
