@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,15 @@ def plain(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to `name`, or None if none is similar."""
-    return _nearest(name, tuple(known))
+    if len(name) > _LONGEST_NAME:
+        return None
+    short = (each for each in known if len(each) <= _LONGEST_NAME)
+    return _nearest(name, tuple(itertools.islice(short, _MOST_NAMES)))
+
+
+# The time to compare two names grows with the product of their lengths.
+_LONGEST_NAME = 100
+_MOST_NAMES = 1000
 
 
 @lru_cache(maxsize=64)  # a mistake in a template is found again for each cell
@@ -71,6 +80,7 @@ class Place:
 
 
 _BESIDE = 60  # the longest label beside a caret, in characters
+_LONGEST_TEXT = 2000  # characters of a claim, fact or hint: values of any length stand in them
 _WIDEST = 100  # columns of a source line in a frame; prompts are often one long line
 
 
@@ -90,13 +100,13 @@ class Problem:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return (role, text) for each line; roles: error, place, gutter, source, caret, fact, hint."""
-        out = [("error", "error: " + visible(self.claim))]
+        out = [("error", "error: " + _shown(self.claim))]
         place = self.place
         gutter = " " * len(str(place.line)) if place and place.line else " "
         framed = place is not None and place.line > 0 and place.source != ""
         beside = framed and len(self.label) <= _BESIDE  # a longer label becomes a fact
         if place:
-            out.append(("place", f"{gutter}--> {visible(str(place))}"))
+            out.append(("place", f"{gutter}--> {_shown(str(place))}"))
         if place and framed:
             # Tabs become one space so that the caret stays under its text.
             text, at = _window(place.source.replace("\t", " "), place.column - 1)
@@ -109,10 +119,16 @@ class Problem:
             out.append(("source", f"{place.line} | {source}"))
             out.append(("caret", f"{gutter} | {' ' * before}{carets}{label}"))
         facts = self.facts if beside or not self.label else (self.label, *self.facts)
-        out += [("fact", f"{gutter} = {visible(fact)}") for fact in facts]
+        out += [("fact", f"{gutter} = {_shown(fact)}") for fact in facts]
         if self.hint:
-            out.append(("hint", f"{gutter} = hint: {visible(self.hint)}"))
+            out.append(("hint", f"{gutter} = hint: {_shown(self.hint)}"))
         return out
+
+
+def _shown(text: str) -> str:
+    """Return `text` without control characters, and without what is beyond `_LONGEST_TEXT`."""
+    over = len(text) - _LONGEST_TEXT
+    return visible(text) if over <= 0 else f"{visible(text[:_LONGEST_TEXT])}… and {over:,} more characters"
 
 
 def _window(text: str, at: int) -> tuple[str, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from qwenbuild.errors import ProjectError
@@ -44,8 +47,18 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
 
 def line_of(text: str, number: int) -> str:
     """Return line `number` (from 1) of `text` without its line end; empty if there is no such line."""
-    lines = text.split("\n")
+    lines = _lines(text)
     return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else ""
+
+
+def lines_from(text: str, number: int) -> Iterator[str]:
+    """Return the lines of `text` from line `number` (from 1) on."""
+    return itertools.islice(_lines(text), number - 1, None)
+
+
+@lru_cache(maxsize=4)  # one file may have thousands of problems
+def _lines(text: str) -> Sequence[str]:
+    return text.split("\n")
 
 
 def find_token(shown: str, number: int, source: str, token: str, offset: int = 0) -> Place | None:

@@ -15,7 +15,8 @@ from typing import Any
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Place, Problem
 
-from .text import find_token, line_of, read_text, whole_line
+from . import toml_limits
+from .text import find_token, line_of, lines_from, read_text, whole_line
 from .toml_positions import Keys, spans
 
 
@@ -30,27 +31,39 @@ class TomlFile:
     @classmethod
     def read(cls, path: Path, shown: str) -> TomlFile:
         """Return the file at `path`; raises ProjectError if the file can't be read or is not valid TOML."""
-        return cls.parse(shown, read_text(path, shown))
+        return cls.parse(shown, read_text(path, shown, toml_limits.MAX_BYTES))
 
     @classmethod
     def parse(cls, shown: str, text: str) -> TomlFile:
         """Return a file with this text; raises ProjectError if the text is not valid TOML."""
+        excess, table = toml_limits.in_text(text), dict[str, Any]()
         try:
-            return cls(shown, text, tomllib.loads(text))
+            if not excess:
+                table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ProjectError([_syntax_problem(shown, text, str(error))]) from None
-        except ValueError:  # Python refuses whole numbers of more than 4,300 digits
-            raise ProjectError([Problem(f"{shown} contains a number with too many digits")]) from None
-        except RecursionError:
-            raise ProjectError([Problem(f"{shown} is nested too deeply")]) from None
+        except (ValueError, RecursionError) as error:  # Python refuses whole numbers of more than 4,300 digits
+            excess = toml_limits.of_failure(text, error)
+        file = cls(shown, text, table)
+        if excess := excess or toml_limits.in_table(text, table):
+            raise ProjectError([Problem(f"{shown}: {excess.claim}", file._place_of(excess))])
+        return file
+
+    def _place_of(self, excess: toml_limits.Excess) -> Place:
+        if excess.at is None or excess.end is None:
+            return self.place(excess.keys)
+        line = self.text.count("\n", 0, excess.at) + 1
+        start = self.text.rfind("\n", 0, excess.at) + 1
+        source = line_of(self.text, line)
+        return Place(self.shown, line, excess.at - start + 1, excess.end - excess.at, source)
 
     def place(self, keys: Sequence[str | int], *, key: bool = False) -> Place:
         """Return the place of the value at `keys`, or of the key itself if `key` is True.
 
         If the text has no such keys, returns the place of the nearest enclosing table or value.
         """
-        known = spans(self.text)
         path: Keys = tuple(keys)
+        known = spans(self.text) if path else {}
         while path and path not in known:
             path = path[:-1]
         if not path:
@@ -83,7 +96,7 @@ class TomlFile:
         """Return the lines of the file that make up one line of the value of the multi-line string at `start`."""
         numbers: list[int] = []
         reached, joined = 1, False
-        for number, source in enumerate(self.text.split("\n")[start.line - 1 :], start.line):
+        for number, source in enumerate(lines_from(self.text, start.line), start.line):
             first = number == start.line
             body = source[start.column + 2 :] if first else source
             # TOML ignores a line end right after the quotes, and blank lines after a backslash at a line's end.

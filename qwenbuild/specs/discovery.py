@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from qwenbuild.errors import UsageError
 from qwenbuild.files.toml import TomlFile
 
+from . import globs
+
 CONFIG_NAME = "qwenbuild.toml"
 _SHARED_NAME = "pyproject.toml"
 _SHARED_KEYS = ("tool", "qwenbuild")
@@ -81,8 +83,8 @@ def glob_fault(text: str) -> str | None:
 
 
 def spec_paths(root: Path, glob: str) -> list[Path]:
-    """Return the files that the glob matches below `root`, sorted; hidden files are left out."""
-    return sorted(path for path in root.glob(glob) if path.name[:1] not in ("", "."))
+    """Return the files that the glob matches below `root`, sorted; hidden files are left out. Raises ProjectError."""
+    return sorted(path for path in globs.matches(root, glob) if path.name[:1] not in ("", "."))
 
 
 def spec_folders(root: Path, glob: str) -> list[Path]:

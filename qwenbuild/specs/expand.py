@@ -18,9 +18,9 @@ from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
 
 from .action import Action
+from .declared_names import FIELDS
 from .matrix import Cells, Declaration, Value, size_of
 from .output_paths import check_paths, default_path
-from .spec import FIELDS
 from .template import Template, Templates
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # names that depend on the model or the size

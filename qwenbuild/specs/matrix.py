@@ -11,12 +11,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.digest import sha256
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import MOST_PROBLEMS, Findings, ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
@@ -24,12 +25,14 @@ from qwenbuild.request import SEED_MAX, Size
 from .axes import Resolver, table_row
 from .axis_values import length
 from .cell_names import cell_name, quoted
+from .grid import MOST_COMPARISONS, Exclusions, Grid
 from .project import Project
 from .rows import Row
 from .sandbox import slug
 from .spec import DataFile, Image, Spec
 
-_COUNTED = 1_000_000  # cells; up to this size, a matrix with exclusions is counted exactly
+_LONGEST_LABEL = 10_000  # characters of a value, which stands in the name of each of its cells
+COUNTED = 1_000_000  # cells; up to this size, a matrix with exclusions is counted exactly
 
 
 class Value(NamedTuple):
@@ -105,7 +108,7 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
 
 def count(declaration: Declaration, catalogue: Catalogue) -> int:
     """Return the number of cells: exact for up to a million combinations, else the number before exclusion."""
-    if not declaration.image.exclude or declaration.cells > _COUNTED:
+    if not declaration.image.exclude or declaration.cells > COUNTED:
         return declaration.cells
     try:
         return sum(1 for _ in Cells(declaration, catalogue))
@@ -124,24 +127,6 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-class _Grid(NamedTuple):
-    """The values of all axes for one model, and the rules that exclude cells."""
-
-    model: Model
-    columns: list[list[Value]]  # one for each axis
-    rules: list[list[tuple[int, str]]]  # each rule is a list of (number of an axis, label)
-
-    def excludes(self, values: Sequence[Value]) -> bool:
-        return any(all(values[at].label == name for at, name in rule) for rule in self.rules)
-
-    def holds(self, values: Sequence[Value]) -> bool:
-        """Return whether the product has this cell and no rule excludes it."""
-        for value, column in zip(values, self.columns, strict=True):
-            if all(value.label != other.label for other in column):
-                return False
-        return not self.excludes(values)
-
-
 class Cells:
     """The cells of one image: the product of its axes, less `exclude`, plus `include`.
 
@@ -154,6 +139,17 @@ class Cells:
         self._declaration = declaration
         self._catalogue = catalogue
         self._source = declaration.spec.source
+        self._numbers = {axis: number for number, axis in enumerate(declaration.axes)}
+
+    @cached_property
+    def _with_rows(self) -> dict[str, tuple[dict[str, Any], bool]]:
+        """The values of each axis that has rows, by label (of equal labels, the first), and whether all are rows."""
+        found = {}
+        for axis, values in self._declaration.axes.items():
+            rows = [] if isinstance(values, range) else [value for value in values if isinstance(value, Row)]
+            if rows:
+                found[axis] = {plain(value): value for value in reversed(values)}, len(rows) == len(values)
+        return found
 
     def __iter__(self) -> Iterator[tuple[tuple[Value, ...], Model]]:
         image, keys = self._declaration.image, self._declaration.keys
@@ -166,8 +162,9 @@ class Cells:
         grids, included = self._resolved()
         empty = not included
         for grid in grids:
+            excludes = len(grid.excluded) > 0
             for combination in itertools.product(*grid.columns):
-                if grid.rules and grid.excludes(combination):
+                if excludes and grid.excluded.match(combination):
                     continue
                 empty = False
                 yield combination, grid.model
@@ -175,11 +172,11 @@ class Cells:
             raise self._wrong("every cell is excluded: the matrix is empty", (*keys, "exclude"))
         yield from included
 
-    def _resolved(self) -> tuple[list[_Grid], list[tuple[tuple[Value, ...], Model]]]:
+    def _resolved(self) -> tuple[list[Grid], list[tuple[tuple[Value, ...], Model]]]:
         """Return (the values for each model, the included cells); raises ProjectError with all problems."""
         image, axes, keys = self._declaration.image, self._declaration.axes, self._declaration.keys
         problems: list[Problem] = []
-        grids: list[_Grid] = []
+        grids: list[Grid] = []
         names = list(axes["model"]) if "model" in axes else [self._default_model()]
         for index, name in enumerate(names):
             at = (*keys, "matrix", "model", index) if "model" in axes else self._model_keys()
@@ -194,14 +191,15 @@ class Cells:
                 [Value.of(name, name)] if axis == "model" else self._column(axis, values, model, problems)
                 for axis, values in axes.items()
             ]
-            grids.append(_Grid(model, columns, [self._rule(rule, model) for rule in image.exclude]))
+            grids.append(Grid(model, columns, Exclusions(self._rule(rule, model) for rule in image.exclude)))
         if not problems:
             problems += self._exclusion_problems(grids)
+            problems += self._too_much_work(grids)
         included: list[tuple[tuple[Value, ...], Model]] = []
         seen: set[tuple[str, ...]] = set()
         for number in range(len(image.include)):
             try:
-                cell = self._inclusion(number)
+                cell = self._inclusion(number, is_told=len(problems) < MOST_PROBLEMS)
                 labels = tuple(value.label for value in cell[0])
                 if labels in seen or any(grid.model is cell[1] and grid.holds(cell[0]) for grid in grids):
                     raise self._wrong("this cell is in the matrix already", (*keys, "include", number))
@@ -248,6 +246,9 @@ class Cells:
 
     def _value(self, axis: str, value: Any, model: Model, keys: Keys) -> Value:
         """Return a value of an axis; raises ProjectError if the request field of that name can't take it."""
+        if len(label := plain(value)) > _LONGEST_LABEL:
+            hint = "put long texts into [vars], or into a column of a row"
+            raise self._wrong(f"axis {axis}: a value of {len(label):,} characters", keys, hint)
         if axis == "size":
             if not isinstance(value, str):
                 raise self._wrong(f"size: {_toml(value)} is not a text", keys)
@@ -259,7 +260,7 @@ class Cells:
             raise self._wrong(f"{axis}: {_toml(value)}", keys, "true or false")
         if axis == "negative_prompt" and not isinstance(value, str):
             raise self._wrong(f"negative_prompt: {_toml(value)} is not a text", keys)
-        return Value.of(plain(value), value)
+        return Value.of(label, value)
 
     def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
         """Return (number of the axis, label) for each axis that an exclusion names; unknown names are left out."""
@@ -269,7 +270,7 @@ class Cells:
             if axis in rule
         ]
 
-    def _exclusion_problems(self, grids: Sequence[_Grid]) -> list[Problem]:
+    def _exclusion_problems(self, grids: Sequence[Grid]) -> list[Problem]:
         """Return the problems of the exclusions: unknown axes, and values that no cell has."""
         problems: list[Problem] = []
         for number, rule in enumerate(self._declaration.image.exclude):
@@ -280,24 +281,33 @@ class Cells:
             for axis, value in rule.items():
                 try:
                     self._known_axis(axis, (*keys, axis))
-                    self._known_value(axis, value, grids, (*keys, axis))
+                    is_told = len(problems) < MOST_PROBLEMS
+                    self._known_value(axis, value, grids, (*keys, axis), is_told=is_told)
                 except ProjectError as error:
                     problems += error.problems
         return problems
 
-    def _known_value(self, axis: str, value: Any, grids: Sequence[_Grid], keys: Keys) -> None:
-        at = list(self._declaration.axes).index(axis)
-        labels: dict[str, None] = {}
-        for grid in grids:
-            wanted = size_label(value, grid.model) if axis == "size" else plain(value)
-            column = [item.label for item in grid.columns[at]]
-            if wanted in column:
-                return
-            labels.update(dict.fromkeys(column))
+    def _known_value(self, axis: str, value: Any, grids: Sequence[Grid], keys: Keys, *, is_told: bool) -> None:
+        """Raise ProjectError if no cell has the value. If the error `is_told`, it names the nearest values."""
+        at = self._numbers[axis]
+        if any((size_label(value, it.model) if axis == "size" else plain(value)) in it.labels[at] for it in grids):
+            return
+        labels = dict.fromkeys(label for grid in grids for label in grid.labels[at]) if is_told else {}
         near = did_you_mean(plain(value), labels) or f"values: {listing(labels)}"
         raise self._wrong(f'axis {axis} has no value "{plain(value)}": this excludes nothing', keys, near)
 
-    def _inclusion(self, number: int) -> tuple[tuple[Value, ...], Model]:
+    def _too_much_work(self, grids: Sequence[Grid]) -> list[Problem]:
+        """Return a problem if the entries of `exclude` name too many different sets of axes for so many cells."""
+        sets = max((len(grid.excluded) for grid in grids), default=0)
+        if sets * min(self._declaration.cells, COUNTED) <= MOST_COMPARISONS:
+            return []
+        facts = [f"{sets:,} different sets of axes, and {self._declaration.cells:,} cells"]
+        hint = "entries that name the same axes cost little"
+        place = self._source.place((*self._declaration.keys, "exclude", 0))
+        return [Problem("the exclude entries take too long", place, facts=facts, hint=hint)]
+
+    def _inclusion(self, number: int, *, is_told: bool) -> tuple[tuple[Value, ...], Model]:
+        """Return the cell of an `include`. Raises ProjectError; if the error `is_told`, it names the nearest ids."""
         image, axes = self._declaration.image, self._declaration.axes
         cell, keys = image.include[number], (*self._declaration.keys, "include", number)
         for axis in cell:
@@ -310,10 +320,11 @@ class Cells:
             value: Any = cell[axis]
             if isinstance(value, dict):
                 value = table_row(value, length(raw) + 1, self._declaration.spec, (*keys, axis))
-            elif not isinstance(raw, range) and any(isinstance(one, Row) for one in raw):
-                found = next((one for one in raw if plain(one) == plain(value)), None)
-                if found is None and all(isinstance(one, Row) for one in raw):
-                    ids = [plain(row) for row in raw]
+            elif axis in self._with_rows:
+                known, all_are_rows = self._with_rows[axis]
+                found = known.get(plain(value))
+                if found is None and all_are_rows:
+                    ids = [plain(row) for row in raw] if is_told else ()
                     hint = did_you_mean(plain(value), ids) or f"ids: {listing(ids)}"
                     raise self._wrong(f'axis {axis} has no row "{value}"', (*keys, axis), hint)
                 value = value if found is None else found

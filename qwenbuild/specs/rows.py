@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,12 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".toml")
+
+MOST_ROWS = 1_000_000
+"""The most rows of a data file: this many take about a gigabyte of memory."""
+
+_MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more than 4,300 digits
+_DEEPEST = 100  # tables and lists inside each other in JSON
 
 _Table = dict[str, Any]
 
@@ -79,7 +86,9 @@ def _parse(path: Path, shown: str) -> _File:
         return _toml(TomlFile.read(path, shown))
     if suffix in readers:
         text = read_text(path, shown)
-        numbered = list(readers[suffix](text, shown))
+        numbered = list(itertools.islice(readers[suffix](text, shown), MOST_ROWS + 1))
+        if len(numbered) > MOST_ROWS:
+            raise _wrong(f"more than {MOST_ROWS:,} rows", shown, text, numbered[-1][0])
         return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0])
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
@@ -148,11 +157,13 @@ def _tsv(text: str, shown: str) -> _Lines:
 
 
 def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
+    known: set[str] = set()
     for name in names:
         if not name.strip():
             raise _wrong("a column without a name", shown, text, line)
-        if names.count(name) > 1:
+        if name in known:
             raise _wrong(f'column "{name}" is named twice', shown, text, line)
+        known.add(name)
     return names
 
 
@@ -169,12 +180,16 @@ def _json_lines(text: str, shown: str) -> _Lines:
         if not source.strip():
             continue
         try:
-            table = json.loads(source, parse_constant=_no_number, parse_float=_finite)
+            table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+            _refuse_depth(table)
             json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
         except json.JSONDecodeError as error:
             place = Place(shown, line, error.colno, 1, source)
             raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            claim = f"not usable JSON: it is nested more than {_DEEPEST} deep"
+            raise _wrong(claim, shown, text, line) from None
+        except ValueError as error:
             what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
             raise _wrong(f"not usable JSON: {what}", shown, text, line) from None
         if not isinstance(table, dict):
@@ -185,6 +200,27 @@ def _json_lines(text: str, shown: str) -> _Lines:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _no_number(text)
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits; at most {_MOST_DIGITS}")
+    return int(text)
+
+
+def _refuse_depth(value: Any) -> None:
+    """Raise RecursionError if tables and lists are nested more than `_DEEPEST` deep."""
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            each
+            for node in level
+            if isinstance(node, dict | list)
+            for each in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _no_number(text: str) -> NoReturn:

@@ -7,7 +7,7 @@ The pydantic models below define the format. The JSON Schema for editors is made
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,18 +27,14 @@ from pydantic import (
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.text import read_text
 from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_limits import MAX_BYTES
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import SEED_MAX
 
+from . import declared_names
 from .axis_values import form
 from .validation import problems
-
-FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
-"""Request fields that a spec, an image or an axis may set."""
-
-RESERVED = ("spec", "image", "width", "height", "ratio")
-"""Names that qwenbuild sets for templates; an axis or variable can't have them."""
 
 Scalar = str | int | float | bool
 
@@ -166,7 +162,7 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
         findings.add([Problem(claim, Place(shown))])
         return None
     try:
-        text = read_text(path, shown)
+        text = read_text(path, shown, MAX_BYTES)
         if known and known.source.text == text:
             return known
         source = TomlFile.parse(shown, text)
@@ -183,9 +179,14 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
             content = SpecFile.model_validate(_without(table, by_keys))
         except ValidationError:
             return None
-    spec = Spec(name, path, content, source)
-    findings.add(_name_problems(spec))
-    return spec
+    if not table.get("image"):
+        hint = 'add one: [image.NAME] with prompt = "…"'
+        findings.add([Problem(f"{shown} declares no image", source.place(()), hint=hint)])
+    if misnamed := declared_names.problems(content, source):
+        findings.add(problem for each in misnamed.values() for problem in each)
+        images = {name: image for name, image in content.image.items() if name not in misnamed}
+        content = content.model_copy(update={"image": images})
+    return Spec(name, path, content, source)
 
 
 def _without(table: dict[str, Any], mistakes: Iterable[Keys]) -> dict[str, Any]:
@@ -202,42 +203,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of the spec format (draft 2020-12)."""
     table = TypeAdapter(SpecFile).json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **table}
-
-
-_IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
-
-
-def _name_problems(spec: Spec) -> list[Problem]:
-    source, found = spec.source, []
-    if not source.table.get("image"):
-        hint = 'add one: [image.NAME] with prompt = "…"'
-        found.append(Problem(f"{source.shown} declares no image", source.place(()), hint=hint))
-    found += _variable_problems(spec.content.vars, source, ("vars",))
-    for name, image in spec.content.image.items():
-        if not _IMAGE_NAME.fullmatch(name):
-            place = source.place(("image", name), key=True)
-            found.append(
-                Problem(f'not an image name: "{name}"', place, "letters, digits, _, - and ., first a letter or digit")
-            )
-        found += _variable_problems(image.vars, source, ("image", name, "vars"))
-        for axis in image.matrix:
-            if not axis.isidentifier() or axis in RESERVED:
-                place = source.place(("image", name, "matrix", axis), key=True)
-                why = "reserved" if axis in RESERVED else "letters, digits and _, not starting with a digit"
-                found.append(Problem(f'not an axis name: "{axis}"', place, why))
-    return found
-
-
-def _variable_problems(names: Mapping[str, Any], source: TomlFile, keys: Sequence[str]) -> list[Problem]:
-    found = []
-    for name in names:
-        if name in RESERVED or name in ("model", "size", "seed"):
-            place = source.place((*keys, name), key=True)
-            found.append(Problem(f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place))
-        elif not name.isidentifier():
-            place = source.place((*keys, name), key=True)
-            found.append(Problem(f'not a variable name: "{name}"', place, "letters, digits and _"))
-    return found
 
 
 def _known_keys(keys: Keys) -> list[str]:

@@ -1,0 +1,114 @@
+"""Declared names: which names images, axes and variables may have, and why others are refused.
+
+A name that is accepted always means what the spec says. So a name is refused if qwenbuild sets it, if Jinja gives it
+another meaning, if the image has a key of that name, or if Python takes it for another name of the same image.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
+from qwenbuild.problems import Problem
+
+if TYPE_CHECKING:
+    from .spec import Image, SpecFile
+
+FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark")
+"""Request fields that a spec, an image or an axis may set."""
+
+RESERVED = ("spec", "image", "width", "height", "ratio")
+"""Names that qwenbuild sets for templates; an axis or variable can't have them."""
+
+LONGEST = 200
+"""The most characters of a name."""
+
+_SET = (*RESERVED, "model", "size", "seed")  # what templates always see
+_CONSTANTS = ("true", "false", "none", "True", "False", "None")
+_UNREADABLE = {  # in Jinja
+    **dict.fromkeys(_CONSTANTS, "in templates this is a constant"),
+    "not": "in templates this is an operator",
+    "self": "in templates this is the template itself",
+}
+_IMAGE_KEYS = {  # of an image that are not axes, with what to write instead
+    "prompt": 'give the axis another name, such as text, and write prompt = "{{ text }}"',
+    "template": 'give the axis another name, such as layout, and write prompt = "{% include layout %}"',
+    "output": 'a path may hold axes, as in output = "{{ size }}/{{ seed }}.png"',
+    "vars": "variables stand beside the matrix: [image.NAME.vars]",
+    "matrix": "give the axis another name",
+    "exclude": "it stands beside the matrix, not in it: [[image.NAME.exclude]]",
+    "include": "it stands beside the matrix, not in it: [[image.NAME.include]]",
+}
+_IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
+
+
+def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
+    """Return the problems of a spec's names, by the image that they belong to; those of the whole file are at ""."""
+    found = {"": [*_variables(content.vars, source, ("vars",))]}
+    for name, image in content.image.items():
+        found[name] = [
+            *_image(name, source),
+            *_variables(image.vars, source, ("image", name, "vars")),
+            *_axes(image.matrix, source, ("image", name, "matrix")),
+            *_same(name, image, content, source),
+        ]
+    return {name: each for name, each in found.items() if each}
+
+
+def _image(name: str, source: TomlFile) -> Iterator[Problem]:
+    if not _IMAGE_NAME.fullmatch(name) or len(name) > LONGEST:
+        why = _too_long(name) or "letters, digits, _, - and ., first a letter or digit"
+        yield Problem(f'not an image name: "{name}"', source.place(("image", name), key=True), why)
+
+
+def _variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
+    for name in names:
+        if name in _SET:
+            place = source.place((*keys, name), key=True)
+            yield Problem(f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place)
+        elif why := _fault(name, "letters, digits and _"):
+            yield Problem(f'not a variable name: "{name}"', source.place((*keys, name), key=True), why)
+
+
+def _axes(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
+    for name in names:
+        why = _fault(name, "letters, digits and _, not starting with a digit")
+        if name in RESERVED:
+            why = "reserved"
+        elif name in _IMAGE_KEYS:
+            why = "this is a key of the image"
+        if why:
+            hint = _IMAGE_KEYS.get(name, "").replace("NAME", str(keys[1])) or None
+            yield Problem(f'not an axis name: "{name}"', source.place((*keys, name), key=True), why, hint=hint)
+
+
+def _fault(name: str, allowed: str) -> str:
+    """Return why templates can't read a variable of this name; empty if they can."""
+    return _UNREADABLE.get(name, "") or _too_long(name) or ("" if name.isidentifier() else allowed)
+
+
+def _too_long(name: str) -> str:
+    return f"{len(name):,} characters; at most {LONGEST}" if len(name) > LONGEST else ""
+
+
+def _same(image_name: str, image: Image, content: SpecFile, source: TomlFile) -> Iterator[Problem]:
+    """Yield a problem for each name that Python, which runs the templates, takes for another name of the image.
+
+    Python compares identifiers in Unicode's form NFKC: `ﬁ` is `fi`.
+    """
+    tables: Sequence[tuple[Keys, Mapping[str, Any]]] = (
+        (("vars",), content.vars),
+        (("image", image_name, "vars"), image.vars),
+        (("image", image_name, "matrix"), image.matrix),
+    )
+    known = {name: name for name in _SET}
+    for keys, table in tables:
+        for name in table:
+            other = known.setdefault(name if name.isascii() else unicodedata.normalize("NFKC", name), name)
+            if other != name:
+                place = source.place((*keys, name), key=True)
+                yield Problem(f'"{name}" and "{other}" are one name for templates', place, "rename one of them")

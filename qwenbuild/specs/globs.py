@@ -1,0 +1,75 @@
+"""Globs: the files that a pattern such as `specs/**/*.toml` matches, found with bounded work.
+
+The patterns are those of `pathlib`. Unlike there, `**/**` costs no more than `**`, and folders whose links lead back to
+themselves end with an error instead of hanging.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.problems import Problem
+
+MOST_ENTRIES = 1_000_000
+"""The most files and folders that one pattern may look at: they take a few seconds."""
+
+
+def matches(root: Path, glob: str) -> list[Path]:
+    """Return the files and folders below `root` that the glob matches, in no order; raises ProjectError.
+
+    `**` follows no links to folders.
+    """
+    parts = PurePosixPath(glob).parts
+    waiting, met, entries = [(str(root), 0)], set[tuple[str, int]](), 0
+    found: dict[str, None] = {}
+    while waiting:
+        state = waiting.pop()
+        if state in met:
+            continue
+        met.add(state)
+        folder, at = state
+        part, is_last = parts[at], at == len(parts) - 1
+        if part != "**" and not set("*?[") & set(part):
+            path = os.path.join(folder, part)
+            if is_last and os.path.exists(path):
+                found[path] = None
+            elif not is_last and os.path.isdir(path):
+                waiting.append((path, at + 1))
+            continue
+        if part == "**":
+            waiting.append((folder, at + 1))
+        fits = re.compile(fnmatch.translate(part), re.IGNORECASE if os.name == "nt" else 0).match
+        for entry in _entries(folder):
+            entries += 1
+            if part == "**":
+                if _is_folder(entry, follow=False):
+                    waiting.append((entry.path, at))
+            elif fits(entry.name):
+                if is_last:
+                    found[entry.path] = None
+                elif _is_folder(entry, follow=True):
+                    waiting.append((entry.path, at + 1))
+        if entries > MOST_ENTRIES:
+            hint = "a narrower pattern looks at fewer; links may lead back to a folder above"
+            raise ProjectError([Problem(f"specs: {glob} looks at more than {MOST_ENTRIES:,} files", hint=hint)])
+    return [Path(path) for path in found]
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError:  # it is gone, or nobody may list it
+        return
+
+
+def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:  # its links form a circle
+        return False
