@@ -59,12 +59,21 @@ def links(root: Path, paths: Iterable[Path]) -> Iterator[Item]:
             yield Item(Kind.LINKS, f"{name} -> {real}", f"{name} leads out of the project, to {real}", name)
 
 
-def contents(folder: Path) -> list[Path]:
-    """Return the paths of what lies directly in `folder`; an empty list if the folder can't be read."""
+def contents(folder: Path, levels: int) -> list[Path]:
+    """Return the paths of what lies in `folder`, and down to `levels` levels of its folders.
+
+    Links are not followed, and a folder that can't be read counts as empty.
+    """
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
     except OSError:
         return []
+    paths = [Path(entry.path) for entry in found]
+    if levels > 1:
+        paths += [path for entry in found if entry.is_dir(follow_symlinks=False)
+                  for path in contents(Path(entry.path), levels - 1)]  # fmt: skip
+    return paths
 
 
 def special(root: Path, paths: Iterable[Path]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPri
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
-from qwenbuild.state_folder import FOLDER
+from qwenbuild.state_folder import FOLDER, LOCK
 from qwenbuild.trust import Item, Trust
 
 from . import discovery, outside, prices, user_config, validation
@@ -163,14 +163,14 @@ def load(file: discovery.ConfigFile, trust: Trust, owners: Iterable[Item] = ()) 
         place = file.source.place((*file.keys, "models", error.model, error.key))
         raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
     project = Project(file.root, config, catalogue, file.searched, trust)
-    inside = outside.contents(project.state_dir)
+    inside = outside.contents(project.state_dir, levels=2)
     if wrong := list(outside.special(project.root, inside)):
         raise ProjectError(wrong)
     if outside.is_in_git(project.root, config.out):
         place = file.source.place((*file.keys, "out"))
         raise ProjectError([Problem(f'out = "{config.out}" lies in git\'s own folder', place, hint='such as "out"')])
-    folders = [project.templates, project.out, project.state_dir, *project.spec_folders()[:1]]
-    trust.require(*outside.links(project.root, [*folders, *inside]))
+    read = [project.searched[-1], project.root / LOCK, project.templates, *project.spec_folders()[:1]]
+    trust.require(*outside.links(project.root, [*read, project.out, project.state_dir, *inside]))
     return project
 
 

@@ -25,10 +25,11 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
 from qwenbuild.files import atomic, regular
 from qwenbuild.files.text import read_text
+from qwenbuild.state_folder import LOCK
 
 from .lock_format import CHUNK_BYTES, HEAD, Pin, parse, parse_any_toml, parse_rendered, render, unix_lines
 
-NAME = "qwenbuild.lock"
+NAME = LOCK
 _MAX_BYTES = 1 << 30  # pins of four million outputs
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 

@@ -23,15 +23,19 @@ def refused(project: Workspace) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["templates", "specs", "out", ".qwenbuild", ".qwenbuild/state.sqlite3", "specs/a.toml"]
-)
+    "name",
+    [
+        "templates", "specs", "specs/a.toml", "out", "qwenbuild.lock",
+        ".qwenbuild", ".qwenbuild/state.sqlite3", ".qwenbuild/report/images",
+    ],
+)  # fmt: skip
 def test_a_link_out_of_the_project_needs_approval(project: Workspace, tmp_path: Path, name: str) -> None:
     """Such a link could make a prompt of the user's files, or overwrite them."""
     target = tmp_path / "home"
     target.mkdir()
     (target / "a.toml").touch()
     link = project.root / name
-    link.parent.mkdir(exist_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(target)
     assert f"{name} leads out of the project, to {target}" in refused(project)
 
