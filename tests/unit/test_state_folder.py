@@ -21,7 +21,7 @@ def test_a_project_keeps_its_state_in_one_folder(tmp_path: Path) -> None:
     assert folder == tmp_path / FOLDER == (tmp_path / noop.NAME).parent
     with hold_build_lock(folder):
         State.of(tmp_path, create=True).close()
-        assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE, "tmp"]
+        assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE, f"{STATE}-checked", "tmp"]
 
 
 def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
