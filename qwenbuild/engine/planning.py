@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-from qwenbuild.errors import QwenbuildError
 from qwenbuild.plan import judge
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
@@ -46,7 +45,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     with engine.submissions(state) as submissions:
         steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, submissions, pins)
         strays = [] if is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
-        fault = submissions.fault
+        found = submissions.warnings()
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote)
     is_whole = not (is_selecting or options.shard) and outputs is None and keys is None
@@ -59,16 +58,16 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         actions=every,
         records=records,
         lock=pins,
-        warnings=_warnings(engine, fault),
+        warnings=_warnings(engine, found),
         strays=strays,
     )
 
 
-def _warnings(engine: Engine, fault: QwenbuildError | None) -> tuple[Problem, ...]:
-    """Return what the plan warns of: `fault` of the ledger, what the user has not approved, and the remote cache's."""
+def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return what the plan warns of: `found` among the submissions, what the user has not approved, the remote's."""
     refused = engine.project.trust.refused
     unapproved = (problem(refused),) if refused else ()
-    return (*(fault.problems if fault else ()), *unapproved, *(engine.remote.warnings() if engine.remote else ()))
+    return (*found, *unapproved, *(engine.remote.warnings() if engine.remote else ()))
 
 
 def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:

@@ -110,14 +110,14 @@ def check(db: sqlite3.Connection, path: Path) -> None:
     """
     present = state_schema.objects(db)
     if strange := present - state_schema.known():
-        kind, name, *_ = min(strange, key=str)
-        raise Damaged(f"it has a {kind} that qwenbuild did not make: {name}")
+        first = min(strange)
+        raise Damaged(f"it has a {first.type} that qwenbuild did not make: {first.name}")
     if (now := _fingerprint(path)) and now == _marked(path):
         return
     for (said,) in db.execute("PRAGMA quick_check(1)"):
         if said != "ok":
             raise Damaged(said)
-    tables = {name for _, name, *_ in present}
+    tables = {it.name for it in present}
     for table, holds in state_schema.CELLS.items():
         if table in tables and db.execute(f"SELECT 1 FROM {table} WHERE NOT ({holds}) LIMIT 1").fetchone():  # noqa: S608
             raise Damaged(f"a row of {table} holds what qwenbuild does not write")

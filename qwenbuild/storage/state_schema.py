@@ -7,9 +7,10 @@ whoever adds a table raises VERSION.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 VERSION: Final = 2
 
@@ -50,6 +51,18 @@ WHEN NEW.image IS NOT (SELECT image FROM history WHERE path = NEW.path ORDER BY 
 END;
 """
 
+_MARKS: Final = re.compile("([(),])")
+
+
+class Object(NamedTuple):
+    """A table, an index, a trigger or a view: its type, its name, its table, and its SQL with single spaces."""
+
+    type: str
+    name: str
+    table: str
+    sql: str
+
+
 _DIGESTS: Final = " AND ".join(
     f"typeof({name}) = 'text' AND length(CAST({name} AS BLOB)) = 64 AND {name} NOT GLOB '*[^0-9a-f]*'"
     for name in ("key", "image")
@@ -68,15 +81,19 @@ CELLS: Final = {
 """What holds for every row of a table, in SQL: the types, digests that are digests, and paths that stay inside."""
 
 
-def objects(db: sqlite3.Connection) -> set[tuple[str, str, str, str | None]]:
-    """Return the type, the name, the table and the SQL of everything in a database's schema. Raises sqlite3.Error."""
-    return set(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+def objects(db: sqlite3.Connection) -> set[Object]:
+    """Return everything in a database's schema. Raises sqlite3.Error."""
+    found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return {
+        Object(str(kind), str(name), str(table), " ".join(_MARKS.sub(r" \1 ", str(sql)).split()))
+        for kind, name, table, sql in found
+    }
 
 
 @cache
-def known() -> frozenset[tuple[str, str, str, str | None]]:
+def known() -> frozenset[Object]:
     """Return the objects that a version of qwenbuild may have put into a state."""
-    found = set[tuple[str, str, str, str | None]]()
+    found = set[Object]()
     for script in (SCHEMA, SCHEMA.replace(_SINCE_2, "")):
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
             db.executescript(script + HISTORY)

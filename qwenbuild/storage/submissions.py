@@ -3,6 +3,9 @@
 Invariants:
 - The ledger is written first, on disk. The state's mirror follows, so each file alone can restore the other.
 - Submissions that cost nothing are recorded only in the state. Free providers never open the ledger.
+- The ledger is the user's own; the state may have come with the project. A submission that only the state has counts
+  only if it was made with the present API key, which nobody else can show. Else nothing is polled or downloaded, and
+  the ledger gets no row: a link to a stranger's image would put it into the store.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +22,7 @@ from typing import Any, Final
 
 from qwenbuild.candidates import Search
 from qwenbuild.errors import LedgerError, StateError
+from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price, Provider, accounted
 from qwenbuild.request import Request, Submission
 
@@ -27,6 +31,8 @@ from .ledger import FILE, Ledger, damaged_hint
 from .state import State
 from .store import Store
 
+_UNPROVEN = "an account that nothing shows to be yours"
+_MOST_NAMED, _SHOWN = 5, 60  # submissions, and characters of a prompt, in a warning
 _ANOTHER = "another"  # stands in `Submission.context` for an account that is not the present one
 
 
@@ -51,6 +57,7 @@ class Submissions:
         self._ledger: Ledger | None = None
         self._mirroring: list[Callable[[], None]] | None = None  # writes that wait for the ledger's commit
         self.fault: LedgerError | None = None  # why `open` could not read the ledger
+        self.unproven: list[Submission] = []  # what `open` found in the state alone, and not made with the present key
 
     def close(self) -> None:
         """Close the ledger, if it is open. The claims of submissions that are still open end."""
@@ -70,7 +77,7 @@ class Submissions:
             outcome = outcomes.get(it.uid)
             if outcome is not None:
                 self._state.settle_mirror(it.uid, outcome)
-            elif it.uid not in outcomes:
+            elif it.uid not in outcomes and self._is_proven(it):
                 intent = Intent(it.key, it.request, it.provider, self._project, it.cell, it.context, it.forced)
                 ledger.restore(intent, it.uid, it.handle, it.intended_at_s)
         handles = {it.uid: it.handle for it in mirrored}
@@ -93,15 +100,15 @@ class Submissions:
         try:
             ledger = self._readable()
             if ledger is None:
-                return mirrored
+                return self._judged_alone(mirrored)
             rows = ledger.open_rows()
             known = ledger.outcomes(it.uid for it in mirrored)
             listed = {row.key for row in rows}
             lost = [replace(it, id=-it.id) for it in mirrored if it.uid not in known and it.key not in listed]
-            return [*lost, *map(self._submission, rows)]
+            return [*self._judged_alone(lost), *map(self._submission, rows)]
         except LedgerError as error:
             self.fault = error
-            return mirrored
+            return self._judged_alone(mirrored)
 
     def own(self) -> list[Submission]:
         """Return the open submissions of this project, and those of projects whose folder is gone.
@@ -198,7 +205,7 @@ class Submissions:
         no handle, or is of another account.
         """
         if self._ledger is None or not submission.uid:
-            return submission
+            return None if submission.elsewhere else submission
         row = self._ledger.take(submission.uid)
         taken = self._submission(row) if isinstance(row, Row) else None
         if taken and taken.elsewhere:
@@ -259,6 +266,21 @@ class Submissions:
 
     # --- accounts ---
 
+    def warnings(self) -> Sequence[Problem]:
+        """Return the ledger's `fault`, and a warning that names what is `unproven`, with the next step."""
+        faults = self.fault.problems if self.fault else ()
+        if not self.unproven:
+            return faults
+        count = len(self.unproven)
+        what = "1 submission that was" if count == 1 else f"{count:,} submissions that were"
+        claim = f"the project's state has {what} not made with your API key: left alone"
+        facts = [
+            f"{it.request.model} {it.request.size} seed {it.request.seed}: {plain(it.request.prompt)[:_SHOWN]}"
+            for it in self.unproven[:_MOST_NAMED]
+        ]
+        hint = "if you sent it, build with the key of then; if it came with the project, `--resubmit` renders the image"
+        return [*faults, Problem(claim, facts=tuple(facts), hint=hint)]
+
     def _submission(self, row: Row) -> Submission:
         ledger = self._opened
         try:
@@ -276,6 +298,24 @@ class Submissions:
             row.uid, project, row.cell, ledger.is_held(row), search=search,
         )  # fmt: skip
         return self._judged(found)
+
+    def _judged_alone(self, submissions: Iterable[Submission]) -> list[Submission]:
+        """Return submissions that only the state has; those that are not proven belong to another account."""
+        found = [
+            it if self._is_proven(it) else replace(it, elsewhere=it.elsewhere or _UNPROVEN, forced=False)
+            for it in submissions
+        ]
+        self.unproven = [it for it in found if it.elsewhere and it.provider == self._provider]
+        return found
+
+    def _is_proven(self, submission: Submission) -> bool:
+        """Whether a submission that only the state has was made here: with the present API key, if one is needed.
+
+        Every version of qwenbuild records the key's fingerprint. Nobody who lacks the key can know the fingerprint.
+        """
+        here = self._account.get("account")
+        is_made_here = bool(here) and submission.context.get("account") == here
+        return submission.provider == self._provider and (is_made_here or self._accounted is None)
 
     def _judged(self, submission: Submission) -> Submission:
         """Return the submission; `elsewhere` names its account if that is not the present one."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from qwenbuild.storage.state_schema import CELLS, HISTORY, SCHEMA, TO_2, known, objects
+from qwenbuild.storage.state_schema import CELLS, HISTORY, SCHEMA, TO_2, Object, known, objects
 from tests.unit.storage.test_submissions import OLDER_STATE
 
 
-def made(*scripts: str) -> set[tuple[str, str, str, str | None]]:
+def made(*scripts: str) -> set[Object]:
     """Return the objects of a database after these scripts."""
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
         for script in scripts:
@@ -22,6 +22,7 @@ def test_every_state_of_every_version_is_known() -> None:
     states = [
         made(SCHEMA), made(SCHEMA, HISTORY), made(OLDER_STATE), made(OLDER_STATE, HISTORY), made(OLDER_STATE, TO_2),
         made(OLDER_STATE, TO_2, HISTORY), made(OLDER_STATE, HISTORY, TO_2),
+        made(SCHEMA, "ALTER TABLE submissions DROP COLUMN uid"),
     ]  # fmt: skip
     for state in states:
         assert state <= known()

@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -68,12 +68,17 @@ def opened(
         state.close()
 
 
-def send(submissions: Submissions, wanted: Request, *, key: str = "sk-mine", replaces: str = "") -> Submission | None:
-    """Record the intent to send a request."""
+def account(key: str = "sk-mine") -> Mapping[str, str]:
+    """Return the context of a request that is sent with this key."""
     provider = accounted(create("dashscope", Settings({}, builtin(), {"DASHSCOPE_API_KEY": key})))
     assert provider is not None
+    return provider.account()
+
+
+def send(submissions: Submissions, wanted: Request, *, key: str = "sk-mine", replaces: str = "") -> Submission | None:
+    """Record the intent to send a request."""
     return submissions.intend(
-        wanted.key, wanted, provider.account(), cell="s/a", forced=False, price=Price(Decimal("0.20")),
+        wanted.key, wanted, account(key), cell="s/a", forced=False, price=Price(Decimal("0.20")),
         replaces=replaces, is_stored=lambda: False,
     )  # fmt: skip
 
@@ -145,8 +150,8 @@ def test_an_older_state_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "one/.qwenbuild/state.sqlite3"
     with sqlite3.connect(path) as db:
         db.executescript(OLDER_STATE)
+        text = json.dumps(dict(account()))
         for handle, wanted in (("task:1", request("accepted")), ("", request("lost"))):
-            text = '{"account":"","host":"dashscope-intl.aliyuncs.com","interface":"async","region":"singapore"}'
             db.execute("INSERT INTO requests VALUES (?, ?)", (wanted.key, json.dumps(wanted.as_dict())))
             db.execute(
                 "INSERT INTO submissions(key, provider, handle, context, intended_at_s, forced)"
@@ -434,7 +439,7 @@ def test_a_forced_submission_stays_forced(tmp_path: Path) -> None:
     with opened(tmp_path) as (submissions, _):
         wanted = request("one")
         found = submissions.intend(
-            wanted.key, wanted, {}, cell="s/a", forced=True, price=Price(Decimal("0.20"), "EUR"), replaces="",
+            wanted.key, wanted, account(), cell="s/a", forced=True, price=Price(Decimal("0.20"), "EUR"), replaces="",
             is_stored=lambda: False,
         )  # fmt: skip
         assert found is not None
@@ -524,3 +529,63 @@ def test_a_refusal_before_the_wait_began_is_not_the_answer(tmp_path: Path) -> No
         submissions.explain(one, {"claim": "no"})
         assert submissions.refusal(one.key, before_s) == {"claim": "no"}
         assert submissions.refusal(one.key, time.time() + 1) is None
+
+
+# --- a stranger's state ---
+
+
+@pytest.mark.parametrize("handle", ["task:1", "result:1:https://anybody.oss-cn-beijing.aliyuncs.com/1.png", ""])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "", "UPDATE submissions SET context = '{}'", "UPDATE submissions SET uid = ''",
+        "UPDATE submissions SET context = json_set(context, '$.account', NULL)",
+        "UPDATE submissions SET provider = 'null'",
+    ],
+)  # fmt: skip
+def test_only_the_key_proves_a_submission_that_the_ledger_does_not_know(
+    tmp_path: Path, handle: str, forged: str
+) -> None:
+    """A link needs no key to be downloaded, but its image would be stored for all of the user's projects."""
+    with opened(tmp_path, key="sk-stranger", ledger="theirs") as (submissions, state):
+        sent(submissions, request(), handle, key="sk-stranger")
+    if forged:
+        with sqlite3.connect(state.path) as db:
+            db.execute(forged)
+        db.close()
+    for key in ("sk-mine", ""):
+        for is_ready in (False, True):
+            with opened(tmp_path, key=key, prepare=is_ready) as (submissions, state):
+                (found,) = submissions.open()
+                assert found.elsewhere
+                assert not is_ready or submissions.take(found) is None
+                warned = 0 if "provider" in forged else 1
+                assert len(submissions.unproven) == len(submissions.warnings()) == warned
+                assert len(state.open_submissions()) == 1
+    with contextlib.closing(Ledger(tmp_path / "ledger")) as ledger:
+        assert ledger.open_rows() == []
+    if not forged:
+        with opened(tmp_path, key="sk-stranger", ledger="lost") as (submissions, _):
+            assert [(it.handle, it.elsewhere) for it in submissions.open()] == [(handle, "")]
+
+
+def test_the_warning_about_a_strangers_submissions(tmp_path: Path) -> None:
+    """It names some of them, and says what to do."""
+    with opened(tmp_path, key="sk-stranger", ledger="theirs") as (submissions, _):
+        sent(submissions, request("one"), key="sk-stranger")
+    with opened(tmp_path, prepare=False) as (submissions, _):
+        submissions.open()
+        assert [str(problem) for problem in submissions.warnings()] == [
+            "error: the project's state has 1 submission that was not made with your API key: left alone\n"
+            "  = qwen-image-plus 1328x1328 seed 1: one\n"
+            "  = hint: if you sent it, build with the key of then; if it came with the project, `--resubmit` renders"
+            " the image"
+        ]
+    with opened(tmp_path, key="sk-stranger", ledger="theirs") as (submissions, _):
+        for number in range(9):
+            sent(submissions, request(f"{number}" * 100), key="sk-stranger")
+    with opened(tmp_path, prepare=False) as (submissions, _):
+        submissions.open()
+        (problem,) = submissions.warnings()
+        assert problem.claim.startswith("the project's state has 10 submissions that were not made")
+        assert (len(problem.facts), max(map(len, problem.facts))) == (5, 94)
