@@ -11,6 +11,7 @@ from typing import Final
 
 REASONS: Final[Mapping[str, str]] = {
     r"\b(durable|follow_symlinks|check_same_thread)=None|(thread_local|to_soft)=None": "`None` is as false as `False`",
+    r"\bis_\w+ = None": "`None` is as false as `False`",
     r"\bstrict=(None|False)|zip\(\w+, \w+, \)": "both sequences have one length; `strict` would only report a mistake",
     r'getattr\(.*, "syncfs", \)': "the function exists on this system",
     r'getattr\(error, "sqlite_errorcode", [01]?\)': "no error of SQLite has the default as its number",

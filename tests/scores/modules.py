@@ -26,7 +26,7 @@ _MORE: Mapping[str, str] = {
     "storage.state": "unit/storage/test_submissions.py",
     "storage.claims": "unit/storage/test_ledger.py",
     "storage.claimant": "unit/storage/test_ledger.py",
-    "builder.render": "unit/builder/test_builder.py unit/builder/test_journal.py",
+    "builder.render": "unit/builder/test_journal.py",
     "builder.others": "unit/builder/test_render.py",
     "providers.dashscope.rendering": (
         "unit/providers/dashscope/test_provider.py unit/providers/dashscope/test_provider_faults.py"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -10,7 +12,7 @@ from typing import Any
 
 from qwenbuild import Engine, load
 from qwenbuild.builder.interrupt import Interrupt
-from qwenbuild.events import Event, Finished, ImageFinished, Outcome
+from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, Outcome, Stopping
 from qwenbuild.provider import Journal, Price, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request
@@ -77,7 +79,7 @@ class Build:
 
     def run(self, emit: Callable[[Event], None] | None = None, interrupt: Interrupt | None = None,
             **choices: Any) -> Finished:  # fmt: skip
-        """Build once, and check that every output ended exactly once."""
+        """Build once, and check that every output ended exactly once, and took no longer than the build."""
         self.events = []
 
         def take(event: Event) -> None:
@@ -87,8 +89,9 @@ class Build:
 
         engine = self.engine(**choices)
         finished = engine.build(take, interrupt)
-        ended = [event.path for event in self.events if isinstance(event, ImageFinished)]
-        assert sorted(ended) == sorted(step.action.output for step in engine.plan().steps)
+        ended = [event for event in self.events if isinstance(event, ImageFinished)]
+        assert sorted(event.path for event in ended) == sorted(step.action.output for step in engine.plan().steps)
+        assert all(0.0 <= event.seconds <= finished.seconds for event in ended)
         assert self.events[0].event == "started"
         assert self.events[-1] is finished
         return finished
@@ -98,6 +101,22 @@ class Build:
         """Outcome by image."""
         ended = [event for event in self.events if isinstance(event, ImageFinished)]
         return {event.name.removeprefix("s/"): event.outcome for event in ended}
+
+    @property
+    def started(self) -> list[tuple[str, str]]:
+        """Image and reason of each image that the provider began, in order."""
+        begun = [event for event in self.events if isinstance(event, ImageStarted)]
+        return [(event.name.removeprefix("s/"), event.reason) for event in begun]
+
+    @property
+    def stopped(self) -> list[str]:
+        """Why the build stopped: each reason, in order."""
+        return [event.reason for event in self.events if isinstance(event, Stopping)]
+
+    def ledger(self) -> list[tuple[str, str]]:
+        """Cell and outcome of each submission in the ledger, in order; the outcome is empty while it is open."""
+        with contextlib.closing(sqlite3.connect(self.engine().store.root / "ledger" / "ledger.sqlite3")) as db:
+            return [(cell, outcome or "") for cell, outcome in db.execute("SELECT cell, outcome FROM submissions")]
 
     def stores(self) -> int:
         """Return how many results the store has."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, 
 from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.plan.plan import Verdict
-from qwenbuild.provider import Journal, Rendered
+from qwenbuild.provider import Journal, Price, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.specs import user_config
@@ -160,6 +162,7 @@ class Searching(ScriptedProvider):
         self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
     ) -> dict[int, Search]:
         self.searches += 1
+        assert patience_s == 300.0  # a sole user's tasks are waited for
         if self.fault:
             raise self.fault
         mine = {it.id: it.request.prompt for it in lost}
@@ -190,6 +193,72 @@ def test_a_sole_users_lost_answers_are_found_at_the_end(build: Build) -> None:
     assert [(problem.claim, problem.hint) for problem in finished.problems] == [("gone", "look")]
     assert (service.searches, [it.request.prompt for it in build.engine().in_flight()]) == (1, ["nowhere"])
     assert finished.cost == {"CNY": "0.3"}
+    assert build.started[3:] == [(name, "found among the service's tasks") for name in ("i2", "i0")]
+    assert build.ledger() == [("s/i0", "done"), ("s/i1", ""), ("s/i2", "done")]
+
+
+def test_lost_answers_without_certainty_are_not_looked_for(build: Build) -> None:
+    """Others may use the account: the build ends at once, and the next one asks."""
+    build.provider = service = Searching()
+    build.prompts("one")
+    assert (build.run().unknown, service.searches) == (1, 0)
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_answers_that_no_list_can_explain(build: Build, is_sent: bool) -> None:
+    """A task whose image is gone, and a provider that lost something before it sent: both stay as they are."""
+
+    async def lose(request: Request, journal: Journal) -> None:
+        if is_sent:
+            await journal.intend({})
+            await journal.accepted("task:one")
+        raise AnswerLost("gone")
+
+    service = sole_user(build)
+    service._act = lose
+    build.prompts("one")
+    finished = build.run()
+    assert (finished.unknown, service.searches) == (1, 0)
+    assert [it.handle for it in build.engine().in_flight()] == [""] * is_sent
+
+
+def test_an_interrupt_ends_the_search_for_lost_answers(build: Build) -> None:
+    """What was lost before it stays UNKNOWN; nothing is asked."""
+
+    async def lose(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        if request.prompt == "two":
+            interrupt.request()
+            await asyncio.sleep(0)
+        raise AnswerLost(f"{request.prompt} is gone")
+
+    interrupt = Interrupt()
+    service = sole_user(build)
+    service._act = lose
+    build.prompts("one", "two", "three")
+    finished = build.run(interrupt=interrupt)
+    assert build.outcomes == {"i0": "unknown", "i1": "unknown", "i2": "skipped"}
+    assert sorted(problem.claim for problem in finished.problems) == ["one is gone", "two is gone"]
+    assert service.searches == 0
+
+
+def test_a_claim_ends_with_the_search(build: Build) -> None:
+    """Once an answer is given up, other builds may take over, while this one still ends its other images."""
+    held: list[dict[str, bool]] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, ImageFinished):
+            with contextlib.closing(Ledger(build.engine().store.root / "ledger", create=False)) as ledger:
+                held.append({row.cell: ledger.is_held(row) for row in ledger.open_rows()})
+
+    sole_user(build)
+    build.prompts("nowhere", "nowhere else")
+    Searching.says, before = replace(Searching.says, is_whole=False), Searching.says
+    try:
+        assert build.run(look).unknown == 2
+    finally:
+        Searching.says = before
+    assert held == [{"s/i0": True, "s/i1": True}, {"s/i0": True, "s/i1": False}]
 
 
 def test_what_ends_a_build_ends_lost_answers(build: Build) -> None:
@@ -200,6 +269,7 @@ def test_what_ends_a_build_ends_lost_answers(build: Build) -> None:
     finished = build.run()
     assert (finished.unknown, finished.skipped) == (2, 0)
     assert {problem.claim for problem in finished.problems} == {"gone", "no access"}
+    assert build.stopped == ["no access"]
 
 
 def test_fail_fast_ends_at_the_first_lost_answer(build: Build) -> None:
@@ -217,6 +287,8 @@ def test_a_mistake_in_the_users_config_stops_the_build(build: Build) -> None:
     finished = build.run()
     assert (finished.unknown, finished.skipped, service.searches) == (1, 1, 0)
     assert "sole_user: wrong type, a whole number" in [problem.claim for problem in finished.problems]
+    assert len(build.stopped) == 1
+    assert "sole_user" in build.stopped[0]
 
 
 def test_a_state_that_can_not_be_written(build: Build) -> None:
@@ -229,6 +301,40 @@ def test_a_state_that_can_not_be_written(build: Build) -> None:
     build.prompts("one", "two")
     finished = build.run()
     assert (finished.failed, finished.skipped) == (1, 1)
+
+
+class Closed(ScriptedProvider):
+    """A provider whose session can't be opened."""
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[None]:
+        raise AccountError("no key", hint="set the key")
+        yield
+
+
+def test_a_provider_that_can_not_start(build: Build) -> None:
+    """Nothing is sent; the build stops with the provider's error."""
+    build.provider = Closed(price="0.1")
+    build.prompts("one", "two")
+    finished = build.run()
+    assert (finished.skipped, finished.cost, build.provider.prompts) == (2, {}, [])
+    assert [(problem.claim, problem.hint) for problem in finished.problems] == [("no key", "set the key")]
+    assert build.stopped == ["no key"]
+
+
+@pytest.mark.parametrize("price", ["0.1", ""])
+def test_a_store_that_can_not_be_written(build: Build, price: str) -> None:
+    """Nothing is paid for that can't be kept. What is free is tried."""
+    build.provider = ScriptedProvider(price=price)
+    build.prompts("one")
+    (build.engine().store.root / "cas").mkdir(parents=True)
+    (build.engine().store.root / "tmp").touch()
+    finished = build.run()
+    assert (finished.rendered, finished.cost) == (0, {})
+    assert [problem.claim for problem in finished.problems] == [
+        "the store can't be written: something else is in a folder's place"
+    ]
+    assert build.provider.prompts == ([] if price else ["one"])
 
 
 def test_the_budget(build: Build) -> None:
@@ -311,6 +417,7 @@ class Service(ScriptedProvider):
 
     def __init__(self, act: Act | None = None, **named: Any) -> None:
         super().__init__(act, **named)
+        self.colour = b"rgb"
         self.collected: list[str] = []
         self.collecting: Act | None = None
         self.found: Search | Exception = NOTHING
@@ -318,7 +425,11 @@ class Service(ScriptedProvider):
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
         self.collected.append(submission.handle)
         rendered = await self.collecting(submission.request, journal) if self.collecting else None
-        return rendered or Rendered(plain(submission.request.size, b"rgb"), {"note": "collected"})
+        return rendered or Rendered(plain(submission.request.size, self.colour), {"note": "collected"})
+
+    def price(self, model: str) -> Price | None:
+        assert model.startswith("qwen-image")
+        return super().price(model)
 
     async def search(
         self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
@@ -365,6 +476,7 @@ def test_detached_images_are_collected_later(build: Build, service: Service) -> 
     """What was submitted is not paid twice: the next build collects it. Detaching again leaves it there."""
     assert build.run(detach=True).submitted == 1
     assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [("task:one", False)]
+    assert build.started == [("i0", "never rendered")]
     assert (build.run(detach=True).submitted, service.collected) == (1, [])
     finished = build.run()
     assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:one"])
@@ -372,6 +484,7 @@ def test_detached_images_are_collected_later(build: Build, service: Service) -> 
     assert [(event.name, event.verdict) for event in build.events if isinstance(event, ImageStarted)] == [
         ("s/i0", Verdict.REATTACH)
     ]
+    assert build.ledger() == [("s/i0", "done")]
 
 
 def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service: Service) -> None:
@@ -383,6 +496,84 @@ def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service
     assert build.engine().in_flight() == []
     build.prompts("one")
     assert (build.run().restored, service.prompts) == (1, ["one", "two"])
+    assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
+
+
+def test_several_images_that_no_spec_wants_any_more(build: Build, service: Service) -> None:
+    """All of them are collected and counted."""
+    build.prompts("one", "two", "three")
+    build.run(detach=True)
+    build.prompts("three")
+    assert build.run().strays == 2
+    assert sorted(service.collected) == ["task:one", "task:three", "task:two"]
+
+
+def test_a_forced_image_that_no_spec_wants_any_more(build: Build, service: Service) -> None:
+    """It takes the place of the image in the store."""
+    service._act = None
+    build.run()
+    old = (build.root / "out/s/i0.png").read_bytes()
+    service._act, service.colour = accept, b"new"
+    assert build.run(detach=True, force=True).submitted == 1
+    build.prompts("two")
+    assert build.run().strays == 1
+    build.prompts("one")
+    assert build.run().restored == 1
+    assert (build.root / "out/s/i0.png").read_bytes() != old
+
+
+def test_a_forced_image_whose_output_can_not_be_written(build: Build, service: Service, tmp_path: Path) -> None:
+    """Until the output holds it, its submission stays open: else the old image would count as up to date."""
+    service._act, service.colour = None, b"new"
+    build.run()
+    old = (build.root / "out/s/i0.png").read_bytes()
+    folder, aside, elsewhere = build.root / "out/s", build.root / "aside", tmp_path / "elsewhere"
+
+    async def draw(request: Request, journal: Journal) -> Rendered:
+        await accept(request, journal)
+        folder.rename(aside)
+        elsewhere.mkdir()
+        folder.symlink_to(elsewhere)
+        return Rendered(plain(request.size, b"new"), {"note": "collected"})
+
+    service._act = draw
+    assert build.run(force=True).failed == 1
+    assert [(it.handle, it.forced, it.cell) for it in build.engine().in_flight()] == [("task:one", True, "s/i0")]
+    folder.unlink()
+    aside.rename(folder)
+    assert (folder / "i0.png").read_bytes() == old
+    finished = build.run()
+    assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:one"])
+    assert (folder / "i0.png").read_bytes() != old
+    assert build.ledger()[-1] == ("s/i0", "done")
+    assert build.run().up_to_date == 1
+
+
+def test_an_output_that_can_not_be_written(build: Build) -> None:
+    """The image is in the store and paid for once: its submission is settled, and a later build restores it."""
+    build.place.write({"out/s": "a file"})
+    build.provider = Service(accept, price="0.25")
+    build.prompts("one")
+    assert build.run().failed == 1
+    assert build.ledger() == [("s/i0", "done")]
+    (build.root / "out/s").unlink()
+    finished = build.run()
+    assert (finished.restored, finished.cost, build.provider.prompts) == (1, {}, ["one"])
+
+
+def test_the_image_that_the_lock_pins_comes_first(build: Build) -> None:
+    """Another project may have stored another image of an equal request."""
+    build.provider.name = "null"  # the lock pins images of the provider in the project's config
+    build.prompts("one")
+    build.run()
+    path = build.root / "out/s/i0.png"
+    pinned = path.read_bytes()
+    [action] = build.engine().actions()
+    shutil.rmtree(build.engine().store.root)
+    build.engine().store.put(action.key, plain(action.request.size, b"xyz"), b"{}")
+    path.unlink()
+    assert (build.run().rendered, build.provider.prompts) == (1, ["one", "one"])
+    assert path.read_bytes() == pinned
 
 
 @pytest.mark.parametrize(
@@ -408,6 +599,7 @@ def test_a_stray_that_can_not_be_collected(
     assert (finished.strays, finished.rendered) == (0, 1)
     warned = [problem.claim for event in build.events if isinstance(event, Warned) for problem in event.problems]
     assert warned == [claim]
+    assert build.stopped == []
     assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [(handle, False) for handle in left]
 
 
@@ -422,6 +614,7 @@ def test_an_error_that_stops_the_run_ends_the_collecting(build: Build, service: 
     service.collecting = refuse
     build.prompts("three")
     build.run()
+    assert build.stopped == ["no such key"]
     assert len(service.collected) == 1
     assert len(build.engine().in_flight()) == 2
 
@@ -457,6 +650,27 @@ def test_an_image_that_is_stored_is_not_in_flight(build: Build, service: Service
     finished = build.run()
     assert (finished.rendered, finished.restored, service.collected) == (1, 1, [])
     assert build.engine().in_flight() == []
+    assert build.ledger() == [("s/i0", "done"), ("s/i1", "done")]
+
+
+def test_what_another_build_has_just_stored_is_its_own_to_settle(build: Build, service: Service) -> None:
+    """It works on its submission until it has written the output."""
+    engine = build.engine()
+    (build.root.parent / "other").mkdir()
+    with contextlib.closing(State.of(build.root.parent / "other", create=True)) as state:
+        theirs = Submissions(state, engine.store.root / "ledger", service, build.root.parent / "other")
+        theirs.prepare()
+        [step] = engine.plan().steps
+        sent = theirs.intend(
+            step.action.key, step.action.request, {}, cell="x", forced=False, price=None, replaces="",
+            is_stored=lambda: False,
+        )  # fmt: skip
+        assert sent is not None
+        engine.store.put(step.action.key, plain(step.action.request.size, b"rgb"), b"{}")
+        build.prompts("one", "two")
+        assert build.run().restored == 1
+        assert build.ledger() == [("x", ""), ("s/i1", "done")]
+        theirs.close()
 
 
 def test_a_lost_answer_of_a_sole_user_is_found(build: Build, service: Service) -> None:
@@ -469,7 +683,7 @@ def test_a_lost_answer_of_a_sole_user_is_found(build: Build, service: Service) -
     assert (finished.reattached, finished.unknown, finished.cost) == (1, 0, {"CNY": "0.25"})
     assert (service.prompts, service.collected, build.engine().in_flight()) == (["one"], ["task:7"], [])
     [step] = [event for event in build.events if isinstance(event, ImageFinished)]
-    assert step.outcome is Outcome.REATTACHED
+    assert (step.outcome, step.reason) == (Outcome.REATTACHED, "found among the service's tasks")
 
 
 @pytest.mark.parametrize("choices", [{}, {"fail_fast": True}])
@@ -511,6 +725,24 @@ def test_what_was_not_billed_is_sent_again(build: Build) -> None:
     finished = build.run()
     assert (finished.rendered, finished.cost, service.prompts) == (1, {"CNY": "0.25"}, ["one", "one"])
     assert build.engine().in_flight() == []
+    assert build.started == [("i0", "the service has no task for it: not billed")]
+    assert build.ledger() == [("s/i0", "refused"), ("s/i0", "done")]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "order"), [((), ["i0", "i2", "i1"]), ((ITS_TASK,), ["i1", "i0", "i2"])], ids=["new", "found"]
+)
+def test_what_is_paid_for_comes_first(build: Build, candidates: tuple[Candidate, ...], order: list[str]) -> None:
+    """A task that was found is collected before anything is sent; what was not billed is sent after the rest."""
+    say_sole_user()
+    build.provider = service = Service(lose, price="0.25", concurrency=1)
+    build.prompts("zero", "one", "two")
+    build.place.write({"specs/s.toml": '[image.i1]\nprompt = "one"\nseed = 1\nsize = "1:1"\n'})
+    assert build.run().unknown == 1
+    build.prompts("zero", "one", "two")
+    service._act, service.found = accept, replace(NOT_BILLED, candidates=candidates)
+    build.run()
+    assert [name for name, _ in build.started] == order
 
 
 def test_a_pinned_image_that_was_not_billed_is_missing(build: Build, service: Service) -> None:
@@ -525,6 +757,21 @@ def test_a_pinned_image_that_was_not_billed_is_missing(build: Build, service: Se
     assert (finished.missing, service.prompts) == (1, ["one"])
     [reason] = [event.reason for event in build.events if isinstance(event, ImageFinished)]
     assert reason.endswith("the service has no task for it: not billed; the lock pins bytes that are not in the store")
+    assert build.ledger() == [("s/i0", "refused")]
+
+
+@pytest.mark.parametrize(("price", "choices"), [("0.25", {"relock": True}), ("", {})])
+def test_a_pinned_image_that_may_be_rendered_anew(build: Build, price: str, choices: dict[str, Any]) -> None:
+    """By order, or for free."""
+    build.provider = service = Service(lose, price=price)
+    service.name = "null"  # the lock pins images of the provider in the project's config
+    build.prompts("one")
+    assert build.run().unknown == 1
+    [action] = build.engine().actions()
+    pin = Pin(action.output, action.name, action.key, "0" * 64, action.request.model, action.request.seed)
+    lock.write(build.root / lock.NAME, [pin], build.root)
+    service.found, service._act = NOT_BILLED, accept
+    assert (build.run(**choices).rendered, service.prompts) == (1, ["one", "one"])
 
 
 def test_a_list_that_can_not_be_read(build: Build) -> None:
