@@ -6,6 +6,7 @@ below what would exhaust the parser: the standard library's needs memory that gr
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any, NamedTuple
 
@@ -15,7 +16,10 @@ DEEPEST = 100
 """The most tables and arrays inside each other, and the most parts of a dotted key."""
 
 MAX_BYTES = 16 * 2**20
-"""The most bytes of a TOML file: a hundred thousand images fit, and parsing takes some ten seconds."""
+"""The most bytes of a TOML file: ten thousand rows with long texts fit."""
+
+MOST_SIGNS = 1_000_000
+"""The most signs `=`, `[` and `{` of a TOML file: parsing as many tables and keys takes some twenty seconds."""
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # what TOML 1.0 demands of every parser, and the most that SQLite takes
 
@@ -41,11 +45,14 @@ class Excess(NamedTuple):
 
 
 def in_text(text: str) -> Excess | None:
-    """Return a key of the text that has too many parts; None if there is none. Call it before parsing."""
+    """Return what is beyond a limit in the text; None if nothing is. Call it before parsing."""
+    if sum(map(text.count, "=[{")) > MOST_SIGNS:
+        found = next(itertools.islice(re.finditer(r"[=\[{]", text), MOST_SIGNS, None))
+        return Excess(f"more than {MOST_SIGNS:,} keys and brackets", found.start(), found.end())
     if all(line.count(".") < DEEPEST for line in text.split("\n")):  # a key stands on one line
         return None
-    found = _LONG_KEY.search(_syntax(text))
-    return found and Excess(f"a key has more than {DEEPEST} parts", found.start(), found.end())
+    key = _LONG_KEY.search(_syntax(text))
+    return key and Excess(f"a key has more than {DEEPEST} parts", key.start(), key.end())
 
 
 def of_failure(text: str, error: ValueError | RecursionError) -> Excess:

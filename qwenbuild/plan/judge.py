@@ -9,6 +9,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
+from qwenbuild.files.paths import clash_key
 from qwenbuild.options import Options
 from qwenbuild.provider import Provider, resumable
 from qwenbuild.request import Request, Submission
@@ -90,12 +91,15 @@ def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[S
 def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output]) -> list[Orphan]:
     """Return the recorded outputs that still exist and that no action declares; `actions` are all of the project's."""
     declared = {action.output for action in actions}
+    candidates = [(path, record) for path, record in records.items() if path not in declared]
+    folded = {clash_key(path): path for path in declared} if candidates else {}
     found = []
-    for path, record in records.items():
-        if path not in declared:
-            seen = status(out / path)
-            if seen is not None:
-                found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
+    for path, record in candidates:
+        seen = status(out / path)
+        # A file system that folds `A.png` and `a.png` shows the output of a declared cell under its former spelling.
+        now = status(out / folded[clash_key(path)]) if seen and clash_key(path) in folded else None
+        if seen is not None and not (now and (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)):
+            found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
     return found
 
 

@@ -5,7 +5,7 @@ The build and shell completion share these rules. Like `discovery`, this module 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from qwenbuild.problems import plain
@@ -47,3 +47,15 @@ def length(values: Sequence[Any]) -> int:
     if isinstance(values, range):
         return (values[-1] - values[0]) // values.step + 1
     return len(values)
+
+
+def combinations(axes: Iterable[Sequence[Any]]) -> int:
+    """Return the number of combinations of the axes' values.
+
+    Above 10**24 it is a lower bound, because Python can't print a number of any length.
+    """
+    product = 1
+    for values in axes:
+        if product < 10**24:
+            product *= length(values)
+    return product

@@ -24,6 +24,9 @@ SPECS = "specs/*.toml"
 """The glob of the specs, unless the config sets another."""
 
 
+_LONGEST, _LONGEST_PART = 1000, 255  # of a path in the config; no system takes a longer name
+
+
 class ConfigFile(NamedTuple):
     """The file that holds a project's config, and where in the file the config stands."""
 
@@ -71,6 +74,8 @@ def path_fault(text: str) -> str | None:
     """Return what is wrong with a path or glob of the config; None if it stays inside the project."""
     if not text or os.path.isabs(text) or ".." in text.replace("\\", "/").split("/") or "\0" in text:
         return "must be a path inside the project"
+    if len(text) > _LONGEST or any(len(part.encode()) > _LONGEST_PART for part in text.split("/")):
+        return f"must have at most {_LONGEST:,} characters, and {_LONGEST_PART} bytes between two slashes"
     return None
 
 

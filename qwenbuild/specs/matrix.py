@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +22,7 @@ from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
 
 from .axes import Resolver, table_row
-from .axis_values import length
+from .axis_values import combinations, length
 from .cell_names import cell_name, quoted
 from .grid import MOST_COMPARISONS, Exclusions, Grid
 from .project import Project
@@ -100,7 +99,7 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
                     findings.add(error.problems)
             if len(axes) < len(image.matrix):
                 continue
-            cells = math.prod(length(values) for values in axes.values()) + len(image.include)
+            cells = len(image.include) + combinations(axes.values())
             sorted_axes = sorted((axis, number) for number, axis in enumerate(axes))
             declarations.append(Declaration(spec, name, image, axes, cells, sorted_axes))
     return declarations

@@ -66,7 +66,9 @@ class Config(BaseModel):
     specs: str = Field(default=discovery.SPECS, description="glob of the specs, relative to the project")
     templates: str = Field(default="templates", description="folder of the templates")
     out: str = Field(default="out", description="folder of the images")
-    max_renders: int = Field(default=10_000, ge=0, strict=True, description="the most new renders in one build")
+    max_renders: int = Field(
+        default=10_000, ge=0, le=1_000_000, strict=True, description="the most new renders in one build"
+    )
     resubmit: Literal["never", "always"] = Field(
         default="never", description="whether to send requests again that may have been billed"
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +22,11 @@ from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".toml")
 
-MOST_ROWS = 1_000_000
-"""The most rows of a data file: this many take about a gigabyte of memory."""
+MAX_BYTES = 64 * 2**20
+"""The most bytes of a data file."""
+
+MOST_ROWS, MOST_VALUES = 1_000_000, 5_000_000
+"""The most rows of a data file, and the most values of all its rows: they take about a gigabyte of memory."""
 
 _MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more than 4,300 digits
 _DEEPEST = 100  # tables and lists inside each other in JSON
@@ -85,10 +87,15 @@ def _parse(path: Path, shown: str) -> _File:
     if suffix == ".toml":
         return _toml(TomlFile.read(path, shown))
     if suffix in readers:
-        text = read_text(path, shown)
-        numbered = list(itertools.islice(readers[suffix](text, shown), MOST_ROWS + 1))
-        if len(numbered) > MOST_ROWS:
-            raise _wrong(f"more than {MOST_ROWS:,} rows", shown, text, numbered[-1][0])
+        text = read_text(path, shown, MAX_BYTES)
+        numbered: list[tuple[int, _Table]] = []
+        values = 0
+        for line, table in readers[suffix](text, shown):
+            numbered.append((line, table))
+            values += len(table) if readers[suffix] is not _json_lines else _values(table)
+            if len(numbered) > MOST_ROWS or values > MOST_VALUES:
+                over = f"{MOST_VALUES:,} values" if values > MOST_VALUES else f"{MOST_ROWS:,} rows"
+                raise _wrong(f"more than {over}", shown, text, line)
         return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0])
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
@@ -181,7 +188,7 @@ def _json_lines(text: str, shown: str) -> _Lines:
             continue
         try:
             table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
-            _refuse_depth(table)
+            _values(table)
             json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
         except json.JSONDecodeError as error:
             place = Place(shown, line, error.colno, 1, source)
@@ -208,9 +215,9 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _refuse_depth(value: Any) -> None:
-    """Raise RecursionError if tables and lists are nested more than `_DEEPEST` deep."""
-    level = [value]
+def _values(value: Any) -> int:
+    """Return the number of values in tables and lists; raises RecursionError if they nest more than `_DEEPEST` deep."""
+    level, count = [value], 0
     for _ in range(_DEEPEST + 1):
         level = [
             each
@@ -219,7 +226,8 @@ def _refuse_depth(value: Any) -> None:
             for each in (node.values() if isinstance(node, dict) else node)
         ]
         if not level:
-            return
+            return count
+        count += len(level)
     raise RecursionError
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import tomli_w
 
-from qwenbuild.errors import ProjectError
+from qwenbuild.errors import MOST_PROBLEMS, ProjectError
 from qwenbuild.files.paths import clash_key, path_fault
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Problem
@@ -101,12 +101,15 @@ def parse_rendered(chunks: Iterable[bytes], valid_paths: Set[str]) -> tuple[dict
 
 
 def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
-    """Return the pins of a lock in any form of TOML, by path; raises ProjectError with every mistake."""
+    """Return the pins of a lock in any form of TOML, by path; raises ProjectError with the first mistakes."""
     file = TomlFile.parse(shown, text)
     pins: dict[str, Pin] = {}
     paths: dict[str, str] = {}
     problems: list[Problem] = []
     for number, record in enumerate(_tables(file, shown)):
+        if len(problems) == MOST_PROBLEMS:
+            problems.append(Problem(f"{shown} may have more mistakes: these are the first {MOST_PROBLEMS}"))
+            break
         fault = _fault(record)
         if fault:
             key, claim = fault
@@ -117,7 +120,8 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
             claim = (
                 "this path is pinned twice" if before == pin.path else f"it clashes with {before} on some file systems"
             )
-            problems.append(Problem(f"{pin.path}: {claim}", file.place(("output", number, "path"))))
+            place = file.place(("output", number, "path"))
+            problems.append(Problem(f"{pin.path}: {claim}", place, hint="delete one of the two records"))
         paths[clash_key(pin.path)] = pin.path
         pins[pin.path] = pin
     if problems:

@@ -153,3 +153,20 @@ def test_a_listing_counts_what_it_leaves_out() -> None:
 def test_a_plain_value_is_written_as_in_toml(value: object, expected: str) -> None:
     """Truth values are lower-case; texts have no quotes."""
     assert plain(value) == expected
+
+
+def test_a_message_is_short_whatever_it_quotes() -> None:
+    """A value of a megabyte stands in claims, facts and hints; the source line is a part of the line anyway."""
+    long = "x" * 1_000_000
+    problem = Problem(f"bad {long}", Place("a", 1, 1, 1, long), "near", facts=[long], hint=long)
+    text = str(problem)
+    assert text.count("… and 99") == 3
+    assert "… and 998,004 more characters" in text
+    assert len(text) < 10_000
+
+
+def test_names_are_compared_in_a_moment() -> None:
+    """The time to compare two names grows with their lengths: long ones, and those beyond a thousand, are left out."""
+    assert nearest("model", [f"name{number}" for number in range(100_000)] + ["modle"]) is None
+    assert nearest("ab" * 50, ["ab" * 50_000, "ab" * 49]) == "ab" * 49
+    assert nearest("ab" * 500_000, ["ab" * 499_999]) is None

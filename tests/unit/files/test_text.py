@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.text import find_token, line_of, read_text, whole_line
+from qwenbuild.files.text import find_token, line_of, lines_from, read_text, whole_line
 from qwenbuild.problems import Place
 
 
@@ -97,3 +97,10 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
     assert reading(tmp_path / "a.toml").startswith(
         "error: specs/a.toml is too large: it has more than 268,435,456 bytes"
     )
+
+
+def test_lines_are_found_in_a_moment() -> None:
+    """A text is split once, although a file may have thousands of problems."""
+    text = "line\n" * 200_000
+    assert {line_of(text, number) for number in range(1, 20_000)} == {"line"}
+    assert list(lines_from("a\nb\r\nc", 2)) == ["b\r", "c"]

@@ -214,3 +214,19 @@ def test_a_stray(place: Workspace) -> None:
         service = create("dashscope", Settings({}, builtin(), {}))
         service.name = "null"
         assert strays(engine.actions(), [submission], engine.store, service) == [submission]
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_file_of_two_spellings_is_no_orphan(place: Workspace, name: str) -> None:
+    """Where a file system folds `A.png` and `a.png`, the orphan of the old spelling is the file of the new one."""
+    place.write({"specs/s.toml": f'[image.{name}]\nprompt = "A"\noutput = "Dir/{name}.png"\n'})
+    engine = load(place.root)
+    engine.build()
+    place.write({"specs/s.toml": f'[image.{name}]\nprompt = "A"\noutput = "dir/{name.upper()}.png"\n'})
+    (place.root / "out/dir").mkdir()
+    old, new = place.root / f"out/Dir/{name}.png", place.root / f"out/dir/{name.upper()}.png"
+    new.hardlink_to(old)  # as a folding file system shows them: one file
+    assert load(place.root).plan().orphans == []
+    new.unlink()
+    new.write_bytes(old.read_bytes())
+    assert [orphan.path for orphan in load(place.root).plan().orphans] == [f"Dir/{name}.png"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from qwenbuild.specs.axis_values import form, length, numbers, table_row
+from qwenbuild.specs.axis_values import combinations, form, length, numbers, table_row
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,10 @@ def test_completion_loads_nothing_heavy_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_combinations_are_counted_as_far_as_they_can_be_printed() -> None:
+    """A thousand long ranges would give a number of 18,000 digits."""
+    assert combinations([]) == 1
+    assert combinations([range(4), ["a", "b"], range(3)]) == 24
+    assert 10**24 <= combinations([range(10**18)] * 1000) <= 10**42

@@ -73,6 +73,14 @@ def test_a_path_must_stay_inside_the_project(text: str) -> None:
     assert glob_fault(text) is not None
 
 
+@pytest.mark.parametrize("text", ["x/" * 500_000 + "*.toml", "x" * 256, "é" * 128, "a/" + "x" * 256 + "/b"])
+def test_a_path_has_a_length(text: str) -> None:
+    """No system takes longer names, and looking for them would take minutes."""
+    assert path_fault(text) == "must have at most 1,000 characters, and 255 bytes between two slashes"
+    assert glob_fault(text) is not None
+    assert path_fault("x" * 255 + "/" + "x" * 255) is None
+
+
 @pytest.mark.parametrize("text", ["out", "build/images", "a..b", "./x"])
 def test_a_path_inside_the_project_has_no_fault(text: str) -> None:
     """Two dots inside a file's name are allowed."""

@@ -305,3 +305,53 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(ProjectError, match=r"data/a\.csv is a folder"):
         rows.read(tmp_path / "a.csv", "data/a.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "claim"),
+    [
+        ("a.jsonl", '{"id": ' + "9" * 10_000 + "}", "not usable JSON: a number of 10,000 digits; at most 100"),
+        ("a.jsonl", '{"id": -' + "9" * 100 + "}", "not usable JSON: a number of 101 digits; at most 100"),
+        ("a.jsonl", '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}", "not usable JSON: it is nested more than 100 deep"),
+        ("a.jsonl", '{"x": ' + "[" * 101 + "]" * 101 + "}", "not usable JSON: it is nested more than 100 deep"),
+        ("a.jsonl", '{"x": 1e' + "9" * 10_000 + "}", "not usable JSON: 1e999"),
+        ("a.tsv", "\t".join(["c"] * 100_000), 'column "c" is named twice'),
+        ("a.csv", "id\n" + "1\n" * 2, 'two rows have the id "1"'),
+    ],
+)
+def test_absurd_rows_are_told_with_their_line(tmp_path: Path, name: str, content: str, claim: str) -> None:
+    """Numbers, depth and columns that would stop Python end in a short message with a caret."""
+    told = complaint(tmp_path, name, content)
+    assert told.startswith(f"error: {claim}")
+    assert f" --> data/{name}:" in told
+    assert "^" in told
+    assert len(told) < 5000
+
+
+def test_json_that_people_write_is_read(tmp_path: Path) -> None:
+    """A hundred levels and a hundred digits are allowed."""
+    [row] = read(tmp_path, "a.jsonl", '{"n": ' + "9" * 100 + ', "x": ' + "[" * 99 + "]" * 99 + "}")
+    assert row["n"] == int("9" * 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "claim", "line"),
+    [
+        ("a.csv", "a\n" + "1\n" * 10, "more than 5 rows", 7),
+        ("a.tsv", "a\tb\tc\n" + "1\t2\t3\n" * 5, "more than 10 values", 5),
+        ("a.jsonl", '{"x": [1, [2], {"y": 3}]}\n' * 3, "more than 10 values", 2),
+    ],
+)
+def test_a_data_file_has_so_many_rows_and_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, claim: str, line: int
+) -> None:
+    """Each takes memory. The limits are counted, so they are the same on every machine."""
+    monkeypatch.setattr(rows, "MOST_ROWS", 5)
+    monkeypatch.setattr(rows, "MOST_VALUES", 10)
+    assert complaint(tmp_path, name, content).startswith(f"error: {claim}\n --> data/{name}:{line}:1\n")
+
+
+def test_a_data_file_has_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger one is not read."""
+    monkeypatch.setattr(rows, "MAX_BYTES", 20)
+    assert "data/a.csv is too large: it has more than 20 bytes" in complaint(tmp_path, "a.csv", "a\n" + "1\n" * 10)

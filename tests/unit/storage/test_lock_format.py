@@ -129,3 +129,47 @@ def test_only_the_rendered_form_is_read_by_columns() -> None:
     assert parse_rendered([TEXT.encode()], frozenset())[0] == {PIN.path: PIN}
     with pytest.raises(ValueError, match=r"^$"):
         parse_rendered([TEXT.replace("seed = 1", "seed =  1").encode()], frozenset())
+
+
+RECORD = TEXT.partition("version = 1\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "claim", "line"),
+    [
+        (TEXT.replace("seed = 1", "seed = " + "9" * 10_000), "a whole number has more than 64 bits", 10),
+        (TEXT.replace("seed = 1", "seed = 0x" + "f" * 4000), "a whole number has more than 64 bits", 10),
+        (TEXT.replace("seed = 1", "seed = 1\nseed = 2"), "this key has a value already", 11),
+        (TEXT.replace("version = 1", "version = " + "9" * 5000), "a whole number has more than 64 bits", 2),
+        (TEXT + "x = " + "[" * 20_000 + "]" * 20_000, "tables and arrays are nested more than 100 deep", 11),
+        (TEXT + ".".join(["a"] * 20_000) + " = 1", "a key has more than 100 parts", 11),
+        ("version = 1\n" + "[[output]]\n" * 600_000, "more than 1,000,000 keys and brackets", 500_001),
+    ],
+    ids=range(7),
+)
+def test_an_absurd_lock_is_told_with_its_line(text: str, claim: str, line: int) -> None:
+    """A lock comes with a clone. What would stop Python ends in a short message with a caret."""
+    told = message(text)
+    assert claim in told.splitlines()[0]
+    assert f"--> x:{line}:" in told
+    assert "^" in told
+    assert len(told) < 2000
+
+
+def test_a_hundred_thousand_mistakes_are_told_in_short() -> None:
+    """The first ten are shown."""
+    told = message(TEXT + RECORD.replace("seed = 1", "seed = -1") * 1000)
+    assert told.count("seed must be between") == 10
+    assert told.endswith("x may have more mistakes: these are the first 10")
+
+
+def test_a_hundred_thousand_records_are_read() -> None:
+    """By columns, in a moment."""
+    many = [PIN._replace(path=f"a/{number:06}.png") for number in range(100_000)]
+    assert len(parse(render(many), "x")) == 100_000
+
+
+def test_folders_of_two_spellings_stay_in_a_lock() -> None:
+    """A build of some cells keeps the pins of the others, which may have been made under another spelling."""
+    both = [PIN._replace(path="dir/a.png"), PIN._replace(path="DIR/b.png")]
+    assert set(parse(render(both), "x")) == {"dir/a.png", "DIR/b.png"}
