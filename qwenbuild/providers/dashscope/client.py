@@ -139,12 +139,18 @@ class Client:
         )
         return self._success(await self._exchange(self._submits, request, whole_s, sent))
 
-    async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> wire.Answer:
-        """Send a request that is free and may be repeated. Raises ProviderError, but never AnswerLost."""
+    async def ask(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, *, may_miss: bool = False
+    ) -> wire.Answer:
+        """Send a request that is free and may be repeated. Raises ProviderError, but never AnswerLost.
+
+        With `may_miss`, an answer with status 404 is returned like a success.
+        """
         url = self.endpoint.base_url + path
         request = self._queries.build_request(method, url, params=query or None, timeout=_waits(self.short_s))
         try:
-            return self._success(await self._exchange(self._queries, request, self.short_s))
+            answer = await self._exchange(self._queries, request, self.short_s)
+            return answer if may_miss and answer.status == 404 else self._success(answer)
         except AnswerLost as lost:
             error = lost
         raise ServiceFault("the service did not answer", facts=error.facts, code=error.code)
@@ -195,7 +201,9 @@ class Client:
         )
 
     def _success(self, answer: wire.Answer) -> wire.Answer:
-        """Return `answer` if it is a success, else raise the ProviderError that it means."""
+        """Return `answer` if it is a success or holds an image, else raise the ProviderError that it means."""
+        if answer.link:
+            return answer
         if answer.code:
             raise error_codes.answered(
                 answer.code, answer.message, status=answer.status, request_id=answer.request_id,
@@ -203,7 +211,7 @@ class Client:
             )  # fmt: skip
         if not 200 <= answer.status < 300 or not answer.body:
             raise error_codes.unexplained(
-                answer.status, answer.excerpt, self.endpoint.host,
+                answer.status, answer.message or answer.excerpt, self.endpoint.host,
                 retry_after_s=answer.retry_after_s, account=self._facts,
             )  # fmt: skip
         return answer

@@ -12,6 +12,7 @@ hosts, and links are valid for 24 hours.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,11 +25,14 @@ from qwenbuild.errors import BadImage
 from qwenbuild.files import png
 from qwenbuild.request import Size
 
+from . import wire
 from .endpoint import Endpoint
 from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3
+_GATEWAY: Final = "a gateway in between may have changed the link: ask who runs it, then build again"
+_PORTS: Final = {"https": 443, "http": 80}
 _PAID: Final = "it was rendered and billed: the next build downloads it again, for 24 hours"
 
 
@@ -74,30 +78,41 @@ class Downloads:
 
         Raises BadImage after several failed attempts; the BadImage is a LinkDead if the image is gone.
         """
-        parts = self._allowed(url)
+        parts = self._allowed(url.strip())
         async for attempt in retrying(self._first_wait_s):
             with attempt:
-                content = await self._fetch(url)
+                content = await self._fetch(parts.geturl())
                 # Decoding takes tens of milliseconds, which would block the event loop.
                 await asyncio.to_thread(_verify, content, size, parts.hostname or "")
         return Image(content, parts.hostname or "")
 
     def _allowed(self, url: str) -> SplitResult:
-        """Return the parts of `url`. Raises BadImage if its host is not allowed."""
+        """Return the parts of `url`, over https for a listed host. Raises BadImage if the link can't be used."""
         try:
             parts = urlsplit(url)
             host, origin = parts.hostname or "", _origin(parts)
-        except ValueError:
-            host, origin = "", ("", "", 0)
-        is_listed = any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in self._hosts)
-        is_plain = origin[2] == 443 and parts.username is None and parts.password is None
-        if host and (origin == self._own or (origin[0] == "https" and is_plain and is_listed)):
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL) as error:  # a port out of range, a host that no name server can know
+            raise _unusable(f"it is no address: {str(error)[:100]}") from None
+        if not host:
+            scheme = f"begins with {parts.scheme}:" if parts.scheme else "names no host"
+            raise _unusable(f"it {scheme[:40]}")
+        if origin == self._own:
             return parts
-        raise _Forbidden(
-            "the image's link leads to a host that is not allowed",
-            facts=[f"host: {host or 'none'}, over {origin[0] or 'nothing'}", _PAID],
-            hint='allow the host: [providers.dashscope] download_hosts = ["*.aliyuncs.com", "its.host"]',
-        )
+        if parts.scheme not in ("https", "http"):
+            raise _unusable(f"its scheme is {parts.scheme[:40]}, not https")
+        if parts.username is not None or parts.password is not None:
+            raise _unusable("it holds a user name or a password")
+        if origin[2] != _PORTS[parts.scheme]:
+            raise _unusable(f"it leads to port {origin[2]} of {host}")
+        if not any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in self._hosts):
+            raise _Forbidden(
+                "the image's link leads to a host that is not allowed",
+                facts=[f"host: {host}", _PAID],
+                hint=f'allow the host: [providers.dashscope] download_hosts = ["*.aliyuncs.com", "{host}"]',
+            )
+        # The service hands out http links, too. A signature does not cover the scheme.
+        return parts._replace(scheme="https", netloc=host)
 
     async def _fetch(self, url: str) -> bytes:
         """Return the bytes at `url`, within `whole_s`. Follows redirects within the host only."""
@@ -119,7 +134,7 @@ class Downloads:
             said = "it redirects again and again"
         except TimeoutError:
             said = f"not complete after {self._whole_s:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             said = f"{type(error).__name__}: {error}"
         # Raised outside the handlers, so that httpx's error is not attached as context.
         raise _bad(f"the image could not be downloaded from {host}", said)
@@ -141,14 +156,18 @@ class Downloads:
 
 
 class _Forbidden(BadImage):
-    """The host of the link is not allowed. Another attempt changes nothing."""
+    """The link can't be used. Another attempt changes nothing."""
 
     retryable = False
 
 
+def _unusable(why: str) -> _Forbidden:
+    return _Forbidden("the image's link can't be used", facts=[why, _PAID], hint=_GATEWAY)
+
+
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
     """Return scheme, host and port. Raises ValueError for an invalid port."""
-    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
 async def _read(response: httpx.Response, url: str) -> bytes:
@@ -158,8 +177,10 @@ async def _read(response: httpx.Response, url: str) -> bytes:
         said = await _beginning(response)
         dead = _dead_link(response.status_code, said, url)
         if dead:
-            raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}"])
-        raise _bad(f"{host} did not deliver the image", f"status {response.status_code}")
+            told = f": {words}" if (words := _words(said)) else ""
+            raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}{told}"])
+        told = f": {said}" if (said := _words(said)) else ""
+        raise _bad(f"{host} did not deliver the image", f"status {response.status_code}{told}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _bad(f"{host} sent the image compressed", f"Content-Encoding: {response.headers['Content-Encoding']}")
     content = bytearray()
@@ -172,8 +193,14 @@ async def _read(response: httpx.Response, url: str) -> bytes:
 
 async def _beginning(response: httpx.Response) -> str:
     async for chunk in response.aiter_raw(4096):
-        return chunk.decode("utf-8", "replace")
+        return wire.decoded(chunk)
     return ""
+
+
+def _words(said: str) -> str:
+    """Return what the storage says: its code and message, else the beginning of the page."""
+    parts = [re.search(rf"<{name}>([^<]{{1,200}})</{name}>", said) for name in ("Code", "Message")]
+    return wire.excerpt(": ".join(found[1] for found in parts if found) or said)
 
 
 def _dead_link(status: int, said: str, url: str) -> type[LinkDead] | None:

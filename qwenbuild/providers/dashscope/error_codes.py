@@ -144,16 +144,24 @@ def answered(
 
 
 def _unknown(status: int) -> Rule:
-    """Return the rule for an unknown code. In a task, and with status 500 or 503, nothing was billed."""
-    if status in (0, 200):
+    """Return the rule for an unknown code. In a task, and with status 500 or 503, nothing was billed.
+
+    Beside status 200 a code may be a warning, so the image may have been made.
+    """
+    if status == 0:
         return RULES["internalerror"]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return RULES["badrequest"] if 400 <= status < 500 else LOST
 
 
-def task_failed(code: str, message: str, *, request_id: str = "") -> ProviderError:
+def task_failed(code: str, message: str, *, request_id: str = "", task_id: str = "") -> ProviderError:
     """Return the error of a FAILED task. It is never AnswerLost, because failed tasks are not billed."""
+    if not (code or message):
+        ids = (("request id", request_id), ("task", task_id))
+        facts = [f"{name}: {value}" for name, value in ids if value]
+        claim = "the service failed to make the image, and gives no reason"
+        return Refused(claim, facts=facts, hint="nothing was billed; build again, or change the prompt")
     error = answered(code, message, request_id=request_id)
     if isinstance(error, AnswerLost):
         claim = "the task exceeded the service's time limit"
@@ -162,14 +170,14 @@ def task_failed(code: str, message: str, *, request_id: str = "") -> ProviderErr
 
 
 def unexplained(
-    status: int, excerpt: str, host: str, *, retry_after_s: float | None = None, account: Sequence[str] = ()
+    status: int, said: str, host: str, *, retry_after_s: float | None = None, account: Sequence[str] = ()
 ) -> ProviderError:
-    """Return the error of an answer without the service's JSON, such as a proxy's or gateway's page.
+    """Return the error of an answer without a code, such as a proxy's or gateway's page.
 
-    `excerpt` is the beginning of the answer. A status of 5xx, or an unreadable success, becomes AnswerLost:
-    a gateway may have forwarded the request to the service.
+    `said` is the message in the answer, else its beginning. A status of 5xx, or an unreadable success, becomes
+    AnswerLost: a gateway may have forwarded the request to the service.
     """
-    facts = [f"{host} answered with status {status}" + (f" and no JSON: {excerpt}" if excerpt else " and nothing else")]
+    facts = [f"{host} answered with status {status}" + (f": {said}" if said else " and nothing else")]
     if status == 429:
         return Throttled(RULES["throttling"].claim, facts=facts, hint=_SLOWER, retry_after_s=retry_after_s)
     if 300 <= status < 400:

@@ -138,6 +138,10 @@ class Renderer:
         if not result.url:
             await journal.refused()
             raise error_codes.task_failed(result.code, result.message, request_id=answer.request_id)
+        return await self._result(answer, result, request, journal)
+
+    async def _result(self, answer: wire.Answer, result: wire.Result, request: Request, journal: Journal) -> Rendered:
+        """Return the image whose link stands in the answer to a request."""
         await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
         return await self._download(result.url, request, self._context(request), result.facts, time.time() + LIFE_S)
 
@@ -145,22 +149,24 @@ class Renderer:
 
     async def _render_async(self, request: Request, journal: Journal) -> Rendered:
         async with self._pace(request.model).place(), self._seats:
-            task_id = await self._create(request, journal)
-            await journal.accepted(f"task:{task_id}")
-            task = await self.tasks.ended(task_id, time.time() + LIFE_S)
+            answer = await self._create(request, journal)
+            task = wire.task(answer)
+            if task is None:
+                if (result := wire.sync_result(answer)) and result.url:  # a gateway made the image at once
+                    return await self._result(answer, result, request, journal)
+                raise _lost_task(_unreadable(answer))
+            await journal.accepted(f"task:{task.id}")
+            task = task if task.url else await self.tasks.ended(task.id, time.time() + LIFE_S)
         return await self._image(task, request, self._context(request), journal, time.time() + LIFE_S)
 
-    async def _create(self, request: Request, journal: Journal) -> str:
-        """Return the id of a new task."""
+    async def _create(self, request: Request, journal: Journal) -> wire.Answer:
+        """Return the answer to the creation of a task."""
         body = wire.async_body(request)
         try:
-            answer = await self._submit(request, journal, lambda sent: self._client.submit_async(body, sent))
-            if task := wire.task(answer):
-                return task.id
-            lost = _unreadable(answer)
+            return await self._submit(request, journal, lambda sent: self._client.submit_async(body, sent))
         except AnswerLost as error:
             lost = error
-        raise AnswerLost(lost.claim, facts=lost.facts, hint=_LOOK, code=lost.code, request_id=lost.request_id)
+        raise _lost_task(lost)
 
     async def _image(
         self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float
@@ -282,10 +288,15 @@ class _TrackedJournal:
         self.is_open = False
 
 
+def _lost_task(lost: AnswerLost) -> AnswerLost:
+    """Return the error with the hint that the account's list may show the task."""
+    return AnswerLost(lost.claim, facts=lost.facts, hint=_LOOK, code=lost.code, request_id=lost.request_id)
+
+
 def _unreadable(answer: wire.Answer) -> AnswerLost:
     return AnswerLost(
         "the service's answer holds neither an image nor an error: it may have been billed",
-        facts=[f"status: {answer.status}", f"fields: {', '.join(sorted(map(str, answer.body)))[:200]}"],
+        facts=[f"status: {answer.status}", f"it says: {answer.excerpt}"],
         hint=error_codes.RESUBMIT,
         request_id=answer.request_id,
     )
@@ -311,7 +322,7 @@ def _not_made(task: wire.Task) -> ProviderError:
     if task.status == "CANCELED":
         return Refused("the task was cancelled", facts=[f"task: {task.id}"], hint="build again to submit it again")
     if task.status == "FAILED" or task.code:
-        return error_codes.task_failed(task.code, task.message, request_id=task.request_id)
+        return error_codes.task_failed(task.code, task.message, request_id=task.request_id, task_id=task.id)
     return AnswerLost(
         "a task is SUCCEEDED, but has no image: it may have been billed",
         facts=[f"task: {task.id}", *([f"request id: {task.request_id}"] if task.request_id else [])],

@@ -26,6 +26,8 @@ _OFFLINE_S: Final = 120.0  # longest time without a connection
 _FIRST: Final = 0.1  # the first interval between polls, as a part of the longest
 _LATE: Final = 0.15  # the next interval, as a part of the wait so far
 _UNKNOWN_POLLS: Final = 3  # some of the service's machines may learn of a new task late
+_MISSING: Final = 6  # longest time of answers that a task does not exist, as a multiple of the longest interval
+_NOT_FOUND: Final = 404
 _PAGE: Final = 50
 _PAGE_S: Final = 120.0  # longest time of attempts at one page: somebody may wait for it
 _MOST_PAGES: Final = 200
@@ -46,12 +48,17 @@ class Tasks:
         """
         begun_s = heard_s = time.monotonic()
         failures = unknown = 0
+        missing_s: float | None = None  # since when the service says that there is no such task
         while True:
             fault: ProviderError | None = None
             try:
-                task = wire.task(await self._client.ask("GET", wire.task_path(task_id)))
+                answer = await self._client.ask("GET", wire.task_path(task_id), may_miss=True)
+                task = wire.task(answer)
+                missing_s = (missing_s or time.monotonic()) if answer.status == _NOT_FOUND else None
             except (Throttled, ServiceFault, Unreachable) as error:
                 task, fault = None, error
+            if missing_s is not None and time.monotonic() - missing_s > self._poll_s * _MISSING:
+                raise _gone(task_id, f"status {_NOT_FOUND}")
             if task is None:
                 failures += 1
                 patience_s = _OFFLINE_S if isinstance(fault, Unreachable) else _SILENCE_S
@@ -60,16 +67,12 @@ class Tasks:
                     raise _silent(fault, task_id)
             else:
                 heard_s, failures = time.monotonic(), 0
-                if task.status in ("SUCCEEDED", "FAILED", "CANCELED"):
+                if task.url or task.status in ("SUCCEEDED", "FAILED", "CANCELED"):
                     return task
                 unknown = unknown + 1 if task.status == "UNKNOWN" else 0
                 # Only the service decides that a task is gone: this machine's clock may be wrong by days.
                 if unknown >= _UNKNOWN_POLLS or (unknown and time.time() > until_s):
-                    raise AnswerLost(
-                        "the service has forgotten a task that it accepted",
-                        facts=[f"task: {task_id}", f"its status: {task.status}", "tasks are kept for 24 hours"],
-                        hint="the image is gone; `--resubmit` renders it again, and pays again",
-                    )
+                    raise _gone(task_id, f"its status: {task.status}")
             # In proportion to the wait so far, so that the end is noticed at most 15 % too late.
             wait_s = max(self._poll_s * _FIRST, (time.monotonic() - begun_s) * _LATE) * 2 ** min(failures, 8)
             wait_s = max(min(wait_s, self._poll_s), (fault and fault.retry_after_s) or 0.0)
@@ -143,6 +146,15 @@ class Tasks:
             with attempt:
                 return await self._client.ask("GET", wire.LIST_PATH, query)
         raise AssertionError("the loop returns or raises")  # pragma: no cover - it does
+
+
+def _gone(task_id: str, said: str) -> AnswerLost:
+    """Return the error of a task that the service does not know any more."""
+    return AnswerLost(
+        "the service has forgotten a task that it accepted",
+        facts=[f"task: {task_id}", said, "tasks are kept for 24 hours"],
+        hint="the image is gone; `--resubmit` renders it again, and pays again",
+    )
 
 
 def _silent(fault: ProviderError | None, task_id: str) -> ProviderError:

@@ -10,6 +10,7 @@ Sources: Qwen-Image API reference of 2026-02-10; recorded requests of the `dashs
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,7 @@ LIST_PATH: Final = "/tasks/"
 
 WAITING: Final = ("PENDING", "RUNNING")
 _MAX_TEXT: Final = 8192  # characters; longer texts of an answer are cut
+_SUCCESS_CODES: Final = ("", "0", "200", "success", "ok")  # of gateways, and of other services of the vendor
 
 
 def headers(key: str, workspace: str, version: str) -> dict[str, str]:
@@ -93,7 +95,7 @@ def list_query(page: int, size: int, *, model: str = "", status: str = "") -> di
 class Answer:
     """An HTTP answer.
 
-    `body` is the JSON object, empty if there is none; `excerpt` then is the beginning of the answer's text.
+    `body` is the JSON object, empty if there is none. `excerpt` is the beginning of the answer's text.
     In seconds: `retry_after_s` is the wait that the service asks for, None if none. `ahead_s` is how
     far the service's clock is ahead of this machine's, None if unknown.
     """
@@ -105,14 +107,23 @@ class Answer:
     ahead_s: float | None = None
 
     @property
+    def link(self) -> str:
+        """The link of the image in the answer, empty if there is none. Whatever stands beside it: it was paid for."""
+        return _link(table(self.body, "output"))
+
+    @property
     def code(self) -> str:
-        """The service's error code; empty for a success."""
-        return text(self.body, "code") or text(table(self.body, "error"), "code")
+        """The code of an error; empty if there is none, or if the code says that all is well."""
+        found = _word(self.body, "code") or _word(table(self.body, "error"), "code")
+        return "" if found.lower() in _SUCCESS_CODES else found
 
     @property
     def message(self) -> str:
-        """The service's message beside its error code."""
-        return text(self.body, "message") or text(table(self.body, "error"), "message")
+        """What the answer says in words. Gateways have other fields for it than the service."""
+        error = table(self.body, "error")
+        said = (text(self.body, "message"), text(error, "message"), text(self.body, "error"), text(self.body, "detail"),
+                *(text(one, "msg") for one in tables(self.body, "detail")), text(self.body, "msg"))  # fmt: skip
+        return next(filter(None, said), "")
 
     @property
     def request_id(self) -> str:
@@ -122,19 +133,38 @@ class Answer:
 
 def parse(status: int, content: bytes, *, retry_after_s: float | None = None, ahead_s: float | None = None) -> Answer:
     """Return the answer with this content. Any content is accepted."""
+    said = decoded(content)
     try:
-        body = json.loads(content)
+        body = json.loads(said)
     except (ValueError, RecursionError):
         body = None
-    if isinstance(body, dict):
-        return Answer(status, body, "", retry_after_s, ahead_s)
-    excerpt = " ".join(content[:400].decode("utf-8", "replace").split())[:200]
-    return Answer(status, {}, excerpt, retry_after_s, ahead_s)
+    return Answer(status, body if isinstance(body, dict) else {}, excerpt(said), retry_after_s, ahead_s)
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of an answer: UTF-8, else GBK as Chinese gateways write it. What is neither becomes `?`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    try:
+        return content.decode("gb18030")
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace")
+
+
+def excerpt(said: str) -> str:
+    """Return the beginning of a text for a message, on one line: without tags, and without queries of addresses.
+
+    The query of an address may be a signature, which gives access to an image.
+    """
+    words = re.sub(r"<(script|style)\b.*?(</\1>|$)|<[^>]{0,500}>", " ", said[:4000], flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(re.sub(r"\?[^\s\"'<>]+", "", words).split())[:200]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a sync request: the `url` of the image, or the `code` and `message` of a failure."""
+    """The result in an answer to a request: the `url` of the image, or the `code` and `message` of a failure."""
 
     url: str = field(repr=False)  # signed: it gives access to the image
     code: str
@@ -145,16 +175,14 @@ class Result:
 def sync_result(answer: Answer) -> Result | None:
     """Return the result in a successful answer; None if the answer has neither an image nor a failure."""
     output = table(answer.body, "output")
-    contents = (tables(table(choice, "message"), "content") for choice in tables(output, "choices"))
-    url = next((text(part, "image") for parts in contents for part in parts if text(part, "image")), "")
-    metric = table(output, "task_metric") or table(output, "task_metrics")
+    code, message = text(output, "code") or answer.code, text(output, "message") or answer.message
     facts = {"request_id": answer.request_id, "usage": _scalars(table(answer.body, "usage"))}
-    if url:
-        return Result(url, "", "", _present(facts))
-    code, message = text(output, "code"), text(output, "message")
-    if not code and metric.get("SUCCEEDED") == 0 and metric.get("FAILED"):
-        code, message = "FAILED", "task_metric counts no image that succeeded"
-    return Result("", code, message, _present(facts)) if code else None
+    if answer.link:
+        return Result(answer.link, "", "", _present({**facts, "code": code, "message": message}))
+    metric = table(output, "task_metric") or table(output, "task_metrics")
+    if code or (metric.get("SUCCEEDED") == 0 and metric.get("FAILED")):
+        return Result("", code, message, _present(facts))
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +240,11 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
     task_id = text(entry, "task_id")
     if not task_id:
         return None
-    results = tables(entry, "results")
-    made = next((one for one in results if text(one, "url")), {})
-    failed = next((one for one in (entry, *results) if text(one, "code")), {})
+    results, url = tables(entry, "results"), _link(entry)
+    made = next((one for one in results if text(one, "url").strip() == url), {}) if url else {}
+    failed = next((one for one in (entry, *results) if _word(one, "code")), {})
     first = made or next(iter(results), {})
+    code, message = _word(failed, "code"), text(failed, "message")
     created_ms = entry.get("gmt_create")
     facts = {
         "request_id": request_id,
@@ -226,6 +255,7 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
         "orig_prompt": text(first, "orig_prompt"),
         "actual_prompt": text(first, "actual_prompt"),
         "usage": _scalars(usage),
+        **({"code": code, "message": message} if url else {}),  # an image was made nevertheless
     }
     return Task(
         id=task_id,
@@ -234,11 +264,23 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
         request_id=request_id,
         created_at_s=created_ms / 1000 if type(created_ms) is int and 0 < created_ms < 1e14 else None,
         prompt=text(first, "orig_prompt"),
-        url=text(made, "url"),
-        code=text(failed, "code"),
-        message=text(failed, "message"),
+        url=url,
+        code=code,
+        message=message,
         facts=_present(facts),
     )
+
+
+def _link(output: Mapping[str, Any]) -> str:
+    """Return the link of the first image in an `output`, empty if there is none.
+
+    It is looked for at every place where an interface of the vendor puts one: `choices[].message.content[].image`
+    and `results[].url`. White space around it means nothing.
+    """
+    contents = (tables(table(choice, "message"), "content") for choice in tables(output, "choices"))
+    links = [text(part, "image") for parts in contents for part in parts]
+    links += [text(one, "url") for one in tables(output, "results")]
+    return next(filter(None, (link.strip() for link in links)), "")
 
 
 # --- reading any JSON ---
@@ -248,6 +290,12 @@ def text(source: Mapping[str, Any], key: str) -> str:
     """Return the text under `key`, empty if there is none. Unpaired surrogates become `?`."""
     value = source.get(key)
     return value[:_MAX_TEXT].encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def _word(source: Mapping[str, Any], key: str) -> str:
+    """Return the text or the whole number under `key`, empty if there is neither: gateways write codes as numbers."""
+    value = source.get(key)
+    return str(value) if type(value) is int and abs(value) < 10**9 else text(source, key)
 
 
 def table(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:

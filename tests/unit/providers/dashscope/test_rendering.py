@@ -442,3 +442,79 @@ def test_a_task_with_an_image_of_another_size() -> None:
     small = Reply(200, png_of(Size(8, 8)), {"Content-Type": "image/png"})
     error, later, server = collected("task:task-0", *[small] * 5)
     assert (type(error), later.log, server.paths("POST")) == (WrongSize, [], [])
+
+
+def _with_image(status: int, beside: dict[str, Any], place: str) -> tuple[Any, Journal, Scripted]:
+    """Render once; the answer to the request holds an image at `place`, with `beside` around it."""
+
+    async def main() -> tuple[Any, Journal, Scripted]:
+        journal = Journal()
+        async with Scripted() as server:
+            link = f" http://127.0.0.1:{server.port}/result/7.png\n"
+            choices = [{"message": {"content": [{"text": "here"}, {"image": link}]}}]
+            output = {"choices": choices} if place == "choices" else {"results": [{"url": link}]}
+            for route in ("sync", "create"):
+                server.script[route].append(says(status, {**beside, "output": {**beside, **output}}))
+            for interface in ("sync", "async"):
+                async with (provider := server.provider(interface=interface)).session():
+                    rendered = await provider.render(request_of(), journal)
+        return rendered, journal, server
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("place", ["choices", "results"])
+@pytest.mark.parametrize(
+    ("status", "beside"),
+    [
+        (200, {}), (200, {"code": "Success", "message": "ok"}), (200, {"code": "NewWarning", "message": "hm"}),
+        (200, {"code": 200}), (200, {"error": {"code": "x", "message": "y"}}), (500, {"code": "InternalError"}),
+        (200, {"task_metric": {"SUCCEEDED": 0, "FAILED": 1}}), (429, {"code": "Throttling.RateQuota"}),
+    ],
+)  # fmt: skip
+def test_an_image_in_an_answer_is_kept_whatever_stands_beside_it(
+    status: int, beside: dict[str, Any], place: str
+) -> None:
+    """On both interfaces one request is sent. What stood beside the image is in its provenance."""
+    rendered, journal, server = _with_image(status, beside, place)
+    assert rendered.png == PNG
+    assert journal.kinds == ["intend", "accepted"] * 2
+    assert len(server.paths("POST")) == 2
+    said = beside.get("code") if beside.get("code") not in ("Success", 200) else None
+    assert said is None or rendered.facts["code"] == said
+
+
+def test_a_failed_task_with_an_image_is_kept() -> None:
+    """The image counts, not the status."""
+    link = {"url": "http://127.0.0.1:{port}/result/1.png"}
+
+    async def main() -> Rendered:
+        async with Scripted() as server:
+            url = link["url"].format(port=server.port)
+            output = {"task_id": "t", "task_status": "FAILED", "code": "InternalError", "results": [{"url": url}]}
+            server.script["task"].append(says(200, {"output": output}))
+            async with (provider := server.provider(interface="async")).session():
+                return await provider.render(request_of(), Journal())
+
+    rendered = asyncio.run(main())
+    assert (rendered.png, rendered.facts["code"]) == (PNG, "InternalError")
+
+
+@BOTH
+def test_a_failure_without_a_reason_is_sent_once(interface: str) -> None:
+    """The message says that there is no reason, and names the task."""
+
+    async def main() -> tuple[Exception, Journal, int]:
+        journal = Journal()
+        async with Scripted() as server:
+            failed = {"task_id": "task-0", "task_status": "FAILED", "task_metric": {"FAILED": 1, "SUCCEEDED": 0}}
+            for route in ("sync", "task"):
+                server.script[route].append(says(200, {"output": failed}))
+            async with (provider := server.provider(interface=interface)).session():
+                with pytest.raises(Refused, match="gives no reason") as caught:
+                    await provider.render(request_of(), journal)
+            return caught.value, journal, len(server.paths("POST"))
+
+    error, journal, posts = asyncio.run(main())
+    assert (journal.kinds[-1], posts) == ("refused", 1)
+    assert interface == "sync" or "task: task-0" in str(error)

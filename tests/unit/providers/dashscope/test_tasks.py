@@ -144,3 +144,25 @@ def test_a_search_reads_the_prompt_of_each_task(replies: list[Reply], prompt: st
     search, paths = asyncio.run(main())
     assert [(it.id, it.prompt) for it in search.candidates] == [("task-0", prompt)]
     assert paths.count("/tasks/task-0") == 1
+
+
+@pytest.mark.parametrize("times", [3, 10_000])
+def test_a_task_that_is_not_found_is_asked_for_again(times: int) -> None:
+    """Some machines of the service learn of a task late. If all deny it, the message names the task that is gone."""
+
+    async def main() -> Rendered | ProviderError:
+        async with Scripted() as server:
+            server.script["task"].extend([fails(404, "ModelNotFound", "no such task")] * times)
+            async with (provider := server.provider(interface="async", poll_s=0.05)).session():
+                try:
+                    return await provider.render(request_of(), Journal())
+                except ProviderError as error:
+                    return error
+
+    found = asyncio.run(main())
+    if times == 3:
+        assert isinstance(found, Rendered)
+    else:
+        assert isinstance(found, AnswerLost)
+        assert "the service has forgotten a task" in str(found)
+        assert "task: task-0" in str(found)

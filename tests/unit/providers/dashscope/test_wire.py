@@ -153,7 +153,7 @@ def test_a_sync_answer_that_counts_a_failure_is_a_failure(metric: str) -> None:
     """Without an image, a count of failed tasks means that nothing was made."""
     answer = wire.parse(200, json.dumps({"output": {metric: {"FAILED": 1, "SUCCEEDED": 0}}}).encode())
     result = wire.sync_result(answer)
-    assert result and (result.url, result.code) == ("", "FAILED")
+    assert result == wire.Result("", "", "", {})
 
 
 def test_a_finished_task_gives_the_facts_of_the_provenance() -> None:
@@ -179,6 +179,7 @@ def test_a_finished_task_gives_the_facts_of_the_provenance() -> None:
         "request_id": "7434edb2", "task_id": "878f591e", "submit_time": "2025-09-09 11:38:54.741",
         "scheduled_time": "2025-09-09 11:38:54.781", "end_time": "2025-09-09 11:39:19.484", "orig_prompt": "a cat",
         "actual_prompt": "Photo of a cat", "usage": {"image_count": 1},
+        "code": "InternalError.Algo", "message": "one of two failed",
     }  # fmt: skip
 
 
@@ -245,3 +246,71 @@ def test_any_bytes_are_read_without_harm(content: bytes) -> None:
 def test_json_that_nests_too_deep_is_not_an_answer() -> None:
     """The recursion limit of the JSON parser raises no error."""
     assert wire.parse(200, b'{"a":' * 100_000).body == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b'{"code": "InvalidParameter", "message": "no"}', "InvalidParameter", "no"),
+        (b'{"code": 400, "message": "size must be one of .."}', "400", "size must be one of .."),
+        (b'{"error": {"code": null, "message": "busy"}}', "", "busy"),
+        (b'{"error": "model not deployed"}', "", "model not deployed"),
+        (b'{"detail": "Not Found"}', "", "Not Found"),
+        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "", "field required"),
+        (b'{"code": 0, "msg": "fine"}', "", "fine"),
+        (b'{"code": "Success"}', "", ""),
+        ('{"message": "参数错误"}'.encode("gbk"), "", "参数错误"),
+        ('\ufeff{"message": "参数错误"}'.encode(), "", "参数错误"),
+        (b"[1]", "", ""),
+    ],
+)
+def test_errors_of_gateways_are_read(content: bytes, code: str, message: str) -> None:
+    """Each has its own fields for the code and the message."""
+    answer = wire.parse(400, content)
+    assert (answer.code, answer.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("<html><head><style>p {}</style></head>\n<body><h1>502</h1> Bad  Gateway</body>", "502 Bad Gateway"),
+        ("no right to https://x/a.png?Signature=canary&Expires=1 here", "no right to https://x/a.png here"),
+        ("<script>" * 100_000, ""), ("<" * 100_000, "<" * 200),
+    ],
+)  # fmt: skip
+def test_an_excerpt_is_one_line_of_words(said: str, expected: str) -> None:
+    """It has no tags and no signature, and a hostile page takes no time."""
+    assert wire.excerpt(said) == expected
+
+
+_LINK = "https://a.oss.aliyuncs.com/x.png?Signature=s"
+_BESIDE = st.dictionaries(
+    st.sampled_from(["code", "message", "error", "task_metric", "status", "usage", "detail", "request_id"]),
+    st.one_of(st.none(), st.integers(), st.text(), st.dictionaries(st.text(), st.integers()), st.lists(st.text())),
+)
+_PADDED = st.sampled_from(["{}", " {}", "{}\n", "\t{} "])
+
+
+@st.composite
+def outputs(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw an `output` that holds the link once, at any place where the vendor puts one, with anything beside it."""
+    link = draw(_PADDED).format(_LINK)
+    others = draw(st.lists(st.one_of(_BESIDE, st.none(), st.text()), max_size=2))
+    if draw(st.booleans()):
+        content = draw(st.permutations([*others, {**draw(_BESIDE), "image": link}]))
+        choice = {**draw(_BESIDE), "message": {**draw(_BESIDE), "content": content}}
+        return {**draw(_BESIDE), "choices": draw(st.permutations([*others, choice]))}
+    return {**draw(_BESIDE), "results": draw(st.permutations([*others, {**draw(_BESIDE), "url": link}]))}
+
+
+@given(output=outputs(), beside=_BESIDE)
+def test_an_image_is_found_whatever_stands_beside_it(output: dict[str, Any], beside: dict[str, Any]) -> None:
+    """In the answer to a request and in a task alike. It was paid for."""
+    answer = wire.parse(200, json.dumps({**beside, "output": output}).encode())
+    assert answer.link == _LINK
+    result = wire.sync_result(answer)
+    assert result
+    assert result.url == _LINK
+    task = wire.task(wire.parse(200, json.dumps({**beside, "output": {**output, "task_id": "t"}}).encode()))
+    assert task
+    assert task.url == _LINK
