@@ -71,7 +71,7 @@ class Reply:
     """An answer, or a fault.
 
     `fault` is "" (none), "drop" (close without an answer), "hang" (never answer), "cut" (stop half-way), "drip" (send
-    the body without end, a byte at a time) or "drip-head" (the same with the headers).
+    the body without end, a byte at a time), "drip-head" (the same with the headers) or "raw" (the body without HTTP).
     With `made`, a create or a sync call makes a billed image, whatever the answer says.
     """
 
@@ -261,7 +261,7 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply, ahead_s: float, clo
             await writer.drain()
             await asyncio.sleep(0.02)
     body = reply.body[: len(reply.body) // 2] if reply.fault == "cut" else reply.body
-    writer.write("\r\n".join(lines).encode("latin-1") + body)
+    writer.write(body if reply.fault == "raw" else "\r\n".join(lines).encode("latin-1") + body)
     await writer.drain()
 
 

@@ -6,7 +6,7 @@ Invariants:
   deadline means: the answer is lost, unless the request certainly was not sent yet.
 - Each submit opens its own connection. A server may close a kept connection just as a submit is sent on it.
 - The key is sent to the base URL's host only. No error holds the key or an error of httpx, because errors of
-  httpx carry the request with its headers.
+  httpx carry the request with its headers. A server may echo the key: answers, errors and logs are masked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,12 +26,14 @@ from typing import Any, Final, Self
 
 import httpx
 
+from qwenbuild import proxies
 from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 from qwenbuild.version import __version__
 
 from . import error_codes, wire
 from .credentials import ApiKey
 from .endpoint import Endpoint
+from .masking import Mask
 
 CONNECT_S: Final = 15.0
 _SHORT_S: Final = 60.0  # the service creates or shows a task within a second
@@ -38,9 +41,6 @@ _LATE_S: Final = 1.0  # a timer that fires later than this shows that the proces
 _GRACE_S: Final = 5.0  # to read what arrived while the process was stopped
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
 _LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is shortened to this
-_PROXY_HINT: Final = (
-    "set HTTPS_PROXY to an http:// address and unset ALL_PROXY; for a SOCKS proxy, install the package socksio"
-)
 
 # Raised before the first byte of a request is written. After any other error, the service may have the request.
 _UNSENT: Final = (
@@ -48,6 +48,10 @@ _UNSENT: Final = (
     httpx.LocalProtocolError, httpx.InvalidURL,
 )  # fmt: skip
 
+TRANSPORT_FAULTS: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
+"""What an exchange may raise. TimeoutError is an OSError; the last two come from names and ports that can't exist."""
+
+_LOGGERS: Final = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 _BEFORE_SENDING: Final = ("connection", "proxy", "socks")  # the parts of httpcore that connect
 
 
@@ -66,6 +70,7 @@ class Client:
         self.endpoint = endpoint
         self.account = key.fingerprint
         self._key = key
+        self.mask = Mask(key.reveal())
         self._facts = (
             f"region: {endpoint.region}, at {endpoint.host}",
             f"key: from {key.origin}; keys of other regions don't work here",
@@ -79,13 +84,15 @@ class Client:
         fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
         wrong = None
+        if not self.endpoint.is_local:
+            proxies.check_proxies(os.environ)
         try:
             verify = httpx.create_ssl_context()
             clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
         except OSError:  # includes ssl.SSLError
             wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
         except (ImportError, ValueError, httpx.InvalidURL):
-            wrong = UsageError("the proxy set in the environment can't be used", hint=_PROXY_HINT)
+            wrong = UsageError(proxies.CLAIM, hint=proxies.HINT)
         if wrong:
             raise wrong  # outside the handlers: a chained error could show the password in a proxy's URL
         self._submits, self._queries, self.downloads = [
@@ -93,8 +100,9 @@ class Client:
         ]
         for client in (self._submits, self._queries):  # not `downloads`: it talks to other hosts
             client.headers.update(wire.headers(self._key.reveal(), self.endpoint.workspace, __version__))
-        logging.getLogger("httpx").addFilter(_hide_signatures)
-        self._exits.callback(logging.getLogger("httpx").removeFilter, _hide_signatures)
+        for logger in map(logging.getLogger, _LOGGERS):
+            logger.addFilter(self._hide_secrets)
+            self._exits.callback(logger.removeFilter, self._hide_secrets)
         return self
 
     async def __aexit__(
@@ -178,8 +186,9 @@ class Client:
             if progress.is_unsent:
                 raise Unsent from None
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
-            fault = _transport_fault(error, self.endpoint.host, whole_s, is_unsent=progress.is_unsent)
+        except TRANSPORT_FAULTS as error:
+            how = self.mask.text(_words(error))
+            fault = _transport_fault(error, how, self.endpoint.host, whole_s, is_unsent=progress.is_unsent)
         # Raised outside the handler, so that httpx's error is not attached as context.
         raise fault
 
@@ -191,14 +200,21 @@ class Client:
                 break
         now_s = time.time()
         date_s = _http_date_s(response.headers.get("Date"))
-        # A proxy or a debugging server may echo the request. The key must not appear in an error.
-        hidden = bytes(content).replace(self._key.reveal().encode(), b"***")
         return wire.parse(
             response.status_code,
-            hidden,
+            bytes(content),
+            mask=self.mask,
             retry_after_s=_retry_after_s(response.headers.get("Retry-After"), date_s or now_s),
             ahead_s=None if date_s is None else date_s - now_s,
         )
+
+    def _hide_secrets(self, record: logging.LogRecord) -> bool:
+        """Mask the key in what httpx logs, and remove the query from URLs: it may give access to an image."""
+        record.msg = self.mask.text(str(record.msg))
+        if isinstance(record.args, tuple):
+            urls = (arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+            record.args = tuple(self.mask.text(arg) if isinstance(arg, str) else arg for arg in urls)
+        return True
 
     def _success(self, answer: wire.Answer) -> wire.Answer:
         """Return `answer` if it is a success or holds an image, else raise the ProviderError that it means."""
@@ -265,13 +281,13 @@ async def _within(whole_s: float) -> AsyncIterator[asyncio.Timeout]:
             timer.cancel()
 
 
-def _transport_fault(error: Exception, host: str, whole_s: float, *, is_unsent: bool) -> ProviderError:
-    """Return the error of a failed exchange. It takes only the type and the text from `error`."""
+def _transport_fault(error: Exception, how: str, host: str, whole_s: float, *, is_unsent: bool) -> ProviderError:
+    """Return the error of a failed exchange. It takes only the type from `error`; `how` is its masked text."""
     is_late = isinstance(error, TimeoutError)
     if not isinstance(error, _UNSENT) and not is_unsent:
-        how = f"no complete answer within {whole_s:g} s" if is_late else _words(error)
+        how = f"no complete answer within {whole_s:g} s" if is_late else how
         return AnswerLost(error_codes.LOST.claim, facts=[f"{host}: {how}"], hint=error_codes.LOST.hint)
-    words = f"no connection within {whole_s:g} s" if is_late else _words(error)
+    words = f"no connection within {whole_s:g} s" if is_late else how
     if "CERTIFICATE_VERIFY_FAILED" in words or "SSL" in words:
         return Unreachable(
             f"no secure connection to {host}",
@@ -307,10 +323,3 @@ def _http_date_s(value: str | None) -> float | None:
         return parsedate_to_datetime(value).timestamp() if value else None
     except (ValueError, OverflowError):
         return None
-
-
-def _hide_signatures(record: logging.LogRecord) -> bool:
-    """Remove the query from URLs that httpx logs: the signature of a result's URL gives access to the image."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-    return True

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
@@ -26,7 +26,9 @@ from qwenbuild.files import png
 from qwenbuild.request import Size
 
 from . import wire
+from .client import TRANSPORT_FAULTS
 from .endpoint import Endpoint
+from .masking import Mask
 from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
@@ -59,13 +61,15 @@ class Downloads:
 
     def __init__(
         self, client: httpx.AsyncClient, endpoint: Endpoint, hosts: Sequence[str], first_wait_s: float, read_s: float,
-        whole_s: float,
+        whole_s: float, mask: Mask | None = None,
     ) -> None:  # fmt: skip
         """`hosts` are host names, or `*.` and a domain. The endpoint's own host is allowed as well.
 
         In seconds: `first_wait_s` the first wait before another attempt, `read_s` the longest silence
         within a download, `whole_s` the longest download, redirects included. A slower one is stopped and tried again.
+        `mask` hides the key in what a server says: a gateway that serves the images knows the key, too.
         """
+        self._hide: Callable[[str], str] = mask.text if mask else str
         self._client = client
         self._own = _origin(urlsplit(endpoint.base_url))
         self._hosts = tuple(hosts)
@@ -81,7 +85,7 @@ class Downloads:
         parts = self._allowed(url.strip())
         async for attempt in retrying(self._first_wait_s):
             with attempt:
-                content = await self._fetch(parts.geturl())
+                content = await self._masked(parts.geturl())
                 # Decoding takes tens of milliseconds, which would block the event loop.
                 await asyncio.to_thread(_verify, content, size, parts.hostname or "")
         return Image(content, parts.hostname or "")
@@ -114,6 +118,14 @@ class Downloads:
         # The service hands out http links, too. A signature does not cover the scheme.
         return parts._replace(scheme="https", netloc=host)
 
+    async def _masked(self, url: str) -> bytes:
+        """Do what `_fetch` does; no error holds the key."""
+        try:
+            return await self._fetch(url)
+        except BadImage as bad:
+            error = type(bad)(bad.claim, facts=[self._hide(fact) for fact in bad.facts], hint=bad.hint)
+        raise error
+
     async def _fetch(self, url: str) -> bytes:
         """Return the bytes at `url`, within `whole_s`. Follows redirects within the host only."""
         host = urlsplit(url).hostname  # redirects keep it
@@ -134,7 +146,7 @@ class Downloads:
             said = "it redirects again and again"
         except TimeoutError:
             said = f"not complete after {self._whole_s:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        except TRANSPORT_FAULTS as error:
             said = f"{type(error).__name__}: {error}"
         # Raised outside the handlers, so that httpx's error is not attached as context.
         raise _bad(f"the image could not be downloaded from {host}", said)

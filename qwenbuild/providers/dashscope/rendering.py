@@ -69,6 +69,7 @@ class Renderer:
             choices.first_wait_s,
             client.short_s,
             client.timeout_s,
+            client.mask,
         )
         self._seats = asyncio.Semaphore(choices.at_once)  # held from the turn until the service has finished
         self._priority = Priority()

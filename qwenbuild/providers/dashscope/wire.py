@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from qwenbuild.request import Request
 
+from .masking import Mask
+
 SYNC_PATH: Final = "/services/aigc/multimodal-generation/generation"
 ASYNC_PATH: Final = "/services/aigc/text2image/image-synthesis"
 ASYNC_HEADERS: Final = {"X-DashScope-Async": "enable"}
@@ -131,14 +133,23 @@ class Answer:
         return text(self.body, "request_id")
 
 
-def parse(status: int, content: bytes, *, retry_after_s: float | None = None, ahead_s: float | None = None) -> Answer:
-    """Return the answer with this content. Any content is accepted."""
+def parse(
+    status: int, content: bytes, *, mask: Mask | None = None, retry_after_s: float | None = None,
+    ahead_s: float | None = None,
+) -> Answer:  # fmt: skip
+    """Return the answer with this content. Any content is accepted.
+
+    With `mask`, neither the JSON nor the excerpt holds the API key. JSON is decoded first, because it has escapes.
+    """
     said = decoded(content)
     try:
         body = json.loads(said)
+        body = mask.json(body) if mask else body
     except (ValueError, RecursionError):
         body = None
-    return Answer(status, body if isinstance(body, dict) else {}, excerpt(said), retry_after_s, ahead_s)
+    said = said[:_MAX_TEXT]
+    beginning = excerpt(mask.text(said) if mask else said)
+    return Answer(status, body if isinstance(body, dict) else {}, beginning, retry_after_s, ahead_s)
 
 
 def decoded(content: bytes) -> str:

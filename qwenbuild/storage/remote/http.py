@@ -12,12 +12,14 @@ Source: https://bazel.build/remote/caching (2026-05), "HTTP caching protocol".
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import httpx
 
+from qwenbuild import proxies
 from qwenbuild.errors import RemoteError, RemoteUnreachable, UsageError
 from qwenbuild.version import __version__
 
@@ -33,12 +35,12 @@ class HttpTransport:
 
     def __init__(self, url: str, headers: Mapping[str, str], name: str, *, concurrency: int = 16) -> None:
         """`name` is the URL as messages show it. Raises UsageError if the URL or a header can't be used."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not _is_usable(url):
             raise UsageError(f"not the URL of a remote cache: {name}", hint="such as https://cache.example/qwenbuild")
         for header, value in headers.items():
             if _NOT_FOR_HEADERS.search(header + value):
                 raise UsageError(f"the remote's header {header!r} contains characters that headers can't have")
+        proxies.check_proxies(os.environ)
         self.name = name
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S, pool=None)
@@ -82,6 +84,17 @@ class HttpTransport:
         await self._client.aclose()
 
 
+def _is_usable(url: str) -> bool:
+    """Return whether a request can be sent to the URL: its host and its port are possible ones."""
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(is_whole) and not (parts.query or parts.fragment)
+
+
 def _type(path: str) -> str:
     return _TYPES[path.partition("/")[0]]
 
@@ -95,5 +108,5 @@ def _remote_errors(name: str) -> Iterator[None]:
         raise RemoteUnreachable(f"{name} can't be reached") from None
     except (TimeoutError, httpx.TimeoutException):
         raise RemoteUnreachable(f"{name} does not answer") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, OverflowError) as error:
         raise RemoteError(f"the connection to {name} failed: {type(error).__name__}") from None

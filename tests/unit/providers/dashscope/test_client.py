@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import ssl
 import time
@@ -20,10 +22,11 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.server import Running
 from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 from qwenbuild.provider import Settings
-from qwenbuild.providers.dashscope import client, wire
+from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
+from qwenbuild.providers.dashscope.masking import Mask
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of
 
@@ -133,6 +136,8 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "the CA bundle can't be read"),
         ("ALL_PROXY", "socks5://user:hidden@localhost:1080", "the proxy set in the environment can't be used"),
         ("HTTPS_PROXY", "gopher://user:hidden@localhost", "the proxy set in the environment can't be used"),
+        ("HTTPS_PROXY", "http://user:hidden@localhost:99999", "the proxy set in the environment can't be used"),
+        ("HTTPS_PROXY", "http://[::1", "the proxy set in the environment can't be used"),
     ],
 )
 def test_an_unusable_proxy_or_ca_bundle_is_explained(
@@ -291,13 +296,67 @@ def client_of(server: Scripted) -> Client:
     return Client(Endpoint(server.base_url, "cn-beijing"), ApiKey(CANARY, "a test"), 60.0)
 
 
-def test_the_signature_of_a_link_is_never_logged() -> None:
+def test_the_signature_of_a_link_and_an_echoed_key_are_never_logged() -> None:
     """Also if the record has other arguments than httpx's."""
+    own = Client(Endpoint("https://example.test", "singapore"), ApiKey(CANARY, "a test"), 60.0)
     url = httpx.URL("https://example.test/1.png?Signature=secret")
-    record = logging.makeLogRecord({"msg": "%s %s", "args": ("GET", url)})
-    assert client._hide_signatures(record)
-    assert record.getMessage() == "GET https://example.test/1.png"
-    other = logging.makeLogRecord({"msg": "%(a)s", "args": ({"a": 1},)})
+    record = logging.makeLogRecord({"msg": "%s %s %s %d", "args": ("GET", url, f"reason {CANARY}", 7)})
+    assert own._hide_secrets(record)
+    assert record.getMessage() == "GET https://example.test/1.png reason *** 7"
+    other = logging.makeLogRecord({"msg": f"%(a)s [(b'X-Echo', b'{CANARY}')]", "args": ({"a": 1},)})
     other.args = {"a": 1}
-    assert client._hide_signatures(other)
-    assert other.getMessage() == "1"
+    assert own._hide_secrets(other)
+    assert other.getMessage() == "1 [(b'X-Echo', b'***')]"
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test"])
+def test_a_host_that_can_not_exist_costs_nothing(host: str) -> None:
+    """The name can't be looked up, so nothing was sent."""
+
+    async def main() -> tuple[Unreachable, Journal]:
+        journal = Journal()
+        settings = Settings(
+            {"retry_wait_s": 0.001},
+            builtin(),
+            {"DASHSCOPE_API_KEY": CANARY, "DASHSCOPE_HTTP_BASE_URL": f"https://{host}/api/v1"},
+        )
+        provider = DashScopeProvider(settings)
+        async with provider.session():
+            with pytest.raises(Unreachable) as caught:
+                await provider.render(request_of(), journal)
+        return caught.value, journal
+
+    error, journal = asyncio.run(main())
+    assert error.claim == f"can't reach {host}"
+    assert journal.kinds == ["intend", "refused"] * (len(journal.kinds) // 2)
+
+
+ECHOES = {
+    "as it is": lambda key: json.dumps(f"Bearer {key}"),
+    "JSON escapes": lambda key: '"' + "".join(f"\\u{ord(one):04x}" for one in f"Bearer {key}") + '"',
+    "JSON in JSON": lambda key: json.dumps('{"a": "' + "".join(f"\\u{ord(one):04X}" for one in key) + '"}'),
+    "base64": lambda key: json.dumps(base64.b64encode(f"Bearer {key}".encode()).decode()),
+    "percent": lambda key: json.dumps("".join(f"%{ord(one):02x}" for one in key)),
+    "hex": lambda key: json.dumps(key.encode().hex().upper()),
+}
+
+
+@pytest.mark.parametrize("field", ["code", "message", "request_id"])
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_key_that_an_error_echoes_is_masked(form: str, field: str) -> None:
+    """No message has it, in whatever form the server sends it back."""
+    fields = {"code": '"InvalidParameter"', "message": '"no"', "request_id": '"r"', field: ECHOES[form](CANARY)}
+    body = "{" + ",".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
+    error, _, _ = attempt("sync", *[Reply(400, body.encode())] * 9)
+    shown = f"{error} {error.code} {error.request_id} {error!r}"
+    assert "***" in shown
+    assert not Mask(CANARY)._escaped.search(shown)
+    for piece in (CANARY, CANARY.encode().hex(), base64.b64encode(f"Bearer {CANARY}".encode()).decode()[12:40]):
+        assert piece.lower() not in shown.lower()
+
+
+def test_a_key_in_what_is_no_http_is_masked() -> None:
+    """The library quotes the line that it could not read."""
+    error, _, _ = attempt("sync", *[Reply(body=f"Authorization Bearer {CANARY}\r\n\r\n".encode(), fault="raw")] * 9)
+    assert CANARY not in f"{error}"
+    assert "***" in str(error)

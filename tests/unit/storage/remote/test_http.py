@@ -108,3 +108,23 @@ def test_a_header_with_line_breaks_is_refused() -> None:
     ) as caught:
         HttpTransport("http://x", {"X": "canary\r\nY: z"}, "r")
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://cache:99999", "http://cache:0/x", "http://[::1", f"https://{'a' * 64}.test", "https://a..test/x"]
+)
+def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
+    """The HTTP library would fail later, with an error of another library."""
+    with pytest.raises(UsageError, match="not the URL of a remote cache"):
+        HttpTransport(url, {}, "shown")
+
+
+@pytest.mark.parametrize("proxy", ["http://me:secret@proxy:99999", "http://[::1"])
+def test_a_proxy_that_can_not_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, the value is not."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(UsageError) as caught:
+        HttpTransport("https://cache.test/x", {}, "shown")
+    assert caught.value.claim == "the proxy set in the environment can't be used"
+    assert caught.value.facts[0].startswith("HTTPS_PROXY: ")
+    assert "secret" not in str(caught.value)
