@@ -27,10 +27,10 @@ _MORE: Mapping[str, str] = {
     "storage.claims": "unit/storage/test_ledger.py",
     "storage.claimant": "unit/storage/test_ledger.py",
     "builder.render": "unit/builder/test_journal.py",
-    "builder.others": "unit/builder/test_render.py",
     "providers.dashscope.rendering": (
-        "unit/providers/dashscope/test_provider.py unit/providers/dashscope/test_provider_faults.py"
+        "unit/providers/dashscope/test_provider.py unit/providers/dashscope/test_reconcile.py"
     ),
+    "providers.dashscope.tasks": "unit/providers/dashscope/test_reconcile.py",
 }
 """Tests of a module that are not its own test file."""
 

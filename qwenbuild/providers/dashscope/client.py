@@ -159,6 +159,8 @@ class Client:
         try:
             answer = await self._exchange(self._queries, request, self.short_s)
             return answer if may_miss and answer.status == 404 else self._success(answer)
+        except Unsent:  # `asyncio.timeout` takes only CancelledError itself for its own, no class below it
+            raise asyncio.CancelledError from None
         except AnswerLost as lost:
             error = lost
         raise ServiceFault("the service did not answer", facts=error.facts, code=error.code)

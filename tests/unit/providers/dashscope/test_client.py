@@ -232,6 +232,23 @@ def test_a_handshake_that_never_ends_costs_nothing() -> None:
     assert asyncio.run(main()).facts == ("nothing was sent: ConnectTimeout",)
 
 
+def test_a_deadline_that_passes_while_a_query_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a TimeoutError, as at any other moment. Else the whole build would count as cancelled."""
+
+    async def main() -> None:
+        async with Scripted() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            proxy.script["other"].append(Reply(fault="hang"))
+            async with Client(Endpoint("https://a.test/api/v1", "singapore"), ApiKey(CANARY, "a test"), 60.0) as client:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(60.0) as deadline:
+                        now_s = asyncio.get_running_loop().time()
+                        proxy.after = lambda seen: deadline.reschedule(now_s)  # a CONNECT has arrived
+                        await client.ask("GET", "/tasks/t")
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(("route", "kinds"), [("other", ["intend", "refused"]), ("sync", ["intend"])])
 def test_leaving_while_connecting_costs_nothing(route: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A render that is cancelled while a proxy connects was not sent. One that is cancelled later may be billed."""

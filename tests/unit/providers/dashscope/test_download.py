@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from qwenbuild.errors import BadImage
+from qwenbuild.errors import BadImage, WrongSize
+from qwenbuild.providers.dashscope import download
 from qwenbuild.providers.dashscope.download import MAX_BYTES, Downloads, Image, LinkDead
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.request import Size
 from tests.support.scripted import PNG, SIZE, Journal, Reply, Scripted, png_of, request_of
 
+PAID = "it was rendered and billed: the next build downloads it again, for 24 hours"
 SIGNED = "?Signature=secret-signature&Expires=9999999999"
 
 
@@ -64,12 +67,86 @@ def test_a_failed_download_is_repeated(reply: Reply) -> None:
 def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
     """After five attempts, the error says that a later build can still download the image."""
     error, server = fetched(*[Reply(200, png_of(Size(928, 1664)))] * 5)
-    assert isinstance(error, BadImage)
-    assert error.facts[-2:] == (
-        "downloaded from 127.0.0.1",
-        "it was rendered and billed: the next build downloads it again, for 24 hours",
-    )
+    assert type(error) is WrongSize
+    assert error.facts == ("wanted: 1328x1328", "got:    928x1664", "downloaded from 127.0.0.1", PAID)
     assert len(server.seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("reply", "claim", "fact"),
+    [
+        (Reply(500), "127.0.0.1 did not deliver the image", "status 500"),
+        (Reply(206, PNG), "127.0.0.1 did not deliver the image", "status 206"),
+        (Reply(500, b"expired"), "127.0.0.1 did not deliver the image", "status 500"),
+        (Reply(403, b"\xff no"), "127.0.0.1 did not deliver the image", "status 403"),
+        (
+            Reply(200, PNG, {"Content-Encoding": "gzip"}),
+            "127.0.0.1 sent the image compressed",
+            "Content-Encoding: gzip",
+        ),
+        (
+            Reply(302, b"", {"Location": "/result/1.png"}),
+            "the image could not be downloaded from 127.0.0.1",
+            "it redirects again and again",
+        ),
+        (
+            Reply(302, b"", {"Location": "http://localhost/x"}),
+            "the image's link redirects to another host, which was not followed",
+            "from 127.0.0.1 to localhost",
+        ),
+        (
+            Reply(302, b"", {"Location": "http://["}),
+            "the image's link redirects to another host, which was not followed",
+            "from 127.0.0.1 to nowhere",
+        ),
+        (
+            Reply(fault="drop"),
+            "the image could not be downloaded from 127.0.0.1",
+            "RemoteProtocolError: Server disconnected without sending a response.",
+        ),
+    ],
+)
+def test_why_a_download_failed(reply: Reply, claim: str, fact: str) -> None:
+    """The error says what came instead of the image, that the image is paid for, and what to do."""
+    error, _ = fetched(*[reply] * 20)
+    assert type(error) is BadImage
+    first, paid = error.facts
+    assert (error.claim, paid, error.hint) == (claim, PAID, "is the network in order? Build again")
+    assert first.startswith(fact)
+
+
+def test_an_image_may_be_as_large_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte more is too much."""
+    monkeypatch.setattr(download, "MAX_BYTES", len(PNG))
+    assert fetched()[0] == Image(PNG, "127.0.0.1")
+    monkeypatch.setattr(download, "MAX_BYTES", len(PNG) - 1)
+    error, _ = fetched()
+    assert isinstance(error, BadImage)
+    assert (error.claim, error.facts) == (
+        "127.0.0.1 sent more than an image can be", (f"more than {len(PNG) - 1:,} bytes", PAID)
+    )  # fmt: skip
+
+
+def test_the_limits_of_a_download() -> None:
+    """Connecting may take 15 seconds, and a silence `read_s`; nothing waits for another download's connection."""
+    seen: list[httpx.Request] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        yield PNG
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=body())
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            await Downloads(client, Endpoint("http://a.test", "singapore"), (), 0.001, 0.3, 60.0).image(
+                "http://a.test/1.png", SIZE
+            )
+
+    asyncio.run(main())
+    [request] = seen
+    assert request.extensions["timeout"] == {"connect": 15.0, "read": 0.3, "write": 0.3, "pool": None}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +155,7 @@ def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
         (Reply(403, b"<Error><Message>Request has expired.</Message></Error>"), "/result/1.png" + SIGNED, 5),
         (Reply(404, b"<Code>NoSuchKey</Code>"), "/result/1.png" + SIGNED, 5),
         (Reply(410), "/result/1.png" + SIGNED, 5),
+        (Reply(403, b"\xffExpired"), "/result/1.png", 5),
         (Reply(403, b"no"), "/result/1.png?Expires=1700000000", 1),
     ],
 )
@@ -86,6 +164,24 @@ def test_a_dead_link_is_recognised(reply: Reply, path: str, tries: int) -> None:
     error, server = fetched(*[reply] * 5, path=path)
     assert isinstance(error, LinkDead)
     assert len(server.seen) == tries
+    assert error.claim == "127.0.0.1 says that the image's link is dead"
+    assert error.facts[0].startswith(f"status {reply.status}")
+
+
+@pytest.mark.parametrize(
+    ("status", "query"),
+    [
+        (500, "?Expires=1700000000"),
+        (403, "?Expires=9999999999"),
+        (403, "?Expires=%D9%A1"),
+        (403, "?Expires=now"),
+        (403, ""),
+    ],
+)
+def test_a_link_that_may_still_work(status: int, query: str) -> None:
+    """Without a time in ASCII digits that is over, a refusal says nothing about the link."""
+    error, server = fetched(*[Reply(status, b"no")] * 5, path=f"/result/1.png{query}")
+    assert (type(error), len(server.seen)) == (BadImage, 5)
 
 
 def test_a_redirect_within_the_host_is_followed() -> None:
@@ -154,6 +250,9 @@ def test_an_endless_body_is_stopped() -> None:
         ("https://evilaliyuncs.com/x.png", False),
         ("https://aliyuncs.com/x.png", False),
         ("https://user:pw@images.example.com/x.png", False),
+        ("https://user@images.example.com/x.png", False),
+        ("https://:pw@images.example.com/x.png", False),
+        ("ftp://images.example.com/x.png", False),
         ("https://images.example.com@evil.test/x.png", False),
         ("https://sub.images.example.com/x.png", False),
         ("https://169.254.169.254/latest", False),
@@ -241,6 +340,47 @@ def test_the_storages_own_words_are_shown(body: bytes, said: str) -> None:
     error, _ = fetched(*[Reply(403, body)] * 5)
     assert said in str(error)
     assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "fact"),
+    [
+        ("http://gateway.test/v1", "http://gateway.test:80/x.png", ""),
+        ("http://gateway.test:80/v1", "http://gateway.test/x.png", ""),
+        ("https://gateway.test/v1", "https://gateway.test:443/x.png", ""),
+        ("https://gateway.test:443/v1", "https://gateway.test/x.png", ""),
+        ("https://gateway.test/v1", "http://gateway.test/x.png", "host: gateway.test"),
+        ("http://gateway.test/v1", "https://gateway.test/x.png", "host: gateway.test"),
+        ("http://gateway.test/v1", "https://gateway.test:80/x.png", "it leads to port 80 of gateway.test"),
+        ("http://gateway.test/v1", "http://gateway.test:443/x.png", "it leads to port 443 of gateway.test"),
+    ],
+)
+def test_the_services_own_address(base_url: str, url: str, fact: str) -> None:
+    """Scheme, host and port are the same; a port may be left out. For other addresses the error says why."""
+
+    async def main() -> None:
+        async with httpx.AsyncClient() as client:
+            Downloads(client, Endpoint(base_url, "singapore"), (), 0.001, 0.3, 60.0)._allowed(url)
+
+    if not fact:
+        asyncio.run(main())
+        return
+    with pytest.raises(BadImage) as caught:
+        asyncio.run(main())
+    assert caught.value.facts == (fact, PAID)
+
+
+def test_a_forbidden_link_is_tried_once() -> None:
+    """Another attempt changes nothing."""
+
+    async def main() -> int:
+        async with Scripted() as server, httpx.AsyncClient(trust_env=False) as client:
+            downloads = Downloads(client, Endpoint("https://a.test", "singapore"), (), 0.001, 0.3, 60.0)
+            with pytest.raises(BadImage, match="link can't be used"):
+                await downloads.image(f"http://127.0.0.1:{server.port}/result/1.png", SIZE)
+            return len(server.seen)
+
+    assert asyncio.run(main()) == 0
 
 
 def test_an_image_on_a_forbidden_host_can_be_collected_later() -> None:
