@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import LedgerError, OutputChanged, OutputError, QwenbuildError, StateError
+from qwenbuild.errors import LedgerError, OutputChanged, OutputError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
@@ -30,6 +30,7 @@ from . import restore
 from .commits import Commits
 from .endings import Endings
 from .interrupt import Threads
+from .keep import keep_replaced
 from .recorder import Recorder
 from .render import Rendering, settle_stored
 from .run import Run
@@ -240,13 +241,17 @@ class Builder:
             other = step._replace(was=None, cause="the render gave other bytes than the lock pins")
             self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
             return False
-        outputs = self._run.outputs
         try:
-            blob = self._run.store.blob_path(entry.image)
-            written = await asyncio.to_thread(outputs.write, step.action.output, blob, image, step.seen)
-        except OutputError as error:
+            written = await asyncio.to_thread(self._placed, step, entry, image)
+        except (OutputError, StoreError) as error:
             self._endings.fail(step, error, begun_s)
             return isinstance(error, OutputChanged)
         self._recorder.add(step.action, entry.image, written)
         self._endings.finish(step, outcome, time.monotonic() - begun_s)
         return True
+
+    def _placed(self, step: Step, entry: Entry, image: bytes) -> os.stat_result:
+        """Write an output, and return its file status. Raises OutputError, StoreError."""
+        store, outputs = self._run.store, self._run.outputs
+        keep_replaced(store, outputs.path(step.action.output), step.seen)
+        return outputs.write(step.action.output, store.blob_path(entry.image), image, step.seen)

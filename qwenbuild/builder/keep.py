@@ -1,14 +1,48 @@
-"""Keeping: verifies a rendered image, adds its provenance, and puts it into the store."""
+"""Keeping: puts rendered images into the store, and the images of files that are about to be replaced."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.files import png
+from qwenbuild.files import atomic, png, regular
 from qwenbuild.files.provenance import with_provenance
 from qwenbuild.provider import Rendered
 from qwenbuild.request import Request
 from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.outputs import Status
+from qwenbuild.storage.records import Output
 from qwenbuild.storage.store import Store
+
+_MOST_BYTES = 64 * 2**20  # of a file that is kept before it is replaced; an image has less
+
+
+def keep_replaced(store: Store, path: Path | str, seen: Status | None) -> None:
+    """Store the bytes of a file that a build replaces or removes: they may have been paid for on another machine.
+
+    `seen` is the file's status in the plan, None if there was no file. A file that can't be read, or is larger than any
+    image, is left to whoever replaces it. No action result names the bytes: a clone must not fill the store of other
+    projects. Raises StoreError.
+    """
+    if seen is None or (isinstance(seen, Output) and store.blob_path(seen.image).exists()):
+        return
+    try:
+        image = regular.read(path, _MOST_BYTES)
+    except OSError:
+        return
+    digest = sha256(image)
+    if store.blob(digest, len(image)) is not None:
+        return
+    blob = store.blob_path(digest)
+    try:
+        atomic.make_folder(store.staging)
+        atomic.make_folder(blob.parent)
+        with store.exclusive():
+            os.replace(atomic.stage(image, store.staging, mode=0o444), blob)
+        atomic.sync_folder(blob.parent)
+    except OSError as error:
+        raise store.failure(error, "written") from error
 
 
 def keep(

@@ -15,6 +15,8 @@ from qwenbuild.plan.plan import Step
 from qwenbuild.storage.outputs import Copy, Outputs
 from qwenbuild.storage.store import Store
 
+from .keep import keep_replaced
+
 _MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: interrupts and progress wait for its end
 
 Restored = tuple[Step, os.stat_result | QwenbuildError | None]
@@ -62,4 +64,5 @@ def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:
     if image is None:
         return None
     store.touch(entry)
+    keep_replaced(store, outputs.path(step.action.output), step.seen)
     return outputs.copy(step.action.output, store.blob_path(entry.image), image, step.seen)

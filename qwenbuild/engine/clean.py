@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qwenbuild.builder.keep import keep_replaced
+from qwenbuild.plan.ownership import pinned_outputs
 from qwenbuild.specs import selection
+from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
+from qwenbuild.storage.outputs import status
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -18,7 +22,10 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
     nothing is removed, and the answer is the same. Raises ProjectBusy, and what `Engine.actions` raises.
     """
     with hold_build_lock(engine.project.state_dir), engine.state(create=True) as state:
-        records = state.outputs()
+        records, out = state.outputs(), engine.project.out
+        if engine.is_locking:  # a clone has only the lock's
+            pins = [pin for path, pin in lock.read(engine.lock_path).pins.items() if path not in records]
+            records |= {record.path: record for record, is_own in pinned_outputs(pins, out) if is_own}
         doomed = set(records)
         options = engine.options
         if orphans_only:
@@ -27,6 +34,9 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
             chosen = selection.select(engine.actions(), options.select, options.where, engine.project)
             doomed &= {action.output for action in chosen}
         outputs = engine.outputs()
+        if not dry_run:
+            for path in doomed:
+                keep_replaced(engine.store, out / path, status(out / path))
         result = [(path, outputs.remove(records[path], dry_run=dry_run)) for path in sorted(doomed)]
         if not dry_run:
             state.forget(path for path, removed in result if removed)

@@ -52,7 +52,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
     return Plan(
         steps,
-        orphans=judge.orphans(every, out, records) if is_whole else [],
+        orphans=judge.orphans(every, out, records, pins) if is_whole else [],
         shortest_s=engine.provider.shortest_s(renders),
         inputs=inputs,
         actions=every,

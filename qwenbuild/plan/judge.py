@@ -16,14 +16,17 @@ from qwenbuild.request import Request, Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
-from qwenbuild.storage.outputs import Status, digest, is_unchanged, is_untouched, status
+from qwenbuild.storage.outputs import POINTER, Status, digest, is_unchanged, is_untouched, pointed, status
 from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
 from qwenbuild.storage.submissions import Submissions
 
+from .ownership import Ownership, pinned_outputs
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
+
+_STRANGE = "a file that qwenbuild did not write is in its place"
 
 # Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: renders are most of a plan.
 _step = partial(tuple.__new__, Step)
@@ -88,8 +91,11 @@ def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[S
             )
 
 
-def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output]) -> list[Orphan]:
-    """Return the recorded outputs that still exist and that no action declares; `actions` are all of the project's."""
+def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output], lock: Lock) -> list[Orphan]:
+    """Return the outputs of state and lock that still exist and that no action declares.
+
+    `actions` are all of the project's. A clone has only the lock's.
+    """
     declared = {action.output for action in actions}
     candidates = [(path, record) for path, record in records.items() if path not in declared]
     folded = {clash_key(path): path for path in declared} if candidates else {}
@@ -100,7 +106,10 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output])
         now = status(out / folded[clash_key(path)]) if seen and clash_key(path) in folded else None
         if seen is not None and not (now and (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)):
             found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
-    return found
+    pinned = {**lock.theirs, **lock.pins} if lock.theirs else lock.pins
+    others = [pin for path, pin in pinned.items() if path not in declared and path not in records]
+    found += [Orphan(it.path, it.name, not is_own, it) for it, is_own in pinned_outputs(others, out)]
+    return sorted(found) if others else found
 
 
 def strays(
@@ -142,6 +151,7 @@ class _Judge:
         # after a kill it may lag behind the ledger.
         forced = {it.key for it in submissions.mirrored() if it.forced}
         self._replaced = {key for key in forced if (it := self._in_flight.get(key)) and it.forced and it.handle}
+        self._ownership = Ownership(records, lock, state, store)
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
         self._price = cache(provider.price)
@@ -174,10 +184,17 @@ class _Judge:
             if not forced:
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
             cause, record = "forced", None
+        elif pointed(path, seen) in self._wanted(key, pinned):
+            cause, record = POINTER, None
+        elif own := self._ownership.outdated(output, key, path, seen):
+            before, request = own
+            cause = "the lock pins other bytes" if before == key else ""
+            was = None if before == key else (self._earlier.add(before, request), self._earlier)
+            return self._make(action, seen, cause, was, pinned, forced=forced)
         elif self._options.overwrite and stat.S_ISREG(seen.st_mode):
             cause, record = "overwrites an edited file", None
         else:
-            return Step(action, Verdict.EDITED, _edited(record, seen), seen=seen)
+            return Step(action, Verdict.EDITED, self._edited(record, path, seen), seen=seen)
         was = (self._earlier.add(record.key), self._earlier) if record and record.key != key else None
         return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
@@ -190,6 +207,11 @@ class _Judge:
         if not wanted or digest(path, seen) != wanted:
             return ""
         return wanted
+
+    def _wanted(self, key: str, pinned: str) -> set[str]:
+        """Return the digests of the images that would do."""
+        entry = self._entry(key, pinned)
+        return {pinned} - {""} | ({entry.image} if entry else set())
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
         """Return the store's entry. If the lock pins bytes, an entry with other bytes needs `relock`."""
@@ -242,13 +264,24 @@ class _Judge:
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)
         if pinned and self._is_held(action):
-            cause = "the lock pins bytes that are not in the store"
+            cause = cause if cause == POINTER else "the lock pins bytes that are not in the store"
             return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"
         return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
+
+    def _edited(self, record: Output | None, path: str, seen: Status) -> str:
+        """Return why a file is kept."""
+        if stat.S_ISREG(seen.st_mode):
+            if pointed(path, seen):
+                return POINTER
+            if cell := self._ownership.cell_of(path, seen):
+                return f"it holds the image of {cell}"
+            return "changed by hand since it was written" if record else _STRANGE
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFLNK: "symbolic link"}
+        return f"a {kinds.get(stat.S_IFMT(seen.st_mode), 'special file')} is in its place"
 
 
 def unknown_cause(submission: Submission, sender: str) -> str:
@@ -261,13 +294,3 @@ def unknown_cause(submission: Submission, sender: str) -> str:
 def _held(submission: Submission) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(submission.intended_at_s))
     return f"being rendered by {submission.project or 'another build of this project'} since {since}"
-
-
-def _edited(record: Output | None, seen: Status) -> str:
-    if stat.S_ISDIR(seen.st_mode):
-        return "a folder is in its place"
-    if stat.S_ISLNK(seen.st_mode):
-        return "a symbolic link is in its place"
-    if not stat.S_ISREG(seen.st_mode):
-        return "a special file is in its place"
-    return "changed by hand since it was written" if record else "a file that qwenbuild did not write is in its place"

@@ -100,13 +100,17 @@ class Step(NamedTuple):
         return f"{difference}; {self.cause}" if self.cause else difference
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Orphan:
-    """An output that no spec declares any more. `edited`: it is not what qwenbuild wrote."""
+    """An output that no spec declares any more. `edited`: it is not what qwenbuild wrote.
+
+    `pinned` is set if only the lock knows it, as in a clone: the record that the state is to have.
+    """
 
     path: str
     name: str  # the cell that it was made for
     edited: bool
+    pinned: Output | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Garbage collection of the store: plans which files to remove and why, and removes them.
 
-Without criteria, only useless files are removed: blobs that no action result names, results without
+Without criteria, only useless files are removed: blobs that no action result names for 30 days, results without
 their image, quarantined blobs, leftovers of crashes. An image was paid for, and a new render would be
 different. So an entry is removed only if
 
@@ -31,7 +31,7 @@ from .state import State
 from .store import TEMPORARY_LIFE_S, Store, second_key
 from .store_place import default_root
 
-_NEW_BLOB_S = 3600.0  # younger blobs stay: a blob is stored before the action result that names it
+_UNNAMED_LIFE_S = 30 * 86_400.0  # blobs without a result stay for a while: a build keeps what it replaces in a clone
 _REGISTRATION_LIFE_S = 90 * 86_400.0  # a project's folder may be on a disk that is not mounted now
 _BATCH = 1024  # files to remove before the lock is released, so that builds can take it
 _PAUSE_S = 0.02  # between batches; a waiting build tries to take the lock more often than this
@@ -227,7 +227,7 @@ def _unusable_results(results: Sequence[_Result], blobs: Container[str]) -> Iter
 
 def _unused_blobs(blobs: Mapping[str, Stamp], users: Counter[str], now_s: float) -> Iterator[Removal]:
     for name, stamp in blobs.items():
-        if not users[name] and _age_s(stamp, now_s) > _NEW_BLOB_S:
+        if not users[name] and _age_s(stamp, now_s) > _UNNAMED_LIFE_S:
             yield Removal("", "no action result names this file", (stamp,))
 
 

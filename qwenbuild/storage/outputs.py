@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Sequence
@@ -22,6 +23,15 @@ from qwenbuild.files import atomic, regular
 from .records import Output
 
 _MAX_IMAGE_BYTES = 1 << 30  # far more than any image; a file that is mostly a hole may claim exabytes
+
+
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize \d+\n"
+)
+_POINTER_BYTES = 1024  # the largest file that Git LFS takes for a pointer
+
+POINTER = "a Git LFS pointer is in its place: `git lfs pull` fetches the image"
+"""What is said of an output that `pointed` recognises."""
 
 
 class Status(Protocol):
@@ -59,6 +69,20 @@ def digest(path: Path | str, seen: Status) -> str:
         return ""
 
 
+def pointed(path: Path | str, seen: Status) -> str:
+    """Return the SHA-256 of the file that a Git LFS pointer stands for; empty if the file is no pointer.
+
+    Source: Git LFS, "Specification", version 1.
+    """
+    if not stat.S_ISREG(seen.st_mode) or seen.st_size >= _POINTER_BYTES:
+        return ""
+    try:
+        found = _POINTER.fullmatch(regular.read(os.fspath(path), _POINTER_BYTES))
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""
+
+
 def is_untouched(record: Output, seen: Status) -> bool:
     """Whether the file has the same status as when it was written."""
     return (
@@ -93,6 +117,10 @@ class Outputs:
         self._folder, self._staging = folder, staging
         self._inside: set[str] = set()  # folders that lie inside the output folder
         self._is_staging = False  # whether the staging folder exists
+
+    def path(self, name: str) -> Path:
+        """Return the path of the output `name`."""
+        return self._folder / name
 
     def sweep(self) -> None:
         """Remove the files that a crash left in staging."""

@@ -20,16 +20,24 @@ class PastRequests:
     def __init__(self, state: State) -> None:
         self._path = state.path
         self._keys: list[str] = []
+        self._given: dict[str, str] = {}
         self._batch: Mapping[str, str] = {}
         self._after_batch = 0  # the index in `_keys` of the first key after the batch
 
-    def add(self, key: str) -> str:
-        """Note that `text` may be called for `key`, probably in the order of the `add` calls; return `key`."""
+    def add(self, key: str, request: str = "") -> str:
+        """Note that `text` may be called for `key`, probably in the order of the `add` calls; return `key`.
+
+        `request` is the canonical JSON, if the caller knows it.
+        """
+        if request:
+            self._given[key] = request
         self._keys.append(key)
         return key
 
     def text(self, key: str) -> str:
         """Return the request of an added key as canonical JSON; empty if it is not recorded or can't be read."""
+        if key in self._given:
+            return self._given[key]
         batch = self._batch
         if key not in batch:
             try:

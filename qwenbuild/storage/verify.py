@@ -12,7 +12,7 @@ from pathlib import Path
 from qwenbuild.errors import OutputError
 
 from .lock_format import Pin
-from .outputs import digest, status
+from .outputs import digest, pointed, status
 
 _THREADS = min(8, 2 * (os.cpu_count() or 1))  # hashing and reading run in parallel: they release the GIL
 
@@ -22,6 +22,7 @@ class Fault(StrEnum):
 
     ABSENT = "missing"
     DIFFERS = "differs"
+    POINTER = "pointer"  # of Git LFS, in place of the image
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def compare(pins: Iterable[Pin], out: Path) -> Iterator[Mismatch]:
         seen = status(path)
         if seen is None:
             return Fault.ABSENT
-        return None if digest(path, seen) == pin.image else Fault.DIFFERS
+        if digest(path, seen) == pin.image:
+            return None
+        return Fault.POINTER if pointed(path, seen) == pin.image else Fault.DIFFERS
 
     pins = list(pins)
     with ThreadPoolExecutor(_THREADS, "qwenbuild-verify") as pool:

@@ -30,6 +30,7 @@ OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "unknown": {"fg": "magenta", "bold": True},
     "missing": {"fg": "magenta", "bold": True},
     "differs": {"fg": "red", "bold": True},
+    "pointer": {"fg": "yellow"},
     "unlocked": {"dim": True},
     "added": {"fg": "green"},
     "changed": {"fg": "cyan"},

@@ -29,6 +29,8 @@ def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], 
         hint = "`qwenbuild build` brings back what is missing"
         if any(mismatch.fault is Fault.DIFFERS for mismatch in mismatches):
             hint += ", `build --overwrite` also what differs"
+        if any(mismatch.fault is Fault.POINTER for mismatch in mismatches):
+            hint += "; `git lfs pull` fetches the images of Git LFS pointers"
         click.echo(f"{len(mismatches):,} of {outputs(pinned)} are not what the lock pins; {hint}")
     else:
         click.echo(f"all {pinned:,} outputs are what the lock pins")

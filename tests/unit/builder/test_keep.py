@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.builder.keep import keep
+from qwenbuild.builder.keep import keep, keep_replaced
 from qwenbuild.digest import sha256
-from qwenbuild.errors import ProviderError
+from qwenbuild.errors import ProviderError, StoreError
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.provider import Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
+from qwenbuild.storage.outputs import status
+from qwenbuild.storage.records import Output
 from qwenbuild.storage.store import Store
 
 REQUEST = Request("f-1", "m", "a ball", "", Size(16, 8), 1, False, False)
@@ -34,6 +36,30 @@ def test_an_image_and_its_provenance_are_stored(store: Store) -> None:
     assert read_provenance(image) == {
         "generator": "qwenbuild", "action_key": KEY, "provider": "p", "request": REQUEST.as_dict(), "note": "red",
     }  # fmt: skip
+
+
+def test_what_is_about_to_be_replaced_is_stored(store: Store, tmp_path: Path) -> None:
+    """No action result names it. A file that can't be read, or that the store has, is not read."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"image")
+    for _ in range(2):
+        keep_replaced(store, path, status(path))
+    assert (store.blob(sha256(b"image"), 5), [*store.root.glob("ac/*/*")]) == (b"image", [])
+    record = Output("a.png", KEY, sha256(b"image"), 5, 0, 0, "a")
+    path.write_bytes(b"another")
+    keep_replaced(store, path, record)
+    keep_replaced(store, tmp_path, status(tmp_path))
+    keep_replaced(store, tmp_path / "none", None)
+    assert len([*store.root.glob("cas/*/*")]) == 1
+
+
+def test_nothing_is_replaced_if_it_can_not_be_stored(store: Store, tmp_path: Path) -> None:
+    """The bytes may have been paid for on another machine."""
+    store.root.write_bytes(b"")  # no folder
+    path = tmp_path / "a.png"
+    path.write_bytes(b"image")
+    with pytest.raises(StoreError):
+        keep_replaced(store, path, status(path))
 
 
 def test_bytes_that_are_not_the_image(store: Store) -> None:

@@ -155,17 +155,18 @@ def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
     for digest in (entry.image, entry.provenance):
-        age(store.blob_path(digest), 1)
+        age(store.blob_path(digest), 31)
     collection = plan_gc(store)
     again = store.put(KEY, b"image", b"{}")
     assert (apply_gc(store, collection), store.read(again)) == (Collected(0, 0, 2), b"image")
 
 
-def test_blobs_without_a_result_go_when_they_are_an_hour_old(store: Store) -> None:
-    """A younger blob stays, because a build may be about to store its result."""
+def test_blobs_without_a_result_go_when_they_are_a_month_old(store: Store) -> None:
+    """A younger blob stays: a build keeps what it replaces, and stores images before their results."""
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
-    age(store.blob_path(entry.image), 0.1)
+    age(store.blob_path(entry.image), 31)
+    age(store.blob_path(entry.provenance), 29)
     collection = plan_gc(store)
     assert [(removal.why, removal.bytes_freed) for removal in collection.removals] == [
         ("no action result names this file", 5)

@@ -12,7 +12,7 @@ import pytest
 
 from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputChanged, OutputError
-from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, is_untouched, status
+from qwenbuild.storage.outputs import Outputs, digest, is_unchanged, is_untouched, pointed, status
 from qwenbuild.storage.records import Output
 from tests.support.trouble import most_bytes, nobody, other_file_system, public_folder
 
@@ -400,3 +400,25 @@ def test_a_file_that_no_image_can_be_has_no_digest(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 42)
     assert digest(path, os.lstat(path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "is_pointer"),
+    [
+        (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n", True),
+        (f"version https://git-lfs.github.com/spec/v1\next-0-x sha256:b\noid sha256:{'a' * 64}\nsize 12\n", True),
+        (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 63}\nsize 12\n", False),
+        (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n" + "x" * 1024, False),
+        ("", False),
+    ],
+)
+def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, content: str, is_pointer: bool) -> None:
+    """It has the form of the specification, and is small."""
+    path = tmp_path / "a.png"
+    path.write_text(content)
+    seen = status(path)
+    assert seen
+    assert pointed(path, seen) == ("a" * 64 if is_pointer else "")
+    path.unlink()
+    assert pointed(path, seen) == ""
+    assert pointed(tmp_path, os.lstat(tmp_path)) == ""

@@ -37,6 +37,15 @@ def test_outputs_that_differ_are_found_in_the_order_of_the_pins(out: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_git_lfs_pointer_to_the_image_is_told_apart(out: Path) -> None:
+    """`git lfs pull` mends it. A pointer to other bytes differs like any other file."""
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n"
+    for name, content in (("a/1.png", b"a/1.png"), ("a/2.png", b"other")):
+        (out / name).write_text(text.format(sha256(content)))
+    pins = [pin("a/1.png", b"a/1.png"), pin("a/2.png", b"a/2.png")]
+    assert [mismatch.fault for mismatch in compare(pins, out)] == [Fault.POINTER, Fault.DIFFERS]
+
+
 def test_images_that_no_pin_names_are_listed(out: Path) -> None:
     """Only PNG files count, and their paths are sorted."""
     assert unpinned_images([pin("a/1.png", b"")], out) == ["3.png", "a/2.png"]

@@ -1,0 +1,75 @@
+"""Ownership: whose file is at an output's path, if the state has no record that fits.
+
+A file is qwenbuild's own if its bytes are a result that the lock or the state knows for this path, or that the store
+holds for this request. So a clone, a branch switch and a pull leave nothing "edited". A file with the image of another
+cell is not its own: somebody chose it by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from qwenbuild.digest import canonical_json
+from qwenbuild.files.provenance import read_provenance_file
+from qwenbuild.request import Request
+from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.outputs import Status, digest, status
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store, second_key
+
+
+class Ownership:
+    """Tells whose the files of one project are, which the state's `records` do not explain."""
+
+    def __init__(self, records: Mapping[str, Output], lock: Lock, state: State, store: Store) -> None:
+        self._records, self._state, self._store = records, state, store
+        self._pins = [lock.pins, *([lock.theirs] if lock.theirs else [])]
+
+    def outdated(self, output: str, key: str, path: str, seen: Status) -> tuple[str, str] | None:
+        """Return (key, request as JSON) of an own file that is not what the action with `key` wants; None if it is not.
+
+        The request is empty if only the state may know it.
+        """
+        image = digest(path, seen)
+        if not image:
+            return None
+        for pins in self._pins:
+            if (pin := pins.get(output)) and pin.image == image:
+                return pin.key, _request(path, pin.key)
+        for past in self._state.history(output):
+            if past.image == image:
+                return past.key, ""
+        return (key, "") if self._store.lookup(second_key(key, image)) else None
+
+    def cell_of(self, path: str, seen: Status) -> str:
+        """Return the name of the cell whose image a file holds; empty if no cell is known to have it."""
+        return self._cells.get(digest(path, seen), "")
+
+    @cached_property
+    def _cells(self) -> Mapping[str, str]:
+        """The names of cells by the digest of their image."""
+        found = {record.image: record.name for record in self._records.values()}
+        return found | {pin.image: pin.name for pins in self._pins for pin in pins.values()}
+
+
+def _request(path: str, key: str) -> str:
+    """Return the request in an image's provenance as JSON; empty if it does not have this key."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        request = Request.from_dict(dict((read_provenance_file(path) or {})["request"]))
+        if key in (request.key, *request.older_keys):
+            return canonical_json(request.as_dict()).decode()
+    return ""
+
+
+def pinned_outputs(pins: Sequence[Pin], out: Path) -> Iterator[tuple[Output, bool]]:
+    """Yield, for each pin whose file exists, the output as a record, and whether its bytes are those of the pin."""
+    for pin in pins:
+        path = out / pin.path
+        if (seen := status(path)) is not None:
+            found = Output(pin.path, pin.key, pin.image, seen.st_size, seen.st_mtime_ns, seen.st_ino, pin.name)
+            yield found, digest(path, seen) == pin.image
