@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,10 +60,14 @@ class Waiting:
         """The cells that the view was told to wait for."""
         return [event.name for event in self.events if isinstance(event, ImageWaiting)]
 
-    def wait(self, meanwhile: Callable[[], None], steps: int = 1, **choices: Any) -> list[Step]:
+    def wait(
+        self, meanwhile: Callable[[], None], steps: int = 1, *, between: Callable[[], object] = lambda: None,
+        was: Mapping[str, Any] | None = None, **choices: Any,
+    ) -> list[Step]:  # fmt: skip
         """Wait for the other build, which does `meanwhile` once this one says that it waits; return the steps.
 
-        `steps` is how many of the plan's steps wait.
+        `steps` is how many of the plan's steps wait; `was` are changes of them. The other build does `between` after
+        this one has met its claim.
         """
 
         def emit(event: Event) -> None:
@@ -84,7 +88,8 @@ class Waiting:
 
         async def wait() -> list[Step]:
             for step in self.run.plan.steps[:steps]:
-                await others.add(step)
+                await others.add(step._replace(**(was or {})))
+            between()
             return list(await others.outcomes())
 
         return asyncio.run(wait())
@@ -187,7 +192,8 @@ def test_a_damaged_image_of_another_build(waiting: Waiting) -> None:
 
 def test_what_another_build_gave_up_is_rendered(waiting: Waiting) -> None:
     """A request that was not billed, and not refused for good, is this build's to send."""
-    (step,) = waiting.wait(lambda: waiting.theirs.settle(waiting.sent, "refused"))
+    was = {"verdict": Verdict.UNKNOWN, "submission": waiting.sent, "price": None}
+    (step,) = waiting.wait(lambda: waiting.theirs.settle(waiting.sent, "refused"), was=was)
     assert (step.verdict, step.cause, step.price) == (
         Verdict.RENDER, "another build did not render it", waiting.step.price
     )  # fmt: skip
@@ -238,7 +244,7 @@ def test_the_lost_answer_of_another_build(waiting: Waiting) -> None:
 def test_the_lost_answer_of_another_build_with_an_order(waiting: Waiting) -> None:
     """`--resubmit` sends it again, and the price counts."""
     waiting.theirs.release(waiting.sent)
-    (step,) = waiting.wait(lambda: None, resubmit=True)
+    (step,) = waiting.wait(lambda: None, was={"verdict": Verdict.UNKNOWN, "price": None}, resubmit=True)
     assert (step.verdict, step.submission and step.submission.uid, step.price) == (
         Verdict.RENDER, waiting.sent.uid, waiting.step.price
     )  # fmt: skip
@@ -264,6 +270,23 @@ def test_an_image_that_takes_a_while(waiting: Waiting) -> None:
 
     assert waiting.wait(store_later) == []
     assert (waiting.kept, len(waiting.events)) == ([Outcome.RESTORED], 1)
+
+
+def test_a_task_that_another_build_takes_up_meanwhile(waiting: Waiting) -> None:
+    """It was nobody's when this build met it: whoever collects it now is shown and waited for."""
+    waiting.theirs.accept(waiting.sent, "task:1")
+    waiting.theirs.release(waiting.sent)
+
+    def take() -> None:
+        assert waiting.shown == []
+        assert waiting.theirs.take(waiting.theirs.of_keys([waiting.sent.key])[waiting.sent.key])
+
+    def store() -> None:
+        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.theirs.settle(waiting.sent, "done")
+
+    assert waiting.wait(store, between=take) == []
+    assert (waiting.shown, waiting.kept) == (["s/a"], [Outcome.RESTORED])
 
 
 def test_several_images_of_another_build(waiting: Waiting) -> None:

@@ -49,8 +49,11 @@ class Account:
         self._tasks, self._silent, self._running = tasks, silent, running
         self._listing = (NOW_S + read_s, ahead_s, is_whole)
         self.asked: list[str] = []
+        self.patience_s: set[float] = set()
+        self.is_listed = False
 
     async def listed(self) -> Listing:
+        self.is_listed = True
         shown = [
             Task(it.id, "RUNNING" if it.id in self._running else it.status, it.model, created_at_s=it.created_at_s)
             for it in self._tasks
@@ -59,6 +62,7 @@ class Account:
 
     async def shown(self, task_id: str, patience_s: float) -> Task | None:
         self.asked.append(task_id)
+        self.patience_s.add(patience_s)
         return None if task_id in self._silent else next(it for it in self._tasks if it.id == task_id)
 
 
@@ -102,6 +106,18 @@ def found(tasks: Sequence[Task], known: Sequence[Submission] = (), **more: Any) 
         ([done("a", model="")], {}, {"a": "same"}),
         ([done("a")], {"running": ["a"]}, {"a": "hidden"}),
         ([done("a")], {"running": ["a"], "patience_s": 9.0}, {"a": "same"}),
+        ([done("f", status="FAILED")], {"running": ["f"], "patience_s": 9.0}, {}),
+        ([done("c", status="CANCELED")], {"running": ["c"], "patience_s": 9.0}, {}),
+        ([done("i", code="InvalidParameter", url="https://a.test/1.png")], {}, {"i": "same"}),
+        ([done("a", at_s=NOW_S - 60)], {}, {"a": "same"}),
+        ([done("a", at_s=NOW_S - 61)], {}, {}),
+        ([done("a", at_s=NOW_S + 180)], {}, {"a": "same"}),
+        ([done("a", at_s=NOW_S + 181)], {}, {}),
+        ([done("a", at_s=NOW_S - 60)], {"ahead_s": None}, {"a": "same"}),
+        ([done("a", at_s=NOW_S + 181)], {"ahead_s": None}, {}),
+        ([done("a", model="other", at_s=None)], {}, {}),
+        ([done("a", model="n-2026-01-09")], {}, {}),
+        ([done("a", model="m-2026-01")], {}, {}),
     ],
 )  # fmt: skip
 def test_candidates(tasks: list[Task], more: dict[str, Any], expected: dict[str, str]) -> None:
@@ -118,6 +134,73 @@ def test_a_candidate_has_the_facts_that_a_person_needs() -> None:
     )  # fmt: skip
 
 
+def test_a_candidate_of_a_service_without_a_clock() -> None:
+    """Its time is as the service says; the status is that of the list if a later query shows none."""
+    account = Account([done("a", at_s=NOW_S + 41)], ahead_s=None)
+
+    class Terse(Account):
+        async def shown(self, task_id: str, patience_s: float) -> Task | None:
+            return replace(done("a"), status="")
+
+    for asked in (account, Terse([done("a", at_s=NOW_S + 41)], ahead_s=None)):
+        found = asyncio.run(search(asked, [lost(1)], list, lost_within_s=60.0))
+        [one] = found[1].candidates
+        assert (one.created_at_s, one.status) == (NOW_S + 41, "SUCCEEDED")
+    [one] = searched([done("a", at_s=None)], [lost(1)])[1].candidates
+    assert one.created_at_s is None
+
+
+def test_the_owners_are_read_after_the_list() -> None:
+    """A task that was created meanwhile has its owner on record then."""
+    account = Account([done("a")])
+
+    def others() -> Sequence[Submission]:
+        assert account.is_listed
+        return [owner("a")]
+
+    assert asyncio.run(search(account, [lost(1)], others, lost_within_s=60.0))[1].candidates == ()
+
+
+@pytest.mark.parametrize(("patience_s", "asked"), [(0.0, ["a"]), (7.0, ["a", "p", "r"])])
+def test_which_tasks_are_queried(patience_s: float, asked: list[str]) -> None:
+    """Those that have ended; the others only with patience, which is handed on."""
+    account = Account([done("a"), done("p", status="PENDING"), done("r", status="RUNNING")])
+    asyncio.run(search(account, [lost(1)], list, lost_within_s=60.0, patience_s=patience_s))
+    assert (account.asked, account.patience_s) == (asked, {patience_s})
+
+
+def test_a_search_without_a_word_on_patience_has_none() -> None:
+    """Running tasks are not waited for."""
+    account = Account([done("a"), done("r", status="RUNNING")])
+    asyncio.run(search(account, [lost(1)], list, lost_within_s=60.0))
+    assert (account.asked, account.patience_s) == (["a"], {0.0})
+
+
+def test_many_tasks_are_queried_a_few_at_a_time() -> None:
+    """Five at once, two hundred in all; the prompts of the others stay hidden."""
+
+    class Busy(Account):
+        running = most = 0
+
+        async def shown(self, task_id: str, patience_s: float) -> Task | None:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0)
+            self.running -= 1
+            return await super().shown(task_id, patience_s)
+
+    account = Busy([done(str(number)) for number in range(203)])
+    found = asyncio.run(search(account, [lost(1)], list, lost_within_s=60.0))[1]
+    assert (account.most, len(account.asked), len(found.candidates)) == (5, 200, 203)
+    assert [it.likeness.value for it in found.candidates] == ["same"] * 200 + ["hidden"] * 3
+
+
+def test_several_rivals() -> None:
+    """All that may have made the task are counted."""
+    rivals = [lost(2), lost(3), lost(4, "dog"), lost(5, at_s=NOW_S - 3600)]
+    assert searched([done("a")], [lost(1)], rivals)[1].candidates[0].rivals == 2
+
+
 @pytest.mark.parametrize(
     ("rival", "count"),
     [
@@ -127,6 +210,8 @@ def test_a_candidate_has_the_facts_that_a_person_needs() -> None:
         (lost(2, at_s=NOW_S - 3600), 0),
         (lost(2, model="other"), 0),
         (lost(2, account="other"), 0),
+        (lost(2, region="beijing"), 0),
+        (lost(2, host="other"), 0),
         (lost(2, interface="sync"), 0),
         (replace(lost(2), handle="task:z"), 0),
         (replace(lost(1), id=2), 0),
@@ -162,6 +247,20 @@ def test_rivals(rival: Submission, count: int) -> None:
         ({"tasks": [done("a")], "known": [owner("a")]}, True),
         ({"known": [owner("a")]}, False),
         ({"known": [owner("a", NOW_S - 4000)]}, True),
+        ({"known": [owner("a", NOW_S - 3600)]}, False),
+        ({"known": [owner("a", NOW_S + 3600)], "read_s": 7200.0}, False),
+        ({"known": [owner("a", NOW_S + 3601)], "read_s": 7200.0}, True),
+        ({"known": [replace(owner("a"), handle="result:r:u")]}, True),
+        ({"known": [replace(owner("a"), context={**PLACE, "account": "other"})]}, True),
+        ({"known": [replace(owner("a"), context={**PLACE, "region": "beijing"})]}, True),
+        ({"known": [replace(owner("a"), context={**PLACE, "host": "other"})]}, True),
+        ({"known": [owner("a", NOW_S - 1)], "read_s": 24 * 3600.0 - 601}, False),
+        ({"known": [owner("a", NOW_S - 1)], "read_s": 24 * 3600.0 - 600}, True),
+        ({"tasks": [done("a", "dog")], "known": [owner("a")]}, True),
+        ({"tasks": [done("a", "dog"), done("b", "dog", model="other")], "known": [owner("a"), owner("b")]}, False),
+        ({"read_s": 24 * 3600.0 - 600}, True),
+        ({"read_s": 24 * 3600.0 - 599}, False),
+        ({"read_s": 660.0}, True),
         ({"tasks": [done("a", model="other")], "known": [owner("a")]}, False),
     ],
 )  # fmt: skip
@@ -233,8 +332,11 @@ def test_the_service_shows_the_task(ahead_s: float) -> None:
             server.add_task("another program's prompt")
             return await asked(server, await submitted_and_lost(server, request_of("a"), request_of("b")))
 
-    certain = {number: one.certain.id for number, one in asyncio.run(main()).items() if one.certain}
+    found = asyncio.run(main())
+    certain = {number: one.certain.id for number, one in found.items() if one.certain}
     assert certain == {1: "task-1", 2: "task-2"}
+    # A create may take 60 seconds; the list shows each accepted task ten minutes later.
+    assert all(655 <= one.decides_from_s - one.read_at_s <= 660 for one in found.values())
 
 
 def test_submissions_that_the_list_can_not_know_are_left_out() -> None:

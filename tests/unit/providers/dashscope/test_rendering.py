@@ -39,7 +39,13 @@ def test_a_sync_render_is_recorded_and_downloaded() -> None:
     )  # fmt: skip
     url = f"http://127.0.0.1:{server.port}/result/1.png?Signature=secret-signature&Expires=9999999999"
     assert journal.log[1:] == [("accepted", f"result:req-sync:{url}")]
-    assert journal.log[0][1].keys() == {"interface", "model", "region", "host", "account", "workspace"}
+    assert journal.log[0] == (
+        "intend",
+        {
+            "interface": "sync", "model": "qwen-image-plus", "region": "singapore", "host": f"127.0.0.1:{server.port}",
+            "account": ApiKey(CANARY, "").fingerprint, "workspace": "",
+        },
+    )  # fmt: skip
     assert server.bill == 1
 
 
@@ -108,9 +114,72 @@ def test_a_request_that_may_be_billed_is_never_sent_again(interface: str, reply:
     # On a busy machine, connecting may take a second; a request that was not sent would be sent again.
     found, journal, server = attempt(interface, reply, timeout_s=4 if reply.fault == "hang" else 60)
     assert type(found) is AnswerLost
-    assert found.hint
+    look = "`qwenbuild tasks` shows the tasks that may be its own; `--resubmit` sends the request again"
+    bill = "look at the account's bill; `--resubmit` sends the request again"
+    assert found.hint == (look if interface == "async" else bill)
     assert journal.kinds == ["intend"]
     assert len(server.paths("POST")) == 1
+
+
+@BOTH
+def test_an_answer_without_an_image_or_an_error(interface: str) -> None:
+    """It may have been billed: the error quotes it, and names the request."""
+    found, _, _ = attempt(interface, says(200, {"output": {"done": 1}, "request_id": "r"}))
+    assert type(found) is AnswerLost
+    assert (found.claim, found.request_id) == (
+        "the service's answer holds neither an image nor an error: it may have been billed", "r"
+    )  # fmt: skip
+    assert found.facts[0] == "status: 200"
+    assert "done" in found.facts[1]
+
+
+@BOTH
+def test_a_lost_answer_keeps_the_services_words(interface: str) -> None:
+    """Code, request and facts are those of the service."""
+    found, _, _ = attempt(interface, fails(500, "RequestTimeOut", "too slow"))
+    assert (type(found), found.code, found.request_id) == (AnswerLost, "RequestTimeOut", "req-failed")
+    assert found.facts == ("service says: RequestTimeOut: too slow", "request id: req-failed")
+
+
+def test_a_request_id_with_a_colon() -> None:
+    """A colon separates the parts of a handle, so those of the id are left out."""
+
+    async def main() -> tuple[str, Any]:
+        journal = Journal()
+        async with Scripted() as server:
+            answer = server._sync(None, "")  # type: ignore[arg-type]  # it does not read the request
+            body = answer.body.replace(b"req-sync", b"req:sync:1")
+            server.script["sync"].append(Reply(200, body, answer.headers))
+            async with (provider := server.provider()).session():
+                await provider.render(request_of(), journal)
+                rendered = await provider.collect(journal.submission(request_of()), Journal())
+        return journal.handle, rendered.facts
+
+    handle, facts = asyncio.run(main())
+    assert handle.startswith("result:reqsync1:http://127.0.0.1:")
+    assert facts["request_id"] == "reqsync1"
+
+
+def test_sync_calls_run_side_by_side() -> None:
+    """The catalogue's limit of tasks is one of the other interface; `max_concurrency` limits both."""
+
+    async def main() -> int:
+        async with Scripted() as server:
+            server.script["sync"].extend([Reply(fault="hang")] * 9)
+            provider = server.provider(max_concurrency=5)
+            arrived = asyncio.Event()
+            server.after = lambda seen: arrived.set() if len(server.seen) == 5 else None
+            async with provider.session():
+                renders = [asyncio.create_task(provider.render(request_of(str(it)), Journal())) for it in range(9)]
+                await asyncio.wait_for(arrived.wait(), 60)
+                await asyncio.sleep(0.05)  # the sixth would come now
+                count = len(server.seen)
+                for render in renders:
+                    render.cancel()
+                await asyncio.gather(*renders, return_exceptions=True)
+            return count
+
+    assert asyncio.run(main()) == 5
 
 
 def test_throttling_delays_the_next_submits() -> None:
@@ -208,6 +277,11 @@ def test_a_failed_task_is_withdrawn_and_explained(ends: dict[str, Any], error: t
     found, journal = asyncio.run(main())
     assert type(found) is error
     assert journal.kinds == ["intend", "accepted", "refused"]
+    if ends["task_status"] == "CANCELED":
+        assert (found.claim, found.facts) == ("the task was cancelled", ("task: task-0",))
+        assert found.hint == "build again to submit it again"
+    else:
+        assert found.request_id == "req-task"
 
 
 def test_a_task_that_failed_for_a_passing_reason_is_submitted_again() -> None:
@@ -235,17 +309,22 @@ def test_a_task_that_failed_for_a_passing_reason_is_submitted_again() -> None:
 def test_a_succeeded_task_without_an_image_is_unknown() -> None:
     """The task may have been billed, so it is not submitted again."""
 
-    async def main() -> Journal:
+    async def main(request_id: str) -> tuple[Journal, AnswerLost]:
         journal = Journal()
         async with Scripted() as server:
-            server.script["task"].append(says(200, {"output": {"task_id": "task-0", "task_status": "SUCCEEDED"}}))
+            output = {"task_id": "task-0", "task_status": "SUCCEEDED"}
+            server.script["task"].append(says(200, {"output": output, "request_id": request_id}))
             provider = server.provider(interface="async")
             async with provider.session():
-                with pytest.raises(AnswerLost, match="has no image"):
+                with pytest.raises(AnswerLost) as caught:
                     await provider.render(request_of(), journal)
-        return journal
+        return journal, caught.value
 
-    assert asyncio.run(main()).kinds == ["intend", "accepted"]
+    for request_id, facts in (("", ["task: task-0"]), ("r", ["task: task-0", "request id: r"])):
+        journal, error = asyncio.run(main(request_id))
+        assert journal.kinds == ["intend", "accepted"]
+        assert error.claim == "a task is SUCCEEDED, but has no image: it may have been billed"
+        assert (list(error.facts), error.hint) == (facts, "`--resubmit` renders the image again")
 
 
 def test_an_expired_link_is_replaced_by_a_new_one() -> None:
@@ -377,23 +456,40 @@ def test_an_adopted_task_is_verified(ends: dict[str, Any], prompt: str, size: tu
     else:
         assert isinstance(found, AnswerLost)
         assert found.claim == claim
+        assert found.facts[0] == "task: task-0"
+        assert found.hint == "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
+        if prompt == "a dog":
+            assert found.facts[1:] == ("its prompt: a dog", "wanted: a cat")
+        if size[0] == 928:
+            assert found.facts[1:] == ("wanted: 1328x1328", "got:    928x1664")
 
 
-def test_a_task_of_another_account_is_not_given_up() -> None:
-    """A key that does not see the task proves nothing about the image."""
+@pytest.mark.parametrize("name", ["account", "region", "host"])
+def test_a_task_of_another_account_is_not_given_up(name: str) -> None:
+    """A key that does not see the task proves nothing about the image. After a day, the image is gone for all."""
 
-    async def main() -> ProviderError:
+    async def main() -> list[ProviderError]:
+        found = []
         async with Scripted() as server:
             provider, journal = server.provider(), Journal()
-            await journal.intend({"interface": "async", "account": "another", "region": "singapore", "host": "h"})
             async with provider.session():
-                with pytest.raises(ProviderError) as caught:
-                    await provider.collect(journal.submission(request_of(), handle="task:theirs"), Journal())
-        return caught.value
+                here = {"account": ApiKey(CANARY, "").fingerprint, "region": "singapore"}
+                here |= {"interface": "async", "host": provider.endpoint.host}
+                await journal.intend({**here, name: "another"})
+                for age_s in (0.0, 90_000.0):
+                    theirs = journal.submission(request_of(), handle="task:theirs", intended_at_s=time.time() - age_s)
+                    with pytest.raises(ProviderError) as caught:
+                        await provider.collect(theirs, Journal())
+                    found.append(caught.value)
+                host = provider.endpoint.host
+        assert found[0].facts == (f"submitted to {'another' if name == 'host' else host}, now {host}", "task: theirs")
+        return found
 
-    error = asyncio.run(main())
+    error, later = asyncio.run(main())
     assert type(error) is ProviderError
     assert error.claim == "an image in flight was submitted with another key or region"
+    assert error.hint == "build with the same key and region as then: the image is kept for 24 hours"
+    assert type(later) is AnswerLost
 
 
 def test_a_sync_answer_that_says_it_failed() -> None:
@@ -431,10 +527,23 @@ def test_links_that_expire_again_and_again_are_tried_later() -> None:
     error, later, server = collected("task:task-0", *[EXPIRED] * 10)
     assert type(error) is BadImage
     assert error.claim == "the image was gone before it was downloaded"
-    assert "task: task-0" in error.facts
+    assert error.facts == ("127.0.0.1 says that the image's link is dead", "task: task-0")
+    assert error.hint == (
+        "build again: the task is kept for 24 hours; `--force` renders the image again, and pays again"
+    )
     assert server.paths("GET").count("/tasks/task-0") >= 2
     error, later, _ = collected("task:task-0", *[EXPIRED] * 10, age_s=90_000)
     assert (type(error), later.log) == (AnswerLost, [])
+    assert error.facts == ("127.0.0.1 says that the image's link is dead",)
+    assert error.hint == "the image was billed and is gone; `--resubmit` renders it again, and pays again"
+
+
+def test_a_broken_image_is_lost_after_a_day() -> None:
+    """Before that, a later build downloads it again."""
+    broken = [Reply(200, PNG[:-20])] * 10
+    assert [type(collected("task:task-0", *broken, age_s=age_s)[0]) for age_s in (0.0, 90_000.0)] == [
+        BadImage, AnswerLost
+    ]  # fmt: skip
 
 
 def test_a_task_with_an_image_of_another_size() -> None:
