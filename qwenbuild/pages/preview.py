@@ -38,6 +38,7 @@ from .thumbnails import Thumbnails, read
 _PAUSE = 4  # the pause after a gallery, in multiples of its making: leaves processor time to rendering
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _MOST_BYTES = 1_000_000  # of a request's body
+_MOST_DIGITS = 20  # of the number of a gallery; Python refuses to read one of more than 4,300
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -106,11 +107,10 @@ class Preview:
             await self._refresh()
         number = self._number
         model = dict(self._gallery.model)
-        if since.isdecimal() and self._shape[0] <= int(since) <= number:
+        known = int(since) if since.isdecimal() and len(since) <= _MOST_DIGITS else -1
+        if self._shape[0] <= known <= number:
             cells = model.pop("cells")
-            model["changed"] = [
-                [at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > int(since)
-            ]
+            model["changed"] = [[at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > known]
             del model["axes"], model["literals"]
         return _json({**model, **self._status(), "number": number, "revision": self._revision})
 

@@ -71,6 +71,13 @@ def test_later_models_hold_only_what_changed(running: Running) -> None:
     assert "cells" not in later
 
 
+@pytest.mark.parametrize("since", ["9" * 5000, "٣" * 10, "²", "-1", "1e9", "", "\x00", "99999999999999999999999"])
+def test_a_number_that_no_gallery_has_gets_all_cells(running: Running, since: str) -> None:
+    """Python can't read a number of 5,000 digits; the page gets the whole gallery."""
+    answer = httpx.get(f"{running.origin}/model.json", params={"since": since})
+    assert (answer.status_code, len(answer.json()["cells"])) == (200, 4)
+
+
 def test_a_page_that_outlives_its_preview_gets_all_cells(running: Running) -> None:
     """A page that was opened before a restart gets all cells, because the numbers of two previews differ."""
     first = httpx.get(f"{running.origin}/model.json").json()
