@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
+import re
 import ssl
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -20,15 +26,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.server import Running
-from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
+from qwenbuild.errors import (
+    AccountError,
+    AnswerLost,
+    ProviderError,
+    ServiceFault,
+    Throttled,
+    Unreachable,
+    UsageError,
+)  # fmt: skip
 from qwenbuild.provider import Settings
-from qwenbuild.providers.dashscope import wire
+from qwenbuild.providers.dashscope import client, wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.providers.dashscope.masking import Mask
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
-from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of
+from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of, says
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -82,6 +96,8 @@ def test_an_unreachable_host_costs_nothing_and_stops_the_run() -> None:
     error, journal = asyncio.run(main())
     assert error.stops_run
     assert error.claim.startswith("can't reach 127.0.0.1:")
+    assert error.facts == ("nothing was sent: ConnectError: All connection attempts failed",)
+    assert error.hint == "is the network up, and the base URL right? Build again later: finished images are kept"
     assert journal.kinds == ["intend", "refused"] * 6
 
 
@@ -106,6 +122,7 @@ def test_a_failed_tls_connection_is_final(kind: str, tmp_path: Path) -> None:
 
     error, journal = asyncio.run(main())
     assert error.claim.startswith("no secure connection to 127.0.0.1:")
+    assert error.code == "TLS"
     assert error.facts[0].startswith("TLS: ConnectError: [SSL: ")
     assert "SSL_CERT_FILE" in (error.hint or "")
     assert journal.kinds == ["intend", "refused"]
@@ -377,3 +394,220 @@ def test_a_key_in_what_is_no_http_is_masked() -> None:
     error, _, _ = attempt("sync", *[Reply(body=f"Authorization Bearer {CANARY}\r\n\r\n".encode(), fault="raw")] * 9)
     assert CANARY not in f"{error}"
     assert "***" in str(error)
+
+
+# --- what an answer becomes ---
+
+
+def asked(*replies: Reply, **more: Any) -> Any:
+    """Ask for a task, and return the answer or the error."""
+
+    async def main() -> Any:
+        async with Scripted() as server, client_of(server) as client:
+            server.ahead_s = more.pop("ahead_s", 0.0)
+            server.script["task"].extend(replies)
+            try:
+                return await client.ask("GET", "/tasks/t", **more)
+            except ProviderError as error:
+                return error
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_s"),
+    [
+        (None, None), ("0", 0.0), ("7", 7.0), ("900", 900.0), ("901", 900.0), ("-1", None), ("1.5", None),
+        ("\u0665", None), ("soon", None), ("", None),
+        ("Tue, 10 Feb 2026 11:38:54 GMT", 30.0), ("Tue, 10 Feb 2026 11:38:24 GMT", 0.0),
+        ("Tue, 10 Feb 2026 11:38:23 GMT", 0.0), ("Tue, 10 Feb 2026 12:38:24 GMT", 900.0),
+    ],
+)  # fmt: skip
+def test_the_wait_that_the_service_asks_for(value: str | None, wait_s: float | None) -> None:
+    """A number of seconds, or a date by the service's own clock; at most 15 minutes."""
+    now_s = datetime(2026, 2, 10, 11, 38, 24, tzinfo=UTC).timestamp()
+    assert client._retry_after_s(value, now_s) == wait_s
+
+
+@pytest.mark.parametrize("reply", [fails(429, "Throttling"), Reply(429, b"slow down")], ids=["json", "page"])
+def test_the_wait_is_part_of_the_error(reply: Reply) -> None:
+    """In an answer of the service as in one of a gateway."""
+    error = asked(replace(reply, headers={**reply.headers, "Retry-After": "7"}))
+    assert (type(error), error.retry_after_s) == (Throttled, 7.0)
+
+
+def test_a_date_to_wait_for_is_one_of_the_services_clock() -> None:
+    """This machine's clock may be an hour late."""
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=3620), usegmt=True)
+    error = asked(fails(429, "Throttling", **{"Retry-After": then}), ahead_s=3600.0)
+    assert 0 < error.retry_after_s <= 25
+
+
+@pytest.mark.parametrize(("headers", "ahead_s"), [({}, 3600.0), ({"Date": "now"}, None), ({"Date": ""}, None)])
+def test_how_far_the_services_clock_is_ahead(headers: dict[str, str], ahead_s: float | None) -> None:
+    """None if the service does not say."""
+    answer = asked(says(200, {"output": {}}, **headers), ahead_s=3600.0)
+    assert answer.ahead_s == (None if ahead_s is None else pytest.approx(ahead_s, abs=30))
+
+
+def test_a_page_that_is_not_there() -> None:
+    """It is an error, unless the caller can do with it."""
+    missing = fails(404, "NotFound", "no such task")
+    assert isinstance(asked(missing), ProviderError)
+    assert asked(missing, may_miss=True).status == 404
+    assert isinstance(asked(fails(400, "InvalidParameter"), may_miss=True), ProviderError)
+
+
+def test_a_query_that_the_service_gave_up() -> None:
+    """It costs nothing, so it is a fault of the service; the words and the code are the service's."""
+    error = asked(fails(500, "RequestTimeOut", "too slow"))
+    assert (type(error), error.claim, error.code) == (ServiceFault, "the service did not answer", "RequestTimeOut")
+    assert error.facts == ("service says: RequestTimeOut: too slow", "request id: req-failed")
+
+
+@pytest.mark.parametrize("status", [204, 300, 404])
+def test_an_answer_that_explains_nothing(status: int) -> None:
+    """A page of something in between: the error has its status, and what is known about key and region."""
+    error = asked(Reply(status, b"<html>nginx</html>"))
+    assert isinstance(error, ProviderError)
+    assert str(status) in str(error)
+    if isinstance(error, AccountError):
+        assert error.facts[-1] == "key: from a test; keys of other regions don't work here"
+
+
+def test_the_query_of_a_request() -> None:
+    """It stands in the address; without one there is no question mark."""
+
+    async def main() -> list[tuple[str, dict[str, str]]]:
+        async with Scripted() as server, client_of(server) as client:
+            await client.ask("GET", "/tasks/", {"page_no": "1", "page_size": "2"})
+            await client.ask("POST", "/tasks/t/cancel")
+            return [(one.method, dict(one.query)) for one in server.seen]
+
+    assert asyncio.run(main()) == [("GET", {"page_no": "1", "page_size": "2"}), ("POST", {})]
+
+
+# --- connections ---
+
+
+@pytest.mark.parametrize(("timeout_s", "short_s"), [(300.0, 60.0), (60.0, 60.0), (5.0, 5.0)])
+def test_only_a_render_may_take_long(timeout_s: float, short_s: float) -> None:
+    """Other requests take a minute at most."""
+    made = Client(Endpoint("http://a.test", "singapore"), ApiKey(CANARY, "a test"), timeout_s)
+    assert (made.timeout_s, made.short_s) == (timeout_s, short_s)
+
+
+@pytest.mark.parametrize(("whole_s", "connect_s"), [(60.0, 15.0), (30.0, 15.0), (10.0, 5.0)])
+def test_how_long_connecting_may_take(whole_s: float, connect_s: float) -> None:
+    """TCP and TLS have 15 seconds each, or half of a shorter time; the rest is limited as a whole."""
+    assert client._waits(whole_s) == httpx.Timeout(None, connect=connect_s)
+
+
+def test_a_body_is_sent_as_it_is() -> None:
+    """In UTF-8, not escaped: a prompt in Chinese stays short. The key goes with it, but never with a download."""
+    rendered, _, server = attempt("sync")
+    assert rendered.png == PNG
+    post, get = server.seen
+    assert "猫".encode() in post.body
+    assert post.headers["content-type"] == "application/json; charset=utf-8"
+    assert post.headers["authorization"] == f"Bearer {CANARY}"
+    assert (get.method, "authorization" in get.headers) == ("GET", False)
+
+
+def test_cookies_are_not_kept() -> None:
+    """A gateway's cookie does not come back to it."""
+
+    async def main() -> list[bool]:
+        async with Scripted() as server, client_of(server) as client:
+            for _ in range(2):
+                await client.ask("GET", "/tasks/t")
+                server.script["task"].append(says(200, {"output": {}}))
+            server.script["task"].clear()
+            server.script["task"].append(says(200, {"output": {}}, **{"Set-Cookie": "id=7; Path=/"}))
+            for _ in range(2):
+                await client.ask("GET", "/tasks/t")
+            return ["cookie" in one.headers for one in server.seen]
+
+    assert asyncio.run(main()) == [False] * 4
+
+
+def test_a_service_on_this_machine_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy elsewhere could not reach it."""
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    rendered, _, _ = attempt("sync")
+    assert rendered.png == PNG
+
+
+def test_connections_are_kept_for_queries_only() -> None:
+    """A server may close a kept connection just as a request that costs money is sent on it."""
+
+    async def main() -> tuple[int, int]:
+        count = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal count
+            count += 1
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                    await reader.readexactly(int(length[1]) if length else 0)
+                    body = b'{"output": {"task_id": "t"}}'
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        endpoint = Endpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", "singapore")
+        async with server, Client(endpoint, ApiKey(CANARY, "a test"), 60.0) as client:
+            for _ in range(3):
+                await client.ask("GET", "/tasks/t")
+            queries = count
+            for _ in range(3):
+                await client.submit_async(wire.async_body(request_of()), lambda: None)
+        return queries, count - queries
+
+    assert asyncio.run(main()) == (1, 3)
+
+
+def test_the_log_is_filtered_while_the_client_is_open() -> None:
+    """Afterwards the loggers are as before."""
+    loggers = [logging.getLogger(name) for name in client._LOGGERS]
+    before = [list(logger.filters) for logger in loggers]
+
+    async def main() -> list[int]:
+        async with Client(Endpoint("http://127.0.0.1:9", "singapore"), ApiKey(CANARY, "a test"), 60.0):
+            return [len(logger.filters) for logger in loggers]
+
+    assert asyncio.run(main()) == [len(filters) + 1 for filters in before]
+    assert [logger.filters for logger in loggers] == before
+
+
+POST, CONNECT = (SimpleNamespace(method=method) for method in (b"POST", b"CONNECT"))
+
+
+@pytest.mark.parametrize(
+    ("events", "is_unsent", "is_reported"),
+    [
+        ([], False, False),
+        ([("connection.connect_tcp.started", {})], True, False),
+        ([("proxy.connect.started", {}), ("socks.setup.started", {})], True, False),
+        ([("http11.send_request_headers.started", {"request": POST})], False, False),
+        ([("connection.start_tls.complete", {}), ("http2.send_request_headers.started", {"request": POST})], False,
+         False),
+        ([("http11.send_request_headers.started", {"request": POST}), ("http11.send_request_body.complete", {})],
+         False, True),
+        ([("http11.send_request_headers.started", {"request": CONNECT}), ("http11.send_request_body.complete", {})],
+         True, False),
+        ([("http11.send_request_headers.started", {"request": CONNECT}), ("http11.send_request_body.complete", {}),
+          ("http11.send_request_headers.started", {"request": POST}), ("http11.send_request_body.complete", {})],
+         False, True),
+        ([("something.new", {})], False, False),
+    ],
+)  # fmt: skip
+def test_how_far_a_request_has_come(events: list[tuple[str, Any]], is_unsent: bool, is_reported: bool) -> None:
+    """While a connection is made, also through a proxy, nothing was sent. What is not known counts as sent."""
+    reports: list[bool] = []
+    progress = client._Progress(lambda: reports.append(True))
+    for event, info in events:
+        asyncio.run(progress.trace(event, info))
+    assert (progress.is_unsent, reports) == (is_unsent, [True] * is_reported)
