@@ -30,7 +30,7 @@ from . import restore
 from .commits import Commits
 from .endings import Endings
 from .interrupt import Threads
-from .keep import keep_replaced
+from .keep import copied, keep_replaced
 from .recorder import Recorder
 from .render import Rendering, settle_stored
 from .run import Run
@@ -145,6 +145,7 @@ class Builder:
         """Restore what the store has, pull what a remote cache has, then render the rest."""
         restores: deque[Step] = deque()
         pulls: deque[Step] = deque()
+        copies: deque[Step] = deque()
         renders: deque[Step] = deque()
         for step in self._run.plan.steps:
             match step.verdict:
@@ -160,6 +161,8 @@ class Builder:
                     restores.append(step)
                 case Verdict.RESTORE if step.shared:
                     pulls.append(step)
+                case Verdict.RESTORE if step.copy:
+                    copies.append(step)
                 case Verdict.RESTORE | Verdict.UNKNOWN if step.submission is None:
                     self._endings.follow(step)
                 case _:
@@ -167,6 +170,7 @@ class Builder:
         batches = deque(restore.batches(restores))
         count = 1 + (os.cpu_count() or 1)  # one more than processors, because one worker usually waits
         await self._workers.drain(batches, count, lambda steps: self._restore(steps, renders))
+        await self._workers.drain(copies, count, lambda step: self._copy(step, renders))
         await self._workers.drain(pulls, _PULLS, lambda step: self._pull(step, renders))
         strays = deque(() if self._run.options.detach else self._run.plan.strays)
         if (renders or strays) and not self._workers.is_stopped:
@@ -207,6 +211,21 @@ class Builder:
             self._damaged.add(step.action.key)
             renders.append(again)
 
+    async def _copy(self, step: Step, renders: deque[Step]) -> None:
+        """Copy an image from another output. Its bytes go into the store, but no action result names them."""
+        begun_s = time.monotonic()
+        assert step.copy is not None
+        path, image = self._run.outputs.path(step.copy[0]), step.copy[1]
+        try:
+            content = await asyncio.to_thread(copied, self._run.store, path, image)
+        except StoreError as error:
+            self._endings.fail(step, error, begun_s)
+            return
+        if content is None:
+            self._render_instead(step, renders, f"{step.copy[0]} was changed")
+        else:
+            await self._write_all(step, image, content, Outcome.RESTORED, begun_s)
+
     async def _pull(self, step: Step, renders: deque[Step]) -> None:
         begun_s, action = time.monotonic(), step.action
         assert self._run.remote is not None
@@ -219,7 +238,8 @@ class Builder:
         if pulled is None:
             self._render_instead(step, renders, "the remote cache could not deliver it")
             return
-        await self._write_all(step, *pulled, Outcome.RESTORED, begun_s)
+        entry, content = pulled
+        await self._write_all(step, entry.image, content, Outcome.RESTORED, begun_s)
 
     # --- outputs ---
 
@@ -227,31 +247,34 @@ class Builder:
         """See `others.Kept`."""
         if self._pushing:
             self._pushing.add(entry)
-        return await self._write_all(step, entry, image, outcome, begun_s)
+        return await self._write_all(step, entry.image, image, outcome, begun_s)
 
-    async def _write_all(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
-        """Write the outputs of a step and of the steps that wait for its bytes; see `others.Kept`."""
-        are_written = await self._write(step, entry, image, outcome, begun_s)
+    async def _write_all(self, step: Step, digest: str, image: bytes, outcome: Outcome, begun_s: float) -> bool:
+        """Write the outputs of a step and of the steps that wait for its bytes; see `others.Kept`.
+
+        `digest` is that of the `image`, which is in the store.
+        """
+        are_written = await self._write(step, digest, image, outcome, begun_s)
         for follower in self._endings.take_followers(step):
-            are_written &= await self._write(follower, entry, image, Outcome.RESTORED, time.monotonic())
+            are_written &= await self._write(follower, digest, image, Outcome.RESTORED, time.monotonic())
         return are_written
 
-    async def _write(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
-        if self._run.options.locked and step.pinned not in ("", entry.image):
+    async def _write(self, step: Step, digest: str, image: bytes, outcome: Outcome, begun_s: float) -> bool:
+        if self._run.options.locked and step.pinned not in ("", digest):
             other = step._replace(was=None, cause="the render gave other bytes than the lock pins")
             self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
             return False
         try:
-            written = await asyncio.to_thread(self._placed, step, entry, image)
+            written = await asyncio.to_thread(self._placed, step, digest, image)
         except (OutputError, StoreError) as error:
             self._endings.fail(step, error, begun_s)
             return isinstance(error, OutputChanged)
-        self._recorder.add(step.action, entry.image, written)
+        self._recorder.add(step.action, digest, written)
         self._endings.finish(step, outcome, time.monotonic() - begun_s)
         return True
 
-    def _placed(self, step: Step, entry: Entry, image: bytes) -> os.stat_result:
+    def _placed(self, step: Step, digest: str, image: bytes) -> os.stat_result:
         """Write an output, and return its file status. Raises OutputError, StoreError."""
         store, outputs = self._run.store, self._run.outputs
         keep_replaced(store, outputs.path(step.action.output), step.seen)
-        return outputs.write(step.action.output, store.blob_path(entry.image), image, step.seen)
+        return outputs.write(step.action.output, store.blob_path(digest), image, step.seen)

@@ -31,6 +31,23 @@ def keep_replaced(store: Store, path: Path | str, seen: Status | None) -> None:
         image = regular.read(path, _MOST_BYTES)
     except OSError:
         return
+    keep_bytes(store, image)
+
+
+def copied(store: Store, path: Path, digest: str) -> bytes | None:
+    """Store and return the bytes of another output; None if they have another digest. Raises StoreError."""
+    try:
+        image = regular.read(path, _MOST_BYTES)
+    except OSError:
+        return None
+    if sha256(image) != digest:
+        return None
+    keep_bytes(store, image)
+    return image
+
+
+def keep_bytes(store: Store, image: bytes) -> None:
+    """Store bytes that no action result names. When this returns, they survive a power cut. Raises StoreError."""
     digest = sha256(image)
     if store.blob(digest, len(image)) is not None:
         return

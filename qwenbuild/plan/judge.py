@@ -235,6 +235,9 @@ class _Judge:
         if first and not (pinned and pinned != first.pinned and first.verdict is _RENDER and self._is_held(action)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
+        if not forced and (copy := self._ownership.copy_of(key, pinned, self._out)):
+            cause = f"its image is at {copy[0]}"
+            return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         step = self._missing(action, seen, cause, was, pinned)
         if step.verdict is not _MISSING:
             self._first[key] = step
@@ -270,7 +273,7 @@ class _Judge:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"
-        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None))
+        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None, None))
 
     def _edited(self, record: Output | None, path: str, seen: Status) -> str:
         """Return why a file is kept."""

@@ -46,6 +46,25 @@ class Ownership:
                 return past.key, ""
         return (key, "") if self._store.lookup(second_key(key, image)) else None
 
+    def copy_of(self, key: str, image: str, out: str) -> tuple[str, str] | None:
+        """Return (path, digest) of an output with an image that the lock pins for `key`; None if there is none.
+
+        With `image`, only this image will do. So a clone that has the images needs no store to rename one.
+        """
+        for pin in self._by_key.get(key, ()):
+            path = f"{out}/{pin.path}"
+            seen = status(path) if image in ("", pin.image) else None
+            if seen and digest(path, seen) == pin.image:
+                return pin.path, pin.image
+        return None
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, list[Pin]]:
+        found: dict[str, list[Pin]] = {}
+        for pin in (pin for pins in self._pins for pin in pins.values()):
+            found.setdefault(pin.key, []).append(pin)
+        return found
+
     def cell_of(self, path: str, seen: Status) -> str:
         """Return the name of the cell whose image a file holds; empty if no cell is known to have it."""
         return self._cells.get(digest(path, seen), "")

@@ -68,6 +68,7 @@ class Step(NamedTuple):
     - `submission`: the submission in flight; `price`: what the render costs, None if free or not rendered.
     - `adopted`: the digest of a file that is right, but whose present status is not recorded.
     - `pinned`: the digest that the lock demands, empty for none.
+    - `copy`: the path and the digest of another output, pinned by the lock, that holds the image.
     """
 
     action: Action
@@ -81,6 +82,7 @@ class Step(NamedTuple):
     adopted: str = ""
     pinned: str = ""
     shared: Entry | None = None
+    copy: tuple[str, str] | None = None
 
     @property
     def before(self) -> Mapping[str, Any] | None:

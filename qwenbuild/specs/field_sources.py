@@ -15,6 +15,7 @@ from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, plain
+from qwenbuild.request import derived_seed
 
 from . import rows
 from .action import Action
@@ -70,9 +71,11 @@ class Sources:
     def fields(self) -> dict[str, Source]:
         """Return the source of each field of the request, and of `output`."""
         declaration, request = self._declaration, self._action.request
+        is_own = request.seed == derived_seed(declaration.name)
+        seed = f"derived from the name {declaration.name}" if is_own else "derived from an earlier name, by the lock"
         defaults = {
             "size": Source(Kind.DEFAULT, f"default of {request.model}"),
-            "seed": Source(Kind.DERIVED, f"derived from the name {declaration.name}"),
+            "seed": Source(Kind.DERIVED, seed),
             "output": Source(Kind.DEFAULT, "default pattern"),
         }
         names = ("model", "negative_prompt", "size", "seed", "prompt_extend", "watermark", "output")

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.digest import sha256
+from qwenbuild.emulator.server import Running
 
 from .harness import Sandbox
+from .studio import Studio
+
+pytest_plugins = ("tests.support.emulated",)
 
 SPEC = 'size = "1:1"\n[image.ball]\nprompt = "a red ball"\n[image.cube]\nprompt = "a cube"\n'
 
@@ -148,3 +152,40 @@ def test_a_git_lfs_pointer_is_named(first: Clone, has_store: bool) -> None:
     assert found == {f"{'restore' if has_store else 'render'}: {pointer}"}
     (clone.root / "out/s/ball.png").write_text(text)  # of the other image
     assert clone.changed()["s/ball"] == f"edited: {pointer}"
+
+
+def test_renaming_costs_nothing(emulator: Running, tmp_path: Path) -> None:
+    """The derived seed stays, also in later plans; the lock has it. Only a changed prompt is paid for."""
+    studio = Studio.make(tmp_path, emulator, {"s": '[image.ball]\nprompt = "a ball"\n'})
+    assert studio.build_here()["rendered"] == 1
+    studio.edit("specs/s.toml", "image.ball", "image.globe")
+    assert {*studio.changed().values()} == {"restore: rendered before"}
+    assert studio.here("build").code == 0
+    assert studio.changed() == {}
+    (studio.root / "specs/s.toml").rename(studio.root / "specs/t.toml")
+    assert studio.here("build", "--json").finished["restored"] == 1
+    assert "derived from an earlier name, by the lock" in studio.here("explain", "t").out
+    assert studio.here("build", "--locked").code == 0
+    assert studio.here("lock", "--check").code == 0
+    assert len(emulator.bill()["records"]) == 1
+    studio.edit("specs/t.toml", "a ball", "a bat")
+    assert [*studio.changed()] == ["t/globe"]
+
+
+def test_renaming_in_a_clone_without_the_store_costs_nothing(emulator: Running, tmp_path: Path) -> None:
+    """The image is copied from the path that it had, if its bytes are those that the lock pins."""
+    first = Studio.make(tmp_path, emulator, {"s": '[image.ball]\nprompt = "a ball"\n[image.bat]\nprompt = "a bat"\n'})
+    first.build_here()
+    second = Studio(tmp_path / "second", tmp_path / "second-store", dict(first.extra), service=emulator)
+    shutil.copytree(first.root, second.root, ignore=shutil.ignore_patterns(".qwenbuild"))
+    second.edit("specs/s.toml", "image.ball", "image.globe")
+    second.edit("specs/s.toml", "image.bat", "image.club")
+    assert second.changed() == {
+        "s/globe": "restore: its image is at s/ball.png", "s/club": "restore: its image is at s/bat.png"
+    }  # fmt: skip
+    (second.root / "out/s/bat.png").write_bytes(b"changed")
+    assert second.changed()["s/club"] == "render: never rendered"
+    assert second.here("build", "s/globe", "--json").finished["restored"] == 1
+    assert second.outputs()["s/globe.png"] == first.outputs()["s/ball.png"]
+    assert len(emulator.bill()["records"]) == 2
+    second.build_nothing("s/globe")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from qwenbuild import load
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.errors import AccountError, Refused
 from qwenbuild.events import Event, ImageFinished, ImageStarted, Started, Stopping
@@ -272,3 +274,32 @@ def test_staging_is_swept(build: Build) -> None:
     build.run()
     assert os.listdir(build.root / ".qwenbuild/tmp") == []
     assert Path(build.root / ".qwenbuild/.gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("trouble", ["", "changed", "store"])
+def test_an_image_is_copied_from_the_path_that_it_had(
+    project: Workspace, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A clone has no store. If the file changes meanwhile, the image is rendered; without a store, nothing is done."""
+    project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.a]\nprompt = "x"\nseed = 1\n'})
+    load(project.root).build()
+    old = (project.root / "out/s/a.png").read_bytes()
+    shutil.rmtree(project.root / ".qwenbuild")
+    monkeypatch.setenv("QWENBUILD_CACHE_DIR", str(project.root.with_name("other-store")))
+    project.write({"specs/s.toml": '[image.b]\nprompt = "x"\nseed = 1\n'})
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, Started) and trouble == "changed":
+            project.write({"out/s/a.png": "changed"})
+        elif isinstance(event, Started) and trouble == "store":
+            shutil.rmtree(project.root.with_name("other-store"))
+            project.root.with_name("other-store").write_bytes(b"")
+
+    engine = load(project.root)
+    assert [step.reason for step in engine.plan().steps] == ["its image is at s/a.png"]
+    finished = engine.build(meddle)
+    assert (finished.restored, finished.rendered, finished.failed) == (
+        (1, 0, 0) if not trouble else (0, 1, 0) if trouble == "changed" else (0, 0, 1)
+    )
+    if trouble != "store":
+        assert (project.root / "out/s/b.png").read_bytes() == old

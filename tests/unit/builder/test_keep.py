@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.builder.keep import keep, keep_replaced
+from qwenbuild.builder.keep import copied, keep, keep_replaced
 from qwenbuild.digest import sha256
 from qwenbuild.errors import ProviderError, StoreError
 from qwenbuild.files.provenance import read_provenance
@@ -51,6 +51,16 @@ def test_what_is_about_to_be_replaced_is_stored(store: Store, tmp_path: Path) ->
     keep_replaced(store, tmp_path, status(tmp_path))
     keep_replaced(store, tmp_path / "none", None)
     assert len([*store.root.glob("cas/*/*")]) == 1
+
+
+def test_an_image_is_copied_only_with_the_right_bytes(store: Store, tmp_path: Path) -> None:
+    """They go into the store, and no action result names them."""
+    path = tmp_path / "a.png"
+    assert copied(store, path, sha256(b"image")) is None
+    path.write_bytes(b"image")
+    assert copied(store, path, sha256(b"other")) is None
+    assert copied(store, path, sha256(b"image")) == b"image"
+    assert (store.blob(sha256(b"image"), 5), [*store.root.glob("ac/*/*")]) == (b"image", [])
 
 
 def test_nothing_is_replaced_if_it_can_not_be_stored(store: Store, tmp_path: Path) -> None:
