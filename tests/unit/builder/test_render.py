@@ -496,6 +496,9 @@ def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service
     assert build.engine().in_flight() == []
     build.prompts("one")
     assert (build.run().restored, service.prompts) == (1, ["one", "two"])
+    provenance = read_provenance_file(build.root / "out/s/i0.png")
+    assert provenance
+    assert (provenance["provider"], provenance["note"]) == ("scripted", "collected")
     assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
 
 
@@ -726,6 +729,7 @@ def test_what_was_not_billed_is_sent_again(build: Build) -> None:
     assert (finished.rendered, finished.cost, service.prompts) == (1, {"CNY": "0.25"}, ["one", "one"])
     assert build.engine().in_flight() == []
     assert build.started == [("i0", "the service has no task for it: not billed")]
+    assert [event.verdict for event in build.events if isinstance(event, ImageStarted)] == [Verdict.RENDER]
     assert build.ledger() == [("s/i0", "refused"), ("s/i0", "done")]
 
 
@@ -916,6 +920,40 @@ def test_interrupted_while_a_stray_is_collected(build: Build, service: Service) 
     assert build.run(interrupt=interrupt).strays == 0
     service.collecting = None
     assert build.run().strays == 1
+
+
+def test_an_interrupt_while_a_stray_is_collected(build: Build, service: Service) -> None:
+    """One interrupt waits for it: its request was sent long ago."""
+
+    async def collect(request: Request, journal: Journal) -> None:
+        interrupt.request()
+        await asyncio.sleep(0.05)
+
+    interrupt = Interrupt()
+    build.run(detach=True)
+    build.prompts("two")
+    service.collecting = collect
+    finished = build.run(interrupt=interrupt)
+    assert (finished.strays, finished.interrupted) == (1, True)
+    assert [event.in_flight for event in build.events if isinstance(event, Stopping)] == [1]
+
+
+def test_a_stray_whose_task_failed(build: Build, service: Service) -> None:
+    """It was not billed: the build warns, and nothing is in flight any more."""
+
+    async def fail(request: Request, journal: Journal) -> None:
+        await journal.refused()
+        raise Refused("the task was cancelled")
+
+    service.collecting = fail
+    build.run(detach=True)
+    build.prompts("two")
+    assert build.run().strays == 0
+    assert [event.problems[0].claim for event in build.events if isinstance(event, Warned)] == [
+        "the task was cancelled"
+    ]
+    assert build.ledger() == [("s/i0", "refused"), ("s/i0", "done")]
+    assert build.engine().in_flight() == []
 
 
 def test_a_stray_that_another_build_has_collected(build: Build, service: Service) -> None:
