@@ -46,10 +46,16 @@ class Excess(NamedTuple):
 
 def in_text(text: str) -> Excess | None:
     """Return what is beyond a limit in the text; None if nothing is. Call it before parsing."""
-    if sum(map(text.count, "=[{")) > MOST_SIGNS:
+    signs, lines = sum(map(text.count, "=[{")), text.split("\n")
+    if signs > MOST_SIGNS:
         found = next(itertools.islice(re.finditer(r"[=\[{]", text), MOST_SIGNS, None))
         return Excess(f"more than {MOST_SIGNS:,} keys and brackets", found.start(), found.end())
-    if all(line.count(".") < DEEPEST for line in text.split("\n")):  # a key stands on one line
+    headers = [(line.count(".") + 1, number) for number, line in enumerate(lines) if line.startswith("[")]
+    parts, number = max(headers, default=(1, 0))
+    if signs * parts > 4 * MOST_SIGNS:  # for each key, the parser walks along the parts of its table
+        at = sum(len(line) + 1 for line in lines[:number])
+        return Excess(f"{signs:,} keys and brackets, and a table of {parts} parts", at, at + len(lines[number]))
+    if all(line.count(".") < DEEPEST for line in lines):  # a key stands on one line
         return None
     key = _LONG_KEY.search(_syntax(text))
     return key and Excess(f"a key has more than {DEEPEST} parts", key.start(), key.end())

@@ -28,6 +28,7 @@ MAX_BYTES = 64 * 2**20
 MOST_ROWS, MOST_VALUES = 1_000_000, 5_000_000
 """The most rows of a data file, and the most values of all its rows: they take about a gigabyte of memory."""
 
+_LONGEST_LINE = 1_000_000  # characters of a row in JSON
 _MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more than 4,300 digits
 _DEEPEST = 100  # tables and lists inside each other in JSON
 
@@ -186,6 +187,9 @@ def _json_lines(text: str, shown: str) -> _Lines:
         source = raw.rstrip("\r")
         if not source.strip():
             continue
+        if len(source) > _LONGEST_LINE:
+            claim = f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}"
+            raise _wrong(claim, shown, text, line)
         try:
             table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
             _values(table)

@@ -47,10 +47,16 @@ LARGE = "a whole number has more than 64 bits"
         ("x = -" + "9" * 100_000, LARGE, 1, 5),
         ("s = '''\n" + "9" * 5000 + "\n'''\nx = " + "9" * 100_000, LARGE, 4, 5),
         ("x = 1\n" * 2 + "[[r]]\n" * 500_000, "more than 1,000,000 keys and brackets", 500_002, 1),
+        (
+            "\n[" + ".".join(["h"] * 99) + "]\n" + "k = 1\n" * 50_000,
+            "50,001 keys and brackets, and a table of 99 parts",
+            2,
+            1,
+        ),
         ("x = 9223372036854775808", LARGE, 1, 5),
         ("x = -9223372036854775809", LARGE, 1, 5),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_what_is_beyond_a_limit_is_told_with_its_place(text: str, claim: str, line: int, column: int) -> None:
     """The carets are at the key, bracket or number. The message is short."""

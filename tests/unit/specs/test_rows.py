@@ -314,6 +314,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": -' + "9" * 100 + "}", "not usable JSON: a number of 101 digits; at most 100"),
         ("a.jsonl", '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}", "not usable JSON: it is nested more than 100 deep"),
         ("a.jsonl", '{"x": ' + "[" * 101 + "]" * 101 + "}", "not usable JSON: it is nested more than 100 deep"),
+        ("a.jsonl", '{"x": [' + "1," * 1_000_000 + "1]}", "a row of 2,000,010 characters; at most 1,000,000"),
         ("a.jsonl", '{"x": 1e' + "9" * 10_000 + "}", "not usable JSON: 1e999"),
         ("a.tsv", "\t".join(["c"] * 100_000), 'column "c" is named twice'),
         ("a.csv", "id\n" + "1\n" * 2, 'two rows have the id "1"'),
