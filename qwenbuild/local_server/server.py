@@ -11,7 +11,9 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
@@ -62,6 +64,9 @@ class LocalServer:
                 timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S,
             )
         )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(partial(_quiet, before or asyncio.AbstractEventLoop.default_exception_handler))
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         try:
             await self._server.ready.wait()
@@ -70,6 +75,7 @@ class LocalServer:
             stopping()
             self._server.should_exit = True
             await serving
+            loop.set_exception_handler(before)
 
     def connection(self, scope: Scope) -> asyncio.Transport | None:
         """Return the connection of the call with this `scope`; None if it is closed or being closed."""
@@ -94,6 +100,20 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+
+def _quiet(
+    before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object],
+    loop: asyncio.AbstractEventLoop,
+    context: dict[str, Any],
+) -> None:
+    """Call the handler that was set `before`, except for bytes that uvicorn does not expect.
+
+    uvicorn raises an error if bytes follow a HEAD request while its answer is sent. asyncio closes the connection, and
+    would print a traceback.
+    """
+    if not type(context.get("protocol")).__module__.startswith("uvicorn."):
+        before(loop, context)
 
 
 def _is_loopback(host: str) -> bool:

@@ -128,3 +128,49 @@ def test_a_port_that_is_in_use_is_an_error() -> None:
     assert str(caught.value) == (
         f"error: can't listen at 127.0.0.1, port {port}: Address already in use\n  = hint: --port 0 takes any free port"
     )
+
+
+async def begins(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that begins an answer and does not end it."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await asyncio.Event().wait()
+
+
+def test_bytes_after_a_request_print_nothing(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is closed. Without the handler of errors, asyncio prints a traceback."""
+
+    async def run() -> bytes:
+        async with LocalServer().serving(begins, lambda: None) as origin:
+            host, _, port = origin.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"HEAD / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+            line = await reader.readline()
+            writer.write(b"extra")
+            await asyncio.wait_for(reader.read(), 60)  # until the server closes the connection
+            writer.close()
+            return line
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 200")
+    assert (capfd.readouterr(), caplog.records) == (("", ""), [])
+
+
+def test_other_errors_are_still_printed() -> None:
+    """The handler that was set before gets them, and is set again afterwards."""
+    seen: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            seen.append(context["message"])
+
+        loop.set_exception_handler(note)
+        async with LocalServer().serving(hello, lambda: None):
+            loop.call_exception_handler({"message": "another", "protocol": object()})
+        assert loop.get_exception_handler() is note
+
+    asyncio.run(run())
+    assert seen == ["another"]
