@@ -95,14 +95,15 @@ _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 
 @given(st.lists(st.tuples(_TEXTS, _TEXTS), min_size=1))
 def test_what_a_csv_writer_writes_is_read_again(table: list[tuple[str, str]]) -> None:
-    """Quotes, commas, line ends and unusual characters stay unchanged."""
+    """Quotes, commas, line ends and unusual characters stay unchanged. Rows of blank cells are no rows."""
+    table = [*table, ("x", "")]
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(["a", "b"])
     writer.writerows(table)
     with tempfile.TemporaryDirectory() as folder:
         found = read(Path(folder), "a.csv", buffer.getvalue())
-    assert [(row["a"], row["b"]) for row in found] == table
+    assert [(row["a"], row["b"]) for row in found] == [row for row in table if "".join(row).strip()]
 
 
 _JSON = st.recursive(
@@ -280,10 +281,9 @@ def test_an_id_column_that_is_missing(tmp_path: Path) -> None:
     )
 
 
-def test_a_field_that_is_too_long(tmp_path: Path) -> None:
-    """The standard library's limit is reported with the line."""
-    lines = complaint(tmp_path, "a.csv", "id,t\n1," + "x" * 200_000 + "\n").splitlines()
-    assert lines[:2] == ["error: not valid CSV: field larger than field limit (131072)", " --> data/a.csv:2:1"]
+def test_a_cell_may_have_any_size(tmp_path: Path) -> None:
+    """Data sets hold whole images in a column."""
+    assert len(read(tmp_path, "a.csv", "id,t\n1," + "x" * 200_000 + "\n")[0]["t"]) == 200_000
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".toml"])
@@ -314,7 +314,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": -' + "9" * 100 + "}", "not usable JSON: a number of 101 digits; at most 100"),
         ("a.jsonl", '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}", "not usable JSON: it is nested more than 100 deep"),
         ("a.jsonl", '{"x": ' + "[" * 101 + "]" * 101 + "}", "not usable JSON: it is nested more than 100 deep"),
-        ("a.jsonl", '{"x": [' + "1," * 1_000_000 + "1]}", "a row of 2,000,010 characters; at most 1,000,000"),
+        ("a.jsonl", '{"x": [' + "1," * 9_000_000 + "1]}", "a row of 18,000,010 characters; at most 16,777,216"),
         ("a.jsonl", '{"x": 1e' + "9" * 10_000 + "}", "not usable JSON: 1e999"),
         ("a.tsv", "\t".join(["c"] * 100_000), 'column "c" is named twice'),
         ("a.csv", "id\n" + "1\n" * 2, 'two rows have the id "1"'),

@@ -1,0 +1,159 @@
+"""Row formats: the tables in the text of a CSV, TSV or JSON Lines file, with their lines.
+
+CSV follows RFC 4180, and takes what spreadsheets write: columns separated by semicolons or tabs, a first line such as
+`sep=;`, rows of blank cells, separators at the end of a row. TSV is the IANA format, in which quotation marks are
+ordinary characters. All values of CSV and TSV are texts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import line_of
+from qwenbuild.problems import Place, Problem, listing
+
+_LONGEST_LINE = 16 * 2**20  # characters of a row in JSON
+_MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more than 4,300 digits
+_DEEPEST = 100  # tables and lists inside each other in JSON
+_SEPARATORS = ",;\t|"
+
+csv.field_size_limit(2**31 - 1)  # a cell may be as long as the file: columns of data sets hold whole images
+
+Table = dict[str, Any]
+Lines = Iterator[tuple[int, Table]]
+"""The rows of a file: (line of the file from 1, the row's table)."""
+
+
+def wrong(claim: str, shown: str, text: str, line: int, label: str = "", hint: str | None = None) -> ProjectError:
+    """Return a ProjectError with this claim at a line of a file."""
+    source = line_of(text, line)
+    return ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint)])
+
+
+def csv_rows(text: str, shown: str) -> Lines:
+    """Yield the rows of a CSV text. Raises ProjectError."""
+    text = text.replace("\r\n", "\n")  # within fields, too: a checkout on Windows gives the same text
+    stated = re.match(rf"sep=([{_SEPARATORS}])\n", text)  # Excel's own way to name the separator
+    line = 2 if stated else 1
+    body = text[stated.end() :] if stated else text
+    reader = csv.reader(io.StringIO(body, newline=""), strict=True, delimiter=stated[1] if stated else _separator(body))
+    header: list[str] | None = None
+    start = line
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                if header is None:
+                    header = _header(cells, line, text, shown)
+                else:
+                    yield line, _table(header, cells, line, text, shown)
+            line = reader.line_num + start  # the next record starts here
+    except csv.Error as error:
+        raise wrong(f"not valid CSV: {error}", shown, text, line) from None
+
+
+def _separator(text: str) -> str:
+    """Return what separates the columns, by the header: a comma, unless only a semicolon or a tab can be meant."""
+    header = re.sub(r'"(?:[^"]|"")*"', "", text.lstrip()[:100_000]).partition("\n")[0]
+    found = [separator for separator in _SEPARATORS[:3] if separator in header]
+    return found[0] if found else ","
+
+
+def tsv_rows(text: str, shown: str) -> Lines:
+    """Yield the rows of a TSV text. Raises ProjectError."""
+    header: list[str] | None = None
+    for line, source in enumerate(text.split("\n"), start=1):
+        if not source.strip():
+            continue
+        cells = source.rstrip("\r").split("\t")
+        if header is None:
+            header = _header(cells, line, text, shown)
+        else:
+            yield line, _table(header, cells, line, text, shown)
+
+
+def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
+    """Return the names of the columns, without the blank ones at the end: spreadsheets write them for empty columns."""
+    while not names[-1].strip():
+        names.pop()
+    known: set[str] = set()
+    for name in names:
+        if not name.strip():
+            raise wrong("a column without a name", shown, text, line)
+        if name in known:
+            raise wrong(f'column "{name}" is named twice', shown, text, line)
+        known.add(name)
+    return names
+
+
+def _table(header: list[str], cells: list[str], line: int, text: str, shown: str) -> Table:
+    while len(cells) > len(header) and not cells[-1].strip():
+        cells.pop()
+    if len(cells) != len(header):
+        claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
+        raise wrong(claim, shown, text, line, listing(header))
+    return dict(zip(header, cells, strict=True))
+
+
+def json_rows(text: str, shown: str) -> Lines:
+    """Yield the rows of a JSON Lines text. Raises ProjectError."""
+    for line, raw in enumerate(text.split("\n"), start=1):
+        source = raw.rstrip("\r")
+        if not source.strip():
+            continue
+        if len(source) > _LONGEST_LINE:
+            claim = f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}"
+            raise wrong(claim, shown, text, line)
+        try:
+            table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+            count_values(table)
+            json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
+        except json.JSONDecodeError as error:
+            place = Place(shown, line, error.colno, 1, source)
+            raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
+        except RecursionError:
+            claim = f"not usable JSON: it is nested more than {_DEEPEST} deep"
+            raise wrong(claim, shown, text, line) from None
+        except ValueError as error:
+            what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
+            raise wrong(f"not usable JSON: {what}", shown, text, line) from None
+        if not isinstance(table, dict):
+            raise wrong("each line must be a JSON object", shown, text, line)
+        yield line, table
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits; at most {_MOST_DIGITS}")
+    return int(text)
+
+
+def count_values(value: Any) -> int:
+    """Return the number of values in tables and lists; raises RecursionError if they nest more than `_DEEPEST` deep."""
+    level, count = [value], 0
+    for _ in range(_DEEPEST + 1):
+        level = [
+            each
+            for node in level
+            if isinstance(node, dict | list)
+            for each in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return count
+        count += len(level)
+    raise RecursionError
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")

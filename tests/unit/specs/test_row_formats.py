@@ -1,0 +1,81 @@
+"""Row formats: what spreadsheets write is read as people mean it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.errors import ProjectError
+from qwenbuild.specs.row_formats import Table, csv_rows, tsv_rows
+
+ROWS = [{"id": "1", "title": "a, b"}, {"id": "2", "title": "c"}]
+
+
+def tables(text: str) -> list[Table]:
+    return [table for _, table in csv_rows(text, "a.csv")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id,title\n1,"a, b"\n2,c\n',
+        'id;title\n1;a, b\n2;c\n',
+        '"id";"title"\n1;a, b\n2;c\n',
+        "id\ttitle\n1\ta, b\n2\tc\n",
+        'sep=,\nid,title\n1,"a, b"\n2,c\n',
+        "sep=;\r\nid;title\r\n1;a, b\r\n2;c\r\n",
+        "sep=|\nid|title\n1|a, b\n2|c\n",
+        'id,title,,\n1,"a, b",,\n2,c,,\n',
+        'id,title\n1,"a, b",,\n2,c, \n',
+        'id,title\n,\n1,"a, b"\n\n" ", \n2,c\n,\n,\n   \n',
+        '\n,\nid,title\n1,"a, b"\n2,c',
+    ],
+    ids=[
+        "rfc", "semicolons", "quoted-header", "tabs", "sep-comma", "sep-semicolon-crlf", "sep-bar", "empty-columns",
+        "separators-at-the-end", "blank-rows", "blank-rows-first",
+    ],
+)  # fmt: skip
+def test_what_spreadsheets_write(text: str) -> None:
+    """Semicolons, `sep=` lines, blank rows and separators at the end of a row mean nothing more."""
+    assert tables(text) == ROWS
+
+
+def test_lines_are_counted_with_what_is_skipped() -> None:
+    """A message names the line of the file."""
+    assert [line for line, _ in csv_rows("sep=;\n\nid;title\n;\n1;x\n2;y\n", "a.csv")] == [5, 6]
+    with pytest.raises(ProjectError, match="1 column, but the header names 2") as caught:
+        tables("sep=;\nid;title\n1;x\n2\n")
+    assert "a.csv:4:1" in str(caught.value)
+
+
+def test_a_comma_in_the_header_is_the_separator() -> None:
+    """Only if nothing else can be meant, a semicolon is."""
+    assert tables("id,a;b\n1,x\n") == [{"id": "1", "a;b": "x"}]
+    assert tables("id\n1;2\n") == [{"id": "1;2"}]
+
+
+def test_blank_rows_of_tsv_are_skipped() -> None:
+    """And cells that are missing at the end are told."""
+    assert [table for _, table in tsv_rows("id\tt\n\t\n1\tx\n", "a.tsv")] == [{"id": "1", "t": "x"}]
+    with pytest.raises(ProjectError, match="1 column"):
+        list(tsv_rows("id\tt\n1\n", "a.tsv"))
+
+
+_CELLS = st.text(string.ascii_letters + string.digits + ",;\t\"' \n", min_size=1, max_size=6).filter(str.strip)
+
+
+@given(st.lists(st.tuples(_CELLS, _CELLS), min_size=1), st.sampled_from(",;\t"), st.booleans())
+def test_any_table_of_a_spreadsheet_is_read_again(
+    table: list[tuple[str, str]], separator: str, is_stated: bool
+) -> None:
+    """With each separator, stated or not."""
+    buffer = io.StringIO(f"sep={separator}\n" if is_stated else "")
+    buffer.seek(0, io.SEEK_END)
+    writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+    writer.writerows([("a", "b"), *table])
+    assert [(row["a"], row["b"]) for row in tables(buffer.getvalue())] == table
