@@ -69,8 +69,8 @@ def keep(
     """Verify and store the image of a request; return the store's entry and its bytes.
 
     `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
-    stored one; otherwise the image that was stored first stays. Raises ProviderError if the bytes are
-    not an image of the requested size, StoreError.
+    stored one; otherwise the image that was stored first stays. Bytes behind the image's end are cut off. Raises
+    ProviderError if the bytes are not an image of the requested size, StoreError.
     """
     if not rendered.verified:
         png.verify(rendered.png, request.size)
@@ -84,5 +84,8 @@ def keep(
         return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)
     if entry.image != digest:  # an equal request was stored first: that image stays
-        image = store.read(entry) or image
+        stored = store.image(entry, key, request.size)
+        if stored is None:  # it is not the request's image, and in quarantine now
+            return store.put(key, image, provenance), image
+        image = stored
     return entry, image

@@ -78,7 +78,7 @@ class Others:
         """End a step whose request no build works on any more, or return the step that this build must go on with."""
         begun_s, key = time.monotonic(), step.action.key
         entry = None if self._run.options.force else await asyncio.to_thread(self._run.store.lookup, key)
-        image = await asyncio.to_thread(self._run.store.read, entry) if entry else None
+        image = await asyncio.to_thread(self._run.store.image, entry, key, step.action.size) if entry else None
         if entry and image is not None:
             await self._kept(step, entry, image, Outcome.RESTORED, begun_s)
             return None

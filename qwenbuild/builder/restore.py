@@ -20,7 +20,7 @@ from .keep import keep_replaced
 _MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: interrupts and progress wait for its end
 
 Restored = tuple[Step, os.stat_result | QwenbuildError | None]
-"""A step and its result: the output's file status, an error, or None if the stored bytes are damaged."""
+"""A step and its result: the output's file status, an error, or None if the stored bytes can't be used."""
 
 
 def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
@@ -57,12 +57,12 @@ def restore(steps: Sequence[Step], store: Store, outputs: Outputs) -> list[Resto
 
 
 def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:
-    """Return the copy, or None if the stored bytes are damaged; raises StoreError, OutputError."""
-    entry = step.entry
+    """Return the copy, or None if the stored bytes are not the action's image; raises StoreError, OutputError."""
+    entry, action = step.entry, step.action
     assert entry is not None
-    image = store.read(entry)
+    image = store.image(entry, action.key, action.size)
     if image is None:
         return None
     store.touch(entry)
-    keep_replaced(store, outputs.path(step.action.output), step.seen)
-    return outputs.copy(step.action.output, store.blob_path(entry.image), image, step.seen)
+    keep_replaced(store, outputs.path(action.output), step.seen)
+    return outputs.copy(action.output, store.blob_path(entry.image), image, step.seen)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from qwenbuild.errors import LedgerError, ProjectError, QwenbuildError, StateError, StoreError
-from qwenbuild.files import atomic
+from qwenbuild.files import atomic, regular
 from qwenbuild.finding import Finding, Level
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
@@ -33,6 +33,7 @@ from qwenbuild.storage.submissions import ledger_folder
 _LITTLE_BYTES: Final = 10**9  # less free space than this is a warning: it holds some hundred images
 _NONE_BYTES: Final = 50 * 10**6  # less free space than this is a failure
 _GIT_S: Final = 10.0  # longest wait for git
+_MOST_SCHEMA_BYTES: Final = 1 << 22
 _SCHEMA: Final = re.compile(r"#:schema +(\S+)")
 
 
@@ -165,8 +166,8 @@ def _schemas(project: Project) -> Finding:
     named = set()
     for path in project.spec_paths():
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                match = _SCHEMA.match(file.readline(1000))
+            with regular.opened(path, regular.MAX_TEXT_BYTES) as file:
+                match = _SCHEMA.match(file.readline(1000).decode("utf-8", "replace"))
         except OSError:
             continue  # the check of the specs reports this
         if match and "://" not in match[1]:
@@ -181,7 +182,7 @@ def _schemas(project: Project) -> Finding:
 
 def _is_current(path: Path) -> bool:
     try:
-        return bool(json.loads(path.read_text("utf-8")) == spec.schema())
+        return bool(json.loads(regular.read(path, _MOST_SCHEMA_BYTES)) == spec.schema())
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from qwenbuild.errors import UsageError
+from qwenbuild.files import regular
 from qwenbuild.specs.spec import schema
 
 CONFIG = """\
@@ -79,7 +80,7 @@ def write(folder: Path) -> list[str]:
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            present = path.read_bytes() if path.exists() else b""
+            present = regular.read(path, regular.MAX_TEXT_BYTES) if path.exists() else b""
             if text.strip().encode() in present.split():
                 continue
             if present and not present.endswith(b"\n"):

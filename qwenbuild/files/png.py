@@ -6,6 +6,7 @@ its kind WrongSize.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NoReturn
@@ -13,7 +14,7 @@ from typing import NoReturn
 from qwenbuild.errors import BadImage, WrongSize
 from qwenbuild.request import Size
 
-from .png_chunks import IHDR, Chunk, chunks
+from .png_chunks import CRC, HEAD, IHDR, MAX_CHUNKS, SIGNATURE, Chunk, chunks
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # bits per sample, by colour type
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel, by colour type
@@ -21,11 +22,16 @@ _LAST_FILTER = 4
 _PIECE = 1 << 20  # bytes; allocating memory for a whole image would take longer than decompressing
 # The passes of an interlaced image: first column, first row, distance between columns, distance between rows.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_IHDR_HEAD = HEAD.pack(IHDR.size, b"IHDR")
+_SIDES = struct.Struct(">II")
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 
-def verify(png: bytes, size: Size) -> None:
-    """Raise BadImage unless `png` is one whole PNG image of `size` whose pixels can all be decoded.
+def verify(png: bytes, size: Size) -> int:
+    """Raise BadImage unless `png` begins with one whole PNG image of `size` whose pixels can all be decoded.
+
+    Return the length of the image in bytes: what follows is no part of it. An image with bytes behind its end was paid
+    for all the same, so the caller cuts them off.
 
     Checks:
     - the CRC of every chunk, and that every critical chunk is known;
@@ -34,16 +40,39 @@ def verify(png: bytes, size: Size) -> None:
     - the pixel data: its length, its checksum, and the filter of each row.
 
     Nothing else can make decoding fail, so the pixels need not be computed. Of ancillary chunks only the CRC is
-    checked: decoders may ignore them, and a paid image must not be lost because of a comment.
+    checked: decoders may ignore them, and a paid image must not be lost because of a comment. So nothing of them is
+    decompressed, and an animated image counts by its first picture.
     """
     all_chunks = list(chunks(png))
     for chunk in all_chunks:
         if not chunk.intact:
             _bad("the PNG is corrupt", f"wrong checksum in chunk: {chunk.kind.decode()}")
-        if chunk.kind[:1].isupper() and chunk.kind not in _CRITICAL:
-            _bad("the PNG can't be decoded", f"unknown critical chunk: {chunk.kind.decode()}")
+    rows, pixels = _structure(all_chunks, size)
+    _check_pixels(b"".join(chunk.body for chunk in pixels), rows)
+    return len(SIGNATURE) + sum(len(chunk.whole) for chunk in all_chunks)
+
+
+def is_whole(png: bytes, size: Size) -> bool:
+    """Return whether `png` is one image of `size` and nothing else, by its chunks: neither checksums nor pixels.
+
+    For bytes that were verified once and have kept their digest since. A restore asks it of each image, so it is quick.
+    """
+    at, end, count, kind = len(SIGNATURE), len(png), 0, b""
+    if not png.startswith(SIGNATURE + _IHDR_HEAD + _SIDES.pack(*size)):
+        return False
+    while at + HEAD.size <= end and kind != b"IEND" and count <= MAX_CHUNKS:
+        length, kind = HEAD.unpack_from(png, at)
+        at, count = at + HEAD.size + length + CRC.size, count + 1
+    return kind == b"IEND" and at == end
+
+
+def _structure(all_chunks: list[Chunk], size: Size) -> tuple[list[tuple[int, int]], list[Chunk]]:
+    """Return (bytes per row, rows) of each pass, and the chunks with the compressed pixels; raises BadImage."""
     rows, palette = _header(all_chunks[0], size)
     kinds = [chunk.kind for chunk in all_chunks]
+    for kind in set(kinds) - _CRITICAL:
+        if kind[:1].isupper():
+            _bad("the PNG can't be decoded", f"unknown critical chunk: {kind.decode()}")
     if kinds.count(b"IHDR") > 1:
         _bad("the PNG is corrupt", "it has two headers")
     if b"IDAT" not in kinds:
@@ -55,7 +84,7 @@ def verify(png: bytes, size: Size) -> None:
         colours = [len(chunk.body) for chunk in all_chunks[:first] if chunk.kind == b"PLTE"]
         if len(colours) != 1 or colours[0] % 3 or not 3 <= colours[0] <= 768:
             _bad("the PNG is corrupt", "its palette is missing or malformed")
-    _check_pixels(b"".join(chunk.body for chunk in all_chunks[first : first + count]), rows)
+    return rows, all_chunks[first : first + count]
 
 
 def _bad(claim: str, *facts: str) -> NoReturn:

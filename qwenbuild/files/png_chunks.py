@@ -1,6 +1,7 @@
 """PNG chunks: splits the bytes of a PNG image into chunks, and packs new ones.
 
-The bytes come from strangers. No memory is allocated for a declared length, and the only error is BadImage.
+The bytes come from strangers. No memory is allocated for a declared length, the number of chunks has a limit, and the
+only error is BadImage.
 
 The format is that of the W3C's PNG specification, third edition (2025-06-24).
 """
@@ -21,6 +22,9 @@ CRC = struct.Struct(">I")
 """The checksum after a chunk's body; the checksum covers kind and body."""
 IHDR = struct.Struct(">IIBBBBB")
 """The body of the first chunk: width, height, bit depth, colour type, compression, filter method, interlace method."""
+
+MAX_CHUNKS = 50_000
+"""The most chunks of an image. Pixels of 64 MiB have 8,192 in libpng's pieces; millions of chunks take all memory."""
 
 _OTHER_FORMATS = (
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -47,7 +51,8 @@ class Chunk(NamedTuple):
 def chunks(png: bytes) -> Iterator[Chunk]:
     """Yield the chunks of a PNG image, from IHDR to IEND, without checking their checksums.
 
-    Raises BadImage if `png` is not a PNG image, is truncated, or has bytes after IEND.
+    Bytes after IEND are no part of the image, and decoders do not look at them. Raises BadImage if `png` is not a PNG
+    image, is truncated, or has more than `MAX_CHUNKS`.
     """
     if not png.startswith(SIGNATURE):
         found = next((what for start, what in _OTHER_FORMATS if png.startswith(start)), "unknown bytes")
@@ -56,9 +61,11 @@ def chunks(png: bytes) -> Iterator[Chunk]:
             facts=[f"found: {found if png else 'nothing'}", f"length: {len(png)} bytes"],
         )
     view, at = memoryview(png), len(SIGNATURE)
-    kind = b""
+    kind, count = b"", 0
     while kind != b"IEND":
-        end = at
+        end, count = at, count + 1
+        if count > MAX_CHUNKS:
+            raise too_many()
         if at + HEAD.size <= len(png):
             length, kind = HEAD.unpack_from(png, at)
             if not kind.isalpha():
@@ -70,10 +77,11 @@ def chunks(png: bytes) -> Iterator[Chunk]:
             raise BadImage("the PNG is truncated", facts=[f"length: {len(png)} bytes", "its end (IEND) is missing"])
         yield Chunk(kind, view[at + HEAD.size : end - CRC.size], view[at:end])
         at = end
-    if at != len(png):
-        raise BadImage(
-            "there are bytes after the end of the PNG", facts=[f"length: {len(png)} bytes, the image ends at {at}"]
-        )
+
+
+def too_many() -> BadImage:
+    """Return the error of an image with too many chunks."""
+    return BadImage("the PNG is not an image that anybody draws", facts=[f"it has more than {MAX_CHUNKS:,} chunks"])
 
 
 def packed(kind: bytes, body: bytes) -> bytes:

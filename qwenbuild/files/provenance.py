@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, NoReturn
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage
 
-from .png_chunks import CRC, HEAD, SIGNATURE, Chunk, chunks, packed
+from . import regular
+from .png_chunks import CRC, HEAD, MAX_CHUNKS, SIGNATURE, Chunk, chunks, packed, too_many
 
 KEYWORD = "qwenbuild"
 """Keyword of the iTXt chunk that holds the provenance as canonical JSON."""
@@ -23,11 +24,13 @@ KEYWORD = "qwenbuild"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """The source that the XMP packet states: a trained model (IPTC NewsCodes, Digital Source Type)."""
 
-MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
+MAX_PROVENANCE_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 28
 
+_OWN = KEYWORD.encode() + b"\0"
 _TEXT_KINDS = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _MAX_KEYWORD = 79
-_MAX_CHUNKS = 100_000  # so that a hostile file of empty chunks does not keep `show` busy
+_MOST_TRIED = 8  # texts with a keyword of ours that are looked into: each may be a bomb
 
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _XMP_PROPERTIES = {
@@ -54,12 +57,13 @@ def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
     is not a sequence of chunks with pixels; ValueError and TypeError as `canonical_json` does.
     """
     text = canonical_json(dict(provenance))
-    packet = _XMP_EMPTY
+    packet, tried = _XMP_EMPTY, 0
     kept: list[Chunk] = []
     for chunk in chunks(png):
         keyword = _keyword(chunk)
         if keyword == _XMP_KEYWORD:
-            packet = _packet(chunk) or packet
+            tried += 1
+            packet = (_packet(chunk) if tried <= _MOST_TRIED else None) or packet
         elif keyword != KEYWORD:
             kept.append(chunk)
     first = next((at for at, chunk in enumerate(kept) if chunk.kind == b"IDAT"), None)
@@ -71,13 +75,19 @@ def with_provenance(png: bytes, provenance: Mapping[str, Any]) -> bytes:
 
 
 def read_provenance(png: bytes) -> dict[str, Any] | None:
-    """Return the provenance that `with_provenance` put into `png`; None if there is no valid provenance."""
+    """Return the provenance that `with_provenance` put into `png`; None if there is no valid provenance.
+
+    Raises BadImage if there are too many chunks.
+    """
     return _scan(io.BytesIO(png))
 
 
 def read_provenance_file(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the provenance of the PNG file at `path`, or None, without reading its pixels; raises OSError."""
-    with open(path, "rb") as file:
+    """Return the provenance of the PNG file at `path`, or None, without reading its pixels.
+
+    Raises OSError, also if it is no regular file or larger than `MAX_FILE_BYTES`, and BadImage as `read_provenance`.
+    """
+    with regular.opened(path, MAX_FILE_BYTES) as file:
         return _scan(file)
 
 
@@ -132,22 +142,26 @@ def _labelled(packet: str) -> str:
 def _scan(file: BinaryIO) -> dict[str, Any] | None:
     if file.read(len(SIGNATURE)) != SIGNATURE:
         return None
-    for _ in range(_MAX_CHUNKS):
+    tried = 0
+    for _ in range(MAX_CHUNKS):
         head = file.read(HEAD.size)
         if len(head) < HEAD.size:
             return None
         length, kind = HEAD.unpack(head)
         if kind == b"IEND":
             return None
-        if kind != b"iTXt" or length > MAX_PROVENANCE_BYTES + 1024:
+        if kind != b"iTXt" or length > MAX_PROVENANCE_BYTES + 1024 or tried == _MOST_TRIED:
             file.seek(length + CRC.size, os.SEEK_CUR)
             continue
         body, crc = file.read(length), file.read(CRC.size)
+        if not body.startswith(_OWN):
+            continue
+        tried += 1
         if crc == CRC.pack(zlib.crc32(body, zlib.crc32(kind))):
             provenance = _parsed(_international_text(body, KEYWORD))
             if provenance is not None:
                 return provenance
-    return None
+    raise too_many()
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:

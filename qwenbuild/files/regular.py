@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 _Path = str | os.PathLike[str]
 
@@ -46,6 +46,11 @@ def pieces(path: _Path, most_bytes: int, piece_bytes: int = _PIECE) -> Iterator[
             yield piece
     finally:
         os.close(fd)
+
+
+def opened(path: _Path, most_bytes: int) -> BinaryIO:
+    """Return a regular file, opened for reading. Raises what `read` raises; the caller closes it."""
+    return os.fdopen(_opened(path, most_bytes), "rb")
 
 
 def sha256_file(path: _Path, most_bytes: int) -> str:

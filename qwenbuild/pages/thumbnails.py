@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TypeVar
 
 from qwenbuild.digest import sha256
-from qwenbuild.files import atomic
+from qwenbuild.files import atomic, regular
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -26,6 +26,7 @@ SIDE_PX = 512
 
 SUFFIX = ".webp"
 _QUALITY = 80
+_MOST_BYTES = 1 << 28  # of an image
 _MOST_PIXELS = 64_000_000  # far more than any model offers, but few enough for the memory
 
 
@@ -50,7 +51,7 @@ class Thumbnails:
         path = self._folder / digest[:2] / f"{digest}{SUFFIX}"
         with self._locks.setdefault(digest, Lock()):  # two pages may ask for the same image at once
             try:
-                return path.read_bytes()
+                return regular.read(path, _MOST_BYTES)
             except OSError:
                 small = self._shrunk(digest, places)
             if small is not None:
@@ -77,7 +78,7 @@ def read(digest: str, places: Sequence[Path]) -> bytes | None:
     """Return the bytes with this digest from the first place that has them, None if no place has them."""
     for place in places:
         try:
-            content = place.read_bytes()
+            content = regular.read(place, _MOST_BYTES)
         except OSError:
             continue
         if sha256(content) == digest:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import BadImage, UsageError
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.options import Options
 from qwenbuild.provider import Price, Provider
@@ -149,7 +149,7 @@ class Explainer:
         """Return the request in the provenance of an output's image; None if there is none."""
         try:
             request = (read_provenance_file(self._project.out / output) or {}).get("request")
-        except OSError:
+        except (OSError, BadImage):
             return None
         return request if isinstance(request, dict) else None
 

@@ -3,12 +3,12 @@
     ac/<2 hex>/<64 hex>     an action result (see `action_result`), by action key
     cas/<2 hex>/<64 hex>    a blob: an image, or its provenance in JSON, by the SHA-256 of its bytes
     projects/<64 hex>       the root folder of a project that has used the store
-    quarantine/             blobs whose bytes did not match their name
+    quarantine/             blobs whose bytes did not match their name, or were not the image that they should be
     tmp/                    files that are being written
     lock                    held while files are renamed or removed, never while bytes are written
 
 Invariants:
-- Bytes are returned only if they match their name.
+- Bytes are returned only if they match their name, and an image for `out/` only if it is the image of its request.
 - An action result is written after the blobs that it names. The first image of a key stays, unless the
   user replaces it. A replaced image was paid for, so it is kept under another key (see `second_key`).
 - Reading changes nothing, except that a corrupt blob goes to quarantine.
@@ -32,8 +32,10 @@ from typing import Any
 from qwenbuild.digest import sha256
 from qwenbuild.errors import StoreError
 from qwenbuild.files import atomic
+from qwenbuild.request import Size
 
 from .action_result import IMAGE, MAX_BYTES, PROVENANCE, Entry, checked_digest, is_digest, parse_entry, render
+from .belonging import is_image_of
 
 TEMPORARY_LIFE_S = 86_400.0
 
@@ -112,6 +114,15 @@ class Store:
         Raises StoreError if it can't be read.
         """
         return self._verified(entry.image, entry.size_bytes)
+
+    def image(self, entry: Entry, key: str, size: Size) -> bytes | None:
+        """Do what `read` does; bytes that are not the image of the request with `key` and `size` count as corrupt."""
+        content = self.read(entry)
+        if content is None or is_image_of(content, key, size, decode=False):
+            return content
+        with contextlib.suppress(OSError, StoreError), self.exclusive():
+            self._set_aside(entry.image)
+        return None
 
     def provenance(self, entry: Entry) -> dict[str, Any] | None:
         """Return the verified provenance; None and StoreError as in `read`."""
@@ -311,10 +322,13 @@ class Store:
             content = _content(path, most_bytes)
             if content is not None and sha256(content) == digest:
                 return content
-            quarantine = self.root / "quarantine"
-            quarantine.mkdir(exist_ok=True)
-            os.replace(path, quarantine / f"{digest}-{secrets.token_hex(4)}")
+            self._set_aside(digest)
         return None
+
+    def _set_aside(self, digest: str) -> None:
+        quarantine = self.root / "quarantine"
+        quarantine.mkdir(exist_ok=True)
+        os.replace(self.blob_path(digest), quarantine / f"{digest}-{secrets.token_hex(4)}")
 
 
 def _sharded(folder: str, name: str) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from PIL import Image
 
+from qwenbuild.files.provenance import with_provenance
+from qwenbuild.providers.null import plain
 from qwenbuild.request import Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +32,11 @@ def pack(chunks: Sequence[Chunk]) -> bytes:
     """Return the PNG file with these chunks, each with its right checksum."""
     whole = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in chunks)
     return SIGNATURE + b"".join(whole)
+
+
+def made_for(key: str, size: Size, colour: bytes = b"rgb") -> bytes:
+    """Return an image as a build stores it for the request with this key."""
+    return with_provenance(plain(size, colour), {"action_key": key})
 
 
 def unpack(content: bytes) -> list[Chunk]:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from qwenbuild.digest import canonical_json
-from qwenbuild.errors import BadImage, QwenbuildError
-from qwenbuild.files import png
+from qwenbuild.errors import QwenbuildError
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request
 
 from ..action_result import Entry
+from ..belonging import is_image_of
 from ..store import Store
 from .cache import MAX_IMAGE_BYTES, MAX_PROVENANCE_BYTES, Remote
 
@@ -96,11 +96,7 @@ def _verify_and_put(
     store: Store, request: Request, key: str, image: bytes, provenance: bytes
 ) -> tuple[Entry, bytes] | None:
     """Put an image and its provenance into the store if the image was made for `key`. Runs in a thread."""
-    try:
-        png.verify(image, request.size)
-        carried = read_provenance(image) or {}
-    except BadImage:
+    if not is_image_of(image, key, request.size, decode=True):
         return None
-    if carried.get("action_key") != key:  # a valid image, but of another request
-        return None
+    carried = read_provenance(image) or {}
     return store.put_beside(key, image, provenance or canonical_json(carried)), image

@@ -102,3 +102,18 @@ def test_a_verified_image_is_not_verified_again(store: Store) -> None:
     odd = Rendered(plain(Size(8, 8), b"red"), {}, verified=True)
     entry, image = keep(store, "p", KEY, REQUEST, odd)
     assert store.read(entry) == image
+
+
+@pytest.mark.parametrize("after", [bytes(16), b"PK\x03\x04 an archive", bytes(100_000)])
+def test_an_image_with_bytes_behind_its_end_is_kept(store: Store, after: bytes) -> None:
+    """Every decoder shows it, and it was paid for. The rest is cut off."""
+    whole = keep(Store(store.root.parent / "other"), "p", KEY, REQUEST, RED)
+    assert keep(store, "p", KEY, REQUEST, Rendered(RED.png + after, RED.facts)) == whole
+    assert keep(store, "p", KEY, REQUEST, Rendered(RED.png + after, RED.facts, verified=True)) == whole
+
+
+def test_a_stored_image_that_is_not_the_requests_own_is_replaced(store: Store) -> None:
+    """The first image stays only if it is one; the paid one takes its place."""
+    store.put(KEY, b"no image", b"{}")
+    entry, image = keep(store, "p", KEY, REQUEST, RED)
+    assert (store.lookup(KEY), store.image(entry, KEY, REQUEST.size)) == (entry, image)

@@ -20,10 +20,11 @@ from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.events import Event, ImageFinished, ImageWaiting, Outcome
 from qwenbuild.plan.plan import Step, Verdict
-from qwenbuild.request import Submission
+from qwenbuild.request import Size, Submission
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions, ledger_folder
+from tests.support.pngs import made_for
 from tests.support.workspace import Workspace
 
 REFUSAL = {"claim": "inappropriate content", "facts": ["code: x"], "hint": "change the prompt", "code": "x"}
@@ -121,11 +122,16 @@ def waiting(project: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         opened.close()
 
 
+def image_of(sent: Submission) -> bytes:
+    """Return an image of a submission's request."""
+    return made_for(sent.key, sent.request.size)
+
+
 def test_the_image_of_another_build_is_restored(waiting: Waiting) -> None:
     """The event names the other project; the image is taken from the store."""
 
     def store() -> None:
-        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.run.store.put(waiting.sent.key, image_of(waiting.sent), b"{}")
         waiting.theirs.settle(waiting.sent, "done")
 
     assert waiting.wait(store) == []
@@ -135,7 +141,7 @@ def test_the_image_of_another_build_is_restored(waiting: Waiting) -> None:
     assert event.since_s == waiting.sent.intended_at_s
     assert waiting.kept == [Outcome.RESTORED]
     [(entry, image, begun_s)] = waiting.images
-    assert (entry, image) == (waiting.run.store.lookup(waiting.sent.key), b"image")
+    assert (entry, image) == (waiting.run.store.lookup(waiting.sent.key), image_of(waiting.sent))
     assert 0 <= time.monotonic() - begun_s < 60
 
 
@@ -143,7 +149,7 @@ def test_a_forced_build_renders_its_own(waiting: Waiting) -> None:
     """The other build's image, or refusal, is not what the user asked for."""
 
     def store() -> None:
-        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.run.store.put(waiting.sent.key, image_of(waiting.sent), b"{}")
         waiting.theirs.settle(waiting.sent, "done")
         waiting.theirs.explain(waiting.sent, REFUSAL)
 
@@ -180,10 +186,21 @@ def test_a_damaged_image_of_another_build(waiting: Waiting) -> None:
     """The store's bytes are no image of the request: this build renders it."""
 
     def store() -> None:
-        entry = waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        entry = waiting.run.store.put(waiting.sent.key, image_of(waiting.sent), b"{}")
         blob = waiting.run.store.blob_path(entry.image)
         blob.unlink()
         blob.write_bytes(b"other")
+        waiting.theirs.settle(waiting.sent, "done")
+
+    (step,) = waiting.wait(store)
+    assert (step.verdict, waiting.kept) == (Verdict.RENDER, [])
+
+
+def test_another_builds_bytes_that_are_no_image_of_the_request(waiting: Waiting) -> None:
+    """They have their digest, but are of another size: this build renders the image."""
+
+    def store() -> None:
+        waiting.run.store.put(waiting.sent.key, made_for(waiting.sent.key, Size(8, 8)), b"{}")
         waiting.theirs.settle(waiting.sent, "done")
 
     (step,) = waiting.wait(store)
@@ -265,7 +282,7 @@ def test_an_image_that_takes_a_while(waiting: Waiting) -> None:
         asyncio.get_running_loop().call_later(0.3, store)
 
     def store() -> None:
-        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.run.store.put(waiting.sent.key, image_of(waiting.sent), b"{}")
         waiting.theirs.settle(waiting.sent, "done")
 
     assert waiting.wait(store_later) == []
@@ -282,7 +299,7 @@ def test_a_task_that_another_build_takes_up_meanwhile(waiting: Waiting) -> None:
         assert waiting.theirs.take(waiting.theirs.of_keys([waiting.sent.key])[waiting.sent.key])
 
     def store() -> None:
-        waiting.run.store.put(waiting.sent.key, b"image", b"{}")
+        waiting.run.store.put(waiting.sent.key, image_of(waiting.sent), b"{}")
         waiting.theirs.settle(waiting.sent, "done")
 
     assert waiting.wait(store, between=take) == []
@@ -302,7 +319,7 @@ def test_images_that_come_one_after_the_other(waiting: Waiting) -> None:
     other = waiting.send(1)
 
     def store(sent: Submission) -> None:
-        waiting.run.store.put(sent.key, sent.key.encode(), b"{}")
+        waiting.run.store.put(sent.key, image_of(sent), b"{}")
         waiting.theirs.settle(sent, "done")
 
     def store_later() -> None:
@@ -311,5 +328,5 @@ def test_images_that_come_one_after_the_other(waiting: Waiting) -> None:
             asyncio.get_running_loop().call_later(0.3, store, other)
 
     assert waiting.wait(store_later, steps=2) == []
-    assert [image.decode() for _, image, _ in waiting.images] == [waiting.sent.key, other.key]
+    assert [image for _, image, _ in waiting.images] == [image_of(waiting.sent), image_of(other)]
     assert waiting.shown == ["s/a", "s/b"]

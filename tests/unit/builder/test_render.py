@@ -31,6 +31,7 @@ from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import Act, Build, ScriptedProvider
+from tests.support.pngs import made_for
 
 
 def test_concurrency(build: Build) -> None:
@@ -573,7 +574,7 @@ def test_the_image_that_the_lock_pins_comes_first(build: Build) -> None:
     pinned = path.read_bytes()
     [action] = build.engine().actions()
     shutil.rmtree(build.engine().store.root)
-    build.engine().store.put(action.key, plain(action.request.size, b"xyz"), b"{}")
+    build.engine().store.put(action.key, made_for(action.key, action.request.size, b"xyz"), b"{}")
     path.unlink()
     assert (build.run().rendered, build.provider.prompts) == (1, ["one", "one"])
     assert path.read_bytes() == pinned
@@ -648,7 +649,7 @@ def test_an_image_that_is_stored_is_not_in_flight(build: Build, service: Service
     """A crash between the store and the ledger leaves it open: the next build that renders settles it."""
     build.run(detach=True)
     [sent] = build.engine().in_flight()
-    build.engine().store.put(sent.key, plain(sent.request.size, b"rgb"), b"{}")
+    build.engine().store.put(sent.key, made_for(sent.key, sent.request.size, b"rgb"), b"{}")
     build.prompts("one", "two")
     finished = build.run()
     assert (finished.rendered, finished.restored, service.collected) == (1, 1, [])
@@ -669,7 +670,7 @@ def test_what_another_build_has_just_stored_is_its_own_to_settle(build: Build, s
             is_stored=lambda: False,
         )  # fmt: skip
         assert sent is not None
-        engine.store.put(step.action.key, plain(step.action.request.size, b"rgb"), b"{}")
+        engine.store.put(step.action.key, made_for(step.action.key, step.action.request.size, b"rgb"), b"{}")
         build.prompts("one", "two")
         assert build.run().restored == 1
         assert build.ledger() == [("x", ""), ("s/i1", "done")]
@@ -896,7 +897,7 @@ def test_what_another_build_sends_meanwhile_is_waited_for(build: Build, service:
 
         def store(event: Event) -> None:
             if isinstance(event, ImageWaiting):
-                engine.store.put(step.action.key, plain(step.action.request.size, b"rgb"), b"{}")
+                engine.store.put(step.action.key, made_for(step.action.key, step.action.request.size, b"rgb"), b"{}")
                 theirs.settle(sent, "done")
 
         finished = build.run(store)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png
-from qwenbuild.files.provenance import with_provenance
+from qwenbuild.files.provenance import read_provenance, with_provenance
 from qwenbuild.request import Size
 from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, header, image, pack, pixels, rows
 
@@ -111,13 +111,59 @@ def test_verify_refuses_defects(chunks: list[Chunk], complaint: str) -> None:
     assert complaint in _refused(pack(chunks))
 
 
-def test_verify_refuses_bytes_after_the_end() -> None:
-    """The message says where the image ends."""
+def test_verify_says_where_the_image_ends() -> None:
+    """Every decoder shows an image with bytes behind its end, and it was paid for; the caller cuts them off."""
     content = pack(image())
-    assert _refused(content + b"x") == (
-        "error: there are bytes after the end of the PNG\n"
-        f"  = length: {len(content) + 1} bytes, the image ends at {len(content)}"
-    )
+    for after in (b"", bytes(16), content, b"PK\x03\x04", bytes(1000)):
+        assert png.verify(content + after, SIZE) == len(content)
+        assert png.is_whole(content + after, SIZE) is (after == b"")
+
+
+def test_a_million_chunks_are_refused() -> None:
+    """They would take a gigabyte of memory. As many as any encoder writes are accepted."""
+    first, *rest = image()
+    empty = (b"tEXt", b"")
+    whole = pack([first, *[empty] * 100, *rest])
+    assert png.verify(whole, SIZE) == len(whole)
+    content = pack([first, empty, *rest])
+    at = content.index(b"tEXt") - 4
+    many = content[:at] + content[at : at + 12] * 1_000_000 + content[at + 12 :]
+    tracemalloc.start()
+    assert "it has more than 50,000 chunks" in _refused(many)
+    assert not png.is_whole(many, SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+
+
+_BOMB = zlib.compress(bytes(300_000_000), 9)
+HOSTILE: dict[str, list[Chunk]] = {
+    "a profile": [(b"iCCP", b"name\0\0" + _BOMB)],
+    "a compressed text": [(b"zTXt", b"Comment\0\0" + _BOMB)],
+    "an international text": [(b"iTXt", b"Comment\0\1\0\0\0" + _BOMB)],
+    "a packet": [(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + _BOMB)] * 20,
+    "an animation": [
+        (b"acTL", bytes([0, 0, 0, 2, 0, 0, 0, 0])), (b"fcTL", bytes(26)), (b"fdAT", bytes(4) + _BOMB),
+    ],
+    "empty chunks": [(b"tEXt", b""), (b"iTXt", b""), (b"zTXt", b""), (b"iCCP", b""), (b"sPLT", b""), (b"eXIf", b"")],
+    "a palette of colours": [(b"PLTE", b"")],
+    "a size of a page": [(b"pHYs", b"\xff" * 9), (b"gAMA", bytes(4)), (b"cHRM", b"x"), (b"tIME", b"")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_of_an_ancillary_chunk_is_decompressed(name: str) -> None:
+    """The image is paid for, so it is kept with its comments; they take neither time nor memory."""
+    content = pack(image(*HOSTILE[name]))
+    tracemalloc.start()
+    assert png.verify(content, SIZE) == len(content)
+    kept = with_provenance(content, {"action_key": "k"})
+    assert png.verify(kept, SIZE) == len(kept)
+    assert read_provenance(kept) == {"action_key": "k"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+    assert len(kept) < len(content) + 10_000
 
 
 def test_verify_refuses_every_truncation_and_every_flipped_byte() -> None:

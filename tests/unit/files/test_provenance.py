@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import time
 import tracemalloc
@@ -187,12 +188,14 @@ def test_a_huge_declared_length_allocates_nothing(tmp_path: Path, kind: bytes, l
 
 
 def test_a_file_of_empty_chunks_does_not_keep_the_reader_busy(tmp_path: Path) -> None:
-    """The reader stops before it has read two million chunks."""
+    """The reader stops before it has read two million chunks, and says so."""
     path = tmp_path / "hostile.png"
     path.write_bytes(SIGNATURE + struct.pack(">I4sI", 0, b"aaaa", 0) * 2_000_000)
     begun = time.perf_counter()
-    assert read_provenance_file(path) is None
-    assert time.perf_counter() - begun < 2
+    for read in (read_provenance_file, lambda path: read_provenance(path.read_bytes())):
+        with pytest.raises(BadImage, match="it has more than 50,000 chunks"):
+            read(path)
+    assert time.perf_counter() - begun < 10
 
 
 def test_a_file_is_read_without_its_pixels(tmp_path: Path) -> None:
@@ -228,3 +231,31 @@ def test_garbage_has_no_provenance_and_takes_none(content: bytes) -> None:
     assert read_provenance(content) is None
     with pytest.raises(BadImage):
         with_provenance(content, {})
+
+
+def test_bytes_behind_the_end_are_cut_off() -> None:
+    """They are no part of the image; whatever they are, the file that qwenbuild writes has none."""
+    content = pack(image())
+    assert with_provenance(content + bytes(16), {"a": 1}) == with_provenance(content, {"a": 1})
+
+
+def test_many_bombs_take_no_more_time_than_a_few(tmp_path: Path) -> None:
+    """Only some texts with the keyword are looked into, and texts of other keywords are not."""
+    bomb = (b"iTXt", b"qwenbuild\0\1\0\0\0" + zlib.compress(bytes(provenance.MAX_PROVENANCE_BYTES - 1), 9))
+    other = (b"iTXt", b"other\0\1\0\0\0" + _BOMB)
+    good = itxt("qwenbuild", b'{"a":1}')
+    assert read_provenance(pack(image(*[bomb] * 3, *[other] * 30, good))) == {"a": 1}
+    begun_s = time.monotonic()
+    content = pack(image(*[bomb] * 20_000, good))
+    (tmp_path / "a.png").write_bytes(content)
+    assert read_provenance(content) is read_provenance_file(tmp_path / "a.png") is None
+    assert time.monotonic() - begun_s < 60
+
+
+def test_only_a_regular_file_has_a_provenance(tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(OSError, match="it is not a regular file"):
+            read_provenance_file(tmp_path / name)

@@ -22,9 +22,11 @@ import pytest
 
 from qwenbuild.digest import sha256
 from qwenbuild.errors import StoreError
+from qwenbuild.request import Size
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.gc import plan_gc
 from qwenbuild.storage.store import Store, second_key
+from tests.support.pngs import made_for
 from tests.support.stores import result_path, rewrite, stored_files
 from tests.support.trouble import most_bytes, nobody, public_folder
 
@@ -596,3 +598,23 @@ def test_a_store_that_is_emptied_during_a_put(store: Store) -> None:
     entry = store.lookup(KEY)
     assert entry is not None
     assert (store.read(entry), os.listdir(store.staging)) == (b"image", [])
+
+
+# --- images of requests ---
+
+
+@pytest.mark.parametrize(
+    "image", [b"<html>no image", made_for(KEY, Size(8, 16)), made_for("cd" * 32, Size(16, 8)),
+              made_for(KEY, Size(16, 8)) + b"more"],
+)  # fmt: skip
+def test_only_the_image_of_the_request_leaves_the_store(tmp_path: Path, image: bytes) -> None:
+    """Bytes with the right digest that are no image, or another one, count as corrupt: they go to quarantine."""
+    store = Store(tmp_path / "store")
+    entry = store.put(KEY, image, b"{}")
+    assert store.image(entry, KEY, Size(16, 8)) is None
+    assert (store.read(entry), store.lookup(KEY)) == (None, None)
+    (aside,) = (tmp_path / "store/quarantine").iterdir()
+    assert aside.read_bytes() == image
+    assert store.image(entry, KEY, Size(16, 8)) is None
+    right = made_for(KEY, Size(16, 8))
+    assert store.image(store.put(KEY, right, b"{}"), KEY, Size(16, 8)) == right

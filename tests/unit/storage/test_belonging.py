@@ -1,0 +1,32 @@
+"""Belonging: an image counts only for the request that it was made for."""
+
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.request import Size
+from qwenbuild.storage.belonging import is_image_of
+from tests.support.pngs import made_for
+
+KEY = "ab" * 32
+SIZE = Size(16, 8)
+IMAGE = made_for(KEY, SIZE)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_the_image_of_a_request(decode: bool) -> None:
+    """It has the size, carries the key, and nothing follows its end."""
+    assert is_image_of(IMAGE, KEY, SIZE, decode=decode)
+    for wrong in (
+        b"", b"no image", IMAGE[:-1], IMAGE[: len(IMAGE) // 2], IMAGE + b"\0", made_for(KEY, Size(8, 16)),
+        made_for("cd" * 32, SIZE), IMAGE.replace(b"qwenbuild\0", b"somebody\0"),
+    ):  # fmt: skip
+        assert not is_image_of(wrong, KEY, SIZE, decode=decode)
+
+
+def test_pixels_are_decoded_if_nobody_has_done_it_before() -> None:
+    """A remote cache may send a wrong byte among the pixels; the store knows its bytes by their digest."""
+    at = IMAGE.index(b"IDAT") + 8
+    torn = IMAGE[:at] + bytes([IMAGE[at] ^ 1]) + IMAGE[at + 1 :]
+    assert not is_image_of(torn, KEY, SIZE, decode=True)
+    assert is_image_of(torn, KEY, SIZE, decode=False)
