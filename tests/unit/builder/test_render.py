@@ -230,14 +230,14 @@ def test_an_interrupt_ends_the_search_for_lost_answers(build: Build) -> None:
         await journal.intend({})
         if request.prompt == "two":
             interrupt.request()
-            await asyncio.sleep(0)
+            await stopping.wait()
         raise AnswerLost(f"{request.prompt} is gone")
 
-    interrupt = Interrupt()
+    interrupt, stopping = Interrupt(), asyncio.Event()
     service = sole_user(build)
     service._act = lose
     build.prompts("one", "two", "three")
-    finished = build.run(interrupt=interrupt)
+    finished = build.run(lambda event: stopping.set() if isinstance(event, Stopping) else None, interrupt)
     assert build.outcomes == {"i0": "unknown", "i1": "unknown", "i2": "skipped"}
     assert sorted(problem.claim for problem in finished.problems) == ["one is gone", "two is gone"]
     assert service.searches == 0
@@ -928,13 +928,13 @@ def test_an_interrupt_while_a_stray_is_collected(build: Build, service: Service)
 
     async def collect(request: Request, journal: Journal) -> None:
         interrupt.request()
-        await asyncio.sleep(0.05)
+        await stopping.wait()
 
-    interrupt = Interrupt()
+    interrupt, stopping = Interrupt(), asyncio.Event()
     build.run(detach=True)
     build.prompts("two")
     service.collecting = collect
-    finished = build.run(interrupt=interrupt)
+    finished = build.run(lambda event: stopping.set() if isinstance(event, Stopping) else None, interrupt)
     assert (finished.strays, finished.interrupted) == (1, True)
     assert [event.in_flight for event in build.events if isinstance(event, Stopping)] == [1]
 

@@ -269,7 +269,8 @@ def test_what_proves_that_nothing_was_billed(more: dict[str, Any], is_not_billed
 
     It must also show the tasks on record from about the same time, under their model's name.
     """
-    assert searched(more.pop("tasks", []), [lost(1)], **more)[1].is_not_billed is is_not_billed
+    choices = {"tasks": [], **more}
+    assert searched(wanted=[lost(1)], **choices)[1].is_not_billed is is_not_billed
 
 
 def test_only_tasks_near_a_lost_submission_are_queried() -> None:
