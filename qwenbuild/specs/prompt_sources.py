@@ -12,15 +12,16 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import Frame
 
 from qwenbuild.errors import ProjectError
 
 from .action import Action
 from .expand import prompts
 from .project import Project
-from .sandbox import environment
+from .sandbox import Sandbox, environment
 from .template import Templates
+from .template_code import Counting
 
 Segment = tuple[str, tuple[str, ...]]
 """(text, names): a part of a prompt, and the axes and variables that it came from. The template's own text has none."""
@@ -50,13 +51,13 @@ def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
     return found
 
 
-def _marking(loader: jinja2.BaseLoader) -> jinja2.Environment:
+def _marking(loader: jinja2.BaseLoader) -> Sandbox:
     sandbox = environment(loader)
     sandbox.code_generator_class = _Marking
     return sandbox
 
 
-class _Marking(CodeGenerator):
+class _Marking(Counting):
     """Compiles each `{{ … }}` with marks around it that name the variables that it reads."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

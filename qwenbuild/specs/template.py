@@ -6,25 +6,31 @@ files only in the templates folder. Each mistake is reported with its place in t
 
 from __future__ import annotations
 
-import re
+import hashlib
+import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
-from jinja2 import nodes
+from jinja2 import meta, nodes
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import find_token, line_of, read_text, whole_line
-from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
+from qwenbuild.problems import Place, Problem
 
-from .sandbox import MAX_CHARACTERS, environment, pure
+from .limits import EASY_STEPS, MAX_CHARACTERS, MAX_STEPS, MAX_STEPS_TOGETHER, OutOfSteps
+from .sandbox import Sandbox, environment
+from .template_code import MAX_SOURCE, variables
+from .template_problems import INLINE, Failure, problem_of
 
-_INLINE = "<inline>"
+if TYPE_CHECKING:
+    from .guarded import Answer, Guard
+
 _WORTH_PARSING = 200  # renders of one template; for fewer, parsing it again costs more than it saves
 _PLAIN = (nodes.Output, nodes.If, nodes.Expr, nodes.Keyword, nodes.Pair)
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in Python's messages; differs in each run
+_MOST_PIECES = 256  # of a template that is joined without counting
+_BYTES_OF_CHARACTER = 4  # at most, in UTF-8
 
 Locate = Callable[[int, str], Place]
 """Maps (line of a template's text from 1, token on that line) to the token's place."""
@@ -33,13 +39,18 @@ Locate = Callable[[int, str], Place]
 class Template:
     """One compiled template: a file of the templates folder, or a text in a spec."""
 
-    def __init__(self, owner: Templates, compiled: jinja2.Template, locate: Locate, source: str) -> None:
+    def __init__(self, owner: Templates, compiled: Any, locate: Locate, source: str, name: str | None) -> None:
+        """`name` is the file; None for a text in a spec."""
         self._owner = owner
         self._compiled = compiled
         self._locate = locate
         self._source = source
+        self._name = name
         self._rendered = 0
         self._contexts: list[jinja2.runtime.Context] | None = None  # those not in use; None: can't be used again
+        self._runaway: ProjectError | None = None  # set by the first text that passed a limit: no other one is tried
+        self._guarded: dict[bytes, str] = {}  # texts that took many steps, by a digest of the values
+        self._steps_together = 0
 
     def reads(self) -> frozenset[str] | None:
         """Return the variables that the text can depend on, including those of the templates that it uses.
@@ -53,10 +64,24 @@ class Template:
 
         Raises ProjectError with the place of the mistake.
         """
+        if self._runaway:
+            raise self._runaway
         try:
-            return pure(self._text(values)).strip()
+            return self._text(values).strip()
+        except OutOfSteps as error:
+            if self._owner.easy_steps < MAX_STEPS:
+                return self._by_worker(values)
+            failed = ProjectError([self._owner.problem(error, self._locate, values)])
         except Exception as error:  # a template can raise any Python exception
-            raise ProjectError([self._owner.problem(error, self._locate, values)]) from None
+            failed = ProjectError([self._owner.problem(error, self._locate, values)])
+        raise failed from None
+
+    def counted(self, values: dict[str, Any]) -> tuple[str, int]:
+        """Return (the text for `values`, the steps that it took); raises any error."""
+        return self._counted(values), self._compiled.environment.meter.spent
+
+    def _counted(self, values: dict[str, Any]) -> str:
+        return self._compiled.text(self._compiled.new_context(values), self._owner.easy_steps)  # type: ignore[no-any-return]
 
     def _text(self, values: dict[str, Any]) -> str:
         # Making a context takes longer than rendering most prompts. A context that no text can change is used again.
@@ -64,30 +89,59 @@ class Template:
         if self._rendered == _WORTH_PARSING and self._owner.is_plain(self._source):
             self._contexts = []
         if self._contexts is None:
-            return self._compiled.render(values)
+            return self._counted(values)
         try:
             context = self._contexts.pop()  # no other thread has it now
         except IndexError:
             context = self._compiled.new_context()
         context.vars = values  # these take precedence over Jinja's own names
         try:
-            text = "".join(self._compiled.root_render_func(context))  # few pieces, because the template has no loops
+            text = "".join(self._compiled.plain_root(context))  # few pieces, because the template has no loops
         except Exception:
             text = None
         if text is None or len(text) > MAX_CHARACTERS:
-            return self._compiled.render(values)  # render again: now Jinja reports the line that fails
+            # Render again: now Jinja reports the line that fails.
+            return self._counted(values)
         self._contexts.append(context)
         return text
+
+    def _by_worker(self, values: dict[str, Any]) -> str:
+        """Return the text for `values`, made by the guarded worker; raises ProjectError."""
+        digest = hashlib.sha256(pickle.dumps(sorted(values.items()))).digest()
+        if digest in self._guarded:
+            return self._guarded[digest]
+        answer = self._owner.by_worker(self._name, self._source, values)
+        failure = answer.failure
+        self._steps_together += answer.steps
+        if failure is None and self._steps_together > MAX_STEPS_TOGETHER:
+            claim = f"the texts of the template take more than {MAX_STEPS_TOGETHER:,} steps together"
+            failure = Failure("steps", claim, self._name or INLINE)
+        if failure is not None:
+            failed = ProjectError([self._owner.told(failure, self._locate, values)])
+            if failure.is_final:
+                self._runaway = failed
+            raise failed
+        self._guarded[digest] = answer.text.strip()
+        return self._guarded[digest]
 
 
 class Templates:
     """The templates of one project. Each file is read at most once."""
 
     def __init__(
-        self, folder: Path, shown: str, sandbox: Callable[[jinja2.BaseLoader], jinja2.Environment] = environment
+        self,
+        folder: Path,
+        shown: str,
+        sandbox: Callable[[jinja2.BaseLoader], Sandbox] = environment,
+        easy_steps: int = EASY_STEPS,
     ) -> None:
-        """`shown` is the folder's path in messages. `sandbox` makes the Jinja environment of the templates."""
+        """`shown` is the folder's path in messages. `sandbox` makes the Jinja environment of the templates.
+
+        Texts that take more than `easy_steps` are made by the guarded worker.
+        """
         self._folder = folder
+        self.easy_steps = easy_steps
+        self._guard: Guard | None = None
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
@@ -115,11 +169,12 @@ class Templates:
 
         `locate` finds the place that names the file.
         """
+        self._environment.meter.begin(MAX_STEPS)
         try:
             compiled = self._environment.get_template(name)
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
-        return Template(self, compiled, locate, self._texts[name])
+        return Template(self, compiled, locate, self._texts[name], name)
 
     def inline(self, text: str, locate: Locate) -> Template:
         """Return `text`, a text in a spec, as a template. Raises ProjectError.
@@ -127,12 +182,44 @@ class Templates:
         `locate` finds the lines of the text in the spec.
         """
         try:
-            code = self._environment.compile(text, filename=_INLINE)
+            code = self._environment.compile(text, filename=INLINE)
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
         globals_ = self._environment.make_globals(None)
-        compiled = jinja2.Template.from_code(self._environment, code, globals_)
-        return Template(self, compiled, locate, text)
+        compiled = self._environment.template_class.from_code(self._environment, code, globals_)
+        return Template(self, compiled, locate, text, None)
+
+    def by_worker(self, name: str | None, source: str, values: dict[str, Any]) -> Answer:
+        """Return the text of the file `name`, or else of `source`, from the guarded worker."""
+        from .guarded import Answer, Guard, Job
+
+        self._guard = self._guard or Guard()
+        try:
+            answer = self._guard.make(Job(self._folder, self._shown, name, source, values, self.texts))
+        except OSError as error:
+            return Answer("", 0, Failure("steps", f"no process could be started: {error.strerror}", name or INLINE), {})
+        self._learn(answer.texts)
+        return answer
+
+    def work(
+        self, name: str | None, source: str, values: dict[str, Any], texts: Mapping[str, str | None]
+    ) -> tuple[str, int, Failure | None]:
+        """Return (text, steps, failure) of a job: what the worker does. `texts` are files that were read before."""
+        self._learn(texts)
+        nowhere = lambda line, token: Place("", line)  # noqa: E731 - the parent knows where the text stands
+        try:
+            template = self.inline(source, nowhere) if name is None else self.named(name, nowhere)
+            return (*template.counted(values), None)
+        except Exception as error:
+            return "", self._environment.meter.spent, Failure.of(error, self._texts)
+
+    def _learn(self, texts: Mapping[str, str | None]) -> None:
+        """Take over files that another process has read."""
+        for name, text in texts.items():
+            if text is None:
+                self._missing.add(name)
+            else:
+                self._texts.setdefault(name, text)
 
     def reads(self, text: str, met: set[str]) -> frozenset[str] | None:
         """Return the variables that a text reads, including those of the files that it includes, imports or extends.
@@ -140,11 +227,9 @@ class Templates:
         `met` are the files that were counted already. Returns None if the name of a file is computed or a file does
         not exist: only rendering shows whether the file is needed.
         """
-        from jinja2 import meta
-
         try:
             tree = self._environment.parse(text)
-            found = frozenset(meta.find_undeclared_variables(tree))
+            found = variables(tree)
             for name in meta.find_referenced_templates(tree):
                 if name in met:
                     continue
@@ -159,9 +244,10 @@ class Templates:
         return found
 
     def is_plain(self, text: str) -> bool:
-        """Return whether rendering a text leaves its context unchanged: the text sets and includes nothing."""
-        kinds = {type(node) for node in self._environment.parse(text).find_all(nodes.Node)}
-        return all(issubclass(kind, _PLAIN) for kind in kinds)
+        """Return whether a text leaves its context unchanged: it has few parts, and sets and includes nothing."""
+        found = list(self._environment.parse(text).find_all(nodes.Node))
+        pieces = sum(len(node.nodes) for node in found if isinstance(node, nodes.Output))
+        return pieces <= _MOST_PIECES and all(issubclass(kind, _PLAIN) for kind in set(map(type, found)))
 
     def names(self) -> list[str]:
         """Return the names of all files in the folder at the time of the first call."""
@@ -173,6 +259,8 @@ class Templates:
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         if name in self._missing:
             return None
+        if name in self._texts:
+            return self._texts[name], name, lambda: True
         pure = PurePosixPath(name)
         path = self._folder / pure
         try:
@@ -186,6 +274,8 @@ class Templates:
         if not exists:
             self._missing.add(name)
             return None
+        if path.is_file() and path.stat().st_size > MAX_SOURCE * _BYTES_OF_CHARACTER:
+            raise ProjectError([Problem(f"{self._shown}/{name} is longer than {MAX_SOURCE:,} characters")])
         self._texts[name] = read_text(path, f"{self._shown}/{name}")
         return self._texts[name], name, lambda: True
 
@@ -198,79 +288,14 @@ class Templates:
 
     def problem(self, error: Exception, locate: Locate, values: Mapping[str, Any]) -> Problem:
         """Return the problem behind `error`, which was raised while compiling or rendering."""
-        at = self._locator(error, locate)
-        if isinstance(error, ProjectError):  # a file can't be read; if it has no place, show what names it
-            found = error.problems[0]
-            return found if found.place else replace(found, place=at(_first(r'"([^"]+)"', found.claim)))
-        # Inside an {% if %}, Jinja looks for a filter or test only when it runs.
-        late = isinstance(error, jinja2.TemplateRuntimeError) and re.match("No (filter|test) named", str(error))
-        if isinstance(error, jinja2.TemplateSyntaxError) or late:
-            message = str(getattr(error, "message", None) or "syntax error").removesuffix(" found.")
-            token = _first(r"'([^']+)'", message)
-            hint = _syntax_hint(message, self._environment)
-            return Problem(f"template syntax: {message.rstrip('.')}", at(token), hint=hint)
-        if isinstance(error, jinja2.TemplatesNotFound | jinja2.TemplateNotFound):
-            name = str(error.name or error)
-            known = self.names()
-            facts = [f"in {self._shown}/: {listing(known) or 'no templates'}"]
-            return Problem(f'no template "{name}"', at(name), facts=facts, hint=did_you_mean(name, known))
-        if isinstance(error, jinja2.UndefinedError):
-            return _undefined(_ADDRESS.sub("", str(error)), at, values)
-        if isinstance(error, RecursionError):
-            return Problem("template is nested too deeply, or includes or calls itself without end", at(""))
-        what = (error.msg if isinstance(error, SyntaxError) else str(error)).rstrip(".") or type(error).__name__
-        what = _ADDRESS.sub("", what)
-        return Problem(f"template failed: {what}", at(_first(r"'([^']+)'", what)))
+        return self.told(Failure.of(error, self._texts), locate, values)
 
-    def _locator(self, error: Exception, locate: Locate) -> Callable[[str], Place]:
-        """Return a function that maps a token to its place on the line that raised `error`."""
-        name, line = _INLINE, 1
-        if isinstance(error, jinja2.TemplateSyntaxError):
-            name, line = error.name or _INLINE, error.lineno
-        else:
-            trace = error.__traceback__
-            while trace is not None:  # keep the innermost frame of a template
-                filename = trace.tb_frame.f_code.co_filename
-                if filename == _INLINE or filename in self._texts:
-                    name, line = filename, trace.tb_lineno
-                trace = trace.tb_next
-        if name == _INLINE:
-            return lambda token: locate(line, token)
-        return lambda token: self._place(name, line, token)
+    def told(self, failure: Failure, locate: Locate, values: Mapping[str, Any]) -> Problem:
+        """Return a failure as a problem with its place."""
 
+        def at(token: str) -> Place:
+            if failure.name == INLINE:
+                return locate(failure.line, token)
+            return self._place(failure.name, failure.line, token)
 
-def _undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any]) -> Problem:
-    if name := _first(r"^'([^']+)' is undefined", message):
-        facts = [f"defined: {listing(sorted(values))}"]
-        hint = did_you_mean(name, values)
-        if name in values:
-            hint = 'a macro sees only its arguments: pass it, or import the macro "with context"'
-        return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
-    if name := _first(r'has no field "(.+)"$', message):
-        place = at(name)
-        before = re.search(rf"(\w+)(?:\.|\[[\"']){re.escape(name)}(?!\w)", place.source)
-        owner = values.get(before[1]) if before else None
-        if before and isinstance(owner, Mapping):
-            claim = f'"{before[1]}" has no field "{name}"'
-            return Problem(claim, place, facts=[f"fields: {listing(owner)}"], hint=did_you_mean(name, map(str, owner)))
-        return Problem(f'undefined field "{name}"', place)
-    return Problem(f"undefined: {message}", at(_first(r"'([^']+)'", message)))
-
-
-def _syntax_hint(message: str, environment: jinja2.Environment) -> str | None:
-    if name := _first(r"No filter named '([^']+)'", message):
-        return did_you_mean(name, environment.filters)
-    if name := _first(r"No test named '([^']+)'", message):
-        return did_you_mean(name, environment.tests)
-    if name := _first(r"unknown tag '([^']+)'", message):
-        tags = ("block", "call", "else", "elif", "endblock", "endcall", "endfilter", "endfor", "endif", "endmacro",
-                "endraw", "endset", "endwith", "extends", "filter", "for", "from", "if", "import", "include",
-                "macro", "raw", "set", "with")  # fmt: skip
-        near = nearest(name, tags)
-        return f'did you mean "{near}"?' if near else None
-    return None
-
-
-def _first(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    return match[1] if match else ""
+        return problem_of(failure, at, values, self._environment, self._shown, self.names)

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.specs.rows import Row
-from qwenbuild.specs.sandbox import MAX_CHARACTERS, environment, listed, oneline, pure, quoted, slug, typographic
+from qwenbuild.specs.sandbox import MAX_CHARACTERS, environment, listed, oneline, quoted, slug, typographic
 
 ROW = Row({"id": "r1", "title": "Come Play Ball!", "items": "three", "label": "L", "tags": ["a", "b"]}, "r1")
 VALUES: dict[str, Any] = {"copy": ROW, "name": "cat", "n": 3, "day": date(2026, 2, 10), "tags": ["a", "b"], "gap": None}
 
 
 def render(text: str) -> str:
-    """Render a text in the environment of templates, with the check of its result."""
-    return pure(environment(jinja2.DictLoader({})).from_string(text).render(VALUES))
+    """Render a text in the environment of templates."""
+    return environment(jinja2.DictLoader({})).from_string(text).render(VALUES)
 
 
 def refusal(text: str) -> str:
@@ -203,8 +203,9 @@ def test_a_value_without_a_text_is_refused(text: str, reason: str) -> None:
 
 
 def test_a_prompt_about_addresses_is_fine() -> None:
-    """An address is refused only in the form in which Python prints objects."""
-    assert pure("an object of art at 0x90, a method: 0xdeadbeef") == "an object of art at 0x90, a method: 0xdeadbeef"
+    """A text that looks like a printed object is a text like any other."""
+    shown = "<object of art at 0x90deadbeef>"
+    assert render("{{ '" + shown + "' | trim }}") == shown
 
 
 # --- purity ---
@@ -272,7 +273,10 @@ def test_nothing_leaves_the_sandbox(text: str) -> None:
         ("{{ ([0] * 10**9) | length }}", "the result of * is longer than 100,000"),
         ("{{ 9 ** 9 ** 9 }}", "the result of ** is too large"),
         ("{{ 10000000 ** 20 }}", "the result of ** is too large"),
-        ("{{ '%0999999999d' % 1 }}", 'write "{{ a }} {{ b }}" instead of formatting with %'),
+        ("{{ '%0999999999d' % 1 }}", "a format is wider than 1,000 characters"),
+        ("{{ '%0999999999d' is odd }}", "a text is neither odd nor even: use | int"),
+        ("{{ 5 | round(-10**9) }}", "round takes at most 1,000 decimals"),
+        ("{{ [1] | tojson(indent=10**9) }}", "tojson indents by at most 32 spaces"),
         ("{% for i in range(90000) %}long{% endfor %}", "the text is longer than 100,000 characters"),
         ("{% macro m() %}{% for i in range(90000) %}long{% endfor %}{% endmacro %}{{ m() }}",
          "the text is longer than 100,000 characters"),
@@ -280,16 +284,16 @@ def test_nothing_leaves_the_sandbox(text: str) -> None:
          "the text is longer than 100,000 characters"),
         ("{% for i in range(10**9) %}{% endfor %}",
          "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."),
-        ("{{ 'a'.ljust(10**9) }}", "access to attribute 'ljust' of 'str' object is unsafe."),
-        ("{{ 'a'.rjust(10**9) }}", "access to attribute 'rjust' of 'str' object is unsafe."),
-        ("{{ 'a'.center(10**9) }}", "access to attribute 'center' of 'str' object is unsafe."),
-        ("{{ '1'.zfill(10**9) }}", "access to attribute 'zfill' of 'str' object is unsafe."),
-        ("{{ '\t'.expandtabs(10**9) }}", "access to attribute 'expandtabs' of 'str' object is unsafe."),
-        ("{{ '{:999999999}'.format(1) }}", "access to attribute 'format' of 'str' object is unsafe."),
-        ("{{ '%*d' | format(10**9, 1) }}", "No filter named 'format'."),
-        ("{{ 'a' | center(10**9) }}", "No filter named 'center'."),
-        ("{{ 'a' | indent(10**9, true) }}", "No filter named 'indent'."),
-        ("{{ [1] | batch(10**9, 0) | list | length }}", "No filter named 'batch'."),
+        ("{{ 'a'.ljust(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ 'a'.rjust(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ 'a'.center(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ '1'.zfill(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ '\t'.expandtabs(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ '{:999999999}'.format(1) }}", 'templates can\'t use "format" of a text'),
+        ("{{ '%*d' | format(10**9, 1) }}", '"%*" is no format; a percent sign is written %%'),
+        ("{{ 'a' | center(10**9) }}", "the text is longer than 100,000 characters"),
+        ("{{ 'a' | indent(10**9, true) }}", "the text is longer than 100,000 characters"),
+        ("{{ [1] | batch(10**9, 0) | list | length }}", "batch makes lists of at most 100,000"),
     ],
 )  # fmt: skip
 def test_nothing_exhausts_memory(text: str, reason: str) -> None:

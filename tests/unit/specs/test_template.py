@@ -500,3 +500,157 @@ def test_a_text_that_becomes_too_long(folder: Folder) -> None:
     with pytest.raises(ProjectError, match="the text is longer than 100,000 characters"):
         template.render({"brand": "x" * 60_000})
     assert template.render({"brand": "y"}) == "yy"
+
+
+# --- limits ---
+
+NESTED = "{% set t = namespace(x=[1]) %}{% for i in range(40) %}{% set t.x = [t.x, t.x] %}{% endfor %}"
+RUNAWAYS = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(40) }}",
+    "callers": "{% macro m() %}{{ caller() * 2 }}{{ caller() }}{{ caller() }}{% endmacro %}"
+    + "{% call m() %}" * 14 + "{% endcall %}" * 14,
+    "includes": "{% include 'fan.j2' %}",
+    "blocks": "{% block a %}{{ self.b() }}{{ self.b() }}{% endblock %}{% block b %}"
+    "{% for i in range(90000) %}{% for i in range(90000) %}{% endfor %}{% endfor %}{% endblock %}",
+    "trees": NESTED + "{% for x in t.x recursive %}{{ loop(x) if x is iterable else '' }}{% endfor %}",
+    "lists": NESTED + "{{ t.x ~ '' }}",
+    "tuples": NESTED.replace("[1]", "(1,)").replace("[t.x, t.x]", "(t.x, t.x)") + "{{ {t.x: 1} | length }}",
+    "comparisons": "{% set b = range(90000) | list %}{% for i in b %}{% if [i] in b %}{% endif %}{% endfor %}",
+    "texts": "{% for i in range(90000) %}{% set x = ('a' * 90000) | upper %}{% endfor %}",
+    "words": "{{ ('a' * 99999) | wordwrap(1) }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNAWAYS)
+def test_a_runaway_template_is_ended_by_its_steps(folder: Folder, name: str) -> None:
+    """The error names the limit and the line, on every machine the same."""
+    folder.write({"fan.j2": "{% include 'fan.j2' %}" if name != "includes" else "{% include 'fan1.j2' %}" * 20})
+    folder.write({f"fan{n}.j2": f"{{% include 'fan{n + 1}.j2' %}}" * 20 for n in range(1, 9)} | {"fan9.j2": "x"})
+    complaint = folder.inline_complaint("one\n" + RUNAWAYS[name]).splitlines()
+    assert complaint[0] == "error: template failed: the template takes more than 1,000,000 steps"
+    assert complaint[1].startswith(" --> templates/fan" if name == "includes" else " --> prompt:2:1")
+    assert complaint[4].strip(" |^") == ""
+    assert complaint[-1] == "  = hint: make loops inside loops shorter, or keep their result in the data"
+
+
+DOUBLINGS = {
+    "~": "t.x ~ t.x", "+": "t.x + t.x", "*": "t.x * 2", "join": "[t.x, t.x] | join", "macro": "twice(t.x)",
+    "replace": "t.x | replace('a', 'aa')", "method": "t.x.replace('a', 'aa')", "text join": "t.x.join(['', '', t.x])",
+    "listed": "[t.x, t.x] | listed", "format": "'%s%s' | format(t.x, t.x)", "%": "'%s%s' % (t.x, t.x)",
+    "center": "t.x.center(9 ** 9)", "indent": "t.x | indent(9 ** 9, true)", "zfill": "t.x.zfill(9 ** 9)",
+    "wordwrap": "t.x | wordwrap(1, wrapstring=t.x)", "escape": "(t.x ~ '&') | e | replace('amp', t.x)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOUBLINGS)
+def test_a_text_that_doubles_ends(folder: Folder, name: str) -> None:
+    """Whatever makes it longer."""
+    complaint = folder.inline_complaint(
+        "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}{% set t = namespace(x='aaaa') %}"
+        "{% for i in range(90) %}{% set t.x = " + DOUBLINGS[name] + " %}{% endfor %}"
+    )
+    reasons = ("the text is longer than 100,000 characters", "the result of * is longer than 100,000",
+               "the result of ** is too large", "the template takes more than 1,000,000 steps")  # fmt: skip
+    assert complaint.splitlines()[0].removeprefix("error: template failed: ") in reasons
+
+
+def test_a_text_in_a_block_that_doubles_ends(folder: Folder) -> None:
+    """`{% set x %}…{% endset %}` makes a text, too."""
+    body = "{% set y %}{{ t.x }}{{ t.x }}{% endset %}{% set t.x = y %}"
+    text = "{% set t = namespace(x='a') %}{% for i in range(90) %}" + body + "{% endfor %}"
+    complaint = folder.inline_complaint(text)
+    assert complaint.splitlines()[0] == "error: template failed: the text is longer than 100,000 characters"
+
+
+@pytest.mark.parametrize("step", ["t.x * t.x", "t.x + t.x", "t.x * 9", "t.x - (0 - t.x)", "t.x * 4 ** 60"])
+def test_a_number_that_grows_ends(folder: Folder, step: str) -> None:
+    """Repeated squaring passes every memory after forty rounds."""
+    text = "{% set t = namespace(x=3) %}{% for i in range(9000) %}{% set t.x = " + step + " %}{% endfor %}"
+    assert folder.inline_complaint(text).splitlines()[0] == (
+        "error: template failed: a number has more than 1,000 digits"
+    )
+
+
+def test_a_text_that_takes_many_steps_is_made_by_the_worker(folder: Folder) -> None:
+    """It is the text that this process would have made, with its files among those that were read."""
+    folder.write({"part.j2": "{{ brand }}", "never.j2": ""})
+    body = "{% if i == 39999 %}{% include 'part.j2' %}{% include 'no.j2' ignore missing %}{{ copy }}{% endif %}"
+    text = "{% for i in range(40000) %}" + body + "{% endfor %}"
+    template = folder.inline(text)
+    assert template.render(VALUES) == "Northwinden"
+    assert folder.templates._guard is not None
+    assert sorted(path.name for path in folder.templates.paths) == ["no.j2", "part.j2"]
+    assert Templates(folder.root, "templates", easy_steps=10**6).inline(text, lambda *_: Place("")).render(VALUES) == (
+        "Northwinden"
+    )
+
+
+def test_a_small_text_needs_no_worker(folder: Folder) -> None:
+    """Honest prompts are made here."""
+    loop = "{% for p in products %}{{ loop.index }} {{ p.name | upper | replace('E', 'e') }}{% endfor %}"
+    assert folder.inline(loop * 50).render(VALUES) == "1 eMBeR2 DAWN" * 50
+    assert folder.templates._guard is None
+
+
+def test_after_a_runaway_no_other_text_of_the_template_is_made(folder: Folder) -> None:
+    """A matrix of ten thousand runaways takes the time of one."""
+    template = folder.inline("{% for i in range(n) %}{% for j in range(n) %}{% endfor %}{% endfor %}x")
+    assert template.render({"n": 2}) == "x"
+    with pytest.raises(ProjectError) as first:
+        template.render({"n": 90_000})
+    with pytest.raises(ProjectError) as second:
+        template.render({"n": 3})
+    assert second.value is first.value
+
+
+def test_the_long_texts_of_a_template_have_a_limit_together(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is made again does not count again."""
+    monkeypatch.setattr("qwenbuild.specs.template.MAX_STEPS_TOGETHER", 500_000)
+    template = folder.inline("{% for i in range(80000) %}{% endfor %}{{ n }}")
+    assert [template.render({"n": n}) for n in (1, 2, 2, 2, 1, 3, 4, 1)] == ["1", "2", "2", "2", "1", "3", "4", "1"]
+    with pytest.raises(ProjectError, match="the texts of the template take more than 500,000 steps together"):
+        for n in range(5, 9):
+            template.render({"n": n})
+
+
+def test_a_template_file_that_is_too_long(folder: Folder) -> None:
+    """It is refused before it is read into memory."""
+    folder.write({"long.j2": "x" * 400_001, "a.j2": "{% include 'long.j2' %}", "just.j2": "é" * 100_001})
+    assert folder.complaint("a.j2").splitlines()[:2] == [
+        "error: templates/long.j2 is longer than 100,000 characters",
+        " --> templates/a.j2:1:1",
+    ]
+    assert folder.complaint("just.j2").splitlines()[0] == (
+        "error: template syntax: the template is longer than 100,000 characters"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{{ '{:03d}'.format(1) }}", 'use the filter format: {{ "%03d" | format(n) }}'),
+        ("{{ brand | urlize }}", "it writes HTML, but a prompt is plain text"),
+        ("{{ products | random }}", "it would give another image in each run; use an axis or the seed"),
+        ("{{ lipsum() }}", "it would give another text in each run"),
+        (
+            "{{ products.append(1) }}",
+            "values never change; make a new one, such as {{ items + [item] }}, or keep it in a namespace",
+        ),
+        ("{{ '%02d' | format('7') }}", None),
+    ],
+)
+def test_what_was_taken_away_says_what_to_use(folder: Folder, text: str, hint: str | None) -> None:
+    """Under the caret."""
+    assert folder.inline_complaint(text).splitlines()[-1] == (f"  = hint: {hint}" if hint else "  |     ^^^^")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("{{ '%02d' | format(7) }}", "07"), ("{{ '%02d' % 7 }}", "07"), ("{{ '7'.zfill(2) }}", "07"),
+     ("{{ 7 | string | center(3) }}.", "7 ."), ("{{ '%s of %s' % (1, 2) }}", "1 of 2"),
+     ("{{ '%(a)s' % {'a': 1} }}", "1"), ("{{ '7'.rjust(2, '0') }}", "07")],
+)  # fmt: skip
+def test_numbers_can_be_padded(folder: Folder, text: str, expected: str) -> None:
+    """By filter, operator and method."""
+    assert folder.inline(text).render({}) == expected
