@@ -64,8 +64,7 @@ class Object(NamedTuple):
 
 
 _DIGESTS: Final = " AND ".join(
-    f"typeof({name}) = 'text' AND length(CAST({name} AS BLOB)) = 64 AND {name} NOT GLOB '*[^0-9a-f]*'"
-    for name in ("key", "image")
+    f"typeof({name}) = 'text' AND length(CAST({name} AS BLOB)) = 64" for name in ("key", "image")
 )
 _PATH: Final = (
     "typeof(path) = 'text' AND length(CAST(path AS BLOB)) BETWEEN 1 AND 4096 AND instr(path, char(0)) = 0"
@@ -78,7 +77,10 @@ CELLS: Final = {
     "history": f"{_PATH} AND {_DIGESTS} AND typeof(at_s) = 'real' AND at_s BETWEEN 0 AND 1e11",
     "requests": "typeof(key) = 'text' AND typeof(request) = 'text'",
 }
-"""What holds for every row of a table, in SQL: the types, digests that are digests, and paths that stay inside."""
+"""What holds for every row of a table, in SQL: the types, the lengths, and that paths stay inside."""
+
+DIGESTS: Final = {"outputs": "key || image", "history": "key || image", "requests": "''"}
+"""The texts of each table that consist of lower-case hex digits. SQL would take ten times as long to see it."""
 
 
 def objects(db: sqlite3.Connection) -> set[Object]:
