@@ -32,6 +32,7 @@ specs, templates or a service can't control a terminal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 # Plugins import these names from this module, which defined them before `problems` existed.
@@ -219,7 +220,7 @@ class RemoteUnreachable(RemoteError):
     """The remote cache does not answer, or refuses access: further requests would fail, too."""
 
 
-MOST_PROBLEMS = 10
+MOST_PROBLEMS = 20
 """The number of problems shown for each image; the others are counted."""
 
 
@@ -235,16 +236,24 @@ class Findings:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.added = 0  # problems added so far, including repeated ones
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, ...]] = set()
         self._counts: dict[str, int] = {}
 
-    def add(self, problems: Iterable[Problem], image: str = "") -> None:
-        """Add problems of an image, or of a file if `image` is empty. Problems of files are not limited."""
+    def add(self, problems: Iterable[Problem], image: str = "", cell: str = "", rows: Sequence[str] = ()) -> None:
+        """Add problems of an image, or of a file if `image` is empty. Problems of files are not limited.
+
+        If a `cell` was made from `rows` of data, each problem is told once for these rows, and names both.
+        """
         for problem in problems:
             self.added += 1
-            mark = (problem.claim, str(problem.place))
+            claim = problem.claim.replace(cell, "") if rows else problem.claim
+            mark = (claim, str(problem.place), *rows)
             if mark in self._seen:
                 continue
+            if rows:
+                is_named = any(cell in text for text in (problem.claim, *problem.facts))
+                named = () if is_named else (f"cell: {cell}",)
+                problem = replace(problem, facts=[*problem.facts, *named, *rows])
             self._seen.add(mark)
             self._counts[image] = self._counts.get(image, 0) + 1
             if not image or self._counts[image] <= MOST_PROBLEMS:

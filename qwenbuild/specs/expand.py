@@ -21,6 +21,7 @@ from .action import Action
 from .declared_names import FIELDS
 from .matrix import Cells, Declaration, Value, size_of
 from .output_paths import check_paths, default_path
+from .row_places import RowPlaces
 from .template import Template, Templates
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # names that depend on the model or the size
@@ -64,12 +65,12 @@ def cells(
     With `keep`, actions hold their requests. Otherwise they make a request again each time that it is read.
     """
     try:
-        expander = _Expander(templates, declaration, family, labelled)
+        expander, places = _Expander(templates, declaration, family, labelled), RowPlaces(declaration)
         for values, model in Cells(declaration, catalogue):
             try:
                 yield expander.action(values, model, keep=keep)
             except ProjectError as error:
-                findings.add(error.problems, declaration.name)
+                findings.add(error.problems, declaration.name, declaration.cell_name(values), places.of(values))
     except ProjectError as error:
         findings.add(error.problems, declaration.name)
 

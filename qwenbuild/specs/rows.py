@@ -62,6 +62,13 @@ def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | N
     return None
 
 
+def lines(path: Path, shown: str, id_column: str | None) -> dict[str, int]:
+    """Return the line of each row in its file, from 1, by the row's id. Raises ProjectError like `read`."""
+    file = _parse(path, shown)
+    named = _with_ids(file, id_column) if file.tables else []
+    return {str(row): file.line(index) for index, row in enumerate(named)}
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     """A parsed data file. `line` maps a table's index to its line, from 1. It is slow: use it for messages."""

@@ -95,9 +95,10 @@ def test_out_is_a_link_to_itself(sandbox: Sandbox) -> None:
 
 
 def test_out_is_a_link(sandbox: Sandbox, tmp_path: Path) -> None:
-    """If out/ is a link to a folder, images are written into that folder."""
+    """If out/ is a link to a folder, images are written into that folder, once the user has approved it."""
     (tmp_path / "elsewhere").mkdir()
     (sandbox.root / "out").symlink_to(tmp_path / "elsewhere")
+    assert sandbox.here("trust", "--yes").code == 0
     assert sandbox.build()["rendered"] == 8
     assert (tmp_path / "elsewhere/icons/sun.png").is_file()
 

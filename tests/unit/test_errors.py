@@ -134,10 +134,10 @@ def test_problems_are_in_the_order_of_files_and_lines() -> None:
     assert raised(findings) == ["1", "2", "3", "4", "5"]
 
 
-@pytest.mark.parametrize(("number", "more"), [(10, []), (11, ["a/b: 1 more problem like these"]),
-                                              (1510, ["a/b: 1,500 more problems like these"])])  # fmt: skip
+@pytest.mark.parametrize(("number", "more"), [(20, []), (21, ["a/b: 1 more problem like these"]),
+                                              (1520, ["a/b: 1,500 more problems like these"])])  # fmt: skip
 def test_problems_of_an_image_are_capped_and_counted(number: int, more: list[str]) -> None:
-    """Ten problems are shown for each image."""
+    """Twenty problems are shown for each image."""
     findings = Findings()
     findings.add((problem(str(line), line) for line in range(number)), "a/b")
     findings.add([problem("other")], "a/c")

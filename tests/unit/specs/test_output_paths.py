@@ -37,14 +37,14 @@ def test_default_outputs_name_every_axis(project: Workspace) -> None:
     ]
 
 
-def test_clashes_are_counted_beyond_ten(project: Workspace) -> None:
+def test_clashes_are_counted_beyond_twenty(project: Workspace) -> None:
     """An output that omits an axis is one mistake, not thousands."""
     project.write({"specs/a.toml": HOUSE + 'output = "house.png"\nmatrix.seed = { start = 1, count = 500 }\n'})
     text = project.complaint()
     assert text.count("error: two cells have the same output: house.png") == 1
-    project.write({"specs/a.toml": HOUSE + 'output = "{{ n % 20 }}.png"\nmatrix.n = { start = 0, count = 60 }\n'})
+    project.write({"specs/a.toml": HOUSE + 'output = "{{ n % 30 }}.png"\nmatrix.n = { start = 0, count = 90 }\n'})
     text = project.complaint()
-    assert text.count("error: two cells") == 10
+    assert text.count("error: two cells") == 20
     assert text.endswith("\n\nerror: a/house: 10 more problems like these")
 
 

@@ -157,10 +157,10 @@ def test_an_absurd_lock_is_told_with_its_line(text: str, claim: str, line: int) 
 
 
 def test_a_hundred_thousand_mistakes_are_told_in_short() -> None:
-    """The first ten are shown."""
+    """The first twenty are shown."""
     told = message(TEXT + RECORD.replace("seed = 1", "seed = -1") * 1000)
-    assert told.count("seed must be between") == 10
-    assert told.endswith("x may have more mistakes: these are the first 10")
+    assert told.count("seed must be between") == 20
+    assert told.endswith("x may have more mistakes: these are the first 20")
 
 
 def test_a_hundred_thousand_records_are_read() -> None:
