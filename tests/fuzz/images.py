@@ -77,4 +77,4 @@ def _opened(folder: Path) -> Iterator[Check]:
 
 
 _provenances = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
-TARGET = Target("png", "PNG images and their provenance", st.tuples(_pngs(), _provenances), _opened, 200)
+TARGET = Target("png", "PNG images and their provenance", st.tuples(_pngs(), _provenances), _opened, 130)

@@ -147,5 +147,5 @@ _shared = mutated(["[project]\nname = 'x'\n[tool.qwenbuild]\nprovider = 'null'\n
     lambda text: {"pyproject.toml": text, "specs/a.toml": SPECS[0]}
 )
 
-SPEC_TARGET = Target("specs", "specs, templates' files and data files of a project", _mutated_projects(), _opened, 150)
-CONFIG_TARGET = Target("config", "qwenbuild.toml and pyproject.toml", _configs | _shared, _opened, 120)
+SPEC_TARGET = Target("specs", "specs, templates' files and data files of a project", _mutated_projects(), _opened, 90)
+CONFIG_TARGET = Target("config", "qwenbuild.toml and pyproject.toml", _configs | _shared, _opened, 100)

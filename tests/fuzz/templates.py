@@ -127,5 +127,5 @@ TARGET = Target(
     "prompts in the sandbox",
     whole | whole.flatmap(lambda text: mutated([text], [*WORDS, *SIGNS])),
     _opened,
-    120,
+    80,
 )
