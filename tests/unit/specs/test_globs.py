@@ -55,14 +55,23 @@ def test_many_double_stars_cost_no_more_than_one(tmp_path: Path) -> None:
 
 def test_links_to_a_folder_above_end_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two links and forty stars would be a billion folders."""
-    monkeypatch.setattr(globs, "MOST_ENTRIES", 10_000)
+    monkeypatch.setattr(globs, "MOST_BEHIND_LINKS", 10_000)
     (tmp_path / "a").symlink_to(".")
     (tmp_path / "b").symlink_to(".")
     with pytest.raises(ProjectError) as caught:
         globs.matches(tmp_path, "*/" * 39 + "*.toml")
     assert str(caught.value).startswith("error: specs: */*/")
-    assert "looks at more than 10,000 files" in str(caught.value)
+    assert "looks at more than 10,000 files behind links" in str(caught.value)
     assert globs.matches(tmp_path, "**/*.toml") == []
+
+
+def test_a_large_folder_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted, so it is the same on every machine."""
+    monkeypatch.setattr(globs, "MOST_ENTRIES", 20)
+    Workspace(tmp_path).write({f"d/{number}.toml": "" for number in range(20)})
+    assert len(globs.matches(tmp_path, "d/*.toml")) == 20
+    with pytest.raises(ProjectError, match="looks at more than 20 files"):
+        globs.matches(tmp_path, "**/*.toml")
 
 
 def test_a_folder_that_nobody_may_list_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
