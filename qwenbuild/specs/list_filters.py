@@ -246,7 +246,7 @@ class ListFilters:
         find = self._getter(attribute, None if case_sensitive else jinjas.ignore_case)
         met = set()
         for item in self._rounds(value, attribute):
-            key = key_of(self._meter, find(item))
+            key = key_of(self._meter, find(item), len(met))
             if key not in met:
                 met.add(key)
                 yield item

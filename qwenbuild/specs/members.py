@@ -95,9 +95,9 @@ class Members:
         if known is not None and name in known:
             counted = known[name]
             return getattr(owner, name) if counted is None else partial(counted, owner)
+        if isinstance(owner, Undefined):
+            owner._fail_with_undefined_error()  # reports what is undefined, or was refused before
         if name[:1] != "_":
-            if isinstance(owner, Undefined):
-                return getattr(owner, name)  # reports the name that is undefined
             if kind is Namespace or (isinstance(owner, Macro) and name in _OF_MACROS):
                 return getattr(owner, name)
             if kind is TemplateModule and name in vars(owner):

@@ -5,6 +5,7 @@ Every way from a value to a text leads through `text_of` or `printable`, so no p
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ TABLES = frozenset({dict, Row})
 LISTS = frozenset({list, tuple, Group})
 
 _PRINTED = (str, int, float, Row, date, time, Undefined)
+_MODULUS = sys.hash_info.modulus
 _NO_TEXT = "this prints a function or an iterator: call it with (), or use | join"
 
 
@@ -114,10 +116,16 @@ def weigh(meter: Meter, value: Any) -> int:
     raise LimitError(f"more than {MAX_DEPTH} lists and tables inside each other")
 
 
-def key_of(meter: Meter, value: Any) -> Any:
-    """Return `value`, which a table is about to take as a key: the hash of a tuple walks through all that is in it."""
+def key_of(meter: Meter, value: Any, among: int = 0) -> Any:
+    """Return `value`, which a table with `among` keys is about to take as a key.
+
+    The hash of a tuple walks through all that is in it. Integers beyond Python's modulus may all have the same hash,
+    and then each one is compared with all keys before it.
+    """
     if type(value) in LISTS:
         weigh(meter, value)
+    elif type(value) is int and not -_MODULUS < value < _MODULUS:
+        meter.spend(among)
     return value
 
 

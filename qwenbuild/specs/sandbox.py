@@ -240,7 +240,8 @@ class Sandbox(ImmutableSandboxedEnvironment, Operators):
         if arguments:
             (source,) = arguments
             pairs = source.items() if type(source) in TABLES else source
-            made.update((self.key(key), value) for key, value in self.rounds(pairs))
+            for key, value in self.rounds(pairs):
+                made[key_of(self.meter, key, len(made))] = value
         return {**made, **named_}
 
     def _slug(self, value: Any, length: int = 60) -> str:

@@ -6,6 +6,7 @@ runs as fast as without limits. Nothing is computed while a template is compiled
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -265,6 +266,11 @@ class Counting(_Unfolded):
                 self.visit(operand.expr, frame)
             self.write(")")
         self.write(")")
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802
+        if isinstance(node.value, float) and not math.isfinite(node.value):  # Jinja would write it as a name
+            self.fail("a number is too large", node.lineno)
+        super().visit_Const(node, frame)
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
         if not isinstance(node.arg, nodes.Slice):

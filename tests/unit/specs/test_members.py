@@ -75,7 +75,7 @@ def test_attributes(members: Members, owner: object, name: str, value: object) -
 
 @pytest.mark.parametrize(
     "owner", ["", 1, 1.5, True, [], (), {}, Row({}, "r"), date(2026, 2, 10), time(), range(1), Cycler("a"), Namespace(),
-              len, iter([]), {}.keys(), jinja2.StrictUndefined(name="x"), Members]
+              len, iter([]), {}.keys(), Members]
 )  # fmt: skip
 def test_nobody_reaches_the_inner_names_of_python(members: Members, owner: object) -> None:
     """Names that begin with an underscore are refused for all types."""
@@ -102,6 +102,14 @@ def test_the_hint_about_formats_pads_numbers() -> None:
     assert refusal("", "format") == (
         'templates can\'t use "format" of a text\nuse the filter format: {{ "%03d" | format(n) }}'
     )
+
+
+def test_an_undefined_value_has_no_members(members: Members) -> None:
+    """The message is about the value, not about the member."""
+    for owner in (jinja2.StrictUndefined(name="mood"), jinja2.Undefined(name="mood")):
+        for name in ("upper", "__class__", "_undefined_hint"):
+            with pytest.raises(jinja2.UndefinedError, match="'mood' is undefined"):
+                members.of(owner, name)
 
 
 def test_a_name_that_nothing_has(members: Members) -> None:

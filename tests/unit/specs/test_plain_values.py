@@ -94,6 +94,17 @@ def test_a_value_has_a_depth() -> None:
             use(Meter(), value)
 
 
+def test_integers_that_share_a_hash_count_as_what_a_table_takes_for_them() -> None:
+    """Each one is compared with all before it, so a table of them takes the square of their number."""
+    meter = Meter()
+    for number in range(1_000):
+        key_of(meter, number, number)
+    assert meter.spent == 0
+    with pytest.raises(OutOfSteps):
+        for number in range(2_000):
+            key_of(meter, number * (2**61 - 1) * 2**61, number)
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(Row({}, "en"), 'the row "en"'), ({}, "the table"), ([], "the list"), ((), "the list"), ("", "the text"),

@@ -36,6 +36,7 @@ def steps(text: str, **values: object) -> int:
         ("{{ " + "9" * 1_001 + " }}", "a number has more than 1,000 digits"),
         ("{{ 0x" + "f" * 90_000 + " }}", "a number has more than 1,000 digits"),
         ("{{ " + "1_" * 40_000 + "1 }}", "a number has more than 1,000 digits"),
+        ("{{ 1e999 | int }}", "a number is too large"),
         ("{% autoescape true %}{% endautoescape %}", "autoescape writes HTML, but a prompt is plain text"),
     ],
 )
