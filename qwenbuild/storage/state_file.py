@@ -116,7 +116,7 @@ def check(db: sqlite3.Connection, path: Path) -> None:
         return
     for (said,) in db.execute("PRAGMA quick_check(1)"):
         if said != "ok":
-            raise Damaged(said)
+            raise Damaged(said.splitlines()[-1])
     for table in {it.name for it in present} & state_schema.CELLS.keys():
         strange_row = db.execute(f"SELECT 1 FROM {table} WHERE NOT ({state_schema.CELLS[table]}) LIMIT 1").fetchone()  # noqa: S608
         if strange_row or not _are_digests(db.execute(f"SELECT {state_schema.DIGESTS[table]} FROM {table}")):  # noqa: S608

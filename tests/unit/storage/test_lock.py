@@ -188,3 +188,11 @@ def test_the_time_of_a_written_lock_is_the_present(tmp_path: Path) -> None:
     before_ns = time.time_ns()
     assert lock.write(tmp_path / lock.NAME, [PIN], tmp_path) is True
     assert before_ns <= (tmp_path / lock.NAME).stat().st_mtime_ns <= time.time_ns()
+
+
+def test_line_breaks_at_the_ends_of_pieces(tmp_path: Path) -> None:
+    """The file is read in pieces; a line break may lie on both sides of a border, or be half a one at the end."""
+    path, border = tmp_path / lock.NAME, b"x" * (lock_format.CHUNK_BYTES - 1)
+    for content in (b"", b"\r", b"a\r", b"a\r\n", b"\xef\xbb\xbfa\r\nb\r", border + b"\r\n\r\ny\r\r\n"):
+        path.write_bytes(content)
+        assert b"".join(lock._chunks(path)) == content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")

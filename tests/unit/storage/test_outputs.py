@@ -422,3 +422,8 @@ def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, content: str, is_pointe
     path.unlink()
     assert pointed(path, seen) == ""
     assert pointed(tmp_path, os.lstat(tmp_path)) == ""
+
+
+def test_the_path_of_an_output(tmp_path: Path) -> None:
+    """It lies below the output folder."""
+    assert Outputs(tmp_path / "out", tmp_path / "tmp").path("s/a.png") == tmp_path / "out/s/a.png"

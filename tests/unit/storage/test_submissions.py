@@ -589,3 +589,14 @@ def test_the_warning_about_a_strangers_submissions(tmp_path: Path) -> None:
         (problem,) = submissions.warnings()
         assert problem.claim.startswith("the project's state has 10 submissions that were not made")
         assert (len(problem.facts), max(map(len, problem.facts))) == (5, 94)
+
+
+def test_a_row_of_the_ledger_without_an_account(tmp_path: Path) -> None:
+    """The ledger is the user's own, so nothing has to be proved."""
+    with opened(tmp_path) as (submissions, _):
+        wanted = request("one")
+        submissions.intend(
+            wanted.key, wanted, {}, cell="s/a", forced=False, price=None, replaces="", is_stored=lambda: False
+        )
+        (found,) = submissions.open()
+        assert (dict(found.context), found.elsewhere, submissions.unproven) == ({}, "", [])
