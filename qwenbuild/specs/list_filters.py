@@ -244,7 +244,7 @@ class ListFilters:
 
     def _unique(self, value: Any, case_sensitive: bool = False, attribute: Any = None) -> Iterator[Any]:
         find = self._getter(attribute, None if case_sensitive else jinjas.ignore_case)
-        met = set()
+        met: set[Any] = set()
         for item in self._rounds(value, attribute):
             key = key_of(self._meter, find(item), len(met))
             if key not in met:

@@ -99,7 +99,8 @@ def test_an_attack_exhausts_nothing(text: str, error: type[Exception]) -> None:
         ("{{ table | tojson | safe }} {{ (day - day).days }}", '{"a": 1} 0'),
         # chat templates of language models
         ("{%- set ns = namespace(last=-1) -%}{%- for m in messages[::-1] -%}"
-         "{%- if ns.last == -1 and m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}{%- for m in messages -%}"
+         "{%- if ns.last == -1 and m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}"
+         "{%- for m in messages -%}"
          "{%- if loop.first or loop.previtem.role != m.role -%}<{{ m.role }}>{%- endif -%}"
          "{{ m.content.split('</think>')[-1].lstrip('\n') | trim }}{%- endfor -%}{{ ns.last }}",
          "<user>b<assistant>c1"),
