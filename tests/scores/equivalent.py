@@ -26,6 +26,8 @@ REASONS: Final[Mapping[str, str]] = {
     r'found, longest = "", 1': "the shortest mount point has one character",
     r'after\.split\(" ", (2)?\)\[0\]': "the first word is the same, however many others are split",
     r'assert .*, "(XX.*|[A-Z ,`.;]+)"$': "only a bug in qwenbuild shows the text of an assertion",
+    r'ask\("(get|post)"': "httpx writes the name of a method in capitals",
+    r'_pages\((None, ""|"", None)': "`None` is as empty as no text",
     r"min\(failures, 9\)": "the longest wait is reached before",
     r"file\.read\((None|2)\)": "a larger piece of the file gives the same text",
     r"if step\.entry else 1|if \(step\.entry\) or True": "each step that is restored has an entry",

@@ -230,7 +230,10 @@ def ended(*replies: Reply, poll_s: float = 20.0, until_s: float = 2e9) -> Any:
 
     async def use(tasks: Tasks, server: Scripted) -> Any:
         server.script["task"].extend([*replies, *[replies[-1]] * 400])
-        return await tasks.ended("t", until_s)
+        try:
+            return await tasks.ended("t", until_s)
+        finally:
+            assert {(one.method, one.path) for one in server.seen} == {("GET", "/api/v1/tasks/t")}
 
     return with_tasks(use, poll_s)
 
@@ -273,6 +276,7 @@ def test_a_silent_service_is_given_up(
     assert type(error) is kind
     assert (error.claim, error.code) == (f"{claim}: an image in flight waits there", code)
     assert error.facts[-1] == "task: t"
+    assert len(error.facts) == (1 if claim.endswith("a task") else 2 if "answer" in claim else 3)
     assert error.hint == "build again within 24 hours to collect it; nothing is paid twice"
     heard_s = clock.waits[1][0]
     assert 900 < clock.now_s - 1_800_000_000.0 - heard_s <= 900 + 22
@@ -360,13 +364,29 @@ def test_a_listing_knows_when_it_was_read() -> None:
             server.add_task(f"prompt {number}")
         server.ahead_s = 4000.0
         server.after = lambda seen: setattr(server, "ahead_s", 4000.0 * int(seen.query["page_no"]))
-        return await tasks.listed()
+        found = await tasks.listed()
+        asked = {(one.method, *sorted(one.query)) for one in server.seen}
+        assert asked == {("GET", "page_no", "page_size")}
+        return found
 
     before_s = time.time()
     found = with_tasks(use)
     assert before_s <= found.read_at_s <= time.time()
     assert found.ahead_s == pytest.approx(4000.0, abs=60)
     assert (len(found.tasks), found.is_whole) == (120, True)
+
+
+@pytest.mark.parametrize(("count", "pages"), [(49, 1), (50, 2), (51, 2)])
+def test_a_full_page_may_not_be_the_last(count: int, pages: int) -> None:
+    """Whatever the service counts: the list ends with a page that is not full."""
+
+    async def use(tasks: Tasks, server: Scripted) -> Any:
+        for number in range(count):
+            server.add_task(f"prompt {number}")
+        found = await tasks.listed()
+        return len(found.tasks), found.is_whole, len(server.seen)
+
+    assert with_tasks(use) == (count, True, pages)
 
 
 def test_a_very_long_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
