@@ -147,6 +147,12 @@ def test_loops_inside_each_other_multiply() -> None:
     assert steps("{% for i in range(100) %}" + inner + "{% endfor %}") > 100 * steps(inner)
 
 
+def test_a_block_counts_the_steps_of_its_body_each_time() -> None:
+    """Also where it stands within a loop, which does not know the body that a child template gives it."""
+    loop = "{% for i in range(100) %}{% block a scoped %}" + "{{ i }}" * 50 + "{% endblock %}{% endfor %}"
+    assert steps(loop) > 100 * 50
+
+
 def test_a_recursive_loop_counts_each_of_its_loops() -> None:
     """The steps of a tree grow with its leaves."""
     text = "{% for x in tree recursive %}{{ loop(x) if x is iterable else x }}{% endfor %}"
