@@ -259,3 +259,9 @@ def test_only_a_regular_file_has_a_provenance(tmp_path: Path) -> None:
     for name in ("pipe.png", "zero.png"):
         with pytest.raises(OSError, match="it is not a regular file"):
             read_provenance_file(tmp_path / name)
+
+
+def test_an_image_without_pixels_gets_no_provenance() -> None:
+    """It is no image."""
+    with pytest.raises(BadImage, match="the PNG has no pixels"):
+        with_provenance(pack([header(), (b"IEND", b"")]), {"a": 1})

@@ -89,3 +89,16 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="null byte") as caught:
         regular.read(f"{tmp_path}/a\0b", 1)
     assert caught.value.errno == errno.EINVAL
+
+
+def test_a_file_is_opened_for_reading(tmp_path: Path) -> None:
+    """Within the limit; nothing but a regular file is opened."""
+    (tmp_path / "a").write_bytes(b"12345")
+    with regular.opened(tmp_path / "a", 5) as file:
+        file.seek(2)
+        assert file.read() == b"345"
+    with pytest.raises(TooLarge):
+        regular.opened(tmp_path / "a", 4)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotRegular):
+        regular.opened(tmp_path / "pipe", 5)
