@@ -11,8 +11,8 @@ REPOSITORY: Final = Path(__file__).parents[2]
 _PACKAGES: Mapping[str, str] = {
     "files": "atomic",
     "storage": (
-        "ledger claims claimant submissions state state_file state_schema store belonging store_place action_result outputs"
-        " lock build_lock"
+        "ledger claims claimant submissions state state_file state_schema store belonging store_place action_result"
+        " outputs lock build_lock"
     ),
     "builder": "journal keep render others commits budget endings workers restore recorder lost_answers",
     "providers.dashscope": "rendering reconcile tasks download client",
