@@ -63,9 +63,12 @@ def test_an_image_is_copied_only_with_the_right_bytes(store: Store, tmp_path: Pa
     assert (store.blob(sha256(b"image"), 5), [*store.root.glob("ac/*/*")]) == (b"image", [])
 
 
-def test_nothing_is_replaced_if_it_can_not_be_stored(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [".", "tmp"])
+def test_nothing_is_replaced_if_it_can_not_be_stored(store: Store, tmp_path: Path, file: str) -> None:
     """The bytes may have been paid for on another machine."""
-    store.root.write_bytes(b"")  # no folder
+    place = store.root / file
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"")  # where a folder must be
     path = tmp_path / "a.png"
     path.write_bytes(b"image")
     with pytest.raises(StoreError):
