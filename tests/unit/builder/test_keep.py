@@ -73,6 +73,11 @@ def test_nothing_is_replaced_if_it_can_not_be_stored(store: Store, tmp_path: Pat
     path.write_bytes(b"image")
     with pytest.raises(StoreError):
         keep_replaced(store, path, status(path))
+    store.root.unlink()
+    store.root.mkdir()
+    store.staging.write_bytes(b"")
+    with pytest.raises(StoreError, match="the store can't be written"):
+        keep_replaced(store, path, status(path))
 
 
 def test_bytes_that_are_not_the_image(store: Store) -> None:

@@ -565,6 +565,20 @@ def test_an_output_that_can_not_be_written(build: Build) -> None:
     assert (finished.restored, finished.cost, build.provider.prompts) == (1, {}, ["one"])
 
 
+def test_one_of_two_outputs_that_can_not_be_written(build: Build) -> None:
+    """The image is paid for once; the other output gets it now, and this one from a later build."""
+    build.place.write({
+        "specs/s.toml": '[image.i0]\nprompt = "p"\nseed = 1\noutput = "blocked/x.png"\n'
+        '[image.i1]\nprompt = "p"\nseed = 1\n', "out/blocked": "a file",
+    })  # fmt: skip
+    build.provider = Service(accept, price="0.25")
+    assert build.run().cost == {"CNY": "0.25"}
+    assert (build.outcomes, build.ledger()) == ({"i0": "failed", "i1": "restored"}, [("s/i0", "done")])
+    (build.root / "out/blocked").unlink()
+    finished = build.run()
+    assert (finished.restored, finished.cost, build.provider.prompts) == (1, {}, ["p"])
+
+
 def test_the_image_that_the_lock_pins_comes_first(build: Build) -> None:
     """Another project may have stored another image of an equal request."""
     build.provider.name = "null"  # the lock pins images of the provider in the project's config

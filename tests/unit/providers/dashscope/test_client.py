@@ -543,11 +543,10 @@ def test_connections_are_kept_for_queries_only() -> None:
     """A server may close a kept connection just as a request that costs money is sent on it."""
 
     async def main() -> tuple[int, int]:
-        count = 0
+        served: list[asyncio.Task[None] | None] = []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal count
-            count += 1
+            served.append(asyncio.current_task())
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
@@ -555,16 +554,18 @@ def test_connections_are_kept_for_queries_only() -> None:
                     body = b'{"output": {"task_id": "t"}}'
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             writer.close()
+            await writer.wait_closed()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         endpoint = Endpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", "singapore")
         async with server, Client(endpoint, ApiKey(CANARY, "a test"), 60.0) as client:
             for _ in range(3):
                 await client.ask("GET", "/tasks/t")
-            queries = count
+            queries = len(served)
             for _ in range(3):
                 await client.submit_async(wire.async_body(request_of()), lambda: None)
-        return queries, count - queries
+        await asyncio.gather(*filter(None, served))
+        return queries, len(served) - queries
 
     assert asyncio.run(main()) == (1, 3)
 
