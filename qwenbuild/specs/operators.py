@@ -14,10 +14,9 @@ from jinja2 import Undefined
 from jinja2.runtime import LoopContext
 
 from .limits import LONG, MAX_CHARACTERS, LimitError, Meter, counted, integer, product
-from .plain_values import LISTS, SIMPLE, TABLES, named, text_of, weigh
+from .plain_values import LISTS, SIMPLE, TABLES, VIEWS, named, text_of, weigh
 from .printf import filled
 
-VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 _KEYS, _VALUES, _ITEMS = VIEWS
 SIZED = frozenset({*LISTS, *TABLES, *VIEWS, str, range})
 """The types that can be looped over, and whose length is known."""

@@ -28,6 +28,8 @@ SIMPLE = frozenset({int, float, bool, type(None), date, datetime, time, timedelt
 
 TABLES = frozenset({dict, Row})
 LISTS = frozenset({list, tuple, Group})
+VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+"""The types of a table's keys, values and pairs. They have no text, but are compared with all that is in them."""
 
 _PRINTED = (str, int, float, Row, date, time, Undefined)
 _MODULUS = sys.hash_info.modulus
@@ -98,7 +100,7 @@ def weigh(meter: Meter, value: Any) -> int:
             kind = type(item)
             if kind is str:
                 total += 1 + (len(item) >> 4)
-            elif kind in LISTS:
+            elif kind in LISTS or kind in VIEWS:
                 total += 1
                 inner.extend(item)
             elif kind in TABLES:

@@ -80,6 +80,14 @@ def test_a_value_that_unfolds_without_end_is_too_much() -> None:
             use(Meter(), value)
 
 
+@pytest.mark.parametrize("view", [dict.keys, dict.values, dict.items])
+def test_a_view_of_a_table_weighs_what_is_in_it(view: Any) -> None:
+    """Comparing two tables' pairs walks through all values."""
+    assert weigh(Meter(), view({1: 2, 3: 4})) > 2
+    assert weigh(Meter(), [view({1: 2, 3: 4})]) > 3
+    assert weigh(Meter(), {1: [5, 6]}.items()) == 6
+
+
 def test_a_value_has_a_depth() -> None:
     """Python's own functions crash on tuples that are nested a hundred thousand times."""
     value: Any = 1

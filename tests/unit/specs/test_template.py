@@ -572,6 +572,20 @@ def test_a_number_that_grows_ends(folder: Folder, step: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "use", ["a == b", "a <= b", "[a, b] | sort", "[a, b] | max", "[a, b] | unique | list", "a in [b]"]
+)
+def test_pairs_that_unfold_without_end_are_not_compared(folder: Folder, use: str) -> None:
+    """The pairs of two tables, whose values are forty lists that each hold the one before twice."""
+    text = (
+        "{% set t = namespace(a=[1], b=[1]) %}"
+        "{% for i in range(40) %}{% set t.a = [t.a, t.a] %}{% set t.b = [t.b, t.b] %}{% endfor %}"
+        "{% set a, b = {1: t.a}.items(), {1: t.b}.items() %}{{ (" + use + ") is defined }}"
+    )
+    complaint = folder.inline_complaint(text)
+    assert complaint.startswith("error: template failed: ")
+
+
 def test_a_text_that_takes_many_steps_is_made_by_the_worker(folder: Folder) -> None:
     """It is the text that this process would have made, with its files among those that were read."""
     folder.write({"part.j2": "{{ brand }}", "never.j2": ""})
