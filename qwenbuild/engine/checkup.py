@@ -19,6 +19,7 @@ from typing import Final
 from qwenbuild.errors import LedgerError, ProjectError, QwenbuildError, StateError, StoreError
 from qwenbuild.files import atomic, regular
 from qwenbuild.finding import Finding, Level
+from qwenbuild.plan.review import GIT
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
 from qwenbuild.state_folder import FOLDER, STATE
@@ -212,7 +213,7 @@ def _git(project: Project) -> Iterator[Finding]:
 def _asked(project: Project, *arguments: str) -> str | None:
     """Return the output of git in the project's folder; None if git fails or is not installed."""
     try:
-        command = ["git", "-C", str(project.root), *arguments]
+        command = [*GIT, "-C", str(project.root), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
@@ -20,6 +20,10 @@ from .plan import Plan, Step
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
+
+GIT: Final = ("git", "-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false")
+"""How git is called. A clone may hold a folder that looks like a bare repository. Its config is a stranger's, and git
+would run the program that it names."""
 
 _GIT_S = 60.0
 
@@ -72,7 +76,7 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
 
     try:
         return subprocess.run(  # noqa: S603
-            ["git", "-C", str(root), *arguments],  # noqa: S607
+            [*GIT, "-C", str(root), *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_S, check=False,
         )  # fmt: skip
     except FileNotFoundError:

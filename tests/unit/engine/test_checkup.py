@@ -140,3 +140,15 @@ def test_a_repository(clinic: Clinic) -> None:
     clinic.write({".gitignore": ".qwenbuild/\n"})
     git("add", "out")
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is committed"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_git_runs_no_program_of_a_clone(clinic: Clinic) -> None:
+    """Files in the project that look like a bare repository name a program for git; git itself would run it."""
+    program = f"touch {clinic.root.as_posix()}/ran"
+    config = f"[core]\nrepositoryformatversion = 0\nbare = false\nworktree = out\nfsmonitor = {program}\n"
+    clinic.write({"HEAD": "ref: refs/heads/main\n", "config": config, "objects/x": "", "refs/x": "", "out/x": ""})
+    clinic.findings()
+    assert not (clinic.root / "ran").exists()
+    subprocess.run(["git", "-C", str(clinic.root), "ls-files"], check=False, capture_output=True)
+    assert (clinic.root / "ran").exists(), "git has not found the trap"
