@@ -89,8 +89,8 @@ def special(root: Path, paths: Iterable[Path]) -> Iterator[Problem]:
             yield Problem(claim, hint=f"remove it: rm {name}")
 
 
-def is_in_git(root: Path, out: str) -> bool:
-    """Return whether the output folder lies inside `.git`, where git would run or read what a build writes."""
-    real = os.path.relpath(os.path.realpath(root / out), os.path.realpath(root))
-    parts = [part.casefold() for path in (out, real) for part in path.replace("\\", "/").split("/")]
+def is_in_git(root: Path, folder: str) -> bool:
+    """Return whether a folder lies inside `.git`: git runs what a build writes there, and keeps passwords there."""
+    real = os.path.relpath(os.path.realpath(root / folder), os.path.realpath(root))
+    parts = [part.casefold() for path in (folder, real) for part in path.replace("\\", "/").split("/")]
     return ".git" in parts

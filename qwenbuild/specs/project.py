@@ -168,9 +168,10 @@ def load(file: discovery.ConfigFile, trust: Trust, owners: Iterable[Item] = ()) 
     inside = outside.contents(project.state_dir, levels=2)
     if wrong := list(outside.special(project.root, inside)):
         raise ProjectError(wrong)
-    if outside.is_in_git(project.root, config.out):
-        place = file.source.place((*file.keys, "out"))
-        raise ProjectError([Problem(f'out = "{config.out}" lies in git\'s own folder', place, hint='such as "out"')])
+    for key in ("out", "templates"):
+        if outside.is_in_git(project.root, path := getattr(config, key)):
+            place = file.source.place((*file.keys, key))
+            raise ProjectError([Problem(f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"')])
     read = [project.searched[-1], project.root / LOCK, project.templates, *project.spec_folders()[:1]]
     trust.require(*outside.links(project.root, [*read, project.out, project.state_dir, *inside]))
     return project

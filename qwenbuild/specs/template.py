@@ -265,12 +265,17 @@ class Templates:
         path = self._folder / pure
         try:
             # resolve() follows links, so this also refuses a link that leads out of the folder.
-            inside = path.resolve().is_relative_to(self._folder.resolve())
+            real, folder = path.resolve(), self._folder.resolve()
+            inside = real.is_relative_to(folder)
             exists = path.exists()
         except (OSError, RuntimeError, ValueError):  # the name is too long or contains NUL; links form a circle
             return None
         if pure.is_absolute() or "\\" in name or not inside:
             raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/')])
+        if any(
+            part.casefold() == ".git" for part in real.relative_to(folder).parts
+        ):  # `.git/config` may hold a password
+            raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder')])
         if not exists:
             self._missing.add(name)
             return None

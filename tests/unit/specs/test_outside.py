@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qwenbuild import load
 from qwenbuild.errors import ProjectError, Untrusted
 from qwenbuild.specs import outside
 from qwenbuild.specs.project import find
@@ -74,6 +75,21 @@ def test_no_output_goes_into_gits_own_folder(project: Workspace, out: str) -> No
     project.write({"qwenbuild.toml": f'out = "{out}"\n'})
     with pytest.raises(ProjectError, match="lies in git's own folder"):
         find(project.root, {"QWENBUILD_TRUST_PROJECT": "1"})
+
+
+def test_no_template_comes_from_gits_own_folder(project: Workspace) -> None:
+    """`.git/config` may hold a password, and a template would put it into a prompt."""
+    project.write({"qwenbuild.toml": 'provider = "null"\ntemplates = ".git"\n', ".git/config": "canary"})
+    with pytest.raises(ProjectError, match="lies in git's own folder"):
+        find(project.root, {"QWENBUILD_TRUST_PROJECT": "1"})
+    (project.root / "link").symlink_to(".git/config")
+    for name in (".git/config", "link"):
+        project.write({
+            "qwenbuild.toml": 'provider = "null"\ntemplates = "."\n',
+            "specs/a.toml": f"[image.a]\nprompt = '{{% include \"{name}\" %}}'\n",
+        })  # fmt: skip
+        with pytest.raises(ProjectError, match="lies in git's own folder"):
+            load(project.root).actions()
 
 
 def test_no_output_goes_into_gits_own_folder_by_a_link(project: Workspace) -> None:
