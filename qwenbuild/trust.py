@@ -113,6 +113,13 @@ def secret(variable: str, url: str, use: str, source: str) -> Item:
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, such as `https://gateway.example:8443`; never a user or a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    """Return scheme, host and port of a URL, such as `https://gateway.example:8443`; never a user or a password.
+
+    Letters beyond ASCII are escaped, such as `\\u0430`, because some look like others.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no request can be sent there
+        return "://".join((url.partition("://")[0], url.rpartition("@")[2].rpartition("://")[2]))
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host.encode('ascii', 'backslashreplace').decode()}"

@@ -56,8 +56,15 @@ def test_a_refusal_names_all_that_is_missing() -> None:
 def test_an_origin_never_holds_a_password() -> None:
     """Approvals stand in a file, and in messages."""
     assert origin("https://me:canary@a.example:8443/path?token=canary") == "https://a.example:8443"
+    assert origin("https://me:canary@[a.example") == "https://[a.example"
     item = secret("TOKEN", "https://me:canary@a.example/x", "the token would go to", "[remote] token_env")
     assert (item.value, item.claim) == ("TOKEN to https://a.example", "the token would go to https://a.example")
+
+
+def test_a_server_is_not_shown_as_another_one() -> None:
+    """A path may look like a server behind a user name. Cyrillic letters look like Latin ones."""
+    assert origin("https://evil.example/@dashscope.aliyuncs.com/x") == "https://evil.example"
+    assert origin("https://d\u0430shscope.aliyuncs.com") == "https://d\\u0430shscope.aliyuncs.com"
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("Yes", True), ("0", False), ("", False)])

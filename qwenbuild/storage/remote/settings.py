@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import Problem
-from qwenbuild.trust import Item, Kind, secret
+from qwenbuild.trust import Item, Kind, origin, secret
 
 from . import bucket
 from .cache import Remote
@@ -99,5 +100,7 @@ def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str,
 
 def _shown(url: str) -> str:
     """Return a URL as messages show it: without user, password, query and fragment."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].partition('#')[0]}"
+    try:
+        return origin(url) + urlsplit(url).path
+    except ValueError:  # no request can be sent there
+        return origin(url)

@@ -10,7 +10,7 @@ import pytest
 
 from qwenbuild.errors import UsageError
 from qwenbuild.storage.remote.cache import Remote
-from qwenbuild.storage.remote.settings import make_remote
+from qwenbuild.storage.remote.settings import asks, make_remote
 from tests.support.caches import Cache
 
 KEY = "0" * 64
@@ -50,6 +50,22 @@ def sent(remote: Remote, cache: Cache) -> dict[str, str]:
 
     asyncio.run(ask())
     return cache.headers[-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://evil.example/@cache.example/team", "https://evil.example/@cache.example/team"),
+        ("https://evil.example?@cache.example/team", "https://evil.example"),
+        ("https://evil.example#@cache.example/team", "https://evil.example"),
+        ("https://cache.example@evil.example/team", "https://evil.example/team"),
+        ("s3://evil/@bucket/team", "s3://evil/@bucket/team"),
+    ],
+)
+def test_the_server_that_gets_the_requests_is_the_one_that_is_asked_for(url: str, shown: str) -> None:
+    """What follows an @ may look like the server, but belongs to the path."""
+    (item,) = asks(Settings(url))
+    assert item.value == shown
 
 
 @pytest.mark.parametrize(("configured", "asked"), [(None, None), (None, ""), ("http://x", "")])
