@@ -82,7 +82,8 @@ class Downloads:
 
         Raises BadImage after several failed attempts; the BadImage is a LinkDead if the image is gone.
         """
-        parts = self._allowed(url.strip())
+        url = url.strip()
+        parts = self._allowed(f"https:{url}" if url.startswith("//") else url)
         async for attempt in retrying(self._first_wait_s):
             with attempt:
                 content = await self._masked(parts.geturl())

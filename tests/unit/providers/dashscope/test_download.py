@@ -301,6 +301,7 @@ def test_images_come_only_from_allowed_hosts(url: str, is_allowed: bool) -> None
         ("https://a.aliyuncs.com/\x01.png", "it is no address"),
         ("https://user:canary@a.aliyuncs.com/x", "it holds a user name or a password"),
         ("https://a.aliyuncs.com:8443/x", "it leads to port 8443 of a.aliyuncs.com"),
+        ("//evil.example/x", 'download_hosts = ["*.aliyuncs.com", "evil.example"]'),
         ("https://evil.example/x", 'download_hosts = ["*.aliyuncs.com", "evil.example"]'),
     ],
 )
