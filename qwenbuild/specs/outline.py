@@ -1,6 +1,7 @@
 """The outline of a project for shell completion: images, axes and labels, without validation.
 
-A spec that can't be read is left out. A data file is read only for the labels of its own axis.
+A spec that can't be read is left out. A data file is read only for the labels of its own axis. Nothing outside of the
+project is read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import plain
 
-from . import discovery
+from . import discovery, outside
 
 _MOST_NUMBERS = 100  # the most numbers of one range that completion offers
 
@@ -27,6 +28,7 @@ class ImageOutline(NamedTuple):
     table: Mapping[str, Any]  # of the image
     file: Mapping[str, Any]  # the whole spec
     folder: Path  # of the spec
+    root: Path  # of the project
 
     @property
     def full_name(self) -> str:
@@ -45,8 +47,8 @@ class ImageOutline(NamedTuple):
 
         written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
         match form(written):
-            case "file":
-                yield from map(str, rows.read(self.folder / written["file"], written["file"], written.get("id")))
+            case "file" if outside.is_inside(self.root, path := self.folder / written["file"]):
+                yield from map(str, rows.read(path, written["file"], written.get("id")))
             case "range":
                 values = numbers(written.get("start", 0), written["count"], written.get("step", 1))
                 yield from map(str, values[:_MOST_NUMBERS])
@@ -74,11 +76,13 @@ def images(start: Path) -> list[ImageOutline]:
         return []
     found = []
     for path in discovery.spec_paths(root, glob):
+        if not outside.is_inside(root, path):
+            continue
         with contextlib.suppress(ProjectError):
             file = TomlFile.read(path, path.name).table
             spec = discovery.spec_name(root, glob, path)
             for name, table in _table(file.get("image")).items():
-                found.append(ImageOutline(spec, name, _table(table), file, path.parent))
+                found.append(ImageOutline(spec, name, _table(table), file, path.parent, root))
     return found
 
 

@@ -59,6 +59,11 @@ def links(root: Path, paths: Iterable[Path]) -> Iterator[Item]:
             yield Item(Kind.LINKS, f"{name} -> {real}", f"{name} leads out of the project, to {real}", name)
 
 
+def is_inside(root: Path, path: Path) -> bool:
+    """Return whether a path lies in the folder `root`, after all links were followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
 def contents(folder: Path, levels: int) -> list[Path]:
     """Return the paths of what lies in `folder`, and down to `levels` levels of its folders.
 

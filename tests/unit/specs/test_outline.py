@@ -94,3 +94,15 @@ def test_no_project_gives_no_images(tmp_path: Path) -> None:
     """A folder without a config has no specs."""
     Workspace(tmp_path).write({"specs/a.toml": SPEC})
     assert outline.images(tmp_path) == []
+
+
+def test_nothing_outside_of_the_project_is_read(project: Workspace) -> None:
+    """Neither a data file nor a spec, by `..` or by a link."""
+    (project.root.parent / "secret.csv").write_text("id\ncanary\n")
+    (project.root.parent / "secret.toml").write_text("[image.canary]\n")
+    matrix = 'far = { file = "../../secret.csv" }\nlinked = { file = "link.csv" }\n'
+    project.write({"qwenbuild.toml": "", "specs/a.toml": f"[image.a]\n[image.a.matrix]\n{matrix}"})
+    (project.root / "specs/link.csv").symlink_to("../../secret.csv")
+    (project.root / "specs/link.toml").symlink_to("../../secret.toml")
+    [image] = outline.images(project.root)
+    assert (image.name, [*image.labels("far"), *image.labels("linked")]) == ("a", [])
