@@ -79,7 +79,10 @@ class Bucket:
 
     def __init__(self, url: str, environ: Mapping[str, str]) -> None:
         """Open no connection. Raises UsageError if `url` names no bucket, or the extra is not installed."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a bracket without its other half
+            parts = urlsplit(f"{url.partition('://')[0]}://")
         self._scheme, self._bucket = parts.scheme, parts.netloc
         self._prefix = unquote(parts.path).strip("/")
         self.name = f"{self._scheme}://{self._bucket}"

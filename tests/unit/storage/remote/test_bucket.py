@@ -131,7 +131,7 @@ def test_an_endpoint_that_refuses_connections(environment: Callable[..., dict[st
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://", "s3://a", "s3://_x/y", "s3://images/a/../b", "s3://images?x=1", "oss://u:p@images"]
+    "url", ["s3://", "s3://[::1", "s3://a", "s3://_x/y", "s3://images/a/../b", "s3://images?x=1", "oss://u:p@images"]
 )
 def test_addresses_of_no_bucket(url: str) -> None:
     """A URL that names no bucket is refused at once."""
