@@ -116,6 +116,8 @@ class Members:
             if type(owner) is str:
                 self._meter.read(owner)
                 for argument in arguments:
+                    if type(argument) is str and len(argument) > 1:
+                        self._searched(owner, argument)
                     if type(argument) is str or type(argument) is tuple:
                         self._meter.spend(len(argument) >> 4)
         elif kind is partial or kind is MethodType or kind is Joiner:
@@ -139,6 +141,15 @@ class Members:
         result = called(*arguments, **named)
         meter.level -= 1  # an error ends the text, so then the level does not matter
         return result
+
+    def strip(self, text: str, characters: str | None) -> str:
+        """Return `text.strip(characters)`; raises LimitError."""
+        self._searched(text, characters or "")
+        return text.strip(characters)
+
+    def _searched(self, text: str, sought: str) -> None:
+        """Count a search: `strip` looks at all that is sought for each character, and `rfind` may do so."""
+        self._meter.spend(len(text) * len(sought) >> 10)
 
     # --- counted methods ---
 

@@ -64,7 +64,9 @@ class TextFilters:
         return jinjas.do_title(text)
 
     def _trim(self, value: Any, chars: str | None = None) -> str:
-        return value.strip(chars) if type(value) is str and len(value) <= LONG else self._text(value).strip(chars)
+        if type(value) is str and len(value) <= LONG:
+            return value.strip(chars)
+        return self._members.strip(self._text(value), chars)
 
     def _center(self, value: Any, width: int = 80) -> str:
         return self._members.center(self._text(value), width)

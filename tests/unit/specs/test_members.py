@@ -149,6 +149,20 @@ def test_calls_on_long_values_count_each_time(owner: object, name: str, argument
             members.call(CONTEXT, method, *arguments)
 
 
+@pytest.mark.parametrize("name", ["strip", "rstrip", "rfind", "rsplit", "rpartition"])
+def test_a_search_for_a_long_text_counts_as_what_it_may_take(name: str) -> None:
+    """These look at all that is sought again for each character."""
+    meter = Meter()
+    members = Members(meter, Operators(meter))
+    with pytest.raises(OutOfSteps):
+        members.call(CONTEXT, members.of("x" * 90_000, name), "y" * 90_000 + "x")
+    with pytest.raises(OutOfSteps):
+        members.strip("x" * 90_000, "y" * 90_000 + "x")
+    meter.begin(1)
+    assert members.strip("(x)", "()") == "x"
+    assert members.strip(" x ", None) == "x"
+
+
 @pytest.mark.parametrize("called", [print, len, "a", 1, [], Members, lambda: 1, object()])
 def test_only_what_members_hand_out_can_be_called(members: Members, called: Any) -> None:
     """A function that reaches a template by accident is not called."""
