@@ -23,6 +23,7 @@ from typing import Any
 from qwenbuild.errors import OutputError, UsageError
 from qwenbuild.plan.plan import Plan
 from qwenbuild.provider import Provider
+from qwenbuild.specs.outside import contents
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
@@ -174,6 +175,13 @@ def _refuse_foreign(folder: Path) -> None:
             f"{folder} holds files that are not a report",
             facts=[f"such as {min(foreign or names)}"],
             hint="let -o name an empty folder, or one that does not exist yet",
+        )
+    # A stranger's link would have the report overwrite, or remove, what it leads to.
+    if links := [path for path in contents(folder, levels=2) if path.is_symlink()]:
+        raise UsageError(
+            f"{folder} holds a link, which no report does",
+            facts=[f"it is {links[0]}"],
+            hint="remove it, or let -o name an empty folder",
         )
 
 

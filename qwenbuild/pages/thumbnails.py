@@ -51,6 +51,7 @@ class Thumbnails:
         path = self._folder / digest[:2] / f"{digest}{SUFFIX}"
         with self._locks.setdefault(digest, Lock()):  # two pages may ask for the same image at once
             try:
+                regular.check(path, follow=False)  # a stranger's link would show what it leads to
                 return regular.read(path, _MOST_BYTES)
             except OSError:
                 small = self._shrunk(digest, places)

@@ -100,6 +100,20 @@ def test_a_folder_with_something_else_is_refused(pets: Workspace, tmp_path: Path
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("name", ["index.html", "details/0.js", "images"])
+def test_a_report_overwrites_nothing_through_a_link(pets: Workspace, tmp_path: Path, name: str) -> None:
+    """A clone may hold a report with links out of the project, in `.qwenbuild/` or elsewhere."""
+    engine, page, mine = load(pets.root), pets.root / "site", tmp_path / "mine"
+    engine.report(page)
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("canary", "utf-8")
+    (page / name).rename(tmp_path / "other")
+    (page / name).symlink_to(mine if name == "images" else mine / "thesis.txt")
+    with pytest.raises(UsageError, match="holds a link"):
+        engine.report(page)
+    assert (mine / "thesis.txt").read_text("utf-8") == "canary"
+
+
 def test_every_file_of_the_page_is_known() -> None:
     """STATIC lists every file of the page."""
     assert sorted(path.name for path in WEB.iterdir()) == sorted(STATIC)

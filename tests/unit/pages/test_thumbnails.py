@@ -52,6 +52,20 @@ def test_a_thumbnail_is_made_once(tmp_path: Path) -> None:
     thumbnails.close()
 
 
+def test_a_link_is_no_thumbnail(tmp_path: Path) -> None:
+    """It could lead to a file outside of the project, which the report would then hold."""
+    content = plain(Size(64, 48), b"abc")
+    place, digest = tmp_path / "image.png", sha256(content)
+    place.write_bytes(content)
+    (tmp_path / "secret").write_bytes(b"canary")
+    (tmp_path / "small" / digest[:2]).mkdir(parents=True)
+    (tmp_path / "small" / digest[:2] / f"{digest}.webp").symlink_to(tmp_path / "secret")
+    thumbnails = Thumbnails(tmp_path / "small")
+    assert thumbnails.make(digest, [place]) == shrink(content)
+    assert (tmp_path / "secret").read_bytes() == b"canary"
+    thumbnails.close()
+
+
 def test_bytes_with_another_digest_are_not_read(tmp_path: Path) -> None:
     """A file whose bytes have another digest counts as missing."""
     place = tmp_path / "image.png"
