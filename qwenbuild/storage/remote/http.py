@@ -38,6 +38,8 @@ class HttpTransport:
         if not _is_usable(url):
             raise UsageError(f"not the URL of a remote cache: {name}", hint="such as https://cache.example/qwenbuild")
         for header, value in headers.items():
+            if header.lower() == "host":  # many servers share an address: the approved one is the URL's
+                raise UsageError("the remote's header Host would name another server", hint="write it into the URL")
             if _NOT_FOR_HEADERS.search(header + value):
                 raise UsageError(f"the remote's header {header!r} contains characters that headers can't have")
         proxies.check_proxies(os.environ)

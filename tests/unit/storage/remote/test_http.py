@@ -101,6 +101,12 @@ def test_a_url_of_no_server_is_refused(url: str) -> None:
         HttpTransport(url, {}, "r")
 
 
+def test_no_header_names_another_server() -> None:
+    """An approval is for the URL's server. With the header Host, a shared address would give the token to another."""
+    with pytest.raises(UsageError, match="the remote's header Host would name another server"):
+        HttpTransport("http://x", {"hOST": "evil.example"}, "r")
+
+
 def test_a_header_with_line_breaks_is_refused() -> None:
     """The message names the header, but not its value."""
     with pytest.raises(
