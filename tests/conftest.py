@@ -12,8 +12,10 @@ from hypothesis import settings
 from tests.support.workspace import Workspace
 
 # A shared machine is slow at times; what a test may take is pytest's timeout.
-# The gate runs the same examples each time; everywhere else new ones are tried.
-settings.register_profile("qwenbuild", deadline=None, derandomize="CI" in os.environ)
+# The gate runs the same examples each time, and fewer of them on its second Python; everywhere else new ones are tried.
+settings.register_profile(
+    "qwenbuild", deadline=None, derandomize="CI" in os.environ, max_examples=20 if "FEW_EXAMPLES" in os.environ else 100
+)
 settings.load_profile("qwenbuild")
 
 # `nohup` and `&` in a script ignore signals, also for all commands that the tests start.
