@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -51,8 +51,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text("utf-8"))
 
 
-def imports(module: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, name) for each import from the house, named from inside it."""
+@cache
+def imports(module: str) -> Sequence[tuple[str, str]]:
+    """Return (module, name) for each import from the house, named from inside it."""
+    return list(_imports(module))
+
+
+def _imports(module: str) -> Iterator[tuple[str, str]]:
     here = ("qwenbuild." + module).split(".")
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):

@@ -86,7 +86,7 @@ def test_a_file_without_an_end_takes_no_memory(tmp_path: Path) -> None:
 
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     """A name with NUL, which TOML can write, is an error like any other."""
-    with pytest.raises(OSError, match="null byte") as caught:
+    with pytest.raises(OSError, match="null") as caught:
         regular.read(f"{tmp_path}/a\0b", 1)
     assert caught.value.errno == errno.EINVAL
 
