@@ -180,38 +180,35 @@ class _Judge:
             else:
                 adopted = "" if seen is record else record.image
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=adopted)
-        elif wanted := self._is_there(key, path, seen, pinned):
-            if not forced:
-                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
-            cause, record = "forced", None
-        elif pointed(path, seen) in self._wanted(key, pinned):
-            cause, record = POINTER, None
-        elif own := self._ownership.outdated(output, key, path, seen):
-            before, request = own
-            cause = "the lock pins other bytes" if before == key else ""
-            was = None if before == key else (self._earlier.add(before, request), self._earlier)
-            return self._make(action, seen, cause, was, pinned, forced=forced)
-        elif self._options.overwrite and stat.S_ISREG(seen.st_mode):
-            cause, record = "overwrites an edited file", None
         else:
-            return Step(action, Verdict.EDITED, self._edited(record, path, seen), seen=seen)
+            return self._unrecorded(action, record, path, seen, pinned, forced=forced)
         was = (self._earlier.add(record.key), self._earlier) if record and record.key != key else None
         return self._make(action, seen, "" if was else cause, was, pinned, forced=forced)
 
-    def _is_there(self, key: str, path: str, seen: Status, pinned: str) -> str:
-        """Return the digest of an unrecorded file if it is what the action asks for, else an empty text."""
-        entry = self._entry(key, pinned)
+    def _unrecorded(
+        self, action: Action, record: Output | None, path: str, seen: Status, pinned: str, *, forced: bool
+    ) -> Step:
+        """Return the step of an output whose file is not the one of its `record`, if it has a record."""
+        output, key = action.output, action.key
+        entry, image, target = self._entry(key, pinned), digest(path, seen), pointed(path, seen)
         wanted = pinned or (entry.image if entry else "")
-        if entry and entry.image == wanted and entry.size_bytes != seen.st_size:
-            return ""
-        if not wanted or digest(path, seen) != wanted:
-            return ""
-        return wanted
-
-    def _wanted(self, key: str, pinned: str) -> set[str]:
-        """Return the digests of the images that would do."""
-        entry = self._entry(key, pinned)
-        return {pinned} - {""} | ({entry.image} if entry else set())
+        was = None
+        if image and image == wanted:
+            if not forced:
+                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
+            cause = "forced"
+        elif target and target in (pinned, entry and entry.image):
+            cause = POINTER
+        elif own := self._ownership.outdated(output, key, path, image):
+            before, request = own
+            cause = "the lock pins other bytes" if before == key else ""
+            was = None if before == key else (self._earlier.add(before, request), self._earlier)
+        elif self._options.overwrite and stat.S_ISREG(seen.st_mode):
+            cause = "overwrites an edited file"
+        else:
+            why = POINTER if target else self._edited(record, seen, image)
+            return Step(action, Verdict.EDITED, why, seen=seen)
+        return self._make(action, seen, cause, was, pinned, forced=forced)
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
         """Return the store's entry. If the lock pins bytes, an entry with other bytes needs `relock`."""
@@ -235,7 +232,7 @@ class _Judge:
         if first and not (pinned and pinned != first.pinned and first.verdict is _RENDER and self._is_held(action)):
             verdict = Verdict.UNKNOWN if first.verdict is Verdict.UNKNOWN else Verdict.RESTORE
             return Step(action, verdict, f"same request as {first.action.name}", None, seen, pinned=pinned)
-        if not forced and (copy := self._ownership.copy_of(key, pinned, self._out)):
+        if not forced and (copy := self._ownership.copy_of(action.output, key, pinned, self._out)):
             cause = f"its image is at {copy[0]}"
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         step = self._missing(action, seen, cause, was, pinned)
@@ -275,12 +272,10 @@ class _Judge:
             cause = "output deleted, and no longer in the store"
         return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None, None))
 
-    def _edited(self, record: Output | None, path: str, seen: Status) -> str:
-        """Return why a file is kept."""
+    def _edited(self, record: Output | None, seen: Status, image: str) -> str:
+        """Return why a file is kept; `image` is the digest of its bytes."""
         if stat.S_ISREG(seen.st_mode):
-            if pointed(path, seen):
-                return POINTER
-            if cell := self._ownership.cell_of(path, seen):
+            if cell := self._ownership.cell_of(image):
                 return f"it holds the image of {cell}"
             return "changed by hand since it was written" if record else _STRANGE
         kinds = {stat.S_IFDIR: "folder", stat.S_IFLNK: "symbolic link"}

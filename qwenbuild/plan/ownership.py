@@ -17,7 +17,7 @@ from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.request import Request
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
-from qwenbuild.storage.outputs import Status, digest, status
+from qwenbuild.storage.outputs import digest, status
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
@@ -30,12 +30,12 @@ class Ownership:
         self._records, self._state, self._store = records, state, store
         self._pins = [lock.pins, *([lock.theirs] if lock.theirs else [])]
 
-    def outdated(self, output: str, key: str, path: str, seen: Status) -> tuple[str, str] | None:
+    def outdated(self, output: str, key: str, path: str, image: str) -> tuple[str, str] | None:
         """Return (key, request as JSON) of an own file that is not what the action with `key` wants; None if it is not.
 
-        The request is empty if only the state may know it.
+        `image` is the digest of the file at `path`, empty for what is no file. The request is empty if only the state
+        may know it.
         """
-        image = digest(path, seen)
         if not image:
             return None
         for pins in self._pins:
@@ -46,14 +46,15 @@ class Ownership:
                 return past.key, ""
         return (key, "") if self._store.lookup(second_key(key, image)) else None
 
-    def copy_of(self, key: str, image: str, out: str) -> tuple[str, str] | None:
+    def copy_of(self, output: str, key: str, image: str, out: str) -> tuple[str, str] | None:
         """Return (path, digest) of an output with an image that the lock pins for `key`; None if there is none.
 
-        With `image`, only this image will do. So a clone that has the images needs no store to rename one.
+        `output` itself is not looked at. With `image`, only this image will do. So a clone that has the images needs no
+        store to rename one.
         """
         for pin in self._by_key.get(key, ()):
             path = f"{out}/{pin.path}"
-            seen = status(path) if image in ("", pin.image) else None
+            seen = status(path) if pin.path != output and image in ("", pin.image) else None
             if seen and digest(path, seen) == pin.image:
                 return pin.path, pin.image
         return None
@@ -65,9 +66,9 @@ class Ownership:
             found.setdefault(pin.key, []).append(pin)
         return found
 
-    def cell_of(self, path: str, seen: Status) -> str:
-        """Return the name of the cell whose image a file holds; empty if no cell is known to have it."""
-        return self._cells.get(digest(path, seen), "")
+    def cell_of(self, image: str) -> str:
+        """Return the name of the cell that has an image with this digest; empty if no cell is known to have it."""
+        return self._cells.get(image, "")
 
     @cached_property
     def _cells(self) -> Mapping[str, str]:

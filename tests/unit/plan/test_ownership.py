@@ -14,7 +14,6 @@ from qwenbuild.files.provenance import with_provenance
 from qwenbuild.plan.ownership import Ownership, pinned_outputs
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
-from qwenbuild.storage.outputs import status
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
@@ -35,10 +34,8 @@ def outdated(state: State, tmp_path: Path, content: bytes, lock: Lock | None = N
     """Return whose the file `s/a.png` with this content is."""
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    seen = status(path)
-    assert seen
     ownership = Ownership({}, lock or Lock(), state, Store(tmp_path / "store"))
-    return ownership.outdated("s/a.png", KEY, str(path), seen)
+    return ownership.outdated("s/a.png", KEY, str(path), sha256(content))
 
 
 def pin(image: bytes, key: str = "b" * 64, path: str = "s/a.png") -> dict[str, Pin]:
@@ -77,13 +74,9 @@ def test_earlier_images_of_the_path_and_of_the_request_are_own_files(state: Stat
 
 def test_the_cell_whose_image_a_file_holds(state: State, tmp_path: Path) -> None:
     """Lock and state know it."""
-    path = tmp_path / "a.png"
-    path.write_bytes(b"x")
-    seen = status(path)
-    assert seen
     record = Output("s/b.png", KEY, sha256(b"x"), 1, 0, 0, "s/b")
     for records, lock, name in (({}, Lock(), ""), ({}, Lock(pin(b"x")), "s/a"), ({"s/b.png": record}, Lock(), "s/b")):
-        assert Ownership(records, lock, state, Store(tmp_path)).cell_of(str(path), seen) == name
+        assert Ownership(records, lock, state, Store(tmp_path)).cell_of(sha256(b"x")) == name
 
 
 def test_pinned_outputs(tmp_path: Path) -> None:
