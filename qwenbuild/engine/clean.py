@@ -9,7 +9,6 @@ from qwenbuild.plan.ownership import pinned_outputs
 from qwenbuild.specs import selection
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
-from qwenbuild.storage.outputs import status
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -36,7 +35,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
         outputs = engine.outputs()
         if not dry_run:
             for path in doomed:
-                keep_replaced(engine.store, out / path, status(out / path))
+                keep_replaced(engine.store, out / path, records[path])
         result = [(path, outputs.remove(records[path], dry_run=dry_run)) for path in sorted(doomed)]
         if not dry_run:
             state.forget(path for path, removed in result if removed)

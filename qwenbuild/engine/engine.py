@@ -264,8 +264,8 @@ class Engine:
         if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
             noop.forget(str(self.project.root))
             self.store.register(self.project.root)
-        # The lock is about to drop them: from now on the state knows them.
-        state.record([orphan.pinned for orphan in plan.orphans if orphan.pinned], {})
+        if known := [orphan.pinned for orphan in plan.orphans if orphan.pinned]:
+            state.record(known, {})  # the lock is about to drop them: from now on the state knows them
         if self.options.force:  # if the build were killed, the old pins would bring back the replaced images
             replaced = {step.action.output for step in plan.steps}
             locking.write(self, replace(plan, lock=plan.lock.without(replaced)), {}, {})
