@@ -16,8 +16,8 @@ from qwenbuild.errors import QwenbuildError
 from qwenbuild.options import Options
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.provider import Provider, asked_by
-from qwenbuild.specs import discovery, outside, user_config
-from qwenbuild.specs.project import Project, load
+from qwenbuild.specs import user_config
+from qwenbuild.specs.project import Project, find
 from qwenbuild.trust import Item, Trust
 
 if TYPE_CHECKING:
@@ -44,16 +44,15 @@ def wishes(start: Path, environ: Mapping[str, str]) -> Wishes:
     """
     from .engine import Engine  # here, because the engine imports this module
 
-    file = discovery.find_config(start)
-    known = user_config.read().approved(file.root)
     # Everything is allowed, so that everything is asked for. Nothing is sent: the specs are only read.
     trust = Trust(allow_all=True)
-    project = load(file, trust, outside.owners(start, file.searched[-1], environ))
+    project = find(start, environ, trust)
+    known = user_config.read().approved(project.root)
     engine = Engine(project, Options(), environ)
     with contextlib.suppress(QwenbuildError):  # a mistake in a spec is the plan's to tell
         engine.actions()
     new = [item for item in trust.asked if item not in known]
-    return Wishes(file.root, tuple(item for item in trust.asked if item in known), tuple(new))
+    return Wishes(project.root, tuple(item for item in trust.asked if item in known), tuple(new))
 
 
 def remote_of(project: Project, provider: Provider, asked: str | None, environ: Mapping[str, str]) -> Remote | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER, LOCK
-from qwenbuild.trust import Item, Trust
+from qwenbuild.trust import Trust
 
 from . import discovery, outside, prices, user_config, validation
 
@@ -139,18 +139,14 @@ class Project:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 
-def find(start: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project that the folder `start` belongs to; raises ProjectError (also Untrusted) or UsageError."""
-    file = discovery.find_config(start)
-    return load(file, user_config.trust_of(file.root, environ), outside.owners(start, file.searched[-1], environ))
+def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | None = None) -> Project:
+    """Return the project that the folder `start` belongs to; `trust` is by default what the user allows it.
 
-
-def load(file: discovery.ConfigFile, trust: Trust, owners: Iterable[Item] = ()) -> Project:
-    """Return the project of a config file. `owners` are the other users to whom the project belongs.
-
-    Raises ProjectError; Untrusted if the project lies, in part or whole, where `trust` does not allow it.
+    Raises ProjectError or UsageError; Untrusted if the project lies, in part or whole, where `trust` does not allow it.
     """
-    trust.require(*owners)
+    file = discovery.find_config(start)
+    trust = trust or user_config.trust_of(file.root, environ)
+    trust.require(*outside.owners(start, file.searched[-1], environ))
     try:
         config = Config.model_validate(file.table)
     except ValidationError as error:
