@@ -35,7 +35,7 @@ class Reader:
     def specs(self) -> list[Spec]:
         """Return the project's specs; raises ProjectError with the problems of all of them."""
         findings = Findings()
-        found = self._specs(findings)
+        found = self._specs(self._project.spec_paths(), findings)
         findings.raise_if_any()
         return found
 
@@ -46,8 +46,9 @@ class Reader:
         mapping counts more than the one before and takes longer to make, so the next one is read only if needed.
         """
         findings, project = Findings(), self._project
-        self.inputs = [*project.searched, *project.spec_folders(), *project.spec_paths()]
-        specs = self._specs(findings)
+        paths = project.spec_paths()
+        self.inputs = [*project.searched, *project.spec_folders(), *paths]
+        specs = self._specs(paths, findings)
         data = {path for each in specs for path in each.data_files}
         self.inputs = [*self.inputs, *data]
         declarations = matrix.declare(project, specs, findings)
@@ -65,8 +66,8 @@ class Reader:
         own = [Path(inspect.getfile(type(self._provider)))]  # another version of the provider may give other keys
         return actions, [*self.inputs, *own]
 
-    def _specs(self, findings: Findings) -> list[Spec]:
-        paths, specs, cache = self._project.spec_paths(), [], self._cache
+    def _specs(self, paths: Sequence[Path], findings: Findings) -> list[Spec]:
+        specs, cache = [], self._cache
         if not paths:
             hint = "`qwenbuild init` writes a first spec"
             findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint)])

@@ -53,20 +53,17 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
 def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | None:
     """Return the place of the row with the id `label`; None if there is none. Raises ProjectError like `read`."""
     file = _parse(path, shown)
-    if not file.tables:
+    index = _indexes(file, id_column).get(label)
+    if index is None:
         return None
-    for index, row in enumerate(_with_ids(file, id_column)):
-        if str(row) == label:
-            line = file.line(index)
-            return whole_line(shown, line, line_of(file.text, line))
-    return None
+    line = file.line(index)
+    return whole_line(shown, line, line_of(file.text, line))
 
 
 def lines(path: Path, shown: str, id_column: str | None) -> dict[str, int]:
     """Return the line of each row in its file, from 1, by the row's id. Raises ProjectError like `read`."""
     file = _parse(path, shown)
-    named = _with_ids(file, id_column) if file.tables else []
-    return {str(row): file.line(index) for index, row in enumerate(named)}
+    return {label: file.line(index) for label, index in _indexes(file, id_column).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +98,11 @@ def _parse(path: Path, shown: str) -> _File:
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
     raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
+
+
+def _indexes(file: _File, id_column: str | None) -> dict[str, int]:
+    """Return the index of each row by its id."""
+    return {str(row): index for index, row in enumerate(_with_ids(file, id_column) if file.tables else [])}
 
 
 def _with_ids(file: _File, column: str | None) -> list[Row]:
