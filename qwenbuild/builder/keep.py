@@ -13,7 +13,7 @@ from qwenbuild.request import Request
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.records import Output
-from qwenbuild.storage.store import Store
+from qwenbuild.storage.store import BLOB_MODE, Store
 
 _MOST_BYTES = 64 * 2**20  # of a file that is kept before it is replaced; an image has less
 
@@ -27,26 +27,27 @@ def keep_replaced(store: Store, path: Path | str, seen: Status | None) -> None:
     """
     if seen is None or (isinstance(seen, Output) and store.blob_path(seen.image).exists()):
         return
-    try:
-        image = regular.read(path, _MOST_BYTES)
-    except OSError:
-        return
-    keep_bytes(store, image)
+    if (image := _read(path)) is not None:
+        _keep_bytes(store, image)
 
 
 def copied(store: Store, path: Path, digest: str) -> bytes | None:
     """Store and return the bytes of another output; None if they have another digest. Raises StoreError."""
-    try:
-        image = regular.read(path, _MOST_BYTES)
-    except OSError:
+    image = _read(path)
+    if image is None or sha256(image) != digest:
         return None
-    if sha256(image) != digest:
-        return None
-    keep_bytes(store, image)
+    _keep_bytes(store, image)
     return image
 
 
-def keep_bytes(store: Store, image: bytes) -> None:
+def _read(path: Path | str) -> bytes | None:
+    try:
+        return regular.read(path, _MOST_BYTES)
+    except OSError:
+        return None
+
+
+def _keep_bytes(store: Store, image: bytes) -> None:
     """Store bytes that no action result names. When this returns, they survive a power cut. Raises StoreError."""
     digest = sha256(image)
     if store.blob(digest, len(image)) is not None:
@@ -56,7 +57,7 @@ def keep_bytes(store: Store, image: bytes) -> None:
         atomic.make_folder(store.staging)
         atomic.make_folder(blob.parent)
         with store.exclusive():
-            os.replace(atomic.stage(image, store.staging, mode=0o444), blob)
+            os.replace(atomic.stage(image, store.staging, mode=BLOB_MODE), blob)
         atomic.sync_folder(blob.parent)
     except OSError as error:
         raise store.failure(error, "written") from error

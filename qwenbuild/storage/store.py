@@ -40,7 +40,7 @@ from .belonging import is_image_of
 TEMPORARY_LIFE_S = 86_400.0
 
 # Windows can neither replace nor remove a read-only file.
-_MODE = 0o666 if sys.platform == "win32" else 0o444
+BLOB_MODE = 0o666 if sys.platform == "win32" else 0o444
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
 _WORTH_LISTING = 8  # fewer lookups in one folder are quicker than listing it
@@ -179,7 +179,7 @@ class Store:
             # Another process may have made these folders, and been killed before it synced their names.
             for folder in (self.root.parent, self.root, self._results, self._blobs):
                 atomic.sync_folder(Path(folder))
-            os.unlink(atomic.stage(b"", self.staging, mode=_MODE))
+            os.unlink(atomic.stage(b"", self.staging, mode=BLOB_MODE))
         except OSError as error:
             raise self.failure(error, "written") from error
 
@@ -260,7 +260,7 @@ class Store:
         try:
             atomic.make_folder(self.staging)
             for path, data in content.items():
-                staged[atomic.stage(data, self.staging, mode=_MODE)] = path
+                staged[atomic.stage(data, self.staging, mode=BLOB_MODE)] = path
                 atomic.make_folder(Path(path).parent)
             with self.exclusive():
                 present = None if replace else self._intact(entry.key)
@@ -295,7 +295,7 @@ class Store:
         path = _sharded(self._results, second_key(old.key, old.image))
         atomic.make_folder(Path(path).parent)
         content = _content(_sharded(self._results, old.key), MAX_BYTES) or b""
-        os.replace(atomic.stage(content, self.staging, mode=_MODE), path)
+        os.replace(atomic.stage(content, self.staging, mode=BLOB_MODE), path)
         atomic.sync_folder(Path(path).parent)
         return True
 
