@@ -43,7 +43,7 @@ def path_fault(path: str) -> str | None:
             return f'"{part}" can\'t be part of a path'
         if shown == ".png":
             return 'there is no name before ".png"'
-        if shown.casefold() in (".git", "git~1"):
+        if is_gits(shown):
             return f'"{part}" belongs to git'
         if _RESERVED.fullmatch(shown):
             return f'"{part}" is a reserved name on Windows'
@@ -54,6 +54,11 @@ def path_fault(path: str) -> str | None:
         if not part.isprintable() and any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
             return "it contains invisible characters"
     return None
+
+
+def is_gits(part: str) -> bool:
+    """Return whether a part of a path names git's own folder, also by its short name on Windows."""
+    return part.casefold() in (".git", "git~1")
 
 
 def clash_key(path: str) -> str:

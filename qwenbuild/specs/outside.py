@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from qwenbuild.files.paths import is_gits
 from qwenbuild.problems import Problem
 from qwenbuild.trust import Item, Kind
 
@@ -97,5 +98,4 @@ def special(root: Path, paths: Iterable[Path]) -> Iterator[Problem]:
 def is_in_git(root: Path, folder: str) -> bool:
     """Return whether a folder lies inside `.git`: git runs what a build writes there, and keeps passwords there."""
     real = os.path.relpath(os.path.realpath(root / folder), os.path.realpath(root))
-    parts = [part.casefold() for path in (folder, real) for part in path.replace("\\", "/").split("/")]
-    return ".git" in parts
+    return any(is_gits(part) for path in (folder, real) for part in path.replace("\\", "/").split("/"))

@@ -16,6 +16,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from qwenbuild.errors import ProjectError
+from qwenbuild.files.paths import is_gits
 from qwenbuild.files.text import find_token, line_of, read_text, whole_line
 from qwenbuild.problems import Place, Problem
 
@@ -272,9 +273,7 @@ class Templates:
             return None
         if pure.is_absolute() or "\\" in name or not inside:
             raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/')])
-        if any(
-            part.casefold() == ".git" for part in real.relative_to(folder).parts
-        ):  # `.git/config` may hold a password
+        if any(map(is_gits, real.relative_to(folder).parts)):  # `.git/config` may hold a password
             raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder')])
         if not exists:
             self._missing.add(name)
