@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
 from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
 from qwenbuild.files.provenance import read_provenance_file
-from qwenbuild.plan.plan import Verdict
+from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Journal, Price, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
@@ -671,24 +671,33 @@ def test_an_image_that_is_stored_is_not_in_flight(build: Build, service: Service
     assert build.ledger() == [("s/i0", "done"), ("s/i1", "done")]
 
 
-def test_what_another_build_has_just_stored_is_its_own_to_settle(build: Build, service: Service) -> None:
-    """It works on its submission until it has written the output."""
-    engine = build.engine()
-    (build.root.parent / "other").mkdir()
-    with contextlib.closing(State.of(build.root.parent / "other", create=True)) as state:
-        theirs = Submissions(state, engine.store.root / "ledger", service, build.root.parent / "other")
+@contextlib.contextmanager
+def sent_by_another(build: Build, service: Service) -> Iterator[tuple[Step, Submissions, Submission]]:
+    """A build of another project has sent the only request of the plan. Yield its step, its records and the request."""
+    engine, other = build.engine(), build.root.parent / "other"
+    other.mkdir()
+    with (
+        contextlib.closing(State.of(other, create=True)) as state,
+        contextlib.closing(Submissions(state, engine.store.root / "ledger", service, other)) as theirs,
+    ):
         theirs.prepare()
         [step] = engine.plan().steps
         sent = theirs.intend(
             step.action.key, step.action.request, {}, cell="x", forced=False, price=None, replaces="",
             is_stored=lambda: False,
         )  # fmt: skip
-        assert sent is not None
+        assert isinstance(sent, Submission)
+        yield step, theirs, sent
+
+
+def test_what_another_build_has_just_stored_is_its_own_to_settle(build: Build, service: Service) -> None:
+    """It works on its submission until it has written the output."""
+    engine = build.engine()
+    with sent_by_another(build, service) as (step, _, _):
         engine.store.put(step.action.key, made_for(step.action.key, step.action.request.size, b"rgb"), b"{}")
         build.prompts("one", "two")
         assert build.run().restored == 1
         assert build.ledger() == [("x", ""), ("s/i1", "done")]
-        theirs.close()
 
 
 def test_a_lost_answer_of_a_sole_user_is_found(build: Build, service: Service) -> None:
@@ -898,16 +907,7 @@ def test_a_refusal_is_on_record_for_other_builds(build: Build) -> None:
 def test_what_another_build_sends_meanwhile_is_waited_for(build: Build, service: Service) -> None:
     """The image comes from the store, and nothing was paid for it."""
     engine = build.engine()
-    (build.root.parent / "other").mkdir()
-    with contextlib.closing(State.of(build.root.parent / "other", create=True)) as state:
-        theirs = Submissions(state, engine.store.root / "ledger", service, build.root.parent / "other")
-        theirs.prepare()
-        [step] = engine.plan().steps
-        sent = theirs.intend(
-            step.action.key, step.action.request, {}, cell="x", forced=False, price=None, replaces="",
-            is_stored=lambda: False,
-        )  # fmt: skip
-        assert sent is not None
+    with sent_by_another(build, service) as (step, theirs, sent):
 
         def store(event: Event) -> None:
             if isinstance(event, ImageWaiting):
@@ -915,7 +915,6 @@ def test_what_another_build_sends_meanwhile_is_waited_for(build: Build, service:
                 theirs.settle(sent, "done")
 
         finished = build.run(store)
-        theirs.close()
     assert (finished.restored, finished.cost) == (1, {})
     assert not [event for event in build.events if isinstance(event, ImageStarted)]
 
