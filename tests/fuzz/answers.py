@@ -49,7 +49,7 @@ def _opened(folder: Path) -> Iterator[Check]:
     def check(drawn: tuple[int, bytes]) -> None:
         """Every answer is read as far as it can be, and an error of any answer has words that can be written."""
         answer = wire.parse(*drawn)
-        for one in (wire.task(answer), wire.sync_result(answer), wire.task_list(answer)):
+        for one in (wire.task(answer), wire.result(answer), wire.task_list(answer)):
             json.dumps(str(one)).encode()
         for text in (answer.code, answer.message, answer.request_id):
             text.encode()

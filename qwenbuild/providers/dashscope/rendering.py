@@ -133,7 +133,7 @@ class Renderer:
         async with self._seats:
             body = wire.sync_body(request)
             answer = await self._submit(request, journal, lambda sent: self._client.submit_sync(body, sent))
-        result = wire.sync_result(answer)
+        result = wire.result(answer)
         if result is None:
             raise _unreadable(answer)
         if not result.url:
@@ -153,7 +153,7 @@ class Renderer:
             answer = await self._create(request, journal)
             task = wire.task(answer)
             if task is None:
-                if (result := wire.sync_result(answer)) and result.url:  # a gateway made the image at once
+                if (result := wire.result(answer)) and result.url:  # a gateway made the image at once
                     return await self._result(answer, result, request, journal)
                 raise _lost_task(_unreadable(answer))
             await journal.accepted(f"task:{task.id}")

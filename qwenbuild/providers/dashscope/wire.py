@@ -183,7 +183,7 @@ class Result:
     facts: Mapping[str, Any]
 
 
-def sync_result(answer: Answer) -> Result | None:
+def result(answer: Answer) -> Result | None:
     """Return the result in a successful answer; None if the answer has neither an image nor a failure."""
     output = table(answer.body, "output")
     code, message = text(output, "code") or answer.code, text(output, "message") or answer.message

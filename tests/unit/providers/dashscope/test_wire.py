@@ -145,14 +145,14 @@ def test_a_sync_answer_gives_link_and_facts() -> None:
         "request_id": "d0250a3d",
     }).encode())  # fmt: skip
     facts = {"request_id": "d0250a3d", "usage": {"height": 928, "image_count": 1, "width": 1664}}
-    assert wire.sync_result(answer) == wire.Result("https://a.aliyuncs.com/x.png?Expires=1", "", "", facts)
+    assert wire.result(answer) == wire.Result("https://a.aliyuncs.com/x.png?Expires=1", "", "", facts)
 
 
 @pytest.mark.parametrize("metric", ["task_metric", "task_metrics"])
 def test_a_sync_answer_that_counts_a_failure_is_a_failure(metric: str) -> None:
     """Without an image, a count of failed tasks means that nothing was made."""
     answer = wire.parse(200, json.dumps({"output": {metric: {"FAILED": 1, "SUCCEEDED": 0}}}).encode())
-    result = wire.sync_result(answer)
+    result = wire.result(answer)
     assert result == wire.Result("", "", "", {})
 
 
@@ -227,7 +227,7 @@ def test_any_json_is_read_without_harm(value: object) -> None:
 
     answer = wire.parse(200, json.dumps(value).encode())
     kept: list[Any] = [answer.code, answer.message, answer.request_id]
-    if result := wire.sync_result(answer):
+    if result := wire.result(answer):
         kept += [result.url, result.code, dict(result.facts)]
     tasks = wire.task_list(answer).tasks
     for task in filter(None, (wire.task(answer), *tasks)):
@@ -308,7 +308,7 @@ def test_an_image_is_found_whatever_stands_beside_it(output: dict[str, Any], bes
     """In the answer to a request and in a task alike. It was paid for."""
     answer = wire.parse(200, json.dumps({**beside, "output": output}).encode())
     assert answer.link == _LINK
-    result = wire.sync_result(answer)
+    result = wire.result(answer)
     assert result
     assert result.url == _LINK
     task = wire.task(wire.parse(200, json.dumps({**beside, "output": {**output, "task_id": "t"}}).encode()))
