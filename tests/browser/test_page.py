@@ -171,6 +171,7 @@ def test_before_and_after(running: Running, shown: Any) -> None:
     save(running, SPEC.replace("dog at", "puppy near"))
     built(Workspace(running.watched.project.root))
     running.refresh()
+    expect(shown.locator("#counts")).to_have_text("15 cellsall up to date")  # the page has what was built
     shown.locator(".tile").first.click()
     shown.get_by_role("button", name="Compare with the image of").click()
     expect(shown.locator(".frame img")).to_have_count(2)

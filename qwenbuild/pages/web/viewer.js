@@ -95,13 +95,11 @@ qb.viewer = (() => {
     return box;
   }
 
-  let split = "50"; // per cent; kept, because an update of the page makes the slider anew
-
   function slider(frame, after) {
     const divider = qb.el("div", { class: "divider" });
     frame.append(divider);
-    const range = qb.el("input", { type: "range", min: 0, max: 100, value: split, class: "slider", "aria-label": "Before and after" });
-    const show = () => { split = range.value; after.style.clipPath = `inset(0 0 0 ${range.value}%)`; divider.style.left = `${range.value}%`; range.setAttribute("aria-valuetext", `${range.value}% before`); };
+    const range = qb.el("input", { type: "range", min: 0, max: 100, value: "50", class: "slider", "aria-label": "Before and after" });
+    const show = () => { after.style.clipPath = `inset(0 0 0 ${range.value}%)`; divider.style.left = `${range.value}%`; range.setAttribute("aria-valuetext", `${range.value}% before`); };
     range.addEventListener("input", show);
     range.addEventListener("keydown", (event) => event.stopPropagation());
     show();
