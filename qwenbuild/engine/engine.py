@@ -27,8 +27,8 @@ from qwenbuild import noop
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.options import Options
 from qwenbuild.plan import judge
+from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.plan.renames import with_kept_seeds
 from qwenbuild.provider import OPTIONS, Provider, Settings, resumable
 from qwenbuild.providers.registry import SERVICE, create
 from qwenbuild.request import Submission
@@ -174,7 +174,7 @@ class Engine:
         pins = lock.read(self.lock_path, self._last_lock, sound) if self.is_locking else Lock()
         if self.read_cache:
             self._last_lock = pins
-        every = judge.with_known_keys(with_kept_seeds(actions, pins), pins, state, self.store)
+        every = judge.with_known_keys(with_kept_requests(actions, pins, state), pins, state, self.store)
         return every, pins, [*inputs, self.lock_path]
 
     def last_run(self) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from .declared_names import FIELDS
 from .matrix import Cells, Declaration, Value, size_of
 from .output_paths import check_paths, default_path
 from .row_places import RowPlaces
-from .template import Template, Templates
+from .template import Template, Templates, tidied
 
 _CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # names that depend on the model or the size
 
@@ -167,7 +167,7 @@ class _Expander:
             output = default_path(self._stem, values)
         prompt, negative_prompt = request.prompt, request.negative_prompt
         fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
-        if not (prompt and fits) or path_fault(output):
+        if not (prompt.strip() and fits) or path_fault(output):
             raise ProjectError(self._problems(request, model, output, self._declaration.cell_name(values)))
         try:
             return _action((
@@ -185,7 +185,7 @@ class _Expander:
     def _request(self, values: tuple[Value, ...], model: Model, texts: Mapping[str, str]) -> Request:
         chosen: dict[str, Any] = {axis: values[number].value for axis, number in self._fields_at}
         negative = (
-            chosen["negative_prompt"].strip() if "negative_prompt" in chosen else texts.get("negative_prompt", "")
+            tidied(chosen["negative_prompt"]) if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
         return _request_of((
             self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
@@ -259,7 +259,7 @@ class _Expander:
     def _problems(self, request: Request, model: Model, output: str, name: str) -> list[Problem]:
         """Return what the service would cut or refuse in a request, and what is wrong with the output path."""
         found: list[Problem] = []
-        if not request.prompt:
+        if not request.prompt.strip():
             found.append(self._prompt_problem(f"the prompt of {name} is empty"))
         over = len(request.prompt) - model.prompt_limit
         if over > 0:

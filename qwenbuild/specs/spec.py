@@ -99,8 +99,22 @@ class _Fields(_Strict):
     negative_prompt: str | None = Field(default=None, description="what the image should not show; may be a template")
     prompt_extend: bool | None = Field(default=None, description="let the service rewrite the prompt; default: false")
     watermark: bool | None = Field(default=None, description='put a "Qwen-Image" watermark; default: false')
+    n: int | None = Field(
+        default=None, description="images of one request: always 1; several seeds give several images",
+        json_schema_extra={"const": 1},
+    )  # fmt: skip
     output: str | None = Field(default=None, description="path under out/; may be a template; must end in .png")
     vars: Vars
+
+    @field_validator("n", mode="before")
+    @classmethod
+    def _is_one(cls, n: object) -> object:
+        if n is None or (type(n) is int and n == 1):
+            return n
+        count = n if type(n) is int and n > 1 else 4
+        raise ValueError(
+            f"one request makes one image; for {count} images write seed = {{ count = {count} }} in the matrix"
+        )
 
 
 class Image(_Fields):

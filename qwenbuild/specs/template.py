@@ -37,6 +37,11 @@ Locate = Callable[[int, str], Place]
 """Maps (line of a template's text from 1, token on that line) to the token's place."""
 
 
+def tidied(text: str) -> str:
+    """Return a text without white space at its ends; a text of white space alone stays as it is."""
+    return text.strip() or text
+
+
 class Template:
     """One compiled template: a file of the templates folder, or a text in a spec."""
 
@@ -61,14 +66,14 @@ class Template:
         return self._owner.reads(self._source, set())
 
     def render(self, values: dict[str, Any]) -> str:
-        """Return the text for `values`, without white space at its ends.
+        """Return the text for `values`, tidied.
 
         Raises ProjectError with the place of the mistake.
         """
         if self._runaway:
             raise self._runaway
         try:
-            return self._text(values).strip()
+            return tidied(self._text(values))
         except OutOfSteps as error:
             if self._owner.easy_steps < MAX_STEPS:
                 return self._by_worker(values)
@@ -122,7 +127,7 @@ class Template:
             if failure.is_final:
                 self._runaway = failed
             raise failed
-        self._guarded[digest] = answer.text.strip()
+        self._guarded[digest] = tidied(answer.text)
         return self._guarded[digest]
 
 

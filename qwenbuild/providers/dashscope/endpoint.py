@@ -26,6 +26,7 @@ BASE_URLS: Final = {
     "beijing": "https://dashscope.aliyuncs.com/api/v1",
 }
 _WORKSPACE_HOSTS: Final = {"singapore": ".ap-southeast-1.maas.aliyuncs.com", "beijing": ".cn-beijing.maas.aliyuncs.com"}
+_MISPRINT: Final = "dashscope-max.aliyuncs.com"  # in the first curl example of the API reference of 2026-02-10
 _WORKSPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
@@ -83,6 +84,12 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
             raise UsageError(f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}")
         given = given.replace("{workspace_id}", workspace)
     parts = _checked(given, origin)
+    if parts.hostname == _MISPRINT:
+        raise UsageError(
+            f"{origin} names {_MISPRINT}, which is a misprint in the vendor's API reference",
+            facts=["one of its examples has this host; all others have dashscope.aliyuncs.com, which is Beijing's"],
+            hint=f"write {BASE_URLS['beijing']}, or {BASE_URLS['singapore']} with a key of Singapore",
+        )
     actual = _region_of(parts.hostname or "")
     if actual and region and actual != region:
         raise UsageError(

@@ -96,6 +96,11 @@ def test_what_was_read_is_frozen(project: Workspace) -> None:
             ['unknown key "modle"'],
         ),
         ("[image.bad]\nseed = 1\n", [], ["bad: neither prompt nor template: give exactly one"]),
+        (
+            '[image.good]\nprompt = "x"\nn = 1\n[image.bad]\nprompt = "x"\nn = 3\n',
+            ["good"],
+            ["n: one request makes one image; for 3 images write seed = { count = 3 } in the matrix"],
+        ),
         ("image = 5\n", [], ["image: wrong type, a whole number"]),
         ("", [], ["specs/a.toml declares no image"]),
         ("[image]\n", [], ["specs/a.toml declares no image"]),

@@ -76,3 +76,11 @@ def test_an_invalid_endpoint_is_refused(table: dict[str, Any], claim: str) -> No
     assert caught.value.claim == claim
     assert caught.value.hint
     assert "secret" not in str(caught.value)
+
+
+def test_the_misprinted_host_of_the_reference_is_explained() -> None:
+    """Whoever copies the reference's first example learns which host is meant."""
+    with pytest.raises(UsageError) as caught:
+        find_endpoint({"base_url": "https://dashscope-max.aliyuncs.com/api/v1"}, {})
+    assert "misprint" in str(caught.value)
+    assert CN in str(caught.value)

@@ -1,0 +1,93 @@
+"""Kept requests: a cell keeps the request of its record where today's reading of the spec would change it.
+
+There are two such changes. A derived seed follows from the image's name, so a new name would change it. And earlier
+versions took a negative prompt of white space alone for none. The record is the lock's at the output's own path or at a
+path that no spec declares any more, or the state's. What it shows is kept only if it is the very request of the cell
+but for these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qwenbuild.request import Request, derived_seed
+from qwenbuild.specs.action import Action
+from qwenbuild.storage.lock import Lock
+
+if TYPE_CHECKING:
+    from qwenbuild.specs.matrix import Declaration
+    from qwenbuild.storage.records import Output
+    from qwenbuild.storage.state import State
+
+_MOST_SEEDS = 100  # of orphans that are tried for each cell; one rename leaves one
+
+
+def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> Sequence[Action]:
+    """Return the actions; those whose record shows another reading of the same spec have the request of the record."""
+    pins = lock.pins
+    declarations = {id(it.declaration): it.declaration for it in actions}
+    blank = {number for number, it in declarations.items() if _may_be_blank(it)}
+    if not (pins or blank):
+        return actions
+    declared = {action.output for action in actions}
+    orphans = {pin.key: pin.seed for path, pin in pins.items() if path not in declared}
+    seeds = sorted(set(orphans.values()))[:_MOST_SEEDS]
+    recorded = _Recorded(actions, state)
+    kept = list(actions)
+    for number, action in enumerate(actions):
+        pin = pins.get(action.output)
+        if pin and pin.key == action.key:
+            continue
+        is_blank = id(action.declaration) in blank
+        tried = [pin.seed] if pin else seeds
+        if tried in ([], [action.seed]) or action.seed != derived_seed(action.declaration.name):
+            if not is_blank:
+                continue
+            tried = []
+        wanted = {pin.key} if pin else orphans.keys()
+        if is_blank:
+            wanted = {*wanted, *recorded.keys(action.output)}
+        readings = _readings(action.request, tried) if wanted else ()
+        if (found := next((it for it in readings if it.key in wanted), None)) and found.key != action.key:
+            kept[number] = action._replace(key=found.key, seed=found.seed, source=found)
+    return kept
+
+
+def _readings(request: Request, seeds: Sequence[int]) -> Iterator[Request]:
+    """Yield what the request may have been before; the first is what it is now."""
+    earlier = [request._replace(negative_prompt="")] if request.negative_prompt.isspace() else []
+    for reading in (request, *earlier):
+        yield reading
+        yield from (reading._replace(seed=seed) for seed in seeds)
+
+
+def _may_be_blank(declaration: Declaration) -> bool:
+    """Whether a cell of the image may have a negative prompt of white space alone. No template is rendered."""
+    name, image = "negative_prompt", declaration.image
+    texts: Sequence[object] = [image.negative_prompt or declaration.spec.content.negative_prompt]
+    if name in declaration.axes:
+        texts = [*declaration.axes[name], *(entry.get(name) for entry in image.include)]
+    return any(isinstance(text, str) and (text.isspace() or "{" in text) for text in texts)
+
+
+class _Recorded:
+    """The keys that the state knows, read when they are first asked for."""
+
+    def __init__(self, actions: Sequence[Action], state: State) -> None:
+        self._actions, self._state = actions, state
+
+    def keys(self, output: str) -> set[str]:
+        """Return the keys that may be those of an output: of its record, and of what is in flight for no other cell."""
+        record = self._outputs.get(output)
+        return self._in_flight | ({record.key} if record else set())
+
+    @cached_property
+    def _outputs(self) -> dict[str, Output]:
+        return self._state.outputs()
+
+    @cached_property
+    def _in_flight(self) -> set[str]:
+        sent = {submission.key for submission in self._state.open_submissions()}
+        return sent - {action.key for action in self._actions} if sent else sent
