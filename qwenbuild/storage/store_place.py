@@ -1,7 +1,7 @@
 """The place of the store: the folder that holds what was paid for.
 
 It is, in this order:
-1. the folder that `$QWENBUILD_CACHE_DIR` names;
+1. the folder that `$QWENBUILD_CACHE_DIR` names, by a whole path;
 2. the platform's user cache folder, if a store is there: earlier versions of qwenbuild put it there;
 3. the platform's user data folder: what was paid for is data, and cleaners empty caches.
 
@@ -50,10 +50,10 @@ class StorePlace:
 def find_place(environ: Mapping[str, str]) -> StorePlace:
     """Return the place of the store, which may not exist yet.
 
-    Raises StoreError if the user has no home folder and no variable names another folder.
+    Raises StoreError if a variable names a relative folder, or if the user has no home folder and none is named.
     """
-    if chosen := environ.get("QWENBUILD_CACHE_DIR"):
-        return StorePlace(Path(os.path.abspath(os.path.expanduser(chosen))), Origin.ENVIRONMENT)
+    if chosen := named_folder(environ, "QWENBUILD_CACHE_DIR"):
+        return StorePlace(chosen, Origin.ENVIRONMENT)
     cache, data = cache_folder(), data_folder()
     if cache and _has_store(cache):
         return StorePlace(cache, Origin.CACHE, data)
@@ -64,6 +64,24 @@ def find_place(environ: Mapping[str, str]) -> StorePlace:
         facts=["looked at: QWENBUILD_CACHE_DIR, XDG_DATA_HOME, HOME, the list of users"],
         hint="set QWENBUILD_CACHE_DIR to a folder that is kept",
     )
+
+
+def named_folder(environ: Mapping[str, str], variable: str) -> Path | None:
+    """Return the folder that an environment variable names; None if it names none. Raises StoreError.
+
+    It must be absolute, or begin with `~`: a relative one would mean another folder wherever a command runs.
+    """
+    given = environ.get(variable)
+    if not given:
+        return None
+    folder = os.path.expanduser(given)
+    if not os.path.isabs(folder):
+        raise StoreError(
+            f"{variable} is a relative path: it would name another folder wherever a command runs",
+            facts=[f"it is: {given}", f"here it would be: {os.path.abspath(folder)}"],
+            hint=f"set {variable} to a whole path, such as the one above",
+        )
+    return Path(os.path.abspath(folder))
 
 
 def default_root(environ: Mapping[str, str]) -> Path:

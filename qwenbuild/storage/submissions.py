@@ -30,6 +30,7 @@ from .claims import ENVIRON, Intent, Row
 from .ledger import FILE, Ledger, damaged_hint
 from .state import State
 from .store import Store
+from .store_place import named_folder
 
 _UNPROVEN = "an account that nothing shows to be yours"
 _MOST_NAMED, _SHOWN = 5, 60  # submissions, and characters of a prompt, in a warning
@@ -37,9 +38,11 @@ _ANOTHER = "another"  # stands in `Submission.context` for an account that is no
 
 
 def ledger_folder(environ: Mapping[str, str], store: Store) -> Path:
-    """Return the folder of the user's ledger: `$QWENBUILD_LEDGER_DIR`, else `ledger/` in the store's folder."""
-    chosen = environ.get(ENVIRON)
-    return Path(os.path.abspath(os.path.expanduser(chosen))) if chosen else store.root / "ledger"
+    """Return the folder of the user's ledger: `$QWENBUILD_LEDGER_DIR`, else `ledger/` in the store's folder.
+
+    Raises StoreError if the variable names a relative folder.
+    """
+    return named_folder(environ, ENVIRON) or store.root / "ledger"
 
 
 class Submissions:

@@ -31,15 +31,23 @@ def data(home: Path) -> Path:
 
 
 def test_the_environment_chooses_the_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`QWENBUILD_CACHE_DIR` may be relative or start with `~`; an empty value counts as unset."""
-    monkeypatch.chdir(home)
+    """`QWENBUILD_CACHE_DIR` may start with `~`; an empty value counts as unset."""
     monkeypatch.setenv("HOME", str(home / "home"))
     Store(cache(home)).put("a" * 64, b"image", b"{}")
     assert default_root({"QWENBUILD_CACHE_DIR": str(home / "x")}) == home / "x"
-    assert default_root({"QWENBUILD_CACHE_DIR": "relative"}) == home / "relative"
     assert default_root({"QWENBUILD_CACHE_DIR": "~/x"}) == home / "home" / "x"
     assert default_root({"QWENBUILD_CACHE_DIR": ""}) == data(home / "home")
-    assert find_place({"QWENBUILD_CACHE_DIR": "x"}).origin is Origin.ENVIRONMENT
+    assert find_place({"QWENBUILD_CACHE_DIR": "/x"}).origin is Origin.ENVIRONMENT
+
+
+@pytest.mark.parametrize("given", ["relative", "./x", "../x", "~nobody-here/x"])
+def test_a_relative_folder_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """It would be another store in each folder; the message has the folder that is meant here."""
+    monkeypatch.chdir(home)
+    with pytest.raises(StoreError) as caught:
+        find_place({"QWENBUILD_CACHE_DIR": given})
+    assert caught.value.claim.startswith("QWENBUILD_CACHE_DIR is a relative path")
+    assert caught.value.facts == (f"it is: {given}", f"here it would be: {os.path.abspath(home / given)}")
 
 
 def test_a_new_store_is_made_in_the_data_folder(home: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.catalogue import builtin
-from qwenbuild.errors import LedgerError
+from qwenbuild.errors import LedgerError, StoreError
 from qwenbuild.provider import Price, Settings, accounted
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size, Submission
@@ -349,7 +349,8 @@ def test_the_folder_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", "/home/me")
     store = Store(tmp_path / "store")
     assert ledger_folder({}, store) == tmp_path / "store/ledger"
-    assert ledger_folder({"QWENBUILD_LEDGER_DIR": "here"}, store) == tmp_path / "here"
+    with pytest.raises(StoreError, match="QWENBUILD_LEDGER_DIR is a relative path"):
+        ledger_folder({"QWENBUILD_LEDGER_DIR": "here"}, store)
     assert ledger_folder({"QWENBUILD_LEDGER_DIR": "~/there"}, store) == Path("/home/me/there")
 
 
