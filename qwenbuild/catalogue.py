@@ -179,6 +179,10 @@ class Catalogue:
             hint = did_you_mean(name, self.models)
             raise ValueError(f"known models: {listing(self.models)}{'; ' + hint if hint else ''}") from None
 
+    def highest_price(self, region: str) -> Decimal:
+        """Return the highest price of one image in a region, in CNY."""
+        return max(each.price_cny[region] for each in self.models.values() if region in each.price_cny)
+
     def extended(self, declared: Mapping[str, ModelTable | Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with `declared` models added; a known name overrides only the keys it states.
 

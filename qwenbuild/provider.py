@@ -50,10 +50,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """An amount of money; `currency` is an ISO 4217 code."""
+    """An amount of money; `currency` is an ISO 4217 code.
+
+    `is_assumed`: nobody knows the price, and this amount is counted in its place.
+    """
 
     amount: Decimal
     currency: str = "CNY"
+    is_assumed: bool = False
 
     @staticmethod
     def by_currency(prices: Iterable[Price | None], before: Mapping[str, Decimal] | None = None) -> dict[str, Decimal]:

@@ -29,7 +29,7 @@ class Kind(StrEnum):
     SECRETS = "secrets"  # a variable with a secret, and the server that gets it
     REMOTES = "remotes"  # a remote cache: images come from there and go there
     LINKS = "links"  # a link in the project that leads out of it
-    PRICES = "prices"  # a price below the catalogue's
+    PRICES = "prices"  # a price below the catalogue's, or a model without one
     OWNERS = "owners"  # another user, to whom the project's folder belongs
 
 

@@ -38,6 +38,8 @@ def _show(explanation: Explanation) -> None:
         _fact("", visible(line))
     _fact("output", f"{visible(step.action.output)}  {_dim(str(explanation.output))}")
     price = f", for {money({remedy.price.currency: remedy.price.amount})}" if remedy.price else ""
+    if remedy.price and remedy.price.is_assumed:
+        price += " (assumed, for want of a price)"
     _fact("remedy", f"{remedy.effect}{price}")
     if remedy.command:
         _fact("", styled(visible(remedy.command), out, bold=True))

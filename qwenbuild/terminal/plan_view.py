@@ -44,6 +44,8 @@ def step_dict(step: Step) -> dict[str, Any]:
     }  # fmt: skip
     if step.price:
         table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
+        if step.price.is_assumed:
+            table["price"]["assumed"] = True
     if step.submission:
         table |= search_dict(step.submission)
     return table
@@ -96,7 +98,8 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     bill = plan.bill
     for line in bill:
         total = money({line.total.currency: line.total.amount})
-        click.echo(f"{'cost':>10}  {total}  ({line.model}: {line.renders:,} at {line.each.amount.normalize():f})")
+        each = f"{line.each.amount.normalize():f}{' assumed, for want of a price' * line.each.is_assumed}"
+        click.echo(f"{'cost':>10}  {total}  ({line.model}: {line.renders:,} at {each})")
     if len(bill) > 1:
         click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from qwenbuild.emulator.server import Running
+from qwenbuild.catalogue import builtin
+from qwenbuild.emulator.server import Running, running
+from tests.support.emulated import QUICK
 
 from .studio import Studio, cards
 
 pytest_plugins = ("tests.support.emulated",)
 
+REPOSITORY = Path(__file__).parents[2]
 MODELS = """
 [image.plus]
 prompt = "a"
@@ -62,7 +66,7 @@ def test_a_model_without_the_interface(emulator: Running, tmp_path: Path) -> Non
 
 
 def test_a_declared_model(emulator: Running, tmp_path: Path) -> None:
-    """A declared model has its own interfaces, sizes, pace and price. Without a price it can't be built."""
+    """A declared model has its own interfaces, sizes, pace and price. Without a price the highest one is assumed."""
     declared = '[models.qwen-image-next]\ninterfaces = ["async"]\nsizes = ["512*512"]\nsubmits = "30/minute"\n'
     specs = cards(11, model='"qwen-image-next"')
     studio = Studio.make(tmp_path, emulator, specs)
@@ -71,13 +75,32 @@ def test_a_declared_model(emulator: Running, tmp_path: Path) -> None:
     assert ran.code == 2
     assert "qwen-image-next has no sync interface" in ran.err
     ran = studio.here("plan", "--interface", "async")
-    assert ran.code == 2
-    assert "no price is known for qwen-image-next in singapore" in ran.err
-    assert 'declare [models."qwen-image-next"] price_cny = { singapore = "0.220177" }' in ran.err
+    assert ran.code == 0
+    assert "6.05 CNY  (qwen-image-next: 11 at 0.550443 assumed, for want of a price)" in ran.out
+    assert "not approved: no price is known for qwen-image-next in singapore" in ran.err
     studio.write({"qwenbuild.toml": declared + 'price_cny = { singapore = "0.5" }\n'})
     ran = studio.here("plan", "--interface", "async")
     assert "5.50 CNY  (qwen-image-next: 11 at 0.5)" in ran.out
     assert "at least 20 s" in ran.out
+
+
+def test_the_readmes_model_without_a_price_is_built_when_the_user_says_so(tmp_path: Path) -> None:
+    """A plan shows what is assumed; a build needs approval, and a budget counts the assumption."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    start = text.index("[models.my-finetune]")
+    declared = text[start : text.index("```", start)]
+    catalogue = builtin().extended({"my-finetune": {"sizes": ["1024*1024"]}})
+    with running(replace(QUICK, catalogue=catalogue)) as service:
+        studio = Studio.make(tmp_path, service, cards(2, model='"my-finetune"'), config=declared)
+        assert studio.here("plan", "--json").finished["cost"] == {"CNY": "1.100886"}
+        ran = studio.here("build")
+        assert (ran.code, service.requests()) == (2, [])
+        assert "no price is known for my-finetune in singapore: 0.550443 CNY would be assumed" in ran.err
+        assert "`qwenbuild trust`" in ran.err
+        studio.extra["XDG_CONFIG_HOME"] = str(tmp_path / "config")
+        assert studio.here("trust", "--yes").code == 0
+        assert studio.here("build", "--max-cost", "0.6", "--json").finished["rendered"] == 1
+        assert studio.build_here()["rendered"] == 1
 
 
 def test_where_region_and_interface_come_from(emulator: Running, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.candidates import Search
-from qwenbuild.catalogue import DEFAULT_MODEL, INTERFACES, Catalogue, builtin
+from qwenbuild.catalogue import INTERFACES, Catalogue, builtin
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
 from qwenbuild.request import Request, Submission
-from qwenbuild.trust import Item, secret
+from qwenbuild.trust import Item, Kind, secret
 
 from .credentials import KEY_ENV, find_key
 from .endpoint import find_endpoint
@@ -89,7 +89,10 @@ class DashScopeProvider:
         self._renderer: Renderer | None = None
 
     def check(self, model: str) -> str | None:
-        """Return why requests of the model can't be sent (unknown model, interface or price), else None."""
+        """Return why requests of the model can't be sent (unknown model or interface), else None.
+
+        A model without a price asks for the user's approval: what one image costs is then an assumption.
+        """
         try:
             known = self._catalogue.model(model)
         except ValueError as error:
@@ -99,20 +102,18 @@ class DashScopeProvider:
                 f"{known.name} has no {self.interface} interface: "
                 f'set interface = "{known.interfaces[0]}" under [providers.dashscope]'
             )
-        region = self.endpoint.region
-        if region not in known.price_cny:
-            # Without a price, the budget would count this model as free.
-            usual = builtin().model(DEFAULT_MODEL).price_cny[region]
-            return (
-                f"no price is known for {model} in {region}: "
-                f'declare [models."{model}"] price_cny = {{ {region} = "{usual}" }}'
-            )
+        price, region = self.price(model), self.endpoint.region
+        if price.is_assumed:
+            claim = f"no price is known for {model} in {region}: {price.amount} CNY would be assumed for an image"
+            item = Item(Kind.PRICES, f"{model} in {region}: unknown", claim, f'[models."{model}"] price_cny')
+            self._settings.trust.allows(item)
         return None
 
-    def price(self, model: str) -> Price | None:
-        """Return the catalogue's price of one image in the region."""
-        amount = self._catalogue.model(model).price_cny.get(self.endpoint.region)
-        return None if amount is None else Price(amount)
+    def price(self, model: str) -> Price:
+        """Return the catalogue's price of one image in the region; without one, the highest there is assumed."""
+        region = self.endpoint.region
+        amount = self._catalogue.model(model).price_cny.get(region)
+        return Price(builtin().highest_price(region), is_assumed=True) if amount is None else Price(amount)
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return the earliest time of the last submit, in seconds from the first. Each model has its own pace."""

@@ -15,6 +15,7 @@ from qwenbuild.errors import AccountError, UsageError
 from qwenbuild.provider import Price, Resumable, Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.providers.registry import create
+from qwenbuild.trust import Kind
 from tests.support.scripted import Journal, request_of
 
 
@@ -55,10 +56,7 @@ def test_planning_loads_nothing_heavy_and_needs_no_key() -> None:
             {"interface": "async"}, "qwen-image-max",
             'qwen-image-max has no async interface: set interface = "sync" under [providers.dashscope]',
         ),
-        (
-            {"region": "beijing"}, "mine",
-            'no price is known for mine in beijing: declare [models."mine"] price_cny = { beijing = "0.20" }',
-        ),
+        ({"region": "beijing"}, "mine", None),
         ({}, "mine", None),
     ],
 )  # fmt: skip
@@ -66,6 +64,17 @@ def test_a_plan_knows_which_requests_can_not_be_sent(table: dict[str, Any], mode
     """Interface and price are checked against the catalogue and the declared models."""
     provider = planned(table, mine={"price_cny": {"singapore": "1"}})
     assert provider.check(model) == expected
+
+
+def test_a_model_without_a_price_needs_approval() -> None:
+    """The catalogue's highest price is counted for it, so no budget takes it for free."""
+    settings = Settings({"region": "beijing"}, builtin().extended({"mine": {"price_cny": {"singapore": "1"}}}), {})
+    provider = DashScopeProvider(settings)
+    assert provider.price("mine") == Price(Decimal("0.50"), is_assumed=True)
+    assert settings.trust.asked == []
+    provider.check("mine")
+    [item] = settings.trust.refused
+    assert (item.kind, item.value) == (Kind.PRICES, "mine in beijing: unknown")
 
 
 def test_an_unknown_model_gets_a_suggestion() -> None:
