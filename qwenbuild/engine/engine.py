@@ -40,6 +40,7 @@ from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
@@ -152,14 +153,22 @@ class Engine:
     def _reader(self) -> Reader:
         return Reader(self.project, self.provider, self.read_cache, self.max_renders)
 
-    def _expand(self) -> tuple[list[Action], list[Path]]:
-        """Return every action, and the paths that the actions depend on."""
-        reader = self._reader()
+    def _expand(self) -> tuple[list[Action], Lock, list[Path]]:
+        """Return every action, the lock, and the paths that the actions depend on."""
+        reader, pins = self._reader(), Lock()
+
+        def recorded(valid_paths: AbstractSet[str]) -> Mapping[str, Pin]:
+            nonlocal pins
+            pins = locking.read(self, self._last_lock, valid_paths)
+            return pins.every
+
         try:
             with self.state() as state:
-                return reader.actions(self._image_counts(state))
+                actions, inputs = reader.actions(self._image_counts(state), recorded)
         finally:
             self.inputs = reader.inputs
+        self._last_lock = pins if self.read_cache else None
+        return actions, pins if self.is_locking else Lock(), inputs
 
     def _image_counts(self, state: State) -> Iterator[Mapping[str, int]]:
         """Yield the number of rendered outputs of each image: by the state, then by state and lock together."""
@@ -169,11 +178,7 @@ class Engine:
 
     def declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return (actions under their recorded keys, the lock, the input paths)."""
-        actions, inputs = self._expand()
-        sound = {action.output for action in actions}
-        pins = lock.read(self.lock_path, self._last_lock, sound) if self.is_locking else Lock()
-        if self.read_cache:
-            self._last_lock = pins
+        actions, pins, inputs = self._expand()
         every = judge.with_known_keys(with_kept_requests(actions, pins, state), pins, state, self.store)
         return every, pins, [*inputs, self.lock_path]
 

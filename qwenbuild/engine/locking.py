@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.plan import pins
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
+from qwenbuild.storage.lock import Lock
 
 from .planning import make_plan
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
     from qwenbuild.storage.state import State
 
     from .engine import Engine
+
+
+def read(engine: Engine, known: Lock | None, valid_paths: AbstractSet[str]) -> Lock:
+    """Return the project's lock; see `lock.read`. An engine that does not use it ignores a faulty one."""
+    try:
+        return lock.read(engine.lock_path, known, valid_paths)
+    except ProjectError:
+        if engine.is_locking:
+            raise
+        return Lock()
 
 
 def write_lock(engine: Engine) -> tuple[bool, int]:

@@ -9,6 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+MOST_BYTES = 240
+"""The most bytes of a name: every file system takes 255, and names beside an output may be a little longer."""
+
 _DEVICE = r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])[./])"
 _SAFE_PATH = re.compile(  # accepts most paths quickly: a name of five or more characters is never a device name
     rf"(?:[\w-]{{5,}}/)*[\w-]{{5,}}\.png|(?:{_DEVICE}\w(?:[\w.@+-]*[\w@+-])?/)*{_DEVICE}\w[\w.@+-]*\.png", re.ASCII
@@ -25,7 +28,7 @@ _SHOWS_NOTHING = re.compile(
 
 def path_fault(path: str) -> str | None:
     """Return what is wrong with an output path, or None if it is safe on every system."""
-    if len(path) < 240 and _SAFE_PATH.fullmatch(path):
+    if len(path) <= MOST_BYTES and _SAFE_PATH.fullmatch(path):
         return None
     if not path:
         return "it is empty"
@@ -49,8 +52,8 @@ def path_fault(path: str) -> str | None:
             return f'"{part}" is a reserved name on Windows'
         if part[-1] in ". " or part[0] == " ":
             return f'"{part}" starts with a space, or ends with a space or a dot'
-        if len(part.encode("utf-8", "surrogatepass")) > 240:
-            return f'"{part[:40]}…" is longer than 240 bytes; set a shorter `output`'
+        if len(part.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+            return f'"{part[:40]}…" is longer than {MOST_BYTES} bytes; set a shorter `output`'
         if not part.isprintable() and any(unicodedata.category(ch) in ("Cc", "Cs", "Cf") for ch in part):
             return "it contains invisible characters"
     return None

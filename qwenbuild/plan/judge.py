@@ -106,8 +106,7 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output],
         now = status(out / folded[clash_key(path)]) if seen and clash_key(path) in folded else None
         if seen is not None and not (now and (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)):
             found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
-    pinned = {**lock.theirs, **lock.pins} if lock.theirs else lock.pins
-    others = [pin for path, pin in pinned.items() if path not in declared and path not in records]
+    others = [pin for path, pin in lock.every.items() if path not in declared and path not in records]
     found += [Orphan(it.path, it.name, not is_own, it) for it, is_own in pinned_outputs(others, out)]
     return sorted(found) if others else found
 

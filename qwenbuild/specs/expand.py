@@ -20,7 +20,7 @@ from qwenbuild.request import Request, Size, derived_seed
 from .action import Action
 from .declared_names import FIELDS
 from .matrix import Cells, Declaration, Value, size_of
-from .output_paths import check_paths, default_path
+from .output_paths import Recorded, default_path, has_default_path, marked_path, settled
 from .row_places import RowPlaces
 from .template import Template, Templates, tidied
 
@@ -35,19 +35,19 @@ def expand(
     declarations: Collection[Declaration],
     family: str,
     labelled: bool,
+    recorded: Recorded,
     findings: Findings,
 ) -> list[Action]:
     """Return the actions of all declarations. Problems go into `findings`.
 
-    `family` and `labelled` are attributes of the provider.
+    `family` and `labelled` are attributes of the provider. `recorded` is that of `settled`.
     """
     actions = [
         action
         for declaration in declarations
         for action in cells(catalogue, templates, declaration, family, labelled, findings)
     ]
-    check_paths(actions, findings)
-    return actions
+    return settled(actions, recorded, findings)
 
 
 def cells(
@@ -128,6 +128,7 @@ class _Expander:
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
         self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
+        self._has_default_path = has_default_path(declaration)
         self._stem = declaration.name  # kept here, because the property builds a new text at each access
         seed = self._fields["seed"]
         self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
@@ -167,7 +168,11 @@ class _Expander:
             output = default_path(self._stem, values)
         prompt, negative_prompt = request.prompt, request.negative_prompt
         fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
-        if not (prompt.strip() and fits) or path_fault(output):
+        if (fault := path_fault(output)) and self._has_default_path:
+            marked = marked_path(self._stem, values, self._declaration.cell_name(values))
+            if not path_fault(marked):
+                output, fault = marked, None
+        if not (prompt.strip() and fits) or fault:
             raise ProjectError(self._problems(request, model, output, self._declaration.cell_name(values)))
         try:
             return _action((

@@ -1,15 +1,43 @@
-"""Output paths: the default path of a cell, and paths that can't exist side by side."""
+"""Output paths: the default path of a cell, and paths that can't exist side by side.
+
+Different cells never share a default path. If they would, because file systems or `slug` take their values for one, the
+first cell keeps the path, and the others get a digest of their name. A path that the lock records for a cell stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Protocol
 
-from qwenbuild.errors import Findings
-from qwenbuild.files.paths import clash_key, clash_keys
+from qwenbuild.digest import sha256
+from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.files.paths import MOST_BYTES, clash_key, clash_keys
 from qwenbuild.problems import Problem
 
 from .action import Action
-from .matrix import Value
+from .matrix import Declaration, Value
+
+
+class Record(Protocol):
+    """What the lock has about an output path."""
+
+    @property
+    def name(self) -> str:
+        """The name of the cell."""
+
+
+Recorded = Callable[[AbstractSet[str]], Mapping[str, Record]]
+"""Returns the lock's records by path. The argument are paths that are known to be valid and distinct."""
+
+_DIGITS = 10  # of a digest: even if 10,000 cells share a path, two equal digests are as good as impossible
+_MARKED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\.png")
+
+
+def no_records(valid_paths: AbstractSet[str]) -> Mapping[str, Record]:
+    """Return the records of a project that has no lock."""
+    return {}
 
 
 def default_path(stem: str, values: Sequence[Value]) -> str:
@@ -17,22 +45,107 @@ def default_path(stem: str, values: Sequence[Value]) -> str:
     return f"{'-'.join([stem, *[value.path_part for value in values]])}.png"
 
 
-def check_paths(actions: Collection[Action], findings: Findings) -> None:
-    """Add a problem to `findings` for each action whose path clashes with the path of an earlier action.
+def marked_path(stem: str, values: Sequence[Value], name: str) -> str:
+    """Return the default path with a digest of the cell's `name`. No other cell has it, and it is never too long.
+
+    Long values are cut, all to the same length; short ones, such as a seed, stay readable.
+    """
+    folder, _, image = stem.rpartition("/")
+    end = f"-{sha256(name.encode('utf-8', 'replace'))[:_DIGITS]}.png"
+    room = MOST_BYTES - len(end)
+    text = ""
+    for most in (60, 40, 20, 10):
+        text = "-".join([image, *[value.path_part[:most].rstrip("-") for value in values]])
+        if len(text.encode()) <= room:
+            break
+    return f"{folder}/{text.encode()[:room].decode(errors='ignore').rstrip('-')}{end}"
+
+
+def has_default_path(declaration: Declaration) -> bool:
+    """Return whether neither the image nor its spec sets `output`."""
+    return declaration.image.output is None and declaration.spec.content.output is None
+
+
+def settled(actions: list[Action], recorded: Recorded, findings: Findings) -> list[Action]:
+    """Return the actions with distinct default paths. Problems of other paths that clash go into `findings`.
 
     Two paths clash if some file system takes them for one file, if one would be a folder of the other, or if they
     spell one folder in two ways: on some file systems an orphan would be another cell's file.
     """
-    # Nearly every path is its own clash key: sharing the text saves as much memory as the requests' keys take.
     outputs = [action.output for action in actions]
+    is_distinct = _are_distinct(outputs)
+    records: Mapping[str, Record] = {}
+    known = set(outputs)
+    try:
+        records = recorded(known if is_distinct else frozenset())
+    except ProjectError as error:
+        findings.add(error.problems)
+    moved = _recorded_marks(actions, known, records)
+    if not is_distinct:
+        moved |= _step_aside(actions, records, moved)
+    if moved:
+        actions = [
+            action._replace(output=moved[number]) if number in moved else action
+            for number, action in enumerate(actions)
+        ]
+        is_distinct = _are_distinct([action.output for action in actions])
+    if not is_distinct:
+        for image, problem in _clashes(actions):
+            findings.add([problem], image)
+    return actions
+
+
+def _are_distinct(outputs: Sequence[str]) -> bool:
+    """Return whether no two of the paths clash."""
+    # Nearly every path is its own clash key: sharing the text saves as much memory as the requests' keys take.
     paths = {path if path == key else key for path, key in zip(outputs, clash_keys(outputs), strict=True)}
     spellings = {path.rpartition("/")[0] for path in outputs}
     while above := {folder.rpartition("/")[0] for folder in spellings} - spellings:
         spellings |= above
     folders = {*clash_keys(list(spellings))}
-    if len(paths) < len(actions) or len(folders) < len(spellings) or not paths.isdisjoint(folders):
-        for image, problem in _clashes(actions):
-            findings.add([problem], image)
+    return len(paths) == len(outputs) and len(folders) == len(spellings) and paths.isdisjoint(folders)
+
+
+def _marked(action: Action) -> str:
+    return marked_path(action.declaration.name, action.values, action.name)
+
+
+def _recorded_marks(
+    actions: Sequence[Action], outputs: AbstractSet[str], records: Mapping[str, Record]
+) -> dict[int, str]:
+    """Return the paths with a digest that the lock records for cells, by the number of the action.
+
+    Such a path stays, even if the cell that had the path without a digest is gone.
+    """
+    paths = {records[path].name: path for path in records.keys() - outputs if _MARKED.search(path)}
+    if not paths:
+        return {}
+    found: dict[int, str] = {}
+    for number, action in enumerate(actions):
+        path = paths.get(action.name)
+        if path and has_default_path(action.declaration) and path == _marked(action):
+            found[number] = path
+    return found
+
+
+def _step_aside(actions: Sequence[Action], records: Mapping[str, Record], settled: Mapping[int, str]) -> dict[int, str]:
+    """Return the new paths of cells whose default path is another cell's, by the number of the action."""
+    sharing: dict[str, list[int]] = {}
+    for number, key in enumerate(clash_keys([action.output for action in actions])):
+        if number not in settled:
+            sharing.setdefault(key, []).append(number)
+    found: dict[int, str] = {}
+    for numbers in sharing.values():
+        if len(numbers) > 1:
+            stays = {number for number in numbers if _stays(actions[number], records)} or {numbers[0]}
+            found |= {number: _marked(actions[number]) for number in numbers if number not in stays}
+    return found
+
+
+def _stays(action: Action, records: Mapping[str, Record]) -> bool:
+    """Return whether the spec, or the lock, says that a cell has its path."""
+    record = records.get(action.output)
+    return not has_default_path(action.declaration) or (record is not None and record.name == action.name)
 
 
 def _clashes(actions: Iterable[Action]) -> Iterator[tuple[str, Problem]]:

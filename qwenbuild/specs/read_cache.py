@@ -23,7 +23,7 @@ from qwenbuild.provider import Provider
 from . import expand
 from .action import Action
 from .matrix import Declaration
-from .output_paths import check_paths
+from .output_paths import Recorded, settled
 from .project import Project
 from .sandbox import environment
 from .spec import Spec
@@ -63,11 +63,16 @@ class ReadCache:
         self._specs[spec.path] = spec
 
     def expand(
-        self, project: Project, declarations: Collection[Declaration], provider: Provider, findings: Findings
+        self,
+        project: Project,
+        declarations: Collection[Declaration],
+        provider: Provider,
+        recorded: Recorded,
+        findings: Findings,
     ) -> tuple[list[Action], list[Path]]:
         """Return (the actions of all declarations, the paths of the templates that they depend on).
 
-        Problems go into `findings`.
+        Problems go into `findings`. `recorded` is that of `settled`.
         """
         keep_requests = sum(declaration.cells for declaration in declarations) <= _REQUESTS_KEPT
         actions: list[Action] = []
@@ -84,8 +89,7 @@ class ReadCache:
             actions += expansion.actions
             names.update(dict.fromkeys(expansion.texts))
         self._expansions = expansions
-        check_paths(actions, findings)
-        return actions, [project.templates / name for name in names]
+        return settled(actions, recorded, findings), [project.templates / name for name in names]
 
     def _kept(self, declaration: Declaration, provider: Provider, now: Templates) -> _Expansion | None:
         """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""

@@ -13,6 +13,7 @@ from qwenbuild.provider import Provider
 from . import expand, matrix, spec
 from .action import Action
 from .field_sources import Sources
+from .output_paths import Recorded, no_records
 from .project import Project
 from .read_cache import ReadCache
 from .spec import Spec
@@ -39,11 +40,14 @@ class Reader:
         findings.raise_if_any()
         return found
 
-    def actions(self, image_counts: Iterable[Mapping[str, int]]) -> tuple[list[Action], list[Path]]:
+    def actions(
+        self, image_counts: Iterable[Mapping[str, int]], recorded: Recorded = no_records
+    ) -> tuple[list[Action], list[Path]]:
         """Return (every action, the paths that they depend on); raises ProjectError or TooManyRenders.
 
         `image_counts` map an image's name to the number of its outputs that are known to have been rendered. Each
         mapping counts more than the one before and takes longer to make, so the next one is read only if needed.
+        `recorded` gives the lock's records: paths that it records stay.
         """
         findings, project = Findings(), self._project
         paths = project.spec_paths()
@@ -54,11 +58,11 @@ class Reader:
         declarations = matrix.declare(project, specs, findings)
         self._refuse_large_matrix(declarations, image_counts)
         if self._cache:
-            actions, read = self._cache.expand(project, declarations, self._provider, findings)
+            actions, read = self._cache.expand(project, declarations, self._provider, recorded, findings)
         else:
             templates = Templates(project.templates, project.config.templates)
             family, labelled = self._provider.family, self._provider.labelled
-            actions = expand.expand(project.catalogue, templates, declarations, family, labelled, findings)
+            actions = expand.expand(project.catalogue, templates, declarations, family, labelled, recorded, findings)
             read = templates.paths
         self.inputs = [*self.inputs, *read]
         findings.add(self._refused_by_provider(actions))

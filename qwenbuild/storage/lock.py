@@ -42,6 +42,11 @@ class Lock:
     theirs: Mapping[str, Pin] | None = None
     digest: str = field(default="", repr=False, compare=False)  # SHA-256 of the file's text, empty if there is no file
 
+    @property
+    def every(self) -> Mapping[str, Pin]:
+        """The pins of both sides by path; of two for one path, ours."""
+        return {**self.theirs, **self.pins} if self.theirs else self.pins
+
     def without(self, paths: Collection[str]) -> Lock:
         """Return the lock without the pins of these outputs."""
         ours, theirs = (

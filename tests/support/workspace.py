@@ -10,6 +10,7 @@ from qwenbuild.errors import Findings, QwenbuildError
 from qwenbuild.specs import expand, matrix, spec
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.matrix import Declaration
+from qwenbuild.specs.output_paths import Record
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.spec import Spec
 from qwenbuild.specs.template import Templates
@@ -49,12 +50,14 @@ class Workspace:
         findings.raise_if_any()
         return found
 
-    def actions(self, *, labelled: bool = False) -> list[Action]:
-        """Return every action with the provider family `test-1`; raises ProjectError."""
+    def actions(self, records: Mapping[str, Record] = {}, *, labelled: bool = False) -> list[Action]:
+        """Return every action with the provider family `test-1`; raises ProjectError. `records` are the lock's."""
         findings, project = Findings(), self.project
         declarations = matrix.declare(project, self.specs(findings), findings)
         templates = Templates(project.templates, project.config.templates)
-        found = expand.expand(project.catalogue, templates, declarations, "test-1", labelled, findings)
+        found = expand.expand(
+            project.catalogue, templates, declarations, "test-1", labelled, lambda valid: records, findings
+        )
         findings.raise_if_any()
         return found
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.errors import Findings
+from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.specs.output_paths import no_records, settled
+from qwenbuild.storage.lock_format import Pin
 from tests.support.workspace import Workspace
 
 HOUSE = '[image.house]\nprompt = "A house"\n'
@@ -91,3 +102,113 @@ def test_paths_that_only_look_alike_are_told_apart(project: Workspace) -> None:
     """No file system takes a Cyrillic letter for a Latin one."""
     project.write({"specs/a.toml": '[image.i]\nprompt = "A"\nmatrix.x = ["a", "а", "ı", "i", "l", "1"]\n'})
     assert len({action.output for action in project.actions()}) == 6
+
+
+def logos(values: Sequence[object]) -> dict[str, str]:
+    """Return a spec whose cells have these values on the axis `lang`."""
+    matrix = json.dumps(values, ensure_ascii=False)
+    return {"specs/a.toml": f'[image.logo]\nprompt = "logo"\nmatrix.lang = {matrix}\n'}
+
+
+def recorded(paths: dict[str, str]) -> dict[str, Pin]:
+    """Return the lock's records of cells; `paths` are their paths by value of the axis `lang`."""
+    return {path: Pin(path, f"a/logo[lang={lang}]", "0" * 64, "0" * 64, "m", 1) for lang, path in paths.items()}
+
+
+@pytest.mark.parametrize(
+    "values", [["C", "C++", "C#"], ["a=b", "a b"], ["①", "1"], ["日本", "日本!"], ["x.y", "X y"], [1.5, "1,5", "1.5!"]]
+)
+def test_of_values_with_one_slug_the_first_keeps_it(project: Workspace, values: list[object]) -> None:
+    """The others get a digest: no two default paths clash on any file system."""
+    outputs = [action.output for action in project.write(logos(values)).actions()]
+    assert len({clash_key(path) for path in outputs}) == len(values)
+    plain = [action.output for action in project.write(logos(values[:1])).actions()]
+    assert outputs[:1] == plain
+
+
+def test_a_recorded_default_path_stays(project: Workspace) -> None:
+    """It stays if values are moved, if values with its slug are new, and if the value without a digest is gone."""
+
+    def paths(values: list[str], lock: dict[str, str]) -> dict[str, str]:
+        actions = project.write(logos(values)).actions(recorded(lock))
+        return {str(action.values[0].value): action.output for action in actions}
+
+    first = paths(["C", "C++", "C#"], {})
+    assert first["C"] == "a/logo-c.png"
+    assert paths(["C++", "C#", "C"], first) == first
+    assert paths(["C", "C++", "C#"], {"C++": "a/logo-c.png"})["C++"] == "a/logo-c.png"
+    del first["C"]
+    assert paths(["C++", "C#"], first) == first
+    new = paths(["C♯", "C++", "C#"], first)
+    assert new == {"C♯": "a/logo-c.png", **first}
+
+
+def test_default_paths_step_aside_for_other_images(project: Workspace) -> None:
+    """The values of two axes, another image and an `output` of one's own can spell the same path."""
+    project.write({"specs/a.toml": """
+        [image.logo]
+        prompt = "logo"
+        [image.logo.matrix]
+        one = ["a-b", "a"]
+        two = ["c", "b-c"]
+        [image.logo-a]
+        prompt = "logo"
+        matrix.two = "c"
+        [image.own]
+        prompt = "logo"
+        output = "a/logo-a-c.png"
+        """})  # fmt: skip
+    outputs = [action.output for action in project.actions()]
+    assert len(set(outputs)) == 6
+    assert outputs[0] == "a/logo-a-b-c.png"
+    assert outputs[5] == "a/logo-a-c.png"
+    assert outputs[4].startswith("a/logo-a-c-")
+
+
+@pytest.mark.parametrize("value", ["落霞与孤鹜齐飞秋水共长天一色" * 3, "\U00020000" * 59, "w " * 30, "ü" * 400])
+def test_no_value_makes_a_default_path_too_long(project: Workspace, value: str) -> None:
+    """Long values are cut, and get a digest. A seed stays readable."""
+    project.write({"specs/a.toml": f"""
+        [image.a-poster]
+        prompt = "A house"
+        [image.a-poster.matrix]
+        one = "{value}"
+        two = "{value}"
+        three = ["{value}1", "{value}2"]
+        four = "{value}"
+        five = "{value}"
+        seed = [7, 1234567]
+        """})  # fmt: skip
+    outputs = [action.output for action in project.actions()]
+    assert len(set(outputs)) == 4
+    assert [path_fault(path) for path in outputs] == [None] * 4
+    assert [path.split("-")[-2] for path in outputs] == ["7", "1234567"] * 2
+
+
+def test_a_long_name_of_an_image_is_cut(project: Workspace) -> None:
+    """Its name alone may be longer than a path can be."""
+    name = "图" * 200
+    project.write({"specs/a.toml": f'[image."{name}"]\nprompt = "A house"\nmatrix.seed = [1, 2]\n'})
+    outputs = [action.output for action in project.actions()]
+    assert len(set(outputs)) == 2
+    assert [path_fault(path) for path in outputs] == [None, None]
+
+
+@given(st.lists(st.text("aA-+ ①1.ﬁfi*[]é落\u0301", min_size=1, max_size=80).filter(str.strip), unique=True, max_size=8))
+def test_distinct_values_have_distinct_paths(values: list[str]) -> None:
+    """Whatever the values are, each cell has a path of its own that every file system takes."""
+    pairs = [{"lang": value, "other": other} for value in values for other in values]
+    spec = '[image.logo]\nprompt = "logo"\n'
+    if pairs:
+        spec += "".join(f"matrix.{axis} = {json.dumps(values)}\n" for axis in pairs[0])
+    with TemporaryDirectory() as folder:
+        project = Workspace(Path(folder)).write({"qwenbuild.toml": "", "specs/a.toml": spec})
+        outputs = [action.output for action in project.actions()]
+    assert len({clash_key(path) for path in outputs}) == max(1, len(pairs))
+    assert not any(map(path_fault, outputs))
+
+
+def test_nothing_is_copied_if_no_paths_clash(project: Workspace) -> None:
+    """The usual case costs no work for each cell beyond the comparison."""
+    actions = project.write(logos(["a", "b"])).actions()
+    assert settled(actions, no_records, Findings()) is actions
