@@ -106,6 +106,17 @@ class Bytes(click.ParamType[int]):
         return int(float(match[1]) * _UNITS_BYTES[match[2].upper()])
 
 
+class PathFromProject(click.Path):
+    """A path that starts at the folder of `-C`, by default the working folder, as all paths of the command line do."""
+
+    def __init__(self, **choices: Any) -> None:
+        super().__init__(path_type=Path, **choices)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        start = ctx.find_root().params.get("project") if ctx else None
+        return super().convert((start or Path()) / value, param, ctx)
+
+
 class Shard(click.ParamType[tuple[int, int]]):
     """A part of a build such as `1/4`, as (number, number of parts); numbers count from 1."""
 

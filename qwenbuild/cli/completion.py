@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from qwenbuild.specs import outline
+from qwenbuild.specs.cell_names import parse_cell_name, quoted
 from qwenbuild.specs.outline import ImageOutline
 
 VARIABLE = "_QWENBUILD_COMPLETE"
@@ -28,6 +29,7 @@ VARIABLE = "_QWENBUILD_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 _FIELDS = ("model", "size", "seed")  # conditions may name these fields even if no image has such an axis
+_DONE = re.compile(r'(?:(?:[^",]|"(?:[^"\\]|\\.)*")*,)*')  # the pairs of a cell's name that are written already
 _OPEN = "open"  # the type of an unfinished completion; no space follows it
 
 
@@ -197,11 +199,12 @@ def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 def _cells(images: Iterable[ImageOutline], name: str, incomplete: str) -> list[CompletionItem[Any]]:
     """Complete the name of a cell; `incomplete` follows the bracket, such as `seed=1,pal`."""
-    done, comma, pair = incomplete.rpartition(",")
-    head = f"{name}[{done}{comma}"
-    named = [part.partition("=")[0] for part in done.split(",") if part]
+    match = _DONE.match(incomplete)
+    done = match[0] if match else ""
+    head, pair = f"{name}[{done}", incomplete[len(done) :]
+    _, named = parse_cell_name(f"{head.rstrip(',')}]") or ("", {})
     left = dict.fromkeys(axis for image in images for axis in image.matrix if axis not in named)
-    pairs = [item.value for item in _pairs(images, pair, left)]
+    pairs = [item.value for item in _pairs(images, pair, left, quoted)]
     if "=" not in pair:
         return [CompletionItem(head + value, type=_OPEN) for value in pairs]
     if left.keys() - {pair.partition("=")[0]}:
@@ -239,15 +242,17 @@ def _images(ctx: click.Context) -> list[ImageOutline]:
     return outline.images(ctx.find_root().params.get("project") or Path())
 
 
-def _pairs(images: Iterable[ImageOutline], incomplete: str, axes: Iterable[str]) -> list[CompletionItem[Any]]:
-    """Complete `axis=` for `axes`, or `axis=value` for the values that the axis has in `images`."""
+def _pairs(
+    images: Iterable[ImageOutline], incomplete: str, axes: Iterable[str], written: Callable[[str], str] = str
+) -> list[CompletionItem[Any]]:
+    """Complete `axis=` for `axes`, or `axis=value` for the values that the axis has in `images`, as `written`."""
     axis, equals, value = incomplete.partition("=")
     if not equals:
         return _matching([f"{name}=" for name in axes], incomplete, _OPEN)
     values: dict[str, None] = {}
     for image in images:
         with contextlib.suppress(Exception):  # a mistake in a spec or data file
-            values.update(dict.fromkeys(image.labels(axis)))
+            values.update(dict.fromkeys(map(written, image.labels(axis))))
     return [CompletionItem(f"{axis}={item.value}") for item in _matching(values, value)]
 
 

@@ -28,7 +28,8 @@ from .completion import folders
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "--project", type=click.Path(path_type=Path), default=Path(), metavar="DIR", shell_complete=folders,
-              help="Use the project in DIR (default: the one around the current folder).")  # fmt: skip
+              help="Use the project in DIR (default: the one around the current folder). "
+                   "All paths on the command line start in DIR.")  # fmt: skip
 @click.version_option(__version__, message="qwenbuild %(version)s")
 @click.pass_context
 def main(ctx: click.Context, project: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from pathlib import PurePath, PurePosixPath
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
@@ -17,37 +19,20 @@ from .project import Project
 _FIELDS = ("model", "size", "seed", "ratio")  # conditions may name these fields even if no image has such an axis
 
 
-class _Wanted(NamedTuple):
-    """A name of the command line, parsed."""
-
-    text: str  # as given
-    spec: str
-    image: str  # "*" for every image of the spec
-    cell: dict[str, str]
-    path: str  # below out/, for an output's path
-
-
 def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str], project: Project) -> list[Action]:
     """Return the actions that match any of `names` and all of `where`, in the order of `actions`.
 
-    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output. All names except paths may be
-    globs. A condition is `axis=glob`; several conditions on one axis are alternatives. A size may have any spelling.
-    Raises UsageError for a name that matches nothing, and if no action matches the conditions.
+    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output. A cell's name as messages print
+    it means this cell only. All other names except paths may be globs. A condition is `axis=glob`; several conditions
+    on one axis are alternatives. A size may have any spelling. Raises UsageError for a name that matches nothing, and
+    if no action matches the conditions.
     """
-    wanted = [_parse(name, project) for name in names]
-    conditions = _conditions(where)
     chosen = list(actions)
-    if wanted:
-        used: set[str] = set()
-        chosen = []
-        for action in actions:
-            hits = [want.text for want in wanted if _matches(action, want)]
-            used.update(hits)
-            if hits:
-                chosen.append(action)
-        for want in wanted:
-            if want.text not in used:
-                raise _nothing(want.text, actions)
+    if wanted := list(names):
+        cells = {_nfc(action.name): action.output for action in actions}
+        outputs = {output for name in wanted for output in _outputs(name, actions, cells, project)}
+        chosen = [action for action in actions if action.output in outputs]
+    conditions = _conditions(where)
     for axis, globs in conditions.items():
         _check_axis(axis, actions)
         of = _reader(axis)
@@ -59,35 +44,73 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
     return chosen
 
 
-def _parse(name: str, project: Project) -> _Wanted:
-    out = f"{PurePosixPath(project.config.out)}/"
-    path = name.removeprefix("./")
-    if path.endswith(".png") and (path.startswith(out) or "[" not in path):
-        return _Wanted(name, "", "", {}, path.removeprefix(out))
+def _outputs(name: str, actions: Sequence[Action], cells: Mapping[str, str], project: Project) -> set[str]:
+    """Return the output paths that a name means, at least one; `cells` are the outputs by the names of their cells."""
+    if (exact := cells.get(_nfc(name))) is not None:
+        return {exact}
+    found: set[str] = set()
+    if name.endswith(".png"):
+        paths = {path.removeprefix(f"{PurePosixPath(project.config.out)}/") for path in _paths(name, project)}
+        found = {action.output for action in actions if _nfc(action.output) in paths}
+    if not found and (matches := _matcher(name, project)):
+        found = {action.output for action in actions if matches(action)}
+    if not found:  # a shell takes the quotes of a name away
+        bare = [output for cell, output in cells.items() if _bare(cell) == _bare(_nfc(name))]
+        found = {*bare} if len(bare) == 1 else found
+    if not found and parse_cell_name(name) is None:
+        raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
+    if not found:
+        raise _nothing(name, actions)
+    return found
+
+
+def _paths(name: str, project: Project) -> set[str]:
+    """Return the paths below the project's root that a path of the command line may mean.
+
+    A path starts at the folder of `-C`, by default the working folder, or at the root, as messages print it.
+    """
+    start = project.searched[0].parent if project.searched else project.root
+    places = [os.path.join(start, name), os.path.join(project.root, name)]
+    with contextlib.suppress(ValueError):  # on Windows: a path on another drive
+        return {_nfc(PurePath(os.path.relpath(place, project.root)).as_posix()) for place in places}
+    return set()
+
+
+def _matcher(name: str, project: Project) -> Callable[[Action], bool] | None:
+    """Return a function that tells whether an action matches a name that may hold globs; None if it is malformed."""
+    if name.endswith(".toml"):
+        paths = _paths(name, project)
+        specs = {project.spec_name(path) for path in project.spec_paths() if _nfc(project.shown(path)) in paths}
+        if specs:
+            return lambda action: action.declaration.spec.name in specs
     parsed = parse_cell_name(name)
     if parsed is None:
-        raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
-    image, cell = parsed
-    for spec_path in project.spec_paths() if path.endswith(".toml") else ():
-        if project.shown(spec_path) == path:
-            return _Wanted(name, project.spec_name(spec_path), "*", {}, "")
-    spec, _, image_name = image.rpartition("/") if "/" in image else (image, "", "*")
-    return _Wanted(name, spec, image_name, cell, "")
+        return None
+    whole, cell = parsed
+    spec, _, image = whole.rpartition("/") if "/" in whole else (whole, "", "*")
+
+    def matches(action: Action) -> bool:
+        declaration = action.declaration
+        if not (_fits(declaration.spec.name, spec) and _fits(declaration.image_name, image)):
+            # `folder/spec`, the name of a spec in a subfolder, looks like `spec/image`.
+            return not cell and _fits(declaration.spec.name, whole)
+        return all(any(_fits(value, label) for value in _reader(axis)(action)) for axis, label in cell.items())
+
+    return matches
 
 
 def _fits(value: str, glob: str) -> bool:
+    value, glob = _nfc(value), _nfc(glob)
     return value == glob or fnmatchcase(value, glob)  # a value may itself contain characters such as * or [
 
 
-def _matches(action: Action, want: _Wanted) -> bool:
-    if want.path:
-        return action.output == want.path
-    declaration = action.declaration
-    spec, image = declaration.spec.name, declaration.image_name
-    if not (fnmatchcase(spec, want.spec) and fnmatchcase(image, want.image)):
-        # `folder/spec`, the name of a spec in a subfolder, looks like `spec/image`.
-        return not want.cell and fnmatchcase(spec, f"{want.spec}/{want.image}")
-    return all(any(_fits(value, label) for value in _reader(axis)(action)) for axis, label in want.cell.items())
+def _nfc(text: str) -> str:
+    """Return a text in the form of Unicode that nearly all texts have: macOS names files in another one."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _bare(name: str) -> str:
+    return name.replace('"', "").replace("\\", "")
 
 
 def _conditions(where: Iterable[str]) -> dict[str, list[str]]:
@@ -104,7 +127,7 @@ def _conditions(where: Iterable[str]) -> dict[str, list[str]]:
 
 def _check_axis(axis: str, actions: Sequence[Action]) -> None:
     known = {name for action in actions for name in action.declaration.axes} | set(_FIELDS)
-    if axis not in known:
+    if _nfc(axis) not in {*map(_nfc, known)}:
         raise UsageError(
             f'no image has an axis "{axis}"', facts=[f"axes: {listing(sorted(known))}"], hint=did_you_mean(axis, known)
         )
@@ -123,8 +146,7 @@ def _reader(axis: str) -> Callable[[Action], list[str]]:
             case "model":
                 return [action.model.name]
             case _:
-                cell = action.cell
-                return [cell[axis]] if axis in cell else []
+                return [label for name, label in action.cell.items() if name == axis or _nfc(name) == _nfc(axis)]
 
     return values
 

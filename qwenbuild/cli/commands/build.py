@@ -12,7 +12,7 @@ from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
-from ..arguments import Money, engine_of, json_option, provider, selection, shard_option, trust_option
+from ..arguments import Money, PathFromProject, engine_of, json_option, provider, selection, shard_option, trust_option
 from ..startup import loading
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--locked", is_flag=True, help="Fail before rendering anything if the lock would change.")
 @click.option("--relock", is_flag=True, help="Render images that the lock pins and nobody has, and pin the new ones.")
 @shard_option
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--junit", type=PathFromProject(dir_okay=False), metavar="FILE",
               help="Write the results to FILE as JUnit XML, for CI.")  # fmt: skip
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would exceed this.")
 @click.option("--detach", is_flag=True, help="Submit and exit; a later build collects (needs --interface async).")

@@ -13,7 +13,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import plan_view, style
 
-from ..arguments import engine_of, json_option, provider, selection, shard_option
+from ..arguments import PathFromProject, engine_of, json_option, provider, selection, shard_option
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan
@@ -115,7 +115,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
 
 
 @click.command(short_help="Print the provenance in an image.")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PathFromProject())
 @json_option
 def show(image: Path, as_json: bool) -> None:
     """Print the provenance in IMAGE.png: its request, model, seed and key.
@@ -141,7 +141,7 @@ def show(image: Path, as_json: bool) -> None:
 
 @click.command(short_help="Write a page of all images as static files, to look at and to share.")
 @selection
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("-o", "--output", type=PathFromProject(), metavar="DIR",
               help="Write it to this folder (default: .qwenbuild/report).")  # fmt: skip
 @click.option("--small", is_flag=True, help="Leave out full-size images: small enough for a CI artifact.")
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")

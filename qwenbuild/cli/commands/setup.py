@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..arguments import json_option, trust_option
+from ..arguments import PathFromProject, json_option, trust_option
 from ..completion import SHELLS, script
 
 
@@ -34,7 +34,7 @@ def doctor(project: Path, /, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", type=PathFromProject(), default=Path())
 def init(folder: Path) -> None:
     """Write a small project into FOLDER (default: here).
 

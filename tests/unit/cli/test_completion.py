@@ -97,6 +97,17 @@ def test_conditions_of_the_selected_images(
     assert items(posters, completion.where, incomplete, *selected) == expected
 
 
+def test_values_of_cells_are_written_as_names_write_them(posters: Workspace) -> None:
+    """A value with a comma is in quotes, and the axes after it are completed."""
+    posters.write({"specs/signs.toml": '[image.i]\nprompt = "x"\nmatrix = { w = ["a, b"], v = ["*", "]"] }\n'})
+    assert items(posters, completion.select, "signs/i[w=") == [("open", 'signs/i[w="a, b",')]
+    assert items(posters, completion.select, 'signs/i[w="a, b",v=') == [
+        ("plain", 'signs/i[w="a, b",v=*]'),
+        ("plain", 'signs/i[w="a, b",v="]"]'),
+    ]
+    assert items(posters, completion.where, "w=") == [("plain", "w=a, b")]
+
+
 def test_a_data_file_with_mistakes_has_no_values(posters: Workspace) -> None:
     """Completion never fails."""
     posters.write({"specs/flowers.csv": '"'})

@@ -92,3 +92,15 @@ def test_the_order_of_options(command: Command) -> None:
     """`build` is the default command; its options need no command before them."""
     assert command("--json", "-w", "seed=1")[1].count("image_finished") == 1
     assert command()[0] == 0
+
+
+def test_all_paths_start_in_the_folder_of_the_project_option(command: Command, project: Workspace) -> None:
+    """Those of images, reports and new projects do, too; outputs are also named as messages print them."""
+    project.write({"sub/x": ""})
+    assert command("-C", "sub", "build", "--junit", "j.xml", "../out/s/a-1.png", "out/s/a-2.png")[0] == 0
+    assert command("-C", "sub", "show", "../out/s/a-1.png")[0] == 0
+    assert command("-C", "sub", "show", "out/s/a-1.png")[0] == 2
+    assert command("-C", "sub", "report", "-o", "page")[0] == 0
+    assert command("-C", "sub", "init", "new")[1].splitlines()[-1] == "next: cd sub/new && qwenbuild build"
+    for path in ("sub/j.xml", "sub/page/index.html", "sub/new/qwenbuild.toml"):
+        assert (project.root / path).exists()

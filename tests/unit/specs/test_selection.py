@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from qwenbuild.errors import UsageError
 from qwenbuild.specs.action import Action
+from qwenbuild.specs.project import find
 from qwenbuild.specs.selection import select, shard
 from tests.support.workspace import Workspace
 
@@ -238,3 +241,79 @@ def test_a_shard_that_does_not_exist(actions: list[Action], number: int, of: int
     with pytest.raises(UsageError) as caught:
         shard(actions, number, of)
     assert str(caught.value) == f"error: there is no shard {number}/{of}\n  = hint: 1/4 is the first of four"
+
+
+STRANGE = [
+    "*",
+    "?",
+    "a*",
+    "ab",
+    "[ab]",
+    "a",
+    "x,y=1",
+    "x",
+    "it's",
+    '"',
+    "\\",
+    "]",
+    "[",
+    "a=b",
+    " ",
+    "é",
+    "x.png",
+    "名, 字",
+]
+
+
+def test_a_printed_name_means_exactly_its_cell(project: Workspace) -> None:
+    """Its values may hold globs, brackets, commas and quotes."""
+    matrix = json.dumps(STRANGE, ensure_ascii=False)
+    project.write({"specs/a.toml": f'[image.i]\nprompt = "x"\nmatrix = {{ w = {matrix}, y = [1, 2] }}\n'})
+    actions = project.actions()
+    for action in actions:
+        assert select(actions, [action.name], [], project.project) == [action]
+
+
+def test_the_name_of_an_image_may_be_that_of_a_spec(project: Workspace) -> None:
+    """`a/b` is the image `b` of the spec `a`, if that is a cell, and not the spec `b` in the folder `a`."""
+    project.write({"qwenbuild.toml": 'specs = "specs/**/*.toml"\n', "specs/a.toml": '[image.b]\nprompt = "x"\n',
+                   "specs/a/b.toml": '[image.c]\nprompt = "x"\n'})  # fmt: skip
+    actions = project.actions()
+    assert chosen(project, actions, "a/b") == ["a/b"]
+    assert chosen(project, actions, "specs/a/b.toml") == ["a/b/c"]
+
+
+def test_a_name_without_its_quotes_is_known(project: Workspace) -> None:
+    """Shells take away the quotes of a name that is pasted. If two cells could be meant, none is."""
+    values = ["x,y", 'a "b"', "x,v=2", "x"]
+    project.write({"specs/a.toml": f'[image.i]\nprompt = "x"\nmatrix = {{ w = {json.dumps(values)}, v = [1, 2] }}\n'})
+    actions = project.actions()
+    for action in actions[:4]:
+        assert select(actions, [action.name.replace('"', "").replace("\\", "")], [], project.project) == [action]
+    assert chosen(project, actions, "a/i[v=1,w=x,v=2]") == ['a/i[v=1,w="x,v=2"]']
+    assert "not a cell's name: a/i[w=x,z]" in complaint(project, actions, "a/i[w=x,z]")
+
+
+def test_paths_start_where_the_command_starts(project: Workspace) -> None:
+    """A path may start in the working folder, or at the root, as messages print it."""
+    actions = project.write(FILES).write({"specs/deep/x": ""}).actions()
+    here = find(project.root / "specs" / "deep")
+    for path in ("puppies.toml", "specs/deep/puppies.toml", str(project.root / "specs/deep/puppies.toml")):
+        assert [action.name for action in select(actions, [path], [], here)] == ["deep/puppies/poster"]
+    for path in ("../../out/deep/puppies/poster.png", "out/deep/puppies/poster.png", "./out/deep/puppies/poster.png"):
+        assert [action.name for action in select(actions, [path], [], here)] == ["deep/puppies/poster"]
+
+
+def test_unicode_forms_of_a_name_are_one(project: Workspace) -> None:
+    """macOS gives names in another form of Unicode than keyboards do."""
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    project.write(
+        {f"specs/{decomposed}.toml": f'[image.i]\nprompt = "x"\nmatrix."{composed}" = ["{decomposed}", "b"]\n'}
+    )
+    actions = project.actions()
+    for text in (composed, decomposed):
+        assert select(actions, [text], [], project.project) == actions
+        assert select(actions, [f"{text}/i[{text}={text}]"], [], project.project) == actions[:1]
+        assert select(actions, [f"out/{text}/i-{text}.png"], [], project.project) == actions[:1]
+        assert select(actions, [f"specs/{text}.toml"], [], project.project) == actions
+        assert select(actions, [], [f"{text}=b"], project.project) == actions[1:]
