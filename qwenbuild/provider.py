@@ -89,7 +89,7 @@ class ServiceTask:
 
     `status` is the service's own word, such as PENDING. `created_at_s` is in seconds since the epoch
     by the service's clock, None if unknown. `handle` equals `Submission.handle` of the submission that
-    made the task.
+    made the task. `expires_at_s` is when the service forgets the task, None if unknown.
     """
 
     id: str
@@ -97,6 +97,7 @@ class ServiceTask:
     model: str = ""
     created_at_s: float | None = None
     handle: str = ""
+    expires_at_s: float | None = None
 
 
 class Detached(Exception):
@@ -275,6 +276,11 @@ def diagnosable(provider: Provider) -> Diagnosable | None:
 def makes_drafts(provider: Provider) -> bool:
     """Return whether the provider's images are drafts, not the real thing: its attribute `makes_drafts`, else False."""
     return bool(getattr(provider, "makes_drafts", False))
+
+
+def result_life_s(provider: Provider) -> float | None:
+    """Return how long the service keeps a result, in seconds from its request: an attribute of that name, else None."""
+    return getattr(provider, "result_life_s", None)
 
 
 def options_of(factory: Callable[[Settings], Provider]) -> Sequence[str]:

@@ -173,7 +173,8 @@ class Submission:
     `uid` names the submission in the ledger and in the project's state; it is empty if the submission costs nothing.
     `project` is the folder of the project that sent it, `cell` the name of the cell. `is_held`: a living process
     works on it. `elsewhere` names the account that made it, if the present account is another one. `search` is what the
-    service's list of tasks said last about a lost answer.
+    service's list of tasks said last about a lost answer. `expires_at_s` is when the service forgets the result, None
+    if unknown.
     """
 
     id: int
@@ -190,6 +191,13 @@ class Submission:
     is_held: bool = False
     elsewhere: str = ""
     search: Search | None = None
+    expires_at_s: float | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The id of the service's task; empty if it is unknown, or if the request made no task."""
+        kind, _, name = self.handle.partition(":")
+        return name if kind == "task" else ""
 
 
 def derived_seed(name: str) -> int:

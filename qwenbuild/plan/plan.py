@@ -162,6 +162,13 @@ class Plan:
         return [step for step in self.steps if step.verdict is _RENDER]
 
     @property
+    def uncollected(self) -> list[Submission]:
+        """The accepted requests whose results the service will forget, the first to expire first."""
+        waiting = [*(step.submission for step in self.steps if step.verdict is Verdict.REATTACH), *self.strays]
+        found = {it.key: it for it in waiting if it and it.handle and not it.is_held and it.expires_at_s is not None}
+        return sorted(found.values(), key=lambda it: it.expires_at_s or 0.0)
+
+    @property
     def cost(self) -> dict[str, Decimal]:
         """What all renders cost together, by currency; empty if they are free."""
         return Price.by_currency(step.price for step in self.renders)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from qwenbuild.candidates import Search
 from qwenbuild.errors import LedgerError, StateError
 from qwenbuild.problems import Problem, plain
-from qwenbuild.provider import Price, Provider, accounted
+from qwenbuild.provider import Price, Provider, accounted, result_life_s
 from qwenbuild.request import Request, Submission
 
 from .claims import ENVIRON, Intent, Row
@@ -54,7 +54,7 @@ class Submissions:
     def __init__(self, state: State, folder: Path | None, provider: Provider, project: Path) -> None:
         """`folder` is the ledger's, None for a free provider; `project` is the project's root."""
         self._state, self._folder, self._provider = state, folder, provider.name
-        self._accounted = accounted(provider)
+        self._accounted, self._life_s = accounted(provider), result_life_s(provider)
         self._account = self._accounted.account() if self._accounted else {}
         self._project: Final = os.path.realpath(project)
         self._ledger: Ledger | None = None
@@ -321,8 +321,10 @@ class Submissions:
         return submission.provider == self._provider and (is_made_here or self._accounted is None)
 
     def _judged(self, submission: Submission) -> Submission:
-        """Return the submission; `elsewhere` names its account if that is not the present one."""
+        """Return the submission; `elsewhere` names its account if that is not the present one. Results expire."""
         here, there = self._account, submission.context
+        if submission.provider == self._provider and submission.handle and self._life_s:
+            submission = replace(submission, expires_at_s=submission.intended_at_s + self._life_s)
         if submission.provider != self._provider or not (here.get("account") and there.get("account")):
             return submission
         if submission.handle and self._accounted and not self._accounted.needs_account(submission.handle):

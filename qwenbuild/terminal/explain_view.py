@@ -15,8 +15,8 @@ import click
 from qwenbuild.plan.explain import Explanation, Field, history_changes
 from qwenbuild.problems import plain, visible
 
-from .candidates_view import candidate_lines
 from .style import coloured, label, local_time, money, styled
+from .submission_view import submission_lines
 
 _HUES = ("cyan", "yellow", "magenta", "blue", "bright_red", "bright_green")
 _WIDEST = 50  # columns of a field's value; the prompt is shown apart, in full
@@ -34,7 +34,7 @@ def _show(explanation: Explanation) -> None:
     step, remedy, out = explanation.step, explanation.remedy, sys.stdout
     click.echo(styled(visible(step.action.name), out, bold=True))
     click.echo(f"{label(step.verdict)}  {visible(step.reason)}")
-    for line in candidate_lines(step.submission) if step.submission else ():
+    for line in submission_lines(step.submission) if step.submission else ():
         _fact("", visible(line))
     _fact("output", f"{visible(step.action.output)}  {_dim(str(explanation.output))}")
     price = f", for {money({remedy.price.currency: remedy.price.amount})}" if remedy.price else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +14,6 @@ import click
 
 from qwenbuild.problems import columns, visible
 
-from .candidates_view import candidate_lines, search_dict
 from .style import (
     OUTCOME_STYLES,
     VERDICT_WORDS,
@@ -27,6 +27,7 @@ from .style import (
     styled,
     write,
 )
+from .submission_view import expiry, submission_dict, submission_lines
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan, Step
@@ -47,7 +48,7 @@ def step_dict(step: Step) -> dict[str, Any]:
         if step.price.is_assumed:
             table["price"]["assumed"] = True
     if step.submission:
-        table |= search_dict(step.submission)
+        table |= submission_dict(step.submission)
     return table
 
 
@@ -60,6 +61,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "strays": len(plan.strays),
         "cost": cost,
         "shortest_s": round(plan.shortest_s, 3),
+        **({"expires_at_s": waiting[0].expires_at_s} if (waiting := plan.uncollected) else {}),
     }
 
 
@@ -73,7 +75,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     most = len(steps) if every else _LISTED
     rows: list[tuple[str, str, str, Sequence[str]]] = [
         (labels[step.verdict], visible(step.action.name), step.reason,
-         candidate_lines(step.submission) if step.submission else ())
+         submission_lines(step.submission) if step.submission else ())
         for step in steps[:most]
     ]  # fmt: skip
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
@@ -91,7 +93,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     )  # fmt: skip
     if unlisted := len(steps) + len(plan.orphans) - len(rows):
         click.echo(f"{'…':>10}  {unlisted:,} more; `plan --all` lists all")
-    _show_strays(plan)
+    _show_in_flight(plan)
     click.echo(counted(plan.counts))
     if plan.counts["unknown"]:
         click.echo(f"{'unknown':>10}  `qwenbuild tasks` asks the service; `build --resubmit` sends them again")
@@ -106,7 +108,13 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'time':>10}  at least {duration(plan.shortest_s)}, because of the service's rate limits")
 
 
-def _show_strays(plan: Plan) -> None:
+def _show_in_flight(plan: Plan) -> None:
+    """Write how many results the service keeps for this project and for how long, and what no spec declares."""
+    if waiting := plan.uncollected:
+        count, first = len(waiting), waiting[0]
+        what = f"{count:,} result{'s' * (count > 1)} at the service; {'the first' if count > 1 else 'it'} "
+        when = expiry(first.expires_at_s or 0.0, time.time())
+        click.echo(f"{'in flight':>10}  {what}{when}: `qwenbuild build` collects what is there")
     if plan.strays:
         what = "in flight that no spec declares any more; a build collects them into the store"
         click.echo(f"{len(plan.strays):,} {what}")
@@ -130,7 +138,7 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
             if (count := counts.get(verdict))
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
-    _show_strays(plan)
+    _show_in_flight(plan)
     if plan.orphans:
         click.echo(orphaned(len(plan.orphans)))
     if last_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +11,8 @@ import click
 from qwenbuild.builder.lost_answers import Answer, Fate
 from qwenbuild.problems import visible
 
-from .candidates_view import candidate_lines, search_dict, shortened
 from .style import local_time
+from .submission_view import lifetime, shortened, submission_dict, submission_lines
 
 if TYPE_CHECKING:
     from qwenbuild.provider import ServiceTask
@@ -29,12 +29,13 @@ def show(
     in_flight: Sequence[Submission], tasks: Sequence[ServiceTask], *, list_in_flight: bool, as_json: bool,
     answers: Sequence[Answer] = (),
 ) -> None:  # fmt: skip
-    """Write the project's submissions if `list_in_flight`, then the account's tasks.
+    """Write the project's submissions if `list_in_flight`, then the account's other tasks.
 
-    Tasks that belong to `in_flight` are marked as this project's, whether or not submissions are listed.
+    A task has a line: its state, id, cell (or model, if it is not of `in_flight`), age, and when its result expires.
     `answers` say what has become of lost answers; those with a new fate are written first.
     """
-    own = {submission.handle for submission in in_flight if submission.handle}
+    own = {submission.handle: submission for submission in in_flight if submission.handle}
+    states = {task.handle: task.status for task in tasks}
     listed = in_flight if list_in_flight else ()
     settled = [answer for answer in answers if answer.fate in _FATES]
     if as_json:
@@ -44,27 +45,36 @@ def show(
         word, meaning = _FATES[answer.fate]
         click.echo(f"{word:>10}  {visible(_name(answer.submission))}  {meaning}")
     for submission in listed:
-        _show_submission(submission)
+        if submission.handle:
+            _show_task(submission, states.get(submission.handle, "to collect"))
+        else:
+            _show_lost(submission)
     for task in tasks:
-        when = "" if task.created_at_s is None else local_time(task.created_at_s)
-        mark = "  this project's" if task.handle in own else ""
-        click.echo(f"{visible(task.status):>10}  {when:<25}  {visible(task.id)}  {visible(task.model)}{mark}")
+        if mine := own.get(task.handle):
+            if not list_in_flight:
+                _show_task(mine, task.status)
+            continue
+        when = "" if task.created_at_s is None else lifetime(task.created_at_s, task.expires_at_s)
+        click.echo(f"{visible(task.status):>10}  {visible(task.id)}  {visible(task.model)}  not this project's  {when}")
     if not (settled or listed or tasks):
         click.echo("nothing is in flight")
 
 
-def _show_submission(submission: Submission) -> None:
-    state = "to collect" if submission.handle else "unknown"
+def _show_task(submission: Submission, state: str) -> None:
+    when = lifetime(submission.intended_at_s, submission.expires_at_s)
+    name = submission.task_id or "a result without a task"
+    click.echo(f"{visible(state):>10}  {visible(name)}  {visible(_name(submission))}  {when}")
+
+
+def _show_lost(submission: Submission) -> None:
     request, prompt = submission.request, shortened(submission.request.prompt)
     when = local_time(submission.intended_at_s)
-    click.echo(f"{state:>10}  {when}  {request.size} seed {request.seed}  {visible(prompt)}")
-    if submission.handle:
-        return
+    click.echo(f"{'unknown':>10}  {when}  {request.size} seed {request.seed}  {visible(prompt)}")
     if submission.cell:
         click.echo(f"{'':>10}  {visible(submission.cell)}")
     if submission.elsewhere:
         click.echo(f"{'':>10}  it was sent to {visible(submission.elsewhere)}: only that account's list can show it")
-    for line in candidate_lines(submission):
+    for line in submission_lines(submission):
         click.echo(f"{'':>10}  {visible(line)}")
 
 
@@ -73,7 +83,7 @@ def _name(submission: Submission) -> str:
 
 
 def _show_json(
-    settled: Sequence[Answer], listed: Sequence[Submission], tasks: Sequence[ServiceTask], own: set[str]
+    settled: Sequence[Answer], listed: Sequence[Submission], tasks: Sequence[ServiceTask], own: Mapping[str, Submission]
 ) -> None:
     for answer in settled:
         it = answer.submission
@@ -81,9 +91,11 @@ def _show_json(
         click.echo(json.dumps(table, ensure_ascii=False))
     for it in listed:
         table = {"event": "in_flight", "key": it.key, "cell": it.cell, "handle": it.handle.partition(":")[0],
-                 "intended_at_s": it.intended_at_s, "prompt": it.request.prompt, **search_dict(it)}  # fmt: skip
+                 "intended_at_s": it.intended_at_s, "prompt": it.request.prompt, **submission_dict(it)}  # fmt: skip
         click.echo(json.dumps(table, ensure_ascii=False))
     for task in tasks:
+        mine = own.get(task.handle)
         table = {"event": "task", "id": task.id, "status": task.status, "model": task.model,
-                 "created_at_s": task.created_at_s, "ours": task.handle in own}  # fmt: skip
+                 "created_at_s": task.created_at_s, "expires_at_s": task.expires_at_s, "ours": mine is not None,
+                 "cell": mine.cell if mine else ""}  # fmt: skip
         click.echo(json.dumps(table, ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sqlite3
 import time
@@ -137,10 +138,15 @@ def test_detach(emulator: Running, tmp_path: Path, interface: str) -> None:
     assert plan.out.count("reattach  cards/card[no=") == 6
     assert "6 to collect" in plan.out
     assert "cost" not in plan.out
-    tasks = studio.here("tasks")
-    assert tasks.out.count("to collect") == 6
-    if interface == "async":
-        assert tasks.out.count("this project's") == 6
+    left = r"expires in 2[34] h \d+ min"
+    for shown in (plan.out, studio.here("status").out):
+        assert re.search(rf"in flight  6 results at the service; the first {left}: `qwenbuild build` collects", shown)
+    tasks = studio.here("tasks").out.splitlines()
+    state = "to collect" if interface == "sync" else "SUCCEEDED"
+    assert [line[:10].strip() for line in tasks] == [state] * 6
+    for submission, line in zip(sorted(studio.submissions, key=lambda it: it.id), tasks, strict=True):
+        name = submission.task_id or "a result without a task"
+        assert re.fullmatch(rf".{{10}}  {name}  cards/card\[no=\d+\]  sent [\d. s]+ ago, {left}", line)
 
     assert studio.here("build", "--detach").code == 0  # nothing is submitted twice
     assert studio.calls(OPERATION[interface]) == 6

@@ -24,6 +24,7 @@ from qwenbuild.trust import Item, Kind, secret
 
 from .credentials import KEY_ENV, find_key
 from .endpoint import find_endpoint
+from .wire import LIFE_S
 
 if TYPE_CHECKING:
     from .rendering import Renderer
@@ -59,6 +60,7 @@ class DashScopeProvider:
     name = NAME
     family = "dashscope"
     labelled = False
+    result_life_s = LIFE_S
 
     def __init__(self, settings: Settings) -> None:
         """Raises UsageError for invalid settings."""
@@ -187,8 +189,11 @@ class DashScopeProvider:
         """
         tasks = await self._entered.tasks.list(model=model, status=status, most=most)
         return tuple(
-            ServiceTask(task.id, task.status, task.model, task.created_at_s, f"task:{task.id}") for task in tasks
-        )
+            ServiceTask(
+                task.id, task.status, task.model, task.created_at_s, f"task:{task.id}",
+                None if task.created_at_s is None else task.created_at_s + LIFE_S,
+            ) for task in tasks
+        )  # fmt: skip
 
     async def cancel_task(self, task_id: str) -> str:
         """Cancel a PENDING task, and return its handle. Raises Refused for any other task, ProviderError."""

@@ -21,10 +21,9 @@ from typing import Final, Protocol
 from qwenbuild.candidates import Candidate, Likeness, Search, likeness
 from qwenbuild.request import Submission
 
-from .wire import WAITING, Task
+from .wire import LIFE_S, WAITING, Task
 
 PREFIX: Final = "task:"  # of the handles of tasks
-LIFE_S: Final = 24 * 3600.0  # the service keeps tasks and results for 24 hours (API reference of 2026-02-10)
 SETTLED_S: Final = 600.0  # a list that is read so long after the loss shows each task that the service accepted
 _SLACK_S: Final = 60.0  # the service's machines have clocks of their own; the Date header is of only one of them
 _UNDER_WAY_S: Final = 120.0  # longest time from the intent until a create reaches the service

@@ -31,7 +31,6 @@ from .client import Client, Unsent
 from .download import Downloads, LinkDead
 from .pacing import Pace
 from .priority import Priority
-from .reconcile import LIFE_S
 from .retry import retrying
 from .tasks import Tasks
 
@@ -144,7 +143,9 @@ class Renderer:
     async def _result(self, answer: wire.Answer, result: wire.Result, request: Request, journal: Journal) -> Rendered:
         """Return the image whose link stands in the answer to a request."""
         await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
-        return await self._download(result.url, request, self._context(request), result.facts, time.time() + LIFE_S)
+        return await self._download(
+            result.url, request, self._context(request), result.facts, time.time() + wire.LIFE_S
+        )
 
     # --- async ---
 
@@ -157,8 +158,8 @@ class Renderer:
                     return await self._result(answer, result, request, journal)
                 raise _lost_task(_unreadable(answer))
             await journal.accepted(f"task:{task.id}")
-            task = task if task.url else await self.tasks.ended(task.id, time.time() + LIFE_S)
-        return await self._image(task, request, self._context(request), journal, time.time() + LIFE_S)
+            task = task if task.url else await self.tasks.ended(task.id, time.time() + wire.LIFE_S)
+        return await self._image(task, request, self._context(request), journal, time.time() + wire.LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> wire.Answer:
         """Return the answer to the creation of a task."""
@@ -217,7 +218,7 @@ class Renderer:
         """Return the image of an accepted submission; see `Resumable.collect`. Never submits."""
         kind, _, handle = submission.handle.partition(":")
         request, context = submission.request, submission.context
-        until_s = submission.intended_at_s + LIFE_S
+        until_s = submission.intended_at_s + wire.LIFE_S
         if kind == "result":
             request_id, _, url = handle.partition(":")
             facts = {"request_id": request_id} if request_id else {}

@@ -18,7 +18,7 @@ from qwenbuild.errors import AnswerLost, ProviderError, Refused, ServiceFault, T
 
 from . import wire
 from .client import Client
-from .reconcile import LIFE_S, Listing
+from .reconcile import Listing
 from .retry import attempts, retrying
 
 _SILENCE_S: Final = 900.0  # longest time of failing answers to polls; a later build can still collect
@@ -108,7 +108,7 @@ class Tasks:
             if not patience_s:
                 return wire.task(await self._client.ask("GET", wire.task_path(task_id)))
             async with asyncio.timeout(patience_s):
-                return await self.ended(task_id, time.time() + LIFE_S)
+                return await self.ended(task_id, time.time() + wire.LIFE_S)
         except (ProviderError, TimeoutError):
             return None
 

@@ -25,6 +25,7 @@ ASYNC_PATH: Final = "/services/aigc/text2image/image-synthesis"
 ASYNC_HEADERS: Final = {"X-DashScope-Async": "enable"}
 LIST_PATH: Final = "/tasks/"
 
+LIFE_S: Final = 24 * 3600.0  # the service keeps tasks and results for 24 hours (API reference of 2026-02-10)
 WAITING: Final = ("PENDING", "RUNNING")
 _MAX_TEXT: Final = 8192  # characters; longer texts of an answer are cut
 _SUCCESS_CODES: Final = ("", "0", "200", "success", "ok")  # of gateways, and of other services of the vendor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -17,16 +19,22 @@ OWN = [Submission(number, "k", REQUEST, "p", handle, {}, 0.0, False) for number,
 TASKS = [ServiceTask("t1", "RUNNING", "m", 0.0, "task:t1"), ServiceTask("t2", "PENDING", "m")]
 
 
-def test_submissions_come_before_tasks(capsys: pytest.CaptureFixture[str]) -> None:
-    """The project's own tasks are marked; a submission without a handle is unknown."""
-    tasks_view.show(OWN, TASKS, list_in_flight=True, as_json=False)
+def test_each_task_has_a_line_with_id_cell_state_age_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """An own task has the service's state, another one its model; a submission without a handle is unknown."""
+    now_s = time.time()
+    mine = replace(OWN[0], cell="s/a\x1b", intended_at_s=now_s - 200.1, expires_at_s=now_s + 3600 - 99.9)
+    tasks_view.show([mine, OWN[1]], TASKS, list_in_flight=True, as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["to", "unknown", "RUNNING", "PENDING"]
-    assert lines[0].endswith("8x8 seed 1  a \\x1b ball")
-    assert lines[2].endswith("  t1  m  this project's")
-    assert lines[3].endswith("  t2  m")
-    tasks_view.show(OWN, TASKS[:1], list_in_flight=False, as_json=False)
-    assert capsys.readouterr().out.splitlines() == lines[2:3]
+    assert lines[0] == "   RUNNING  t1  s/a\\x1b  sent 3 min 20 s ago, expires in 58 min 20 s"
+    assert lines[1].startswith("   unknown  1970") or lines[1].startswith("   unknown  1969")
+    assert lines[2:] == ["   PENDING  t2  m  not this project's  "]
+    tasks_view.show([mine], TASKS[:1], list_in_flight=False, as_json=False)
+    assert capsys.readouterr().out.splitlines() == lines[:1]
+    late = replace(mine, handle="result:r:url", expires_at_s=now_s - 120.1)
+    tasks_view.show([late], [], list_in_flight=True, as_json=False)
+    assert capsys.readouterr().out == (
+        "to collect  a result without a task  s/a\\x1b  sent 3 min 20 s ago, expired 2 min 0 s ago\n"
+    )
 
 
 def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,10 +57,28 @@ def test_json_has_a_line_for_each_submission_and_task(capsys: pytest.CaptureFixt
     own = {"event": "in_flight", "key": "k", "cell": "", "handle": "task", "intended_at_s": 0.0,
            "prompt": "a \x1b ball"}  # fmt: skip
     assert events == [
-        own,
+        {**own, "task": "t1", "expires_at_s": None},
         {**own, "handle": ""},
-        {"event": "task", "id": "t1", "status": "RUNNING", "model": "m", "created_at_s": 0.0, "ours": True},
-        {"event": "task", "id": "t2", "status": "PENDING", "model": "m", "created_at_s": None, "ours": False},
+        {
+            "event": "task",
+            "id": "t1",
+            "status": "RUNNING",
+            "model": "m",
+            "created_at_s": 0.0,
+            "expires_at_s": None,
+            "ours": True,
+            "cell": "",
+        },
+        {
+            "event": "task",
+            "id": "t2",
+            "status": "PENDING",
+            "model": "m",
+            "created_at_s": None,
+            "expires_at_s": None,
+            "ours": False,
+            "cell": "",
+        },
     ]
 
 

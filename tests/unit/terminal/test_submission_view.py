@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.request import Request, Size, Submission
-from qwenbuild.terminal.candidates_view import candidate_lines, search_dict
 from qwenbuild.terminal.style import local_time
+from qwenbuild.terminal.submission_view import submission_dict, submission_lines
 
 REQUEST = Request("f", "m", "a ball", "", Size(8, 8), 1, False, False)
 LOST = Submission(1, "k", REQUEST, "p", "", {}, 100.0, cell="s/a")
@@ -18,7 +19,7 @@ def candidate(name: str, kind: Likeness, at_s: float | None = 103.0, prompt: str
 
 
 def lines(*candidates: Candidate, is_whole: bool = True, read_at_s: float = 700.0) -> list[str]:
-    return candidate_lines(replace(LOST, search=Search(read_at_s, 760.0, is_whole, candidates)))
+    return submission_lines(replace(LOST, search=Search(read_at_s, 760.0, is_whole, candidates)))
 
 
 def test_candidates_have_their_age_and_what_their_prompt_says() -> None:
@@ -54,15 +55,25 @@ def test_many_candidates_are_counted() -> None:
 
 
 def test_without_a_search_nothing_is_shown() -> None:
-    """The list was not read yet, or the task is known by now."""
-    assert (candidate_lines(LOST), search_dict(LOST)) == ([], {})
-    found = replace(LOST, handle="task:t", search=Search(700.0, 760.0, True))
-    assert (candidate_lines(found), search_dict(found)) == ([], {})
+    """The list was not read yet."""
+    assert (submission_lines(LOST), submission_dict(LOST)) == ([], {})
+
+
+def test_an_accepted_request_has_an_age_and_an_end() -> None:
+    """The candidates of its time before are not shown any more."""
+    now_s = time.time()
+    found = replace(LOST, handle="task:t", search=Search(700.0, 760.0, True), intended_at_s=now_s - 60.1)
+    assert submission_lines(found) == ["task t: sent 1 min 0 s ago"]
+    found = replace(found, expires_at_s=now_s + 86_370.0)
+    assert submission_lines(found) == ["task t: sent 1 min 0 s ago, expires in 23 h 59 min"]
+    assert submission_dict(found) == {
+        "task": "t", "intended_at_s": found.intended_at_s, "expires_at_s": found.expires_at_s
+    }  # fmt: skip
 
 
 def test_json_has_every_candidate() -> None:
     """With times in seconds, and the likeness as a word."""
-    table = search_dict(replace(LOST, search=Search(700.0, 760.0, True, (candidate("t", Likeness.SAME),))))
+    table = submission_dict(replace(LOST, search=Search(700.0, 760.0, True, (candidate("t", Likeness.SAME),))))
     assert table == {
         "candidates": [
             {

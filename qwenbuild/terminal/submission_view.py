@@ -1,7 +1,8 @@
-"""The view of a lost answer: the tasks that may be its own, and what the list of tasks proves."""
+"""The view of a submission: its age and when its result expires; of a lost answer, the tasks that may be its own."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild.candidates import Candidate, Likeness, Search
@@ -20,13 +21,29 @@ def shortened(prompt: str) -> str:
     return prompt if len(prompt) <= _MOST_PROMPT else f"{prompt[:_MOST_PROMPT].rstrip()}…"
 
 
-def candidate_lines(submission: Submission) -> list[str]:
-    """Return the lines about a submission with a lost answer; none if the list of tasks was not read yet.
+def lifetime(sent_at_s: float, expires_at_s: float | None) -> str:
+    """Return a request's age, and when its result expires: `sent 3 min 20 s ago, expires in 23 h 56 min`."""
+    now_s = time.time()
+    sent = f"sent {duration(max(0.0, now_s - sent_at_s))} ago"
+    return sent if expires_at_s is None else f"{sent}, {expiry(expires_at_s, now_s)}"
+
+
+def expiry(expires_at_s: float, now_s: float) -> str:
+    """Return when a result expires: `expires in 23 h 56 min`, or `expired 2 min 0 s ago`."""
+    left_s = expires_at_s - now_s
+    return f"expires in {duration(left_s)}" if left_s > 0 else f"expired {duration(-left_s)} ago"
+
+
+def submission_lines(submission: Submission) -> list[str]:
+    """Return the lines about a submission; none about a lost answer if the list of tasks was not read yet.
 
     The texts of the service and of specs in it are not escaped.
     """
     search = submission.search
-    if search is None or submission.handle:
+    if submission.handle:
+        name = f"task {submission.task_id}: " if submission.task_id else ""
+        return [f"{name}{lifetime(submission.intended_at_s, submission.expires_at_s)}"]
+    if search is None:
         return []
     lines = [_candidate(it, submission) for it in search.candidates[:_MOST]]
     if more := len(search.candidates) - len(lines):
@@ -34,9 +51,12 @@ def candidate_lines(submission: Submission) -> list[str]:
     return [*lines, f"by the list of {local_time(search.read_at_s)}: {_verdict(search)}"]
 
 
-def search_dict(submission: Submission) -> dict[str, Any]:
-    """Return what `--json` prints about a submission with a lost answer; empty if the list was not read yet."""
-    if submission.search is None or submission.handle:
+def submission_dict(submission: Submission) -> dict[str, Any]:
+    """Return what `--json` prints about a submission; nothing of a lost answer if the list was not read yet."""
+    if submission.handle:
+        return {"task": submission.task_id, "intended_at_s": submission.intended_at_s,
+                "expires_at_s": submission.expires_at_s}  # fmt: skip
+    if submission.search is None:
         return {}
     table = submission.search.as_dict()
     return {
