@@ -1,9 +1,9 @@
 """Kept requests: a cell keeps the request of its record where today's reading of the spec would change it.
 
-There are two such changes. A derived seed follows from the image's name, so a new name would change it. And earlier
-versions took a negative prompt of white space alone for none. The record is the lock's at the output's own path or at a
-path that no spec declares any more, or the state's. What it shows is kept only if it is the very request of the cell
-but for these two.
+There are three such changes. A derived seed follows from the image's name, so a new name would change it. Earlier
+versions took a negative prompt of white space alone for none, and their filters `tojson` and `escape` escaped for HTML.
+The record is the lock's at the output's own path or at a path that no spec declares any more, or the state's. What it
+shows is kept only if it is the very request of the cell but for these three.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> S
     """Return the actions; those whose record shows another reading of the same spec have the request of the record."""
     pins = lock.pins
     declarations = {id(it.declaration): it.declaration for it in actions}
-    blank = {number for number, it in declarations.items() if _may_be_blank(it)}
-    if not (pins or blank):
+    reread = {number for number, it in declarations.items() if _may_be_blank(it)}
+    reread |= {id(it.declaration) for it in actions if not isinstance(it.source, Request) and it.source.is_escaped}
+    if not (pins or reread):
         return actions
     declared = {action.output for action in actions}
     orphans = {pin.key: pin.seed for path, pin in pins.items() if path not in declared}
@@ -40,27 +41,29 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> S
         pin = pins.get(action.output)
         if pin and pin.key == action.key:
             continue
-        is_blank = id(action.declaration) in blank
+        is_reread = id(action.declaration) in reread
         tried = [pin.seed] if pin else seeds
         if tried in ([], [action.seed]) or action.seed != derived_seed(action.declaration.name):
-            if not is_blank:
+            if not is_reread:
                 continue
             tried = []
         wanted = {pin.key} if pin else orphans.keys()
-        if is_blank:
+        if is_reread:
             wanted = {*wanted, *recorded.keys(action.output)}
-        readings = _readings(action.request, tried) if wanted else ()
+        readings = _readings(action, tried) if wanted else ()
         if (found := next((it for it in readings if it.key in wanted), None)) and found.key != action.key:
             kept[number] = action._replace(key=found.key, seed=found.seed, source=found)
     return kept
 
 
-def _readings(request: Request, seeds: Sequence[int]) -> Iterator[Request]:
+def _readings(action: Action, seeds: Sequence[int]) -> Iterator[Request]:
     """Yield what the request may have been before; the first is what it is now."""
-    earlier = [request._replace(negative_prompt="")] if request.negative_prompt.isspace() else []
-    for reading in (request, *earlier):
-        yield reading
-        yield from (reading._replace(seed=seed) for seed in seeds)
+    for request in (action.request, action.earlier):
+        if request:
+            earlier = [request._replace(negative_prompt="")] if request.negative_prompt.isspace() else []
+            for reading in (request, *earlier):
+                yield reading
+                yield from (reading._replace(seed=seed) for seed in seeds)
 
 
 def _may_be_blank(declaration: Declaration) -> bool:

@@ -18,6 +18,13 @@ class RequestMaker(Protocol):
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell."""
 
+    @property
+    def is_escaped(self) -> bool:
+        """Whether filters of earlier versions would have escaped a text of the image for HTML."""
+
+    def earlier(self, values: tuple[Value, ...], model: Model) -> Request | None:
+        """Return the request as earlier versions made it; None if that is certainly the same one."""
+
 
 class Action(NamedTuple):
     """One wanted image: its path under `out/`, its request's key, and its cell.
@@ -47,6 +54,11 @@ class Action(NamedTuple):
             claim = f"the request of {self.name} came out differently the second time"
             raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])
         return request
+
+    @property
+    def earlier(self) -> Request | None:
+        """The request as earlier versions made it, whose filters escaped for HTML; None if it is the same one."""
+        return None if isinstance(self.source, Request) else self.source.earlier(self.values, self.model)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ before anything is paid for.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -109,7 +110,8 @@ class _Expander:
 
     def __init__(self, templates: Templates, declaration: Declaration, family: str, labelled: bool) -> None:
         self._declaration = declaration
-        self._family, self._labelled = family, labelled
+        self._family, self._labelled, self._owner = family, labelled, templates
+        self.is_escaped = False  # whether a text of the image would have been escaped for HTML by earlier versions
         image, file = declaration.image, declaration.spec.content
         self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
         self._axes = tuple(declaration.axes)
@@ -177,7 +179,7 @@ class _Expander:
         try:
             return _action((
                 output, request.key, self._declaration, values, model, request.size, request.seed,
-                request if keep else self,
+                request if keep and not self.is_escaped else self,
             ))  # fmt: skip
         except UnicodeEncodeError:
             claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"
@@ -186,6 +188,15 @@ class _Expander:
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell again, made of the same templates and data as the first time."""
         return self._request(values, model, self._rendered(values, model, self._request_texts))
+
+    def earlier(self, values: tuple[Value, ...], model: Model) -> Request | None:
+        """Return the request as earlier versions made it; None if that is the same one, or can't be made."""
+        if not self.is_escaped:
+            return None
+        seen = self.seen(values, model)
+        with self._owner.escaping(), contextlib.suppress(ProjectError):
+            return self._request(values, model, {text.name: text.template.render(seen) for text in self._request_texts})
+        return None
 
     def _request(self, values: tuple[Value, ...], model: Model, texts: Mapping[str, str]) -> Request:
         chosen: dict[str, Any] = {axis: values[number].value for axis, number in self._fields_at}
@@ -217,6 +228,7 @@ class _Expander:
         """
         rendered: dict[str, str] = {}
         problems: list[Problem] = []
+        escaped = self._owner.escaped
         for name, template, axes, known in texts:
             try:
                 if axes is None:
@@ -230,6 +242,8 @@ class _Expander:
                 rendered[name] = known[at]
             except ProjectError as error:
                 problems += error.problems
+        if self._owner.escaped != escaped:
+            self.is_escaped = True
         if problems:
             raise ProjectError(problems)
         return rendered

@@ -139,8 +139,8 @@ class Sandbox(ImmutableSandboxedEnvironment, Operators):
         self.call = self._members.call  # type: ignore[method-assign]
         own: dict[str, Callable[..., Any]] = {"slug": self._slug, "listed": self._listed}
         own |= {make.__name__: metered(meter, make) for make in (quoted, typographic, oneline)}
-        texts, lists = TextFilters(self, meter, self._members), ListFilters(self, meter, self, self._members)
-        self.filters: dict[str, Callable[..., Any]] = {**texts.by_name(), **lists.by_name(), **own}
+        self.texts, lists = TextFilters(self, meter, self._members), ListFilters(self, meter, self, self._members)
+        self.filters: dict[str, Callable[..., Any]] = {**self.texts.by_name(), **lists.by_name(), **own}
         self.tests = TemplateTests(self, meter, self).by_name()  # type: ignore[assignment]  # Jinja names no signature
         self.globals = {
             "range": partial(safe_range), "dict": self._dict, "cycler": partial(self._changeable, Cycler),

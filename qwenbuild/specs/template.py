@@ -6,9 +6,10 @@ files only in the templates folder. Each mistake is reported with its place in t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +255,20 @@ class Templates:
         found = list(self._environment.parse(text).find_all(nodes.Node))
         pieces = sum(len(node.nodes) for node in found if isinstance(node, nodes.Output))
         return pieces <= _MOST_PIECES and all(issubclass(kind, _PLAIN) for kind in set(map(type, found)))
+
+    @property
+    def escaped(self) -> int:
+        """How many texts were made so far that filters of earlier versions would have escaped for HTML."""
+        return self._environment.texts.differing
+
+    @contextlib.contextmanager
+    def escaping(self) -> Iterator[None]:
+        """Make texts as earlier versions did, whose filters escaped for HTML."""
+        self._environment.texts.is_escaping = True
+        try:
+            yield
+        finally:
+            self._environment.texts.is_escaping = False
 
     def names(self) -> list[str]:
         """Return the names of all files in the folder at the time of the first call."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jinja2
 from jinja2 import filters as jinjas
 from jinja2.runtime import Undefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from .limits import LONG, MAX_DIGITS, LimitError, Meter, integer
@@ -19,6 +22,7 @@ from .printf import filled
 _HYPHENS = re.compile("--+")
 _MOST_DECIMALS = 1_000
 _MOST_SPACES = 32
+_ESCAPED = frozenset("<>&'\"")  # for HTML
 
 
 class TextFilters:
@@ -26,13 +30,15 @@ class TextFilters:
 
     def __init__(self, environment: jinja2.Environment, meter: Meter, members: Members) -> None:
         self._environment, self._meter, self._members = environment, meter, members
+        self.differing = 0  # how many texts differ from what earlier versions made
+        self.is_escaping = False  # True while a text is made as earlier versions made it
 
     def by_name(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by the names that they have in templates."""
         return {
-            "abs": abs, "capitalize": self._capitalize, "center": self._center, "e": self._escape,
-            "escape": self._escape, "filesizeformat": jinjas.do_filesizeformat, "float": self._float,
-            "forceescape": self._escape, "format": self._format, "indent": self._indent, "int": self._int,
+            "abs": abs, "capitalize": self._capitalize, "center": self._center, "e": self._unescaped,
+            "escape": self._unescaped, "filesizeformat": jinjas.do_filesizeformat, "float": self._float,
+            "forceescape": self._unescaped, "format": self._format, "indent": self._indent, "int": self._int,
             "lower": self._lower, "replace": self._replace, "round": self._round, "safe": self._text,
             "string": self._text, "striptags": self._striptags, "title": self._title, "tojson": self._tojson,
             "trim": self._trim, "truncate": self._truncate, "upper": self._upper, "wordcount": self._wordcount,
@@ -116,22 +122,41 @@ class TextFilters:
         self._meter.spend((len(text) >> 4) * (1 + (text.count("<") >> 4)))
         return str(Markup(text).striptags())  # noqa: S704 - tags are taken away, and the result is a plain text
 
-    def _escape(self, value: Any) -> str:
-        text = self._text(value)
-        escaped = str(escape(text))
-        self._meter.produce(len(escaped))
-        return escaped
+    # A prompt is plain text: no filter escapes for HTML or script. Earlier versions did as Jinja does.
 
-    def _tojson(self, value: Any, indent: int | str | None = None) -> str:
+    def _unescaped(self, value: Any) -> str:
+        text = self._text(value)
+        return self._read(text, lambda: str(escape(text)))
+
+    def _tojson(
+        self, value: Any, indent: int | str | None = None, ensure_ascii: bool = False,
+        separators: Sequence[str] | None = None, sort_keys: bool = True,
+    ) -> str:  # fmt: skip
+        """Return a value as JSON that people can read. The arguments are those of chat templates, too."""
         if isinstance(value, Undefined):
             str(value)  # reports what is undefined
         wide = len(indent) if isinstance(indent, str) else indent or 0
         if wide > _MOST_SPACES:
             raise LimitError(f"tojson indents by at most {_MOST_SPACES} spaces")
+        pair = None if separators is None else tuple(map(self._text, separators))
+        if pair is not None and (len(pair) != 2 or max(map(len, pair)) > _MOST_SPACES):
+            raise TypeError(f"the separators of tojson are two texts of at most {_MOST_SPACES} characters")
         weigh(self._meter, value)
-        written = str(jinjas.do_tojson(jinja2.nodes.EvalContext(self._environment), value, indent))  # type: ignore[arg-type]  # or a text
+        dumps = partial(json.dumps, value, indent=indent, default=self._text)
+        written = dumps(ensure_ascii=ensure_ascii, separators=pair, sort_keys=sort_keys)
         self._meter.produce(len(written))
-        return written
+        return self._read(written, lambda: str(htmlsafe_json_dumps(None, lambda *_, **__: dumps(sort_keys=True))))
+
+    def _read(self, text: str, earlier: Callable[[], str]) -> str:
+        """Return `text`, or what earlier versions made instead; it differs only if `text` has such characters."""
+        if text.isascii() and not _ESCAPED.intersection(text):
+            return text
+        self.differing += 1
+        if not self.is_escaping:
+            return text
+        old = earlier()
+        self._meter.produce(len(old))
+        return old
 
     def _int(self, value: Any, default: Any = 0, base: int = 10) -> Any:
         if isinstance(value, str):

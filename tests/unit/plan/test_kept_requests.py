@@ -100,3 +100,26 @@ def test_a_blank_negative_prompt_is_kept_through_a_rename(project: Workspace) ->
     before = now.request._replace(negative_prompt="", seed=OLD)
     [action] = read(project, Lock({"s/old.png": Pin("s/old.png", "s/old", before.key, "0" * 64, "m", OLD)}))
     assert action.request == before
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        ("{{ t | tojson }}", r'{"a": "\u65b0 \u0026 \u003cb\u003e", "b": "it\u0027s"}'),
+        ("{{ t | tojson(1) }}", '{\n "a": "\\u65b0 \\u0026 \\u003cb\\u003e",\n "b": "it\\u0027s"\n}'),
+        ("{{ t.b | e }} {{ t.a | forceescape }}", "it&#39;s 新 &amp; &lt;b&gt;"),
+    ],
+)
+def test_an_image_of_an_escaped_prompt_is_kept(project: Workspace, prompt: str, before: str) -> None:
+    """The lock or the state shows that it was made of the text that earlier versions made."""
+    vars_ = 'vars.t = { a = "新 & <b>", b = "it\'s" }\n'
+    project.write({"specs/s.toml": f"[image.new]\nprompt = '{prompt}'\n{vars_}seed = 1\n"})
+    [action] = project.actions()
+    assert "&lt;" not in action.request.prompt
+    assert "\\u" not in action.request.prompt
+    old = action.request._replace(prompt=before)
+    lock = Lock({"s/new.png": Pin("s/new.png", "s/new", old.key, "0" * 64, "m", 1)})
+    record = Output("s/new.png", old.key, "0" * 64, 1, 1, 1, "s/new")
+    assert [it.key for it in read(project, Lock())] == [action.key]
+    for actions in (read(project, lock), read(project, Lock(), record)):
+        assert [(it.key, it.request) for it in actions] == [(old.key, old)]

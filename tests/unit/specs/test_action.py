@@ -58,6 +58,11 @@ def test_another_request_is_not_taken_for_the_one_that_was_planned(project: Work
     """A request with another key is refused, because its image would be stored under a wrong key."""
 
     class Other:
+        is_escaped = False
+
+        def earlier(self, values: tuple[Value, ...], model: Model) -> None:
+            return None
+
         def request(self, values: tuple[Value, ...], model: Model) -> Request:
             return request._replace(prompt="another")
 

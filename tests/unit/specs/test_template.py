@@ -539,7 +539,7 @@ DOUBLINGS = {
     "replace": "t.x | replace('a', 'aa')", "method": "t.x.replace('a', 'aa')", "text join": "t.x.join(['', '', t.x])",
     "listed": "[t.x, t.x] | listed", "format": "'%s%s' | format(t.x, t.x)", "%": "'%s%s' % (t.x, t.x)",
     "center": "t.x.center(9 ** 9)", "indent": "t.x | indent(9 ** 9, true)", "zfill": "t.x.zfill(9 ** 9)",
-    "wordwrap": "t.x | wordwrap(1, wrapstring=t.x)", "escape": "(t.x ~ '&') | e | replace('amp', t.x)",
+    "wordwrap": "t.x | wordwrap(1, wrapstring=t.x)",
 }  # fmt: skip
 
 

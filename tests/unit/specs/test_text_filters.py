@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,13 +33,13 @@ def test_filters_give_what_jinjas_own_give(text: str, other: str) -> None:
         ("capitalize", []), ("center", [30]), ("e", []), ("escape", []), ("forceescape", []), ("indent", []),
         ("indent", [2, True, True]), ("indent", [other]), ("int", []), ("float", []), ("lower", []),
         ("replace", [other, "x"]), ("replace", ["a", other, 1]), ("safe", []), ("string", []), ("striptags", []),
-        ("title", []), ("tojson", []), ("trim", []), ("trim", ["a"]), ("truncate", [10]),
+        ("title", []), ("trim", []), ("trim", ["a"]), ("truncate", [10]),
         ("truncate", [10, True, "…", 0]), ("upper", []), ("wordcount", []), ("wordwrap", [5]),
         ("wordwrap", [5, False, other]),
     ]  # fmt: skip
     for name, arguments in calls:
         result = call(name, text, *arguments)
-        assert result == JINJAS.call_filter(name, text, arguments), name
+        assert result == (text if "escape" in name or name == "e" else JINJAS.call_filter(name, text, arguments)), name
         assert type(result) in (str, int, float)
 
 
@@ -58,6 +59,10 @@ def test_filters_give_what_jinjas_own_give(text: str, other: str) -> None:
         ("upper", [["a"]], "['A']"),
         ("tojson", [{"b": [1, None], "a": "x"}], '{"a": "x", "b": [1, null]}'),
         ("tojson", [[1], 2], "[\n  1\n]"),
+        ("tojson", ['Tom & Ann\'s <新年快乐> "😀" \n'], '"Tom & Ann\'s <新年快乐> \\"😀\\" \\n"'),
+        ("tojson", [{"b": "é", "a": 1}, None, True, (",", ":"), False], '{"b":"\\u00e9","a":1}'),
+        ("tojson", [[datetime.date(2026, 1, 2)]], '["2026-01-02"]'),
+        ("e", ["Tom & Ann's <b>"], "Tom & Ann's <b>"),
         ("slug", ["A b", 2], "a"),
         ("listed", [["a", "b"], "or"], "a or b"),
     ],
@@ -84,7 +89,6 @@ LONG = "x" * 99_999
         ("indent", ["a\n" * 9_000, 1_000], "the text is longer than 100,000 characters"),
         ("indent", ["a\n" * 9_000, "x" * 1_000], "the text is longer than 100,000 characters"),
         ("replace", ["aaa", "a", LONG], "the text is longer than 100,000 characters"),
-        ("e", ["&" * 99_999], "the text is longer than 100,000 characters"),
         ("wordwrap", ["a " * 9_000, 1, True, "x" * 1_000], "the text is longer than 100,000 characters"),
         ("tojson", [[1], 10**9], "tojson indents by at most 32 spaces"),
         ("tojson", [[LONG, LONG]], "the text is longer than 100,000 characters"),
