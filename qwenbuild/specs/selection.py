@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import translate
+from functools import cached_property
 from pathlib import PurePath, PurePosixPath
 
 from qwenbuild.errors import UsageError
@@ -17,6 +19,7 @@ from .cell_names import parse_cell_name
 from .project import Project
 
 _FIELDS = ("model", "size", "seed", "ratio")  # conditions may name these fields even if no image has such an axis
+_GLOB = frozenset("*?[")
 
 
 def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str], project: Project) -> list[Action]:
@@ -29,14 +32,14 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
     """
     chosen = list(actions)
     if wanted := list(names):
-        cells = {_nfc(action.name): action.output for action in actions}
-        outputs = {output for name in wanted for output in _outputs(name, actions, cells, project)}
+        known = _Known(actions, project)
+        outputs = {output for name in wanted for output in known.outputs(name)}
         chosen = [action for action in actions if action.output in outputs]
     conditions = _conditions(where)
     for axis, globs in conditions.items():
         _check_axis(axis, actions)
-        of = _reader(axis)
-        chosen = [action for action in chosen if any(_fits(value, glob) for glob in globs for value in of(action))]
+        of, fits = _reader(axis), _any_of(globs)
+        chosen = [action for action in chosen if any(map(fits, of(action)))]
     if conditions and not chosen:
         texts = [f"{axis}={glob}" for axis, globs in conditions.items() for glob in globs]
         values = {value for axis in conditions for action in actions for value in _reader(axis)(action)[:1]}
@@ -44,24 +47,75 @@ def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str]
     return chosen
 
 
-def _outputs(name: str, actions: Sequence[Action], cells: Mapping[str, str], project: Project) -> set[str]:
-    """Return the output paths that a name means, at least one; `cells` are the outputs by the names of their cells."""
-    if (exact := cells.get(_nfc(name))) is not None:
-        return {exact}
-    found: set[str] = set()
-    if name.endswith(".png"):
-        paths = {path.removeprefix(f"{PurePosixPath(project.config.out)}/") for path in _paths(name, project)}
-        found = {action.output for action in actions if _nfc(action.output) in paths}
-    if not found and (matches := _matcher(name, project)):
-        found = {action.output for action in actions if matches(action)}
-    if not found:  # a shell takes the quotes of a name away
-        bare = [output for cell, output in cells.items() if _bare(cell) == _bare(_nfc(name))]
-        found = {*bare} if len(bare) == 1 else found
-    if not found and parse_cell_name(name) is None:
-        raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
-    if not found:
-        raise _nothing(name, actions)
-    return found
+class _Known:
+    """What names can mean: the outputs by cell, by path and by image. So many names take no more time than one each."""
+
+    def __init__(self, actions: Sequence[Action], project: Project) -> None:
+        self._actions, self._project = actions, project
+        self._cells = {_nfc(action.name): action.output for action in actions}
+        self._paths = {_nfc(action.output): action.output for action in actions}
+        self._images: dict[tuple[str, str], list[Action]] = {}  # by spec and image
+        for action in actions:
+            declaration = action.declaration
+            self._images.setdefault((declaration.spec.name, declaration.image_name), []).append(action)
+
+    @cached_property
+    def _bare(self) -> dict[str, list[str]]:
+        """The outputs by the names of their cells as a shell hands them on, which takes quotes away."""
+        found: dict[str, list[str]] = {}
+        for cell, output in self._cells.items():
+            found.setdefault(_bare(cell), []).append(output)
+        return found
+
+    def outputs(self, name: str) -> set[str]:
+        """Return the output paths that a name means, at least one; raises UsageError if it means none."""
+        if (exact := self._cells.get(_nfc(name))) is not None:
+            return {exact}
+        found: set[str] = set()
+        if name.endswith(".png"):
+            out = f"{PurePosixPath(self._project.config.out)}/"
+            paths = {path.removeprefix(out) for path in _paths(name, self._project)}
+            found = {self._paths[path] for path in paths if path in self._paths}
+        found = found or {action.output for action in self._matching(name)}
+        if not found:
+            bare = self._bare.get(_bare(_nfc(name)), [])
+            found = {*bare} if len(bare) == 1 else found
+        if not found and parse_cell_name(name) is None:
+            raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
+        if not found:
+            raise _nothing(name, self._actions)
+        return found
+
+    def _matching(self, name: str) -> Iterator[Action]:
+        """Yield the actions that a name matches, which may be the path of a spec, or hold globs."""
+        if name.endswith(".toml"):
+            project, paths = self._project, _paths(name, self._project)
+            specs = {project.spec_name(path) for path in project.spec_paths() if _nfc(project.shown(path)) in paths}
+            if specs:
+                yield from (it for (spec, _), some in self._images.items() if spec in specs for it in some)
+                return
+        parsed = parse_cell_name(name)
+        if parsed is None:
+            return
+        whole, cell = parsed
+        if (exact := self._images.get(_halves(whole))) and not cell:
+            yield from exact
+            return
+        fits_spec, fits_image, fits_whole = (_any_of([glob]) for glob in (*_halves(whole), whole))
+        labels = [(_reader(axis), _any_of([label])) for axis, label in cell.items()]
+        for (spec, image), some in self._images.items():
+            if fits_spec(spec) and fits_image(image):
+                yield from (it for it in some if all(any(map(fits, of(it))) for of, fits in labels))
+            elif not cell and fits_whole(
+                spec
+            ):  # `folder/spec`, the name of a spec in a subfolder, looks like `spec/image`
+                yield from some
+
+
+def _halves(whole: str) -> tuple[str, str]:
+    """Return the globs of spec and image in the part of a name before the bracket."""
+    spec, _, image = whole.rpartition("/") if "/" in whole else (whole, "", "*")
+    return spec, image
 
 
 def _paths(name: str, project: Project) -> set[str]:
@@ -76,32 +130,17 @@ def _paths(name: str, project: Project) -> set[str]:
     return set()
 
 
-def _matcher(name: str, project: Project) -> Callable[[Action], bool] | None:
-    """Return a function that tells whether an action matches a name that may hold globs; None if it is malformed."""
-    if name.endswith(".toml"):
-        paths = _paths(name, project)
-        specs = {project.spec_name(path) for path in project.spec_paths() if _nfc(project.shown(path)) in paths}
-        if specs:
-            return lambda action: action.declaration.spec.name in specs
-    parsed = parse_cell_name(name)
-    if parsed is None:
-        return None
-    whole, cell = parsed
-    spec, _, image = whole.rpartition("/") if "/" in whole else (whole, "", "*")
+def _any_of(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a value fits one of the globs, or is the same text."""
+    exact = {*map(_nfc, globs)}  # a value may itself contain characters such as * or [
+    patterns = "|".join(translate(glob) for glob in exact if not _GLOB.isdisjoint(glob))
+    matches = re.compile(patterns).match if patterns else None
 
-    def matches(action: Action) -> bool:
-        declaration = action.declaration
-        if not (_fits(declaration.spec.name, spec) and _fits(declaration.image_name, image)):
-            # `folder/spec`, the name of a spec in a subfolder, looks like `spec/image`.
-            return not cell and _fits(declaration.spec.name, whole)
-        return all(any(_fits(value, label) for value in _reader(axis)(action)) for axis, label in cell.items())
+    def fits(value: str) -> bool:
+        value = _nfc(value)
+        return value in exact or bool(matches and matches(value))
 
-    return matches
-
-
-def _fits(value: str, glob: str) -> bool:
-    value, glob = _nfc(value), _nfc(glob)
-    return value == glob or fnmatchcase(value, glob)  # a value may itself contain characters such as * or [
+    return fits
 
 
 def _nfc(text: str) -> str:

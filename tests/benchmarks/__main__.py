@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks                 every row; takes about an hour
 python -m tests.benchmarks start no-op     some rows
+python -m tests.benchmarks growth          how the time grows with each dimension of the work; growth-csv: with one
 python -m tests.benchmarks --scale 0.01 --rounds 1
 """
 
@@ -15,8 +16,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from .growth import ROWS as GROWTH
 from .measure import Figure
 from .rows import ROWS
+
+_ROWS = {**ROWS, **GROWTH}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures: list[Figure] = []
     sys.stdout.write(f"{machine(asked.folder)}\n\n{HEAD}")
     with tempfile.TemporaryDirectory(prefix="qwenbuild-benchmark-", dir=asked.folder) as folder:
-        for name in asked.rows or ROWS:
+        for name in _names(asked.rows):
             sys.stderr.write(f"{name}: setting up\n")
             (Path(folder) / name).mkdir()
-            for figure in ROWS[name](Path(folder) / name, asked.scale, asked.rounds):
+            for figure in _ROWS[name](Path(folder) / name, asked.scale, asked.rounds):
                 figures.append(figure)
                 sys.stdout.write(line(figure))
                 sys.stdout.flush()
@@ -39,11 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if missed else 0
 
 
+def _names(asked: Sequence[str]) -> list[str]:
+    """Return the names of the rows to measure: `growth` stands for all rows of growth, nothing for all others."""
+    return [name for row in asked or ROWS for name in (GROWTH if row == "growth" else [row])]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[[], *ROWS], help=f"one of: {', '.join(ROWS)}")
+    names = ["growth", *_ROWS]
+    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[[], *names], help=f"one of: {', '.join(names)}")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the numbers of outputs (default: 1)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each command; the median counts (default: 5)")
     parser.add_argument("--folder", type=Path, help="work in this folder, and measure its disk (default: temporary)")

@@ -1,28 +1,27 @@
 """The bare loops: the least work of a plan and of a build, as references.
 
-python -m tests.benchmarks.bare prompts COUNT
+python -m tests.benchmarks.bare prompts PROJECT
 python -m tests.benchmarks.bare calls COUNT CONCURRENCY BASE_URL
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
 import sys
+from pathlib import Path
 
-from .places import PALETTES, PROMPT
+_PROMPT = "A poster of a small dog that runs after a ball across a meadow, in soft morning light from the left. " * 4
 
 
-def prompts(count: int) -> int:
-    """Render `count` prompts with Jinja and hash them; return how many there are."""
+def prompts(project: Path) -> int:
+    """Read the project's table, render a prompt for each row with Jinja, and hash it; return how many there are."""
     import jinja2
 
-    template = jinja2.Environment().from_string(PROMPT)
-    keys = [
-        hashlib.sha256(template.render(number=number, palette=palette).encode()).digest()
-        for number in range(count // len(PALETTES))
-        for palette in PALETTES
-    ]
+    template = jinja2.Environment().from_string((project / "templates/poster.j2").read_text("utf-8"))
+    with open(project / "data/rows.csv", encoding="utf-8", newline="") as table:
+        keys = [hashlib.sha256(template.render(row=row).encode()).digest() for row in csv.DictReader(table)]
     return len(keys)
 
 
@@ -33,7 +32,7 @@ async def calls(count: int, concurrency: int, base_url: str) -> int:
     left, size = iter(range(count)), 0
     body = {
         "model": "qwen-image-plus",
-        "input": {"messages": [{"role": "user", "content": [{"text": PROMPT}]}]},
+        "input": {"messages": [{"role": "user", "content": [{"text": _PROMPT}]}]},
         "parameters": {"size": "1328*1328", "n": 1, "seed": 1, "prompt_extend": False, "watermark": False},
     }
     headers = {"Authorization": "Bearer sk-emulator"}
@@ -54,8 +53,8 @@ async def calls(count: int, concurrency: int, base_url: str) -> int:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["prompts", count]:
-            prompts(int(count))
+        case ["prompts", project]:
+            prompts(Path(project))
         case ["calls", count, concurrency, base_url]:
             asyncio.run(calls(int(count), int(concurrency), base_url))
         case _:

@@ -31,13 +31,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Contender:
-    """A command line to measure; `prepare` is called before each run and is not measured."""
+    """A command line to measure; `prepare` is called before each run and is not measured. It exits with `exits`."""
 
     name: str
     command: Sequence[str]
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     prepare: Prepare = field(default=lambda: None)
+    exits: int = 0
 
     def run(self) -> Sample:
         """Run the command once; raises SystemExit if it fails."""
@@ -53,7 +54,7 @@ class Contender:
             process.returncode = os.waitstatus_to_exitcode(status)
             log.seek(0)
             stderr = log.read().decode("utf-8", "replace")
-        if process.returncode:
+        if process.returncode != self.exits:
             raise SystemExit(
                 f"{self.name}: {' '.join(self.command)} exited with {process.returncode}\n{stderr[-2000:]}"
             )

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import random
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .measure import BIN, qwenbuild
 
-PROMPT = (
-    "A poster of a small dog that runs after a ball across a meadow, number {{ number }}, in tones of {{ palette }}. "
-    "At its top the words “Come Play Ball!” in large, friendly letters; below them “every day, {{ number }} times”. "
-    "Soft morning light from the left, dew on the grass, low hills and a line of trees far behind, a calm composition "
-    "with much empty sky, fine detail in the fur, natural colours, a slight grain as of film."
+WORDS = (
+    "a small dog", "runs after", "its ball", "across the wet meadow", "in soft morning light", "from the left", "with",
+    "low hills", "far behind", "and much empty sky", "清晨的草地上", "一只小狗追着球跑", "柔和的光线", "远处的山丘",
+    "宁静的画面",
+)  # fmt: skip
+STYLES = ("fresh greens", "sunset oranges", "sea blues", "warm greys", "deep reds")
+TEMPLATE = (
+    "A poster of {{ row.title }}: {{ row.text }}. At its top the words “{{ row.title }}” in large, friendly letters, "
+    "in tones of {{ row.style }}. A calm composition, fine detail, natural colours, a slight grain as of film."
 )
-"""A realistic prompt: about 400 characters, with typographic quotes."""
+"""Makes prompts of 300 to 800 characters, some of them Chinese, from the rows of a table."""
 
-PALETTES = ("fresh greens", "sunset oranges", "sea blues", "warm greys", "deep reds")
+_SHARED = (
+    "A poster of a small dog in tones of {{ row.style }}: 清晨的草地上，一只小狗追着球跑。 "
+    "At its top the words “Come Play Ball!” in large, friendly letters. Soft morning light from the left, dew on "
+    "the grass, low hills far behind, a calm composition with much empty sky, fine detail in the fur, natural colours, "
+    "a slight grain as of film."
+)  # the same prompt for all rows with one style
+
+
+def rows(count: int, columns: int = 0, *, with_id: bool = True, newline: bool = False) -> Iterator[dict[str, str]]:
+    """Yield rows as people have them, the same ones in each process."""
+    chance = random.Random(1)
+    for number in range(count):
+        title = f"Title {number}" + (" of\ntwo lines" if newline else "")
+        row = {"id": f"r{number:06}"} if with_id else {}
+        row |= {"title": title, "text": " ".join(chance.choices(WORDS, k=14)), "style": STYLES[number % len(STYLES)]}
+        yield row | {f"column{index}": f"value {number}" for index in range(columns)}
+
+
+def csv_text(table: Iterable[Mapping[str, str]], delimiter: str = ",") -> str:
+    """Return rows as the text of a CSV file."""
+    text = io.StringIO(newline="")
+    first, *others = table
+    writer = csv.DictWriter(text, [*first], delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows([first, *others])
+    return text.getvalue()
 
 
 @dataclass(frozen=True)
@@ -36,6 +68,14 @@ class Project:
         own = {"QWENBUILD_CACHE_DIR": str(self.store), "QWENBUILD_TRUST_PROJECT": "1"}
         return {**own, "PYTHONDONTWRITEBYTECODE": ""}
 
+    def write(self, files: Mapping[str, str]) -> Project:
+        """Write files; return the project."""
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", newline="")
+        return self
+
     def run(self, *arguments: str) -> None:
         """Run a command that is not measured."""
         with open(self.root / "setup.log", "wb") as log:
@@ -45,40 +85,32 @@ class Project:
     def sibling(self, name: str) -> Project:
         """Return a new checkout of the project, without outputs and state, that shares its store."""
         root = self.root.parent / name
-        for part in ("specs", "templates"):
+        for part in ("specs", "templates", "data"):
             shutil.copytree(self.root / part, root / part)
         shutil.copy(self.root / "qwenbuild.toml", root)
         return Project(root, self.store)
 
 
 def project(folder: Path, cells: int, *, config: str = 'provider = "null"', same: bool = False) -> Project:
-    """Write a project of `cells` cells; with `same`, all cells share five different images."""
+    """Write a project of `cells` cells, one for each row of a table; with `same`, all share five different images."""
+    spec = 'seed = 1\nsize = "1:1"\n[image.poster]\ntemplate = "poster.j2"\n[image.poster.matrix]\n'
     made = Project(folder / "project", folder / "store")
-    # The prompt does not contain `take`: cells that differ only in `take` have the same image.
-    axis = "take" if same else "number"
-    palettes = ", ".join(f'"{palette}"' for palette in PALETTES)
-    spec = (
-        'seed = 1\nsize = "1:1"\n[image.poster]\ntemplate = "poster.j2"\n'
-        f"vars = {{ {'number' if same else 'take'} = 1 }}\n"
-        f"[image.poster.matrix]\n{axis} = {{ start = 1, count = {max(1, cells // len(PALETTES))} }}\n"
-        f"palette = [{palettes}]\n"
-    )
-    files = {"qwenbuild.toml": f"{config}\n", "specs/poster.toml": spec, "templates/poster.j2": PROMPT}
-    for name, text in files.items():
-        (made.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (made.root / name).write_text(text, "utf-8")
-    return made
+    return made.write({
+        "qwenbuild.toml": f"max_renders = 1_000_000\n{config}\n",
+        "specs/poster.toml": f'{spec}row = {{ file = "../data/rows.csv" }}\n',
+        "data/rows.csv": csv_text(rows(cells)),
+        "templates/poster.j2": _SHARED if same else TEMPLATE,
+    })  # fmt: skip
 
 
 def built(folder: Path, cells: int, *, same: bool = True) -> Project:
     """Return a project whose builds have nothing left to do."""
     if same:  # after the five images are rendered, all other outputs are restored, which is quicker
-        project(folder, len(PALETTES), same=True).run("build")
+        project(folder, len(STYLES), same=True).run("build")
     made = project(folder, cells, same=same)
-    arguments = ("build", "--max-renders", str(cells))
-    made.run(*arguments)
+    made.run("build")
     time.sleep(0.2)  # no snapshot is written for inputs younger than 50 ms
-    made.run(*arguments)
+    made.run("build")
     return made
 
 

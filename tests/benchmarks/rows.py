@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild
-from .places import PROMPT, Project, Tool, built, project
+from .places import TEMPLATE, Project, Tool, built, project
 from .service import running
 
 KIB, GIB = 1024, 1024**3
@@ -46,7 +46,7 @@ def no_op_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
 def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with_doit: bool) -> list[Figure]:
     place = built(folder, count)
     ninja, make = Tool.ninja(folder / "ninja", count), Tool.make(folder / "make", count)
-    command = qwenbuild("build", "--max-renders", str(count))
+    command = qwenbuild("build")
     contenders = [
         Contender("ninja", ninja.command, ninja.root),
         Contender("qwenbuild", command, place.root, place.environ),
@@ -66,7 +66,7 @@ def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
     edits = iter(range(10**9))
 
     def edit() -> None:
-        (place.root / "templates/poster.j2").write_text(f"{PROMPT} {next(edits)}", "utf-8")
+        (place.root / "templates/poster.j2").write_text(f"{TEMPLATE} {next(edits)}", "utf-8")
 
     return _plan(f"template edited, {count:,} cells", place, count, 4 * rounds, 3.0, edit)
 
@@ -85,12 +85,11 @@ def _plan(
 ) -> list[Figure]:
     """Compare CPU times without start-up: the time of the same command for ten cells is subtracted."""
     small = project(place.root.parent / "small", 10)
-    options = ("plan", "--max-renders", str(count))
     found = alternate([
-        _prompts("Jinja + SHA-256", count),
-        Contender("qwenbuild plan", qwenbuild(*options), place.root, place.environ, prepare),
-        _prompts("bare start", 10),
-        Contender("start", qwenbuild(*options), small.root, small.environ),
+        _prompts("Jinja + SHA-256", place),
+        Contender("qwenbuild plan", qwenbuild("plan"), place.root, place.environ, prepare),
+        _prompts("bare start", small),
+        Contender("start", qwenbuild("plan"), small.root, small.environ),
     ], rounds)  # fmt: skip
     starts = {"Jinja + SHA-256": found["bare start"], "qwenbuild plan": found["start"]}
     beyond = {
@@ -100,15 +99,15 @@ def _plan(
     return compared(job, beyond, "Jinja + SHA-256", {"qwenbuild plan": most})
 
 
-def _prompts(name: str, count: int) -> Contender:
-    return Contender(name, python("-m", "tests.benchmarks.bare", "prompts", str(count)), REPOSITORY)
+def _prompts(name: str, place: Project) -> Contender:
+    return Contender(name, python("-m", "tests.benchmarks.bare", "prompts", str(place.root)), REPOSITORY)
 
 
 def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """`plan --json` of 1,000,000 cells, and its peak memory."""
     count = _scaled(1_000_000, scale)
     place = project(folder, count)
-    command = qwenbuild("plan", "--json", "--max-renders", str(count))
+    command = qwenbuild("plan", "--json")
     found = alternate([Contender("plan --json", command, place.root, place.environ)], 1)["plan --json"]
     job = f"{count:,} cells"
     return [
@@ -229,7 +228,7 @@ def _first_build(name: str, place: Project, count: int) -> Contender:
                 os.rename(path, path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # deletion is slow
 
     environ = {**place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
-    return Contender(name, qwenbuild("build", "--max-renders", str(count)), place.root, environ, prepare)
+    return Contender(name, qwenbuild("build"), place.root, environ, prepare)
 
 
 def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
@@ -238,7 +237,7 @@ def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
     with running(0.0, 200_000) as base_url:
         place = _service_project(folder, count, base_url, 50)
         environ = {**os.environ, **place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
-        command = qwenbuild("build", "--max-renders", str(count))
+        command = qwenbuild("build")
         subprocess.run(command, cwd=place.root, env=environ, check=True, stderr=subprocess.DEVNULL)
     clones = [place.sibling(f"clone-{number}") for number in range(rounds)]
     pairs = []
@@ -269,7 +268,8 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
         job = f"edit watched, {count:,} cells"
         figures.append(Figure(job, "watchfiles", to_event * 1000, "ms"))
         figures.append(Figure(job, "plan known, more", (to_plan - to_event) * 1000, "ms", most=most_ms))
-    found = alternate([_prompts("Jinja + SHA-256", count), _prompts("bare start", 10)], rounds)
+    few = project(folder / "few", 10)
+    found = alternate([_prompts("Jinja + SHA-256", place), _prompts("bare start", few)], rounds)
     bare_s = found["Jinja + SHA-256"].cpu_s - found["bare start"].cpu_s
     return [*figures, Figure(job, "Jinja + SHA-256", bare_s * 1000, "ms")]
 
@@ -283,7 +283,7 @@ def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
         text = f'seed = 1\n[image.one]\nprompt = "number {next(edits)}"\n'
         (place.root / "specs/one.toml").write_text(text, "utf-8")
 
-    command = qwenbuild("build", "--max-renders", str(count))
+    command = qwenbuild("build")
     found = alternate([Contender("qwenbuild build", command, place.root, place.environ, edit)], rounds)
     return [Figure(f"one of {count:,} changed", "qwenbuild build", one.seconds, peak_bytes=one.peak_bytes)
             for one in found.values()]  # fmt: skip

@@ -1,0 +1,307 @@
+"""The dimensions in which a project can grow: for each one, a project with N of its things and a command about it.
+
+The inputs are those that people have: rows of a table with an id, prompts of 300 to 800 characters, some in Chinese.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwenbuild import load
+from qwenbuild.digest import sha256
+from qwenbuild.plan.plan import Step
+from qwenbuild.storage import action_result, lock
+from qwenbuild.storage.claims import Intent
+from qwenbuild.storage.ledger import Ledger
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
+
+from .places import TEMPLATE, Project, csv_text, rows
+
+_MATRIX = '[image.poster]\ntemplate = "poster.j2"\n[image.poster.matrix]\n'
+_HEAD = f'seed = 1\nsize = "1:1"\n{_MATRIX}'
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension: `write` makes a project with N things, `arguments` are the command, `exits` is its exit code.
+
+    `share` of the usual numbers is measured: things of which nobody has thousands, or that take long to make.
+    """
+
+    write: Callable[[Project, int], None]
+    arguments: Sequence[str] | Callable[[int], Sequence[str]] = ("plan",)
+    exits: int = 0
+    share: float = 1.0
+
+    def command(self, count: int) -> list[str]:
+        """Return the arguments of `qwenbuild` for a project of this size."""
+        arguments = self.arguments(count) if callable(self.arguments) else self.arguments
+        return [*arguments]
+
+
+# --- cells ---
+
+
+def write(place: Project, spec: str, files: Mapping[str, str] | None = None) -> None:
+    """Write a project with one spec and the usual template."""
+    config = 'provider = "null"\nmax_renders = 1_000_000\n'
+    place.write({"qwenbuild.toml": config, "templates/poster.j2": TEMPLATE, "specs/poster.toml": spec, **(files or {})})
+
+
+def _table(form: Callable[[Sequence[Row]], str], suffix: str, columns: int = 0, *, with_id: bool = True,
+           newline: bool = False) -> Callable[[Project, int], None]:  # fmt: skip
+    def made(place: Project, count: int) -> None:
+        text = form([*rows(count, columns, with_id=with_id, newline=newline)])
+        write(place, f'{_HEAD}row = {{ file = "../data/rows{suffix}" }}\n', {f"data/rows{suffix}": text})
+
+    return made
+
+
+def _tsv(table: Sequence[Row]) -> str:
+    return csv_text(table, "\t")
+
+
+def _json_lines(table: Sequence[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+
+
+def _toml(table: Sequence[Row]) -> str:
+    return "".join("[[row]]\n" + "".join(f"{name} = {json.dumps(text, ensure_ascii=False)}\n"
+                                         for name, text in row.items()) for row in table)  # fmt: skip
+
+
+def _inline(row: Row) -> str:
+    return "{ " + ", ".join(f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in row.items()) + " }"
+
+
+def _range(place: Project, count: int) -> None:
+    spec = f'[image.poster]\nprompt = "{_text(0)}, number {{{{ number }}}}"\n[image.poster.matrix]\n'
+    write(place, f'seed = 1\nsize = "1:1"\n{spec}number = {{ start = 1, count = {count} }}\n')
+
+
+def _list(place: Project, count: int) -> None:
+    texts = ", ".join(json.dumps(row["text"], ensure_ascii=False) for row in rows(count))
+    write(place, f'size = "1:1"\n[image.poster]\nprompt = "{{{{ row }}}}"\n[image.poster.matrix]\nrow = [{texts}]\n')
+
+
+def _inline_tables(place: Project, count: int) -> None:
+    write(place, f"{_HEAD}row = [\n{''.join(f'  {_inline(row)},' + chr(10) for row in rows(count))}]\n")
+
+
+def _text(number: int) -> str:
+    return next(iter(rows(1)))["text"] + f" {number}"
+
+
+def _seeds(place: Project, count: int, more: str = "") -> None:
+    """Write a project with two styles of N seeds."""
+    spec = '[image.poster]\nprompt = "{{ style }}"\n[image.poster.matrix]\n'
+    styles = f'style = ["{_text(1)}", "{_text(2)}"]\n'
+    write(place, f'size = "1:1"\n{spec}{styles}seed = {{ start = 1, count = {max(1, count // 2)} }}\n{more}')
+
+
+def _includes(place: Project, count: int) -> None:
+    spec = f'{_HEAD}row = [{{ title = "first", text = "text", style = "style" }}]\n'
+    write(place, spec + "".join(f"[[image.poster.include]]\nrow = {_inline(row)}\n" for row in rows(count)))
+
+
+def _excludes(place: Project, count: int) -> None:
+    half = max(1, count // 2)
+    _seeds(place, count, "".join(f'[[image.poster.exclude]]\nstyle = "{_text(1)}"\nseed = {seed}\n'
+                                 for seed in range(2, half + 1)))  # fmt: skip
+
+
+def _partial_excludes(place: Project, count: int) -> None:
+    _seeds(place, count, "".join(f"[[image.poster.exclude]]\nseed = {seed}\n" for seed in range(2, count // 2 + 1)))
+
+
+# --- files and tables ---
+
+
+def _images(place: Project, count: int) -> None:
+    images = "".join(f'[image.poster{number}]\nprompt = "{_text(number)}"\n' for number in range(count))
+    write(place, f'size = "1:1"\n{images}')
+
+
+def _specs(place: Project, count: int) -> None:
+    specs = {f"specs/s{number}.toml": f'[image.poster]\nprompt = "{_text(number)}"\n'
+             for number in range(count)}  # fmt: skip
+    write(place, '[image.poster]\nprompt = "one"\n', specs)
+
+
+def _templates(place: Project, count: int) -> None:
+    images = "".join(f'[image.poster{number}]\ntemplate = "t{number}.j2"\n' for number in range(count))
+    files = {f"templates/t{number}.j2": _text(number) for number in range(count)}
+    write(place, f'size = "1:1"\n{images}', files)
+
+
+def _variables(place: Project, count: int) -> None:
+    names = "".join(f'name{number} = "{_text(number)}"\n' for number in range(count))
+    write(place, f'[vars]\n{names}[image.poster]\nprompt = "{{{{ name0 }}}}"\n')
+
+
+# --- errors ---
+
+
+def _undefined(place: Project, count: int) -> None:
+    """Every row lacks what the template reads."""
+    _table(csv_text, ".csv")(place, count)
+    (place.root / "templates/poster.j2").write_text(TEMPLATE + " {{ row.titel }}", "utf-8")
+
+
+def _too_long(place: Project, count: int) -> None:
+    """Every prompt is longer than the model takes."""
+    _table(csv_text, ".csv")(place, count)
+    (place.root / "templates/poster.j2").write_text(TEMPLATE + " {{ row.text * 5 }}", "utf-8")
+
+
+def _unknown_keys(place: Project, count: int) -> None:
+    images = "".join(f'[image.poster{number}]\nprompt = "one"\nmodle = "x"\n' for number in range(count))
+    write(place, images)
+
+
+def _wrong_sizes(place: Project, count: int) -> None:
+    images = "".join(f'[image.poster{number}]\nprompt = "one"\nsize = "17:9"\n' for number in range(count))
+    write(place, images)
+
+
+def _same_paths(place: Project, count: int) -> None:
+    """All cells of a matrix have the same output path."""
+    _table(csv_text, ".csv")(place, count)
+    path = place.root / "specs/poster.toml"
+    path.write_text(path.read_text("utf-8").replace(_MATRIX, f'[image.poster]\noutput = "one.png"\n{_MATRIX[15:]}'))
+
+
+def _short_rows(place: Project, count: int) -> None:
+    """Every row of a table has a cell too many."""
+    _table(csv_text, ".csv")(place, count)
+    path = place.root / "data/rows.csv"
+    head, *lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([head, *(f"{line},too,many" for line in lines)]), "utf-8")
+
+
+# --- what is there ---
+
+
+def _steps(place: Project) -> Sequence[Step]:
+    """Return the steps of a plan of everything."""
+    return load(place.root, max_renders=10**9).plan().steps
+
+
+def _outputs(place: Project, count: int) -> None:
+    """All outputs are there, on record, and pinned."""
+    _table(csv_text, ".csv")(place, count)
+    outputs = []
+    for step in _steps(place):
+        path = place.root / "out" / step.action.output
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"image")
+        status = path.stat()
+        facts = status.st_size, status.st_mtime_ns, status.st_ino, step.action.name
+        outputs.append((Output(step.action.output, step.action.key, sha256(b"image"), *facts), step))
+    with closing(State.of(place.root, create=True)) as state:
+        state.record([output for output, _ in outputs], {it.key: step.action.request.as_dict() for it, step in outputs})
+    pins = [Pin(it.path, it.name, it.key, it.image, step.action.model.name, step.action.seed)
+            for it, step in outputs]  # fmt: skip
+    lock.write(place.root / lock.NAME, pins, place.root / ".qwenbuild")
+
+
+def _orphans(place: Project, count: int) -> None:
+    """All outputs are there, but the specs declare none of them."""
+    _outputs(place, count)
+    write(place, '[image.other]\nprompt = "one"\n')
+
+
+def _records(place: Project, count: int) -> None:
+    """A clone without images: only the lock knows the outputs."""
+    _outputs(place, count)
+    for name in ("out", ".qwenbuild"):
+        (place.root / name).rename(place.root / f"{name}-before")
+
+
+def _submissions(place: Project, count: int) -> None:
+    """Tasks of all cells are in flight."""
+    _table(csv_text, ".csv")(place, count)
+    config = '[providers.dashscope]\ninterface = "async"\n'
+    (place.root / "qwenbuild.toml").write_text(f"max_renders = 1_000_000\n{config}", "utf-8")
+    ledger = Ledger(place.store / "ledger")
+    with closing(ledger):
+        ledger.prepare()
+        with ledger.durably():
+            for number, step in enumerate(_steps(place)):
+                it = step.action
+                claim = ledger.intend(Intent(it.key, it.request, "dashscope", str(place.root.resolve()), it.name))
+                ledger.accepted(str(getattr(claim, "uid", claim)), f"task-{number}")
+
+
+def _entries(place: Project, count: int) -> None:
+    """The store holds N results of other projects."""
+    _table(csv_text, ".csv")(place, 10)
+    image, provenance = b"image", b"{}"
+    blobs = {sha256(it): it for it in (image, provenance)}
+    for digest, content in blobs.items():
+        _blob(place.store / "cas", digest, content)
+    result = action_result.render({action_result.IMAGE: (sha256(image), len(image)),
+                                   action_result.PROVENANCE: (sha256(provenance), len(provenance))})  # fmt: skip
+    for number in range(count):
+        _blob(place.store / "ac", sha256(str(number).encode()), result)
+
+
+def _blob(folder: Path, name: str, content: bytes) -> None:
+    path = folder / name[:2] / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _selected(count: int) -> list[str]:
+    """Return a plan of N cells that are named one by one."""
+    return ["plan", *(f"poster/poster[row=r{number:06}]" for number in range(count))]
+
+
+def _where(count: int) -> list[str]:
+    return ["plan", *(part for number in range(count) for part in ("-w", f"row=r{number:06}"))]
+
+
+DIMENSIONS: Mapping[str, Dimension] = {
+    "range": Dimension(_range),
+    "list": Dimension(_list),
+    "inline-tables": Dimension(_inline_tables),
+    "csv": Dimension(_table(csv_text, ".csv")),
+    "csv-no-id": Dimension(_table(csv_text, ".csv", with_id=False)),
+    "csv-newlines": Dimension(_table(csv_text, ".csv", newline=True)),
+    "csv-50-columns": Dimension(_table(csv_text, ".csv", 46)),
+    "tsv": Dimension(_table(_tsv, ".tsv")),
+    "json-lines": Dimension(_table(_json_lines, ".jsonl")),
+    "json-lines-no-id": Dimension(_table(_json_lines, ".jsonl", with_id=False)),
+    "toml-rows": Dimension(_table(_toml, ".toml")),
+    "includes": Dimension(_includes),
+    "excludes": Dimension(_excludes),
+    "partial-excludes": Dimension(_partial_excludes),
+    "images": Dimension(_images),
+    "specs": Dimension(_specs, share=0.25),
+    "templates": Dimension(_templates, share=0.25),
+    "variables": Dimension(_variables),
+    "errors-undefined": Dimension(_undefined, exits=2),
+    "errors-too-long": Dimension(_too_long, exits=2),
+    "errors-unknown-keys": Dimension(_unknown_keys, exits=2),
+    "errors-wrong-sizes": Dimension(_wrong_sizes, exits=2),
+    "errors-same-paths": Dimension(_same_paths, exits=2),
+    "errors-rows": Dimension(_short_rows, exits=2),
+    "selected-names": Dimension(_table(csv_text, ".csv"), _selected, share=0.25),  # systems limit a command line
+    "conditions": Dimension(_table(csv_text, ".csv"), _where, share=0.25),
+    "outputs": Dimension(_outputs),
+    "status": Dimension(_outputs, ("status",)),
+    "verify": Dimension(_outputs, ("verify",)),
+    "lock-check": Dimension(_outputs, ("lock", "--check")),
+    "json": Dimension(_outputs, ("plan", "--json")),
+    "orphans": Dimension(_orphans),
+    "lock-records": Dimension(_records),
+    "submissions": Dimension(_submissions),
+    "store-entries": Dimension(_entries, ("gc", "--dry-run")),
+}
