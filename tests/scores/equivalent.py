@@ -26,7 +26,7 @@ REASONS: Final[Mapping[str, str]] = {
     r'found, longest = "", 1': "the shortest mount point has one character",
     r'after\.split\(" ", (2)?\)\[0\]': "the first word is the same, however many others are split",
     r'assert .*, "(XX.*|[A-Z ,`.;]+)"$': "only a bug in qwenbuild shows the text of an assertion",
-    r"[\"'](accept-encoding|content-encoding|location|ACCEPT-ENCODING|CONTENT-ENCODING|LOCATION)[\"']": "a header in any case",
+    r"[\"'](?i:accept-encoding|content-encoding|location)[\"']": "a header's name means the same in any case",
     r'"get", url': "httpx writes the name of a method in capitals",
     r'hostname or "XXXX"': "an address without a host has been refused before",
     r'host = ""$': "an empty text is as false as `None`",
