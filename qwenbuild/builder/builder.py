@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from qwenbuild.errors import LedgerError, OutputChanged, OutputError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
+from qwenbuild.plan import lacking
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
@@ -103,6 +104,9 @@ class Builder:
         if run.remote and self._pushing:
             self._warn([*run.remote.warnings(), *self._pushing.warnings])
         self._endings.finish_rest()
+        missing = self._endings.counts[Outcome.MISSING]
+        if lack := lacking.problem(missing, plan.pointers, has_remote=plan.has_remote):
+            self._warn([lack])
         finished = self._finished()
         if number is not None:
             summary = {**self._counts, "cost": finished.cost}

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -19,7 +18,6 @@ from typing import Final
 from qwenbuild.errors import LedgerError, ProjectError, QwenbuildError, StateError, StoreError
 from qwenbuild.files import atomic, regular
 from qwenbuild.finding import Finding, Level
-from qwenbuild.plan.review import GIT
 from qwenbuild.specs import spec
 from qwenbuild.specs.project import Project
 from qwenbuild.state_folder import FOLDER, STATE
@@ -31,9 +29,10 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import Origin, StorePlace, find_place
 from qwenbuild.storage.submissions import ledger_folder
 
+from .custody import asked
+
 _LITTLE_BYTES: Final = 10**9  # less free space than this is a warning: it holds some hundred images
 _NONE_BYTES: Final = 50 * 10**6  # less free space than this is a failure
-_GIT_S: Final = 10.0  # longest wait for git
 _MOST_SCHEMA_BYTES: Final = 1 << 22
 _SCHEMA: Final = re.compile(r"#:schema +(\S+)")
 
@@ -153,7 +152,7 @@ def _lock(project: Project) -> Finding:
         return Finding.of_error("lock", error)
     if read.theirs is not None:
         claim, hint = f"{lock.NAME} holds both sides of a merge", "`qwenbuild lock` resolves it"
-    elif _asked(project, "check-ignore", "--quiet", "--", lock.NAME) is not None:
+    elif asked(project.root, "check-ignore", "--quiet", "--", lock.NAME) is not None:
         claim, hint = f"git ignores {lock.NAME}", "remove it from .gitignore, and commit it"
     elif not path.exists():
         return Finding("lock", Level.OK, "not there yet; a build writes it")
@@ -189,32 +188,28 @@ def _is_current(path: Path) -> bool:
 
 
 def _git(project: Project) -> Iterator[Finding]:
-    """Check that git ignores `.qwenbuild/`, and that `out/` is either ignored or committed."""
-    if _asked(project, "rev-parse", "--is-inside-work-tree") is None:
+    """Check that git ignores `.qwenbuild/`, that `out/` is either ignored or committed, and that Git LFS is set up."""
+    if asked(project.root, "rev-parse", "--is-inside-work-tree") is None:
         return
     out = project.config.out
 
     def ignored(path: str) -> bool:
-        return _asked(project, "check-ignore", "--quiet", "--no-index", "--", path) is not None
+        return asked(project.root, "check-ignore", "--quiet", "--no-index", "--", path) is not None
 
     derived = f"{FOLDER}/{STATE}"
     if not ignored(derived):
         claim = ".qwenbuild/ is not ignored by git, but belongs to this machine only"
         yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore")
-    if not ignored(f"{out}/image.png") and not _asked(project, "ls-files", "--", out) and project.out.is_dir():
+    if not ignored(f"{out}/image.png") and not asked(project.root, "ls-files", "--", out) and project.out.is_dir():
         claim = f"{out}/ is neither ignored nor committed"
         hint = f"add {out}/ to .gitignore, or commit the images (with Git LFS if there are many)"
         yield Finding("git", Level.WARN, claim, hint=hint)
+    elif (asked(project.root, "check-attr", "filter", "--", f"{out}/image.png") or "").endswith(": lfs\n"):
+        if asked(project.root, "config", "filter.lfs.process") and shutil.which("git-lfs"):
+            yield Finding("git", Level.OK, f".qwenbuild/ is ignored, {out}/ is in Git LFS")
+        else:
+            claim = f"{out}/ belongs into Git LFS, which is not set up: git would commit whole images"
+            yield Finding("git", Level.WARN, claim, hint="install Git LFS, then run `git lfs install` once")
     elif ignored(derived):
         kept = "ignored" if ignored(f"{out}/image.png") else "committed"
         yield Finding("git", Level.OK, f".qwenbuild/ is ignored, {out}/ is {kept}")
-
-
-def _asked(project: Project, *arguments: str) -> str | None:
-    """Return the output of git in the project's folder; None if git fails or is not installed."""
-    try:
-        command = [*GIT, "-C", str(project.root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_S, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -7,8 +7,10 @@ never raises: what can't be examined becomes a finding too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -28,8 +30,11 @@ from qwenbuild.specs.reader import Reader
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.settings import asks, make_remote
+from qwenbuild.storage.store import Store
+from qwenbuild.storage.store_place import default_root
 from qwenbuild.version import __version__
 
+from . import custody
 from .checkup import of_ledger, of_project, of_store
 
 _PATIENCE_S: Final = 15.0  # longest wait for the remote cache
@@ -64,6 +69,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         except QwenbuildError as error:
             yield Finding.of_error("provider", error)
         yield from of_project(project)
+        yield from _images(project, chosen, environ)
         yield from _remote(project, environ)
     yield from _providers(project, chosen, environ)
 
@@ -100,6 +106,14 @@ def _specs(project: Project, chosen: Provider) -> Finding:
     return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")
 
 
+def _images(project: Project, chosen: Provider | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Check that the images which the lock pins are here, and not here alone."""
+    with contextlib.suppress(QwenbuildError):  # the checks of lock and store report it
+        pins = lock.read(project.root / lock.NAME).pins
+        if chosen and pins:
+            yield from custody.examined(project, chosen, Store(default_root(environ)), pins.values())
+
+
 def _installation() -> Iterator[Finding]:
     """Compare the installed packages with the requirements of the installed qwenbuild."""
     yield Finding(
@@ -108,7 +122,7 @@ def _installation() -> Iterator[Finding]:
     try:
         required = metadata.requires("qwenbuild") or []
     except metadata.PackageNotFoundError:
-        hint = "install it: python -m pip install qwenbuild"
+        hint = f"install it: {sys.executable} -m pip install {shlex.quote(str(Path(__file__).parents[2]))}"
         yield Finding("packages", Level.FAIL, "qwenbuild runs from its source, and is not installed", hint=hint)
         return
     wrong = []

@@ -48,7 +48,7 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.storage.submissions import Submissions, ledger_folder
 
-from . import locking, snapshot, trusting
+from . import custody, locking, snapshot, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class Engine:
             with self.state(create=True) as state:
                 plan = make_plan(self, state, outputs, keys)
                 self._prepare(plan, state)
-                finished, recorded = self._carry_out(plan, state, emit, interrupt, begun_s)
+                finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s)
             records = {**plan.records, **recorded}
             images = {path: output.image for path, output in recorded.items()}
             written = [self.lock_path] if locking.write(self, plan, images, records) else []

@@ -60,6 +60,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         lock=pins,
         warnings=_warnings(engine, found),
         strays=strays,
+        has_remote=engine.remote is not None,
     )
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from qwenbuild.errors import UsageError
 from qwenbuild.files import regular
 from qwenbuild.specs.spec import schema
+
+from .custody import asked
 
 CONFIG = """\
 # A qwenbuild project. `qwenbuild build` renders specs/*.toml into out/.
@@ -50,26 +55,51 @@ The colour palette is {{ palette }}.
 """
 
 
-def files() -> dict[str, str]:
+class Images(StrEnum):
+    """Where the images of a project live, besides the store of each machine."""
+
+    GIT = "git"  # committed
+    LFS = "lfs"  # committed with Git LFS: the repository stays small
+    STORE = "store"  # nowhere: git ignores them, and a remote cache may share them
+
+
+_NOT_IGNORED: Final = ("!/out/", "!/out/**/", "!/out/**/*.png")
+_LOCK: Final = "qwenbuild.lock text eol=lf linguist-generated=true"
+_IGNORED: Final = {Images.STORE: [".qwenbuild/", "/out/"]}
+_ATTRIBUTES: Final = {
+    Images.GIT: [_LOCK, "out/**/*.png binary"],
+    Images.LFS: [_LOCK, "out/**/*.png filter=lfs diff=lfs merge=lfs -text"],
+}
+
+
+def files(images: Images = Images.GIT) -> dict[str, str]:
     """Return the files of a new project: their text by path."""
     return {
         "qwenbuild.toml": CONFIG,
         "specs/poster.toml": SPEC,
         "specs/spec.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
         "templates/poster.j2": TEMPLATE,
-        "out/.gitignore": "*\n!.gitignore\n",
-        ".gitignore": ".qwenbuild/\n",
+        **{name: "".join(f"{line}\n" for line in lines) for name, lines in _for_git(images).items()},
     }
 
 
-def write(folder: Path) -> list[str]:
+def _for_git(images: Images) -> dict[str, list[str]]:
+    """Return the lines that tell git about a project, by file."""
+    ignored, attributes = _IGNORED.get(images, [".qwenbuild/"]), _ATTRIBUTES.get(images, [_LOCK])
+    return {".gitignore": ignored, ".gitattributes": attributes}
+
+
+def write(folder: Path, images: Images = Images.GIT) -> list[str]:
     """Write a new project into `folder`, and return the paths of the files written.
 
-    An existing `.gitignore` gets the missing line. Raises UsageError if any other file exists already, or
-    if a file can't be written.
+    Existing files `.gitignore` and `.gitattributes` get the lines that they lack. If git would still ignore images
+    that are to be committed, because of another rule, `.gitignore` gets lines against that rule.
+
+    Raises UsageError if any other file exists already, or if a file can't be written.
     """
-    new = files()
-    taken = [name for name in new if os.path.lexists(folder / name) and name != ".gitignore"]
+    new, for_git = files(images), _for_git(images)
+    taken = [name for name in new if os.path.lexists(folder / name) and name not in for_git]
+    taken += [name for name in for_git if (folder / name).is_symlink()]
     if taken:
         raise UsageError(
             f"{folder} has these files already: {', '.join(taken)}",
@@ -77,16 +107,42 @@ def write(folder: Path) -> list[str]:
         )
     written = []
     for name, text in new.items():
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            present = regular.read(path, regular.MAX_TEXT_BYTES) if path.exists() else b""
-            if text.strip().encode() in present.split():
-                continue
-            if present and not present.endswith(b"\n"):
-                present += b"\n"
-            path.write_bytes(present + text.encode())
-        except OSError as error:
-            raise UsageError(f"{path} can't be written: {error.strerror or error}") from error
-        written.append(name)
+        lines = for_git.get(name)
+        if _write(folder / name, text) if lines is None else _extend(folder / name, lines):
+            written.append(name)
+    if images is not Images.STORE and _is_ignored(folder) and _extend(folder / ".gitignore", _NOT_IGNORED):
+        written = [*dict.fromkeys([*written, ".gitignore"])]
     return written
+
+
+def _is_ignored(folder: Path) -> bool:
+    return asked(folder, "check-ignore", "--quiet", "--no-index", "--", "out/image.png") is not None
+
+
+def _write(path: Path, text: str) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", newline="\n")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return True
+
+
+def _extend(path: Path, lines: Sequence[str]) -> bool:
+    """Add to a file the lines that it lacks, in its own line ends; return False if it has all of them."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        present = regular.read(path, regular.MAX_TEXT_BYTES) if path.exists() else b""
+        known = {line.strip() for line in present.splitlines()}
+        added = [line.encode() for line in lines if line.encode() not in known]
+        if added:
+            end = b"\r\n" if b"\r\n" in present else b"\n"
+            start = present if not present or present.endswith(b"\n") else present + end
+            path.write_bytes(start + b"".join(line + end for line in added))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return bool(added)
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} can't be written: {error.strerror or error}")

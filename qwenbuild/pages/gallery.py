@@ -33,7 +33,7 @@ from qwenbuild.specs.action import Action
 from qwenbuild.specs.axis_values import length
 from qwenbuild.specs.matrix import Declaration
 from qwenbuild.specs.project import Project
-from qwenbuild.storage.outputs import digest
+from qwenbuild.storage.outputs import POINTER, digest
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
@@ -170,6 +170,8 @@ class _CellMaker:
             "kind": kind if image else "none",
             "image": image,
         }
+        if step.cause == POINTER:
+            cell["why"] = POINTER
         if step.price:
             cell["price"] = amounts({step.price.currency: step.price.amount})
         if label["name"] in self._activities:
@@ -182,7 +184,7 @@ class _CellMaker:
         match step.verdict:
             case Verdict.UP_TO_DATE:
                 return self._rendered_kind, step.adopted or (record.image if record else "")
-            case Verdict.EDITED:
+            case Verdict.EDITED if step.cause != POINTER:
                 return "edited", self._galleries.edited(step)
             case Verdict.RESTORE if step.entry:
                 return self._rendered_kind, step.entry.image

@@ -21,6 +21,7 @@ from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.field_sources import Source, Sources
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.outputs import POINTER
 from qwenbuild.storage.records import PastImage
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
@@ -28,6 +29,7 @@ from qwenbuild.storage.submissions import Submissions
 
 from .diff import pieces, summary
 from .judge import judge
+from .lacking import HINT, PULL
 from .plan import Plan, Step, Verdict
 
 MOST = 20
@@ -158,6 +160,8 @@ class Explainer:
         is_shared = len(plan.steps) > 1 and any(
             other.verdict is Verdict.RENDER and other.action.key == step.action.key for other in plan.steps
         )
+        if step.cause == POINTER and step.verdict in (Verdict.EDITED, Verdict.MISSING):
+            return Remedy("git lfs pull", f"fetch its image: {PULL}")
         match step.verdict:
             case Verdict.UP_TO_DATE:
                 return Remedy("", "nothing: it is up to date")
@@ -171,7 +175,7 @@ class Explainer:
                 return self._building(again, "--resubmit", "send again what may have been billed, and ")
             case Verdict.MISSING:
                 again = self._judged(step, plan.lock, Options(relock=True))
-                return self._building(again, "--relock", "pin other bytes, and ")
+                return self._building(again, "--relock", f"{HINT}. This would pin other bytes, and ")
             case Verdict.RESTORE if is_shared:
                 return self._building(self._judged(step, plan.lock, Options()))
             case _:

@@ -34,10 +34,11 @@ from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
-from qwenbuild.storage.outputs import Status
+from qwenbuild.storage.outputs import POINTER, Status
 from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Output, request_fields
 
+from . import lacking
 from .diff import summary
 
 
@@ -137,7 +138,7 @@ class Plan:
     - `inputs`: files and folders that the steps depend on, including missing ones.
     - `actions`: all actions of the project, whatever was selected.
     - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
-    - `warnings`: warnings about the remote cache.
+    - `warnings`: warnings about the remote cache. `has_remote`: a remote cache was asked.
     - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
       build collects them into the store.
     """
@@ -150,6 +151,7 @@ class Plan:
     records: Mapping[str, Output] = field(default_factory=dict, repr=False)
     lock: Lock = field(default_factory=Lock, repr=False)
     warnings: Sequence[Problem] = ()
+    has_remote: bool = False
     strays: Sequence[Submission] = ()
 
     def count(self, verdict: Verdict) -> int:
@@ -160,6 +162,18 @@ class Plan:
     def renders(self) -> list[Step]:
         """The steps with verdict RENDER: one for each distinct request."""
         return [step for step in self.steps if step.verdict is _RENDER]
+
+    @property
+    def pointers(self) -> int:
+        """The number of outputs that a Git LFS pointer keeps from being what they should be."""
+        held = (Verdict.MISSING, Verdict.EDITED)
+        return sum(step.cause == POINTER and step.verdict in held for step in self.steps)
+
+    @property
+    def lacking(self) -> list[Problem]:
+        """What to do about images that nobody here has; empty if there are none."""
+        found = lacking.problem(self.count(Verdict.MISSING), self.pointers, has_remote=self.has_remote)
+        return [found] if found else []
 
     @property
     def uncollected(self) -> list[Submission]:

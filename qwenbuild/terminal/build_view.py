@@ -221,8 +221,6 @@ def _summary(event: Finished) -> None:
         click.echo("interrupted: all finished images are kept; build again to continue", err=True)
     if event.unknown:
         click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
-    if event.missing:
-        click.echo("missing images are pinned by the lock; --relock pays for replacements and pins those", err=True)
     if event.edited:
         click.echo("edited files were kept; --overwrite replaces them", err=True)
     if event.strays:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import click
 
+from qwenbuild.plan.lacking import after_verify
 from qwenbuild.problems import visible
 from qwenbuild.storage.verify import Fault, Mismatch
 
-from .style import label, outputs
+from .style import label, outputs, warnings
 
 
 def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool) -> None:
@@ -29,9 +31,10 @@ def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], 
         hint = "`qwenbuild build` brings back what is missing"
         if any(mismatch.fault is Fault.DIFFERS for mismatch in mismatches):
             hint += ", `build --overwrite` also what differs"
-        if any(mismatch.fault is Fault.POINTER for mismatch in mismatches):
-            hint += "; `git lfs pull` fetches the images of Git LFS pointers"
         click.echo(f"{len(mismatches):,} of {outputs(pinned)} are not what the lock pins; {hint}")
+        faults = Counter([mismatch.fault for mismatch in mismatches])
+        if faults[Fault.ABSENT] or faults[Fault.POINTER]:
+            warnings([after_verify(faults[Fault.POINTER])])
     else:
         click.echo(f"all {pinned:,} outputs are what the lock pins")
 

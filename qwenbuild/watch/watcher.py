@@ -163,8 +163,8 @@ class Watch:
         if not is_building:
             self.live.under_way = None
         self._show()
-        if plan and plan.warnings:
-            self._emit(Warned(plan.warnings))
+        if plan and (warnings := [*plan.warnings, *plan.lacking]):
+            self._emit(Warned(warnings))
         if is_first or saved or before != (self._wanted, str(fault)):
             self._emit(self._replanned(saved))
         del earlier

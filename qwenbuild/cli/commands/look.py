@@ -51,7 +51,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     if as_markdown:
         click.echo(markdown.markdown(planned, changes), nl=False)
         return planned
-    style.warnings(planned.warnings)
+    style.warnings([*planned.warnings, *planned.lacking])
     if as_json:
         style.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
         style.write(json.dumps(plan_view.step_dict(step), ensure_ascii=False) for step in planned.steps)
@@ -109,7 +109,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     """
     engine = engine_of(project, **choices)
     planned = engine.plan()
-    style.warnings(planned.warnings)
+    style.warnings([*planned.warnings, *planned.lacking])
     plan_view.show_status(planned, engine.last_run(), as_json=as_json)
     return planned
 
@@ -125,12 +125,16 @@ def show(image: Path, as_json: bool) -> None:
     qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
     from qwenbuild.files.provenance import read_provenance_file
+    from qwenbuild.plan.lacking import PULL
+    from qwenbuild.storage.outputs import pointed
     from qwenbuild.terminal import provenance_view
 
     try:
         provenance = read_provenance_file(image)
     except OSError as error:
         raise UsageError(f"{image} can't be read: {error.strerror or error}") from error
+    if provenance is None and pointed(image, image.stat()):
+        raise UsageError(f"{image} is not here, but only a Git LFS pointer", hint=f"{PULL}, fetches the image")
     if provenance is None:
         raise UsageError(f"{image} carries no provenance", hint="only images that qwenbuild wrote carry one")
     if as_json:

@@ -12,6 +12,12 @@ import click
 from ..arguments import PathFromProject, json_option, trust_option
 from ..completion import SHELLS, script
 
+_HOMES = {
+    "git": "committed beside the specs",
+    "lfs": "committed with Git LFS, which keeps clones small",
+    "store": "not in git: only in each machine's store, and in a remote cache if you name one",
+}
+
 
 @click.command(short_help="Check the environment, and say what to fix.")
 @json_option
@@ -35,19 +41,38 @@ def doctor(project: Path, /, as_json: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=PathFromProject(), default=Path())
-def init(folder: Path) -> None:
+@click.option("--images", type=click.Choice(list(_HOMES)), help="Where images live, besides each machine's store.")
+def init(folder: Path, images: str | None) -> None:
     """Write a small project into FOLDER (default: here).
 
     \b
     qwenbuild init posters
     cd posters && qwenbuild build
+    qwenbuild init --images lfs
+
+    Images live in git (the default), in git with Git LFS, or only in the store and in a remote cache. On a terminal,
+    `init` asks. The answer is in .gitignore and .gitattributes; files that exist already get the lines that they lack.
     """
     from qwenbuild.engine import scaffold
 
-    for name in scaffold.write(folder):
+    chosen = scaffold.Images(images or _asked_where())
+    for name in scaffold.write(folder, chosen):
         click.echo(f"{'wrote':>10}  {folder / name}")
+    if chosen is scaffold.Images.LFS:
+        click.echo("once on each machine: git lfs install")
     into = "" if folder == Path() else f"cd {folder} && "
     click.echo(f"next: {into}qwenbuild build")
+
+
+def _asked_where() -> str:
+    """Return where images are to live: what the user answers on a terminal, else the default."""
+    first = next(iter(_HOMES))
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return first
+    click.echo("Where should the images live?", err=True)
+    for name, meaning in _HOMES.items():
+        click.echo(f"{name:>10}  {meaning}", err=True)
+    return str(click.prompt("Images", type=click.Choice(list(_HOMES)), default=first, err=True))
 
 
 @click.command(short_help="Print the JSON Schema of specs, or of the config.")

@@ -139,7 +139,8 @@ qb.grid = (() => {
     check.setAttribute("aria-label", `Select ${cell.name}`);
     picture(mat, cell);
     const badge = qb.kinds[cell.kind], name = title(cell);
-    const word = standing.tone === "up_to_date" || standing.tone === "edited" ? "" : cell.why ? `${standing.word}: ${cell.why}` : standing.word;
+    const quiet = standing.tone === "up_to_date" || standing.tone === "edited";
+    const word = quiet ? cell.why || "" : cell.why ? `${standing.word}: ${cell.why}` : standing.word;
     const price = standing.tone === "render" ? qb.money(cell.price) : "";
     qb.refill(caption, [
       qb.el("div", { class: "values", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
@@ -153,7 +154,7 @@ qb.grid = (() => {
     const source = cell.image ? qb.model.thumbnail(cell.image) : "";
     if (before && before.getAttribute("src") === source) return;
     if (!source) {
-      mat.replaceChildren(blank(cell, cell.activity === "failed" ? cell.why || "failed" : "not rendered yet"));
+      mat.replaceChildren(blank(cell, cell.why || (cell.activity === "failed" ? "failed" : "not rendered yet")));
       return;
     }
     const image = qb.el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false", width: cell.size[0], height: cell.size[1] });

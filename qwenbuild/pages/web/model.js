@@ -144,7 +144,7 @@ qb.verdicts = {
 qb.kept = {
   edited: "Edited files are kept; build --overwrite replaces them.",
   unknown: "It may have been billed, so it is not sent again; build --resubmit sends it.",
-  missing: "The lock pins an image that is not here; build --relock renders another one.",
+  missing: "The lock pins an image that is not here. Whoever has it can run cache push; build --relock renders another one.",
 };
 
 qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none: "" };

@@ -5,7 +5,7 @@ machine's metadata service is asked only if a variable names an identity. Errors
 but no query of an address and no header, because both contain signatures. A missing object is None; a
 missing bucket is an error.
 
-The extra `qwenbuild[cloud]` is required; it installs `obstore`, which is imported at the first request.
+The package `obstore` is required (the extra `cloud` names it). It is imported at the first request.
 
 Sources: obstore 0.12 (its stores' documented variables); "Accessing OSS with the AWS SDK" and "Regions
 and endpoints" of Alibaba Cloud, as of 2026.
@@ -89,7 +89,7 @@ class Bucket:
         if not _BUCKET.fullmatch(self._bucket) or parts.query or parts.fragment or ".." in self._prefix.split("/"):
             raise UsageError("the remote's URL names no bucket", hint=f"such as {self._scheme}://my-bucket/qwenbuild")
         if find_spec("obstore") is None:
-            hint = "python -m pip install 'qwenbuild[cloud]'"
+            hint = "python -m pip install 'obstore>=0.12'"
             raise UsageError(f"{self._scheme}:// remotes need the package obstore, which is not installed", hint=hint)
         self._environ = environ
         self._obstore: S3Store | GCSStore | AzureStore | None = None

@@ -128,10 +128,9 @@ def test_a_repository(clinic: Clinic) -> None:
     git("init")
     clinic.write({".gitignore": "*.lock\n.qwenbuild/\n"})
     assert clinic.findings()["lock"].claim == "git ignores qwenbuild.lock"
-    clinic.write({".gitignore": ".qwenbuild/\n"})
+    clinic.write({".gitignore": ".qwenbuild/\nout/\n"})
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is ignored"
-    clinic.write({".gitignore": "", "out/.gitignore": "", "out/a.png": "x"})
-    (clinic.root / "out/.gitignore").unlink()
+    clinic.write({".gitignore": "", "out/a.png": "x"})
     claims = [one.claim for one in doctor.examine(clinic.root, {"HOME": str(clinic.root)}) if one.subject == "git"]
     assert claims == [
         ".qwenbuild/ is not ignored by git, but belongs to this machine only",
@@ -140,6 +139,12 @@ def test_a_repository(clinic: Clinic) -> None:
     clinic.write({".gitignore": ".qwenbuild/\n"})
     git("add", "out")
     assert clinic.findings()["git"].claim == ".qwenbuild/ is ignored, out/ is committed"
+    clinic.write({".gitattributes": "out/**/*.png filter=lfs\n"})
+    found = [one for one in doctor.examine(clinic.root, {"HOME": str(clinic.root)}) if one.subject == "git"]
+    assert [one.claim for one in found] in (
+        ["out/ belongs into Git LFS, which is not set up: git would commit whole images"],
+        [".qwenbuild/ is ignored, out/ is in Git LFS"],
+    )
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from qwenbuild import load
 from qwenbuild.engine import scaffold
+from qwenbuild.engine.scaffold import Images
 from qwenbuild.errors import UsageError
 from qwenbuild.specs.spec import schema
 
@@ -25,7 +26,7 @@ def test_a_new_project(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "posters/specs/spec.schema.json").read_text("utf-8")) == schema()
 
 
-@pytest.mark.parametrize("name", ["qwenbuild.toml", "specs/poster.toml", "out/.gitignore"])
+@pytest.mark.parametrize("name", ["qwenbuild.toml", "specs/poster.toml", ".gitattributes"])
 def test_files_in_the_way(tmp_path: Path, name: str) -> None:
     """Nothing is written if one of the files exists, even as a dangling link."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -41,6 +42,7 @@ def test_files_in_the_way(tmp_path: Path, name: str) -> None:
         (b"*.pyc", b"*.pyc\n.qwenbuild/\n"),
         (b"\xff\xfe\n", b"\xff\xfe\n.qwenbuild/\n"),
         (b"a\n.qwenbuild/\nb\n", b"a\n.qwenbuild/\nb\n"),
+        (b"a\r\n", b"a\r\n.qwenbuild/\r\n"),
     ],
 )
 def test_a_gitignore_is_added_to(tmp_path: Path, before: bytes, after: bytes) -> None:
@@ -66,4 +68,44 @@ def test_a_project_inside_of_a_project(tmp_path: Path) -> None:
     scaffold.write(tmp_path)
     scaffold.write(tmp_path / "inner")
     assert load(tmp_path / "inner").project.root == tmp_path / "inner"
-    assert os.listdir(tmp_path / "inner/out") == [".gitignore"]
+
+
+@pytest.mark.parametrize(
+    ("images", "ignored", "attributes"),
+    [
+        (Images.GIT, "", "out/**/*.png binary\n"),
+        (Images.LFS, "", "out/**/*.png filter=lfs diff=lfs merge=lfs -text\n"),
+        (Images.STORE, "/out/\n", ""),
+    ],
+)
+def test_git_is_told_where_images_live(tmp_path: Path, images: Images, ignored: str, attributes: str) -> None:
+    """Whoever asks git afterwards gets the answer of `init`."""
+    scaffold.write(tmp_path, images)
+    assert (tmp_path / ".gitignore").read_text() == f".qwenbuild/\n{ignored}"
+    assert (tmp_path / ".gitattributes").read_text() == (
+        f"qwenbuild.lock text eol=lf linguist-generated=true\n{attributes}"
+    )
+    git(tmp_path, "init", "-q")
+    assert bool(git(tmp_path, "check-ignore", "out/a/b.png")) == (images is Images.STORE)
+    filtered = git(tmp_path, "check-attr", "filter", "out/a/b.png")
+    assert filtered.endswith("lfs\n" if images is Images.LFS else "unspecified\n")
+
+
+@pytest.mark.parametrize("rule", ["out/", "*.png", "/out", "out/*"])
+def test_a_rule_that_would_ignore_the_images_is_answered(tmp_path: Path, rule: str) -> None:
+    """Many templates for .gitignore have one. The file of a folder above is not changed."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text(f"{rule}\n")
+    for folder in (tmp_path, tmp_path / "inner"):
+        scaffold.write(folder)
+        (folder / "out/s").mkdir(parents=True)
+        (folder / "out/s/a.png").write_bytes(b"")
+        assert git(tmp_path, "status", "--porcelain", "-uall", "--", str(folder / "out")).endswith("out/s/a.png\n")
+    assert (tmp_path / ".gitignore").read_text().startswith(f"{rule}\n.qwenbuild/\n")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder; return its output."""
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    assert not done.stderr, done.stderr
+    return done.stdout

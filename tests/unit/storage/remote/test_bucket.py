@@ -211,5 +211,5 @@ def test_without_the_extra() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.splitlines() == [
         "error: s3:// remotes need the package obstore, which is not installed",
-        "  = hint: python -m pip install 'qwenbuild[cloud]'",
+        "  = hint: python -m pip install 'obstore>=0.12'",
     ]

@@ -1,0 +1,106 @@
+"""Custody: whether images that were paid for are on this machine alone, and which images are not here at all.
+
+Where a project keeps its images is git's to answer: what git does not ignore is committed, with or without Git LFS.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qwenbuild.finding import Finding, Level
+from qwenbuild.plan import lacking
+from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.plan.review import GIT
+from qwenbuild.problems import Problem
+from qwenbuild.provider import Provider
+from qwenbuild.specs.project import Project
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.outputs import pointed, status
+from qwenbuild.storage.store import Store, second_key
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_GIT_S: Final = 10.0  # longest wait for git
+_NOT_HERE: Final = (Verdict.MISSING, Verdict.UNKNOWN, Verdict.EDITED)
+_HINT: Final = "name a [remote] in the config and run `qwenbuild cache push`, or let git have the images"
+
+
+def asked(root: Path, *arguments: str, given: str = "") -> str | None:
+    """Return git's output in the folder `root`, for the input `given`; None if git says no or is not installed."""
+    try:
+        command = [*GIT, "-C", str(root), *arguments]
+        done = subprocess.run(  # noqa: S603 - git itself
+            command, input=given, capture_output=True, text=True, timeout=_GIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeError):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def on_this_machine_alone(project: Project, provider: Provider, outputs: Iterable[tuple[str, str]]) -> Problem | None:
+    """Return the problem that nobody else can get images that cost money; None if there are none.
+
+    `outputs` are paths below the output folder, and their models. Git ignores such an image, and the project names no
+    remote cache.
+    """
+    if project.config.remote.url:
+        return None
+    out = project.config.out
+    paths = [f"{out}/{path}" for path, model in outputs if _costs(provider, model)]
+    ignored = asked(project.root, "check-ignore", "--stdin", "-z", given="\0".join(paths)) if paths else None
+    if not ignored:
+        return None
+    count = ignored.count("\0")
+    what = "1 image that costs money is" if count == 1 else f"{count:,} images that cost money are"
+    facts = (f"git ignores, for example, {ignored.partition(chr(0))[0]}", "the project names no remote cache")
+    return Problem(f"{what} on this machine alone", facts=facts, hint=_HINT)
+
+
+def warned(engine: Engine, plan: Plan) -> Plan:
+    """Return a build's plan; it warns if images that the build pins would be on this machine alone."""
+    if not engine.is_locking or engine.remote:
+        return plan
+    steps = (step for step in plan.steps if step.verdict not in _NOT_HERE)
+    outputs = ((step.action.output, step.action.model.name) for step in steps)
+    found = on_this_machine_alone(engine.project, engine.provider, outputs)
+    return replace(plan, warnings=[*plan.warnings, found]) if found else plan
+
+
+def examined(project: Project, provider: Provider, store: Store, pins: Collection[Pin]) -> Iterator[Finding]:
+    """Yield what the doctor says about the images that the lock pins: those that are not here, those nowhere else.
+
+    Of the images, only Git LFS pointers are read.
+    """
+    missing = pointers = 0
+    here = []
+    for pin in pins:
+        path = project.out / pin.path
+        seen = status(path)
+        is_pointer = bool(seen and pointed(path, seen))
+        if (seen and not is_pointer) or _is_stored(store, pin):
+            here.append((pin.path, pin.model))
+        else:
+            missing += _costs(provider, pin.model)
+            pointers += is_pointer
+    problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, provider, here)
+    for found in filter(None, problems):
+        yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint)
+    if here and not any(problems):
+        yield Finding("images", Level.OK, f"{len(here):,} of {len(pins):,} that the lock pins are here")
+
+
+def _is_stored(store: Store, pin: Pin) -> bool:
+    entry = store.lookup(pin.key)
+    return bool((entry and entry.image == pin.image) or store.lookup(second_key(pin.key, pin.image)))
+
+
+def _costs(provider: Provider, model: str) -> bool:
+    try:
+        return provider.price(model) is not None
+    except ValueError:  # the lock names a model that the catalogue has no more
+        return True
