@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.errors import WrongSize
 from qwenbuild.files import atomic, png, regular
 from qwenbuild.files.provenance import with_provenance
 from qwenbuild.provider import Rendered
@@ -65,22 +66,30 @@ def _keep_bytes(store: Store, image: bytes) -> None:
 
 def keep(
     store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
-    forced: bool = False,
+    forced: bool = False, accept_size: bool = False,
 ) -> tuple[Entry, bytes]:  # fmt: skip
     """Verify and store the image of a request; return the store's entry and its bytes.
 
     `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
     stored one; otherwise the image that was stored first stays. Bytes behind the image's end are cut off. Raises
-    ProviderError if the bytes are not an image of the requested size, StoreError.
+    BadImage if the bytes are not an image, StoreError; once an image of another size is stored, WrongSize unless
+    `accept_size`.
     """
     if not rendered.verified:
-        png.verify(rendered.png, request.size)
+        png.verify(rendered.png)
+    size = png.size_of(rendered.png)
+    other_size = None if size == request.size else size
     facts = {
         "generator": "qwenbuild", "action_key": key, "provider": provider, "request": request.as_dict(),
-        **rendered.facts,
+        **({"actual_size": str(size)} if other_size else {}), **rendered.facts,
     }  # fmt: skip
     image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
     digest = sha256(image)
+    if other_size:
+        entry = store.put_beside(key, image, provenance, other_size=other_size)
+        if accept_size:
+            return entry, image
+        raise WrongSize.kept(request.size, size)
     if digest == pinned and not forced:  # the lock counts more than the image that was stored first
         return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)

@@ -114,8 +114,9 @@ def _stored(engine: Engine, plan: Plan) -> dict[str, Entry]:
         key = step.action.key
         pin = plan.lock.pinned(step.action.output, key)
         for name in (key, *([second_key(key, pin.image)] if pin else [])):
-            if name not in found and (entry := engine.store.lookup(name)):
-                found[name] = entry
+            entry = None if name in found else engine.store.lookup(name, any_size=True)
+            if entry and (not entry.other_size or (pin and pin.image == entry.image)):
+                found[name] = transfer.shareable(entry)
     return found
 
 

@@ -1,4 +1,4 @@
-"""PNG verification: proves that bytes are one whole image of a given size.
+"""PNG verification: proves that bytes are one whole image, of a given size or of any.
 
 The pixels are decompressed and counted, but neither computed nor kept. The only errors are BadImage and
 its kind WrongSize.
@@ -22,13 +22,23 @@ _LAST_FILTER = 4
 _PIECE = 1 << 20  # bytes; allocating memory for a whole image would take longer than decompressing
 # The passes of an interlaced image: first column, first row, distance between columns, distance between rows.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_MOST_PIXELS = 1 << 26  # an image of another size than asked for is decoded, too; no model offers a tenth of this
 _IHDR_HEAD = HEAD.pack(IHDR.size, b"IHDR")
 _SIDES = struct.Struct(">II")
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 
-def verify(png: bytes, size: Size) -> int:
+def size_of(png: bytes) -> Size:
+    """Return the size of a PNG image by its header; raises BadImage if it has none."""
+    if not png.startswith(SIGNATURE + _IHDR_HEAD) or len(png) < len(SIGNATURE) + HEAD.size + IHDR.size:
+        _bad("the bytes are not a PNG image", f"length: {len(png)} bytes")
+    return Size(*_SIDES.unpack_from(png, len(SIGNATURE) + len(_IHDR_HEAD)))
+
+
+def verify(png: bytes, size: Size | None = None) -> int:
     """Raise BadImage unless `png` begins with one whole PNG image of `size` whose pixels can all be decoded.
+
+    Without a `size`, the image may have any; see `size_of`.
 
     Return the length of the image in bytes: what follows is no part of it. An image with bytes behind its end was paid
     for all the same, so the caller cuts them off.
@@ -66,7 +76,7 @@ def is_whole(png: bytes, size: Size) -> bool:
     return kind == b"IEND" and at == end
 
 
-def _structure(all_chunks: list[Chunk], size: Size) -> tuple[list[tuple[int, int]], list[Chunk]]:
+def _structure(all_chunks: list[Chunk], size: Size | None) -> tuple[list[tuple[int, int]], list[Chunk]]:
     """Return (bytes per row, rows) of each pass, and the chunks with the compressed pixels; raises BadImage."""
     rows, palette = _header(all_chunks[0], size)
     kinds = [chunk.kind for chunk in all_chunks]
@@ -91,12 +101,14 @@ def _bad(claim: str, *facts: str) -> NoReturn:
     raise BadImage(claim, facts=facts)
 
 
-def _header(chunk: Chunk, size: Size) -> tuple[list[tuple[int, int]], bool]:
+def _header(chunk: Chunk, size: Size | None) -> tuple[list[tuple[int, int]], bool]:
     """Return (bytes per row, rows) of each pass, and whether pixels are palette indices; raises BadImage."""
     width, height, depth, colour, compression, filtering, interlace = IHDR.unpack(chunk.body)
-    if (width, height) != size:
+    if size is not None and (width, height) != size:
         facts = [f"wanted: {size}", f"got:    {Size(width, height)}"]
         raise WrongSize("the image has the wrong size", facts=facts)
+    if not 0 < width * height <= _MOST_PIXELS:
+        _bad("the PNG is not an image that anybody asks for", f"its size: {Size(width, height)}")
     if depth not in _DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         _bad("the PNG is corrupt", "its header has an impossible bit depth, colour type or method")
     bits = depth * _SAMPLES[colour]

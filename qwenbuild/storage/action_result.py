@@ -9,25 +9,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qwenbuild.digest import canonical_json
+from qwenbuild.request import Size
 
 IMAGE, PROVENANCE = "image.png", "provenance.json"
 MAX_BYTES = 16 * 1024
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_OTHER_SIZE = re.compile(r"([1-9][0-9]{0,6})x([1-9][0-9]{0,6})\.png", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The files that the action with this key produced. Keys and digests are 64 lower-case hex digits."""
+    """The files that the action with this key produced. Keys and digests are 64 lower-case hex digits.
+
+    An image of another size than asked for is no `image.png`: its file is named by its size, such as `1024x1024.png`.
+    """
 
     key: str
     image: str  # SHA-256 of image.png
     size_bytes: int  # of image.png
     provenance: str  # SHA-256 of provenance.json
+    other_size: Size | None = None  # of an image whose size is not the one that was asked for
 
 
 def is_digest(name: str) -> bool:
@@ -56,7 +62,13 @@ def parse_files(content: bytes) -> dict[str, tuple[str, int]] | None:
 def parse_entry(key: str, content: bytes) -> Entry | None:
     """Return the entry of `key`; None if `content` is not an action result, or lacks the image or the provenance."""
     files = parse_files(content)
-    return entry_of(key, files) if files is not None else None
+    if files is None:
+        return None
+    for name in files:
+        if (found := _OTHER_SIZE.fullmatch(name)) and IMAGE not in files:
+            entry = entry_of(key, {**files, IMAGE: files[name]})
+            return entry and replace(entry, other_size=Size(int(found[1]), int(found[2])))
+    return entry_of(key, files)
 
 
 def entry_of(key: str, files: Mapping[str, tuple[str, int]]) -> Entry | None:
@@ -65,6 +77,11 @@ def entry_of(key: str, files: Mapping[str, tuple[str, int]]) -> Entry | None:
         return None
     image, size_bytes = files[IMAGE]
     return Entry(key, image, size_bytes, files[PROVENANCE][0])
+
+
+def name_of(other_size: Size | None) -> str:
+    """Return the path by which an action result names its image."""
+    return f"{other_size}.png" if other_size else IMAGE
 
 
 def render(files: Mapping[str, tuple[str, int]]) -> bytes:

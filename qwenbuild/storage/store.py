@@ -11,6 +11,8 @@ Invariants:
 - Bytes are returned only if they match their name, and an image for `out/` only if it is the image of its request.
 - An action result is written after the blobs that it names. The first image of a key stays, unless the
   user replaces it. A replaced image was paid for, so it is kept under another key (see `second_key`).
+- An image of another size than asked for was paid for, too. Its result names it by its size, so it is never taken for
+  the image of the request.
 - Reading changes nothing, except that a corrupt blob goes to quarantine.
 - Files are read-only, so no editor can change an image that was paid for.
 """
@@ -18,7 +20,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
@@ -34,7 +35,8 @@ from qwenbuild.errors import StoreError
 from qwenbuild.files import atomic
 from qwenbuild.request import Size
 
-from .action_result import IMAGE, MAX_BYTES, PROVENANCE, Entry, checked_digest, is_digest, parse_entry, render
+from . import store_faults
+from .action_result import MAX_BYTES, PROVENANCE, Entry, checked_digest, is_digest, name_of, parse_entry, render
 from .belonging import is_image_of
 
 TEMPORARY_LIFE_S = 86_400.0
@@ -46,10 +48,6 @@ _MAX_PROVENANCE_BYTES = 16 * 1024 * 1024
 _WORTH_LISTING = 8  # fewer lookups in one folder are quicker than listing it
 _WORTH_READING = 10  # names per lookup; if a folder has more names, the lookups are quicker
 _LOCK_TIMEOUT_S = 60.0  # the lock is held for milliseconds at a time
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DENIED = (errno.EACCES, errno.EPERM)
-_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 def second_key(key: str, image: str) -> str:
@@ -69,16 +67,17 @@ class Store:
         self._results, self._blobs = (os.path.join(self.root, name, "") for name in ("ac", "cas"))
         self._mutex = threading.Lock()
 
-    def lookup(self, key: str) -> Entry | None:
-        """Return the entry of `key` if its image exists with the right size; the bytes are not read.
+    def lookup(self, key: str, *, any_size: bool = False) -> Entry | None:
+        """Return the entry of `key` if its image exists with as many bytes as recorded; the bytes are not read.
 
+        With `any_size`, the image may have another size than the one that was asked for: see `Entry.other_size`.
         Returns None for a corrupt entry. Raises StoreError if the store exists but can't be read: with
         None, its images would be paid for again.
         """
         try:
             content = _content(_sharded(self._results, key), MAX_BYTES)
             entry = parse_entry(key, content) if content is not None else None
-            if entry is None:
+            if entry is None or (entry.other_size and not any_size):
                 return None
             status = os.stat(_sharded(self._blobs, entry.image))
         except FileNotFoundError:
@@ -116,9 +115,12 @@ class Store:
         return self._verified(entry.image, entry.size_bytes)
 
     def image(self, entry: Entry, key: str, size: Size) -> bytes | None:
-        """Do what `read` does; bytes that are not the image of the request with `key` and `size` count as corrupt."""
+        """Do what `read` does; bytes that are not the image of the request with `key` and `size` count as corrupt.
+
+        If the entry records another size, the image must have that one.
+        """
         content = self.read(entry)
-        if content is None or is_image_of(content, key, size, decode=False):
+        if content is None or is_image_of(content, key, entry.other_size or size, decode=False):
             return content
         with contextlib.suppress(OSError, StoreError), self.exclusive():
             self._set_aside(entry.image)
@@ -141,15 +143,19 @@ class Store:
         """Return the path of a blob. The blob may be missing."""
         return Path(_sharded(self._blobs, digest))
 
-    def put(self, key: str, image: bytes, provenance: bytes, *, replace: bool = False) -> Entry:
+    def put(
+        self, key: str, image: bytes, provenance: bytes, *, replace: bool = False, other_size: Size | None = None
+    ) -> Entry:
         """Store the image of `key` and its provenance (JSON); return the entry that `key` has now.
+
+        `other_size` is the image's size, if it is not the one that was asked for.
 
         An entry that exists already stays, unless its image is corrupt, or the user asked to replace it
         (`replace`). When this returns, the entry survives a power cut. Raises StoreError;
         then the store has not changed.
         """
-        entry = Entry(key, sha256(image), len(image), sha256(provenance))
-        files = {IMAGE: (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
+        entry = Entry(key, sha256(image), len(image), sha256(provenance), other_size)
+        files = {name_of(other_size): (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
         content = {
             _sharded(self._blobs, entry.image): image,
             _sharded(self._blobs, entry.provenance): provenance,
@@ -163,13 +169,16 @@ class Store:
         except OSError as error:
             raise self.failure(error, "written") from error
 
-    def put_beside(self, key: str, image: bytes, provenance: bytes) -> Entry:
+    def put_beside(self, key: str, image: bytes, provenance: bytes, *, other_size: Size | None = None) -> Entry:
         """Store the image of `key` and its provenance, and return the entry of this image. Raises StoreError.
 
-        If `key` has another image already, that image stays, and this image is stored under `second_key`.
+        If `key` has another image already, that image stays, and this image is stored under `second_key`. Only an
+        image of another size than asked for makes room. For `other_size` see `put`.
         """
-        entry, digest = self.put(key, image, provenance), sha256(image)
-        return entry if entry.image == digest else self.put(second_key(key, digest), image, provenance)
+        entry, digest = self.put(key, image, provenance, other_size=other_size), sha256(image)
+        if entry.image == digest:
+            return entry
+        return self.put(second_key(key, digest), image, provenance, other_size=other_size)
 
     def prepare(self) -> None:
         """Raise StoreError if nothing can be written, so that a build does not pay for images that it can't keep."""
@@ -233,20 +242,7 @@ class Store:
 
     def failure(self, error: OSError, verb: str) -> StoreError:
         """Return a StoreError with the reason and a hint. `verb` is "read" or "written"."""
-        if error.errno in _FULL:
-            reason, hint = "its disk or quota is full", "make room there, or run `qwenbuild gc`"
-        elif error.errno == errno.EROFS:
-            reason, hint = "its file system is read-only", "set QWENBUILD_CACHE_DIR to a folder that can be written"
-        elif error.errno in _DENIED:
-            reason, hint = "permission denied", "set its permissions, or QWENBUILD_CACHE_DIR to another folder"
-        elif error.errno in _NO_FOLDER:
-            reason, hint = "something else is in a folder's place", "move it away, or set QWENBUILD_CACHE_DIR"
-        else:
-            reason, hint = error.strerror or str(error), "set QWENBUILD_CACHE_DIR to use another folder"
-        facts = [f"store: {self.root}"]
-        if isinstance(error.filename, str) and error.filename != os.fspath(self.root):
-            facts.append(f"path:  {error.filename}")
-        return StoreError(f"the store can't be {verb}: {reason}", facts=facts, hint=hint)
+        return store_faults.failure(error, verb, self.root)
 
     def _registered(self, name: str) -> Path | None:
         try:
@@ -289,7 +285,7 @@ class Store:
 
     def _keep_replaced(self, entry: Entry) -> bool:
         """Store the result that `entry` is about to replace under another key; return whether there is one."""
-        old = self.lookup(entry.key)
+        old = self.lookup(entry.key, any_size=True)
         if old is None or old.image == entry.image:
             return False
         path = _sharded(self._results, second_key(old.key, old.image))

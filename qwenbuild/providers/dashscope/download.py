@@ -23,13 +23,12 @@ import httpx
 
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png
-from qwenbuild.request import Size
 
 from . import wire
 from .client import TRANSPORT_FAULTS
 from .endpoint import Endpoint
 from .masking import Mask
-from .retry import retrying
+from .retry import Tell, retrying, silent
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3
@@ -77,18 +76,18 @@ class Downloads:
         self._whole_s = whole_s
         self._timeout = httpx.Timeout(read_s, connect=15.0, pool=None)
 
-    async def image(self, url: str, size: Size) -> Image:
-        """Return the image at `url`, which must have this size.
+    async def image(self, url: str, tell: Tell = silent) -> Image:
+        """Return the image at `url`, of whatever size. `tell` is called before each further attempt.
 
         Raises BadImage after several failed attempts; the BadImage is a LinkDead if the image is gone.
         """
         url = url.strip()
         parts = self._allowed(f"https:{url}" if url.startswith("//") else url)
-        async for attempt in retrying(self._first_wait_s):
+        async for attempt in retrying(self._first_wait_s, tell=tell):
             with attempt:
                 content = await self._masked(parts.geturl())
                 # Decoding takes tens of milliseconds, which would block the event loop.
-                await asyncio.to_thread(_verify, content, size, parts.hostname or "")
+                await asyncio.to_thread(_verify, content, parts.hostname or "")
         return Image(content, parts.hostname or "")
 
     def _allowed(self, url: str) -> SplitResult:
@@ -224,9 +223,9 @@ def _dead_link(status: int, said: str, url: str) -> type[LinkDead] | None:
     return LinkDead if status in (404, 410) or (status == 403 and "expired" in said.lower()) else None
 
 
-def _verify(content: bytes, size: Size, host: str) -> None:
+def _verify(content: bytes, host: str) -> None:
     try:
-        png.verify(content, size)
+        png.verify(content)
     except BadImage as error:
         facts = [*error.facts, f"downloaded from {host}", _PAID]
         raise type(error)(error.claim, facts=facts, hint=error.hint) from None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from qwenbuild.digest import canonical_json
-from qwenbuild.errors import QwenbuildError
+from qwenbuild.errors import BadImage, QwenbuildError
+from qwenbuild.files import png
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request
 
 from ..action_result import Entry
 from ..belonging import is_image_of
-from ..store import Store
+from ..store import Store, second_key
 from .cache import MAX_IMAGE_BYTES, MAX_PROVENANCE_BYTES, Remote
 
 _PARALLEL = 4
@@ -89,14 +91,30 @@ async def pull(remote: Remote, store: Store, request: Request, key: str, found: 
     provenance = await remote.blob(found.provenance, MAX_PROVENANCE_BYTES) if found.key and image else b""
     if image is None or provenance is None:
         return None
-    return await asyncio.to_thread(_verify_and_put, store, request, key, image, provenance)
+    return await asyncio.to_thread(_verify_and_put, store, request, key, image, provenance, is_pinned=not found.key)
 
 
 def _verify_and_put(
-    store: Store, request: Request, key: str, image: bytes, provenance: bytes
+    store: Store, request: Request, key: str, image: bytes, provenance: bytes, *, is_pinned: bool
 ) -> tuple[Entry, bytes] | None:
-    """Put an image and its provenance into the store if the image was made for `key`. Runs in a thread."""
-    if not is_image_of(image, key, request.size, decode=True):
+    """Put an image and its provenance into the store if the image was made for `key`. Runs in a thread.
+
+    An image of another size than asked for counts only if the lock pins it.
+    """
+    try:
+        size = png.size_of(image)
+    except BadImage:
+        return None
+    other_size = size if size != request.size else None
+    if (other_size and not is_pinned) or not is_image_of(image, key, size, decode=True):
         return None
     carried = read_provenance(image) or {}
-    return store.put_beside(key, image, provenance or canonical_json(carried)), image
+    return store.put_beside(key, image, provenance or canonical_json(carried), other_size=other_size), image
+
+
+def shareable(entry: Entry) -> Entry:
+    """Return the entry under the key by which a remote cache may have it.
+
+    An image of another size than asked for is not stored under the request's key: only who pins its digest gets it.
+    """
+    return replace(entry, key=second_key(entry.key, entry.image)) if entry.other_size else entry

@@ -8,14 +8,14 @@ import pytest
 
 from qwenbuild.builder.keep import copied, keep, keep_replaced
 from qwenbuild.digest import sha256
-from qwenbuild.errors import ProviderError, StoreError
+from qwenbuild.errors import ProviderError, StoreError, WrongSize
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.provider import Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.outputs import status
 from qwenbuild.storage.records import Output
-from qwenbuild.storage.store import Store
+from qwenbuild.storage.store import Store, second_key
 
 REQUEST = Request("f-1", "m", "a ball", "", Size(16, 8), 1, False, False)
 KEY = REQUEST.key
@@ -103,9 +103,37 @@ def test_the_image_that_the_lock_pins_is_kept_beside_the_first(store: Store) -> 
 
 def test_a_verified_image_is_not_verified_again(store: Store) -> None:
     """A provider that has verified its image says so: verifying a large one takes as long as a small render."""
-    odd = Rendered(plain(Size(8, 8), b"red"), {}, verified=True)
-    entry, image = keep(store, "p", KEY, REQUEST, odd)
+    torn = Rendered(RED.png.replace(b"IEND\xaeB`\x82", b"IEND\xaeB`\x83"), {}, verified=True)
+    entry, image = keep(store, "p", KEY, REQUEST, torn)
     assert store.read(entry) == image
+
+
+def test_an_image_of_another_size_is_kept(store: Store) -> None:
+    """It is paid for, but it is no image of the request: its entry records the size, and only the user takes it."""
+    other = Rendered(plain(Size(8, 8), b"red"), {})
+    with pytest.raises(WrongSize) as caught:
+        keep(store, "p", KEY, REQUEST, other)
+    assert caught.value.claim == f"the image was made in another size: 8x8, not {REQUEST.size}"
+    entry = store.lookup(KEY, any_size=True)
+    assert entry is not None
+    assert (store.lookup(KEY), entry.other_size) == (None, Size(8, 8))
+    assert keep(store, "p", KEY, REQUEST, other, accept_size=True) == (entry, store.read(entry))
+    provenance = store.provenance(entry) or {}
+    assert (provenance["actual_size"], provenance["request"]["size"]) == ("8x8", REQUEST.size.wire)
+
+
+def test_an_image_of_another_size_replaces_nothing(store: Store) -> None:
+    """The request's own image stays, and the other is kept beside it. The own image takes the other's place."""
+    other, digests = Rendered(plain(Size(8, 8), b"red"), {}), set[str]()
+    for first, second in ((other, RED), (RED, other)):
+        place = Store(store.root / str(len(digests)))
+        for rendered in (first, second):
+            entry, _ = keep(place, "p", KEY, REQUEST, rendered, accept_size=True)
+            digests.add(entry.image)
+        own, beside = place.lookup(KEY), [place.lookup(second_key(KEY, it), any_size=True) for it in digests]
+        assert own is not None
+        assert own.other_size is None
+        assert [it.other_size for it in beside if it] == [Size(8, 8)]
 
 
 @pytest.mark.parametrize("after", [bytes(16), b"PK\x03\x04 an archive", bytes(100_000)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import multiprocessing
 import os
@@ -378,25 +377,6 @@ def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:
     store.register(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("number", "reason"),
-    [
-        (errno.ENOSPC, "its disk or quota is full"),
-        (errno.EDQUOT, "its disk or quota is full"),
-        (errno.EROFS, "its file system is read-only"),
-        (errno.EACCES, "permission denied"),
-        (errno.EIO, os.strerror(errno.EIO)),
-    ],
-)
-def test_each_error_of_the_system_has_its_own_message(store: Store, number: int, reason: str) -> None:
-    """Each error of the system has its own message, with the path and a hint."""
-    error = store.failure(OSError(number, os.strerror(number), f"{store.root}/tmp/x"), "written")
-    assert (error.claim, error.facts) == (
-        f"the store can't be written: {reason}", (f"store: {store.root}", f"path:  {store.root}/tmp/x"),
-    )  # fmt: skip
-    assert error.hint
-
-
 # --- its folder and its projects ---
 
 
@@ -514,26 +494,6 @@ def _is_inside(thread: threading.Thread, function: str) -> bool:
     while frame is not None and frame.f_code.co_name != function:
         frame = frame.f_back
     return frame is not None
-
-
-def test_an_error_of_the_stores_own_folder_is_named_once(store: Store) -> None:
-    """The path of the error is shown only if it says more than the store's folder."""
-    for name in (None, str(store.root)):
-        error = store.failure(OSError(errno.EIO, "no luck", name), "read")
-        assert (error.claim, error.facts) == ("the store can't be read: no luck", (f"store: {store.root}",))
-
-
-def test_each_error_has_its_own_next_step(store: Store) -> None:
-    """The hint fits the cause."""
-    hints = {
-        errno.EFBIG: "make room there, or run `qwenbuild gc`",
-        errno.EROFS: "set QWENBUILD_CACHE_DIR to a folder that can be written",
-        errno.EPERM: "set its permissions, or QWENBUILD_CACHE_DIR to another folder",
-        errno.EISDIR: "move it away, or set QWENBUILD_CACHE_DIR",
-        errno.EIO: "set QWENBUILD_CACHE_DIR to use another folder",
-    }
-    assert {number: store.failure(OSError(number, "x"), "read").hint for number in hints} == hints
-    assert store.failure(OSError("only text"), "read").claim == "the store can't be read: only text"
 
 
 def test_a_registration_that_has_gone_is_no_project(store: Store, tmp_path: Path) -> None:

@@ -9,20 +9,18 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from qwenbuild.errors import BadImage, WrongSize
+from qwenbuild.errors import BadImage
 from qwenbuild.providers.dashscope import download
 from qwenbuild.providers.dashscope.download import MAX_BYTES, Downloads, Image, LinkDead
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.request import Size
-from tests.support.scripted import PNG, SIZE, Journal, Reply, Scripted, png_of, request_of
+from tests.support.scripted import PNG, Journal, Reply, Scripted, png_of, request_of
 
 PAID = "it was rendered and billed: the next build downloads it again, for 24 hours"
 SIGNED = "?Signature=secret-signature&Expires=9999999999"
 
 
-def fetched(
-    *replies: Reply, path: str = "/result/1.png" + SIGNED, size: Size = SIZE
-) -> tuple[Image | Exception, Scripted]:
+def fetched(*replies: Reply, path: str = "/result/1.png" + SIGNED) -> tuple[Image | Exception, Scripted]:
     """Download an image; `replies` are the first answers. Return the image or the error, and the server."""
 
     async def main() -> tuple[Image | Exception, Scripted]:
@@ -30,7 +28,7 @@ def fetched(
             server.script["result"].extend(replies)
             downloads = Downloads(client, Endpoint(server.base_url, "singapore"), (), 0.001, 0.3, 60.0)
             try:
-                return await downloads.image(f"http://127.0.0.1:{server.port}{path}", size), server
+                return await downloads.image(f"http://127.0.0.1:{server.port}{path}"), server
             except BadImage as error:
                 return error, server
 
@@ -49,16 +47,16 @@ def test_an_image_is_fetched_whole_without_credentials() -> None:
     "reply",
     [
         Reply(200, PNG, fault="cut"), Reply(fault="drop"), Reply(fault="hang"), Reply(200, PNG[:-20]), Reply(200, b""),
-        Reply(200, PNG[:500] + bytes(200) + PNG[700:]), Reply(200, b"<html>"), Reply(200, png_of(Size(928, 1664))),
+        Reply(200, PNG[:500] + bytes(200) + PNG[700:]), Reply(200, b"<html>"),
         Reply(500), Reply(503), Reply(403, b"<Error>AccessDenied</Error>"), Reply(404),
         Reply(403, b"Request has expired."),
         Reply(200, PNG, {"Content-Encoding": "gzip"}),
     ],
-    ids=["cut", "drop", "hang", "truncated", "empty", "corrupt", "html", "size", "500", "503", "403", "404", "expired",
+    ids=["cut", "drop", "hang", "truncated", "empty", "corrupt", "html", "500", "503", "403", "404", "expired",
          "gzip"],
 )  # fmt: skip
 def test_a_failed_download_is_repeated(reply: Reply) -> None:
-    """Another download is free. Only a whole image of the right size is returned."""
+    """Another download is free. Only a whole image is returned."""
     image, server = fetched(reply, reply)
     assert image == Image(PNG, "127.0.0.1")
     assert len(server.seen) == 3
@@ -66,10 +64,20 @@ def test_a_failed_download_is_repeated(reply: Reply) -> None:
 
 def test_an_image_that_stays_bad_is_reported_as_billed() -> None:
     """After five attempts, the error says that a later build can still download the image."""
-    error, server = fetched(*[Reply(200, png_of(Size(928, 1664)))] * 5)
-    assert type(error) is WrongSize
-    assert error.facts == ("wanted: 1328x1328", "got:    928x1664", "downloaded from 127.0.0.1", PAID)
+    error, server = fetched(*[Reply(200, b"<html>")] * 5)
+    assert type(error) is BadImage
+    assert error.facts == (
+        "found: a web page or XML: an error page?", "length: 6 bytes", "downloaded from 127.0.0.1", PAID,
+    )  # fmt: skip
     assert len(server.seen) == 5
+
+
+def test_an_image_of_any_size_is_returned() -> None:
+    """It is paid for, and another download gives the same: the builder decides what becomes of it."""
+    other = png_of(Size(928, 1664))
+    image, server = fetched(Reply(200, other))
+    assert image == Image(other, "127.0.0.1")
+    assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +148,7 @@ def test_the_limits_of_a_download() -> None:
     async def main() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
             await Downloads(client, Endpoint("http://a.test", "singapore"), (), 0.001, 0.3, 60.0).image(
-                "http://a.test/1.png", SIZE
+                "http://a.test/1.png"
             )
 
     asyncio.run(main())
@@ -341,7 +349,7 @@ async def _refused(url: str) -> BadImage:
     endpoint = Endpoint("http://127.0.0.1:8000/api/v1", "singapore")
     async with httpx.AsyncClient() as client:
         with pytest.raises(BadImage) as caught:
-            await Downloads(client, endpoint, ("*.aliyuncs.com",), 0.001, 0.3, 60.0).image(url, SIZE)
+            await Downloads(client, endpoint, ("*.aliyuncs.com",), 0.001, 0.3, 60.0).image(url)
     return caught.value
 
 
@@ -403,7 +411,7 @@ def test_a_forbidden_link_is_tried_once() -> None:
         async with Scripted() as server, httpx.AsyncClient(trust_env=False) as client:
             downloads = Downloads(client, Endpoint("https://a.test", "singapore"), (), 0.001, 0.3, 60.0)
             with pytest.raises(BadImage, match="link can't be used"):
-                await downloads.image(f"http://127.0.0.1:{server.port}/result/1.png", SIZE)
+                await downloads.image(f"http://127.0.0.1:{server.port}/result/1.png")
             return len(server.seen)
 
     assert asyncio.run(main()) == 0

@@ -18,7 +18,7 @@ from qwenbuild.request import Request, Size
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.http import HttpTransport
-from qwenbuild.storage.remote.transfer import Pushing, pull, push
+from qwenbuild.storage.remote.transfer import Pushing, pull, push, shareable
 from qwenbuild.storage.store import Store, second_key
 from tests.support.caches import Cache
 
@@ -104,15 +104,25 @@ def test_a_pulled_image_stands_beside_another_of_its_key(cache: Cache, first: St
         b"no image",
         plain(REQUEST.size, b"\1\2\3"),
         with_provenance(plain(REQUEST.size, b"\1\2\3"), {"action_key": "0" * 64}),
-        with_provenance(plain(Size(8, 8), b"\1\2\3"), FACTS),
     ],
-    ids=["no PNG", "no provenance", "another request", "another size"],
+    ids=["no PNG", "no provenance", "another request"],
 )
 def test_what_is_no_image_of_the_request_is_not_kept(cache: Cache, second: Store, image: bytes) -> None:
     """Even if the digest is right, an image of another request is refused."""
     cache.files[f"cas/{sha256(image)}"] = image
     assert pulled(cache, second, Entry("", sha256(image), 0, "")) is None
     assert not second.root.exists()
+
+
+def test_an_image_of_another_size_is_pulled_only_if_it_is_pinned(cache: Cache, first: Store, second: Store) -> None:
+    """Whoever took it has pinned it. Under the request's key it is no image of the request; it is pushed beside it."""
+    image = with_provenance(plain(Size(8, 8), b"\1\2\3"), FACTS)
+    pushed = shareable(first.put_beside(KEY, image, canonical_json(FACTS), other_size=Size(8, 8)))
+    assert use(cache, lambda remote: push(remote, first, pushed))
+    assert pulled(cache, second, Entry(KEY, sha256(image), len(image), pushed.provenance)) is None
+    taken = pulled(cache, second, Entry("", sha256(image), 0, ""))
+    assert taken == (second.lookup(KEY, any_size=True), image)
+    assert (taken and taken[0].other_size, second.lookup(KEY)) == (Size(8, 8), None)
 
 
 def test_what_the_remote_or_the_store_lost_is_not_moved(cache: Cache, first: Store, second: Store) -> None:
