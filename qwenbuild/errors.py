@@ -17,6 +17,8 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 │   └── RemoteUnreachable      the cache does not answer, or refuses access: further requests would fail, too
 └── ProviderError              a provider could not make an image
     ├── Refused                the service refused this request; nothing was billed
+    │   ├── Moderated          its moderation did: it would refuse the same request again
+    │   └── ModelRefused       it refuses the model to this account: each image of the model would be refused
     ├── AccountError           key, quota or bill: no request of this run can succeed        (stops the run)
     ├── Throttled              the service asks for a slower pace                            (retryable)
     ├── ServiceFault           the service failed, and billed nothing                        (retryable)
@@ -49,10 +51,12 @@ class QwenbuildError(Exception):
     """The root of all errors: a claim, the facts behind it, and a hint what to do.
 
     `retryable`: the same request may succeed later. `stops_run`: no other request of this run can succeed.
+    `is_final`: the same request is not sent again, by later builds either, without the user's order.
     """
 
     retryable: ClassVar[bool] = False
     stops_run: ClassVar[bool] = False
+    is_final: ClassVar[bool] = False
     exit_code: ClassVar[int] = 2
 
     def __init__(self, claim: str, *, facts: Sequence[str] = (), hint: str | None = None) -> None:
@@ -171,6 +175,16 @@ class Refused(ProviderError):
     """The service refused this request (moderation, parameters, access); nothing was billed."""
 
 
+class Moderated(Refused):
+    """The service's moderation refused the request, and would refuse it again."""
+
+    is_final = True
+
+
+class ModelRefused(Refused):
+    """The service refuses the model to this account, or has no such model: it would refuse each image of the model."""
+
+
 class AccountError(ProviderError):
     """The account can't render: wrong key, no quota, an unpaid bill, or no access."""
 
@@ -204,6 +218,15 @@ class BadImage(ProviderError):
 
 class WrongSize(BadImage):
     """The bytes are an image of another size than the requested one."""
+
+    @classmethod
+    def kept(cls, wanted: object, got: object) -> WrongSize:
+        """Return the error of an image that is in the store, but has another size."""
+        return cls(
+            f"the image was made in another size: {got}, not {wanted}",
+            facts=["it is kept in the store"],
+            hint="`--accept-size` takes it as it is; `--retry-failed` renders it again, and pays again",
+        )
 
 
 class AnswerLost(ProviderError):

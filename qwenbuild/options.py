@@ -19,6 +19,8 @@ class Options:
     - `fail_fast` stops at the first image that fails.
     - `force` renders again even if the image exists; `overwrite` replaces edited files.
     - `resubmit` sends a request again although it may have been billed.
+    - `retry_failed` sends a request again although the service's moderation refused it, or its image has another size.
+    - `accept_size` takes images of another size than asked for.
     - `detach` leaves accepted requests at the service; a later build collects them.
     - `locked` fails if the lock would change; `relock` renders images that the lock pins and nobody has.
     """
@@ -34,6 +36,8 @@ class Options:
     force: bool = False
     overwrite: bool = False
     resubmit: bool | None = None
+    retry_failed: bool = False
+    accept_size: bool = False
     detach: bool = False
     locked: bool = False
     relock: bool = False

@@ -64,9 +64,9 @@ class Builder:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._workers = Workers(run)
-        self._endings = Endings(run, self._workers)
-        self._commits = Commits(run.submissions)
         self._recorder = Recorder(run.state, lambda error: self._workers.stop(error.claim, error.problems))
+        self._endings = Endings(run, self._workers, self._recorder)
+        self._commits = Commits(run.submissions)
         self._rendering = Rendering(run, self._commits, self._workers, self._endings, self._kept)
         self._carrying_out: asyncio.Task[None] | None = None
         # Connecting takes time, so a build whose images are all here does not connect.
@@ -161,6 +161,8 @@ class Builder:
                     self._endings.finish(step, Outcome.EDITED)
                 case Verdict.MISSING:
                     self._endings.finish(step, Outcome.MISSING)
+                case Verdict.FAILED:
+                    self._endings.withhold(step)
                 case Verdict.RESTORE if step.entry:
                     restores.append(step)
                 case Verdict.RESTORE if step.shared:
@@ -250,7 +252,7 @@ class Builder:
     async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
         """See `others.Kept`."""
         if self._pushing:
-            self._pushing.add(entry)
+            self._pushing.add(transfer.shareable(entry))
         return await self._write_all(step, entry.image, image, outcome, begun_s)
 
     async def _write_all(self, step: Step, digest: str, image: bytes, outcome: Outcome, begun_s: float) -> bool:

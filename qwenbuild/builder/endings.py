@@ -8,20 +8,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
-from qwenbuild.errors import AnswerLost, OutputError, QwenbuildError
+from qwenbuild.errors import AnswerLost, OutputError, QwenbuildError, Refused
 from qwenbuild.events import ImageFinished, Outcome
 from qwenbuild.plan.plan import Step, Verdict
 
+from .recorder import Recorder
 from .run import Run
 from .workers import Workers
+
+_NOT_AGAIN: Final = "an earlier build sent the request; it is not sent again unchanged"
 
 
 class Endings:
     """Ends steps and emits their events. `counts` is the number of steps by outcome."""
 
-    def __init__(self, run: Run, workers: Workers) -> None:
-        self._run, self._workers = run, workers
+    def __init__(self, run: Run, workers: Workers, recorder: Recorder) -> None:
+        self._run, self._workers, self._recorder = run, workers, recorder
         self._unended = {step.action.output: step for step in run.plan.steps}
         self._followers: dict[str, list[Step]] = {}  # steps that wait for the bytes of a key
         self.counts: Counter[Outcome] = Counter()
@@ -52,10 +56,22 @@ class Endings:
             self.finish(each, outcome, seconds, error)
 
     def fail(self, step: Step, error: QwenbuildError, begun_s: float) -> None:
-        """End a step with an error; stops the build if `error.stops_run` or `fail_fast`.
+        """End a step with an error, and record it; stops the build if `error.stops_run` or `fail_fast`.
 
         `begun_s` is `time.monotonic()` when the step began.
         """
+        steps = [step] if isinstance(error, OutputError) else [step, *self._followers.get(step.action.key, ())]
+        for each in steps:
+            self._recorder.fail(each.action, error, self._run.submissions.host)
+        self._end(step, error, begun_s)
+
+    def withhold(self, step: Step) -> None:
+        """End a step whose request an earlier build sent, with the failure that it had then."""
+        assert step.failure is not None
+        facts, hint = step.failure.facts, step.failure.hint or None
+        self._end(step, Refused(step.failure.claim, facts=[*facts, _NOT_AGAIN], hint=hint), time.monotonic())
+
+    def _end(self, step: Step, error: QwenbuildError, begun_s: float) -> None:
         outcome = Outcome.UNKNOWN if isinstance(error, AnswerLost) else Outcome.FAILED
         # If one output can't be written, the other outputs with the same bytes still can.
         finish = self.finish if isinstance(error, OutputError) else self.finish_all

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from qwenbuild.errors import LedgerError, Refused, StateError
+from qwenbuild.errors import LedgerError, ProviderError, Refused, StateError
+from qwenbuild.events import Delayed, Emit
 from qwenbuild.plan.plan import Step
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Request, Submission
 
 from .commits import Commits
 from .run import Run
+
+SHOWN_S: Final = 3.0
+"""A request that is delayed for less than this is not reported."""
 
 
 class Elsewhere(Stopped):
@@ -34,18 +39,20 @@ class RunJournal:
     def __init__(
         self, run: Run, commits: Commits, key: str, request: Request, is_closed: Callable[[], bool], *,
         step: Step | None = None, collected: Submission | None = None, start: Callable[[], None] | None = None,
+        emit: Emit | None = None,
     ) -> None:  # fmt: skip
         """`step` is the step to render, None for a stray. `collected` is the earlier submission to collect, if any.
 
         `start` is called once, when the key is claimed, and before a request is sent. `is_closed` returns True once
-        the build may send no more requests.
+        the build may send no more requests. `emit` gets the events of delays; by default the run's own `emit`.
         """
         self._run, self._commits, self._key, self._request = run, commits, key, request
-        self._is_closed, self._start = is_closed, start
+        self._is_closed, self._start, self._emit = is_closed, start, emit or run.emit
         self._step, self._open = step, collected
         self.handle = collected.handle if collected else ""
         self.unbilled = True
         self._settled: Submission | None = None  # the submission that was settled last
+        self._delayed_s = 0.0  # `time.time()` at the first failure that the provider has told of
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `provider.Journal`."""
@@ -70,11 +77,12 @@ class RunJournal:
         before = step.submission if step else None
         forced = run.options.force or bool(before and before.forced)
         replaces = before.uid if before else ""
+        any_size = not run.options.retry_failed
         any_will_do = not (forced or (step and step.pinned))
         write = self._commits.enqueue(
             run.submissions.intend, self._key, self._request, context, cell=step.action.name if step else "",
             forced=forced, price=step.price if step else None, replaces=replaces,
-            is_stored=lambda: any_will_do and run.store.lookup(self._key) is not None,
+            is_stored=lambda: any_will_do and run.store.lookup(self._key, any_size=any_size) is not None,
         )  # fmt: skip
         try:
             found = await asyncio.shield(write)
@@ -85,6 +93,11 @@ class RunJournal:
         if found is None:
             raise Elsewhere
         return found
+
+    @property
+    def model(self) -> str:
+        """The model of the request."""
+        return self._request.model
 
     @property
     def is_open(self) -> bool:
@@ -116,6 +129,14 @@ class RunJournal:
         """See `provider.Journal`."""
         self.unbilled = True
         await self.settle("refused")
+
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        """See `provider.Journal`. A wait is shown if some seconds pass from the first failure to its end."""
+        now_s, step = time.time(), self._step
+        self._delayed_s = self._delayed_s or now_s
+        if step and now_s + wait_s - self._delayed_s >= SHOWN_S:
+            reason = ": ".join([error.claim, *error.facts[:1]])
+            self._emit(Delayed(step.action.name, step.action.output, reason, now_s + wait_s))
 
     async def lost(self) -> None:
         """Forget the handle, which can't be collected any more. The submission stays open."""
@@ -153,7 +174,10 @@ class RunJournal:
     async def explain(self, error: Refused) -> None:
         """Record why the service refused the request for good, for builds that wait for its outcome."""
         if self._settled is not None:
-            refusal = {"claim": error.claim, "facts": list(error.facts), "hint": error.hint, "code": error.code}
+            refusal = {
+                "claim": error.claim, "facts": list(error.facts), "hint": error.hint, "code": error.code,
+                "is_final": error.is_final,
+            }  # fmt: skip
             await asyncio.shield(self._commits.enqueue(self._run.submissions.explain, self._settled, refusal))
 
     async def _write(self, write: Callable[[Submission, str], None], value: str) -> None:

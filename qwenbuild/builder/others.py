@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from qwenbuild.errors import Refused
+from qwenbuild.errors import Moderated, Refused, WrongSize
 from qwenbuild.events import ImageWaiting, Outcome
 from qwenbuild.plan.judge import unknown_cause
 from qwenbuild.plan.plan import Step, Verdict
@@ -77,7 +77,12 @@ class Others:
     async def _resolve(self, step: Step, since_s: float, submission: Submission | None) -> Step | None:
         """End a step whose request no build works on any more, or return the step that this build must go on with."""
         begun_s, key = time.monotonic(), step.action.key
-        entry = None if self._run.options.force else await asyncio.to_thread(self._run.store.lookup, key)
+        options = self._run.options
+        any_size = not (options.force or options.retry_failed)
+        entry = None if options.force else await asyncio.to_thread(self._run.store.lookup, key, any_size=any_size)
+        if entry and entry.other_size and not options.accept_size:
+            self._endings.fail(step, WrongSize.kept(step.action.size, entry.other_size), begun_s)
+            return None
         image = await asyncio.to_thread(self._run.store.image, entry, key, step.action.size) if entry else None
         if entry and image is not None:
             await self._kept(step, entry, image, Outcome.RESTORED, begun_s)
@@ -95,9 +100,8 @@ class Others:
             return None
         refusal = await asyncio.to_thread(self._run.submissions.refusal, key, since_s)
         if refusal is not None and not self._run.options.force:
-            error = Refused(
-                str(refusal["claim"]), facts=refusal["facts"], hint=refusal["hint"], code=str(refusal["code"])
-            )
+            kind = Moderated if refusal.get("is_final") else Refused
+            error = kind(str(refusal["claim"]), facts=refusal["facts"], hint=refusal["hint"], code=str(refusal["code"]))
             self._endings.fail(step, error, begun_s)
             return None
         return step._replace(

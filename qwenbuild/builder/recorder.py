@@ -1,4 +1,4 @@
-"""The recorder: writes finished outputs into the state, in batches.
+"""The recorder: writes finished outputs, and failures, into the state, in batches.
 
 Each commit costs time, so outputs are collected for a moment. If a crash loses a batch, the next plan
 recognises the outputs by their bytes.
@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from qwenbuild.errors import StateError
+from qwenbuild.errors import QwenbuildError, StateError
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.outputs import Status
-from qwenbuild.storage.records import Output
+from qwenbuild.storage.records import Failure, Output
 from qwenbuild.storage.state import State
 
 _EVERY_S = 0.2
 
 
 class Recorder:
-    """Records the outputs of one build; calls `on_fault` if the state can't be written."""
+    """Records the outputs and failures of one build; calls `on_fault` if the state can't be written."""
 
     def __init__(self, state: State, on_fault: Callable[[StateError], None]) -> None:
         self._state, self._on_fault = state, on_fault
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
+        self._failures: list[Failure] = []
         self.outputs: dict[str, Output] = {}  # every output that was added, by path
 
     def add(self, action: Action, image: str, seen: Status) -> None:
@@ -34,6 +36,10 @@ class Recorder:
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
         self._pending.append((output, action.request.as_dict()))
         self.outputs[output.path] = output
+
+    def fail(self, action: Action, error: QwenbuildError, host: str) -> None:
+        """Add the failure of an action's output; `host` is the service's, empty if there is none."""
+        self._failures.append(Failure.of(error, action.output, action.key, host=host, at_s=time.time()))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -55,10 +61,12 @@ class Recorder:
 
     async def _record(self) -> None:
         pending, self._pending = self._pending, []
-        if not pending:
-            return
+        failures, self._failures = self._failures, []
         requests = {output.key: request for output, request in pending}
         try:
-            await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
+            if pending:
+                await asyncio.to_thread(self._state.record, [output for output, _ in pending], requests)
+            if failures:
+                await asyncio.to_thread(self._state.record_failures, failures)
         except StateError as error:
             self._on_fault(error)

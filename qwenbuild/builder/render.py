@@ -10,15 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import AnswerLost, BudgetExceeded, LedgerError, QwenbuildError, Refused, StateError
-from qwenbuild.events import ImageStarted, LookingUp, Outcome, Warned
+from qwenbuild.errors import (
+    AnswerLost,
+    BudgetExceeded,
+    LedgerError,
+    ModelRefused,
+    QwenbuildError,
+    Refused,
+    StateError,
+    WrongSize,
+)
+from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
 from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
-from qwenbuild.request import Submission
+from qwenbuild.request import Request, Submission
+from qwenbuild.storage.action_result import Entry
 
 from .budget import Spending
 from .commits import Commits
@@ -62,6 +72,8 @@ class Rendering:
         self._lost_answers = LostAnswers(run.provider, run.submissions)
         self._lost: list[tuple[Step, RunJournal, QwenbuildError, float]] = []  # steps that may still be found
         self._emit_fault: Exception | None = None  # raised by `emit` while a provider was rendering
+        self._refused: dict[str, ModelRefused] = {}  # why no more requests of a model are sent, by model
+        self._unsent: Counter[str] = Counter()  # the steps that were not sent for that, by model
 
     async def run(self, renders: deque[Step], strays: deque[Submission]) -> None:
         """Render or collect the steps, then collect the strays."""
@@ -82,6 +94,8 @@ class Rendering:
         finally:
             for step, _, lost, begun_s in self._lost:
                 self._endings.fail(step, lost, begun_s)
+            for model, count in self._unsent.items():
+                self._run.emit(NotSent(model, count, self._refused[model].claim))
 
     # --- lost answers ---
 
@@ -162,6 +176,9 @@ class Rendering:
     async def _render(self, step: Step) -> None:
         """Render or collect the image of one step, store it, and end the step."""
         begun_s = time.monotonic()
+        if step.verdict is not Verdict.REATTACH and step.action.model.name in self._refused:
+            self._skip(step)
+            return
         try:  # the prompt is rendered once, and kept in memory until the image is made
             action = step.action._replace(source=step.action.request)
         except QwenbuildError as error:  # pragma: no cover - a bug in qwenbuild; see `Action.request`
@@ -173,8 +190,8 @@ class Rendering:
         is_claimed = bool(step.price or collected)
         start = (lambda: self._emit_started(step)) if is_claimed else None
         journal = RunJournal(
-            self._run, self._commits, action.key, action.request, lambda: self._workers.is_closed,
-            step=step, collected=collected, start=start,
+            self._run, self._commits, action.key, action.request, lambda: self._is_closed(action.model.name),
+            step=step, collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
             self.spending.pay(step.price)
@@ -182,10 +199,7 @@ class Rendering:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
-            entry, image = await asyncio.to_thread(
-                keep, self._run.store, self._run.provider.name, action.key, action.request, rendered,
-                pinned=step.pinned, forced=forced,
-            )  # fmt: skip
+            entry, image = await self._keep(journal, action.key, action.request, rendered, step.pinned, forced=forced)
             if not forced:
                 await journal.settle("done")
         except asyncio.CancelledError:  # the user does not want to wait
@@ -202,9 +216,41 @@ class Rendering:
             # A forced image stays in flight: as long as its outputs hold the old image, they look up to date.
             await journal.release()
 
-    def _emit_started(self, step: Step) -> None:
+    async def _keep(
+        self, journal: RunJournal, key: str, request: Request, rendered: Rendered, pinned: str, *, forced: bool
+    ) -> tuple[Entry, bytes]:
+        """Store an image; see `keep`. After WrongSize, the image is in the store, and nothing is in flight."""
+        run = self._run
         try:
-            self._run.emit(ImageStarted(step.action.name, step.action.output, step.verdict, step.reason))
+            return await asyncio.to_thread(
+                keep, run.store, run.provider.name, key, request, rendered,
+                pinned=pinned, forced=forced, accept_size=run.options.accept_size,
+            )  # fmt: skip
+        except WrongSize:
+            await journal.settle("done")
+            raise
+
+    def _is_closed(self, model: str) -> bool:
+        """Return whether no request of a model is sent any more."""
+        return self._workers.is_closed or model in self._refused
+
+    def _skip(self, step: Step) -> None:
+        """End a step whose request is not sent."""
+        model, before = step.action.model.name, self._endings.counts[Outcome.SKIPPED]
+        refused = self._refused.get(model)
+        if refused:
+            step = step._replace(was=None, cause=f"not sent: {refused.claim}")
+        self._endings.finish_all(step, Outcome.SKIPPED)
+        if refused:
+            self._unsent[model] += self._endings.counts[Outcome.SKIPPED] - before
+
+    def _emit_started(self, step: Step) -> None:
+        self._emit(ImageStarted(step.action.name, step.action.output, step.verdict, step.reason))
+
+    def _emit(self, event: Event) -> None:
+        """Emit an event from within a call of the provider."""
+        try:
+            self._run.emit(event)
         except Exception as error:
             self._emit_fault = error
             raise
@@ -232,11 +278,14 @@ class Rendering:
                 await self._others.add(step)
             case Stopped():
                 self.spending.refund(step.price)
-                self._endings.finish_all(step, Outcome.SKIPPED)
+                self._skip(step)
             case BudgetExceeded():
                 # Renders whose price is counted already still send their requests.
                 self._workers.stop(error.claim, error.problems, close=False)
             case _:
+                if isinstance(error, ModelRefused) and step.action.model.name not in self._refused:
+                    self._refused[step.action.model.name] = error
+                    self._workers.stop_model(step.action.model.name)
                 may_find = isinstance(error, AnswerLost) and await self._may_find(journal)
                 if isinstance(error, AnswerLost):
                     await journal.lost()
@@ -279,10 +328,7 @@ class Rendering:
         try:
             taken = await journal.take()
             rendered = await self._workers.until_stopped(service.collect(taken, journal), journal)
-            await asyncio.to_thread(
-                keep, self._run.store, self._run.provider.name, stray.key, stray.request, rendered,
-                forced=stray.forced,
-            )  # fmt: skip
+            await self._keep(journal, stray.key, stray.request, rendered, "", forced=stray.forced)
             await journal.settle("done")
             self.collected += 1
         except Stopped:

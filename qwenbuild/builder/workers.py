@@ -72,9 +72,17 @@ class Workers:
         self.is_stopped, self.is_closed = True, close
         self.problems += problems
         in_flight = len(self._calls)
-        # Only a resumable provider's journal says whether a call still waits for its turn to send.
-        if close and resumable(self._run.provider):
-            for task, journal in self._calls.items():
-                if journal is None or not journal.is_open:
-                    in_flight -= task.cancel()
+        if close:
+            in_flight -= self._cancel(lambda journal: True)
         self._run.emit(Stopping(reason, in_flight, problems))
+
+    def stop_model(self, model: str) -> None:
+        """End the calls that have not sent their requests of this model; `until_stopped` raises Stopped for them."""
+        self._cancel(lambda journal: journal is not None and journal.model == model)
+
+    def _cancel(self, is_meant: Callable[[RunJournal | None], bool]) -> int:
+        """Cancel the calls whose requests are not sent and whose journals are meant; return their number."""
+        if not resumable(self._run.provider):  # its journal does not say whether a call waits for its turn to send
+            return 0
+        waiting = [task for task, it in self._calls.items() if is_meant(it) and (it is None or not it.is_open)]
+        return sum(task.cancel() for task in waiting)

@@ -176,6 +176,12 @@ class Explainer:
             case Verdict.MISSING:
                 again = self._judged(step, plan.lock, Options(relock=True))
                 return self._building(again, "--relock", f"{HINT}. This would pin other bytes, and ")
+            case Verdict.FAILED:
+                again = self._judged(step, plan.lock, Options(accept_size=True))
+                if again.verdict is Verdict.RESTORE:
+                    return self._building(again, "--accept-size", "take the image in its other size, and ")
+                again = self._judged(step, plan.lock, Options(retry_failed=True))
+                return self._building(again, "--retry-failed", "send the same request again, and ")
             case Verdict.RESTORE if is_shared:
                 return self._building(self._judged(step, plan.lock, Options()))
             case _:
@@ -205,7 +211,7 @@ class Explainer:
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as `explain --json` prints it."""
-    action, remedy = explanation.step.action, explanation.remedy
+    action, remedy, failure = explanation.step.action, explanation.remedy, explanation.step.failure
     price = remedy.price
     return {
         "event": "explanation",
@@ -215,6 +221,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "verdict": explanation.step.verdict.value,
         "reason": explanation.step.reason,
         "key": action.key,
+        "failure": failure and failure.as_dict(),
         "fields": [
             {"name": one.name, "value": one.value, "source": _source(one.source),
              **({} if one.before is None else {"before": one.before}),

@@ -9,6 +9,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
+from qwenbuild.errors import WrongSize
 from qwenbuild.files.paths import clash_key
 from qwenbuild.options import Options
 from qwenbuild.provider import Provider, resumable
@@ -18,7 +19,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import POINTER, Status, digest, is_unchanged, is_untouched, pointed, status
 from qwenbuild.storage.past_requests import PastRequests
-from qwenbuild.storage.records import Output
+from qwenbuild.storage.records import Failure, Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
 from qwenbuild.storage.submissions import Submissions
@@ -26,6 +27,7 @@ from qwenbuild.storage.submissions import Submissions
 from .ownership import Ownership, pinned_outputs
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
+_LACKING = (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN, Verdict.FAILED)
 _STRANGE = "a file that qwenbuild did not write is in its place"
 
 # Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: renders are most of a plan.
@@ -68,7 +70,7 @@ def judge(
 
 def lacking(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
     """Return what to ask a remote cache for: the keys, and the pinned digests, of images that nobody here has."""
-    steps = [step for step in steps if step.verdict in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN)]
+    steps = [step for step in steps if step.verdict in _LACKING]
     return {it.action.key for it in steps if not it.pinned}, {it.pinned for it in steps if it.pinned}
 
 
@@ -80,7 +82,7 @@ def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[S
     first: dict[str, str] = {}
     for step in steps:
         entry = found.get(step.pinned or step.action.key)
-        if entry is None or step.verdict not in (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN):
+        if entry is None or step.verdict not in _LACKING:
             yield step
         elif not step.pinned and step.action.key in first:
             yield step._replace(verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
@@ -132,7 +134,7 @@ def is_done(submission: Submission, store: Store) -> bool:
 
     False for a forced submission: it replaces the stored image, so the store's entry may be older.
     """
-    return not submission.forced and store.lookup(submission.key) is not None
+    return not submission.forced and store.lookup(submission.key, any_size=True) is not None
 
 
 class _Judge:
@@ -151,11 +153,19 @@ class _Judge:
         forced = {it.key for it in submissions.mirrored() if it.forced}
         self._replaced = {key for key in forced if (it := self._in_flight.get(key)) and it.forced and it.handle}
         self._ownership = Ownership(records, lock, state, store)
+        self._looked_up: tuple[str, Entry | None] = "", None
+        self._failures = {(it.path, it.key): it for it in state.failures()}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
         self._price = cache(provider.price)
 
     def step(self, action: Action) -> Step:
+        step = self._step(action)
+        if not self._failures or step.failure or step.verdict is Verdict.UP_TO_DATE:
+            return step
+        return step._replace(failure=self._failures.get((action.output, action.key)))
+
+    def _step(self, action: Action) -> Step:
         output, key = action.output, action.key
         record, path = self._records.get(output), f"{self._out}/{output}"
         folder = path.rpartition("/")[0]
@@ -190,6 +200,8 @@ class _Judge:
         """Return the step of an output whose file is not the one of its `record`, if it has a record."""
         output, key = action.output, action.key
         entry, image, target = self._entry(key, pinned), digest(path, seen), pointed(path, seen)
+        if not (pinned or entry):  # the file may be an image of another size that the user took
+            entry = self._any_entry(key)
         wanted = pinned or (entry.image if entry else "")
         was = None
         if image and image == wanted:
@@ -210,11 +222,25 @@ class _Judge:
         return self._make(action, seen, cause, was, pinned, forced=forced)
 
     def _entry(self, key: str, pinned: str) -> Entry | None:
-        """Return the store's entry. If the lock pins bytes, an entry with other bytes needs `relock`."""
-        entry = None if key in self._absent else self._store.lookup(key)
-        if not pinned or (entry and entry.image == pinned):
+        """Return the store's entry. If the lock pins bytes, an entry with other bytes needs `relock`.
+
+        An image of another size than asked for needs the lock, or `accept_size`.
+        """
+        entry = self._any_entry(key)
+        if pinned and entry and entry.image == pinned:
             return entry
-        return self._store.lookup(second_key(key, pinned)) or (entry if self._options.relock else None)
+        if entry and entry.other_size and not self._options.accept_size:
+            entry = None
+        if not pinned:
+            return entry
+        pin = self._store.lookup(second_key(key, pinned), any_size=True)
+        return pin or (entry if self._options.relock else None)
+
+    def _any_entry(self, key: str) -> Entry | None:
+        """Return the store's entry, of whatever size. Each step asks twice."""
+        if key != self._looked_up[0]:
+            self._looked_up = key, None if key in self._absent else self._store.lookup(key, any_size=True)
+        return self._looked_up[1]
 
     def _make(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str,
@@ -224,7 +250,11 @@ class _Judge:
         key = action.key
         entry = None if forced else self._entry(key, pinned)
         if entry:
-            cause = "rendered before" if cause == "never rendered" else cause
+            if entry.other_size:
+                cause = f"made in another size: {entry.other_size}, not {action.size}"
+                was = None
+            elif cause == "never rendered":
+                cause = "rendered before"
             return Step(action, Verdict.RESTORE, cause, was, seen, entry, pinned=pinned)
         first = self._first.get(key)
         # A paid render for another output, with no pin or another pin, does not give the bytes that this pin demands.
@@ -235,7 +265,7 @@ class _Judge:
             cause = f"its image is at {copy[0]}"
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         step = self._missing(action, seen, cause, was, pinned)
-        if step.verdict is not _MISSING:
+        if step.verdict not in (_MISSING, Verdict.FAILED):
             self._first[key] = step
         return step
 
@@ -265,11 +295,28 @@ class _Judge:
         if pinned and self._is_held(action):
             cause = cause if cause == POINTER else "the lock pins bytes that are not in the store"
             return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
+        if failure := self._final(action):
+            return Step(action, Verdict.FAILED, f"{failure.reason}; not sent again", None, seen, pinned=pinned,
+                        failure=failure)  # fmt: skip
         if submission:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"
-        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None, None))
+        return _step((action, _RENDER, cause, was, seen, None, submission, price, "", pinned, None, None, None))
+
+    def _final(self, action: Action) -> Failure | None:
+        """Return the failure for which the request is not sent again; None if it may be sent."""
+        if self._options.retry_failed or self._options.force:
+            return None
+        if (entry := self._any_entry(action.key)) and entry.other_size:
+            return Failure.of(WrongSize.kept(action.size, entry.other_size), action.output, action.key)
+        return self._final_failures.get(action.key)
+
+    @cached_property
+    def _final_failures(self) -> Mapping[str, Failure]:
+        """The failures of requests that are not sent to this service again, by key."""
+        host = self._submissions.host
+        return {it.key: it for it in self._failures.values() if it.is_final and it.host == host}
 
     def _edited(self, record: Output | None, seen: Status, image: str) -> str:
         """Return why a file is kept; `image` is the digest of its bytes."""

@@ -44,7 +44,7 @@ class Ownership:
         for past in self._state.history(output):
             if past.image == image:
                 return past.key, ""
-        return (key, "") if self._store.lookup(second_key(key, image)) else None
+        return (key, "") if self._store.lookup(second_key(key, image), any_size=True) else None
 
     def copy_of(self, output: str, key: str, image: str, out: str) -> tuple[str, str] | None:
         """Return (path, digest) of an output with an image that the lock pins for `key`; None if there is none.

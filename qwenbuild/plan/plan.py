@@ -12,6 +12,7 @@ carries out exactly the plan that it gets.
 | EDITED | is not what qwenbuild wrote | a build keeps it |
 | UNKNOWN | is missing, or another image | it was sent and may have been billed: a build does not send it again |
 | MISSING | is missing, or another image | the lock pins bytes that nobody here has: a build does not pay for others |
+| FAILED | is missing, or another image | moderation refused it, or its image has another size: it is not sent again |
 
 If the lock pins an action's bytes, only those bytes will do: the image of an equal request restores
 nothing. A free provider renders nevertheless, because its bytes are most likely the same.
@@ -36,7 +37,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import POINTER, Status
 from qwenbuild.storage.past_requests import PastRequests
-from qwenbuild.storage.records import Output, request_fields
+from qwenbuild.storage.records import Failure, Output, request_fields
 
 from . import lacking
 from .diff import summary
@@ -52,6 +53,7 @@ class Verdict(StrEnum):
     EDITED = "edited"
     UNKNOWN = "unknown"
     MISSING = "missing"
+    FAILED = "failed"
 
 
 _RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # a global is found faster than an enum's member
@@ -69,6 +71,7 @@ class Step(NamedTuple):
     - `submission`: the submission in flight; `price`: what the render costs, None if free or not rendered.
     - `adopted`: the digest of a file that is right, but whose present status is not recorded.
     - `pinned`: the digest that the lock demands, empty for none.
+    - `failure`: the last failure of this request, None if there was none since the output succeeded.
     - `copy`: the path and the digest of another output, pinned by the lock, that holds the image.
     """
 
@@ -84,6 +87,7 @@ class Step(NamedTuple):
     pinned: str = ""
     shared: Entry | None = None
     copy: tuple[str, str] | None = None
+    failure: Failure | None = None
 
     @property
     def before(self) -> Mapping[str, Any] | None:

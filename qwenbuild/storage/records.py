@@ -9,6 +9,8 @@ import json
 import stat
 from typing import Any, Final, NamedTuple
 
+from qwenbuild.digest import canonical_json
+from qwenbuild.errors import ProviderError, QwenbuildError
 from qwenbuild.request import Request, Submission
 
 from .action_result import checked_digest
@@ -39,6 +41,47 @@ class Output(NamedTuple):
         return stat.S_IFREG
 
 
+class Failure(NamedTuple):
+    """The last failure of an output: its request's key, the service's host, when it was, and what was said.
+
+    `host` is empty without a service. `at_s` is in seconds since the epoch, 0 if unknown. If `is_final`, the request is
+    not sent to this host again without the user's order.
+    """
+
+    path: str
+    key: str
+    host: str
+    at_s: float
+    is_final: bool
+    claim: str
+    facts: tuple[str, ...]
+    hint: str
+    code: str
+
+    @classmethod
+    def of(cls, error: QwenbuildError, path: str, key: str, *, host: str = "", at_s: float = 0.0) -> Failure:
+        """Return the failure that an error was for an output."""
+        code = error.code if isinstance(error, ProviderError) else ""
+        return cls(path, key, host, at_s, error.is_final, error.claim, tuple(error.facts), error.hint or "", code)
+
+    @property
+    def reason(self) -> str:
+        """What happened, and what was said about it."""
+        return ": ".join([self.claim, *self.facts[:1]])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the failure as `--json` prints it; what is unknown is None."""
+        return {
+            "at_s": round(self.at_s, 3) or None, "claim": self.claim, "facts": list(self.facts),
+            "hint": self.hint or None, "code": self.code or None,
+        }  # fmt: skip
+
+    def as_row(self) -> tuple[Any, ...]:
+        """Return the row of the state."""
+        error = {"claim": self.claim, "facts": self.facts, "hint": self.hint, "code": self.code}
+        return (self.path, self.key, self.host, self.at_s, int(self.is_final), canonical_json(error).decode())
+
+
 class PastImage(NamedTuple):
     """An image that was at an output's path: its request's key, its SHA-256, when it was written, and its request."""
 
@@ -62,6 +105,16 @@ def submission(
         id_, checked_digest(_text(key)), Request.from_dict(_table(request)), _text(provider), _text(handle),
         _table(context), _time_s(at_s), bool(forced), _text(uid),
     )  # fmt: skip
+
+
+def failure(path: object, key: object, host: object, at_s: object, is_final: object, error: object) -> Failure:
+    """Return the failure in a row of the state."""
+    said = _table(error)
+    facts = tuple(map(_text, said["facts"]))
+    claim, hint, code = (_text(said[name]) for name in ("claim", "hint", "code"))
+    return Failure(
+        _text(path), checked_digest(_text(key)), _text(host), _time_s(at_s), bool(is_final), claim, facts, hint, code
+    )
 
 
 def run(begun_s: object, ended_s: object, summary: object) -> dict[str, Any]:

@@ -29,9 +29,9 @@ from qwenbuild.request import Submission
 from qwenbuild.state_folder import FOLDER, STATE
 
 from . import state_file
-from .records import DAMAGE, Output, PastImage, request_fields, run, submission
+from .records import DAMAGE, Failure, Output, PastImage, failure, request_fields, run, submission
 from .state_file import Steps
-from .state_schema import HISTORY, SCHEMA, TO_2, VERSION
+from .state_schema import HISTORY, SCHEMA, TO_2, TO_3, VERSION
 
 KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
 _UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
@@ -90,8 +90,9 @@ class State:
             self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
             version = VERSION
         if create:
-            if version == 1:
-                self._db.executescript(f"BEGIN IMMEDIATE;{TO_2}PRAGMA user_version={VERSION};COMMIT;")
+            if version < VERSION:
+                steps = TO_2 + TO_3 if version == 1 else TO_3
+                self._db.executescript(f"BEGIN IMMEDIATE;{steps}PRAGMA user_version={VERSION};COMMIT;")
                 version = VERSION
             self._db.executescript(HISTORY)
         self._version = version
@@ -133,13 +134,39 @@ class State:
             return dict(self._db.execute(f"SELECT {image}, count(*) FROM outputs GROUP BY 1"))  # noqa: S608
 
     def record(self, outputs: Iterable[Output], requests: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record outputs whose files are in place, and their requests by key."""
+        """Record outputs whose files are in place, and their requests by key. Their failures are forgotten."""
+        outputs = list(outputs)
         with self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO requests VALUES (?, ?)",
                 [(key, canonical_json(request).decode()) for key, request in requests.items()],
             )
             self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)", outputs)
+            if self._db.execute("SELECT 1 FROM failures LIMIT 1").fetchone():
+                self._forget_failures([output.path for output in outputs])
+                settled = [(output.key,) for output in outputs]
+                self._db.executemany("DELETE FROM failures WHERE key = ? AND is_final", settled)
+
+    def _forget_failures(self, paths: Iterable[str]) -> None:
+        """Delete the failures of outputs; those of requests that are not sent again stay."""
+        forget = "DELETE FROM failures WHERE path = ? AND NOT is_final"
+        self._db.executemany(forget, [(path,) for path in paths])
+
+    def failures(self) -> list[Failure]:
+        """Return the last failure of each output, and of each request that is not sent again, until it succeeds."""
+        if self._version < VERSION:  # a plan reads an older file without changing it
+            return []
+        with self._faults():
+            rows = self._db.execute("SELECT path, key, host, at_s, is_final, error FROM failures ORDER BY path, key")
+            return [failure(*row) for row in rows]
+
+    def record_failures(self, failures: Iterable[Failure]) -> None:
+        """Record the last failure of outputs."""
+        failures = list(failures)
+        with self._transaction():
+            self._forget_failures([it.path for it in failures])
+            rows = [it.as_row() for it in failures]
+            self._db.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the records of these outputs."""

@@ -12,9 +12,9 @@ import sqlite3
 from functools import cache
 from typing import Final, NamedTuple
 
-VERSION: Final = 2
+VERSION: Final = 3
 
-SCHEMA: Final = """
+_SCHEMA_2: Final = """
 CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE outputs(
     path TEXT PRIMARY KEY, key TEXT NOT NULL, image TEXT NOT NULL,
@@ -37,6 +37,17 @@ TO_2: Final = """
 ALTER TABLE submissions ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 UPDATE submissions SET uid = lower(hex(randomblob(16))) WHERE outcome IS NULL;
 """
+
+# Version 3: the last failure of each output, until it succeeds; and each request that is not sent again.
+TO_3: Final = """
+CREATE TABLE failures(
+    path TEXT NOT NULL, key TEXT NOT NULL, host TEXT NOT NULL, at_s REAL NOT NULL, is_final INTEGER NOT NULL,
+    error TEXT NOT NULL, PRIMARY KEY(key, path)
+) WITHOUT ROWID;
+CREATE INDEX failures_by_path ON failures(path);
+"""
+
+SCHEMA: Final = _SCHEMA_2 + TO_3
 
 # A trigger keeps the history, so older versions of qwenbuild add to it too. Older files get it at the next write.
 HISTORY: Final = """
@@ -76,10 +87,12 @@ CELLS: Final = {
     " AND typeof(size) = 'integer' AND typeof(mtime_ns) = 'integer' AND typeof(inode) = 'integer'",
     "history": f"{_PATH} AND {_DIGESTS} AND typeof(at_s) = 'real' AND at_s BETWEEN 0 AND 1e11",
     "requests": "typeof(key) = 'text' AND typeof(request) = 'text'",
+    "failures": f"{_PATH} AND typeof(key) = 'text' AND length(CAST(key AS BLOB)) = 64 AND typeof(host) = 'text'"
+    " AND typeof(at_s) = 'real' AND at_s BETWEEN 0 AND 1e11 AND typeof(error) = 'text'",
 }
 """What holds for every row of a table, in SQL: the types, the lengths, and that paths stay inside."""
 
-DIGESTS: Final = {"outputs": "key || image", "history": "key || image", "requests": "''"}
+DIGESTS: Final = {"outputs": "key || image", "history": "key || image", "requests": "''", "failures": "key"}
 """The texts of each table that consist of lower-case hex digits. SQL would take ten times as long to see it."""
 
 
@@ -96,11 +109,13 @@ def objects(db: sqlite3.Connection) -> set[Object]:
 def known() -> frozenset[Object]:
     """Return the objects that a version of qwenbuild may have put into a state."""
     found = set[Object]()
-    for script in (SCHEMA, SCHEMA.replace(_SINCE_2, "")):
+    for script in (_SCHEMA_2, _SCHEMA_2.replace(_SINCE_2, "")):
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
             db.executescript(script + HISTORY)
             found |= objects(db)
-            if script is not SCHEMA:
+            if script is not _SCHEMA_2:
                 db.executescript(TO_2)
                 found |= objects(db)
+            db.executescript(TO_3)
+            found |= objects(db)
     return frozenset(found)

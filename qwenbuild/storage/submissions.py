@@ -269,6 +269,11 @@ class Submissions:
 
     # --- accounts ---
 
+    @property
+    def host(self) -> str:
+        """The host of the service that the provider uses; empty if it uses none."""
+        return self._account.get("host", "")
+
     def warnings(self) -> Sequence[Problem]:
         """Return the ledger's `fault`, and a warning that names what is `unproven`, with the next step."""
         faults = self.fault.problems if self.fault else ()

@@ -32,6 +32,7 @@ def test_events(build: Build) -> None:
         "edited": 0,
         "unknown": 0,
         "missing": 0,
+        "failed": 0,
         "orphans": 0,
     }
     started, begun, ended, last = build.events

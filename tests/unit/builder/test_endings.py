@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.builder.endings import Endings
+from qwenbuild.builder.recorder import Recorder
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.errors import AccountError, AnswerLost, OutputError, QwenbuildError, Refused
@@ -26,7 +27,8 @@ class Stage:
     def __init__(self, run: Run, events: list[Event]) -> None:
         self.steps, self.events = run.plan.steps, events
         self.workers = Workers(run)
-        self.endings = Endings(run, self.workers)
+        self.recorder = Recorder(run.state, lambda error: self.workers.stop(error.claim))
+        self.endings = Endings(run, self.workers, self.recorder)
         self.endings.follow(self.steps[1])
 
     @property
@@ -152,7 +154,7 @@ def test_steps_that_were_never_begun(project: Workspace, state: State) -> None:
     it = stage(project, state)
     run = run_of(project.root, state, it.events.append)
     steps = (*it.steps[:2], it.steps[2]._replace(verdict=Verdict.UNKNOWN))
-    endings = Endings(replace(run, plan=replace(run.plan, steps=steps)), it.workers)
+    endings = Endings(replace(run, plan=replace(run.plan, steps=steps)), it.workers, it.recorder)
     endings.finish(steps[0], Outcome.RENDERED)
     endings.finish_rest()
     assert it.ended == [("s/a", Outcome.RENDERED), ("s/b", Outcome.SKIPPED), ("s/c", Outcome.UNKNOWN)]

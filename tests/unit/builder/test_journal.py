@@ -422,7 +422,7 @@ def test_why_a_request_was_refused_is_on_record(two: Two) -> None:
 
     two.travel(explain)
     assert two.theirs.refusal(two.key, before_s) == {
-        "claim": "no cats", "facts": ["because"], "hint": "draw dogs", "code": "NoCats"
+        "claim": "no cats", "facts": ["because"], "hint": "draw dogs", "code": "NoCats", "is_final": False,
     }  # fmt: skip
 
 

@@ -16,8 +16,10 @@ from qwenbuild import load
 from qwenbuild.builder.endings import Endings
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.builder.others import Others
+from qwenbuild.builder.recorder import Recorder
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
+from qwenbuild.errors import StateError
 from qwenbuild.events import Event, ImageFinished, ImageWaiting, Outcome
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.request import Size, Submission
@@ -41,6 +43,7 @@ class Waiting:
     kept: list[Outcome] = field(default_factory=list)
     images: list[tuple[Entry, bytes, float]] = field(default_factory=list)
     stop: Callable[[], None] = lambda: None
+    faults: list[StateError] = field(default_factory=list)
 
     @property
     def step(self) -> Step:
@@ -84,7 +87,7 @@ class Waiting:
 
         run = replace(self.run, emit=emit, options=replace(self.run.options, **choices))
         workers = Workers(run)
-        others = Others(run, workers, Endings(run, workers), keep)
+        others = Others(run, workers, Endings(run, workers, Recorder(run.state, self.faults.append)), keep)
         self.stop = lambda: workers.stop("interrupted")
 
         async def wait() -> list[Step]:

@@ -34,7 +34,8 @@ def test_what_it_costs(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> Non
     """A plan counts its renders, their price and the shortest time; equal requests cost once."""
     found = load(place.root, provider="dashscope").plan()
     assert found.counts == {
-        "up_to_date": 0, "restore": 1, "reattach": 0, "render": 2, "edited": 0, "unknown": 0, "missing": 0, "orphans": 0
+        "up_to_date": 0, "restore": 1, "reattach": 0, "render": 2, "edited": 0, "unknown": 0, "missing": 0, "failed": 0,
+        "orphans": 0,
     }  # fmt: skip
     assert {step.price for step in found.renders} == {Price(Decimal("0.220177"), "CNY")}
     assert found.cost == {"CNY": Decimal("0.440354")}

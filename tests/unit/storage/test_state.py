@@ -16,7 +16,7 @@ import pytest
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Size
-from qwenbuild.storage.records import Output
+from qwenbuild.storage.records import Failure, Output
 from qwenbuild.storage.state import State, state_path
 from tests.support.trouble import most_bytes, nobody, public_folder
 
@@ -244,16 +244,63 @@ def test_a_newer_state_is_left_alone(path: Path) -> None:
     """A state of a newer version is refused and not changed."""
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute("PRAGMA user_version = 4")
     database.close()
     before = path.read_bytes()
     with pytest.raises(StateError) as caught:
         State(path)
     assert (caught.value.claim, caught.value.facts, caught.value.hint) == (
-        f"{path} was written by a newer qwenbuild", ("its format is 3, this one knows 2",), "upgrade qwenbuild"
+        f"{path} was written by a newer qwenbuild", ("its format is 4, this one knows 3",), "upgrade qwenbuild"
     )  # fmt: skip
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+def failed(path: str, key: str = KEY, *, is_final: bool = False) -> Failure:
+    """Return the record of a failure."""
+    return Failure(path, key, "api.test", 1e9, is_final, "no cats", ("service says: x",), "draw dogs", "NoCats")
+
+
+def test_a_failure_is_remembered_until_its_output_succeeds(path: Path) -> None:
+    """The last one counts. A final one stays while the output's request changes."""
+    with contextlib.closing(State(path)) as state:
+        assert state.failures() == []
+        other = "ab" * 32
+        final = failed("c.png", other, is_final=True)
+        state.record_failures([failed("a.png", other), failed("b.png"), final])
+        state.record_failures([failed("a.png"), failed("c.png")])
+    with contextlib.closing(State(path)) as state:
+        assert state.failures() == [failed("a.png"), failed("b.png"), failed("c.png"), final]
+        state.record([output("c.png", key="cd" * 32)], {})
+        assert state.failures() == [failed("a.png"), failed("b.png"), final]
+        state.record([output("b.png"), output("e.png", key=other)], {})
+        assert state.failures() == [failed("a.png")]
+
+
+def test_a_state_of_the_version_before_failures(path: Path) -> None:
+    """A plan reads it without a change. A build upgrades it and loses nothing."""
+    with contextlib.closing(State(path)) as state:
+        state.record([output("a.png")], {})
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("DROP TABLE failures; PRAGMA user_version = 2;")
+    before = path.read_bytes()
+    with contextlib.closing(State(path, create=False)) as state:
+        assert (list(state.outputs()), state.failures()) == (["a.png"], [])
+    assert path.read_bytes() == before
+    with contextlib.closing(State(path)) as state:
+        state.record_failures([failed("b.png")])
+        assert (list(state.outputs()), state.failures()) == (["a.png"], [failed("b.png")])
+
+
+def test_damaged_failures(path: Path) -> None:
+    """What a stranger wrote there is an error with the next step."""
+    with contextlib.closing(State(path)) as state:
+        state.record_failures([failed("b.png")])
+    for text in ("{torn", "[1]", "{}", '{"claim": 1, "facts": [], "hint": "", "code": ""}'):
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE failures SET error = ?", (text,))
+        with contextlib.closing(State(path)) as state, pytest.raises(StateError, match=r"state"):
+            state.failures()
 
 
 def test_damaged_rows(path: Path) -> None:

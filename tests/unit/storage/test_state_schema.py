@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from qwenbuild.storage.state_schema import CELLS, HISTORY, SCHEMA, TO_2, Object, known, objects
+from qwenbuild.storage.state_schema import CELLS, HISTORY, SCHEMA, TO_2, TO_3, Object, known, objects
 from tests.unit.storage.test_submissions import OLDER_STATE
 
 
@@ -21,8 +21,8 @@ def test_every_state_of_every_version_is_known() -> None:
     """With and without the history, new and upgraded."""
     states = [
         made(SCHEMA), made(SCHEMA, HISTORY), made(OLDER_STATE), made(OLDER_STATE, HISTORY), made(OLDER_STATE, TO_2),
-        made(OLDER_STATE, TO_2, HISTORY), made(OLDER_STATE, HISTORY, TO_2),
-        made(SCHEMA, "ALTER TABLE submissions DROP COLUMN uid"),
+        made(OLDER_STATE, TO_2, HISTORY), made(OLDER_STATE, HISTORY, TO_2), made(OLDER_STATE, TO_2, HISTORY, TO_3),
+        made(SCHEMA, "DROP TABLE failures"), made(SCHEMA, "ALTER TABLE submissions DROP COLUMN uid"),
     ]  # fmt: skip
     for state in states:
         assert state <= known()
