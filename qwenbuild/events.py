@@ -79,6 +79,30 @@ class ImageWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """A request for an image failed for now, such as by throttling. It is tried again at `again_at_s`.
+
+    `reason` is what was said. `again_at_s` is in seconds since the epoch. Short waits have no event.
+    """
+
+    event: ClassVar[str] = "delayed"
+    name: str
+    path: str
+    reason: str
+    again_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The service refuses a model, so `images` (a number) of that model were not sent. `reason` is what was said."""
+
+    event: ClassVar[str] = "not_sent"
+    model: str
+    images: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The build starts no more renders; `in_flight` renders go on.
 
@@ -184,6 +208,8 @@ Event = (
     | ImageWaiting
     | ImageStarted
     | ImageFinished
+    | Delayed
+    | NotSent
     | Stopping
     | Finished
     | Warned

@@ -128,6 +128,12 @@ class Journal(Protocol):
     async def refused(self) -> None:
         """Record that the service refused the request: nothing was billed, and it may be sent again."""
 
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        """Note that the request, or a question about it, is tried again in `wait_s` seconds, because of `error`.
+
+        Views show it. Calling it is optional; it returns at once.
+        """
+
 
 class Provider(Protocol):
     """Renders requests. The builder enters `session` before the first render and leaves it after the last.

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qwenbuild.catalogue import Catalogue
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request
@@ -34,6 +34,9 @@ class _NoJournal:
 
     async def refused(self) -> None:
         """Record nothing."""
+
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        """Show nothing."""
 
 
 class Renderer:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from qwenbuild.events import (
+    Delayed,
     Event,
     Finished,
     ImageFinished,
     ImageStarted,
     ImageWaiting,
     LookingUp,
+    NotSent,
     Outcome,
     Started,
     Stopping,
@@ -30,12 +33,25 @@ from qwenbuild.events import (
 from qwenbuild.noop import nothing_to_do
 from qwenbuild.problems import visible
 
-from .style import OUTCOME_STYLES, coloured, duration, label, local_time, money, orphaned, styled, warning_lines
+from .style import (
+    OUTCOME_STYLES,
+    duration,
+    label,
+    local_time,
+    money,
+    orphaned,
+    some_names,
+    styled,
+    waiting,
+    warning_lines,
+    without_ids,
+)
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from .live_line import LiveLine
 
 _MADE = frozenset({Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED})
+_REPEATED_S = 60.0  # a reason for delays is shown once in this time
 _ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
 
 
@@ -65,6 +81,8 @@ class LineView:
     def __init__(self) -> None:
         self._total = 0
         self._done = 0
+        self._alike: dict[tuple[Any, ...], list[str]] = {}  # the cells of each failure: the first was shown in full
+        self._delays: dict[str, float] = {}  # when a reason of a delay was shown last, by `time.monotonic()`
 
     def emit(self, event: Event) -> None:
         match event:
@@ -78,6 +96,11 @@ class LineView:
             case ImageWaiting(project=project, since_s=since_s):
                 who = f"being rendered by {visible(project)} since {local_time(since_s)}"
                 self.say(f"{'waiting':>10} {visible(event.name)} ({who})")
+            case Delayed():
+                self.delayed(event)
+            case NotSent(model=model, images=count, reason=reason):
+                images = "1 more image" if count == 1 else f"{count:,} more images"
+                self.say(f"{'not sent':>10}  {images} of {visible(model)}: {visible(reason)}")
             case Stopping():
                 self.say(_stopping(event))
                 for problem in event.problems:
@@ -88,7 +111,15 @@ class LineView:
                         self.say(line)
             case Finished():
                 self.close()
+                self.show_alike()
                 _summary(event)
+
+    def delayed(self, event: Delayed) -> None:
+        """Show that an image is tried again later: a line for each reason, and again if that lasts long."""
+        now_s = time.monotonic()
+        if now_s - self._delays.get(event.reason, -_REPEATED_S) >= _REPEATED_S:
+            self._delays[event.reason] = now_s
+            self.say(waiting([event], 0.0))
 
     def finished_image(self, event: ImageFinished) -> None:
         """Show the outcome of one output."""
@@ -101,11 +132,28 @@ class LineView:
             self.attention(event)
 
     def attention(self, event: ImageFinished) -> None:
-        """Show an output that the user must look at: failed, unknown, missing or edited."""
+        """Show an output that the user must look at: failed, unknown, missing or edited.
+
+        A failure like one that was shown before is only counted.
+        """
+        if event.problems:
+            said = ((problem.claim, without_ids(problem.facts)) for problem in event.problems)
+            cells = self._alike.setdefault((event.outcome, *said), [])
+            cells.append(event.name)
+            if len(cells) > 1:
+                return
         self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
         lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
         for line in lines:
             self.say(f"{'':>10} {visible(line)}")
+
+    def show_alike(self) -> None:
+        """Show how many further outputs failed like one that was shown, and some of their names."""
+        for (outcome, *_), (first, *others) in self._alike.items():
+            if others:
+                same = f"{len(others):,} more, for the same reason as {visible(first)}"
+                self.say(f"{label(outcome, sys.stderr)} {same}: {some_names(others)}")
+        self._alike.clear()
 
     def say(self, text: str) -> None:
         """Write a line to standard error."""
@@ -120,8 +168,8 @@ class LiveView(LineView):
 
     def __init__(self) -> None:
         super().__init__()
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._progress: LiveLine | None = None
+        self._delayed: dict[str, Delayed] = {}  # by cell
         self._counts: Counter[str] = Counter()
         self._others: set[str] = set()  # projects that this build waits for
 
@@ -136,38 +184,30 @@ class LiveView(LineView):
 
     def finished_image(self, event: ImageFinished) -> None:
         self._counts[event.outcome] += 1
+        self._delayed.pop(event.name, None)
         made = event.outcome in _MADE
         if made and self._progress is None and self._total > 50:
             self._open()
         self._done += made or event.outcome is Outcome.FAILED
         if event.outcome in _ATTENTION:
             self.attention(event)
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, name=visible(event.name), failed=self._failed())
+        if self._progress is not None:
+            self._progress.show(self._done, visible(event.name), self._failed())
+
+    def delayed(self, event: Delayed) -> None:
+        if self._progress is None:
+            self._open()
+        self._delayed[event.name] = event
 
     def _failed(self) -> str:
         failed = self._counts[Outcome.FAILED]
         return f" · {failed} failed" if failed else ""
 
     def _open(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
+        from .live_line import LiveLine  # rich loads as long as a small build takes
 
-        console = Console(stderr=True, highlight=False, color_system="auto" if coloured(sys.stderr) else None)
-        fixed, rest = Column(no_wrap=True), Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        self._progress = Progress(
-            TextColumn("[bold green]{task.description}", justify="right", table_column=fixed),
-            BarColumn(bar_width=max(4, min(30, console.width - 50)), complete_style="green", finished_style="green"),
-            MofNCompleteColumn(table_column=fixed.copy()),
-            TextColumn("[red]{task.fields[failed]}[/]", table_column=fixed.copy()),
-            TimeRemainingColumn(compact=True, table_column=fixed.copy()),
-            TextColumn("{task.fields[name]}", style="dim", markup=False, table_column=rest),
-            console=console,
-            expand=True,
-            transient=True,
-        )
-        self._task = self._progress.add_task("   building", total=self._total, completed=self._done, name="", failed="")
+        self._progress = LiveLine(sys.stderr, self._total, self._delayed)
+        self._progress.show(self._done, "", "")
         self._progress.start()
 
     def say(self, text: str) -> None:

@@ -37,6 +37,11 @@ def _show(explanation: Explanation) -> None:
     for line in submission_lines(step.submission) if step.submission else ():
         _fact("", visible(line))
     _fact("output", f"{visible(step.action.output)}  {_dim(str(explanation.output))}")
+    if failure := step.failure:
+        when = f"{local_time(failure.at_s)}  " if failure.at_s else ""
+        _fact("last error", f"{_dim(when)}{visible(failure.claim)}")
+        for line in (*failure.facts, *([failure.hint] if failure.hint else [])):
+            _fact("", visible(line))
     price = f", for {money({remedy.price.currency: remedy.price.amount})}" if remedy.price else ""
     if remedy.price and remedy.price.is_assumed:
         price += " (assumed, for want of a price)"

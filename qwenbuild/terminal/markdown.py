@@ -19,7 +19,8 @@ _BESIDE = 40  # unchanged characters shown on each side of a change
 
 _WORDS = {
     Verdict.RENDER: "to render", Verdict.RESTORE: "to restore", Verdict.REATTACH: "to collect",
-    Verdict.MISSING: "missing", Verdict.UNKNOWN: "unknown", Verdict.EDITED: "edited by hand",
+    Verdict.MISSING: "missing", Verdict.UNKNOWN: "unknown", Verdict.FAILED: "failed",
+    Verdict.EDITED: "edited by hand",
 }  # fmt: skip
 
 

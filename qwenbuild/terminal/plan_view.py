@@ -24,13 +24,16 @@ from .style import (
     local_time,
     money,
     orphaned,
+    some_names,
     styled,
+    without_ids,
     write,
 )
 from .submission_view import expiry, submission_dict, submission_lines
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan, Step
+    from qwenbuild.storage.records import Failure
 
 _WIDEST_NAME = 80  # columns; a longer name moves only its own reason
 _LISTED = 1_000  # steps, and orphans: nobody reads more, and printing takes most of a large plan's time
@@ -49,6 +52,8 @@ def step_dict(step: Step) -> dict[str, Any]:
             table["price"]["assumed"] = True
     if step.submission:
         table |= submission_dict(step.submission)
+    if step.failure:
+        table["failure"] = step.failure.as_dict()
     return table
 
 
@@ -75,7 +80,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     most = len(steps) if every else _LISTED
     rows: list[tuple[str, str, str, Sequence[str]]] = [
         (labels[step.verdict], visible(step.action.name), step.reason,
-         submission_lines(step.submission) if step.submission else ())
+         (*(submission_lines(step.submission) if step.submission else ()), *failure_lines(step)))
         for step in steps[:most]
     ]  # fmt: skip
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
@@ -108,6 +113,26 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'time':>10}  at least {duration(plan.shortest_s)}, because of the service's rate limits")
 
 
+def failure_lines(step: Step) -> list[str]:
+    """Return the lines below a step: when and why it failed last, or what to do if it is not sent again."""
+    failure = step.failure
+    if failure is None:
+        return []
+    if step.verdict == "failed":  # its reason says why
+        return [failure.hint] if failure.hint else []
+    return [f"last failed {local_time(failure.at_s)}: {failure.reason}"]
+
+
+def _failed(plan: Plan) -> list[tuple[Failure, list[str]]]:
+    """Return the last failures of a plan's steps, each with the names of the cells that failed like it."""
+    groups: dict[object, tuple[Failure, list[str]]] = {}
+    for step in plan.steps:
+        if failure := step.failure:
+            group = groups.setdefault((failure.claim, without_ids(failure.facts)), (failure, []))
+            group[1].append(step.action.name)
+    return list(groups.values())
+
+
 def _show_in_flight(plan: Plan) -> None:
     """Write how many results the service keeps for this project and for how long, and what no spec declares."""
     if waiting := plan.uncollected:
@@ -128,6 +153,9 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     if as_json:
         for name, counts in images.items():
             click.echo(json.dumps({"event": "image", "name": name, **counts}, ensure_ascii=False))
+        for failure, names in _failed(plan):
+            table = {"event": "failure", "names": names, **failure.as_dict()}
+            click.echo(json.dumps(table, ensure_ascii=False))
         click.echo(json.dumps({**plan_summary(plan), "event": "status", "last_run": last_run}))
         return
     width = max((len(name) for name in images), default=0)
@@ -138,6 +166,8 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
             if (count := counts.get(verdict))
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
+    for failure, names in _failed(plan):
+        click.echo(f"{label('failed')}  {some_names(names)}: {visible(failure.reason)}")
     _show_in_flight(plan)
     if plan.orphans:
         click.echo(orphaned(len(plan.orphans)))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -15,7 +16,8 @@ from typing import IO, Any
 
 import click
 
-from qwenbuild.problems import Problem
+from qwenbuild.events import Delayed
+from qwenbuild.problems import Problem, visible
 
 OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "rendered": {"fg": "green"},
@@ -55,11 +57,13 @@ PROBLEM_STYLES: dict[str, dict[str, Any]] = {
 
 VERDICT_WORDS = {
     "render": "to render", "restore": "to restore", "reattach": "to collect", "edited": "edited",
-    "unknown": "unknown", "missing": "missing", "up_to_date": "up to date", "orphans": "orphans",
+    "unknown": "unknown", "missing": "missing", "failed": "failed", "up_to_date": "up to date", "orphans": "orphans",
 }  # fmt: skip
 """The words beside a plan's counts, in the order in which they are shown."""
 
 _BATCH = 500  # lines in one write
+_MOST_NAMES = 5  # of cells that failed for one reason
+_MOST_SAID = 300  # characters of what a service says in a line that changes in place
 
 
 def coloured(stream: IO[Any]) -> bool:
@@ -128,6 +132,34 @@ def duration(seconds: float) -> str:
 def local_time(at_s: float) -> str:
     """Return seconds since 1970 as local time with its offset: `2026-02-03 14:05:00+01:00`."""
     return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
+
+
+def clock(at_s: float) -> str:
+    """Return seconds since 1970 as local time of day: `14:05:00`."""
+    return time.strftime("%H:%M:%S", time.localtime(at_s))
+
+
+def waiting(delayed: Sequence[Delayed], now_s: float) -> str:
+    """Return the line that says what is waited for at `now_s` (seconds since the epoch); "" if nothing is."""
+    later = [event for event in delayed if event.again_at_s > now_s]
+    if not later:
+        return ""
+    first = min(later, key=lambda event: event.again_at_s)
+    what = visible(first.name) if len(later) == 1 else f"{len(later):,} images"
+    reason = visible(later[-1].reason)
+    reason = reason if len(reason) <= _MOST_SAID else f"{reason[:_MOST_SAID]}…"
+    return f"{'waiting':>10}  {what}, tried again at {clock(first.again_at_s)}: {reason}"
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first names of cells, and how many others there are."""
+    rest = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(map(visible, names[:_MOST_NAMES])) + rest
+
+
+def without_ids(facts: Iterable[str]) -> tuple[str, ...]:
+    """Return the facts of a failure without those that differ between two requests that failed for one reason."""
+    return tuple(fact for fact in facts if not fact.startswith(("request id:", "task:")))
 
 
 def byte_size(count: int) -> str:

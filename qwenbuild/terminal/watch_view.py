@@ -53,8 +53,10 @@ class WatchLines(LineView):
                 self.say(f"{'page':>10} {address}")
             case Drafted(name=name):
                 self.say(f"{'drafted':>10} {visible(name)}")
-            case Stopping(reason="interrupted") | Finished():
+            case Stopping(reason="interrupted"):
                 return
+            case Finished():
+                self.show_alike()
             case Started():
                 self._done = 0
                 super().emit(event)
@@ -142,6 +144,8 @@ class WatchStatus:
         if live.building:
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             yield "green", f"{'building':>10}  {self._progress()}{visible(running[0]) if running else ''}{more}"
+        if line := style.waiting(list(live.delayed.values()), time.time()):
+            yield "yellow", line
         if left := self._watch.drafts.left:
             yield "cyan", f"{'drafting':>10}  {left:,} left"
 

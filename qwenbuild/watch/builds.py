@@ -23,7 +23,7 @@ from qwenbuild.plan.plan import Plan, Step, Verdict
 
 from .live_state import Wish
 
-_SETTLED = (Verdict.UP_TO_DATE, Verdict.EDITED)
+_SETTLED = (Verdict.UP_TO_DATE, Verdict.EDITED, Verdict.FAILED)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import UsageError
-from qwenbuild.events import ImageFinished, ImageStarted
+from qwenbuild.events import Delayed, ImageFinished, ImageStarted
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import Price
@@ -56,7 +56,7 @@ class Live:
     `drafts`: the digest of each draft in the store, by output path, for cells whose images cost money.
     `spent`: money by currency. `cost_left`: in CNY, None for no limit. `events`: the last event of each cell, by name.
     `is_faulty`: True if the files have errors, so that nothing can be rendered. `wishes`: the renders that the user
-    asked for and that no build has taken yet, by the cell's name.
+    asked for and that no build has taken yet, by the cell's name. `delayed`: the running build's delays, by name.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -70,6 +70,7 @@ class Live:
         self.spent: Mapping[str, Decimal] = {}
         self.cost_left: Decimal | None = None
         self.events: dict[str, ImageStarted | ImageFinished] = {}
+        self.delayed: dict[str, Delayed] = {}
         self.is_faulty = False
         self.wishes: dict[str, Wish] = {}
         self._has_changed = asyncio.Event()

@@ -21,6 +21,7 @@ from decimal import Decimal
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import ProjectBusy, QwenbuildError, UsageError
 from qwenbuild.events import (
+    Delayed,
     Drafted,
     Emit,
     Event,
@@ -48,7 +49,7 @@ _SETTLED_S = 1.0  # time without a save before `auto` spends money: an editor ma
 _REFRESH_S = 0.5  # least time between two plans that follow a build's progress
 _BUSY_S = 0.5  # between two attempts while another build holds the project's lock
 _RESTORE = Verdict.RESTORE  # looking up an enum's member is slow, and each plan does it for every cell
-_MISSING = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING)
+_MISSING = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING, Verdict.FAILED)
 
 
 class Watch:
@@ -270,6 +271,7 @@ class Watch:
                 if name in left:
                     self.live.wishes.setdefault(name, wish)
         self._order = self._build = None
+        self.live.delayed.clear()
         self._is_outdated = True
         self._show()
         self._wake.set()
@@ -282,7 +284,10 @@ class Watch:
             self._event_keys[event.path] = step.action.key
             live.events[event.name] = event
         match event:
+            case Delayed(name=name):
+                live.delayed[name] = event
             case ImageFinished(outcome=outcome) if step:
+                live.delayed.pop(event.name, None)
                 self._refresh_soon()
                 if outcome is Outcome.RENDERED:
                     price = self._engine.provider.price(step.action.model.name)

@@ -79,7 +79,7 @@ def test_a_plan_as_json(sandbox: Sandbox) -> None:
     assert orphan == {"event": "orphan", "path": "icons/moon.png", "name": "icons/moon", "edited": False}
     assert summary == {
         "event": "planned", "up_to_date": 6, "restore": 0, "reattach": 0, "render": 0, "edited": 0, "unknown": 0,
-        "missing": 0, "orphans": 2, "strays": 0, "cost": {}, "shortest_s": 0.0,
+        "missing": 0, "failed": 0, "orphans": 2, "strays": 0, "cost": {}, "shortest_s": 0.0,
     }  # fmt: skip
 
 

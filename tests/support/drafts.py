@@ -58,6 +58,9 @@ class UnusedJournal:
     async def refused(self) -> None:
         raise AssertionError
 
+    def delayed(self, error: object, wait_s: float) -> None:
+        raise AssertionError
+
 
 def request(prompt: str = ENGLISH, size: Size = SIZES[2], seed: int = 1, *, watermark: bool = False) -> Request:
     """Return the request for a draft. Its label is the name of a cell with this seed and size."""

@@ -266,10 +266,11 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply, ahead_s: float, clo
 
 
 class Journal:
-    """A journal in memory. `log` holds the records in order."""
+    """A journal in memory. `log` holds the records in order, `delays` each error with the wait after it."""
 
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
+        self.delays: list[tuple[ProviderError, float]] = []
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         self.log.append(("intend", json.loads(json.dumps(context))))
@@ -279,6 +280,9 @@ class Journal:
 
     async def refused(self) -> None:
         self.log.append(("refused", None))
+
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        self.delays.append((error, wait_s))
 
     @property
     def kinds(self) -> list[str]:

@@ -98,7 +98,7 @@ qb.app = (() => {
     const parts = Object.entries(qb.verdicts).filter(([key]) => data.counts[key] && data.counts[key] < data.cells.length)
       .map(([key, word]) => `${qb.number(data.counts[key])} ${word}`);
     const all = Object.entries(qb.verdicts).find(([key]) => data.cells.length && data.counts[key] === data.cells.length);
-    const failed = data.cells.filter((cell) => cell.activity === "failed").length;
+    const failed = data.cells.filter(qb.hasFailed).length;
     const drafts = data.cells.filter((cell) => cell.kind === "draft").length;
     qb.refill(qb.byId("counts"), [...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
       .filter(Boolean).map((text) => qb.el("span", {}, text)), failed ? qb.el("span", { class: "bad" }, `${qb.number(failed)} failed`) : null]);

@@ -145,15 +145,19 @@ qb.kept = {
   edited: "Edited files are kept; build --overwrite replaces them.",
   unknown: "It may have been billed, so it is not sent again; build --resubmit sends it.",
   missing: "The lock pins an image that is not here. Whoever has it can run cache push; build --relock renders another one.",
+  failed: "The request is not sent again unchanged; build --retry-failed sends it.",
 };
 
 qb.kinds = { image: "", draft: "draft", old: "old image", edited: "edited", none: "" };
+
+// Whether the cell's image failed in this build, or in an earlier one after which it is not sent again.
+qb.hasFailed = (cell) => cell.activity === "failed" || cell.verdict === "failed";
 
 // A cell's status: one to four words, and a class that colours them.
 qb.standing = (cell) => {
   if (cell.activity === "running") return { word: "rendering…", tone: "running" };
   if (cell.activity === "queued") return { word: "queued", tone: "queued" };
-  if (cell.activity === "failed") return { word: "failed", tone: "failed" };
+  if (qb.hasFailed(cell)) return { word: "failed", tone: "failed" };
   if (cell.activity === "rendered" && cell.verdict === "render") return { word: "rendered", tone: "done" };
   return { word: qb.verdicts[cell.verdict], tone: cell.verdict };
 };

@@ -46,7 +46,7 @@ qb.pivot = (() => {
       return [at, at < 0 ? -2 : data.axes[at].values.indexOf(value)];
     }).filter(([at]) => at >= 0);
     return data.cells.filter((cell) => {
-      if (choice.verdict === "failed" ? cell.activity !== "failed" : choice.verdict === "draft" ? cell.kind !== "draft"
+      if (choice.verdict === "failed" ? !qb.hasFailed(cell) : choice.verdict === "draft" ? cell.kind !== "draft"
         : choice.verdict && cell.verdict !== choice.verdict) return false;
       if (!wanted.every(([at, value]) => cell.at[at] === value)) return false;
       if (!words.length) return true;

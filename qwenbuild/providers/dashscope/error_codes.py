@@ -14,12 +14,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
+from qwenbuild.errors import (
+    AccountError,
+    AnswerLost,
+    ModelRefused,
+    Moderated,
+    ProviderError,
+    Refused,
+    ServiceFault,
+    Throttled,
+)
 
 RESUBMIT: Final = "look at the account's bill; `--resubmit` sends the request again"
 KEYS_URL: Final = "https://www.alibabacloud.com/help/en/model-studio/get-api-key"
 
-_MODERATED = "reword the prompt; nothing was billed"
+_MODERATED = "reword the prompt; `--retry-failed` sends it again unchanged. Nothing was billed"
 _INTERFACE = 'the model may not have this interface: set interface = "sync" or "async", or pick another model'
 _TRANSIENT = "nothing was billed; build again later, finished images are kept"
 _SLOWER = 'lower the pace: [providers.dashscope] submits = "1/second", or ask the vendor for a higher limit'
@@ -40,26 +49,26 @@ RULES: Final[dict[str, Rule]] = {
     # 400
     "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?"),  # noqa: E501
     "badrequest": Rule(Refused, "the service could not read the request", "read the service's message"),
-    "invalidurl": Rule(Refused, "the service refused the address of the request", _INTERFACE),
+    "invalidurl": Rule(ModelRefused, "the service refused the address of the request", _INTERFACE),
     "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only PENDING tasks can be cancelled"),  # noqa: E501
-    "datainspectionfailed": Rule(Refused, "the service's moderation refused the prompt or the image", _MODERATED),
-    "ipinfringementsuspect": Rule(Refused, "the service suspects an infringement of intellectual property", _MODERATED),
-    "customroleblocked": Rule(Refused, "a content rule of the workspace refused the prompt", _MODERATED),
-    "faqruleblocked": Rule(Refused, "a question-and-answer rule of the workspace refused the prompt", _MODERATED),
+    "datainspectionfailed": Rule(Moderated, "the service's moderation refused the prompt or the image", _MODERATED),
+    "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED),  # noqa: E501
+    "customroleblocked": Rule(Moderated, "a content rule of the workspace refused the prompt", _MODERATED),
+    "faqruleblocked": Rule(Moderated, "a question-and-answer rule of the workspace refused the prompt", _MODERATED),
     "arrearage": Rule(AccountError, "the account is in arrears", _BILL),
     # 401
     "invalidapikey": Rule(AccountError, "the service refused the API key", f"each region has its own keys: {KEYS_URL}"),
     "notauthorized": Rule(AccountError, "the API key is not authorized", f"each region has its own keys: {KEYS_URL}"),
     # 403
-    "accessdenied": Rule(Refused, "the service denied access", "read the service's message; may this key use the model?"),  # noqa: E501
-    "accessdeniedunpurchased": Rule(Refused, "the account has not activated this model", _BUY),
-    "modelaccessdenied": Rule(Refused, "the key may not use this model", "grant the model to the key's workspace, or pick another model"),  # noqa: E501
-    "workspaceaccessdenied": Rule(Refused, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
-    "allocationquotafreetieronly": Rule(Refused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console'),  # noqa: E501
+    "accessdenied": Rule(ModelRefused, "the service denied access", "read the service's message; may this key use the model?"),  # noqa: E501
+    "accessdeniedunpurchased": Rule(ModelRefused, "the account has not activated this model", _BUY),
+    "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model"),  # noqa: E501
+    "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
+    "allocationquotafreetieronly": Rule(ModelRefused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console'),  # noqa: E501
     # 404
-    "modelnotfound": Rule(Refused, "the service does not know this model", "is it offered in this region?"),
-    "modelnotsupported": Rule(Refused, "the service does not offer this model here", "is it offered in this region?"),
-    "workspacenotfound": Rule(Refused, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
+    "modelnotfound": Rule(ModelRefused, "the service does not know this model", "is it offered in this region?"),
+    "modelnotsupported": Rule(ModelRefused, "the service does not offer this model here", "is it offered in this region?"),  # noqa: E501
+    "workspacenotfound": Rule(AccountError, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
     # 429
     "throttling": Rule(Throttled, "the service asks for a slower pace", _SLOWER),
     "ratelimit": Rule(Throttled, "the service asks for a slower pace", _SLOWER),
@@ -122,21 +131,21 @@ def answered(
     """Return the error that the service's `code` and `message` mean.
 
     `status` is the HTTP status, which decides for an unknown code; 0 if the code is in a task's result.
-    `account` are facts about key and region, which errors of the account show.
+    `account` are facts about key and region, which errors of the account and of its models show.
     """
     found = rule_of(code)
     name, rule = found or ("", _unknown(status))
     said = message.lower()
     if name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
-        rule = Rule(AccountError, "the free quota of this model is used up", "turn on billing, or pick another model")
+        rule = Rule(ModelRefused, "the free quota of this model is used up", "turn on billing, or pick another model")
     elif ("not support" in said and "synchronous" in said) or "url error" in said:
-        rule = Rule(Refused, "the model does not have this interface", _INTERFACE)
+        rule = Rule(ModelRefused, "the model does not have this interface", _INTERFACE)
     facts = [f"service says: {': '.join(filter(None, (code, message)))}"] if code or message else []
     if status and not code:
         facts.append(f"status: {status}")
     if request_id:
         facts.append(f"request id: {request_id}")
-    if issubclass(rule.error, AccountError):
+    if issubclass(rule.error, AccountError | ModelRefused):
         facts += account
     return rule.error(
         rule.claim, facts=facts, hint=rule.hint, code=code, request_id=request_id, retry_after_s=retry_after_s

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from qwenbuild.candidates import ADOPTED, Likeness, Search, likeness
 from qwenbuild.catalogue import Model
-from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled, WrongSize
+from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
+from qwenbuild.files import png
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
@@ -78,7 +79,8 @@ class Renderer:
         """Return the image. Tries again after a failure, unless the request may have been billed."""
         tracked = _TrackedJournal(journal)
         once = self._render_async if self._choices.interface == "async" else self._render_sync
-        async for attempt in retrying(self._choices.first_wait_s, lambda: not tracked.is_open):
+        wait_s = self._choices.first_wait_s
+        async for attempt in retrying(wait_s, lambda: not tracked.is_open, tell=journal.delayed):
             with attempt:
                 return await once(request, tracked)
         raise AssertionError("the loop returns or raises")  # pragma: no cover - it does
@@ -143,9 +145,8 @@ class Renderer:
     async def _result(self, answer: wire.Answer, result: wire.Result, request: Request, journal: Journal) -> Rendered:
         """Return the image whose link stands in the answer to a request."""
         await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
-        return await self._download(
-            result.url, request, self._context(request), result.facts, time.time() + wire.LIFE_S
-        )
+        until_s = time.time() + wire.LIFE_S
+        return await self._download(result.url, request, self._context(request), result.facts, until_s, journal)
 
     # --- async ---
 
@@ -158,7 +159,8 @@ class Renderer:
                     return await self._result(answer, result, request, journal)
                 raise _lost_task(_unreadable(answer))
             await journal.accepted(f"task:{task.id}")
-            task = task if task.url else await self.tasks.ended(task.id, time.time() + wire.LIFE_S)
+            until_s = time.time() + wire.LIFE_S
+            task = task if task.url else await self.tasks.ended(task.id, until_s, journal.delayed)
         return await self._image(task, request, self._context(request), journal, time.time() + wire.LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> wire.Answer:
@@ -184,27 +186,28 @@ class Renderer:
                     await journal.refused()
                 raise error
             try:
-                return await self._download(task.url, request, context, task.facts, until_s)
+                return await self._download(task.url, request, context, task.facts, until_s, journal)
             except AnswerLost as lost:
                 if is_last and time.time() < until_s:
                     raise BadImage(lost.claim, facts=[*lost.facts, f"task: {task.id}"], hint=_LATER) from None
                 if is_last:
                     raise
-            task = await self.tasks.ended(task.id, until_s)
+            task = await self.tasks.ended(task.id, until_s, journal.delayed)
         raise AssertionError("the loop returns or raises")  # pragma: no cover - it does
 
     # --- both ---
 
     async def _download(
-        self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float
-    ) -> Rendered:
-        """Return the verified image. Raises BadImage, or AnswerLost if the image is gone.
+        self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float,
+        journal: Journal,
+    ) -> Rendered:  # fmt: skip
+        """Return the verified image, of whatever size. Raises BadImage, or AnswerLost if the image is gone.
 
         The service keeps the image until `until_s`, in seconds since the epoch.
         """
         await self._priority.give_way()
         try:
-            image = await self._downloads.image(url, request.size)
+            image = await self._downloads.image(url, journal.delayed)
         except BadImage as bad:
             if not isinstance(bad, LinkDead) and time.time() < until_s:
                 raise
@@ -222,20 +225,19 @@ class Renderer:
         if kind == "result":
             request_id, _, url = handle.partition(":")
             facts = {"request_id": request_id} if request_id else {}
-            return await self._download(url, request, context, facts, until_s)
+            return await self._download(url, request, context, facts, until_s, journal)
         lost: AnswerLost
         try:
-            task = await self.tasks.ended(handle, until_s)
+            task = await self.tasks.ended(handle, until_s, journal.delayed)
             if context.get(ADOPTED):
                 _check_adopted(task, request)
-            return await self._image(task, request, context, journal, until_s)
-        except WrongSize as wrong:
-            if not context.get(ADOPTED):
-                raise
-            claim = "the adopted task's image has another size: it is another one's"
-            lost = AnswerLost(claim, facts=[f"task: {handle}", *wrong.facts[:2]], hint=_OTHERS)
+            rendered = await self._image(task, request, context, journal, until_s)
+            if context.get(ADOPTED):
+                _check_adopted_size(rendered, task, request)
         except AnswerLost as error:
             lost = error
+        else:
+            return rendered
         # Checked last, because a new key of the same account still sees the account's tasks.
         if self._is_elsewhere(submission) and time.time() < until_s:
             raise ProviderError(
@@ -289,6 +291,9 @@ class _TrackedJournal:
         await self._journal.refused()
         self.is_open = False
 
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        self._journal.delayed(error, wait_s)
+
 
 def _lost_task(lost: AnswerLost) -> AnswerLost:
     """Return the error with the hint that the account's list may show the task."""
@@ -315,6 +320,16 @@ def _check_adopted(task: wire.Task, request: Request) -> None:
         raise AnswerLost(
             "the adopted task has another prompt: it is another one's",
             facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
+            hint=_OTHERS,
+        )
+
+
+def _check_adopted_size(rendered: Rendered, task: wire.Task, request: Request) -> None:
+    """Raise AnswerLost if the image of an adopted task has another size than the request's."""
+    if (got := png.size_of(rendered.png)) != request.size:
+        raise AnswerLost(
+            "the adopted task's image has another size: it is another one's",
+            facts=[f"task: {task.id}", f"wanted: {request.size}", f"got: {got}"],
             hint=_OTHERS,
         )
 

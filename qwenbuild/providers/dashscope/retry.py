@@ -37,12 +37,21 @@ def attempts(error: BaseException | None) -> int:
     return _BAD_IMAGE if isinstance(error, BadImage) else _FAULT
 
 
+Tell = Callable[[ProviderError, float], None]
+"""Takes the error of an attempt, and the wait in seconds until the next attempt."""
+
+
+def silent(error: ProviderError, wait_s: float) -> None:
+    """Tell nobody."""
+
+
 def retrying(
-    first_wait_s: float, is_safe: Callable[[], bool] = lambda: True, *, longest_s: float = math.inf
-) -> AsyncRetrying:
+    first_wait_s: float, is_safe: Callable[[], bool] = lambda: True, *, longest_s: float = math.inf,
+    tell: Tell = silent,
+) -> AsyncRetrying:  # fmt: skip
     """Return tenacity's loop over attempts. It continues only while `is_safe()`, and raises the last error unchanged.
 
-    No attempt begins more than `longest_s` seconds after the first one.
+    No attempt begins more than `longest_s` seconds after the first one. `tell` is called before each wait.
     The n-th wait is the time that the service asked for, plus a random part of `first_wait_s` * 2^(n-1)
     or of 60 seconds, whichever is less. `first_wait_s` is in seconds.
     """
@@ -53,6 +62,10 @@ def retrying(
         asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
         return (asked_s or 0.0) + float(backoff(state))
 
+    def before_wait(state: RetryCallState) -> None:
+        if isinstance(error := _error(state), ProviderError):
+            tell(error, state.upcoming_sleep)
+
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: attempts(error) > 1 and is_safe()),
         stop=lambda state: (
@@ -60,6 +73,7 @@ def retrying(
             or (state.seconds_since_start or 0.0) + state.upcoming_sleep > longest_s
         ),
         wait=wait_s,
+        before_sleep=before_wait,
         reraise=True,
     )
 

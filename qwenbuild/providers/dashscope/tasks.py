@@ -19,7 +19,7 @@ from qwenbuild.errors import AnswerLost, ProviderError, Refused, ServiceFault, T
 from . import wire
 from .client import Client
 from .reconcile import Listing
-from .retry import attempts, retrying
+from .retry import Tell, attempts, retrying, silent
 
 _SILENCE_S: Final = 900.0  # longest time of failing answers to polls; a later build can still collect
 _OFFLINE_S: Final = 120.0  # longest time without a connection
@@ -40,8 +40,8 @@ class Tasks:
         """In seconds: `poll_s` is the longest interval between polls, `first_wait_s` the first wait before a retry."""
         self._client, self._poll_s, self._first_wait_s = client, poll_s, first_wait_s
 
-    async def ended(self, task_id: str, until_s: float) -> wire.Task:
-        """Poll until the task has ended, and return the task.
+    async def ended(self, task_id: str, until_s: float, tell: Tell = silent) -> wire.Task:
+        """Poll until the task has ended, and return the task. `tell` is called after each failed query.
 
         The service keeps the task until `until_s`, in seconds since the epoch. Raises AnswerLost if the
         service does not know the task any more, another ProviderError if queries fail for minutes.
@@ -76,6 +76,8 @@ class Tasks:
             # In proportion to the wait so far, so that the end is noticed at most 15 % too late.
             wait_s = max(self._poll_s * _FIRST, (time.monotonic() - begun_s) * _LATE) * 2 ** min(failures, 8)
             wait_s = max(min(wait_s, self._poll_s), (fault and fault.retry_after_s) or 0.0)
+            if fault is not None:
+                tell(fault, wait_s)
             await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311
 
     async def list(self, *, model: str = "", status: str = "", most: int) -> tuple[wire.Task, ...]:

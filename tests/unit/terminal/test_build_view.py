@@ -6,10 +6,20 @@ import json
 
 import pytest
 
-from qwenbuild.events import Finished, ImageFinished, ImageWaiting, LookingUp, Outcome, Started, Stopping
+from qwenbuild.events import (
+    Delayed,
+    Finished,
+    ImageFinished,
+    ImageWaiting,
+    LookingUp,
+    NotSent,
+    Outcome,
+    Started,
+    Stopping,
+)  # fmt: skip
 from qwenbuild.problems import Problem
 from qwenbuild.terminal.build_view import JsonView, LineView, LiveView, view
-from qwenbuild.terminal.style import local_time
+from qwenbuild.terminal.style import clock, local_time
 
 PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}
 
@@ -36,6 +46,36 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "    edited s/\\x1ba\n           by \\x1b hand\n"
         "    failed s/\\x1ba\n           error: torn\n             = hint: mend\n"
         "    [4/4] submitted  s/\\x1ba (why)\n",
+    )
+
+
+def test_equal_failures_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one is shown in full, the others with some names at the end. Ids make no difference."""
+    shown = LineView()
+    for number in range(8):
+        problem = Problem("torn" if number < 7 else "lost", facts=(f"request id: {number}",))
+        shown.emit(ImageFinished(f"s/{number}", "s/a.png", Outcome.FAILED, "torn", 0.1, [problem]))
+    shown.emit(Finished(0, 0, 0, 8, 0, 0, 1.0))
+    assert capsys.readouterr().err == (
+        "    failed s/0\n           error: torn\n             = request id: 0\n"
+        "    failed s/7\n           error: lost\n             = request id: 7\n"
+        "    failed 6 more, for the same reason as s/0: s/1, s/2, s/3, s/4, s/5 and 1 more\n"
+        "8 failed in 1 s\n"
+    )
+
+
+def test_delays_and_refused_models(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason for delays has one line, whichever images it concerns; what was not sent is counted."""
+    shown = LineView()
+    for cell, reason in (("a", "slower: \x1b"), ("b", "slower: \x1b"), ("b", "broken")):
+        shown.emit(Delayed(f"s/{cell}", "x.png", reason, 1e9))
+    shown.emit(NotSent("m", 1, "not activated"))
+    shown.emit(NotSent("n", 1200, "not activated"))
+    assert capsys.readouterr().err == (
+        f"   waiting  s/a, tried again at {clock(1e9)}: slower: \\x1b\n"
+        f"   waiting  s/b, tried again at {clock(1e9)}: broken\n"
+        "  not sent  1 more image of m: not activated\n"
+        "  not sent  1,200 more images of n: not activated\n"
     )
 
 

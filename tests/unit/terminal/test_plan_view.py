@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -11,7 +12,10 @@ from qwenbuild import load
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.request import Submission
+from qwenbuild.specs.action import Action
+from qwenbuild.storage.records import Failure
 from qwenbuild.terminal import plan_view
+from qwenbuild.terminal.style import local_time
 from tests.support.workspace import Workspace
 
 
@@ -77,3 +81,50 @@ def test_candidates_stand_below_their_cell(project: Workspace, capsys: pytest.Ca
     table = plan_view.step_dict(steps[0])
     assert ([it["id"] for it in table["candidates"]], table["searched_at_s"]) == (["t\x1b"], 7.0)
     assert "candidates" not in plan_view.step_dict(steps[1])
+
+
+def failed(action: Action, request_id: str = "1", claim: str = "no cats") -> Failure:
+    """Return the last failure of an action."""
+    facts = ("service says: \x1bno", f"request id: {request_id}")
+    return Failure(action.output, action.key, "api.test", 1e9, True, claim, facts, "draw dogs", "NoCats")
+
+
+def test_last_failures_stand_below_their_cells(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan says when and why; below a request that is not sent again, what to do. JSON has all of it."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = [1, 2] }\n'})
+    plan = load(project.root).plan()
+    first, second = plan.steps
+    failure = failed(first.action)
+    steps = [
+        first._replace(verdict=Verdict.FAILED, cause=f"{failure.reason}; not sent again", failure=failure, price=None),
+        second._replace(failure=failed(second.action)),
+    ]
+    plan_view.show_plan(replace(plan, steps=steps), every=False)
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        "    failed  s/a[seed=1]  no cats: service says: \\x1bno; not sent again",
+        "            draw dogs",
+        "    render  s/a[seed=2]  never rendered",
+        f"            last failed {local_time(1e9)}: no cats: service says: \\x1bno",
+        "1 to render, 1 failed",
+    ]
+    assert plan_view.step_dict(steps[0])["failure"] == {
+        "at_s": 1e9, "claim": "no cats", "facts": ["service says: \x1bno", "request id: 1"], "hint": "draw dogs",
+        "code": "NoCats",
+    }  # fmt: skip
+
+
+def test_equal_failures_have_one_line_in_a_status(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the first cells and counts the others; ids of requests make no difference."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 8 } }\n'})
+    plan = load(project.root).plan()
+    steps = [step._replace(failure=failed(step.action, str(at))) for at, step in enumerate(plan.steps)]
+    steps[7] = steps[7]._replace(failure=failed(steps[7].action, claim="no dogs"))
+    plan_view.show_status(replace(plan, steps=steps), None, as_json=False)
+    names = ", ".join(f"s/a[seed={seed}]" for seed in range(1, 6))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"    failed  {names} and 2 more: no cats: service says: \\x1bno",
+        "    failed  s/a[seed=8]: no dogs: service says: \\x1bno",
+    ]
+    plan_view.show_status(replace(plan, steps=steps), None, as_json=True)
+    [_, first, second, _] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["event"], len(first["names"]), second["names"]) == ("failure", 7, ["s/a[seed=8]"])

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from qwenbuild.errors import AccountError, AnswerLost, ProviderError, Refused, ServiceFault, Throttled
+from qwenbuild.errors import (
+    AccountError,
+    AnswerLost,
+    ModelRefused,
+    Moderated,
+    ProviderError,
+    Refused,
+    ServiceFault,
+    Throttled,
+)  # fmt: skip
 from qwenbuild.providers.dashscope import error_codes
 
 # All known codes of the service, with HTTP status and error.
@@ -13,24 +22,24 @@ CODES: list[tuple[int, str, type[ProviderError]]] = [
     (400, "InvalidParameter.DataInspection", Refused),
     (400, "BadRequest.EmptyInput", Refused),
     (400, "BadRequest.TooLarge", Refused),
-    (400, "InvalidURL", Refused),
-    (400, "InvalidURL.ConnectionRefused", Refused),
+    (400, "InvalidURL", ModelRefused),
+    (400, "InvalidURL.ConnectionRefused", ModelRefused),
     (400, "UnsupportedOperation", Refused),
-    (400, "DataInspectionFailed", Refused),
-    (400, "IPInfringementSuspect", Refused),
-    (400, "CustomRoleBlocked", Refused),
-    (400, "FaqRuleBlocked", Refused),
+    (400, "DataInspectionFailed", Moderated),
+    (400, "IPInfringementSuspect", Moderated),
+    (400, "CustomRoleBlocked", Moderated),
+    (400, "FaqRuleBlocked", Moderated),
     (400, "Arrearage", AccountError),
     (401, "InvalidApiKey", AccountError),
     (401, "NOT AUTHORIZED", AccountError),
-    (403, "AccessDenied", Refused),
-    (403, "AccessDenied.Unpurchased", Refused),
-    (403, "Model.AccessDenied", Refused),
-    (403, "Workspace.AccessDenied", Refused),
-    (403, "AllocationQuota.FreeTierOnly", Refused),
-    (404, "ModelNotFound", Refused),
-    (404, "model_not_supported", Refused),
-    (404, "WorkSpaceNotFound", Refused),
+    (403, "AccessDenied", ModelRefused),
+    (403, "AccessDenied.Unpurchased", ModelRefused),
+    (403, "Model.AccessDenied", ModelRefused),
+    (403, "Workspace.AccessDenied", AccountError),
+    (403, "AllocationQuota.FreeTierOnly", ModelRefused),
+    (404, "ModelNotFound", ModelRefused),
+    (404, "model_not_supported", ModelRefused),
+    (404, "WorkSpaceNotFound", AccountError),
     (429, "Throttling", Throttled),
     (429, "Throttling.RateQuota", Throttled),
     (429, "Throttling.BurstRate", Throttled),
@@ -73,9 +82,9 @@ def test_camel_case_and_snake_case_mean_the_same(code: str) -> None:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, Refused), (401, AccountError), (402, AccountError), (403, Refused), (404, Refused), (408, AnswerLost),
-        (413, Refused), (418, Refused), (429, Throttled), (500, ServiceFault), (503, ServiceFault), (502, AnswerLost),
-        (504, AnswerLost), (0, ServiceFault), (200, AnswerLost),
+        (400, Refused), (401, AccountError), (402, AccountError), (403, ModelRefused), (404, ModelRefused),
+        (408, AnswerLost), (413, Refused), (418, Refused), (429, Throttled), (500, ServiceFault), (503, ServiceFault),
+        (502, AnswerLost), (504, AnswerLost), (0, ServiceFault), (200, AnswerLost),
     ],
 )  # fmt: skip
 def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[ProviderError]) -> None:
@@ -107,11 +116,11 @@ def test_a_failed_task_is_never_unknown() -> None:
 
 
 @pytest.mark.parametrize("code", ["Throttling.AllocationQuota", "insufficient_quota"])
-def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
-    """Waiting does not restore a free quota."""
+def test_a_used_up_free_quota_ends_the_model(code: str) -> None:
+    """Waiting does not restore a free quota; each model has its own."""
     found = error_codes.answered(code, "Free allocated quota exceeded.", status=429)
-    assert type(found) is AccountError
-    assert found.stops_run
+    assert type(found) is ModelRefused
+    assert not found.retryable
 
 
 @pytest.mark.parametrize(
@@ -125,7 +134,7 @@ def test_a_used_up_free_quota_stops_the_run(code: str) -> None:
 def test_a_model_without_the_interface_is_explained(code: str, message: str) -> None:
     """The service says "access denied" or "url error"; the error names the real cause."""
     found = error_codes.answered(code, message, status=403)
-    assert (type(found), found.claim) == (Refused, "the model does not have this interface")
+    assert (type(found), found.claim) == (ModelRefused, "the model does not have this interface")
     assert 'interface = "sync"' in (found.hint or "")
 
 

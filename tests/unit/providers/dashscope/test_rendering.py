@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.errors import AccountError, AnswerLost, BadImage, ProviderError, Refused, WrongSize
+from qwenbuild.errors import AccountError, AnswerLost, BadImage, ModelRefused, Moderated, ProviderError, Refused
 from qwenbuild.provider import Detached, Rendered
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.request import Size
@@ -87,10 +87,10 @@ def test_a_request_that_was_not_accepted_is_sent_again(interface: str, reply: Re
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (fails(400, "DataInspectionFailed"), Refused),
+        (fails(400, "DataInspectionFailed"), Moderated),
         (fails(400, "InvalidParameter"), Refused),
-        (fails(403, "AccessDenied"), Refused),
-        (fails(404, "ModelNotFound"), Refused),
+        (fails(403, "AccessDenied"), ModelRefused),
+        (fails(404, "ModelNotFound"), ModelRefused),
         (fails(400, "Arrearage"), AccountError),
         (fails(401, "InvalidApiKey"), AccountError),
         (fails(429, "CommodityNotPurchased"), AccountError),
@@ -246,7 +246,7 @@ def test_a_bad_image_can_be_collected_later() -> None:
 @pytest.mark.parametrize(
     ("ends", "error"),
     [
-        ({"task_status": "FAILED", "code": "DataInspectionFailed", "message": "no"}, Refused),
+        ({"task_status": "FAILED", "code": "DataInspectionFailed", "message": "no"}, Moderated),
         ({"task_status": "FAILED", "code": "Arrearage", "message": "no"}, AccountError),
         ({"task_status": "CANCELED"}, Refused),
         ({"task_status": "SUCCEEDED", "results": [{"code": "InvalidParameter", "message": "no"}]}, Refused),
@@ -457,7 +457,7 @@ def test_an_adopted_task_is_verified(ends: dict[str, Any], prompt: str, size: tu
         if prompt == "a dog":
             assert found.facts[1:] == ("its prompt: a dog", "wanted: a cat")
         if size[0] == 928:
-            assert found.facts[1:] == ("wanted: 1328x1328", "got:    928x1664")
+            assert found.facts[1:] == ("wanted: 1328x1328", "got: 928x1664")
 
 
 @pytest.mark.parametrize("name", ["account", "region", "host"])
@@ -492,7 +492,7 @@ def test_a_sync_answer_that_says_it_failed() -> None:
     """Nothing was billed, and the error has the class of the code."""
     output = {"code": "DataInspectionFailed", "message": "no cats", "choices": []}
     error, journal, server = attempt("sync", says(200, {"output": output, "request_id": "r"}))
-    assert (type(error), journal.kinds, server.bill) == (Refused, ["intend", "refused"], 0)
+    assert (type(error), journal.kinds, server.bill) == (Moderated, ["intend", "refused"], 0)
 
 
 EXPIRED = Reply(403, b"<Error><Message>Request has expired.</Message></Error>")
@@ -543,10 +543,10 @@ def test_a_broken_image_is_lost_after_a_day() -> None:
 
 
 def test_a_task_with_an_image_of_another_size() -> None:
-    """It is no image of the request: nothing is given up, and nothing is sent."""
-    small = Reply(200, png_of(Size(8, 8)), {"Content-Type": "image/png"})
-    error, later, server = collected("task:task-0", *[small] * 5)
-    assert (type(error), later.log, server.paths("POST")) == (WrongSize, [], [])
+    """It is returned as it is, after one download: the builder keeps it."""
+    small = png_of(Size(8, 8))
+    rendered, later, server = collected("task:task-0", Reply(200, small, {"Content-Type": "image/png"}))
+    assert (rendered.png, later.log, server.paths("POST")) == (small, [], [])
 
 
 def _with_image(status: int, beside: dict[str, Any], place: str) -> tuple[Any, Journal, Scripted]:
