@@ -22,6 +22,7 @@ class Options:
     - `retry_failed` sends a request again although the service's moderation refused it, or its image has another size.
     - `accept_size` takes images of another size than asked for.
     - `detach` leaves accepted requests at the service; a later build collects them.
+    - `all_errors` tells all problems of an image in full, not only the first twenty.
     - `locked` fails if the lock would change; `relock` renders images that the lock pins and nobody has.
     """
 
@@ -44,6 +45,7 @@ class Options:
     remote: str | None = None
     max_renders: int | None = None
     max_cost: Decimal | None = None
+    all_errors: bool = False
 
     @property
     def is_partial(self) -> bool:

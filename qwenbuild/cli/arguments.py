@@ -165,6 +165,8 @@ def provider(function: _F) -> _F:
         click.option("--no-remote", "remote", flag_value="", help="Use no remote cache."),
         click.option("--max-renders", type=click.IntRange(0), metavar="N",
                      help="Allow at most N new renders (default: 10000)."),
+        click.option("--all-errors", is_flag=True,
+                     help="Show all mistakes of an image in full, not only the first twenty."),
         trust_option,
     )):  # fmt: skip
         function = option(function)

@@ -151,7 +151,7 @@ class Engine:
         return self._expand()[0]
 
     def _reader(self) -> Reader:
-        return Reader(self.project, self.provider, self.read_cache, self.max_renders)
+        return Reader(self.project, self.provider, self.read_cache, self.max_renders, self.options.all_errors)
 
     def _expand(self) -> tuple[list[Action], Lock, list[Path]]:
         """Return every action, the lock, and the paths that the actions depend on."""

@@ -19,6 +19,7 @@ from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
 
 from .action import Action
+from .control_characters import first_control, named
 from .declared_names import FIELDS
 from .matrix import Cells, Declaration, Value, size_of
 from .output_paths import Recorded, default_path, has_default_path, marked_path, settled
@@ -170,6 +171,7 @@ class _Expander:
             output = default_path(self._stem, values)
         prompt, negative_prompt = request.prompt, request.negative_prompt
         fits = len(prompt) <= model.prompt_limit and len(negative_prompt) <= model.negative_prompt_limit
+        fits = fits and first_control(prompt) is None and first_control(negative_prompt) is None
         if (fault := path_fault(output)) and self._has_default_path:
             marked = marked_path(self._stem, values, self._declaration.cell_name(values))
             if not path_fault(marked):
@@ -280,6 +282,12 @@ class _Expander:
         found: list[Problem] = []
         if not request.prompt.strip():
             found.append(self._prompt_problem(f"the prompt of {name} is empty"))
+        if (at := first_control(request.prompt)) is not None:
+            claim, before = f"the prompt of {name} holds {named(request.prompt[at])}", request.prompt[:at]
+            found.append(self._prompt_problem(claim, f"it is character {at + 1} of the prompt, after: {before[-30:]}"))
+        if (at := first_control(request.negative_prompt)) is not None:
+            claim = f"the negative prompt of {name} holds {named(request.negative_prompt[at])}"
+            found.append(Problem(claim, self._declaration.spec.source.place(self._keys_of("negative_prompt"))))
         over = len(request.prompt) - model.prompt_limit
         if over > 0:
             claim = f"the prompt of {name} is {_too_long(over)}"

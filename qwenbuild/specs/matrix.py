@@ -96,7 +96,7 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
                 try:
                     axes[axis] = resolver.resolve(spec, ("image", name, "matrix", axis), values)
                 except ProjectError as error:
-                    findings.add(error.problems)
+                    findings.add(error.problems, f"{spec.name}/{name}")
             if len(axes) < len(image.matrix):
                 continue
             cells = len(image.include) + combinations(axes.values())
@@ -158,7 +158,7 @@ class Cells:
                 raise self._wrong(f"{which} needs a matrix", (*keys, which))
             yield (), self._model(self._default_model(), self._model_keys())
             return
-        grids, included = self._resolved()
+        grids, included = self.resolved()
         empty = not included
         for grid in grids:
             excludes = len(grid.excluded) > 0
@@ -171,7 +171,7 @@ class Cells:
             raise self._wrong("every cell is excluded: the matrix is empty", (*keys, "exclude"))
         yield from included
 
-    def _resolved(self) -> tuple[list[Grid], list[tuple[tuple[Value, ...], Model]]]:
+    def resolved(self) -> tuple[list[Grid], list[tuple[tuple[Value, ...], Model]]]:
         """Return (the values for each model, the included cells); raises ProjectError with all problems."""
         image, axes, keys = self._declaration.image, self._declaration.axes, self._declaration.keys
         problems: list[Problem] = []

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from qwenbuild.errors import Findings, TooManyRenders
+from qwenbuild.errors import MOST_PROBLEMS, Findings, TooManyRenders
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 
-from . import expand, matrix, spec
+from . import expand, matrix, samples, spec
 from .action import Action
 from .field_sources import Sources
 from .output_paths import Recorded, no_records
@@ -28,14 +28,25 @@ class Reader:
     `inputs` are the files and folders that the result depends on. They are set even if the read finds mistakes.
     """
 
-    def __init__(self, project: Project, provider: Provider, cache: ReadCache | None, max_renders: int) -> None:
-        """`cache` holds what earlier reads produced. `max_renders` is the most new renders that are allowed."""
+    def __init__(
+        self,
+        project: Project,
+        provider: Provider,
+        cache: ReadCache | None,
+        max_renders: int,
+        all_errors: bool = False,
+    ) -> None:
+        """`cache` holds what earlier reads produced. `max_renders` is the most new renders that are allowed.
+
+        With `all_errors`, all problems of an image are told in full, not only the first ones.
+        """
+        self._most = None if all_errors else MOST_PROBLEMS
         self._project, self._provider, self._cache, self._max_renders = project, provider, cache, max_renders
         self.inputs: Sequence[Path] = ()
 
     def specs(self) -> list[Spec]:
         """Return the project's specs; raises ProjectError with the problems of all of them."""
-        findings = Findings()
+        findings = Findings(self._most)
         found = self._specs(self._project.spec_paths(), findings)
         findings.raise_if_any()
         return found
@@ -49,14 +60,23 @@ class Reader:
         mapping counts more than the one before and takes longer to make, so the next one is read only if needed.
         `recorded` gives the lock's records: paths that it records stay.
         """
-        findings, project = Findings(), self._project
+        findings, project = Findings(self._most), self._project
         paths = project.spec_paths()
         self.inputs = [*project.searched, *project.spec_folders(), *paths]
         specs = self._specs(paths, findings)
         data = {path for each in specs for path in each.data_files}
         self.inputs = [*self.inputs, *data]
         declarations = matrix.declare(project, specs, findings)
-        self._refuse_large_matrix(declarations, image_counts)
+        if refused := self._too_many_renders(declarations, image_counts):
+            templates = Templates(project.templates, project.config.templates)
+            samples.check(
+                project.catalogue, templates, declarations, self._provider.family, self._provider.labelled, findings
+            )
+            self.inputs = [*self.inputs, *templates.paths]
+            if findings.problems:
+                findings.add(refused.problems)
+            findings.raise_if_any()
+            raise refused
         if self._cache:
             actions, read = self._cache.expand(project, declarations, self._provider, recorded, findings)
         else:
@@ -85,21 +105,21 @@ class Reader:
                     cache.keep_spec(loaded)
         return specs
 
-    def _refuse_large_matrix(
+    def _too_many_renders(
         self, declarations: Sequence[matrix.Declaration], image_counts: Iterable[Mapping[str, int]]
-    ) -> None:
-        """Raise TooManyRenders, before anything is expanded, if the matrices are sure to need too many new renders."""
+    ) -> TooManyRenders | None:
+        """Return the error if the matrices are sure to need too many new renders. Nothing is expanded."""
         most = max(self._max_renders, _ALWAYS_EXPANDED)
         if sum(declaration.cells for declaration in declarations) <= most:
-            return
+            return None
         cells = {each.name: matrix.count(each, self._project.catalogue) for each in declarations}
         for known in image_counts:
             new = {name: max(0, count - known.get(name, 0)) for name, count in cells.items()}
             if sum(new.values()) <= most:
-                return
+                return None
         largest = max(new, key=lambda name: new[name])
         facts = [f"largest matrix: {largest}"]
-        check_renders(sum(new.values()), self._max_renders, "smaller axes or more excludes need fewer", facts)
+        return _too_many(sum(new.values()), self._max_renders, "smaller axes or more excludes need fewer", facts)
 
     def _refused_by_provider(self, actions: Iterable[Action]) -> list[Problem]:
         """Return one problem for each image and each reason why the provider can't render its requests."""
@@ -116,13 +136,16 @@ class Reader:
         return list(found.values())
 
 
-def check_renders(
-    renders: int, most: int, fewer: str = "-w AXIS=VALUE selects fewer", facts: Sequence[str] = ()
-) -> None:
-    """Raise TooManyRenders if `renders` is over `most`; `fewer` is the hint that says how to need fewer renders."""
+def check_renders(renders: int, most: int) -> None:
+    """Raise TooManyRenders if `renders` is over `most`."""
     if renders > most:
-        raise TooManyRenders(
-            f"{renders:,} new renders; at most {most:,} are allowed",
-            facts=facts,
-            hint=f"--max-renders {renders} allows them; {fewer}",
-        )
+        raise _too_many(renders, most, "-w AXIS=VALUE selects fewer")
+
+
+def _too_many(renders: int, most: int, fewer: str, facts: Sequence[str] = ()) -> TooManyRenders:
+    """Return the error; `fewer` is the hint that says how to need fewer renders."""
+    return TooManyRenders(
+        f"{renders:,} new renders; at most {most:,} are allowed",
+        facts=facts,
+        hint=f"--max-renders {renders} allows them; {fewer}",
+    )

@@ -12,16 +12,19 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import line_of
 from qwenbuild.problems import Place, Problem, listing
 
+from .control_characters import in_json_line, in_text
+
 _LONGEST_LINE = 16 * 2**20  # characters of a row in JSON
 _MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more than 4,300 digits
 _DEEPEST = 100  # tables and lists inside each other in JSON
+_MOST_WRONG = 10_000  # problems of one file that are told
 _SEPARATORS = ",;\t|"
 
 csv.field_size_limit(2**31 - 1)  # a cell may be as long as the file: columns of data sets hold whole images
@@ -37,9 +40,29 @@ def wrong(claim: str, shown: str, text: str, line: int, label: str = "", hint: s
     return ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint)])
 
 
-def csv_rows(text: str, shown: str) -> Lines:
-    """Yield the rows of a CSV text. Raises ProjectError."""
+class Problems:
+    """The problems of one data file: reading goes on after a bad row, so that all of them are told."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Add problems; raises ProjectError if there are too many to go on."""
+        for problem in problems:
+            self.found.append(problem)
+            if len(self.found) >= _MOST_WRONG:
+                raise ProjectError(self.found)
+
+    def raise_if_any(self) -> None:
+        """Raise ProjectError with all problems."""
+        if self.found:
+            raise ProjectError(self.found)
+
+
+def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
+    """Yield the rows of a CSV text. Its problems go into `problems`."""
     text = text.replace("\r\n", "\n")  # within fields, too: a checkout on Windows gives the same text
+    problems.add(in_text(text, shown))
     stated = re.match(rf"sep=([{_SEPARATORS}])\n", text)  # Excel's own way to name the separator
     line = 2 if stated else 1
     body = text[stated.end() :] if stated else text
@@ -51,11 +74,11 @@ def csv_rows(text: str, shown: str) -> Lines:
             if any(map(str.strip, cells)):
                 if header is None:
                     header = _header(cells, line, text, shown)
-                else:
-                    yield line, _table(header, cells, line, text, shown)
+                elif (table := _table(header, cells, line, text, shown, problems)) is not None:
+                    yield line, table
             line = reader.line_num + start  # the next record starts here
     except csv.Error as error:
-        raise wrong(f"not valid CSV: {error}", shown, text, line) from None
+        problems.add(wrong(f"not valid CSV: {error}", shown, text, line).problems)
 
 
 def _separator(text: str) -> str:
@@ -65,8 +88,9 @@ def _separator(text: str) -> str:
     return found[0] if found else ","
 
 
-def tsv_rows(text: str, shown: str) -> Lines:
-    """Yield the rows of a TSV text. Raises ProjectError."""
+def tsv_rows(text: str, shown: str, problems: Problems) -> Lines:
+    """Yield the rows of a TSV text. Its problems go into `problems`."""
+    problems.add(in_text(text, shown))
     header: list[str] | None = None
     for line, source in enumerate(text.split("\n"), start=1):
         if not source.strip():
@@ -74,8 +98,8 @@ def tsv_rows(text: str, shown: str) -> Lines:
         cells = source.rstrip("\r").split("\t")
         if header is None:
             header = _header(cells, line, text, shown)
-        else:
-            yield line, _table(header, cells, line, text, shown)
+        elif (table := _table(header, cells, line, text, shown, problems)) is not None:
+            yield line, table
 
 
 def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
@@ -92,40 +116,49 @@ def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
     return names
 
 
-def _table(header: list[str], cells: list[str], line: int, text: str, shown: str) -> Table:
+def _table(header: list[str], cells: list[str], line: int, text: str, shown: str, problems: Problems) -> Table | None:
+    """Return a row's table; None if its columns are not those of the header."""
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
     if len(cells) != len(header):
         claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
-        raise wrong(claim, shown, text, line, listing(header))
+        problems.add(wrong(claim, shown, text, line, listing(header)).problems)
+        return None
     return dict(zip(header, cells, strict=True))
 
 
-def json_rows(text: str, shown: str) -> Lines:
-    """Yield the rows of a JSON Lines text. Raises ProjectError."""
+def json_rows(text: str, shown: str, problems: Problems) -> Lines:
+    """Yield the rows of a JSON Lines text. Its problems go into `problems`."""
+    problems.add(in_text(text, shown))
     for line, raw in enumerate(text.split("\n"), start=1):
         source = raw.rstrip("\r")
-        if not source.strip():
-            continue
-        if len(source) > _LONGEST_LINE:
-            claim = f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}"
-            raise wrong(claim, shown, text, line)
-        try:
-            table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
-            count_values(table)
-            json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
-        except json.JSONDecodeError as error:
-            place = Place(shown, line, error.colno, 1, source)
-            raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
-        except RecursionError:
-            claim = f"not usable JSON: it is nested more than {_DEEPEST} deep"
-            raise wrong(claim, shown, text, line) from None
-        except ValueError as error:
-            what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
-            raise wrong(f"not usable JSON: {what}", shown, text, line) from None
-        if not isinstance(table, dict):
-            raise wrong("each line must be a JSON object", shown, text, line)
-        yield line, table
+        if source.strip():
+            try:
+                yield line, _parsed(source, shown, text, line, problems)
+            except ProjectError as error:
+                problems.add(error.problems)
+
+
+def _parsed(source: str, shown: str, text: str, line: int, problems: Problems) -> Table:
+    """Return the table of a line of JSON; raises ProjectError."""
+    if len(source) > _LONGEST_LINE:
+        raise wrong(f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}", shown, text, line)
+    try:
+        table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+        count_values(table)
+        json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
+    except json.JSONDecodeError as error:
+        place = Place(shown, line, error.colno, 1, source)
+        raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
+    except RecursionError:
+        raise wrong(f"not usable JSON: it is nested more than {_DEEPEST} deep", shown, text, line) from None
+    except ValueError as error:
+        what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
+        raise wrong(f"not usable JSON: {what}", shown, text, line) from None
+    if not isinstance(table, dict):
+        raise wrong("each line must be a JSON object", shown, text, line)
+    problems.add(in_json_line(source, shown, line))
+    return table
 
 
 def _finite(text: str) -> float:

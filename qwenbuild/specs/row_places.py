@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from qwenbuild.errors import ProjectError
+from qwenbuild.errors import DataRow, ProjectError
 
 from . import rows
 from .matrix import Declaration, Value
@@ -24,14 +24,13 @@ class RowPlaces:
             if isinstance(values := declaration.image.matrix.get(axis), DataFile)
         ]
 
-    def of(self, values: Sequence[Value]) -> list[str]:
-        """Return a fact such as `row: data/copy.csv:7 (copy=en)` for each axis of a cell that has rows."""
-        facts = []
-        for number, axis, file in self._files:
-            label = values[number].label
-            line = self._lines[axis].get(label)
-            facts.append(f"row: {self._shown(file)}{f':{line}' if line else ''} ({axis}={label})")
-        return facts
+    def of(self, values: Sequence[Value]) -> list[DataRow]:
+        """Return the row of each axis of a cell that has rows."""
+        labels = [(axis, file, values[number].label) for number, axis, file in self._files]
+        return [
+            DataRow(self._shown(file), self._lines[axis].get(label, 0), f"{axis}={label}")
+            for axis, file, label in labels
+        ]
 
     def _shown(self, file: DataFile) -> str:
         """Return the path of a data file relative to the project, as the spec's own path is shown."""

@@ -16,7 +16,8 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
 from . import row_formats
-from .row_formats import Lines, Table, count_values, wrong
+from .control_characters import in_toml
+from .row_formats import Lines, Problems, Table, count_values, wrong
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".toml")
 
@@ -46,8 +47,11 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
     """
     file = _parse(path, shown)
     if not file.tables:
+        file.problems.raise_if_any()
         raise ProjectError([Problem(f"{shown} has no rows")])
-    return _with_ids(file, id_column)
+    found = _with_ids(file, id_column)
+    file.problems.raise_if_any()
+    return found
 
 
 def find(path: Path, shown: str, id_column: str | None, label: str) -> Place | None:
@@ -74,10 +78,11 @@ class _File:
     text: str
     tables: Sequence[Table]
     line: Callable[[int], int]
+    problems: Problems
 
 
 def _parse(path: Path, shown: str) -> _File:
-    readers: dict[str, Callable[[str, str], Lines]] = {
+    readers: dict[str, Callable[[str, str, Problems], Lines]] = {
         ".csv": row_formats.csv_rows, ".tsv": row_formats.tsv_rows,
         ".jsonl": row_formats.json_rows, ".ndjson": row_formats.json_rows,
     }  # fmt: skip
@@ -87,41 +92,45 @@ def _parse(path: Path, shown: str) -> _File:
     if suffix in readers:
         text = read_text(path, shown, MAX_BYTES)
         numbered: list[tuple[int, Table]] = []
-        values = 0
-        for line, table in readers[suffix](text, shown):
+        values, problems = 0, Problems()
+        for line, table in readers[suffix](text, shown, problems):
             numbered.append((line, table))
             values += len(table) if readers[suffix] is not row_formats.json_rows else count_values(table)
             if len(numbered) > MOST_ROWS or values > MOST_VALUES:
                 over = f"{MOST_VALUES:,} values" if values > MOST_VALUES else f"{MOST_ROWS:,} rows"
                 raise wrong(f"more than {over}", shown, text, line)
-        return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0])
+        return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
     raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
 
 
 def _indexes(file: _File, id_column: str | None) -> dict[str, int]:
-    """Return the index of each row by its id."""
-    return {str(row): index for index, row in enumerate(_with_ids(file, id_column) if file.tables else [])}
+    """Return the index of each row by its id; raises ProjectError."""
+    found = {str(row): index for index, row in enumerate(_with_ids(file, id_column) if file.tables else [])}
+    file.problems.raise_if_any()
+    return found
 
 
 def _with_ids(file: _File, column: str | None) -> list[Row]:
-    """Return the tables as rows; raises ProjectError if an id is missing or stands twice in the file."""
+    """Return the tables as rows, without those whose id is missing or stands twice: they are problems of the file."""
     column = column or ("id" if "id" in file.tables[0] else None)
     if column is None:
         return [Row(table, str(number)) for number, table in enumerate(file.tables, start=1)]
     rows: list[Row] = []
     indexes: dict[str, int] = {}  # of the tables, by id
     for index, table in enumerate(file.tables):
+        name = str(table.get(column, "")).strip()
+        claim, label, hint = "", "", None
         if column not in table:
-            claim, label = f'no column "{column}"', f"columns: {listing(table)}"
-            raise wrong(claim, file.shown, file.text, file.line(index), label, did_you_mean(column, table))
-        name = str(table[column]).strip()
-        if not name or isinstance(table[column], dict | list | None):
-            raise wrong(f'this row has no "{column}"', file.shown, file.text, file.line(index))
-        if name in indexes:
+            claim, label, hint = f'no column "{column}"', f"columns: {listing(table)}", did_you_mean(column, table)
+        elif not name or isinstance(table[column], dict | list | None):
+            claim = f'this row has no "{column}"'
+        elif name in indexes:
             claim, label = f'two rows have the {column} "{name}"', f"the first is on line {file.line(indexes[name])}"
-            raise wrong(claim, file.shown, file.text, file.line(index), label)
+        if claim:
+            file.problems.add(wrong(claim, file.shown, file.text, file.line(index), label, hint).problems)
+            continue
         indexes[name] = index
         rows.append(Row(table, name))
     return rows
@@ -136,5 +145,6 @@ def _toml(source: TomlFile) -> _File:
     if len(names) != 1:
         claim = f"{source.shown} must hold one array of tables, such as [[row]]"
         raise ProjectError([Problem(claim, facts=[f"found: {listing(names) or 'none'}"])])
-    tables = source.table[names[0]]
-    return _File(source.shown, source.text, tables, lambda index: source.place((names[0], index)).line)
+    tables, problems = source.table[names[0]], Problems()
+    problems.add(problem for _, problem in in_toml(source))
+    return _File(source.shown, source.text, tables, lambda index: source.place((names[0], index)).line, problems)

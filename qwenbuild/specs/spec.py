@@ -34,6 +34,7 @@ from qwenbuild.request import SEED_MAX
 
 from . import declared_names
 from .axis_values import form
+from .control_characters import in_toml
 from .validation import problems
 
 Scalar = str | int | float | bool
@@ -184,6 +185,8 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
         findings.add(error.problems)
         return None
     table = source.table
+    unprintable = dict(in_toml(source))
+    findings.add(unprintable.values())
     try:
         content = SpecFile.model_validate(table)
     except ValidationError as error:
@@ -196,9 +199,10 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
     if not table.get("image"):
         hint = 'add one: [image.NAME] with prompt = "…"'
         findings.add([Problem(f"{shown} declares no image", source.place(()), hint=hint)])
-    if misnamed := declared_names.problems(content, source):
-        findings.add(problem for each in misnamed.values() for problem in each)
-        images = {name: image for name, image in content.image.items() if name not in misnamed}
+    misnamed = declared_names.problems(content, source)
+    findings.add(problem for each in misnamed.values() for problem in each)
+    if bad := {*misnamed, *(keys[1] for keys in unprintable if keys[0] == "image")}:
+        images = {name: image for name, image in content.image.items() if name not in bad}
         content = content.model_copy(update={"image": images})
     return Spec(name, path, content, source)
 

@@ -21,6 +21,7 @@ from qwenbuild.files.paths import is_gits
 from qwenbuild.files.text import find_token, line_of, read_text, whole_line
 from qwenbuild.problems import Place, Problem
 
+from .control_characters import in_text
 from .limits import EASY_STEPS, MAX_CHARACTERS, MAX_STEPS, MAX_STEPS_TOGETHER, OutOfSteps
 from .sandbox import Sandbox, environment
 from .template_code import MAX_SOURCE, variables
@@ -300,8 +301,11 @@ class Templates:
             return None
         if path.is_file() and path.stat().st_size > MAX_SOURCE * _BYTES_OF_CHARACTER:
             raise ProjectError([Problem(f"{self._shown}/{name} is longer than {MAX_SOURCE:,} characters")])
-        self._texts[name] = read_text(path, f"{self._shown}/{name}")
-        return self._texts[name], name, lambda: True
+        text = read_text(path, f"{self._shown}/{name}")
+        if wrong := list(in_text(text, f"{self._shown}/{name}")):
+            raise ProjectError(wrong)
+        self._texts[name] = text
+        return text, name, lambda: True
 
     def _place(self, name: str, line: int, token: str) -> Place:
         text = self._texts.get(name)

@@ -153,7 +153,7 @@ def test_too_many(sandbox: Sandbox) -> None:
 
 def test_hostile_text(sandbox: Sandbox) -> None:
     """Control characters of prompts, names and provenance never reach the terminal."""
-    text = json.dumps("\x1b]0;owned\x07 \u202eeert")
+    text = json.dumps("owned \u202eeert \u2066")
     sandbox.write({"specs/bad.toml": f"[image.x]\nprompt = '{{{{ word }}}}'\nmatrix = {{ word = [{text}] }}\n"})
     sandbox.build_here("bad")
     shutil.rmtree(sandbox.root / ".qwenbuild")
@@ -162,4 +162,4 @@ def test_hostile_text(sandbox: Sandbox) -> None:
     sandbox.edit("specs/bad.toml", "[image.x]", f'[image.x]\noutput = "bad/{path.name}"')
     out = sandbox.here("explain", "bad").out
     assert "by its own provenance" in out
-    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out) == []
+    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", out) == []

@@ -68,12 +68,11 @@ def test_links_that_leave_the_project(project: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("nul\\u0000.csv", "no file can have this name"), ("x" * 300 + ".csv", "File name too long"),
-     ("circle.csv", "its links form a circle")],
-    ids=["nul", "long", "circle"],
-)  # fmt: skip
+    [("x" * 300 + ".csv", "File name too long"), ("circle.csv", "its links form a circle")],
+    ids=["long", "circle"],
+)
 def test_names_that_no_data_file_can_have(project: Workspace, name: str, reason: str) -> None:
-    """A NUL, a name that is too long, and a circle of links are reported at the place that names the file."""
+    """A name that is too long, and a circle of links are reported at the place that names the file."""
     project.write({"specs/a.toml": f'[image.a]\nprompt = "{{{{ c }}}}"\nmatrix.c = {{ file = "{name}" }}\n'})
     (project.root / "specs/circle.csv").symlink_to("circle.csv")
     claim, place = project.complaint().splitlines()[:2]

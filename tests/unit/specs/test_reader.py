@@ -107,6 +107,31 @@ def test_a_vast_matrix_is_refused_before_it_is_expanded(project: Workspace) -> N
     )
 
 
+def test_the_limit_hides_no_other_mistake(project: Workspace) -> None:
+    """Mistakes are told in the same run, those of rows too; no vast matrix is expanded for it."""
+    project.write({
+        "specs/a.toml": VAST, "templates/t.j2": "{% if %}", "specs/rows.csv": "id,n\na,1\nb,0\nc,\x01\n",
+        "specs/b.toml": '[image.rows]\nprompt = "{{ 1 // (r.n | int) }}"\n'
+                        'matrix = { r = { file = "fine.csv" }, seed = { count = 20000 }, x = [1, 2] }\n'
+                        '[[image.rows.exclude]]\ny = 1\n[image.syntax]\ntemplate = "t.j2"\n'
+                        '[image.bad]\nprompt = "x"\nmatrix.r = { file = "rows.csv" }\n',
+        "specs/fine.csv": "id,n\na,1\nb,0\n",
+        "specs/c.toml": '[image.out]\nprompt = "x"\noutput = "same.png"\nmatrix.n = [1, 2]\n'
+                        '[image.wide]\nprompt = "{{ nothing }}"\nmatrix.n = { count = 1000000000000 }\n',
+    })  # fmt: skip
+    with pytest.raises(ProjectError) as caught:
+        reader_of(project).actions([{}])
+    claims = [problem.claim for problem in caught.value.problems]
+    assert [claim for claim in claims if "new renders" in claim] == [
+        "1,000,001,080,004 new renders; at most 10,000 are allowed"
+    ]
+    assert sorted(claim.partition(":")[0] for claim in claims)[1:] == [
+        'no axis "y" in the matrix of b/rows', "template failed", "template syntax",
+        "the control character U+0001 can't be part of a text", "two cells have the same output",
+        'undefined variable "nothing"',
+    ]  # fmt: skip
+
+
 def test_rendered_outputs_do_not_count_as_new(project: Workspace) -> None:
     """The next mapping of counts is read only if the mappings before it leave too many new renders."""
     project.write({"specs/a.toml": VAST.replace("1000000", "12000")})

@@ -5,19 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import string
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.specs.row_formats import Table, csv_rows, tsv_rows
+from qwenbuild.specs.row_formats import Lines, Problems, Table, csv_rows, json_rows, tsv_rows
 
 ROWS = [{"id": "1", "title": "a, b"}, {"id": "2", "title": "c"}]
 
 
+Read = Callable[[str, str, Problems], Lines]
+
+
+def read(reader: Read, text: str) -> list[tuple[int, Table]]:
+    """Return what a reader gives; raises ProjectError with all problems."""
+    problems = Problems()
+    found = list(reader(text, "a.csv", problems))
+    problems.raise_if_any()
+    return found
+
+
 def tables(text: str) -> list[Table]:
-    return [table for _, table in csv_rows(text, "a.csv")]
+    return [table for _, table in read(csv_rows, text)]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +59,7 @@ def test_what_spreadsheets_write(text: str) -> None:
 
 def test_lines_are_counted_with_what_is_skipped() -> None:
     """A message names the line of the file."""
-    assert [line for line, _ in csv_rows("sep=;\n\nid;title\n;\n1;x\n2;y\n", "a.csv")] == [5, 6]
+    assert [line for line, _ in read(csv_rows, "sep=;\n\nid;title\n;\n1;x\n2;y\n")] == [5, 6]
     with pytest.raises(ProjectError, match="1 column, but the header names 2") as caught:
         tables("sep=;\nid;title\n1;x\n2\n")
     assert "a.csv:4:1" in str(caught.value)
@@ -61,9 +73,33 @@ def test_a_comma_in_the_header_is_the_separator() -> None:
 
 def test_blank_rows_of_tsv_are_skipped() -> None:
     """And cells that are missing at the end are told."""
-    assert [table for _, table in tsv_rows("id\tt\n\t\n1\tx\n", "a.tsv")] == [{"id": "1", "t": "x"}]
+    assert read(tsv_rows, "id\tt\n\t\n1\tx\n") == [(3, {"id": "1", "t": "x"})]
     with pytest.raises(ProjectError, match="1 column"):
-        list(tsv_rows("id\tt\n1\n", "a.tsv"))
+        read(tsv_rows, "id\tt\n1\n")
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "expected"),
+    [
+        (csv_rows, "id,t\n1\n2,x\n3,x,y\n4,\0\n", ["2:1", "4:1", "5:3"]),
+        (tsv_rows, "id\tt\n1\n2\tx\n3\tx\ty\n", ["2:1", "4:1"]),
+        (json_rows, '{"a": 1}\n{"a"}\n[]\n{"a": 2}\n{"a": NaN}\n{"a": "\\u0000"}\n', ["2:5", "3:1", "5:1", "6:8"]),
+        (csv_rows, 'id,t\n1\n2,"x\n', ["2:1", "3:1"]),
+    ],
+)
+def test_all_bad_rows_are_told(reader: Read, text: str, expected: list[str]) -> None:
+    """In one run, each with its line."""
+    with pytest.raises(ProjectError) as caught:
+        read(reader, text)
+    places = sorted((it.place.line, it.place.column) for it in caught.value.problems if it.place)
+    assert [f"{line}:{column}" for line, column in places] == expected
+
+
+def test_ten_thousand_problems_are_enough() -> None:
+    """A file of bad rows does not fill the memory."""
+    with pytest.raises(ProjectError) as caught:
+        read(csv_rows, "id,t\n" + "1\n" * 20_000)
+    assert len(caught.value.problems) == 10_000
 
 
 _CELLS = st.text(string.ascii_letters + string.digits + ",;\t\"' \n", min_size=1, max_size=6).filter(str.strip)

@@ -59,9 +59,9 @@ def test_a_changed_prompt_in_a_pipe_and_on_a_terminal(
     """In a pipe changes are marked as in git's word diff; on a terminal they are coloured."""
     project.write({"specs/s.toml": SPEC})
     load(project.root, provider="null").build()
-    project.write({"specs/s.toml": SPEC.replace("ball", "\x7f box").replace("\x7f", "\\u001b")})
+    project.write({"specs/s.toml": SPEC.replace("ball", "\u202e box")})
     text = shown(project, capsys)
-    assert "  a red [-ball-]{+\\x1b box+}\n" in text
+    assert "  a red [-ball-]{+\\u202e box+}\n" in text
     assert text.splitlines()[-2] == "earlier images of this output, newest first"
     assert text.splitlines()[-1].endswith("  in the store")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -69,7 +69,7 @@ def test_a_changed_prompt_in_a_pipe_and_on_a_terminal(
     terminal = Terminal()
     with contextlib.redirect_stdout(terminal):
         explain_view.show(load(project.root, provider="null", where=["colour=red"]).explain())
-    assert "a red \x1b[31m\x1b[9mball\x1b[0m\x1b[32m\x1b[1m\\x1b box\x1b[0m" in terminal.getvalue()
+    assert "a red \x1b[31m\x1b[9mball\x1b[0m\x1b[32m\x1b[1m\\u202e box\x1b[0m" in terminal.getvalue()
     assert "\x1b[36mred\x1b[0m" in terminal.getvalue()
 
 
