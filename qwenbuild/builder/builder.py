@@ -218,7 +218,7 @@ class Builder:
             renders.append(again)
 
     async def _copy(self, step: Step, renders: deque[Step]) -> None:
-        """Copy an image from another output. Its bytes go into the store, but no action result names them."""
+        """Copy an image from another output or from a blob. The store has its bytes then, but no action result."""
         begun_s = time.monotonic()
         assert step.copy is not None
         path, image = self._run.outputs.path(step.copy[0]), step.copy[1]

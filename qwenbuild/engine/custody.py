@@ -20,13 +20,13 @@ from qwenbuild.provider import Provider
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.outputs import pointed, status
-from qwenbuild.storage.store import Store, second_key
+from qwenbuild.storage.store import Store
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 _GIT_S: Final = 10.0  # longest wait for git
-_NOT_HERE: Final = (Verdict.MISSING, Verdict.UNKNOWN, Verdict.EDITED)
+_HERE: Final = (Verdict.UP_TO_DATE, Verdict.RESTORE, Verdict.RENDER, Verdict.REATTACH)  # before or after a build
 _HINT: Final = "name a [remote] in the config and run `qwenbuild cache push`, or let git have the images"
 
 
@@ -65,7 +65,7 @@ def warned(engine: Engine, plan: Plan) -> Plan:
     """Return a build's plan; it warns if images that the build pins would be on this machine alone."""
     if not engine.is_locking or engine.remote:
         return plan
-    steps = (step for step in plan.steps if step.verdict not in _NOT_HERE)
+    steps = (step for step in plan.steps if step.verdict in _HERE)
     outputs = ((step.action.output, step.action.model.name) for step in steps)
     found = on_this_machine_alone(engine.project, engine.provider, outputs)
     return replace(plan, warnings=[*plan.warnings, found]) if found else plan
@@ -82,7 +82,7 @@ def examined(project: Project, provider: Provider, store: Store, pins: Collectio
         path = project.out / pin.path
         seen = status(path)
         is_pointer = bool(seen and pointed(path, seen))
-        if (seen and not is_pointer) or _is_stored(store, pin):
+        if (seen and not is_pointer) or store.blob_path(pin.image).exists():
             here.append((pin.path, pin.model))
         else:
             missing += _costs(provider, pin.model)
@@ -92,11 +92,6 @@ def examined(project: Project, provider: Provider, store: Store, pins: Collectio
         yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint)
     if here and not any(problems):
         yield Finding("images", Level.OK, f"{len(here):,} of {len(pins):,} that the lock pins are here")
-
-
-def _is_stored(store: Store, pin: Pin) -> bool:
-    entry = store.lookup(pin.key)
-    return bool((entry and entry.image == pin.image) or store.lookup(second_key(pin.key, pin.image)))
 
 
 def _costs(provider: Provider, model: str) -> bool:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from qwenbuild import noop
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.options import Options
-from qwenbuild.plan import judge
+from qwenbuild.plan import judge, leaving
 from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.provider import OPTIONS, Provider, Settings, resumable
@@ -269,7 +269,7 @@ class Engine:
         if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
             noop.forget(str(self.project.root))
             self.store.register(self.project.root)
-        if known := [orphan.pinned for orphan in plan.orphans if orphan.pinned]:
+        if known := leaving.records(plan):
             state.record(known, {})  # the lock is about to drop them: from now on the state knows them
         if self.options.force:  # if the build were killed, the old pins would bring back the replaced images
             replaced = {step.action.output for step in plan.steps}

@@ -264,6 +264,11 @@ class _Judge:
         if not forced and (copy := self._ownership.copy_of(action.output, key, pinned, self._out)):
             cause = f"its image is at {copy[0]}"
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
+        # What is free is rendered again: looking it up would take longer.
+        is_paid = not forced and self._price(action.model.name) is not None
+        if is_paid and (kept := self._ownership.kept(action.output, key, pinned)):
+            cause = "rendered before" if cause == "never rendered" else cause
+            return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
         step = self._missing(action, seen, cause, was, pinned)
         if step.verdict not in (_MISSING, Verdict.FAILED):
             self._first[key] = step

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qwenbuild.digest import canonical_json
+from qwenbuild.errors import BadImage
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.request import Request
 from qwenbuild.storage.lock import Lock
@@ -59,6 +60,19 @@ class Ownership:
                 return pin.path, pin.image
         return None
 
+    def kept(self, output: str, key: str, pinned: str) -> tuple[str, str] | None:
+        """Return (path, digest) of the blob with the image of `key` that the output had before; None if there is none.
+
+        A build keeps what it replaces, also what a colleague rendered: no action result names that. If the lock pins a
+        digest, only that image will do.
+        """
+        images = [pinned] if pinned else [past.image for past in self._state.history(output) if past.key == key]
+        for image in images:
+            path = str(self._store.blob_path(image))
+            if status(path) is not None and _request(path, key):
+                return path, image
+        return None
+
     @cached_property
     def _by_key(self) -> Mapping[str, list[Pin]]:
         found: dict[str, list[Pin]] = {}
@@ -79,7 +93,7 @@ class Ownership:
 
 def _request(path: str, key: str) -> str:
     """Return the request in an image's provenance as JSON; empty if it does not have this key."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadImage):
         request = Request.from_dict(dict((read_provenance_file(path) or {})["request"]))
         if key in (request.key, *request.older_keys):
             return canonical_json(request.as_dict()).decode()

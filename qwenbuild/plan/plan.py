@@ -72,7 +72,8 @@ class Step(NamedTuple):
     - `adopted`: the digest of a file that is right, but whose present status is not recorded.
     - `pinned`: the digest that the lock demands, empty for none.
     - `failure`: the last failure of this request, None if there was none since the output succeeded.
-    - `copy`: the path and the digest of another output, pinned by the lock, that holds the image.
+    - `copy`: the path and the digest of a file that holds the image: another output that the lock pins, or a blob of
+      the store that no action result names.
     """
 
     action: Action

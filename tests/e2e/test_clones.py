@@ -10,9 +10,11 @@ import pytest
 
 from qwenbuild.digest import sha256
 from qwenbuild.emulator.server import Running
+from qwenbuild.storage.outputs import POINTER
+from tests.support.caches import Cache
 
 from .harness import Sandbox
-from .studio import Studio
+from .studio import KEY, QUICK, Studio
 
 pytest_plugins = ("tests.support.emulated",)
 
@@ -36,11 +38,11 @@ class Clone(Sandbox):
         self.git("add", "-A")
         self.git("commit", "-qm", "x")
 
-    def clone(self, name: str) -> Clone:
-        """Return a clone on another machine."""
+    def clone(self, name: str, source: str = ".") -> Clone:
+        """Return a clone of `source` on another machine."""
         root = self.root.with_name(name)
-        self.git("clone", "-q", ".", str(root))
-        return Clone(root, root.with_name(f"{name}-store"))
+        self.git("clone", "-q", source, str(root))
+        return Clone(root, root.with_name(f"{name}-store"), dict(self.extra))
 
     def image(self, name: str) -> bytes:
         """Return the bytes of an output."""
@@ -189,3 +191,121 @@ def test_renaming_in_a_clone_without_the_store_costs_nothing(emulator: Running, 
     assert second.outputs()["s/globe.png"] == first.outputs()["s/ball.png"]
     assert len(emulator.bill()["records"]) == 2
     second.build_nothing("s/globe")
+
+
+# --- images that were paid for, with real git, Git LFS and a remote cache ---
+
+LFS = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed: no clone can have its pointers")
+ASK = "ask whoever has them for `qwenbuild cache push` or a commit, or pay for new ones: `qwenbuild build --relock`"
+
+
+def paid(folder: Path, service: Running, images: str) -> Clone:
+    """Return a project, as `init --images` writes it, with two images that the service has rendered."""
+    made = Clone(folder / "first", folder / "first-store", service.environment(KEY))
+    made.root.mkdir()
+    assert made.here("init", "--images", images).code == 0
+    settings = "\n".join(f"{key} = {value}" for key, value in QUICK.items())
+    (made.root / "specs/poster.toml").unlink()
+    made.write({"qwenbuild.toml": f"[providers.dashscope]\n{settings}\n", "specs/s.toml": SPEC})
+    made.git("init", "-q")
+    return made
+
+
+def advice(clone: Clone) -> dict[str, str]:
+    """Return what build, plan, verify and doctor say about the images that are not here. No one of them pays."""
+    said = {name: clone.here(name) for name in ("build", "plan", "verify", "doctor")}
+    assert (said["build"].code, said["plan"].code, said["verify"].code) == (3, 0, 3)
+    return {name: ran.out + ran.err for name, ran in said.items()}
+
+
+@LFS
+def test_clones_with_git_lfs(emulator: Running, tmp_path: Path) -> None:
+    """The advice fetches the images. An edit, a switch and a pull then cost what the same folder would pay."""
+    first = paid(tmp_path, emulator, "lfs")
+    first.git("lfs", "install", "--local")
+    first.build_here()
+    first.commit()
+    first.git("init", "-q", "--bare", str(tmp_path / "hub"))
+    first.git("remote", "add", "origin", (tmp_path / "hub").as_uri())
+    first.git("push", "-q", "origin", "main")
+    assert first.git("cat-file", "-p", "HEAD:out/s/ball.png").startswith("version https://git-lfs")
+
+    first.extra |= {"GIT_LFS_SKIP_SMUDGE": "1", "GIT_CONFIG_NOSYSTEM": "1"}  # a machine without `git lfs install`
+    second = first.clone("second", (tmp_path / "hub").as_uri())
+    assert {*second.changed().values()} == {f"missing: {POINTER}"}
+    pull = "`git lfs install` (once), then `git lfs pull`, fetches 2 images from Git LFS"
+    assert {name: (pull in text, ASK in text) for name, text in advice(second).items()} == dict.fromkeys(
+        ("build", "plan", "verify", "doctor"), (True, True)
+    )
+    assert "git would commit whole images" in second.here("doctor").out
+    assert "only a Git LFS pointer" in second.here("show", "out/s/ball.png").err
+    assert "git lfs pull" in second.here("explain", "s/ball").out
+    assert second.here("report").code == 0
+
+    del second.extra["GIT_LFS_SKIP_SMUDGE"]
+    second.git("lfs", "install")
+    second.git("lfs", "pull")
+    assert second.here("verify").code == 0
+    second.build_nothing()
+    assert len(emulator.bill()["records"]) == 2
+
+    second.git("checkout", "-qb", "blue")
+    second.edit("specs/s.toml", "red", "blue")
+    assert second.changed() == {"s/ball": "render: prompt changed: -red +blue"}
+    assert second.build_here()["rendered"] == 1
+    second.commit()
+    second.git("push", "-q", "origin", "blue")
+    second.git("checkout", "-q", "main")
+    assert second.changed() == {}
+    second.git("checkout", "-q", "blue")
+    second.build_nothing()
+
+    del first.extra["GIT_LFS_SKIP_SMUDGE"], first.extra["GIT_CONFIG_NOSYSTEM"]
+    first.git("pull", "-q", "origin", "blue")
+    assert first.changed() == {}
+    assert first.image("s/ball.png") == second.image("s/ball.png")
+    first.edit("specs/s.toml", "blue", "red")  # its own store has the image
+    assert {*first.changed().values()} == {"restore: prompt changed: -blue +red"}
+    assert first.build_here()["restored"] == 1
+    first.git("checkout", "-q", "specs")
+    assert first.build_here()["restored"] == 1
+    assert first.git("status", "--porcelain", "out") == ""
+    assert len(emulator.bill()["records"]) == 3
+
+
+@LFS
+def test_an_image_of_the_store_takes_the_place_of_its_pointer(emulator: Running, tmp_path: Path) -> None:
+    """To git it is the same content: there is nothing to commit."""
+    first = paid(tmp_path, emulator, "lfs")
+    first.git("lfs", "install", "--local")
+    first.build_here()
+    first.commit()
+    first.extra["GIT_LFS_SKIP_SMUDGE"] = "1"
+    second = first.clone("second")
+    second.store = first.store
+    assert second.build_here()["restored"] == 2
+    second.git("add", "-A")
+    assert second.git("status", "--porcelain") == ""
+
+
+def test_images_that_git_ignores_are_shared_by_a_remote_cache(emulator: Running, tmp_path: Path) -> None:
+    """Until then, the machine that rendered says that they are there alone; a clone says what to do, and it works."""
+    first = paid(tmp_path, emulator, "store")
+    alone = "2 images that cost money are on this machine alone"
+    ran = first.here("build")
+    assert (ran.code, alone in ran.err) == (0, True)
+    assert alone in first.here("doctor").out
+    first.run("build")
+    assert alone not in first.run("build").err  # a build with nothing to do asks git nothing
+    first.commit()
+    second = first.clone("second")
+    for name, text in advice(second).items():
+        assert ("a remote cache may have them" in text, ASK in text, alone in text) == (True, True, False), name
+    with Cache().running() as cache:
+        assert second.here("build", "--remote", cache.url).err.count("the remote cache does not have them either") == 1
+        assert first.here("cache", "push", "--remote", cache.url).code == 0
+        assert second.here("build", "--remote", cache.url, "--json").finished["restored"] == 2
+    assert second.outputs() == first.outputs()
+    third = first.clone("third")
+    assert third.here("build", "--relock", "--json").finished["rendered"] == 2
+    assert len(emulator.bill()["records"]) == 4

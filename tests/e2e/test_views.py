@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import COMMAND, Sandbox
+from tests.e2e.terminals import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
@@ -211,6 +212,16 @@ def test_init(tmp_path: Path) -> None:
     again = outside.run("init", "posters")
     assert again.code == 2
     assert "has these files already" in again.err
+
+
+@pytest.mark.parametrize(("answer", "ignored"), [("store\r", [".qwenbuild/", "/out/"]), ("\r", [".qwenbuild/"])])
+def test_init_asks_on_a_terminal(tmp_path: Path, answer: str, ignored: list[str]) -> None:
+    """It shows what each answer means; the first is the default."""
+    terminal = Terminal(Sandbox(tmp_path, tmp_path / "store"), [COMMAND, "init"])
+    assert "committed with Git LFS" in terminal.until(r"Images \(git, lfs, store\) \[git\]: ")
+    terminal.press(answer)
+    assert terminal.ended() == 0
+    assert (tmp_path / ".gitignore").read_text().splitlines() == ignored
 
 
 def test_schema(sandbox: Sandbox) -> None:

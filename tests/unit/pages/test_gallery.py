@@ -12,6 +12,7 @@ from qwenbuild.engine.engine import load
 from qwenbuild.events import ImageFinished, ImageStarted, Outcome
 from qwenbuild.pages.gallery import Activity, Gallery, GalleryMaker
 from qwenbuild.problems import Problem
+from qwenbuild.storage.outputs import POINTER
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
 
@@ -61,6 +62,15 @@ def test_each_verdict_has_its_kind_of_picture(pets: Workspace) -> None:
     pets.write({"specs/pets.toml": SPEC.replace('dog"', 'hound"')})
     assert kinds(gallery_of(pets)) == ["none", "edited", "old", "old"]
     assert kinds(gallery_of(pets, {paths[2]: "0" * 64})) == ["none", "edited", "draft", "old"]
+
+
+def test_a_git_lfs_pointer_is_no_picture(pets: Workspace) -> None:
+    """The last image on record is shown, and what fetches the present one."""
+    before = gallery_of(pets).model["cells"][0]
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
+    (pets.root / "out" / before["path"]).write_text(pointer)
+    cell = gallery_of(pets).model["cells"][0]
+    assert (cell["verdict"], cell["kind"], cell["image"], cell["why"]) == ("edited", "old", before["image"], POINTER)
 
 
 def test_images_of_a_draft_provider_are_drafts(pets: Workspace) -> None:

@@ -72,6 +72,26 @@ def test_earlier_images_of_the_path_and_of_the_request_are_own_files(state: Stat
     assert outdated(state, tmp_path, b"other") == (KEY, "")
 
 
+def test_a_blob_that_the_output_had_before_is_found_by_its_key(state: State, tmp_path: Path) -> None:
+    """By the state or by the pin, and only if the image carries the key: a stranger's state may name any blob."""
+    store = Store(tmp_path / "store")
+    ownership = Ownership({}, Lock(), state, store)
+    image = with_provenance(PNG, {"request": REQUEST.as_dict()})
+    for content, key in ((image, REQUEST.key), (b"no image", KEY), (image, KEY)):
+        state.record([Output("s/a.png", key, sha256(content), 3, 0, 0, "s/a")], {})
+    assert ownership.kept("s/a.png", REQUEST.key, "") is None
+    for content in (image, b"no image"):
+        blob = store.blob_path(sha256(content))
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(content)
+    expected = (str(store.blob_path(sha256(image))), sha256(image))
+    assert ownership.kept("s/a.png", REQUEST.key, "") == expected
+    assert ownership.kept("s/other.png", REQUEST.key, sha256(image)) == expected
+    assert ownership.kept("s/other.png", REQUEST.key, "") is None
+    assert ownership.kept("s/a.png", REQUEST.key, sha256(b"no image")) is None
+    assert ownership.kept("s/a.png", KEY, "") is None
+
+
 def test_the_cell_whose_image_a_file_holds(state: State, tmp_path: Path) -> None:
     """Lock and state know it."""
     record = Output("s/b.png", KEY, sha256(b"x"), 1, 0, 0, "s/b")

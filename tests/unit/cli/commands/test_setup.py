@@ -35,3 +35,10 @@ def test_completion_prints_a_script(command: Command) -> None:
     scripts = [command("completion", shell)[1] for shell in ("bash", "zsh", "fish")]
     assert ["complete" in script for script in scripts] == [True, True, True]
     assert len(set(scripts)) == 3
+
+
+def test_init_takes_where_images_live(command: Command) -> None:
+    """Git LFS needs one more command on each machine."""
+    code, out, _ = command("init", "posters", "--images", "lfs")
+    assert (code, out.splitlines()[-2]) == (0, "once on each machine: git lfs install")
+    assert command("init", "other", "--images", "disk")[0] == 2

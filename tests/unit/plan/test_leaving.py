@@ -1,0 +1,31 @@
+"""Leaving images: what the state is told before the lock forgets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qwenbuild.plan import leaving
+from qwenbuild.plan.plan import Orphan, Plan, Step, Verdict
+from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.lock_format import Pin
+from qwenbuild.storage.past_requests import PastRequests
+from qwenbuild.storage.records import Output
+from qwenbuild.storage.state import State
+from tests.support.workspace import Workspace
+
+
+def test_a_file_that_only_the_lock_knows_is_recorded(project: Workspace, tmp_path: Path) -> None:
+    """Not if the state has a record of the same request, and not if nothing is replaced."""
+    [action] = project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n'}).actions()
+    (tmp_path / "file").write_bytes(b"image")
+    seen = (tmp_path / "file").stat()
+    pin = Pin(action.output, action.name, "b" * 64, "c" * 64, "m", 1)
+    was = (pin.key, PastRequests(State.of(project.root, create=False)))
+    step = Step(action, Verdict.RENDER, "", was, seen)
+    lock = Lock({pin.path: pin})
+    record = Output(pin.path, pin.key, pin.image, 5, seen.st_mtime_ns, seen.st_ino, pin.name)
+    orphan = Orphan("s/x.png", "s/x", edited=False, pinned=record._replace(path="s/x.png"))
+    assert leaving.records(Plan([step], lock=lock)) == [record]
+    assert leaving.records(Plan([step], [orphan], lock=lock)) == [orphan.pinned, record]
+    assert leaving.records(Plan([step], lock=lock, records={pin.path: record})) == []
+    assert leaving.records(Plan([step._replace(was=None)], lock=lock)) == []
