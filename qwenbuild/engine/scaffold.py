@@ -110,12 +110,13 @@ def write(folder: Path, images: Images = Images.GIT) -> list[str]:
         lines = for_git.get(name)
         if _write(folder / name, text) if lines is None else _extend(folder / name, lines):
             written.append(name)
-    if images is not Images.STORE and _is_ignored(folder) and _extend(folder / ".gitignore", _NOT_IGNORED):
+    if images is not Images.STORE and is_ignored(folder) and _extend(folder / ".gitignore", _NOT_IGNORED):
         written = [*dict.fromkeys([*written, ".gitignore"])]
     return written
 
 
-def _is_ignored(folder: Path) -> bool:
+def is_ignored(folder: Path) -> bool:
+    """Return whether git ignores the images of the project in `folder`."""
     return asked(folder, "check-ignore", "--quiet", "--no-index", "--", "out/image.png") is not None
 
 

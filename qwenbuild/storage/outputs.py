@@ -25,8 +25,9 @@ from .records import Output
 _MAX_IMAGE_BYTES = 1 << 30  # far more than any image; a file that is mostly a hole may claim exabytes
 
 
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize \d+\n"
+_POINTER = re.compile(  # Git may have changed its line ends on the way out; the last two versions are older names
+    rb"version (?:https://git-lfs\.github\.com/spec/v1|https://hawser\.github\.com/spec/v1|http://git-media\.io/v/2)\r?\n"
+    rb"(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\r?\nsize \d+\s*"
 )
 _POINTER_BYTES = 1024  # the largest file that Git LFS takes for a pointer
 

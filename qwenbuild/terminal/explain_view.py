@@ -71,10 +71,16 @@ def _show_fields(explanation: Explanation) -> None:
         differ = any(field.before is not None for field in explanation.fields)
         click.echo(f"compared with {explanation.compared}" + ("" if differ else ": nothing differs"))
     fields = [field for field in explanation.fields if field.name != "prompt"]
-    width = max((len(_cut(plain(field.value) or "none")) for field in fields if field.before is None), default=0)
+    width = max((len(_cut(_shown(field.value))) for field in fields if field.before is None), default=0)
     for field in fields:
-        value = f"{visible(_cut(plain(field.value) or 'none')):<{width}}" if field.before is None else _changed(field)
+        value = f"{visible(_cut(_shown(field.value))):<{width}}" if field.before is None else _changed(field)
         click.echo(f"{_mark(field)}{_dim(f'{_title(field.name):>15}')}  {value}  {_dim(str(field.source))}")
+
+
+def _shown(value: object) -> str:
+    """Return a value as a text that one can see: `none` for an empty text, and white space in quotes."""
+    text = plain(value)
+    return f'"{text}"' if text.isspace() else text or "none"
 
 
 def _mark(field: Field) -> str:
@@ -87,7 +93,7 @@ def _title(name: str) -> str:
 
 def _changed(field: Field) -> str:
     """Return the difference between a field's value before and now."""
-    pieces = field.difference or [("-", plain(field.before) or "none"), ("+", plain(field.value) or "none")]
+    pieces = field.difference or [("-", _shown(field.before)), ("+", _shown(field.value))]
     return "".join(_piece(sign, text) for sign, text in pieces)
 
 

@@ -407,6 +407,8 @@ def test_a_file_that_no_image_can_be_has_no_digest(tmp_path: Path) -> None:
     [
         (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n", True),
         (f"version https://git-lfs.github.com/spec/v1\next-0-x sha256:b\noid sha256:{'a' * 64}\nsize 12\n", True),
+        (f"version https://git-lfs.github.com/spec/v1\r\noid sha256:{'a' * 64}\r\nsize 12", True),
+        (f"version https://hawser.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n", True),
         (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 63}\nsize 12\n", False),
         (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12\n" + "x" * 1024, False),
         ("", False),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 from tests.unit.cli.conftest import Command
 
@@ -42,3 +44,13 @@ def test_init_takes_where_images_live(command: Command) -> None:
     code, out, _ = command("init", "posters", "--images", "lfs")
     assert (code, out.splitlines()[-2]) == (0, "once on each machine: git lfs install")
     assert command("init", "other", "--images", "disk")[0] == 2
+
+
+def test_init_tells_of_a_rule_that_it_can_not_answer(command: Command) -> None:
+    """A rule for a folder above the project ignores everything below."""
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    Path(".gitignore").write_text("/posters/\n")
+    code, _, err = command("init", "posters")
+    assert code == 0
+    assert "`git check-ignore -v posters/out/image.png` names the rule" in err
+    assert command("init", "other", "--images", "store")[2] == ""
