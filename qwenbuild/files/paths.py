@@ -5,9 +5,13 @@ A safe path is relative, uses `/`, stays inside the output folder, and ends in `
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from .text import nfc
 
 MOST_BYTES = 240
 """The most bytes of a name: every file system takes 255, and names beside an output may be a little longer."""
@@ -86,3 +90,22 @@ def clash_keys(paths: Sequence[str]) -> Iterator[str]:
     """Yield `clash_key` of each path; no path holds a line break. A thousand at once take a third of the time."""
     for start in range(0, len(paths), 1000):
         yield from clash_key("\n".join(paths[start : start + 1000])).split("\n")
+
+
+def as_spelled(folder: Path, path: str) -> Path:
+    """Return the path below `folder` as its files spell it: names may differ in their form of Unicode.
+
+    A file with the very name is preferred. If there is none with either name, returns the path as it is.
+    """
+    found = folder / path
+    if path.isascii() or os.path.lexists(found):
+        return found
+    here = folder
+    for part in PurePosixPath(path).parts:
+        if not (part.isascii() or os.path.lexists(here / part)):
+            try:
+                part = min((name for name in os.listdir(here) if nfc(name) == nfc(part)), default=part)
+            except OSError:
+                return found
+        here /= part
+    return here

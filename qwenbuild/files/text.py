@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,11 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
         place = Place(shown, line, column, 1, bad)
         claim = f"{shown} is not UTF-8: byte 0x{content[error.start]:02x}"
         raise ProjectError([Problem(claim, place, hint="save the file as UTF-8")]) from None
+
+
+def nfc(text: str) -> str:
+    """Return a text in Unicode's form NFC, which nearly all texts have. macOS names files in another form."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def line_of(text: str, number: int) -> str:

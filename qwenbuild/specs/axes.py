@@ -6,20 +6,22 @@ Values are not checked here: `matrix` checks what request fields accept. A range
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qwenbuild.errors import ProjectError
+from qwenbuild.files.paths import as_spelled
+from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean
 
 from . import axis_values, rows
 from .project import Project
 from .rows import Row
-from .spec import DataFile, Range, Spec
+from .spec import DataFile, Image, Range, Spec
 
 
 def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row:
@@ -28,6 +30,16 @@ def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row
         return axis_values.table_row(table, number)
     except TypeError as error:
         raise ProjectError([Problem(str(error), spec.source.place((*keys, "id")))]) from None
+
+
+def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
+    """Return the image; its exclusions and inclusions name the axes as the matrix spells them."""
+    names = {nfc(axis): axis for axis in axes if not axis.isascii()}
+    if not names:
+        return image
+    rules = {kind: [{names.get(nfc(axis), axis): value for axis, value in rule.items()} for rule in given]
+             for kind, given in (("exclude", image.exclude), ("include", image.include))}  # fmt: skip
+    return image.model_copy(update=rules)
 
 
 class Resolver:
@@ -58,7 +70,10 @@ class Resolver:
     def _rows(self, spec: Spec, name: str, column: str | None, keys: Keys) -> list[Row]:
         """Return the rows of the data file that a spec names at `keys`."""
         place = partial(spec.source.place, keys)  # lazy, since finding a place takes as long as reading the spec
-        written = spec.path.parent / name
+        try:
+            written = as_spelled(spec.path.parent, name)
+        except ValueError:  # NUL
+            written = spec.path.parent / name
         try:
             path, root = Path(os.path.realpath(written)), Path(os.path.realpath(self._project.root))
             exists = path.exists()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import path_fault
+from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size, derived_seed
@@ -114,7 +115,8 @@ class _Expander:
         self._family, self._labelled, self._owner = family, labelled, templates
         self.is_escaped = False  # whether a text of the image would have been escaped for HTML by earlier versions
         image, file = declaration.image, declaration.spec.content
-        self._base = {**file.vars, **image.vars, "spec": declaration.spec.name, "image": declaration.image_name}
+        self._base = {nfc(name): value for name, value in {**file.vars, **image.vars}.items()}
+        self._base |= {"spec": declaration.spec.name, "image": declaration.image_name}
         self._axes = tuple(declaration.axes)
         self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
         self._fields = {
@@ -130,7 +132,7 @@ class _Expander:
         # The numbers of the axes that set a field of the request, and of those whose values templates see unchanged.
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
-        self._seen_at = [(axis, number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
+        self._seen_at = [(nfc(axis), number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
         self._has_default_path = has_default_path(declaration)
         self._stem = declaration.name  # kept here, because the property builds a new text at each access
         seed = self._fields["seed"]
@@ -257,7 +259,7 @@ class _Expander:
             return None
         if reads & _CANVAS:  # a ratio such as 16:9 means another size for another model
             reads |= {"model", "size"}
-        found = [number for number, axis in enumerate(self._declaration.axes) if axis in reads]
+        found = [number for number, axis in enumerate(self._declaration.axes) if nfc(axis) in reads]
         return found if len(found) < len(self._declaration.axes) else None
 
     def _seen_on_canvas(self, model: Model, size: Size) -> dict[str, object]:

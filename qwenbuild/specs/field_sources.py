@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from qwenbuild.errors import ProjectError
+from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, plain
@@ -129,7 +130,7 @@ class Sources:
         place = source.place(keys)
         match declaration.image.matrix[axis]:
             case DataFile(file=name, id=column):
-                path = (declaration.spec.path.parent / name).resolve()
+                path = as_spelled(declaration.spec.path.parent, name).resolve()
                 shown = self._project.shown(path) if path.is_relative_to(self._project.root) else name
                 with contextlib.suppress(ProjectError):
                     place = rows.find(path, shown, column, wanted) or place

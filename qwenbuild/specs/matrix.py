@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
@@ -21,14 +20,14 @@ from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing, plain
 from qwenbuild.request import SEED_MAX, Size
 
-from .axes import Resolver, table_row
+from .axes import Resolver, as_axes_are_spelled, table_row
 from .axis_values import combinations, length
 from .cell_names import cell_name, quoted
 from .grid import MOST_COMPARISONS, Exclusions, Grid
 from .project import Project
 from .rows import Row
 from .sandbox import slug
-from .spec import DataFile, Image, Spec
+from .spec import Image, Spec
 
 _LONGEST_LABEL = 10_000  # characters of a value, which stands in the name of each of its cells
 COUNTED = 1_000_000  # cells; up to this size, a matrix with exclusions is counted exactly
@@ -74,12 +73,6 @@ class Declaration:
         return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
 
     @property
-    def data_files(self) -> list[Path]:
-        """The data files that the axes name."""
-        files = [values.file for values in self.image.matrix.values() if isinstance(values, DataFile)]
-        return [self.spec.path.parent / file for file in files]
-
-    @property
     def keys(self) -> Keys:
         """The keys of the image in its spec."""
         return ("image", self.image_name)
@@ -100,6 +93,7 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
             if len(axes) < len(image.matrix):
                 continue
             cells = len(image.include) + combinations(axes.values())
+            image = as_axes_are_spelled(image, axes)
             sorted_axes = sorted((axis, number) for number, axis in enumerate(axes))
             declarations.append(Declaration(spec, name, image, axes, cells, sorted_axes))
     return declarations

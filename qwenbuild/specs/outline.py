@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qwenbuild.errors import ProjectError, UsageError
+from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import plain
 
@@ -47,7 +48,7 @@ class ImageOutline(NamedTuple):
 
         written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
         match form(written):
-            case "file" if outside.is_inside(self.root, path := self.folder / written["file"]):
+            case "file" if outside.is_inside(self.root, path := as_spelled(self.folder, written["file"])):
                 yield from map(str, rows.read(path, written["file"], written.get("id")))
             case "range":
                 values = numbers(written.get("start", 0), written["count"], written.get("step", 1))

@@ -18,6 +18,7 @@ from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 
 from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.files.paths import as_spelled
 from qwenbuild.provider import Provider
 
 from . import expand
@@ -89,7 +90,7 @@ class ReadCache:
             actions += expansion.actions
             names.update(dict.fromkeys(expansion.texts))
         self._expansions = expansions
-        return settled(actions, recorded, findings), [project.templates / name for name in names]
+        return settled(actions, recorded, findings), [as_spelled(project.templates, name) for name in names]
 
     def _kept(self, declaration: Declaration, provider: Provider, now: Templates) -> _Expansion | None:
         """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""

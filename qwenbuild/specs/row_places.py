@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from qwenbuild.errors import DataRow, ProjectError
+from qwenbuild.files.paths import as_spelled
 
 from . import rows
 from .matrix import Declaration, Value
@@ -42,7 +43,7 @@ class RowPlaces:
         """The lines of the rows, by axis and label. A file that can't be read any more has none."""
         found: dict[str, Mapping[str, int]] = {}
         for _, axis, file in self._files:
-            path = self._declaration.spec.path.parent / file.file
+            path = as_spelled(self._declaration.spec.path.parent, file.file)
             try:
                 found[axis] = rows.lines(path, file.file, file.id)
             except ProjectError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.text import line_of, read_text, whole_line
+from qwenbuild.files.text import line_of, nfc, read_text, whole_line
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
@@ -114,6 +114,8 @@ def _indexes(file: _File, id_column: str | None) -> dict[str, int]:
 
 def _with_ids(file: _File, column: str | None) -> list[Row]:
     """Return the tables as rows, without those whose id is missing or stands twice: they are problems of the file."""
+    if column and column not in file.tables[0]:
+        column = next((name for name in file.tables[0] if nfc(name) == nfc(column)), column)
     column = column or ("id" if "id" in file.tables[0] else None)
     if column is None:
         return [Row(table, str(number)) for number, table in enumerate(file.tables, start=1)]

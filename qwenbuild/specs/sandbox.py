@@ -21,6 +21,8 @@ from jinja2.runtime import Context, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Joiner, Namespace, missing
 
+from qwenbuild.files.text import nfc
+
 from .limits import LONG, MAX_CHARACTERS, MAX_STEPS, Meter
 from .list_filters import ListFilters
 from .members import CountedMacro, Members, Refused
@@ -214,6 +216,10 @@ class Sandbox(ImmutableSandboxedEnvironment, Operators):
         return self.undefined(obj=obj, name=argument)
 
     def _member(self, obj: Any, name: str) -> Any:
+        if isinstance(obj, dict) and not name.isascii():
+            for key in self.rounds(obj):
+                if isinstance(key, str) and nfc(key) == nfc(name):
+                    return obj[key]
         try:
             return self._members.of(obj, name)
         except Refused as refused:

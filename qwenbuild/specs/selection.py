@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import cached_property
 from pathlib import PurePath, PurePosixPath
 
 from qwenbuild.errors import UsageError
+from qwenbuild.files.text import nfc
 from qwenbuild.problems import did_you_mean, listing
 
 from .action import Action
@@ -52,8 +52,8 @@ class _Known:
 
     def __init__(self, actions: Sequence[Action], project: Project) -> None:
         self._actions, self._project = actions, project
-        self._cells = {_nfc(action.name): action.output for action in actions}
-        self._paths = {_nfc(action.output): action.output for action in actions}
+        self._cells = {nfc(action.name): action.output for action in actions}
+        self._paths = {nfc(action.output): action.output for action in actions}
         self._images: dict[tuple[str, str], list[Action]] = {}  # by spec and image
         for action in actions:
             declaration = action.declaration
@@ -69,7 +69,7 @@ class _Known:
 
     def outputs(self, name: str) -> set[str]:
         """Return the output paths that a name means, at least one; raises UsageError if it means none."""
-        if (exact := self._cells.get(_nfc(name))) is not None:
+        if (exact := self._cells.get(nfc(name))) is not None:
             return {exact}
         found: set[str] = set()
         if name.endswith(".png"):
@@ -78,7 +78,7 @@ class _Known:
             found = {self._paths[path] for path in paths if path in self._paths}
         found = found or {action.output for action in self._matching(name)}
         if not found:
-            bare = self._bare.get(_bare(_nfc(name)), [])
+            bare = self._bare.get(_bare(nfc(name)), [])
             found = {*bare} if len(bare) == 1 else found
         if not found and parse_cell_name(name) is None:
             raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
@@ -90,7 +90,7 @@ class _Known:
         """Yield the actions that a name matches, which may be the path of a spec, or hold globs."""
         if name.endswith(".toml"):
             project, paths = self._project, _paths(name, self._project)
-            specs = {project.spec_name(path) for path in project.spec_paths() if _nfc(project.shown(path)) in paths}
+            specs = {project.spec_name(path) for path in project.spec_paths() if nfc(project.shown(path)) in paths}
             if specs:
                 yield from (it for (spec, _), some in self._images.items() if spec in specs for it in some)
                 return
@@ -126,26 +126,21 @@ def _paths(name: str, project: Project) -> set[str]:
     start = project.searched[0].parent if project.searched else project.root
     places = [os.path.join(start, name), os.path.join(project.root, name)]
     with contextlib.suppress(ValueError):  # on Windows: a path on another drive
-        return {_nfc(PurePath(os.path.relpath(place, project.root)).as_posix()) for place in places}
+        return {nfc(PurePath(os.path.relpath(place, project.root)).as_posix()) for place in places}
     return set()
 
 
 def _any_of(globs: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that tells whether a value fits one of the globs, or is the same text."""
-    exact = {*map(_nfc, globs)}  # a value may itself contain characters such as * or [
+    exact = {*map(nfc, globs)}  # a value may itself contain characters such as * or [
     patterns = "|".join(translate(glob) for glob in exact if not _GLOB.isdisjoint(glob))
     matches = re.compile(patterns).match if patterns else None
 
     def fits(value: str) -> bool:
-        value = _nfc(value)
+        value = nfc(value)
         return value in exact or bool(matches and matches(value))
 
     return fits
-
-
-def _nfc(text: str) -> str:
-    """Return a text in the form of Unicode that nearly all texts have: macOS names files in another one."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _bare(name: str) -> str:
@@ -166,7 +161,7 @@ def _conditions(where: Iterable[str]) -> dict[str, list[str]]:
 
 def _check_axis(axis: str, actions: Sequence[Action]) -> None:
     known = {name for action in actions for name in action.declaration.axes} | set(_FIELDS)
-    if _nfc(axis) not in {*map(_nfc, known)}:
+    if nfc(axis) not in {*map(nfc, known)}:
         raise UsageError(
             f'no image has an axis "{axis}"', facts=[f"axes: {listing(sorted(known))}"], hint=did_you_mean(axis, known)
         )
@@ -185,7 +180,7 @@ def _reader(axis: str) -> Callable[[Action], list[str]]:
             case "model":
                 return [action.model.name]
             case _:
-                return [label for name, label in action.cell.items() if name == axis or _nfc(name) == _nfc(axis)]
+                return [label for name, label in action.cell.items() if name == axis or nfc(name) == nfc(axis)]
 
     return values
 

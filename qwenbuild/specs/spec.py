@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.text import read_text
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_limits import MAX_BYTES
@@ -160,7 +161,7 @@ class Spec:
     def data_files(self) -> list[Path]:
         """The data files that the axes name; they may be missing."""
         axes = [values for image in self.content.image.values() for values in image.matrix.values()]
-        return [self.path.parent / values.file for values in axes if isinstance(values, DataFile)]
+        return [as_spelled(self.path.parent, values.file) for values in axes if isinstance(values, DataFile)]
 
 
 def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | None = None) -> Spec | None:

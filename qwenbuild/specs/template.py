@@ -17,7 +17,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from qwenbuild.errors import ProjectError
-from qwenbuild.files.paths import is_gits
+from qwenbuild.files.paths import as_spelled, is_gits
 from qwenbuild.files.text import find_token, line_of, read_text, whole_line
 from qwenbuild.problems import Place, Problem
 
@@ -159,7 +159,7 @@ class Templates:
     @property
     def paths(self) -> list[Path]:
         """The files that were read so far, and those that were looked for and do not exist."""
-        return [self._folder / name for name in (*self._texts, *self._missing)]
+        return [as_spelled(self._folder, name) for name in (*self._texts, *self._missing)]
 
     @property
     def texts(self) -> dict[str, str | None]:
@@ -284,8 +284,8 @@ class Templates:
         if name in self._texts:
             return self._texts[name], name, lambda: True
         pure = PurePosixPath(name)
-        path = self._folder / pure
         try:
+            path = as_spelled(self._folder, name)
             # resolve() follows links, so this also refuses a link that leads out of the folder.
             real, folder = path.resolve(), self._folder.resolve()
             inside = real.is_relative_to(folder)

@@ -15,6 +15,8 @@ from jinja2.compiler import CodeGenerator, Frame, MacroRef
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.meta import TrackingCodeGenerator
 
+from qwenbuild.files.text import nfc
+
 from .limits import LONG, MAX_DIGITS
 from .plain_values import SIMPLE
 
@@ -72,6 +74,8 @@ def checked_tokens(tokens: Iterable[Token], name: str | None, filename: str | No
                 )
             if kind in ("integer", "float") and len(text) > MAX_DIGITS:
                 raise TemplateSyntaxError(f"a number has more than {MAX_DIGITS:,} digits", line, name, filename)
+            if kind == "name" and not text.isascii():
+                token = line, kind, nfc(text)  # a keyboard and a file may spell one name in two forms of Unicode
         yield token
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.files.paths import clash_key, clash_keys, path_fault
+from qwenbuild.files.paths import as_spelled, clash_key, clash_keys, path_fault
 
 GOOD = [
     "a.png", "spec/image-1328x1328-7.png", "a/b/c/d.png", "A b/c d.png", "猫/海报.png", "a..b.png", "a.b/c.png",
@@ -154,3 +155,18 @@ def test_many_keys_at_once_are_the_same(paths: list[str]) -> None:
     """A text beside another one does not change its key."""
     assert list(clash_keys(paths)) == [clash_key(path) for path in paths]
     assert list(clash_keys(paths * 500)) == [clash_key(path) for path in paths] * 500
+
+
+def test_a_path_is_found_as_its_files_spell_it(tmp_path: Path) -> None:
+    """Names that differ in their form of Unicode mean one file, unless there are two."""
+    composed, decomposed = "\u00e9", "e\u0301"
+    assert as_spelled(tmp_path, composed) == tmp_path / composed
+    (tmp_path / decomposed).mkdir()
+    (tmp_path / decomposed / "a").touch()
+    assert as_spelled(tmp_path, f"{composed}/a") == tmp_path / decomposed / "a"
+    assert (
+        as_spelled(tmp_path, f"../{tmp_path.name}/{composed}/b") == tmp_path / ".." / tmp_path.name / decomposed / "b"
+    )
+    (tmp_path / composed).mkdir()
+    assert as_spelled(tmp_path, composed) == tmp_path / composed
+    assert as_spelled(tmp_path, f"{composed}/a/{composed}") == tmp_path / composed / "a" / composed

@@ -381,3 +381,34 @@ def test_a_prompt_depends_on_no_other(project: Workspace, part: str, prompt: str
     for action in project.actions():
         assert [action.request.prompt, action.request.prompt] == [text, text]
         assert action.request.key == action.key
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("here", "there"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_in_another_form_of_unicode_are_found(project: Workspace, here: str, there: str) -> None:
+    """Those of templates, data files, columns, variables and axes: macOS has another form than keyboards."""
+    project.write({
+        f"templates/{there}/{there}.j2": f"{{% include '{here}.j2' %}} {{{{ {here} }}}} {{{{ r.{there} }}}}",
+        f"templates/{there}.j2": f"{{{{ v_{here} }}}}", f"specs/{there}/{there}.csv": f"{here},id\n1,x\n2,y\n",
+        "specs/a.toml": f'''
+            [image.a]
+            template = "{here}/{here}.j2"
+            vars = {{ "v_{there}" = "v" }}
+            [image.a.matrix]
+            "{there}" = ["b", "c"]
+            r = {{ file = "{here}/{here}.csv", id = "{there}" }}
+            [[image.a.exclude]]
+            "{here}" = "b"
+            r = "1"
+            ''',
+    })  # fmt: skip
+    assert project.prompts() == ["v b 2", "v c 1", "v c 2"]
+
+
+def test_a_file_with_the_very_name_is_preferred(project: Workspace) -> None:
+    """Some file systems keep both forms."""
+    project.write({f"templates/{name}.j2": name.upper() for name in (COMPOSED, DECOMPOSED)})
+    for name in (COMPOSED, DECOMPOSED):
+        assert project.write({"specs/a.toml": f'[image.a]\ntemplate = "{name}.j2"\n'}).prompts() == [name.upper()]
