@@ -107,9 +107,11 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output],
         # A file system that folds `A.png` and `a.png` shows the output of a declared cell under its former spelling.
         now = status(out / folded[clash_key(path)]) if seen and clash_key(path) in folded else None
         if seen is not None and not (now and (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)):
-            found.append(Orphan(path, record.name, not is_unchanged(out / path, record, seen)))
+            is_edited = not is_unchanged(out / path, record, seen)
+            found.append(Orphan(path, record.name, is_edited, None, is_edited and bool(pointed(out / path, seen))))
     others = [pin for path, pin in lock.every.items() if path not in declared and path not in records]
-    found += [Orphan(it.path, it.name, not is_own, it) for it, is_own in pinned_outputs(others, out)]
+    for it, is_own in pinned_outputs(others, out):
+        found.append(Orphan(it.path, it.name, not is_own, it, not is_own and bool(pointed(out / it.path, it))))
     return sorted(found) if others else found
 
 

@@ -112,6 +112,7 @@ class Step(NamedTuple):
 class Orphan:
     """An output that no spec declares any more. `edited`: it is not what qwenbuild wrote.
 
+    `is_pointer`: it is a Git LFS pointer in place of an image.
     `pinned` is set if only the lock knows it, as in a clone: the record that the state is to have.
     """
 
@@ -119,6 +120,7 @@ class Orphan:
     name: str  # the cell that it was made for
     edited: bool
     pinned: Output | None = field(default=None, compare=False, repr=False)
+    is_pointer: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

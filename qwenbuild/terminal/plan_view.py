@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from qwenbuild.storage.records import Failure
 
 _WIDEST_NAME = 80  # columns; a longer name moves only its own reason
+_SOON_S = 6 * 3600  # a result that expires sooner is shown in colour
 _LISTED = 1_000  # steps, and orphans: nobody reads more, and printing takes most of a large plan's time
 
 
@@ -84,7 +85,8 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         for step in steps[:most]
     ]  # fmt: skip
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
-        why = "edited; no spec declares it" if orphan.edited else "no spec declares it"
+        state = "a Git LFS pointer; " if orphan.is_pointer else "edited; " if orphan.edited else ""
+        why = f"{state}no spec declares it"
         rows.append((label("orphan"), visible(orphan.path), why, ()))
     dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
     widths = [columns(name) for _, name, *_ in rows]
@@ -138,8 +140,10 @@ def _show_in_flight(plan: Plan) -> None:
     if waiting := plan.uncollected:
         count, first = len(waiting), waiting[0]
         what = f"{count:,} result{'s' * (count > 1)} at the service; {'the first' if count > 1 else 'it'} "
-        when = expiry(first.expires_at_s or 0.0, time.time())
-        click.echo(f"{'in flight':>10}  {what}{when}: `qwenbuild build` collects what is there")
+        now_s, expires_at_s = time.time(), first.expires_at_s or 0.0
+        style = {"fg": "yellow", "bold": True} if expires_at_s - now_s < _SOON_S else {}
+        word = styled(f"{'in flight':>10}", sys.stdout, **style)
+        click.echo(f"{word}  {what}{expiry(expires_at_s, now_s)}: `qwenbuild build` collects what is there")
     if plan.strays:
         what = "in flight that no spec declares any more; a build collects them into the store"
         click.echo(f"{len(plan.strays):,} {what}")

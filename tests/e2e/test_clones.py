@@ -154,6 +154,8 @@ def test_a_git_lfs_pointer_is_named(first: Clone, has_store: bool) -> None:
     assert found == {f"{'restore' if has_store else 'render'}: {pointer}"}
     (clone.root / "out/s/ball.png").write_text(text)  # of the other image
     assert clone.changed()["s/ball"] == f"edited: {pointer}"
+    clone.edit("specs/s.toml", "image.cube", "image.box")
+    assert "s/cube.png  a Git LFS pointer; no spec declares it" in clone.here("plan").out
 
 
 def test_renaming_costs_nothing(emulator: Running, tmp_path: Path) -> None:
