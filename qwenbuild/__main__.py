@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
+    from . import noop
+
 _HELP_COLUMNS = 80
 
 
@@ -40,9 +42,7 @@ def _main() -> None:
             _leave(0)
         case ["--help" | "-h"] if _wrote(_help()):
             _leave(0)
-    count = noop.outputs_unchanged(sys.argv[1:] or ["build"])
-    if count is not None:
-        _wrote(noop.nothing_to_do(count, time.perf_counter() - begun), sys.stderr)
+    if (found := noop.find(sys.argv[1:])) and _showed(*found, begun):
         _leave(0)
     import threading
 
@@ -111,6 +111,27 @@ def _help() -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
+    """Show the result of a build with nothing to do. Return False if that fails: then the command line says why."""
+    from . import noop
+
+    if asked.junit:
+        from pathlib import Path
+
+        from qwenbuild.errors import QwenbuildError
+        from qwenbuild.terminal.junit import report_no_op
+
+        try:
+            report_no_op(Path(asked.junit), found.cells, time.perf_counter() - begun)
+        except (QwenbuildError, OSError):
+            return False
+    if asked.as_json:
+        return _wrote(noop.json_lines(found, time.perf_counter() - begun))
+    more = f"{noop.orphaned(found.orphans)}\n" if found.orphans else ""
+    _wrote(noop.nothing_to_do(found.count, time.perf_counter() - begun) + more, sys.stderr)
+    return True
 
 
 def _wrote(text: str, stream: TextIO | None = None) -> bool:

@@ -62,8 +62,11 @@ def on_this_machine_alone(project: Project, provider: Provider, outputs: Iterabl
 
 
 def warned(engine: Engine, plan: Plan) -> Plan:
-    """Return a build's plan; it warns if images that the build pins would be on this machine alone."""
-    if not engine.is_locking or engine.remote:
+    """Return a build's plan; it warns if images that the build pins would be on this machine alone.
+
+    A build that has nothing to do does not say it again.
+    """
+    if not engine.is_locking or engine.remote or plan.count(Verdict.UP_TO_DATE) == len(plan.steps):
         return plan
     steps = (step for step in plan.steps if step.verdict in _HERE)
     outputs = ((step.action.output, step.action.model.name) for step in steps)

@@ -23,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenbuild import noop
+from qwenbuild import noop_snapshot
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.options import Options
 from qwenbuild.plan import judge, leaving
@@ -246,9 +246,9 @@ class Engine:
             images = {path: output.image for path, output in recorded.items()}
             written = [self.lock_path] if locking.write(self, plan, images, records) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
-            is_done = finished.complete and not (self.options.force or plan.orphans or plan.strays)
+            is_done = finished.complete and not (self.options.force or plan.strays or plan.warnings)
             if arguments is not None and is_done:
-                snapshot.write(self.project, plan, records, arguments, written, started_ns)
+                snapshot.write(self.project, plan, self.provider.name, records, arguments, written, started_ns)
         return finished
 
     def _check_options(self) -> None:
@@ -267,7 +267,7 @@ class Engine:
         self.check_renders(plan)
         trusting.check_plan(self, plan)
         if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
-            noop.forget(str(self.project.root))
+            noop_snapshot.forget(str(self.project.root))
             self.store.register(self.project.root)
         if known := leaving.records(plan):
             state.record(known, {})  # the lock is about to drop them: from now on the state knows them

@@ -2,34 +2,139 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from qwenbuild import noop
+from qwenbuild import noop, noop_snapshot
+from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Started, as_dict
+from qwenbuild.noop_snapshot import DAMAGE, SETTLED_NS, Fingerprint
 from qwenbuild.plan.plan import Plan
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import state_path
 
+_HERE = "\0"  # stands in a line where the fast path puts a text or a number
+
+
+class _Unsure(Exception):
+    """No snapshot can be written: something is uncertain."""
+
 
 def write(
-    project: Project, plan: Plan, records: Mapping[str, Output], arguments: Sequence[str], written: Sequence[Path],
-    started_ns: int,
+    project: Project, plan: Plan, provider: str, records: Mapping[str, Output], arguments: Sequence[str],
+    written: Sequence[Path], started_ns: int,
 ) -> None:  # fmt: skip
-    """Write the snapshot of a build that left nothing to do. Writes none if an output has no record.
+    """Write the snapshot of a build that left nothing to do; none if anything is uncertain, or can't be written.
 
-    `records` are the state's outputs by path, `arguments` the build's command line, `written` the inputs
-    that the build wrote itself. `started_ns` is `time.time_ns()` before the first input was read.
+    `records` are the state's outputs by path, `arguments` the build's command line, `written` the inputs that the build
+    wrote itself. `started_ns` is `time.time_ns()` before the first input was read. If the present snapshot is still
+    true, it only gets this command line in addition.
     """
-    folders: dict[str, list[noop.Expected]] = {}
-    for step in plan.steps:
-        record = records.get(step.action.output)
-        if record is None:
+    root = str(project.root)
+    try:
+        asked = noop.Asked(arguments)
+        answer = noop.answer(asked, root, len(plan.steps), len(plan.orphans))
+        inputs = sorted({_below(root, path) for path in plan.inputs if path not in written})
+        own = [_below(root, path) for path in (state_path(project.root), *written)]
+        outputs = dict(_outputs(plan, records))
+        folders = _folders(_below(root, project.out), outputs)
+        present = _present(root, inputs, folders)
+        if present and (asked.build or present.cells):
+            noop_snapshot.save(root, present.with_answer(answer))
             return
-        folder, _, name = record.path.rpartition("/")
-        folders.setdefault(folder, []).append((name, record.st_size, record.st_mtime_ns, record.st_ino))
-    outputs = {os.path.join(project.out, folder): names for folder, names in folders.items()}
-    own = [str(path) for path in (state_path(project.root), *written)]
-    inputs = [str(path) for path in plan.inputs if path not in written]
-    noop.write(str(project.root), arguments, inputs, own, outputs, started_ns)
+        prints = [_input(root, path, None) for path in own] + [_input(root, path, started_ns) for path in inputs]
+        numbers = [number for fingerprint, _ in prints for number in fingerprint]
+        digests = [digest for _, digest in prints]
+        for folder, names in folders:
+            found = [_output(os.path.join(root, os.fsdecode(folder)), name, outputs) for name in names.values()]
+            numbers += [number for column in zip(*(print_ for print_, _ in found), strict=True) for number in column]
+            digests += [digest for _, digest in found]
+        is_whole = not asked.build
+        cells = [text for step in plan.steps for text in (step.action.name, step.action.output)] if is_whole else []
+        lines = [os.fsencode(part) for part in _lines(plan, provider)]
+        content = noop_snapshot.pack(
+            numbers, digests, [answer], lines, [*own, *inputs], [(folder, [*names]) for folder, names in folders],
+            os.fsencode("\0".join(cells)),
+        )  # fmt: skip
+        noop_snapshot.save(root, content)
+    except (*DAMAGE, OverflowError, _Unsure):
+        return  # without a snapshot the next build takes the slow path
+
+
+def _below(root: str, path: Path) -> bytes:
+    """Return a path as the snapshot keeps it: relative if it is in the project."""
+    text = os.path.abspath(path)
+    return os.fsencode(os.path.relpath(text, root) if text.startswith(os.path.join(root, "")) else text)
+
+
+def _outputs(plan: Plan, records: Mapping[str, Output]) -> Iterator[tuple[str, Output]]:
+    """Yield the path and the record of each output of a plan, orphans included. Raises _Unsure if one has no record."""
+    for path in [*(step.action.output for step in plan.steps), *(orphan.path for orphan in plan.orphans)]:
+        record = records.get(path)
+        if record is None:
+            raise _Unsure
+        yield path, record
+
+
+def _folders(out: bytes, outputs: Iterable[str]) -> list[tuple[bytes, dict[bytes, str]]]:
+    """Return the outputs' paths by name, for each folder below the output folder `out`."""
+    folders: dict[str, dict[bytes, str]] = {}
+    for path in outputs:
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, {})[os.fsencode(name)] = path
+    return [(os.path.join(out, os.fsencode(folder)), names) for folder, names in folders.items()]
+
+
+def _present(
+    root: str, inputs: Iterable[bytes], folders: Iterable[tuple[bytes, Mapping[bytes, str]]]
+) -> noop_snapshot.Snapshot | None:
+    """Return the present snapshot if it is still true and knows all of these files."""
+    try:
+        snapshot = noop_snapshot.read(root)
+        known = {folder: {*names} for folder, names in snapshot.folders}
+        covers = {*inputs} <= {*snapshot.inputs} and all(
+            names.keys() <= known.get(folder, set()) for folder, names in folders
+        )
+        return snapshot if covers and snapshot.holds() else None
+    except DAMAGE:
+        return None
+
+
+def _input(root: str, path: bytes, started_ns: int | None) -> tuple[Fingerprint, bytes]:
+    """Return the fingerprint and the digest of an input. Raises _Unsure if it may have changed since `started_ns`."""
+    absolute = os.path.join(os.fsencode(root), path)
+    found = noop_snapshot.input_fingerprint(absolute)
+    digest = noop_snapshot.input_digest(absolute)
+    is_young = started_ns is not None and max(found[1], found[2]) > started_ns - SETTLED_NS
+    if is_young or noop_snapshot.input_fingerprint(absolute) != found:
+        raise _Unsure
+    return found, digest
+
+
+def _output(folder: str, path: str, outputs: Mapping[str, Output]) -> tuple[Fingerprint, bytes]:
+    """Return the fingerprint and the digest of an output. Raises _Unsure if the file is not as recorded."""
+    record = outputs[path]
+    found = noop_snapshot.fingerprint(os.lstat(os.path.join(folder, path.rpartition("/")[2])))
+    if (found[0], found[1], found[3]) != (record.st_size, record.st_mtime_ns, record.st_ino):
+        raise _Unsure
+    return found, bytes.fromhex(record.image)
+
+
+def _lines(plan: Plan, provider: str) -> list[str]:
+    """Return the parts of what `--json` prints for this build once nothing is left to do."""
+    nothing = dict.fromkeys(plan.counts, 0)
+    counts = {**nothing, Outcome.UP_TO_DATE.value: len(plan.steps), "orphans": len(plan.orphans)}
+    image = ImageFinished(_HERE, _HERE, Outcome.UP_TO_DATE, "up to date", 0.0)
+    finished = Finished(0, 0, len(plan.steps), 0, 0, 0, 0.0, orphans=len(plan.orphans))
+    here = json.dumps(_HERE)
+    return [
+        _line(Started(provider, counts)),
+        *_line(image).split(here),
+        *_line(finished, seconds=_HERE).split(here),
+    ]  # fmt: skip
+
+
+def _line(event: Event, **others: str) -> str:
+    return json.dumps({**as_dict(event), **others}, ensure_ascii=False)

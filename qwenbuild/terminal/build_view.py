@@ -30,7 +30,7 @@ from qwenbuild.events import (
     Warned,
     as_dict,
 )
-from qwenbuild.noop import nothing_to_do
+from qwenbuild.noop import nothing_to_do, orphaned
 from qwenbuild.problems import visible
 
 from .style import (
@@ -39,7 +39,6 @@ from .style import (
     label,
     local_time,
     money,
-    orphaned,
     some_names,
     styled,
     waiting,

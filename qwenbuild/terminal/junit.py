@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -38,7 +38,7 @@ class Recording:
         self._path = path if self._is_stream else Path(os.path.realpath(path))
         self._cases: dict[str, list[ImageFinished]] = {}
         self._problems: list[str] = []
-        self._seconds: float | None = None
+        self.seconds: float | None = None
         if self._is_stream:
             return
         folder = next(parent for parent in self._path.parents if parent.exists())
@@ -55,7 +55,7 @@ class Recording:
             case Stopping():
                 self._problems += [event.reason, *map(str, event.problems)]
             case Finished():
-                self._seconds = event.seconds
+                self.seconds = event.seconds
 
     def fail(self, error: BaseException) -> None:
         """Record the error, or the interruption, that ended the build early."""
@@ -74,7 +74,7 @@ class Recording:
     def xml(self) -> bytes:
         """Return the report as XML in UTF-8."""
         events = [event for cases in self._cases.values() for event in cases]
-        seconds = sum(event.seconds for event in events) if self._seconds is None else self._seconds
+        seconds = sum(event.seconds for event in events) if self.seconds is None else self.seconds
         errors = 1 if self._problems else 0
         counts = {**_counts(events), "tests": str(len(events) + errors), "errors": str(errors)}
         root = ElementTree.Element("testsuites", {"name": "qwenbuild", **counts, "time": f"{seconds:.3f}"})
@@ -88,6 +88,15 @@ class Recording:
         ElementTree.indent(root)
         text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
         return text + b"\n"
+
+
+def report_no_op(path: Path, cells: Iterable[tuple[str, str]], seconds: float) -> None:
+    """Write the report of a build with nothing to do. `cells` are names and paths. Raises UsageError, OutputError."""
+    recording = Recording(path)
+    for name, output in cells:
+        recording.emit(ImageFinished(name, output, Outcome.UP_TO_DATE, "up to date", 0.0))
+    recording.seconds = seconds
+    recording.write()
 
 
 def _is_xml(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qwenbuild.noop import orphaned
 from qwenbuild.problems import columns, visible
 
 from .style import (
@@ -23,7 +24,6 @@ from .style import (
     label,
     local_time,
     money,
-    orphaned,
     some_names,
     styled,
     without_ids,

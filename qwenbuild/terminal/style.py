@@ -182,12 +182,6 @@ def outputs(count: int) -> str:
     return f"{count:,} output{'s' * (count != 1)}"
 
 
-def orphaned(count: int) -> str:
-    """Return the line about `count` orphans."""
-    are, them = ("is", "it") if count == 1 else ("are", "them")
-    return f"{outputs(count)} {are} no longer declared; `qwenbuild clean --orphans` removes {them}"
-
-
 def write(lines: Iterable[str]) -> None:
     """Write lines to standard output in batches. One write per line would take most of the time of a large plan."""
     rest = iter(lines)

@@ -46,14 +46,15 @@ def imported(sandbox: Sandbox, *arguments: str) -> tuple[set[str], Ran]:
 
 
 def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
-    """A build with a valid snapshot loads four small modules, and prints the same line as the slow path."""
+    """A build with a valid snapshot loads five small modules, and prints the same line as the slow path."""
     sandbox.run("build")
     time.sleep(0.1)  # no snapshot is written for inputs younger than 50 ms
     slow = sandbox.run("build")
     loaded, fast = imported(sandbox, "build")
     assert loaded & HEAVY == set()
     assert sorted(name for name in loaded if not name.startswith("_")) == [
-        "fcntl", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop", "qwenbuild.state_folder", "qwenbuild.version"
+        "fcntl", "itertools", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop", "qwenbuild.noop_snapshot",
+        "qwenbuild.state_folder", "qwenbuild.version", "zlib",
     ]  # fmt: skip
     line = r"nothing to do: 8 up to date in [0-9.]+ s\n"
     assert (fast.code, slow.code) == (0, 0)
@@ -62,6 +63,42 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
     assert "qwenbuild.engine.engine" in imported(sandbox, "build", "icons")[0]
     sandbox.edit("templates/base.j2", "poster", "banner")
     assert "qwenbuild.engine.engine" in imported(sandbox, "build")[0]
+
+
+WAYS: tuple[list[str], ...] = (
+    ["build"], [], ["build", "--json"], ["build", "--junit", "report.xml"], ["--locked"], ["-C", "{root}"],
+    ["-C", "{root}/specs", "build", "--json", "--junit", "{root}/report.xml"], ["build", "-j", "2", "--max-cost", "1"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("orphans", [0, 2])
+def test_each_way_to_ask_is_instant_and_prints_the_same(sandbox: Sandbox, orphans: int) -> None:
+    """After one build, no way to ask for the whole project loads the engine; all print what the slow path prints."""
+    sandbox.run("build")
+    if orphans:
+        (sandbox.root / "specs/icons.toml").unlink()
+    time.sleep(0.1)
+    sandbox.run("build")
+    snapshot, report = sandbox.root / ".qwenbuild/snapshot", sandbox.root / "report.xml"
+    content = snapshot.read_bytes()
+    assert (b"no longer declared" in sandbox.run("build").err.encode()) == bool(orphans)
+    for way in WAYS:
+        arguments = [part.format(root=sandbox.root) for part in way]
+        loaded, fast = imported(sandbox, *arguments)
+        assert "qwenbuild.engine.engine" not in loaded, way
+        fast_report = report.read_text("utf-8") if report.exists() else ""
+        snapshot.unlink()
+        slow = sandbox.run(*arguments)
+        slow_report = report.read_text("utf-8") if report.exists() else ""
+        snapshot.write_bytes(content)
+        said = fast.out.splitlines(keepends=True)[:-2]  # the last two lines are the probe's own
+        assert _timeless("".join(said)) == _timeless(slow.out), way
+        assert (_timeless(fast.err), fast.code) == (_timeless(slow.err), slow.code), way
+        assert _timeless(fast_report) == _timeless(slow_report), way
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r'( in |"seconds": |time=")[0-9.]+', r"\1T", text)
 
 
 @pytest.mark.parametrize(("option", "said"), [("--version", "qwenbuild 0.1.0\n"), ("--help", "Usage: qwenbuild ")])

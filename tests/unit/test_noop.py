@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenbuild import noop
+from qwenbuild import noop, noop_snapshot
 from qwenbuild.errors import ProjectError, QwenbuildError
-from tests.support.edits import EDITS, made
+from tests.support.edits import EDITS, Place, made
 
 COMMANDS: list[tuple[list[str], dict[str, Any]]] = [
     ([], {}),
@@ -77,14 +76,15 @@ def test_each_edit(tmp_path: Path, name: str) -> None:
 def test_inputs_of_the_future(tmp_path: Path) -> None:
     """If the clock was set back, inputs have times in the future, and no snapshot is written."""
     place = made(tmp_path)
-    path = place.root / noop.NAME
+    path = place.root / noop_snapshot.NAME
     assert path.exists()
     path.unlink()
-    now = time.time_ns()
-    root, inputs = str(place.root), [str(place.root / "qwenbuild.toml")]
-    noop.write(root, [], inputs, [], {}, now - 3600 * 10**9)
+    later = time.time() + 3600
+    os.utime(place.root / "qwenbuild.toml", (later, later))
+    place.build()
     assert not path.exists()
-    noop.write(root, [], inputs, [], {}, now)
+    os.utime(place.root / "qwenbuild.toml")
+    place.build()
     assert path.exists()
 
 
@@ -93,7 +93,7 @@ def test_inputs_of_the_future(tmp_path: Path) -> None:
 def test_a_snapshot_that_is_no_snapshot(tmp_path: Path, kind: str) -> None:
     """A pipe would be waited for, a device has no end, and a hole of a terabyte takes all memory: none is read."""
     place = made(tmp_path)
-    path = place.root / noop.NAME
+    path = place.root / noop_snapshot.NAME
     path.unlink()
     if kind == "pipe":
         os.mkfifo(path)
@@ -116,16 +116,15 @@ def test_a_snapshot_that_is_no_snapshot(tmp_path: Path, kind: str) -> None:
 def test_special_files_that_a_snapshot_leads_to(tmp_path: Path) -> None:
     """Pipes in the places of the lock and of a folder of outputs are not waited for."""
     place = made(tmp_path)
-    lock, out = place.root / ".qwenbuild/lock", place.root / "out/b"
-    content = (place.root / noop.NAME).read_bytes()
-    assert os.fsencode(out) in content
+    lock = place.root / ".qwenbuild/lock"
+    content = (place.root / noop_snapshot.NAME).read_bytes()
     os.mkfifo(place.root / "pipe")
-    short = os.fsencode(place.root / "pipe")
-    length = int.from_bytes(content[:8], sys.byteorder) - len(os.fsencode(out)) + len(short)
-    forged = length.to_bytes(8, sys.byteorder) + content[8:].replace(os.fsencode(out) + b"\0", short + b"\0")
-    (place.root / noop.NAME).write_bytes(forged)
+    snapshot = noop_snapshot.read(str(place.root))
+    parts = snapshot.numbers, [bytes(snapshot.digests)], snapshot.answers, snapshot.json, snapshot.inputs
+    folders = [(b"pipe" if folder == b"out/b" else folder, names) for folder, names in snapshot.folders]
+    noop_snapshot.save(str(place.root), noop_snapshot.pack(*parts, folders, snapshot.cells))
     assert place.fast() is None
-    (place.root / noop.NAME).write_bytes(content)
+    (place.root / noop_snapshot.NAME).write_bytes(content)
     assert place.fast() == place.slow()
     lock.unlink()
     lock.symlink_to("../pipe")
@@ -139,8 +138,84 @@ def test_a_snapshot_is_written_into_no_other_file(tmp_path: Path, monkeypatch: p
     place = made(tmp_path)
     victim = tmp_path / "precious"
     victim.write_bytes(b"mine")
-    (place.root / f"{noop.NAME}.tmp").symlink_to(victim)
-    (place.root / noop.NAME).unlink()
+    (place.root / f"{noop_snapshot.NAME}.tmp").symlink_to(victim)
+    (place.root / noop_snapshot.NAME).unlink()
     place.build()
     assert place.fast() == place.slow()
     assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "build", "start", "as_json", "junit"),
+    [
+        ([], [], "", False, ""),
+        (["build"], [], "", False, ""),
+        (["-C", "specs", "--json"], [], "specs", True, ""),
+        (["-Cspecs", "build"], [], "specs", False, ""),
+        (["--project=specs", "--locked"], [], "specs", False, ""),
+        (["--project", "specs", "build", "--junit", "x.xml"], [], "specs", False, "specs/x.xml"),
+        (["build", "-j", "4", "--fail-fast", "--overwrite", "--max-cost", "5"], [], "", False, ""),
+        (["build", "-j", "0"], ["-j", "0"], "", False, ""),
+        (["build", "--locked", "puppies"], ["puppies", "--locked"], "", False, ""),
+        (["build", "--json", "-w", "--json"], ["-w", "--json"], "", True, ""),
+        (["build", "--provider", "null", "--json"], ["--provider", "null"], "", True, ""),
+        (["build", "--", "--json"], ["--", "--json"], "", False, ""),
+        (["build", "--force"], ["--force"], "", False, ""),
+        (["plan", "--json"], ["", "plan"], "", True, ""),
+    ],
+)
+@pytest.mark.usefixtures("back_again")
+def test_what_a_command_line_asks_for(
+    tmp_path: Path, arguments: list[str], build: list[str], start: str, as_json: bool, junit: str
+) -> None:
+    """Options that make no difference to a build without work are left out of what it builds."""
+    os.chdir(tmp_path)
+    asked = noop.Asked(arguments)
+    assert (asked.build, asked.as_json) == (build, as_json)
+    assert asked.start == os.path.normpath(tmp_path / start)
+    assert asked.junit == (str(tmp_path / junit) if junit else "")
+
+
+@pytest.mark.usefixtures("back_again")
+def test_several_command_lines_share_a_snapshot(tmp_path: Path) -> None:
+    """A build of a selection keeps what is known of the whole project; a build with work forgets both."""
+    place = made(tmp_path, ["build", "--provider", "null"], provider="null")
+    place.arguments, place.options = [], {}
+    place.build()
+    assert len(noop_snapshot.read(str(place.root)).cells.split(b"\0")) == 12
+    parts = Place(place.top, ["build", "a"], {"select": ["a"]})
+    parts.build()
+    assert (place.fast(), parts.fast()) == (6, 4)
+    (place.root / "specs/b.toml").write_text('[image.y]\nprompt = "new"\n')
+    assert (place.fast(), parts.fast()) == (None, None)
+    parts.build()
+    assert (place.fast(), parts.fast()) == (None, 4)
+    place.build()
+    assert (place.fast(), place.slow()) == (5, 5)
+
+
+@pytest.mark.usefixtures("back_again")
+def test_orphans_are_counted(tmp_path: Path) -> None:
+    """They do not keep a build from being instant. One that goes away is noticed."""
+    place = made(tmp_path)
+    (place.root / "specs/b.toml").write_text('[image.y]\nprompt = "a red ball"\n')
+    place.build()
+    found = noop.find([])
+    assert found
+    assert (found[1].count, found[1].orphans) == (5, 1)
+    (place.root / "out/b/z.png").unlink()
+    assert place.fast() is None
+
+
+@pytest.mark.usefixtures("back_again")
+def test_a_project_between_is_another_project(tmp_path: Path) -> None:
+    """A command that starts below a folder with a config of its own is about that project."""
+    place = made(tmp_path)
+    (place.root / "specs/deeper").mkdir()
+    place.build()
+    os.chdir(place.root / "specs/deeper")
+    assert place.fast() == 6
+    (place.root / "specs/pyproject.toml").write_text("")
+    assert place.fast() is None
+    os.chdir(place.root)
+    assert noop.find(["-C", "specs/nowhere"]) is None

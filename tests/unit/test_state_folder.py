@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild import noop
+from qwenbuild import noop, noop_snapshot
 from qwenbuild.specs import project
 from qwenbuild.state_folder import BUILD_LOCK, FOLDER, STATE
 from qwenbuild.storage.build_lock import hold_build_lock
@@ -18,7 +18,7 @@ def test_a_project_keeps_its_state_in_one_folder(tmp_path: Path) -> None:
     """The state, the build's lock, the snapshot and temporary files lie in the project's `.qwenbuild/`."""
     (tmp_path / "qwenbuild.toml").write_text("")
     folder = project.find(tmp_path).state_dir
-    assert folder == tmp_path / FOLDER == (tmp_path / noop.NAME).parent
+    assert folder == tmp_path / FOLDER == (tmp_path / noop_snapshot.NAME).parent
     with hold_build_lock(folder):
         State.of(tmp_path, create=True).close()
         assert sorted(os.listdir(folder)) == [".gitignore", BUILD_LOCK, STATE, f"{STATE}-checked", "tmp"]
@@ -28,8 +28,9 @@ def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.
     """While a build holds its lock, the snapshot is not trusted."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir()
-    noop.write(str(tmp_path), ["build"], [], [], {}, 0)
-    assert noop.outputs_unchanged(["build"]) == 0
+    answer = noop.answer(noop.Asked(["build"]), str(tmp_path), 0, 0)
+    noop_snapshot.save(str(tmp_path), noop_snapshot.pack([], [], [answer], [], [], [], b""))
+    assert noop.find(["build"])
     with hold_build_lock(tmp_path / FOLDER):
-        assert noop.outputs_unchanged(["build"]) is None
-    assert noop.outputs_unchanged(["build"]) == 0
+        assert noop.find(["build"]) is None
+    assert noop.find(["build"])

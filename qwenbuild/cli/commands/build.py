@@ -73,9 +73,8 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
         if recording:
             recording.emit(event)
 
-    arguments = None if as_json or junit else sys.argv[1:] or ["build"]
     try:
-        finished = engine_of(project, **choices).build(emit, interrupt, arguments=arguments)
+        finished = engine_of(project, **choices).build(emit, interrupt, arguments=sys.argv[1:])
     except (QwenbuildError, KeyboardInterrupt) as error:
         if recording:
             recording.fail(error)
