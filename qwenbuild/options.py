@@ -21,7 +21,8 @@ class Options:
     - `resubmit` sends a request again although it may have been billed.
     - `retry_failed` sends a request again although the service's moderation refused it, or its image has another size.
     - `accept_size` takes images of another size than asked for.
-    - `detach` leaves accepted requests at the service; a later build collects them.
+    - `detach` leaves accepted requests at the service; a later build collects them. The sync interface accepts a
+      request only by making its image, so nothing but the download is left.
     - `all_errors` tells all problems of an image in full, not only the first twenty.
     - `locked` fails if the lock would change; `relock` renders images that the lock pins and nobody has.
     """

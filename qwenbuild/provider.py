@@ -75,12 +75,13 @@ class Rendered:
 
     A provider whose renders are deterministic puts only deterministic facts here (no times).
     `verified` is True if the provider has decoded or encoded the bytes itself; otherwise the builder
-    verifies them.
+    verifies them. `emulated_by` is the address of the emulator that made the image, empty for an image of the service.
     """
 
     png: bytes = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
     verified: bool = False
+    emulated_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,10 @@ class Journal(Protocol):
         Raises Stopped if the build was stopped meanwhile; the provider lets Stopped pass.
         """
 
-    async def accepted(self, handle: str) -> None:
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
         """Record the handle (such as a task id or a result's address) that `Resumable.collect` needs.
+
+        `emulated_by` is the address of the emulator that answered, empty if it was no emulator.
 
         Call it before the first poll or download. Raises Detached if the build does not wait; the
         provider lets Detached pass.
@@ -287,6 +290,14 @@ def makes_drafts(provider: Provider) -> bool:
 def result_life_s(provider: Provider) -> float | None:
     """Return how long the service keeps a result, in seconds from its request: an attribute of that name, else None."""
     return getattr(provider, "result_life_s", None)
+
+
+def emulator_address(provider: Provider) -> str:
+    """Return the address at which an emulator may answer this provider: its attribute `emulator_address`, else empty.
+
+    The address is that of the configured base URL: scheme, host and port. The vendor's own hosts are no emulators.
+    """
+    return str(getattr(provider, "emulator_address", ""))
 
 
 def options_of(factory: Callable[[Settings], Provider]) -> Sequence[str]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from .candidates import Search
 from .digest import sha256
+from .emulation import FACT, emulated_key
 
 KEY_SCHEMA = 1
 
@@ -198,6 +199,18 @@ class Submission:
         """The id of the service's task; empty if it is unknown, or if the request made no task."""
         kind, _, name = self.handle.partition(":")
         return name if kind == "task" else ""
+
+    @property
+    def emulated_by(self) -> str:
+        """The address of the emulator that accepted the request, empty if it was no emulator."""
+        return str(self.context.get(FACT, ""))
+
+    @property
+    def image_keys(self) -> Sequence[str]:
+        """The keys under which the store may have the image. If the answer was lost, an emulator may have made it."""
+        if self.emulated_by:
+            return [emulated_key(self.key, self.emulated_by)]
+        return [self.key, *(emulated_key(self.key, f"{it}://{self.context.get('host')}") for it in ("http", "https"))]
 
 
 def derived_seed(name: str) -> int:

@@ -262,6 +262,7 @@ class Builder:
         """
         are_written = await self._write(step, digest, image, outcome, begun_s)
         for follower in self._endings.take_followers(step):
+            follower = follower._replace(action=follower.action.made_by(step.action.emulated_by))
             are_written &= await self._write(follower, digest, image, Outcome.RESTORED, time.monotonic())
         return are_written
 

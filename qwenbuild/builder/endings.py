@@ -27,16 +27,16 @@ class Endings:
     def __init__(self, run: Run, workers: Workers, recorder: Recorder) -> None:
         self._run, self._workers, self._recorder = run, workers, recorder
         self._unended = {step.action.output: step for step in run.plan.steps}
-        self._followers: dict[str, list[Step]] = {}  # steps that wait for the bytes of a key
+        self._followers: dict[str, list[Step]] = {}  # steps that wait for the bytes of a request, by its key
         self.counts: Counter[Outcome] = Counter()
 
     def follow(self, step: Step) -> None:
-        """Let a step wait for the bytes that another step with the same key renders."""
-        self._followers.setdefault(step.action.key, []).append(step)
+        """Let a step wait for the bytes that another step with the same request renders."""
+        self._followers.setdefault(step.action.request_key, []).append(step)
 
     def take_followers(self, step: Step) -> Sequence[Step]:
         """Return the steps that wait for this step's bytes; they wait no longer."""
-        return self._followers.pop(step.action.key, ())
+        return self._followers.pop(step.action.request_key, ())
 
     def finish(self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None) -> None:
         """End one step."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from qwenbuild.errors import LedgerError, ProviderError, Refused, StateError
@@ -15,6 +16,7 @@ from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Request, Submission
 
 from .commits import Commits
+from .keep import stored
 from .run import Run
 
 SHOWN_S: Final = 3.0
@@ -82,7 +84,7 @@ class RunJournal:
         write = self._commits.enqueue(
             run.submissions.intend, self._key, self._request, context, cell=step.action.name if step else "",
             forced=forced, price=step.price if step else None, replaces=replaces,
-            is_stored=lambda: any_will_do and run.store.lookup(self._key, any_size=any_size) is not None,
+            is_stored=lambda: bool(any_will_do and step and stored(step.action, run, any_size=any_size)[1]),
         )  # fmt: skip
         try:
             found = await asyncio.shield(write)
@@ -109,7 +111,7 @@ class RunJournal:
         """The open submission as it was recorded first, if there is one."""
         return self._open
 
-    async def accepted(self, handle: str) -> None:
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
         """See `provider.Journal`.
 
         If the handle can't be written, the image is fetched nevertheless: it is paid for, and there may
@@ -118,7 +120,7 @@ class RunJournal:
         self.handle = handle
         detach = self._run.options.detach
         try:
-            await self._write(self._run.submissions.accept, handle)
+            await self._write(partial(self._run.submissions.accept, emulated_by=emulated_by), handle)
         except (LedgerError, StateError):
             if detach:
                 raise

@@ -6,15 +6,19 @@ import os
 from pathlib import Path
 
 from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.emulation import FACT
 from qwenbuild.errors import WrongSize
 from qwenbuild.files import atomic, png, regular
 from qwenbuild.files.provenance import with_provenance
-from qwenbuild.provider import Rendered
+from qwenbuild.provider import Rendered, emulator_address
 from qwenbuild.request import Request
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.store import BLOB_MODE, Store
+
+from .run import Run
 
 _MOST_BYTES = 64 * 2**20  # of a file that is kept before it is replaced; an image has less
 
@@ -64,6 +68,17 @@ def _keep_bytes(store: Store, image: bytes) -> None:
         raise store.failure(error, "written") from error
 
 
+def stored(action: Action, run: Run, *, any_size: bool) -> tuple[Action, Entry | None]:
+    """Return the store's entry for an action, and the action under the key of the entry; None if there is none.
+
+    Until a request is answered, nobody knows whether an emulator makes its image. Raises StoreError.
+    """
+    for it in (action, action.made_by(""), action.made_by(emulator_address(run.provider))):
+        if entry := run.store.lookup(it.key, any_size=any_size):
+            return it, entry
+    return action, None
+
+
 def keep(
     store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
     forced: bool = False, accept_size: bool = False,
@@ -82,6 +97,7 @@ def keep(
     facts = {
         "generator": "qwenbuild", "action_key": key, "provider": provider, "request": request.as_dict(),
         **({"actual_size": str(size)} if other_size else {}), **rendered.facts,
+        **({FACT: rendered.emulated_by} if rendered.emulated_by else {}),
     }  # fmt: skip
     image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
     digest = sha256(image)

@@ -14,10 +14,12 @@ from qwenbuild.errors import Moderated, Refused, WrongSize
 from qwenbuild.events import ImageWaiting, Outcome
 from qwenbuild.plan.judge import unknown_cause
 from qwenbuild.plan.plan import Step, Verdict
+from qwenbuild.provider import emulator_address
 from qwenbuild.request import Submission
 from qwenbuild.storage.action_result import Entry
 
 from .endings import Endings
+from .keep import stored
 from .run import Run
 from .workers import Workers
 
@@ -41,7 +43,7 @@ class Others:
 
     async def add(self, step: Step) -> None:
         """Wait for the outcome of a step's request, and say so if another build works on it."""
-        key = step.action.key
+        key = step.action.request_key
         self._waiting[key] = step, time.time()
         submission = (await asyncio.to_thread(self._run.submissions.of_keys, [key])).get(key)
         if submission and submission.is_held:
@@ -76,21 +78,28 @@ class Others:
 
     async def _resolve(self, step: Step, since_s: float, submission: Submission | None) -> Step | None:
         """End a step whose request no build works on any more, or return the step that this build must go on with."""
-        begun_s, key = time.monotonic(), step.action.key
+        begun_s, key = time.monotonic(), step.action.request_key
         options = self._run.options
         any_size = not (options.force or options.retry_failed)
-        entry = None if options.force else await asyncio.to_thread(self._run.store.lookup, key, any_size=any_size)
+        action, entry = step.action, None
+        if not options.force:
+            action, entry = await asyncio.to_thread(stored, step.action, self._run, any_size=any_size)
         if entry and entry.other_size and not options.accept_size:
             self._endings.fail(step, WrongSize.kept(step.action.size, entry.other_size), begun_s)
             return None
-        image = await asyncio.to_thread(self._run.store.image, entry, key, step.action.size) if entry else None
+        image = await asyncio.to_thread(self._run.store.image, entry, action.key, action.size) if entry else None
         if entry and image is not None:
-            await self._kept(step, entry, image, Outcome.RESTORED, begun_s)
+            await self._kept(step._replace(action=action), entry, image, Outcome.RESTORED, begun_s)
             return None
-        if submission and submission.handle and not submission.elsewhere:
+        is_real = bool(submission and submission.emulated_by in ("", emulator_address(self._run.provider)))
+        if submission and is_real and submission.handle and not submission.elsewhere:
             return step._replace(verdict=Verdict.REATTACH, submission=submission, price=None,
                                  cause="submitted by another build")  # fmt: skip
         price = self._run.provider.price(step.action.model.name)
+        if submission and not is_real:
+            return step._replace(
+                verdict=Verdict.RENDER, submission=submission, price=price, cause="only an emulator has it"
+            )
         if submission and self._run.options.resubmit:
             return step._replace(verdict=Verdict.RENDER, submission=submission, price=price,
                                  cause="may have been billed before; sent again")  # fmt: skip

@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import (
     AnswerLost,
     BudgetExceeded,
@@ -190,7 +191,7 @@ class Rendering:
         is_claimed = bool(step.price or collected)
         start = (lambda: self._emit_started(step)) if is_claimed else None
         journal = RunJournal(
-            self._run, self._commits, action.key, action.request, lambda: self._is_closed(action.model.name),
+            self._run, self._commits, action.request_key, action.request, lambda: self._is_closed(action.model.name),
             step=step, collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
@@ -199,6 +200,8 @@ class Rendering:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
+            action = action.made_by(rendered.emulated_by)
+            step = step._replace(action=action)
             entry, image = await self._keep(journal, action.key, action.request, rendered, step.pinned, forced=forced)
             if not forced:
                 await journal.settle("done")
@@ -328,7 +331,8 @@ class Rendering:
         try:
             taken = await journal.take()
             rendered = await self._workers.until_stopped(service.collect(taken, journal), journal)
-            await self._keep(journal, stray.key, stray.request, rendered, "", forced=stray.forced)
+            key = emulated_key(stray.key, rendered.emulated_by) if rendered.emulated_by else stray.key
+            await self._keep(journal, key, stray.request, rendered, "", forced=stray.forced)
             await journal.settle("done")
             self.collected += 1
         except Stopped:

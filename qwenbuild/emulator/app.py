@@ -21,7 +21,9 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from qwenbuild.emulation import HEADER
 from qwenbuild.errors import ProviderError
+from qwenbuild.version import __version__
 
 from .control_endpoints import control_routes
 from .dashscope import Service
@@ -39,6 +41,7 @@ from .wire_format import API_PATH
 _SYNC = f"{API_PATH}/services/aigc/multimodal-generation/generation"
 _CREATE = f"{API_PATH}/services/aigc/text2image/image-synthesis"
 _MAX_BODY_BYTES = 6 * 2**20
+_MARKED = (HEADER.lower().encode(), __version__.encode())  # in each answer; a client must not take it for the service's
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Application:
 
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"date", self._date_header())]
+                message["headers"] = [*message["headers"], (b"date", self._date_header()), _MARKED]
             await send(message)
 
         with contextlib.suppress(ClientDisconnect):  # the client has gone, so nobody waits for an answer

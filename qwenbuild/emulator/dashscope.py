@@ -125,7 +125,7 @@ class Service:
             most = max(1, round(most * terms.limits)) if most and terms.limits else 0
             self._queues[key] = TaskQueue(most, terms.queue_s, terms.latency_s)
         self._queues[key].pending.append(task)
-        return {"request_id": task.request_id, "output": {"task_id": task.id, "task_status": task.status}}
+        return {"output": {"task_status": task.status, "task_id": task.id}, "request_id": task.request_id}
 
     def poll(self, account: str, task_id: str, now: float, link: Link) -> dict[str, Any]:
         """Return the answer to a query of one task; raises Refusal.
@@ -138,17 +138,13 @@ class Service:
         output: dict[str, Any] = {"task_id": task.id, "task_status": task.status}
         times = {"submit_time": task.submitted_s, "scheduled_time": task.scheduled_s, "end_time": task.ended_s}
         output |= {name: china_time(at_s) for name, at_s in times.items() if at_s is not None}
-        made = len(task.images)
         if task.status == "FAILED":
             output |= _failure(task.failing)
         elif task.status == "SUCCEEDED":
             output["results"] = self._task_results(task, link)
-        ended = task.status in ("FAILED", "SUCCEEDED")
-        total = task.order.count
-        output["task_metrics"] = {"TOTAL": total, "SUCCEEDED": made, "FAILED": total - made if ended else 0}
         answer: dict[str, Any] = {"request_id": new_id(), "output": output}
-        if made:
-            answer["usage"] = {"image_count": made}
+        if task.images:
+            answer["usage"] = {"image_count": len(task.images)}
         return answer
 
     def cancel(self, account: str, task_id: str, now: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qwenbuild.catalogue import Catalogue
+from qwenbuild.emulation import MARK
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.registry import create
@@ -29,7 +30,7 @@ class _NoJournal:
     async def intend(self, context: Mapping[str, Any]) -> None:
         """Record nothing."""
 
-    async def accepted(self, handle: str) -> None:
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
         """Record nothing."""
 
     async def refused(self) -> None:
@@ -68,13 +69,13 @@ class Renderer:
         await self._exits.aclose()
 
     async def png(self, request: Request) -> bytes:
-        """Return the PNG of `request`; raises ProviderError."""
+        """Return the PNG of `request`, with the mark of an emulator; raises ProviderError."""
         known = self._cached.get(request)
         if known is not None:
             self._cached.move_to_end(request)
             return known
         async with self._slots:
-            png = (await self._provider.render(request, _NoJournal())).png
+            png = (await self._provider.render(request._replace(label=MARK), _NoJournal())).png
         if request not in self._cached:
             self._cached_bytes += len(png)
             self._cached[request] = png

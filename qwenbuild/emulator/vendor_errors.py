@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-NO_SYNC = "current user api does not support synchronous calls."
-NO_ASYNC = "current user api does not support asynchronous calls."
+NO_SYNC = "current user api does not support synchronous calls"
+NO_ASYNC = "current user api does not support asynchronous calls"
 
 VENDOR_ERRORS: Mapping[str, tuple[int, str]] = {
     "InvalidParameter": (400, "Required parameter(s) missing or invalid, please check the request parameters."),

@@ -56,8 +56,8 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
     unknown = [it.cell for it in own if it.cell and not it.handle]
     with engine.state() as state:
         chosen = selection.select(engine.declared(state)[0], [cell], (), engine.project)
-        keys = {action.key for action in chosen}
-        step = make_plan(engine, state, keys=keys).steps[0]
+        keys = {action.request_key for action in chosen}
+        step = make_plan(engine, state, keys={action.key for action in chosen}).steps[0]
     if len(keys) > 1:
         raise UsageError(
             f'"{cell}" names {len(keys):,} cells with different requests',

@@ -29,7 +29,7 @@ from qwenbuild.options import Options
 from qwenbuild.plan import judge, leaving
 from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.provider import OPTIONS, Provider, Settings, resumable
+from qwenbuild.provider import OPTIONS, Provider, Settings, emulator_address, resumable
 from qwenbuild.providers.registry import SERVICE, create
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
@@ -179,7 +179,8 @@ class Engine:
     def declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return (actions under their recorded keys, the lock, the input paths)."""
         actions, pins, inputs = self._expand()
-        every = judge.with_known_keys(with_kept_requests(actions, pins, state), pins, state, self.store)
+        at = emulator_address(self.provider)
+        every = judge.with_known_keys(with_kept_requests(actions, pins, state, at), pins, state, self.store, at)
         return every, pins, [*inputs, self.lock_path]
 
     def last_run(self) -> dict[str, Any] | None:
@@ -243,8 +244,7 @@ class Engine:
                 self._prepare(plan, state)
                 finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s)
             records = {**plan.records, **recorded}
-            images = {path: output.image for path, output in recorded.items()}
-            written = [self.lock_path] if locking.write(self, plan, images, records) else []
+            written = [self.lock_path] if locking.write_built(self, plan, recorded) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
             is_done = finished.complete and not (self.options.force or plan.strays or plan.warnings)
             if arguments is not None and is_done:

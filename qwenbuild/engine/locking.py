@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.plan import pins
+from qwenbuild.plan.emulation import as_recorded
+from qwenbuild.provider import emulator_address
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
@@ -76,8 +79,15 @@ def check_plan(plan: Plan, state: State) -> None:
     pins.check_edits(plan.steps)
 
 
+def write_built(engine: Engine, plan: Plan, recorded: Mapping[str, Output]) -> bool:
+    """Write the lock after a build that has `recorded` these outputs, by path; return whether the file changed."""
+    actions = as_recorded(plan.actions, recorded, emulator_address(engine.provider))
+    images = {path: output.image for path, output in recorded.items()}
+    return write(engine, replace(plan, actions=actions), images, {**plan.records, **recorded})
+
+
 def write(engine: Engine, plan: Plan, images: Mapping[str, str], records: Mapping[str, Output]) -> bool:
-    """Write the lock after a build; return whether the file changed. Does nothing with the option `locked`.
+    """Write the lock; return whether the file changed. Does nothing with the option `locked`.
 
     `images` are the digests of outputs that this build made, by path; `records` are the state's outputs.
     """

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-from qwenbuild.plan import judge
+from qwenbuild.plan import judge, sharing
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
+from qwenbuild.provider import emulator_address
 from qwenbuild.specs import selection
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
@@ -47,7 +48,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         strays = [] if is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
         found = submissions.warnings()
     if engine.remote and not options.force:
-        steps = _with_remote(steps, engine.remote)
+        steps = _with_remote(steps, engine.remote, emulator_address(engine.provider))
     is_whole = not (is_selecting or options.shard) and outputs is None and keys is None
     renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
     return Plan(
@@ -71,9 +72,12 @@ def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:
     return (*found, *unapproved, *(engine.remote.warnings() if engine.remote else ()))
 
 
-def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:
-    """Return the steps; those whose missing image the remote cache has become RESTORE."""
-    keys, images = judge.lacking(steps)
+def _with_remote(steps: list[Step], remote: Remote, address: str) -> list[Step]:
+    """Return the steps; those whose missing image the remote cache has become RESTORE.
+
+    `address` is where an emulator may have made them; empty for none.
+    """
+    keys, images = sharing.wanted(steps, address)
     if not (keys or images):
         return steps
     import asyncio  # here, because loading it takes as long as a whole small plan
@@ -82,7 +86,7 @@ def _with_remote(steps: list[Step], remote: Remote) -> list[Step]:
         async with remote:
             return await remote.find(keys, images)
 
-    return list(judge.with_shared(steps, asyncio.run(find())))
+    return list(sharing.with_shared(steps, asyncio.run(find()), address))
 
 
 @contextlib.contextmanager

@@ -222,6 +222,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "reason": explanation.step.reason,
         "key": action.key,
         "failure": failure and failure.as_dict(),
+        "emulated_by": action.emulated_by or None,
         "fields": [
             {"name": one.name, "value": one.value, "source": _source(one.source),
              **({} if one.before is None else {"before": one.before}),
@@ -258,5 +259,7 @@ def history_changes(history: Sequence[PastImage]) -> list[str]:
         if earlier is None or past.request is None or earlier.request is None:
             found.append("")
         else:
-            found.append("rendered again" if past.key == earlier.key else summary(earlier.request, past.request))
+            is_emulated = past.key != earlier.key and past.request == earlier.request
+            words = "one of the two is emulated" if is_emulated else "rendered again"
+            found.append(words if past.request == earlier.request else summary(earlier.request, past.request))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from qwenbuild import request as requests
 from qwenbuild.errors import WrongSize
 from qwenbuild.files.paths import clash_key
 from qwenbuild.options import Options
-from qwenbuild.provider import Provider, resumable
+from qwenbuild.provider import Provider, accounted, emulator_address, resumable
 from qwenbuild.request import Request, Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
@@ -24,33 +24,37 @@ from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
 from qwenbuild.storage.submissions import Submissions
 
+from .emulation import EMULATED, PINNED, keys_of, shows_unmarked, with_emulated_keys
 from .ownership import Ownership, pinned_outputs
 from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
 
-_LACKING = (Verdict.RENDER, Verdict.MISSING, Verdict.UNKNOWN, Verdict.FAILED)
 _STRANGE = "a file that qwenbuild did not write is in its place"
 
 # Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: renders are most of a plan.
 _step = partial(tuple.__new__, Step)
 
 
-def with_known_keys(actions: Sequence[Action], lock: Lock, state: State, store: Store) -> Sequence[Action]:
+def with_known_keys(
+    actions: Sequence[Action], lock: Lock, state: State, store: Store, address: str = ""
+) -> Sequence[Action]:
     """Return the actions under the keys that their requests were recorded with, even by an earlier key schema.
 
     The lock is asked first, then the state, then the store. A request that none of them knows gets the
-    present schema's key. So a new schema causes no renders, and changes no lock.
+    present schema's key. So a new schema causes no renders, and changes no lock. If the emulator at `address` made the
+    image, the action gets the key of that image.
     """
-    if not requests.OLDER_KEYS:
-        return actions
-    pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
-    recorded = {it.key for it in state.outputs().values()} | {it.key for it in state.open_submissions()}
-    sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
+    if requests.OLDER_KEYS:
+        pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
+        recorded = {it.key for it in state.outputs().values()} | {it.key for it in state.open_submissions()}
+        sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
 
-    def known(request: Request) -> str:
-        keys = [request.key, *request.older_keys]
-        return next((key for is_known in sources for key in keys if is_known(key)), request.key)
+        def known(request: Request) -> str:
+            keys = [request.key, *request.older_keys]
+            found = (key for is_known in sources for key in keys if any(map(is_known, keys_of(key, address))))
+            return next(found, request.key)
 
-    return [action._replace(key=known(action.request)) for action in actions]
+        actions = [action._replace(key=known(action.request)) for action in actions]
+    return with_emulated_keys(actions, address, lock, state.outputs(), store) if address else actions
 
 
 def judge(
@@ -66,31 +70,6 @@ def judge(
     absent = store.absent(unknown)
     judged = _Judge(out, records, absent, state, store, provider, options, submissions, lock or Lock())
     return [judged.step(action) for action in actions]
-
-
-def lacking(steps: Iterable[Step]) -> tuple[set[str], set[str]]:
-    """Return what to ask a remote cache for: the keys, and the pinned digests, of images that nobody here has."""
-    steps = [step for step in steps if step.verdict in _LACKING]
-    return {it.action.key for it in steps if not it.pinned}, {it.pinned for it in steps if it.pinned}
-
-
-def with_shared(steps: Iterable[Step], found: Mapping[str, Entry]) -> Iterator[Step]:
-    """Yield the steps; those whose image a remote cache has become RESTORE.
-
-    `found` has the cache's entries by the keys and digests that `lacking` returned.
-    """
-    first: dict[str, str] = {}
-    for step in steps:
-        entry = found.get(step.pinned or step.action.key)
-        if entry is None or step.verdict not in _LACKING:
-            yield step
-        elif not step.pinned and step.action.key in first:
-            yield step._replace(verdict=Verdict.RESTORE, cause=f"same request as {first[step.action.key]}", price=None)
-        else:
-            first.setdefault(step.action.key, step.action.name)
-            yield step._replace(
-                verdict=Verdict.RESTORE, cause="in the remote cache", shared=entry, price=None, submission=None
-            )
 
 
 def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output], lock: Lock) -> list[Orphan]:
@@ -125,9 +104,14 @@ def strays(
     if resumable(provider) is None:
         return []
     in_flight = [
-        it for it in submissions if it.handle and it.provider == provider.name and not (it.elsewhere or it.is_held)
+        it
+        for it in submissions
+        if it.handle
+        and it.provider == provider.name
+        and not (it.elsewhere or it.is_held)
+        and it.emulated_by in ("", emulator_address(provider))
     ]
-    declared = {action.key for action in actions} if in_flight else ()
+    declared = {action.request_key for action in actions} if in_flight else ()
     return [it for it in in_flight if it.key not in declared and not is_done(it, store)]
 
 
@@ -136,7 +120,8 @@ def is_done(submission: Submission, store: Store) -> bool:
 
     False for a forced submission: it replaces the stored image, so the store's entry may be older.
     """
-    return not submission.forced and store.lookup(submission.key, any_size=True) is not None
+    keys = () if submission.forced else submission.image_keys
+    return any(store.lookup(key, any_size=True) for key in keys)
 
 
 class _Judge:
@@ -149,10 +134,13 @@ class _Judge:
         self._out, self._store, self._options, self._lock = str(out), store, options, lock
         self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that are certainly not in the store
-        self._submissions = submissions
+        self._submissions, self._address = submissions, emulator_address(provider)
+        # Keys whose image an emulator may have made for an older version, which took no notice of that.
+        self._is_paid = accounted(provider) is not None
+        self._doubtful = state.keys_sent_to_this_machine() if self._is_paid else frozenset()
         # Keys whose stored image an earlier forced build of this project is about to replace. The state has them, but
         # after a kill it may lag behind the ledger.
-        forced = {it.key for it in submissions.mirrored() if it.forced}
+        forced = {it.key for it in submissions.mirrored() if it.forced and it.emulated_by in ("", self._address)}
         self._replaced = {key for key in forced if (it := self._in_flight.get(key)) and it.forced and it.handle}
         self._ownership = Ownership(records, lock, state, store)
         self._looked_up: tuple[str, Entry | None] = "", None
@@ -176,7 +164,7 @@ class _Judge:
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
             seen = record  # the record has the same values, and is in memory anyway
-        forced = self._options.force or key in self._replaced
+        forced = self._options.force or action.request_key in self._replaced
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands; empty if any will do
         if seen is None:
@@ -188,6 +176,8 @@ class _Judge:
                 cause = "forced"
             elif pinned and record.image != pinned:
                 cause = "the lock pins other bytes"
+            elif key in self._doubtful and shows_unmarked(path):
+                cause, pinned = EMULATED, ""
             else:
                 adopted = "" if seen is record else record.image
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=adopted)
@@ -207,9 +197,9 @@ class _Judge:
         wanted = pinned or (entry.image if entry else "")
         was = None
         if image and image == wanted:
-            if not forced:
+            if not forced and not (self._is_paid and shows_unmarked(path)):
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
-            cause = "forced"
+            cause, pinned = ("forced", pinned) if forced else (EMULATED, "")
         elif target and target in (pinned, entry and entry.image):
             cause = POINTER
         elif own := self._ownership.outdated(output, key, path, image):
@@ -268,9 +258,11 @@ class _Judge:
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         # What is free is rendered again: looking it up would take longer.
         is_paid = not forced and self._price(action.model.name) is not None
-        if is_paid and (kept := self._ownership.kept(action.output, key, pinned)):
-            cause = "rendered before" if cause == "never rendered" else cause
-            return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
+        may_be_emulated = bool(self._address) and not action.emulated
+        for it in (action, *([action.made_by(self._address)] if may_be_emulated else [])) if is_paid else ():
+            if kept := self._ownership.kept(it.output, it.key, pinned):
+                cause = "rendered before" if cause == "never rendered" else cause
+                return Step(it, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
         step = self._missing(action, seen, cause, was, pinned)
         if step.verdict not in (_MISSING, Verdict.FAILED):
             self._first[key] = step
@@ -289,23 +281,26 @@ class _Judge:
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
-        submission = self._in_flight.get(action.key)
+        submission = self._in_flight.get(action.request_key)
+        is_real = bool(submission and submission.emulated_by in ("", self._address))
         if submission and submission.is_held and self._options.force:
             submission = None  # the build waits for the other one, then renders its own
-        if submission and (submission.is_held or (submission.handle and not submission.elsewhere)):
+        if submission and (submission.is_held or (is_real and submission.handle and not submission.elsewhere)):
             cause = _held(submission) if submission.is_held else "submitted by an earlier build"
             return Step(action, Verdict.REATTACH, cause, None, seen, None, submission, pinned=pinned)
-        if submission and not self._options.resubmit:
+        if submission and is_real and not self._options.resubmit:
             cause = unknown_cause(submission, "an earlier build")
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
         price = self._price(action.model.name)
+        if pinned and self._is_paid and shows_unmarked(self._store.blob_path(pinned)):
+            cause, pinned = PINNED, ""
         if pinned and self._is_held(action):
             cause = cause if cause == POINTER else "the lock pins bytes that are not in the store"
             return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if failure := self._final(action):
             return Step(action, Verdict.FAILED, f"{failure.reason}; not sent again", None, seen, pinned=pinned,
                         failure=failure)  # fmt: skip
-        if submission:
+        if submission and is_real:
             cause = "may have been billed before; sent again"
         elif cause == "output deleted":
             cause = "output deleted, and no longer in the store"

@@ -16,6 +16,8 @@ from qwenbuild.request import Request, derived_seed
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import Lock
 
+from .emulation import keys_of
+
 if TYPE_CHECKING:
     from qwenbuild.specs.matrix import Declaration
     from qwenbuild.storage.records import Output
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 _MOST_SEEDS = 100  # of orphans that are tried for each cell; one rename leaves one
 
 
-def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> Sequence[Action]:
-    """Return the actions; those whose record shows another reading of the same spec have the request of the record."""
+def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, address: str = "") -> Sequence[Action]:
+    """Return the actions; those whose record shows another reading of the same spec have the request of the record.
+
+    `address` is where an emulator may have made the images of the records; empty for none.
+    """
     pins = lock.pins
     declarations = {id(it.declaration): it.declaration for it in actions}
     reread = {number for number, it in declarations.items() if _may_be_blank(it)}
@@ -39,7 +44,7 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> S
     kept = list(actions)
     for number, action in enumerate(actions):
         pin = pins.get(action.output)
-        if pin and pin.key == action.key:
+        if pin and pin.key in keys_of(action.key, address):
             continue
         is_reread = id(action.declaration) in reread
         tried = [pin.seed] if pin else seeds
@@ -51,7 +56,8 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State) -> S
         if is_reread:
             wanted = {*wanted, *recorded.keys(action.output)}
         readings = _readings(action, tried) if wanted else ()
-        if (found := next((it for it in readings if it.key in wanted), None)) and found.key != action.key:
+        known = (it for it in readings if not wanted.isdisjoint(keys_of(it.key, address)))
+        if (found := next(known, None)) and found.key != action.key:
             kept[number] = action._replace(key=found.key, seed=found.seed, source=found)
     return kept
 

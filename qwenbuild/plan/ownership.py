@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qwenbuild.digest import canonical_json
+from qwenbuild.emulation import FACT, emulated_key, is_unmarked
 from qwenbuild.errors import BadImage
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.request import Request
@@ -22,6 +23,8 @@ from qwenbuild.storage.outputs import digest, status
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
+
+from .emulation import shows_unmarked
 
 
 class Ownership:
@@ -56,7 +59,7 @@ class Ownership:
         for pin in self._by_key.get(key, ()):
             path = f"{out}/{pin.path}"
             seen = status(path) if pin.path != output and image in ("", pin.image) else None
-            if seen and digest(path, seen) == pin.image:
+            if seen and digest(path, seen) == pin.image and not shows_unmarked(path):
                 return pin.path, pin.image
         return None
 
@@ -92,10 +95,15 @@ class Ownership:
 
 
 def _request(path: str, key: str) -> str:
-    """Return the request in an image's provenance as JSON; empty if it does not have this key."""
+    """Return the request in an image's provenance as JSON.
+
+    It is empty if the request does not have this key, or if an emulator made the image for an older version.
+    """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, BadImage):
-        request = Request.from_dict(dict((read_provenance_file(path) or {})["request"]))
-        if key in (request.key, *request.older_keys):
+        provenance = read_provenance_file(path) or {}
+        request, address = Request.from_dict(dict(provenance["request"])), provenance.get(FACT)
+        keys = [request.key, *request.older_keys]
+        if not is_unmarked(provenance) and key in (*keys, *(emulated_key(it, str(address)) for it in keys if address)):
             return canonical_json(request.as_dict()).decode()
     return ""
 

@@ -12,6 +12,7 @@ from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.records import Output
 
 from .diff import summary
+from .emulation import PINNED
 from .plan import Step, Verdict
 
 _SHOWN = 20  # most differences in a message
@@ -35,7 +36,7 @@ def pins(
         if image is None and pin is not None:
             image = pin.image
         if image is not None:
-            yield Pin(path, action.name, action.key, image, action.model.name, action.seed)
+            yield Pin(path, action.name, action.key, image, action.model.name, action.seed, action.emulated_by)
         elif path in lock.pins:
             yield lock.pins[path]
 
@@ -58,7 +59,9 @@ def differences(
             found.append(f"{action.name}: not in the lock")
         else:
             before = request_of(old.key)
-            why = summary(before, action.request.as_dict()) if before else "its request changed"
+            request = action.request.as_dict()
+            why = summary(before, request) if before else "its request changed"
+            why = PINNED if old.emulated_by and before in (None, request) else why
             found.append(f"{action.name}: {why}")
     declared = {action.output for action in actions}
     found += [f"{pin.name}: no longer declared" for path, pin in lock.pins.items() if path not in declared]

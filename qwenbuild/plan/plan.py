@@ -41,6 +41,7 @@ from qwenbuild.storage.records import Failure, Output, request_fields
 
 from . import lacking
 from .diff import summary
+from .emulation import EMULATED, PINNED
 
 
 class Verdict(StrEnum):
@@ -104,7 +105,10 @@ class Step(NamedTuple):
         before = self.before
         if before is None:
             return self.cause or "its request changed"
-        difference = summary(before, self.action.request.as_dict())
+        request = self.action.request.as_dict()
+        difference = summary(before, request)
+        if before == request:  # only the image of an emulator has another key than its request
+            difference = PINNED if self.action.emulated else EMULATED
         return f"{difference}; {self.cause}" if self.cause else difference
 
 

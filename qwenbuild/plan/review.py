@@ -5,13 +5,14 @@ Invariant: only the lock of that revision is read, none of its other files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
+from qwenbuild.specs.action import Action
 from qwenbuild.storage import lock, lock_format
 from qwenbuild.storage.lock import Lock
 
@@ -85,6 +86,11 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
         raise UsageError(f"git failed: {error}") from None
 
 
+def _keys(action: Action) -> Sequence[str]:
+    """Return the keys under which another lock may have the image that an action wants."""
+    return (action.key,) if action.emulated else (action.key, action.request.key, *action.request.older_keys)
+
+
 def changes(plan: Plan, before: Lock, request_of: Callable[[str], Mapping[str, Any] | None]) -> list[Change]:
     """Return how the plan's outputs differ from another lock, in the plan's order; dropped ones come last.
 
@@ -95,7 +101,7 @@ def changes(plan: Plan, before: Lock, request_of: Callable[[str], Mapping[str, A
         action, pin = step.action, before.pins.get(step.action.output)
         if pin is None:
             found.append(Change("added", action.name, action.output, step))
-        elif pin.key not in (action.key, action.request.key, *action.request.older_keys):
+        elif pin.key not in _keys(action):
             found.append(Change("changed", action.name, action.output, step, request_of(pin.key)))
         elif (now := plan.lock.pins.get(action.output)) and now.key == pin.key and now.image != pin.image:
             found.append(Change("repinned", action.name, action.output, step))

@@ -20,7 +20,10 @@ from qwenbuild.request import Request, Size
 
 
 class NullProvider:
-    """Renders plain images. `[providers.null] latency_s` is how long each render takes, in seconds (default 0)."""
+    """Renders plain images, with the request's label across them, if it has one.
+
+    `[providers.null] latency_s` is how long each render takes, in seconds (default 0).
+    """
 
     name = "null"
     family = "null-1"
@@ -59,21 +62,35 @@ class NullProvider:
             import asyncio  # here, because a plan needs a provider but no event loop
 
             await asyncio.sleep(self._latency_s)
-        colour = bytes.fromhex(request.key[:6])
-        return Rendered(plain(request.size, colour), verified=True)
+        colour = bytes.fromhex(request._replace(label="").key[:6])
+        return Rendered(plain(request.size, colour, request.label), verified=True)
 
 
-def plain(size: Size, colour: bytes) -> bytes:
-    """Return a PNG of one colour. `colour` is three bytes: red, green, blue."""
+def plain(size: Size, colour: bytes, text: str = "") -> bytes:
+    """Return a PNG of one colour, with a text across its middle. `colour` is three bytes: red, green, blue."""
     header = struct.pack(">IIBBBBB", size.width, size.height, 1, 3, 0, 0, 0)  # 1 bit a pixel, with a palette
-    chunks = ((b"IHDR", header), (b"PLTE", colour), (b"IDAT", _pixels(size)), (b"IEND", b""))
+    palette = colour + bytes((value + 128) % 256 for value in colour) if text else colour
+    chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", _pixels(size, text)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 @lru_cache(maxsize=64)
-def _pixels(size: Size) -> bytes:
-    row = b"\0" * (1 + (size.width + 7) // 8)  # the filter byte, then the first colour of the palette
-    return zlib.compress(row * size.height, 9)
+def _pixels(size: Size, text: str) -> bytes:
+    width = (size.width + 7) // 8  # of a row, in bytes
+    rows = _written(size, text) if text else bytes(width * size.height)  # 0 is the first colour of the palette
+    return zlib.compress(b"".join(b"\0" + rows[at : at + width] for at in range(0, len(rows), width)), 9)
+
+
+def _written(size: Size, text: str) -> bytes:
+    """Return the rows of an image with a text in its second colour, as wide as two thirds of the image."""
+    from PIL import Image, ImageDraw, ImageFont  # here, because most null images have no text
+
+    image = Image.new("1", size)
+    draw = ImageDraw.Draw(image)
+    px = 100 * size.width * 2 / 3 / draw.textlength(text, ImageFont.load_default(100))
+    middle = size.width / 2, size.height / 2
+    draw.text(middle, text, 1, ImageFont.load_default(max(1.0, min(px, size.height / 2))), anchor="mm")
+    return image.tobytes()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from qwenbuild.catalogue import Model
+from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request, Size
@@ -26,11 +27,19 @@ class RequestMaker(Protocol):
         """Return the request as earlier versions made it; None if that is certainly the same one."""
 
 
-class Action(NamedTuple):
-    """One wanted image: its path under `out/`, its request's key, and its cell.
+class Emulated(NamedTuple):
+    """An action wants an emulator's image: the emulator's address, and the key that the request itself has."""
 
-    `source` is the request itself, or an object that makes the request again. The object saves memory: a prompt needs
-    more than all other fields together, and most plans read few prompts.
+    address: str
+    request_key: str
+
+
+class Action(NamedTuple):
+    """One wanted image: its path under `out/`, its key in store, state and lock, and its cell.
+
+    `key` is that of the request, unless the image is an emulator's. `source` is the request itself, or an object that
+    makes the request again. The object saves memory: a prompt needs more than all other fields together, and most plans
+    read few prompts.
     """
 
     output: str
@@ -41,15 +50,33 @@ class Action(NamedTuple):
     size: Size
     seed: int
     source: Request | RequestMaker
+    emulated: Emulated | None = None
+
+    @property
+    def request_key(self) -> str:
+        """The key of the request, under which it is sent, whoever answers."""
+        return self.emulated.request_key if self.emulated else self.key
+
+    @property
+    def emulated_by(self) -> str:
+        """The address of the emulator whose image is wanted; empty for an image of the service."""
+        return self.emulated.address if self.emulated else ""
+
+    def made_by(self, address: str) -> Action:
+        """Return this action for the image of the emulator at `address`; for the service's if that is empty."""
+        key = self.request_key
+        if not address:
+            return self._replace(key=key, emulated=None) if self.emulated else self
+        return self._replace(key=emulated_key(key, address), emulated=Emulated(address, key))
 
     @property
     def request(self) -> Request:
-        """The request that has this action's key. Raises ProjectError if the request can't be made again."""
+        """The request that has this action's `request_key`. Raises ProjectError if the request can't be made again."""
         source = self.source
         if isinstance(source, Request):
             return source
         request = source.request(self.values, self.model)
-        if self.key not in (request.key, *request.older_keys):  # the image would be stored under a wrong key
+        if self.request_key not in (request.key, *request.older_keys):  # the image would be stored under a wrong key
             place = self.declaration.spec.source.place(self.declaration.keys)
             claim = f"the request of {self.name} came out differently the second time"
             raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])

@@ -183,7 +183,7 @@ class _Expander:
         try:
             return _action((
                 output, request.key, self._declaration, values, model, request.size, request.seed,
-                request if keep and not self.is_escaped else self,
+                request if keep and not self.is_escaped else self, None,
             ))  # fmt: skip
         except UnicodeEncodeError:
             claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"

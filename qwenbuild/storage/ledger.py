@@ -24,11 +24,13 @@ from typing import Any, Final
 
 from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
+from qwenbuild.emulation import FACT
 from qwenbuild.errors import LedgerError
 from qwenbuild.files import atomic
 
 from .claimant import Claimant, is_alive, lock_fault, unfit
 from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
+from .ledger_hints import hint_of
 from .ledger_schema import COLUMNS, SCHEMA, VERSION
 
 FILE: Final = "ledger.sqlite3"
@@ -202,10 +204,21 @@ class Ledger:
 
     # --- what becomes of a submission ---
 
-    def accepted(self, uid: str, handle: str) -> None:
-        """Record on disk the handle with which the provider can collect the image; empty if there is none any more."""
+    def accepted(self, uid: str, handle: str, emulated_by: str = "") -> None:
+        """Record on disk the handle with which the provider can collect the image; empty if there is none any more.
+
+        `emulated_by` is the address of the emulator that answered, empty if it was no emulator.
+        """
         with self._transaction():
             self._db.execute("UPDATE submissions SET handle = ? WHERE uid = ?", (handle, uid))
+            if emulated_by:
+                self._note(uid, FACT, emulated_by)
+
+    def _note(self, uid: str, name: str, value: object) -> None:
+        """Add a value to the context of a submission."""
+        (known,) = self._db.execute("SELECT context FROM submissions WHERE uid = ?", (uid,)).fetchone()
+        context = canonical_json({**json.loads(known), name: value}).decode()
+        self._db.execute("UPDATE submissions SET context = ? WHERE uid = ?", (context, uid))
 
     def settle(self, uid: str, outcome: str) -> None:
         """Close a submission: `done`, or `refused` (nothing was billed)."""
@@ -227,8 +240,8 @@ class Ledger:
         with self._transaction():
             now, owner = self._row("uid = ?", uid), self._row("handle = ? ORDER BY id DESC LIMIT 1", handle)
             if owner is None and now and not (now.outcome or now.handle or self._is_held(now)):
-                context = canonical_json({**json.loads(now.context), ADOPTED: True}).decode()
-                self._db.execute("UPDATE submissions SET handle = ?, context = ? WHERE uid = ?", (handle, context, uid))
+                self._db.execute("UPDATE submissions SET handle = ? WHERE uid = ?", (handle, uid))
+                self._note(uid, ADOPTED, True)
                 return self._row("uid = ?", uid)
             return owner
 
@@ -329,22 +342,4 @@ class Ledger:
             try:
                 yield
             except (sqlite3.Error, OSError) as error:
-                raise LedgerError(f"{self.path}: {error}", hint=_hint(error, self.path)) from error
-
-
-def damaged_hint(path: Path) -> str:
-    """Return what the user can do about a damaged ledger."""
-    return f"move {path.name} away and build again: each project's state restores its open submissions"
-
-
-def _hint(error: Exception, path: Path) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits name the kind of an I/O error
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "another program has locked the ledger: end that program, then build again"
-    if code == sqlite3.SQLITE_FULL:
-        return "free some disk space, then build again"
-    if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk
-        return f"check that its disk has free space, or set {ENVIRON} to a folder on another disk"
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return damaged_hint(path)
-    return f"make the folder writable, or set {ENVIRON} to another folder"
+                raise LedgerError(f"{self.path}: {error}", hint=hint_of(error, self.path)) from error

@@ -23,6 +23,7 @@ from typing import Any
 
 from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
+from qwenbuild.emulation import FACT
 from qwenbuild.errors import StateError
 from qwenbuild.files import regular
 from qwenbuild.request import Submission
@@ -207,7 +208,7 @@ class State:
         with self._transaction():
             it, context = submission, submission.context
             changed = self._db.execute("UPDATE submissions SET handle = ? WHERE uid = ?", (it.handle, it.uid)).rowcount
-            if changed and context.get(ADOPTED):
+            if changed and (ADOPTED in context or FACT in context):
                 text = canonical_json(context).decode()
                 self._db.execute("UPDATE submissions SET context = ? WHERE uid = ?", (text, it.uid))
             if not changed:
@@ -249,6 +250,16 @@ class State:
     def submissions_since(self, since_s: float) -> list[Submission]:
         """Return the submissions since the time `since_s` (seconds since the epoch) that may have been billed."""
         return self._submissions("intended_at_s >= ? AND outcome IS NOT 'refused'", since_s)
+
+    def keys_sent_to_this_machine(self) -> set[str]:
+        """Return the keys of submissions to a server on this machine: a gateway, or an emulator."""
+        hosts = ("127.", "localhost", "[::1]")
+        with self._faults():
+            found = self._db.execute(
+                f"SELECT DISTINCT key FROM submissions WHERE {' OR '.join(['instr(context, ?)'] * len(hosts))}",  # noqa: S608
+                [f'"host":"{host}' for host in hosts],
+            )
+            return {str(key) for (key,) in found}
 
     def _submissions(self, condition: str, *values: float) -> list[Submission]:
         uid = "uid" if self._version > 1 else "''"  # a plan reads an older file without changing it

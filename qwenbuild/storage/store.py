@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.digest import sha256
+from qwenbuild.emulation import is_unmarked
 from qwenbuild.errors import StoreError
 from qwenbuild.files import atomic
 from qwenbuild.request import Size
@@ -68,11 +69,11 @@ class Store:
         self._mutex = threading.Lock()
 
     def lookup(self, key: str, *, any_size: bool = False) -> Entry | None:
-        """Return the entry of `key` if its image exists with as many bytes as recorded; the bytes are not read.
+        """Return the entry of `key` if its image exists with as many bytes as recorded; these are not read.
 
         With `any_size`, the image may have another size than the one that was asked for: see `Entry.other_size`.
-        Returns None for a corrupt entry. Raises StoreError if the store exists but can't be read: with
-        None, its images would be paid for again.
+        Returns None for a corrupt entry, and for an emulator's image that an older version took for the service's.
+        Raises StoreError if the store exists but can't be read: with None, its images would be paid for again.
         """
         try:
             content = _content(_sharded(self._results, key), MAX_BYTES)
@@ -84,7 +85,8 @@ class Store:
             return None
         except OSError as error:
             raise self.failure(error, "read") from error
-        return entry if stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes else None
+        is_whole = stat.S_ISREG(status.st_mode) and status.st_size == entry.size_bytes
+        return entry if is_whole and not is_unmarked(self.provenance(entry)) else None
 
     def absent(self, keys: set[str]) -> Set[str]:
         """Return the keys that have no action result; an empty set if calling `lookup` for each key is quicker.
@@ -150,9 +152,8 @@ class Store:
 
         `other_size` is the image's size, if it is not the one that was asked for.
 
-        An entry that exists already stays, unless its image is corrupt, or the user asked to replace it
-        (`replace`). When this returns, the entry survives a power cut. Raises StoreError;
-        then the store has not changed.
+        An entry that exists already stays, unless its image is corrupt, or the user asked to replace it (`replace`).
+        When this returns, the entry survives a power cut. Raises StoreError; then the store has not changed.
         """
         entry = Entry(key, sha256(image), len(image), sha256(provenance), other_size)
         files = {name_of(other_size): (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
@@ -262,8 +263,7 @@ class Store:
                 present = None if replace else self._intact(entry.key)
                 if present is None:
                     is_replaced = self._keep_replaced(entry)
-                    # A blob that exists is replaced too. This repairs a corrupt blob, and the
-                    # new modification time keeps garbage collection from removing the blob.
+                    # A blob that exists is replaced too: if it is corrupt, it is repaired, and `gc` sees its new time.
                     *blobs, result = staged.items()
                     for blob in blobs:
                         os.replace(*blob)

@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from qwenbuild.candidates import Search
+from qwenbuild.emulation import FACT
 from qwenbuild.errors import LedgerError, StateError
 from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price, Provider, accounted, result_life_s
 from qwenbuild.request import Request, Submission
 
 from .claims import ENVIRON, Intent, Row
-from .ledger import FILE, Ledger, damaged_hint
+from .ledger import FILE, Ledger
+from .ledger_hints import damaged_hint
 from .state import State
 from .store import Store
 from .store_place import named_folder
@@ -134,6 +136,9 @@ class Submissions:
         row = self._opened.last_settled(key)
         if row is None or row.refusal is None or (row.settled_at_s or 0) < since_s:
             return None
+        here = self._account.get("host")
+        if json.loads(row.context).get("host", here) != here:
+            return None  # what an emulator refuses, the service may accept
         return dict(json.loads(row.refusal))
 
     def of_keys(self, keys: Collection[str]) -> dict[str, Submission]:
@@ -216,13 +221,14 @@ class Submissions:
             return None
         return taken
 
-    def accept(self, submission: Submission, handle: str) -> None:
-        """Record the handle with which the provider can collect the image; empty if there is none any more."""
+    def accept(self, submission: Submission, handle: str, emulated_by: str = "") -> None:
+        """Record the handle with which the provider can collect the image: see `Ledger.accepted`."""
         if self._ledger is None or not submission.uid:
             self._state.accepted(submission.id, handle)
             return
-        self._ledger.accepted(submission.uid, handle)
-        self._mirror(lambda: self._state.mirror(replace(submission, handle=handle)))
+        self._ledger.accepted(submission.uid, handle, emulated_by)
+        context = {**submission.context, **({FACT: emulated_by} if emulated_by else {})}
+        self._mirror(lambda: self._state.mirror(replace(submission, handle=handle, context=context)))
 
     def settle(self, submission: Submission, outcome: str) -> None:
         """Close a submission: `done`, or `refused` (nothing was billed)."""

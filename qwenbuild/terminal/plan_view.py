@@ -47,6 +47,8 @@ def step_dict(step: Step) -> dict[str, Any]:
         "event": "step", "name": action.name, "path": action.output, "verdict": step.verdict.value,
         "reason": step.reason, "key": action.key, "cell": action.cell, "model": action.model.name,
     }  # fmt: skip
+    if action.emulated:
+        table["emulated_by"] = action.emulated_by
     if step.price:
         table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
         if step.price.is_assumed:

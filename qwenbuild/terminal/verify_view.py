@@ -15,13 +15,15 @@ from qwenbuild.storage.verify import Fault, Mismatch
 from .style import label, outputs, warnings
 
 
-def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool) -> None:
+def show(
+    pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool, emulated: int = 0
+) -> None:
     """Write the mismatches, the paths of images that no pin names (`strangers`), and a summary.
 
-    `pinned` is the number of outputs that the lock pins.
+    `pinned` is the number of outputs that the lock pins; `emulated` of them are images of an emulator.
     """
     if as_json:
-        _show_json(pinned, mismatches, strangers)
+        _show_json(pinned, mismatches, strangers, emulated)
         return
     for mismatch in mismatches:
         click.echo(f"{label(mismatch.fault)}  {visible(mismatch.pin.path)}")
@@ -37,14 +39,16 @@ def show(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], 
             warnings([after_verify(faults[Fault.POINTER])])
     else:
         click.echo(f"all {pinned:,} outputs are what the lock pins")
+    if emulated:
+        click.echo(f"{emulated:,} of them are emulated images: a build at the service replaces them")
 
 
-def _show_json(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str]) -> None:
+def _show_json(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], emulated: int) -> None:
     for mismatch in mismatches:
         pin = mismatch.pin
         table = {"event": "mismatch", "path": pin.path, "name": pin.name, "fault": mismatch.fault.value}
         click.echo(json.dumps({**table, "pinned": pin.image}, ensure_ascii=False))
     for path in strangers:
         click.echo(json.dumps({"event": "stranger", "path": path}, ensure_ascii=False))
-    counts = {"pinned": pinned, "mismatches": len(mismatches), "strangers": len(strangers)}
+    counts = {"pinned": pinned, "mismatches": len(mismatches), "strangers": len(strangers), "emulated": emulated}
     click.echo(json.dumps({"event": "verified", **counts}))

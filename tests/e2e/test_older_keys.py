@@ -9,6 +9,7 @@ import pytest
 
 from qwenbuild import request
 from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.emulation import emulated_key
 from qwenbuild.emulator.server import Running
 from qwenbuild.request import Request
 from qwenbuild.storage import lock
@@ -90,5 +91,7 @@ def test_new_requests_have_new_keys(emulator: Running, tmp_path: Path, monkeypat
     (studio.root / f"specs/{name}.toml").write_text("watermark = true\n" + cards(2)[name], "utf-8")
     assert studio.build_inside().finished.rendered == 2
     new = lock.read(studio.root / lock.NAME).pins
-    assert {pin.key for pin in new.values()} == {action.request.key for action in studio.actions}
+    address = emulator.base_url.removesuffix("/api/v1")
+    wanted = {emulated_key(action.request.key, address) for action in studio.actions}
+    assert {pin.key for pin in new.values()} == wanted
     assert {pin.key for pin in new.values()}.isdisjoint(pin.key for pin in old.values())

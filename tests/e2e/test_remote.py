@@ -169,7 +169,7 @@ def test_reading_only(emulator: Running, tmp_path: Path, cache: Cache, why: str)
     first = team(tmp_path, emulator, cache.url, 1, more)
     assert first.here("build").code == 0
     assert cache.calls["PUT"] == 0
-    assert cache.calls["GET"] == 1
+    assert cache.calls["GET"] == 2  # for the image of the service, and for that of the emulator
     refused = first.here("cache", "push")
     assert (refused.code, refused.err.splitlines()[0]) == (2, "error: this remote cache is read-only")
 

@@ -52,7 +52,7 @@ class UnusedJournal:
     async def intend(self, context: object) -> None:
         raise AssertionError
 
-    async def accepted(self, handle: str) -> None:
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
         raise AssertionError
 
     async def refused(self) -> None:

@@ -271,12 +271,14 @@ class Journal:
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
         self.delays: list[tuple[ProviderError, float]] = []
+        self.emulated_by = ""  # as the provider told when a request was accepted
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         self.log.append(("intend", json.loads(json.dumps(context))))
 
-    async def accepted(self, handle: str) -> None:
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
         self.log.append(("accepted", handle))
+        self.emulated_by = emulated_by
 
     async def refused(self) -> None:
         self.log.append(("refused", None))

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 @click.option("--junit", type=PathFromProject(dir_okay=False), metavar="FILE",
               help="Write the results to FILE as JUnit XML, for CI.")  # fmt: skip
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Stop before the first request that would exceed this.")
-@click.option("--detach", is_flag=True, help="Submit and exit; a later build collects (needs --interface async).")
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Submit and exit; a later build collects. With the sync interface, it leaves only the downloads.",
+)
 @provider
 @json_option
 @click.pass_obj

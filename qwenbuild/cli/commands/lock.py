@@ -68,5 +68,6 @@ def verify(project: Path, /, as_json: bool) -> None:
         raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it")
     mismatches = list(verification.compare(known.pins.values(), found.out))
     strangers = verification.unpinned_images(known.pins.values(), found.out)
-    verify_view.show(len(known.pins), mismatches, strangers, as_json=as_json)
+    emulated = sum(pin.emulated_by != "" for pin in known.pins.values())
+    verify_view.show(len(known.pins), mismatches, strangers, as_json=as_json, emulated=emulated)
     sys.exit(LockError.exit_code if mismatches else 0)

@@ -27,6 +27,7 @@ from typing import Any, Final, Self
 import httpx
 
 from qwenbuild import proxies
+from qwenbuild.emulation import HEADER
 from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
 from qwenbuild.version import __version__
 
@@ -208,6 +209,7 @@ class Client:
             mask=self.mask,
             retry_after_s=_retry_after_s(response.headers.get("Retry-After"), date_s or now_s),
             ahead_s=None if date_s is None else date_s - now_s,
+            is_emulated=HEADER in response.headers,
         )
 
     def _hide_secrets(self, record: logging.LogRecord) -> bool:

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 import httpx
 
+from qwenbuild.emulation import HEADER
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png
 
@@ -49,10 +50,11 @@ class _Expired(LinkDead):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A verified image, and the host that served it."""
+    """A verified image, and the host that served it. `is_emulated`: the answer has the mark of an emulator."""
 
     png: bytes = field(repr=False)
     host: str
+    is_emulated: bool = False
 
 
 class Downloads:
@@ -85,10 +87,10 @@ class Downloads:
         parts = self._allowed(f"https:{url}" if url.startswith("//") else url)
         async for attempt in retrying(self._first_wait_s, tell=tell):
             with attempt:
-                content = await self._masked(parts.geturl())
+                image = await self._masked(parts.geturl())
                 # Decoding takes tens of milliseconds, which would block the event loop.
-                await asyncio.to_thread(_verify, content, parts.hostname or "")
-        return Image(content, parts.hostname or "")
+                await asyncio.to_thread(_verify, image.png, image.host)
+        return image
 
     def _allowed(self, url: str) -> SplitResult:
         """Return the parts of `url`, over https for a listed host. Raises BadImage if the link can't be used."""
@@ -118,7 +120,7 @@ class Downloads:
         # The service hands out http links, too. A signature does not cover the scheme.
         return parts._replace(scheme="https", netloc=host)
 
-    async def _masked(self, url: str) -> bytes:
+    async def _masked(self, url: str) -> Image:
         """Do what `_fetch` does; no error holds the key."""
         try:
             return await self._fetch(url)
@@ -126,8 +128,8 @@ class Downloads:
             error = type(bad)(bad.claim, facts=[self._hide(fact) for fact in bad.facts], hint=bad.hint)
         raise error
 
-    async def _fetch(self, url: str) -> bytes:
-        """Return the bytes at `url`, within `whole_s`. Follows redirects within the host only."""
+    async def _fetch(self, url: str) -> Image:
+        """Return what is at `url`, not verified, within `whole_s`. Follows redirects within the host only."""
         host = urlsplit(url).hostname  # redirects keep it
         try:
             async with asyncio.timeout(self._whole_s):
@@ -182,8 +184,8 @@ def _origin(parts: SplitResult) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
-async def _read(response: httpx.Response, url: str) -> bytes:
-    """Return the body of a complete answer. Raises BadImage."""
+async def _read(response: httpx.Response, url: str) -> Image:
+    """Return the body of a complete answer, not verified. Raises BadImage."""
     host = response.url.host
     if response.status_code != 200:
         said = await _beginning(response)
@@ -200,7 +202,7 @@ async def _read(response: httpx.Response, url: str) -> bytes:
         content += chunk
         if len(content) > MAX_BYTES:
             raise _bad(f"{host} sent more than an image can be", f"more than {MAX_BYTES:,} bytes")
-    return bytes(content)
+    return Image(bytes(content), urlsplit(url).hostname or "", HEADER in response.headers)
 
 
 async def _beginning(response: httpx.Response) -> str:

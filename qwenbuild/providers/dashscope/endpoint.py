@@ -48,6 +48,17 @@ class Endpoint:
         return urlsplit(self.base_url).netloc
 
     @property
+    def address(self) -> str:
+        """The scheme, the host and the port of the base URL."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def is_vendors(self) -> bool:
+        """True if the host is the vendor's own."""
+        return _region_of(urlsplit(self.base_url).hostname or "") is not None
+
+    @property
     def is_local(self) -> bool:
         """True if the service runs on this machine, as an emulator does."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")

@@ -74,6 +74,7 @@ class DashScopeProvider:
                 hint=did_you_mean(str(self.interface), INTERFACES),
             )
         self.endpoint = find_endpoint(table, settings.environ)
+        self.emulator_address = "" if self.endpoint.is_vendors else self.endpoint.address
         self._settings = settings  # its repr hides the environment, which holds the key
         self._catalogue = _paced(settings.catalogue, table.get("submits"))
         self._timeout_s = _seconds(table, "timeout_s", TIMEOUT_S)

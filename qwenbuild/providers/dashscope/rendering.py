@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from qwenbuild.candidates import ADOPTED, Likeness, Search, likeness
 from qwenbuild.catalogue import Model
+from qwenbuild.emulation import FACT, is_unmarked
 from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
 from qwenbuild.files import png
 from qwenbuild.provider import Journal, Rendered
@@ -32,7 +33,7 @@ from .client import Client, Unsent
 from .download import Downloads, LinkDead
 from .pacing import Pace
 from .priority import Priority
-from .retry import retrying
+from .retry import TrackedJournal, retrying
 from .tasks import Tasks
 
 _OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
@@ -77,7 +78,7 @@ class Renderer:
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the image. Tries again after a failure, unless the request may have been billed."""
-        tracked = _TrackedJournal(journal)
+        tracked = TrackedJournal(journal)
         once = self._render_async if self._choices.interface == "async" else self._render_sync
         wait_s = self._choices.first_wait_s
         async for attempt in retrying(wait_s, lambda: not tracked.is_open, tell=journal.delayed):
@@ -144,7 +145,8 @@ class Renderer:
 
     async def _result(self, answer: wire.Answer, result: wire.Result, request: Request, journal: Journal) -> Rendered:
         """Return the image whose link stands in the answer to a request."""
-        await journal.accepted(f"result:{answer.request_id.replace(':', '')}:{result.url}")
+        handle = f"result:{answer.request_id.replace(':', '')}:{result.url}"
+        await journal.accepted(handle, emulated_by=self._emulator(answer.is_emulated))
         until_s = time.time() + wire.LIFE_S
         return await self._download(result.url, request, self._context(request), result.facts, until_s, journal)
 
@@ -158,7 +160,7 @@ class Renderer:
                 if (result := wire.result(answer)) and result.url:  # a gateway made the image at once
                     return await self._result(answer, result, request, journal)
                 raise _lost_task(_unreadable(answer))
-            await journal.accepted(f"task:{task.id}")
+            await journal.accepted(f"task:{task.id}", emulated_by=self._emulator(answer.is_emulated))
             until_s = time.time() + wire.LIFE_S
             task = task if task.url else await self.tasks.ended(task.id, until_s, journal.delayed)
         return await self._image(task, request, self._context(request), journal, time.time() + wire.LIFE_S)
@@ -213,7 +215,16 @@ class Renderer:
                 raise
             raise AnswerLost("the image was gone before it was downloaded", facts=[bad.claim], hint=_GONE) from None
         known = {name: context[name] for name in ("interface", "region", "model", ADOPTED) if name in context}
-        return Rendered(image.png, {**known, **facts, "downloaded_from": image.host}, verified=True)
+        emulator = context.get(FACT) or self._emulator(image.is_emulated or FACT in facts)
+        found = {**known, **facts, "downloaded_from": image.host}
+        found.pop(FACT, None)
+        if not emulator and is_unmarked(found):
+            found[FACT] = ""  # a gateway on this machine: the image is not to be taken for an older version's
+        return Rendered(image.png, found, verified=True, emulated_by=emulator)
+
+    def _emulator(self, is_emulated: bool) -> str:
+        """Return the address of the base URL if an answer is an emulator's, else an empty text."""
+        return self._client.endpoint.address if is_emulated else ""
 
     # --- submissions of earlier builds ---
 
@@ -271,28 +282,6 @@ class Renderer:
         """Return True if the submission went to another account, region or host than this session's."""
         here = self._context(submission.request)
         return any(submission.context.get(name) != here[name] for name in ("account", "region", "host"))
-
-
-class _TrackedJournal:
-    """A journal with `is_open`: True while a request that was sent may have been billed."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self.is_open = False
-
-    async def intend(self, context: Mapping[str, Any]) -> None:
-        self.is_open = True
-        await self._journal.intend(context)
-
-    async def accepted(self, handle: str) -> None:
-        await self._journal.accepted(handle)
-
-    async def refused(self) -> None:
-        await self._journal.refused()
-        self.is_open = False
-
-    def delayed(self, error: ProviderError, wait_s: float) -> None:
-        self._journal.delayed(error, wait_s)
 
 
 def _lost_task(lost: AnswerLost) -> AnswerLost:

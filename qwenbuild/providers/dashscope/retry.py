@@ -7,12 +7,13 @@ Invariants: no request is sent again after an error that leaves open whether it 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from qwenbuild.errors import BadImage, ProviderError, Throttled, Unreachable
+from qwenbuild.provider import Journal
 
 from .error_codes import is_quota
 
@@ -80,3 +81,29 @@ def retrying(
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
+
+
+class TrackedJournal:
+    """A journal with `is_open`: True while a request that was sent may have been billed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.is_open = False
+
+    async def intend(self, context: Mapping[str, Any]) -> None:
+        """See `provider.Journal`."""
+        self.is_open = True
+        await self._journal.intend(context)
+
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
+        """See `provider.Journal`."""
+        await self._journal.accepted(handle, emulated_by=emulated_by)
+
+    async def refused(self) -> None:
+        """See `provider.Journal`."""
+        await self._journal.refused()
+        self.is_open = False
+
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        """See `provider.Journal`."""
+        self._journal.delayed(error, wait_s)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from qwenbuild.emulation import FACT
 from qwenbuild.request import Request
 
 from .masking import Mask
@@ -100,7 +101,7 @@ class Answer:
 
     `body` is the JSON object, empty if there is none. `excerpt` is the beginning of the answer's text.
     In seconds: `retry_after_s` is the wait that the service asks for, None if none. `ahead_s` is how
-    far the service's clock is ahead of this machine's, None if unknown.
+    far the service's clock is ahead of this machine's, None if unknown. `is_emulated`: it has the mark of an emulator.
     """
 
     status: int
@@ -108,6 +109,7 @@ class Answer:
     excerpt: str = ""
     retry_after_s: float | None = None
     ahead_s: float | None = None
+    is_emulated: bool = False
 
     @property
     def link(self) -> str:
@@ -136,7 +138,7 @@ class Answer:
 
 def parse(
     status: int, content: bytes, *, mask: Mask | None = None, retry_after_s: float | None = None,
-    ahead_s: float | None = None,
+    ahead_s: float | None = None, is_emulated: bool = False,
 ) -> Answer:  # fmt: skip
     """Return the answer with this content. Any content is accepted.
 
@@ -150,7 +152,7 @@ def parse(
         body = None
     said = said[:_MAX_TEXT]
     beginning = excerpt(mask.text(said) if mask else said)
-    return Answer(status, body if isinstance(body, dict) else {}, beginning, retry_after_s, ahead_s)
+    return Answer(status, body if isinstance(body, dict) else {}, beginning, retry_after_s, ahead_s, is_emulated)
 
 
 def decoded(content: bytes) -> str:
@@ -188,7 +190,7 @@ def result(answer: Answer) -> Result | None:
     """Return the result in a successful answer; None if the answer has neither an image nor a failure."""
     output = table(answer.body, "output")
     code, message = text(output, "code") or answer.code, text(output, "message") or answer.message
-    facts = {"request_id": answer.request_id, "usage": _scalars(table(answer.body, "usage"))}
+    facts = {"request_id": answer.request_id, "usage": _scalars(table(answer.body, "usage")), FACT: answer.is_emulated}
     if answer.link:
         return Result(answer.link, "", "", _present({**facts, "code": code, "message": message}))
     metric = table(output, "task_metric") or table(output, "task_metrics")
@@ -220,7 +222,8 @@ class Task:
 
 def task(answer: Answer) -> Task | None:
     """Return the task in the answer to a create or a query; None if there is none."""
-    return _task(table(answer.body, "output"), answer.request_id, table(answer.body, "usage"))
+    found = _task(table(answer.body, "output"), answer.request_id, table(answer.body, "usage"))
+    return replace(found, facts={**found.facts, FACT: True}) if found and answer.is_emulated else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +264,7 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
     facts = {
         "request_id": request_id,
         "task_id": task_id,
-        "submit_time": text(entry, "submit_time"),
-        "scheduled_time": text(entry, "scheduled_time"),
-        "end_time": text(entry, "end_time"),
+        **{name: _with_zone(text(entry, name)) for name in ("submit_time", "scheduled_time", "end_time")},
         "orig_prompt": text(first, "orig_prompt"),
         "actual_prompt": text(first, "actual_prompt"),
         "usage": _scalars(usage),
@@ -281,6 +282,11 @@ def _task(entry: Mapping[str, Any], request_id: str, usage: Mapping[str, Any]) -
         message=message,
         facts=_present(facts),
     )
+
+
+def _with_zone(time: str) -> str:
+    """Return a task's time with its zone, which the service leaves out (reference: UTC+8). Other texts stay."""
+    return f"{time}+08:00" if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", time, re.ASCII) else time
 
 
 def _link(output: Mapping[str, Any]) -> str:

@@ -49,11 +49,11 @@ class Waiting:
     def step(self) -> Step:
         return self.run.plan.steps[0]
 
-    def send(self, number: int) -> Submission:
+    def send(self, number: int, context: Mapping[str, str] | None = None) -> Submission:
         """Let the other build send the request of a step."""
         action = self.run.plan.steps[number].action
         sent = self.theirs.intend(
-            action.key, action.request, {}, cell=action.name, forced=False, price=None, replaces="",
+            action.key, action.request, context or {}, cell=action.name, forced=False, price=None, replaces="",
             is_stored=lambda: False,
         )  # fmt: skip
         assert sent is not None
@@ -175,6 +175,31 @@ def test_the_refusal_of_another_build(waiting: Waiting) -> None:
     (problem,) = ended.problems
     assert (problem.claim, problem.facts, problem.hint) == ("inappropriate content", ("code: x",), "change the prompt")
     assert 0 <= ended.seconds < 60
+
+
+def test_the_refusal_of_an_emulator(waiting: Waiting) -> None:
+    """The service may accept what an emulator has refused: this build sends the request."""
+    waiting.theirs.settle(waiting.sent, "refused")
+    waiting.sent = waiting.send(0, {"host": "127.0.0.1:8123"})
+
+    def refuse() -> None:
+        waiting.theirs.settle(waiting.sent, "refused")
+        waiting.theirs.explain(waiting.sent, REFUSAL)
+
+    (step,) = waiting.wait(refuse)
+    assert (step.verdict, waiting.outcomes) == (Verdict.RENDER, [])
+
+
+def test_what_another_build_leaves_at_an_emulator(waiting: Waiting) -> None:
+    """This build sends the request to the service; the emulator's task is replaced, not collected."""
+
+    def leave() -> None:
+        waiting.theirs.accept(waiting.sent, "result:r:http://127.0.0.1:8123/a.png", "http://127.0.0.1:8123")
+        waiting.theirs.release(waiting.sent)
+
+    (step,) = waiting.wait(leave)
+    assert (step.verdict, step.price) == (Verdict.RENDER, waiting.step.price)
+    assert step.submission and step.submission.uid == waiting.sent.uid
 
 
 def test_an_older_refusal(waiting: Waiting) -> None:

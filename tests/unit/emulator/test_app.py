@@ -10,6 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from qwenbuild.emulation import HEADER
 from tests.support.vendor_calls import ASYNC, CREATE, KEY, SYNC, VendorClient, billed, error_of
 
 pytest_plugins = ("tests.support.emulated", "tests.support.vendor_calls")
@@ -37,14 +38,23 @@ def test_a_task_is_created_polled_and_collected(client: VendorClient) -> None:
     assert Image.open(io.BytesIO(client.download(result["url"]).content)).size == (928, 1664)
 
 
+def test_each_answer_has_the_mark(client: VendorClient) -> None:
+    """Answers, refusals, images and expired links are marked as an emulator's."""
+    link = client.link()
+    answers = [client.create(), client.http.get("/tasks/none"), client.download(link), client.download(link + "x")]
+    client.emulator.inject("throttle:sync:1", "html:sync:1")
+    answers += [client.sync(), client.sync(), client.http.get("/nowhere")]
+    assert all(HEADER in answer.headers for answer in answers)
+
+
 def test_each_interface_refuses_the_others_calls(client: VendorClient) -> None:
     """Each interface refuses the other interface's calls with the vendor's 403."""
     body = {"model": "qwen-image-plus", "input": {"prompt": "a cat"}}
     assert error_of(client.http.post(CREATE, json=body)) == (
-        403, "AccessDenied", "current user api does not support synchronous calls.",
+        403, "AccessDenied", "current user api does not support synchronous calls",
     )  # fmt: skip
     assert error_of(client.http.post(SYNC, json=body, headers=ASYNC)) == (
-        403, "AccessDenied", "current user api does not support asynchronous calls.",
+        403, "AccessDenied", "current user api does not support asynchronous calls",
     )  # fmt: skip
 
 

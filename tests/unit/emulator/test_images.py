@@ -11,17 +11,19 @@ from qwenbuild.errors import UsageError
 from qwenbuild.files import png
 from qwenbuild.request import Request, Size
 
-
-def request(renderer: Renderer, seed: int = 1) -> Request:
-    return Request(renderer.family, "qwen-image-plus", "a “Fair”", "", Size(96, 64), seed, False, False)
+SMALL = Size(96, 64)
 
 
-def drawn(name: str, *seeds: int) -> list[bytes]:
+def request(renderer: Renderer, seed: int = 1, size: Size = SMALL) -> Request:
+    return Request(renderer.family, "qwen-image-plus", "a “Fair”", "", size, seed, False, False)
+
+
+def drawn(name: str, *seeds: int, size: Size = SMALL) -> list[bytes]:
     """Return the images of these seeds, all drawn in one context."""
 
     async def main() -> list[bytes]:
         async with Renderer(name, builtin()) as renderer:
-            return list(await asyncio.gather(*(renderer.png(request(renderer, seed)) for seed in seeds)))
+            return list(await asyncio.gather(*(renderer.png(request(renderer, seed, size)) for seed in seeds)))
 
     return asyncio.run(main())
 
@@ -33,6 +35,15 @@ def test_equal_requests_give_equal_images(name: str) -> None:
     png.verify(first, Size(96, 64))
     assert (first == again, first == second) == (True, False)
     assert drawn(name, 1) == [first]
+
+
+@pytest.mark.parametrize("name", ["draft", "null"])
+def test_each_image_has_the_mark(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mark the pixels would be others."""
+    size = Size(512, 512)
+    marked = drawn(name, 1, size=size)
+    monkeypatch.setattr(images, "MARK", "")
+    assert drawn(name, 1, size=size) != marked
 
 
 def test_images_beyond_the_cache_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_what_the_service_refuses_is_refused(body: dict[str, Any], interface: st
 def test_a_model_is_refused_on_an_interface_that_it_lacks() -> None:
     """The refusal has the vendor's message, which names the kind of call."""
     assert refusal(async_body(model="qwen-image-max"), "async") == (
-        403, "AccessDenied", "current user api does not support asynchronous calls.",
+        403, "AccessDenied", "current user api does not support asynchronous calls",
     )  # fmt: skip
     only_async = builtin().extended({"mine": {"interfaces": ["async"]}})
     with pytest.raises(Refusal, match="current user api does not support synchronous calls"):

@@ -9,11 +9,10 @@ import pytest
 
 from qwenbuild import load
 from qwenbuild.catalogue import builtin
-from qwenbuild.plan.judge import lacking, strays, with_shared
+from qwenbuild.plan.judge import strays
 from qwenbuild.plan.plan import Orphan
 from qwenbuild.provider import Settings
 from qwenbuild.providers.registry import create
-from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
 
@@ -186,21 +185,6 @@ def test_orphans(place: Workspace) -> None:
     assert load(place.root, select=["s"]).plan().orphans == []
     (place.root / "out/s/a.png").unlink()
     assert [orphan.path for orphan in engine.plan().orphans] == ["s/b.png"]
-
-
-def test_what_to_ask_a_remote_cache_for(place: Workspace) -> None:
-    """A remote cache is asked for the keys of missing images, once for equal requests; found ones are restored."""
-    steps = load(place.root).plan().steps
-    keys, pinned = lacking(steps)
-    assert (keys, pinned) == ({steps[0].action.key, steps[2].action.key}, set())
-    key = steps[0].action.key
-    entry = Entry(key, "1" * 64, 10, "2" * 64)
-    found = list(with_shared(steps, {key: entry}))
-    assert [(step.verdict.value, step.cause, step.shared) for step in found] == [
-        ("restore", "in the remote cache", entry),
-        ("restore", "same request as s/a", None),
-        ("render", "never rendered", None),
-    ]
 
 
 def test_a_stray(place: Workspace) -> None:

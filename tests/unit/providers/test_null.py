@@ -8,7 +8,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -41,6 +41,17 @@ def test_the_image_is_plain_and_has_its_size(size: Size, colour: bytes) -> None:
     png.verify(content, size)
     image = Image.open(io.BytesIO(content)).convert("RGB")
     assert (image.size, image.getcolors()) == (size, [(size.width * size.height, tuple(colour))])
+
+
+@given(st.builds(Size, st.integers(1, 600), st.integers(1, 600)))
+@settings(max_examples=20)
+def test_a_label_is_written_across(size: Size) -> None:
+    """The image has its size and at most one colour more; an image of usual size shows the label in its middle."""
+    content = plain(size, b"\1\2\3", "EMULATOR")
+    png.verify(content, size)
+    colours = Image.open(io.BytesIO(content)).convert("RGB").getcolors() or []
+    assert {colour for _, colour in colours} <= {(1, 2, 3), (129, 130, 131)}
+    assert len(colours) == 2 or min(size) < 60
 
 
 def test_images_differ() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from qwenbuild.emulation import FACT
+from qwenbuild.files.provenance import with_provenance
+from qwenbuild.providers.null import plain
 from qwenbuild.request import Size
 from qwenbuild.storage.belonging import is_image_of
 from tests.support.pngs import made_for
@@ -30,3 +33,15 @@ def test_pixels_are_decoded_if_nobody_has_done_it_before() -> None:
     torn = IMAGE[:at] + bytes([IMAGE[at] ^ 1]) + IMAGE[at + 1 :]
     assert not is_image_of(torn, KEY, SIZE, decode=True)
     assert is_image_of(torn, KEY, SIZE, decode=False)
+
+
+def test_an_unmarked_image_of_an_emulator_belongs_to_no_request() -> None:
+    """An older version stored it, or pushed it into a remote cache, as the service's."""
+    known = {"action_key": KEY, "downloaded_from": "127.0.0.1", "request_id": "0b7f4a36-2f4e-4c1e-9a44-3f6de3b7a1c2"}
+    plain_image = plain(SIZE, b"\1\2\3")
+    for facts, expected in (
+        (known, False),
+        ({**known, FACT: "http://127.0.0.1:8123"}, True),
+        ({"action_key": KEY}, True),
+    ):
+        assert is_image_of(with_provenance(plain_image, facts), KEY, SIZE, decode=True) == expected

@@ -293,6 +293,16 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
 # --- lost answers ---
 
 
+def test_what_an_emulator_accepts_is_noted(ledger: Ledger) -> None:
+    """The context names the emulator; that of a request to the service stays as it is."""
+    one, two = claimed(ledger, intent("k")), claimed(ledger, intent("l"))
+    ledger.accepted(one.uid, "task:1", "http://127.0.0.1:8123")
+    ledger.accepted(two.uid, "task:2")
+    noted = {row.uid: (row.handle, json.loads(row.context)) for row in ledger.open_rows()}
+    assert noted[one.uid] == ("task:1", {**json.loads(one.context), "emulated_by": "http://127.0.0.1:8123"})
+    assert noted[two.uid] == ("task:2", json.loads(two.context))
+
+
 def test_a_task_is_adopted_once(ledger: Ledger) -> None:
     """A submission with a lost answer gets the handle of a task that no other has; the owner is named."""
     one, two = claimed(ledger, intent("k")), claimed(ledger, intent("l"))

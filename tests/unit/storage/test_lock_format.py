@@ -31,7 +31,7 @@ seed = 1
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 paths = texts.map(lambda text: f"{text}.png").filter(lambda path: path_fault(path) is None)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
-pins = st.builds(Pin, paths, texts, digests, digests, texts, st.integers(0, 2**31 - 1))
+pins = st.builds(Pin, paths, texts, digests, digests, texts, st.integers(0, 2**31 - 1), st.just("") | texts)
 locks = st.lists(pins, max_size=5, unique_by=lambda pin: clash_key(pin.path))
 
 
@@ -58,9 +58,20 @@ def test_records_are_sorted() -> None:
 def test_pins_are_read_back(written: list[Pin]) -> None:
     """Any names, paths and models are read back as they were written, with the line breaks of any system."""
     text = render(written)
-    assert tomllib.loads(text).get("output", []) == [pin._asdict() for pin in sorted(written)]
+    assert tomllib.loads(text).get("output", []) == [
+        {name: value for name, value in pin._asdict().items() if value != "" or name != "emulated_by"}
+        for pin in sorted(written)
+    ]
     assert parse(text, "x") == {pin.path: pin for pin in written}
     assert parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
+
+
+def test_an_emulated_image_is_recorded_as_such() -> None:
+    """Only a lock with an emulated image has version 2, which older versions of qwenbuild refuse."""
+    emulated = PIN._replace(path="a/c.png", emulated_by="http://127.0.0.1:8123")
+    assert render([PIN, emulated]).splitlines()[-1] == 'emulated_by = "http://127.0.0.1:8123"'
+    assert [render(some).splitlines()[1] for some in ([PIN], [PIN, emulated])] == ["version = 1", "version = 2"]
+    assert parse(render([PIN, emulated]), "x") == {PIN.path: PIN, emulated.path: emulated}
 
 
 def test_a_change_is_a_small_difference() -> None:
@@ -72,7 +83,8 @@ def test_a_change_is_a_small_difference() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("version = 1", "version = 2", "has format version 2; this qwenbuild reads up to version 1"),
+        ("version = 1", "version = 3", "has format version 3; this qwenbuild reads up to version 2"),
+        ("seed = 1", "seed = 1\nemulated_by = 1", "emulated_by must be a text"),
         ("version = 1\n", "", "has no version"),
         ("version = 1", "version = true", "has no version"),
         ("version = 1", "version = 1\nmore = 2", 'unknown key "more"'),

@@ -438,3 +438,13 @@ def test_runs_have_times(path: Path) -> None:
         run = state.last_run()
         assert run is not None
         assert (run["finished_at_s"], run["summary"]) == (None, None)
+
+
+def test_keys_that_were_sent_to_this_machine(tmp_path: Path) -> None:
+    """A gateway or an emulator listened there; settled submissions count as well."""
+    with contextlib.closing(State(tmp_path / "state.sqlite3")) as state:
+        hosts = {"a": "127.0.0.1:8123", "b": "localhost:80", "c": "[::1]:9", "d": "dashscope-intl.aliyuncs.com"}
+        for name, host in hosts.items():
+            state.intend(name * 64, {"prompt": '"host":"127.0.0.1"'}, "dashscope", {"host": host})
+        state.settle(1, "done")
+        assert state.keys_sent_to_this_machine() == {name * 64 for name in "abc"}

@@ -41,11 +41,19 @@ def test_mismatches(mismatches: list[Mismatch], text: str, capsys: pytest.Captur
     assert capsys.readouterr().out == text
 
 
+def test_emulated_images_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are what the lock pins, but not what the service makes."""
+    verify_view.show(3, [], [], as_json=False, emulated=2)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "2 of them are emulated images: a build at the service replaces them"
+    ]
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Each mismatch and each unknown image is a line; the last has the counts."""
     verify_view.show(2, [ABSENT], ["new.png"], as_json=True)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {"event": "mismatch", "path": "s/a.png", "name": "s/a", "fault": "missing", "pinned": "d"},
         {"event": "stranger", "path": "new.png"},
-        {"event": "verified", "pinned": 2, "mismatches": 1, "strangers": 1},
+        {"event": "verified", "pinned": 2, "mismatches": 1, "strangers": 1, "emulated": 0},
     ]

@@ -30,6 +30,20 @@ def provider(emulator: Running, interface: str, key: str = "sk-emulator", **tabl
     return DashScopeProvider(Settings({**quick, **table}, builtin(), emulator.environment(key)))
 
 
+@BOTH
+def test_an_emulators_image_is_told_from_the_services(emulator: Running, interface: str) -> None:
+    """By the marks of the answers, the journal and the result name the emulator; a later build finds it, too."""
+    mine, journal, request = provider(emulator, interface), Journal(), request_of()
+    address = emulator.base_url.removesuffix("/api/v1")
+
+    async def main() -> tuple[Rendered, Rendered]:
+        async with mine.session():
+            return await mine.render(request, journal), await mine.collect(journal.submission(request), Journal())
+
+    assert [rendered.emulated_by for rendered in asyncio.run(main())] == [address] * 2
+    assert (journal.emulated_by, mine.emulator_address) == (address, address)
+
+
 @dataclass
 class Builds:
     """Several builds of one request, as the builder makes them for a sole user. `outcome` is that of the last build."""

@@ -54,7 +54,8 @@ def test_an_async_render_is_recorded_and_polled() -> None:
     rendered, journal, server = attempt("async", request=request_of("a cat"))
     assert dict(rendered.facts) == {
         "interface": "async", "region": "singapore", "model": "qwen-image-plus", "request_id": "req-task",
-        "task_id": "task-0", "submit_time": "2026-02-10 11:38:54.741", "end_time": "2026-02-10 11:39:19.484",
+        "task_id": "task-0",
+        "submit_time": "2026-02-10 11:38:54.741+08:00", "end_time": "2026-02-10 11:39:19.484+08:00",
         "orig_prompt": "a cat", "actual_prompt": "Photo: a cat", "usage": {"image_count": 1},
         "downloaded_from": "127.0.0.1",
     }  # fmt: skip
@@ -367,7 +368,7 @@ def test_a_later_build_collects_an_accepted_render(interface: str) -> None:
     """After a build that ended at `accepted`, the handle alone leads to the image and its facts."""
 
     class Detaching(Journal):
-        async def accepted(self, handle: str) -> None:
+        async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
             await super().accepted(handle)
             raise Detached
 

@@ -161,8 +161,8 @@ def test_a_finished_task_gives_the_facts_of_the_provenance() -> None:
     body = {
         "request_id": "7434edb2",
         "output": {
-            "task_id": "878f591e", "task_status": "SUCCEEDED", "submit_time": "2025-09-09 11:38:54.741",
-            "scheduled_time": "2025-09-09 11:38:54.781", "end_time": "2025-09-09 11:39:19.484",
+            "task_id": "878f591e", "task_status": "SUCCEEDED", "submit_time": "2025-09-09 11:38:54.741+08:00",
+            "scheduled_time": "2025-09-09 11:38:54.781+08:00", "end_time": "2025-09-09 11:39:19.484+08:00",
             "results": [
                 {"code": "InternalError.Algo", "message": "one of two failed"},
                 {"orig_prompt": "a cat", "actual_prompt": "Photo of a cat", "url": "https://x.aliyuncs.com/a?S=1"},
@@ -176,8 +176,9 @@ def test_a_finished_task_gives_the_facts_of_the_provenance() -> None:
         "878f591e", "SUCCEEDED", "a cat", "https://x.aliyuncs.com/a?S=1",
     )  # fmt: skip
     assert dict(task.facts) == {
-        "request_id": "7434edb2", "task_id": "878f591e", "submit_time": "2025-09-09 11:38:54.741",
-        "scheduled_time": "2025-09-09 11:38:54.781", "end_time": "2025-09-09 11:39:19.484", "orig_prompt": "a cat",
+        "request_id": "7434edb2", "task_id": "878f591e", "submit_time": "2025-09-09 11:38:54.741+08:00",
+        "scheduled_time": "2025-09-09 11:38:54.781+08:00", "end_time": "2025-09-09 11:39:19.484+08:00",
+        "orig_prompt": "a cat",
         "actual_prompt": "Photo of a cat", "usage": {"image_count": 1},
         "code": "InternalError.Algo", "message": "one of two failed",
     }  # fmt: skip
