@@ -48,9 +48,9 @@ def write(
         numbers = [number for fingerprint, _ in prints for number in fingerprint]
         digests = [digest for _, digest in prints]
         for folder, names in folders:
-            found = [_output(os.path.join(root, os.fsdecode(folder)), name, outputs) for name in names.values()]
-            numbers += [number for column in zip(*(print_ for print_, _ in found), strict=True) for number in column]
-            digests += [digest for _, digest in found]
+            for column in zip(*_prints(os.path.join(os.fsencode(root), folder), names, outputs), strict=True):
+                numbers += column
+            digests += [bytes.fromhex(outputs[path].image) for path in names.values()]
         is_whole = not asked.build
         cells = [text for step in plan.steps for text in (step.action.name, step.action.output)] if is_whole else []
         lines = [os.fsencode(part) for part in _lines(plan, provider)]
@@ -113,13 +113,14 @@ def _input(root: str, path: bytes, started_ns: int | None) -> tuple[Fingerprint,
     return found, digest
 
 
-def _output(folder: str, path: str, outputs: Mapping[str, Output]) -> tuple[Fingerprint, bytes]:
-    """Return the fingerprint and the digest of an output. Raises _Unsure if the file is not as recorded."""
-    record = outputs[path]
-    found = noop_snapshot.fingerprint(os.lstat(os.path.join(folder, path.rpartition("/")[2])))
-    if (found[0], found[1], found[3]) != (record.st_size, record.st_mtime_ns, record.st_ino):
-        raise _Unsure
-    return found, bytes.fromhex(record.image)
+def _prints(folder: bytes, names: Mapping[bytes, str], outputs: Mapping[str, Output]) -> Iterator[Fingerprint]:
+    """Yield the fingerprints of a folder's outputs. Raises _Unsure if a file is not as recorded."""
+    for name, path in names.items():
+        record, status = outputs[path], os.lstat(b"%b/%b" % (folder, name))
+        size, mtime_ns, _, inode = found = noop_snapshot.fingerprint(status)
+        if size != record.st_size or mtime_ns != record.st_mtime_ns or inode != record.st_ino:
+            raise _Unsure
+        yield found
 
 
 def _lines(plan: Plan, provider: str) -> list[str]:
