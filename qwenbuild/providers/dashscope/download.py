@@ -230,7 +230,8 @@ def _verify(content: bytes, host: str) -> None:
         png.verify(content)
     except BadImage as error:
         facts = [*error.facts, f"downloaded from {host}", _PAID]
-        raise type(error)(error.claim, facts=facts, hint=error.hint) from None
+        hint = error.hint or f"build again; does a proxy or gateway between here and {host} change what it passes on?"
+        raise type(error)(error.claim, facts=facts, hint=hint) from None
 
 
 def _bad(claim: str, fact: str) -> BadImage:

@@ -33,18 +33,28 @@ class Pace:
         self._queue = asyncio.Lock()  # fair: first come, first served
         self._next_s = 0.0  # loop time of the next turn
         self._slowed_s = float("-inf")  # loop time of the last slowing
+        self._asking = 0  # callers that wait for their turns
         self._places = asyncio.Semaphore(at_once) if at_once else None
+
+    @property
+    def wait_s(self) -> float:
+        """The seconds until somebody who asks now gets a turn, if the pace stays as it is."""
+        return max(0.0, self._next_s - asyncio.get_running_loop().time()) + self._asking / self.per_s
 
     async def turn(self) -> float:
         """Wait for the next turn to submit. Returns the turn's loop time in seconds, which `slower` takes."""
         loop = asyncio.get_running_loop()
-        async with self._queue:
-            # A loop, because `slower` may move the turn while this caller waits.
-            while (wait_s := self._next_s - loop.time()) > 0:  # noqa: ASYNC110 - it waits for a time, not an event
-                await asyncio.sleep(wait_s)
-            now = loop.time()
-            self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / self.per_s
-            return now
+        self._asking += 1
+        try:
+            async with self._queue:
+                # A loop, because `slower` may move the turn while this caller waits.
+                while (wait_s := self._next_s - loop.time()) > 0:  # noqa: ASYNC110 - it waits for a time, not an event
+                    await asyncio.sleep(wait_s)
+                now = loop.time()
+                self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / self.per_s
+                return now
+        finally:
+            self._asking -= 1
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

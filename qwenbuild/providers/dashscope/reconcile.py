@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from qwenbuild.candidates import Candidate, Likeness, Search, likeness
-from qwenbuild.request import Submission
+from qwenbuild.errors import AnswerLost
+from qwenbuild.files import png
+from qwenbuild.provider import Rendered
+from qwenbuild.request import Request, Submission
 
 from .wire import LIFE_S, WAITING, Task
 
@@ -30,6 +33,7 @@ _UNDER_WAY_S: Final = 120.0  # longest time from the intent until a create reach
 _BESIDE_S: Final = 3600.0  # the list must show the tasks on record that are as near to a lost submission as this
 _MOST_QUERIES: Final = 200  # at 20 a second; the prompts of further tasks stay hidden
 _AT_ONCE: Final = 5
+_OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
 _UNBILLED: Final = ("FAILED", "CANCELED")
 _PLACE: Final = ("account", "region", "host")  # of a submission's context
 _SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")  # the end of the name of a model's dated version
@@ -165,3 +169,28 @@ def _is_whole(listing: Listing, it: Submission, known: Sequence[Submission]) -> 
     ]
     tasks = [listed.get(one.handle.removeprefix(PREFIX)) for one in beside]
     return all(task and _is_of_model(task, one) for one, task in zip(beside, tasks, strict=True))
+
+
+def check_adopted(task: Task, request: Request) -> None:
+    """Raise AnswerLost if an adopted task that has ended is not the request's own, or has no image.
+
+    If it failed, this says nothing about the bill: another task may be the request's own.
+    """
+    if not task.url:
+        raise AnswerLost(f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS)
+    if likeness(task.prompt, request.prompt) is Likeness.DIFFERENT:
+        raise AnswerLost(
+            "the adopted task has another prompt: it is another one's",
+            facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
+            hint=_OTHERS,
+        )
+
+
+def check_size(rendered: Rendered, task: Task, request: Request) -> None:
+    """Raise AnswerLost if the image of an adopted task has another size than the request's."""
+    if (got := png.size_of(rendered.png)) != request.size:
+        raise AnswerLost(
+            "the adopted task's image has another size: it is another one's",
+            facts=[f"task: {task.id}", f"wanted: {request.size}", f"got: {got}"],
+            hint=_OTHERS,
+        )

@@ -20,11 +20,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qwenbuild.candidates import ADOPTED, Likeness, Search, likeness
+from qwenbuild.candidates import ADOPTED, Search
 from qwenbuild.catalogue import Model
 from qwenbuild.emulation import FACT, is_unmarked
 from qwenbuild.errors import AnswerLost, BadImage, ProviderError, Refused, Throttled
-from qwenbuild.files import png
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request, Submission
 
@@ -36,7 +35,6 @@ from .priority import Priority
 from .retry import TrackedJournal, retrying
 from .tasks import Tasks
 
-_OTHERS: Final = "`qwenbuild tasks` lists the other candidates; `--resubmit` sends the request again"
 _LOOK: Final = "`qwenbuild tasks` shows the tasks that may be its own; `--resubmit` sends the request again"
 _LATER: Final = "build again: the task is kept for 24 hours; `--force` renders the image again, and pays again"
 _GONE: Final = "the image was billed and is gone; `--resubmit` renders it again, and pays again"
@@ -78,10 +76,10 @@ class Renderer:
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the image. Tries again after a failure, unless the request may have been billed."""
-        tracked = TrackedJournal(journal)
+        tracked = TrackedJournal(journal, self._pace(request.model))
         once = self._render_async if self._choices.interface == "async" else self._render_sync
         wait_s = self._choices.first_wait_s
-        async for attempt in retrying(wait_s, lambda: not tracked.is_open, tell=journal.delayed):
+        async for attempt in retrying(wait_s, lambda: not tracked.is_open, tell=tracked.delayed):
             with attempt:
                 return await once(request, tracked)
         raise AssertionError("the loop returns or raises")  # pragma: no cover - it does
@@ -241,10 +239,10 @@ class Renderer:
         try:
             task = await self.tasks.ended(handle, until_s, journal.delayed)
             if context.get(ADOPTED):
-                _check_adopted(task, request)
+                reconcile.check_adopted(task, request)
             rendered = await self._image(task, request, context, journal, until_s)
             if context.get(ADOPTED):
-                _check_adopted_size(rendered, task, request)
+                reconcile.check_size(rendered, task, request)
         except AnswerLost as error:
             lost = error
         else:
@@ -296,31 +294,6 @@ def _unreadable(answer: wire.Answer) -> AnswerLost:
         hint=error_codes.RESUBMIT,
         request_id=answer.request_id,
     )
-
-
-def _check_adopted(task: wire.Task, request: Request) -> None:
-    """Raise AnswerLost if an adopted task that has ended is not the request's own, or has no image.
-
-    If it failed, this says nothing about the bill: another task may be the request's own.
-    """
-    if not task.url:
-        raise AnswerLost(f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS)
-    if likeness(task.prompt, request.prompt) is Likeness.DIFFERENT:
-        raise AnswerLost(
-            "the adopted task has another prompt: it is another one's",
-            facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
-            hint=_OTHERS,
-        )
-
-
-def _check_adopted_size(rendered: Rendered, task: wire.Task, request: Request) -> None:
-    """Raise AnswerLost if the image of an adopted task has another size than the request's."""
-    if (got := png.size_of(rendered.png)) != request.size:
-        raise AnswerLost(
-            "the adopted task's image has another size: it is another one's",
-            facts=[f"task: {task.id}", f"wanted: {request.size}", f"got: {got}"],
-            hint=_OTHERS,
-        )
 
 
 def _not_made(task: wire.Task) -> ProviderError:

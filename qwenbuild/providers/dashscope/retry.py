@@ -16,6 +16,7 @@ from qwenbuild.errors import BadImage, ProviderError, Throttled, Unreachable
 from qwenbuild.provider import Journal
 
 from .error_codes import is_quota
+from .pacing import Pace
 
 _LONGEST_WAIT_S: Final = 60.0
 
@@ -86,8 +87,9 @@ def _error(state: RetryCallState) -> BaseException | None:
 class TrackedJournal:
     """A journal with `is_open`: True while a request that was sent may have been billed."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, pace: Pace) -> None:
+        """`pace` is that of the request's model."""
+        self._journal, self._pace = journal, pace
         self.is_open = False
 
     async def intend(self, context: Mapping[str, Any]) -> None:
@@ -106,4 +108,6 @@ class TrackedJournal:
 
     def delayed(self, error: ProviderError, wait_s: float) -> None:
         """See `provider.Journal`."""
+        if isinstance(error, Throttled) and not self.is_open:  # the request waits for another turn
+            wait_s = max(wait_s, self._pace.wait_s)
         self._journal.delayed(error, wait_s)

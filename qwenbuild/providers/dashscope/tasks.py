@@ -53,7 +53,7 @@ class Tasks:
             fault: ProviderError | None = None
             try:
                 answer = await self._client.ask("GET", wire.task_path(task_id), may_miss=True)
-                task = wire.task(answer)
+                task = wire.task(answer, task_id)
                 missing_s = (missing_s or time.monotonic()) if answer.status == _NOT_FOUND else None
             except (Throttled, ServiceFault, Unreachable) as error:
                 task, fault = None, error

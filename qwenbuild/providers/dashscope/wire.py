@@ -220,9 +220,15 @@ class Task:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def task(answer: Answer) -> Task | None:
-    """Return the task in the answer to a create or a query; None if there is none."""
-    found = _task(table(answer.body, "output"), answer.request_id, table(answer.body, "usage"))
+def task(answer: Answer, asked_id: str = "") -> Task | None:
+    """Return the task in the answer to a create or a query; None if there is none.
+
+    `asked_id` is the task that a query asked for. An image in the answer is that task's, also without an id beside it.
+    """
+    entry = table(answer.body, "output")
+    if asked_id and answer.link and not text(entry, "task_id"):
+        entry = {**entry, "task_id": asked_id}
+    found = _task(entry, answer.request_id, table(answer.body, "usage"))
     return replace(found, facts={**found.facts, FACT: True}) if found and answer.is_emulated else found
 
 

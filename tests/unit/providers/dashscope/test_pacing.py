@@ -169,3 +169,22 @@ def test_a_senseless_pace_is_refused(limit_per_s: float, at_once: int) -> None:
     """The rate must be positive; the number of places must not be negative."""
     with pytest.raises(ValueError, match="positive rate"):
         Pace(limit_per_s, at_once)
+
+
+def test_how_long_a_caller_waits_for_a_turn() -> None:
+    """The pace, the callers before it, and what the service asked for count."""
+
+    async def main() -> list[float]:
+        pace = Pace(1.0)
+        waits = [pace.wait_s]
+        turn_s = await pace.turn()
+        waiting = [asyncio.create_task(pace.turn()) for _ in range(2)]
+        await asyncio.sleep(0)
+        waits.append(pace.wait_s)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        pace.slower(turn_s, 30.0)
+        return [*waits, pace.wait_s]
+
+    assert asyncio.run(main()) == pytest.approx([0.0, 3.0, 30.0], abs=0.5)
