@@ -229,7 +229,7 @@ def test_a_task_that_was_cancelled_elsewhere(tmp_path: Path, slow_emulator: Runn
     slow_emulator.advance(60)
     ran = studio.here("build")
     assert ran.code == 1
-    assert ran.err.count("the task was cancelled") == 2
+    assert ran.err.count("the task was cancelled") == 1  # equal failures are told once
     assert "build again to submit it again" in ran.err
     assert "2 reattached, 2 failed" in ran.err
     assert slow_emulator.bill()["count"] == 2

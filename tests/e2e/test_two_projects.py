@@ -16,6 +16,7 @@ import pytest
 
 from qwenbuild.emulator.server import Running
 from qwenbuild.plan.plan import Verdict
+from qwenbuild.storage.state_schema import VERSION
 
 from .studio import KEY, Studio, cards, hold
 
@@ -328,6 +329,7 @@ def as_before_the_ledger(place: Studio) -> None:
     """Turn state and store into those of a version without ledger."""
     with contextlib.closing(sqlite3.connect(place.root / ".qwenbuild/state.sqlite3")) as db:
         db.execute("ALTER TABLE submissions DROP COLUMN uid")
+        db.execute("DROP TABLE failures")
         db.execute("PRAGMA user_version = 1")
     shutil.rmtree(place.store / "ledger")
 
@@ -370,8 +372,8 @@ def test_an_earlier_version_refuses_the_new_state(emulator: Running, tmp_path: P
     (place,) = studios(tmp_path, emulator, 1, cells=1)
     assert place.build_inside().finished.complete
     with contextlib.closing(sqlite3.connect(place.root / ".qwenbuild/state.sqlite3")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
-        db.execute("PRAGMA user_version = 3")
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
     ran = place.run("build", "--force")
     assert ran.code == 2
     assert "was written by a newer qwenbuild" in ran.err
