@@ -40,7 +40,7 @@ def show(
     else:
         click.echo(f"all {pinned:,} outputs are what the lock pins")
     if emulated:
-        click.echo(f"{emulated:,} of them are emulated images: a build at the service replaces them")
+        click.echo(f"emulated images among them: {emulated:,}; a build at the service replaces them")
 
 
 def _show_json(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], emulated: int) -> None:

@@ -61,7 +61,8 @@ async def _service(endpoint: Endpoint, key: ApiKey, level: Level) -> Sequence[Fi
     except QwenbuildError as error:
         is_offline = isinstance(error, Unreachable) and error.code != "TLS"
         return [Finding.of_error("service", error, Level.WARN if is_offline else level)]
-    accepted = Finding("service", Level.OK, f"{endpoint.host} accepts the key; region {endpoint.region}")
+    host = f"{endpoint.host}, an emulator," if answer.is_emulated else endpoint.host
+    accepted = Finding("service", Level.OK, f"{host} accepts the key; region {endpoint.region}")
     return [accepted] if answer.ahead_s is None else [accepted, _clock(answer.ahead_s)]
 
 

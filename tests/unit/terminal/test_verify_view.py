@@ -45,7 +45,7 @@ def test_emulated_images_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     """They are what the lock pins, but not what the service makes."""
     verify_view.show(3, [], [], as_json=False, emulated=2)
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "2 of them are emulated images: a build at the service replaces them"
+        "emulated images among them: 2; a build at the service replaces them"
     ]
 
 
