@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from qwenbuild.emulation import FACT
 from qwenbuild.problems import plain
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -18,8 +19,17 @@ _SHOWN = 4  # most words of each side in a summary
 
 def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return how the request `new` differs from `old`, field by field; both are as `Request.as_dict` gives them."""
-    changed = [name for name in {**new, **old} if old.get(name, "") != new.get(name, "") and name != "label"]
+    changed = [name for name in _different(old, new) if name != "label"]
     return "; ".join([_field(name, old.get(name, ""), new.get(name, "")) for name in changed]) or _label(old, new)
+
+
+def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether two recorded requests are equal. It does not matter whether an emulator answered one of them."""
+    return not _different(old, new)
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**new, **old} if old.get(name, "") != new.get(name, "") and name != FACT]
 
 
 def pieces(old: str, new: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from qwenbuild.storage.lock import NAME, Lock, is_written
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.records import Output
 
-from .diff import summary
+from .diff import is_same, summary
 from .emulation import PINNED
 from .plan import Step, Verdict
 
@@ -61,7 +61,7 @@ def differences(
             before = request_of(old.key)
             request = action.request.as_dict()
             why = summary(before, request) if before else "its request changed"
-            why = PINNED if old.emulated_by and before in (None, request) else why
+            why = PINNED if old.emulated_by and (before is None or is_same(before, request)) else why
             found.append(f"{action.name}: {why}")
     declared = {action.output for action in actions}
     found += [f"{pin.name}: no longer declared" for path, pin in lock.pins.items() if path not in declared]

@@ -40,7 +40,7 @@ from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Failure, Output, request_fields
 
 from . import lacking
-from .diff import summary
+from .diff import is_same, summary
 from .emulation import EMULATED, PINNED
 
 
@@ -107,7 +107,7 @@ class Step(NamedTuple):
             return self.cause or "its request changed"
         request = self.action.request.as_dict()
         difference = summary(before, request)
-        if before == request:  # only the image of an emulator has another key than its request
+        if is_same(before, request):  # only the image of an emulator has another key than its request
             difference = PINNED if self.action.emulated else EMULATED
         return f"{difference}; {self.cause}" if self.cause else difference
 

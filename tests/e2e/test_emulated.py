@@ -93,13 +93,15 @@ def test_the_same_emulator_makes_an_image_once(emulator: Running, tmp_path: Path
 
 
 def test_an_emulated_image_is_recorded_as_such(emulator: Running, tmp_path: Path) -> None:
-    """The lock, `show`, `verify` and `doctor` say so. The store has nothing under the key of the request."""
+    """Lock, state, `show`, `verify` and `doctor` say so. The store has nothing under the key of the request."""
     one = studio(tmp_path, emulator)
     one.build_here()
     action = one.actions[0]
     address = emulator.base_url.removesuffix("/api/v1")
     pin = lock.read(one.root / lock.NAME).pins[action.output]
     assert (pin.key, pin.emulated_by) == (emulated_key(action.key, address), address)
+    with one.engine().state() as state:
+        assert (state.request(pin.key) or {})["emulated_by"] == address
     assert Store(one.store).lookup(action.key) is None
     shown = one.here("show", f"out/{action.output}").out
     assert f"emulated by  {address}" in shown

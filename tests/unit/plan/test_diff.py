@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.plan.diff import pieces, summary
+from qwenbuild.plan.diff import is_same, pieces, summary
 from qwenbuild.request import Request, Size
 
 PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", Size(1328, 1328), 1, False, False, "a/b")
@@ -79,3 +79,11 @@ def test_pieces_make_up_both_texts(old: str, new: str) -> None:
     found = pieces(old, new)
     assert "".join(text for sign, text in found if sign != "+") == old
     assert "".join(text for sign, text in found if sign != "-") == new
+
+
+def test_requests_are_the_same_whoever_answered() -> None:
+    """A record says which emulator answered; this is no difference of the requests."""
+    emulated = {"prompt": "a cat", "emulated_by": "http://127.0.0.1:8123"}
+    assert is_same(emulated, {"prompt": "a cat"})
+    assert not is_same(emulated, {"prompt": "a dog"})
+    assert summary(emulated, {"prompt": "a dog"}) == "prompt changed: -cat +dog"
