@@ -90,6 +90,7 @@ def provider(interface: str, base_url: str) -> DashScopeProvider:
     [
         request_of(),
         request_of(negative_prompt="", prompt_extend=True, watermark=True, seed=0, size=Size(928, 1664)),
+        request_of(negative_prompt=" "),  # the reference's own
         request_of('He said "hi"\n\tand ‘bye’ \\ 🐶', model="qwen-image", seed=2_147_483_647),
     ],
 )
