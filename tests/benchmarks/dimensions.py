@@ -13,15 +13,11 @@ from pathlib import Path
 
 from qwenbuild import load
 from qwenbuild.digest import sha256
-from qwenbuild.plan.plan import Step
-from qwenbuild.storage import action_result, lock
+from qwenbuild.storage import action_result
 from qwenbuild.storage.claims import Intent
 from qwenbuild.storage.ledger import Ledger
-from qwenbuild.storage.lock_format import Pin
-from qwenbuild.storage.records import Output
-from qwenbuild.storage.state import State
 
-from .places import TEMPLATE, Project, csv_text, rows
+from .places import TEMPLATE, Project, csv_text, recorded, rows
 
 _MATRIX = '[image.poster]\ntemplate = "poster.j2"\n[image.poster.matrix]\n'
 _HEAD = f'seed = 1\nsize = "1:1"\n{_MATRIX}'
@@ -189,27 +185,10 @@ def _short_rows(place: Project, count: int) -> None:
 # --- what is there ---
 
 
-def _steps(place: Project) -> Sequence[Step]:
-    """Return the steps of a plan of everything."""
-    return load(place.root, max_renders=10**9).plan().steps
-
-
 def _outputs(place: Project, count: int) -> None:
     """All outputs are there, on record, and pinned."""
     _table(csv_text, ".csv")(place, count)
-    outputs = []
-    for step in _steps(place):
-        path = place.root / "out" / step.action.output
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"image")
-        status = path.stat()
-        facts = status.st_size, status.st_mtime_ns, status.st_ino, step.action.name
-        outputs.append((Output(step.action.output, step.action.key, sha256(b"image"), *facts), step))
-    with closing(State.of(place.root, create=True)) as state:
-        state.record([output for output, _ in outputs], {it.key: step.action.request.as_dict() for it, step in outputs})
-    pins = [Pin(it.path, it.name, it.key, it.image, step.action.model.name, step.action.seed)
-            for it, step in outputs]  # fmt: skip
-    lock.write(place.root / lock.NAME, pins, place.root / ".qwenbuild")
+    recorded(place)
 
 
 def _orphans(place: Project, count: int) -> None:
@@ -234,7 +213,7 @@ def _submissions(place: Project, count: int) -> None:
     with closing(ledger):
         ledger.prepare()
         with ledger.durably():
-            for number, step in enumerate(_steps(place)):
+            for number, step in enumerate(load(place.root, max_renders=10**9).plan().steps):
                 it = step.action
                 claim = ledger.intend(Intent(it.key, it.request, "dashscope", str(place.root.resolve()), it.name))
                 ledger.accepted(str(getattr(claim, "uid", claim)), f"task-{number}")

@@ -62,7 +62,7 @@ def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with
 def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A plan after an edit of the template of 10,000 cells, compared with the bare loop."""
     count = _scaled(10_000, scale)
-    place = built(folder, count, same=False)
+    place = built(folder, count)
     edits = iter(range(10**9))
 
     def edit() -> None:
@@ -275,18 +275,55 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build that renders one image of 100,000; the contract has no limit for this."""
-    count = _scaled(100_000, scale)
-    place, edits = built(folder, count), iter(range(10**9))
+    """One row of a table of 10,000 is edited: the time beyond that of a project of one cell, and other tools' time."""
+    return _one_change(folder, _scaled(10_000, scale), rounds, 0.5, with_others=True)
 
-    def edit() -> None:
-        text = f'seed = 1\n[image.one]\nprompt = "number {next(edits)}"\n'
-        (place.root / "specs/one.toml").write_text(text, "utf-8")
 
-    command = qwenbuild("build")
-    found = alternate([Contender("qwenbuild build", command, place.root, place.environ, edit)], rounds)
-    return [Figure(f"one of {count:,} changed", "qwenbuild build", one.seconds, peak_bytes=one.peak_bytes)
-            for one in found.values()]  # fmt: skip
+def one_change_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """One row of a table of 100,000 is edited."""
+    return _one_change(folder, _scaled(100_000, scale), min(rounds, 3), 3.0, with_others=False)
+
+
+def _one_change(folder: Path, count: int, rounds: int, most_s: float, *, with_others: bool) -> list[Figure]:
+    places = [built(folder / "one", 1), built(folder / "many", count)]
+    edits = iter(range(10**9))
+
+    def edit(place: Project) -> Callable[[], None]:
+        table = place.root / "data/rows.csv"
+
+        def now() -> None:
+            head, first, *others = table.read_text("utf-8").split("\n")
+            name, _, rest = first.partition(",")
+            table.write_text("\n".join([head, f"{name},{rest.split(' ')[0]} {next(edits)}x {rest}", *others]), "utf-8")
+
+        return now
+
+    one, many = (Contender(f"qwenbuild, {number:,} rows", qwenbuild("build"), place.root, place.environ, edit(place))
+                 for number, place in zip((1, count), places, strict=True))  # fmt: skip
+    others = _others(folder, count) if with_others else []
+    found = alternate([one, many, *others[:3]], rounds) | alternate(others[3:], 1)
+    job = f"one row of {count:,} changed"
+    beyond = found[many.name].seconds - found[one.name].seconds
+    figures = [Figure(job, name, sample.seconds, peak_bytes=sample.peak_bytes) for name, sample in found.items()]
+    return [*figures, Figure(job, "qwenbuild beyond one row", beyond, most=most_s)]
+
+
+def _others(folder: Path, count: int) -> list[Contender]:
+    """Return other tools, each with one of its inputs edited. The last two take so long that they run once."""
+    tools = {
+        "ninja": Tool.ninja(folder / "ninja", count, own_inputs=True),
+        "make": Tool.make(folder / "make", count, own_inputs=True),
+        "doit": Tool.doit(folder / "doit", count, own_inputs=True),
+        "SCons": Tool.scons(folder / "scons", count),
+        "Snakemake": Tool.snakemake(folder / "snakemake", count),
+    }
+    edits = iter(range(10**9))
+
+    def edit(tool: Tool) -> Callable[[], None]:
+        source = sorted((tool.root / "in").iterdir())[0]
+        return lambda: (source.write_text(f"seed = {next(edits)}\n", "utf-8"), None)[1]
+
+    return [Contender(name, tool.command, tool.root, prepare=edit(tool)) for name, tool in tools.items()]
 
 
 ROWS: dict[str, Row] = {
@@ -294,4 +331,5 @@ ROWS: dict[str, Row] = {
     "million": million, "latency": latency, "claims": claims,
     "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
     "loop": loop, "restore": restore, "watch": watch, "one-change": one_change,
+    "one-change-large": one_change_large,
 }  # fmt: skip
