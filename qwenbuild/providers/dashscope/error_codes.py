@@ -55,6 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED),  # noqa: E501
     "customroleblocked": Rule(Moderated, "a content rule of the workspace refused the prompt", _MODERATED),
     "faqruleblocked": Rule(Moderated, "a question-and-answer rule of the workspace refused the prompt", _MODERATED),
+    "contentpolicyviolation": Rule(Moderated, "a gateway's moderation refused the prompt", _MODERATED),
     "arrearage": Rule(AccountError, "the account is in arrears", _BILL),
     # 401
     "invalidapikey": Rule(AccountError, "the service refused the API key", f"each region has its own keys: {KEYS_URL}"),
@@ -108,9 +109,13 @@ _QUOTA_CODES: Final = frozenset({"throttlingallocationquota", "insufficientquota
 
 def rule_of(code: str) -> tuple[str, Rule] | None:
     """Return the longest known prefix of `code` and its rule, None for an unknown code."""
-    letters = "".join(ch for ch in code.lower() if ch.isalnum())
+    letters = _letters(code)
     known = max((name for name in RULES if letters.startswith(name)), key=len, default=None)
     return (known, RULES[known]) if known else None
+
+
+def _letters(text: str) -> str:
+    return "".join(ch for ch in text.lower() if ch.isalnum())
 
 
 def is_quota(error: ProviderError) -> bool:
@@ -136,7 +141,9 @@ def answered(
     found = rule_of(code)
     name, rule = found or ("", _unknown(status))
     said = message.lower()
-    if name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
+    if "datainspectionfailed" in _letters(f"{code} {message}"):  # also within another code, or only in the message
+        rule = RULES["datainspectionfailed"]
+    elif name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
         rule = Rule(ModelRefused, "the free quota of this model is used up", "turn on billing, or pick another model")
     elif ("not support" in said and "synchronous" in said) or "url error" in said:
         rule = Rule(ModelRefused, "the model does not have this interface", _INTERFACE)
@@ -187,6 +194,8 @@ def unexplained(
     AnswerLost: a gateway may have forwarded the request to the service.
     """
     facts = [f"{host} answered with status {status}" + (f": {said}" if said else " and nothing else")]
+    if status == 402:
+        return AccountError(_BY_STATUS[402].claim, facts=[*facts, *account], hint=_BY_STATUS[402].hint)
     if status == 429:
         return Throttled(RULES["throttling"].claim, facts=facts, hint=_SLOWER, retry_after_s=retry_after_s)
     if 300 <= status < 400:

@@ -87,14 +87,16 @@ class Waiting:
 
         run = replace(self.run, emit=emit, options=replace(self.run.options, **choices))
         workers = Workers(run)
-        others = Others(run, workers, Endings(run, workers, Recorder(run.state, self.faults.append)), keep)
+        recorder = Recorder(run.state, self.faults.append)
+        others = Others(run, workers, Endings(run, workers, recorder), keep)
         self.stop = lambda: workers.stop("interrupted")
 
         async def wait() -> list[Step]:
-            for step in self.run.plan.steps[:steps]:
-                await others.add(step._replace(**(was or {})))
-            between()
-            return list(await others.outcomes())
+            async with recorder.running():
+                for step in self.run.plan.steps[:steps]:
+                    await others.add(step._replace(**(was or {})))
+                between()
+                return list(await others.outcomes())
 
         return asyncio.run(wait())
 
@@ -175,6 +177,32 @@ def test_the_refusal_of_another_build(waiting: Waiting) -> None:
     (problem,) = ended.problems
     assert (problem.claim, problem.facts, problem.hint) == ("inappropriate content", ("code: x",), "change the prompt")
     assert 0 <= ended.seconds < 60
+
+
+def test_what_moderation_refused_in_another_build(waiting: Waiting) -> None:
+    """It is remembered in this project, too: later builds do not send it."""
+
+    def refuse() -> None:
+        waiting.theirs.settle(waiting.sent, "refused")
+        waiting.theirs.explain(waiting.sent, {**REFUSAL, "is_final": True})
+
+    waiting.wait(refuse)
+    [failure] = waiting.run.state.failures()
+    assert (failure.key, failure.is_final, failure.claim) == (waiting.sent.key, True, "inappropriate content")
+
+
+@pytest.mark.parametrize("accept_size", [False, True])
+def test_an_image_of_another_size_of_another_build(waiting: Waiting, accept_size: bool) -> None:
+    """It was paid for: nothing is sent. The user decides whether this project takes it."""
+
+    def store() -> None:
+        image = made_for(waiting.sent.key, Size(8, 8))
+        waiting.run.store.put(waiting.sent.key, image, b"{}", other_size=Size(8, 8))
+        waiting.theirs.settle(waiting.sent, "done")
+
+    assert waiting.wait(store, accept_size=accept_size) == []
+    assert waiting.outcomes == ([] if accept_size else [Outcome.FAILED])
+    assert waiting.kept == ([Outcome.RESTORED] if accept_size else [])
 
 
 def test_the_refusal_of_an_emulator(waiting: Waiting) -> None:

@@ -95,7 +95,8 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, error: type[Provid
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (200, AnswerLost), (301, AccountError), (400, Refused), (401, AccountError), (403, AccountError),
+        (200, AnswerLost), (301, AccountError), (400, Refused), (401, AccountError), (402, AccountError),
+        (403, AccountError),
         (404, AccountError), (405, AccountError), (407, AccountError), (408, AnswerLost), (429, Throttled),
         (500, AnswerLost), (502, AnswerLost), (503, AnswerLost), (504, AnswerLost),
     ],
@@ -136,6 +137,20 @@ def test_a_model_without_the_interface_is_explained(code: str, message: str) -> 
     found = error_codes.answered(code, message, status=403)
     assert (type(found), found.claim) == (ModelRefused, "the model does not have this interface")
     assert 'interface = "sync"' in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (500, "InternalError.Algo.DataInspectionFailed", "Input text data may contain inappropriate content."),
+        (400, "InvalidParameter", "<400> InternalError.Algo.DataInspectionFailed: Input text data may contain …"),
+        (400, "data_inspection_failed", "Output data may contain inappropriate content."),
+        (400, "content_policy_violation", "Your request was rejected by the safety system."),
+    ],
+)
+def test_moderation_has_many_names(status: int, code: str, message: str) -> None:
+    """The service writes its code behind another one, or into the message; gateways have their own."""
+    assert type(error_codes.answered(code, message, status=status)) is Moderated
 
 
 def test_a_key_of_the_other_region_is_explained() -> None:
