@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.digest import sha256
-from qwenbuild.storage.action_result import Entry, entry_of, parse_entry, parse_files, render
+from qwenbuild.request import Size
+from qwenbuild.storage.action_result import Entry, entry_of, name_of, parse_entry, parse_files, render
 
 KEY = sha256(b"a key")
 _DIGEST: dict[str, Any] = {"hash": sha256(b"image"), "sizeBytes": "5"}
@@ -55,3 +56,17 @@ def test_reading_a_result_never_raises(content: bytes) -> None:
     """For garbage and for any JSON, `parse_files` returns valid digests and sizes, or None."""
     files = parse_files(content)
     assert files is None or all(len(digest) == 64 and size >= 0 for digest, size in files.values())
+
+
+def test_an_image_of_another_size_is_named_by_its_size() -> None:
+    """Its entry has the size. For whoever wants the image of the request, the result has none."""
+    size = Size(1024, 768)
+    files = {name_of(size): (sha256(b"image"), 5), "provenance.json": (sha256(b"{}"), 2)}
+    assert list(files) == ["1024x768.png", "provenance.json"]
+    assert parse_entry(KEY, render(files)) == Entry(KEY, sha256(b"image"), 5, sha256(b"{}"), size)
+    assert entry_of(KEY, files) is None
+    both = parse_entry(KEY, render({**files, name_of(None): (sha256(b"own"), 3)}))
+    assert both == Entry(KEY, sha256(b"own"), 3, sha256(b"{}"))
+    for name in ("0x8.png", "08x8.png", "٣x8.png", "8x8.jpg", "8x.png", f"{'9' * 8}x8.png"):
+        assert parse_entry(KEY, render({**files, name: (sha256(b"image"), 5)})) is not None
+        assert parse_entry(KEY, render({name: (sha256(b"image"), 5), "provenance.json": (sha256(b"{}"), 2)})) is None

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AnswerLost, ProviderError
-from qwenbuild.providers.dashscope.reconcile import Listing, search
+from qwenbuild.provider import Rendered
+from qwenbuild.providers.dashscope.reconcile import Listing, check_adopted, check_size, search
 from qwenbuild.providers.dashscope.wire import Task
-from qwenbuild.request import Request, Submission
-from tests.support.scripted import Journal, Reply, Scripted, fails, request_of, says
+from qwenbuild.request import Request, Size, Submission
+from tests.support.scripted import Journal, Reply, Scripted, fails, png_of, request_of, says
 
 NOW_S = 1_800_000_000.0
 PLACE = {"account": "k", "region": "singapore", "host": "h", "interface": "async"}
@@ -441,3 +442,16 @@ def test_a_list_that_can_not_be_read_is_an_error() -> None:
                 await asked(server, [mine])
 
     asyncio.run(main())
+
+
+def test_an_adopted_task_is_the_requests_own() -> None:
+    """It has an image of the request's size, and a prompt that does not differ."""
+    request = request_of("a cat", size=Size(64, 32))
+    made = Rendered(png_of(Size(64, 32)))
+    check_adopted(Task("t", "SUCCEEDED", url="https://x", prompt="a cat"), request)
+    check_size(made, Task("t", "SUCCEEDED"), request)
+    for task, said in ((Task("t", "FAILED"), "is FAILED"), (Task("t", "X", url="u", prompt="a dog"), "another prompt")):
+        with pytest.raises(AnswerLost, match=said):
+            check_adopted(task, request)
+    with pytest.raises(AnswerLost, match="another size"):
+        check_size(made, Task("t", "SUCCEEDED"), request_of("a cat"))
