@@ -120,7 +120,7 @@ def show_plan(plan: Plan, *, every: bool) -> None:
 def failure_lines(step: Step) -> list[str]:
     """Return the lines below a step: when and why it failed last, or what to do if it is not sent again."""
     failure = step.failure
-    if failure is None:
+    if failure is None or (step.entry and step.entry.other_size):  # the reason tells of the other size
         return []
     if step.verdict == "failed":  # its reason says why
         return [failure.hint] if failure.hint else []
