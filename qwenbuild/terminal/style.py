@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.events import Delayed
 from qwenbuild.problems import Problem, visible
+
+if TYPE_CHECKING:
+    from qwenbuild.events import Delayed
 
 OUTCOME_STYLES: dict[str, dict[str, Any]] = {
     "rendered": {"fg": "green"},
