@@ -1,8 +1,9 @@
 """File events: reports when a file that the project was read from is saved, created or deleted.
 
-Other files are not reported. The operating system watches folders, not files, because editors save by writing
-a new file and renaming it. The folders above, up to the project's root, are watched too, so that a folder is
-noticed when it is deleted and created again. Events within 50 ms of each other are reported together.
+The deletion of an image is reported, too. Other files are not reported. The operating system watches folders, not
+files, because editors save by writing a new file and renaming it. The folders above, up to the project's root, are
+watched too, so that a folder is noticed when it is deleted and created again. Events within 50 ms of each other are
+reported together.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from watchfiles import Change, awatch
 
@@ -23,6 +24,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.specs.project import Project
 
 _ATTEMPTS = 5  # to watch folders while another program deletes them
+_MOST_FOLDERS = 1_000  # of images: the system watches only so many
 _UNREPORTED = 1_000  # events kept although they concern no input yet: the reading in progress may depend on their files
 
 
@@ -66,6 +68,31 @@ class Inputs:
         return (fnmatchcase(name, self.pattern) and name[0] != ".") or (self.is_deep and os.path.isdir(path))
 
 
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images that a plan has in `out/`: their paths, and the folders to watch, so that deletions are noticed."""
+
+    paths: frozenset[str]  # of the images and their folders
+    folders: frozenset[str]
+
+    @classmethod
+    def of(cls, project: Project, outputs: Iterable[str]) -> Images:
+        """Return the images of a plan; `outputs` are their paths below `out/`."""
+        names: dict[str, list[str]] = {}
+        for output in outputs:
+            folder, _, name = output.rpartition("/")
+            names.setdefault(folder, []).append(name)
+        real = cache(os.path.realpath)
+        above = {real(project.out / it) for folder in names for it in (folder, *map(str, PurePath(folder).parents))}
+        images = {os.path.join(real(project.out / folder), name) for folder, some in names.items() for name in some}
+        there = filter(os.path.isdir, above) if len(above) <= _MOST_FOLDERS else ()
+        return cls(frozenset(images | above), frozenset(there))
+
+    def concerns(self, change: Change, path: str) -> bool:
+        """Return True if the change is the deletion of an image or of a folder of images."""
+        return change is Change.deleted and path in self.paths and not os.path.lexists(path)
+
+
 def reported_names(path: str, real: Callable[[str], str] = os.path.realpath) -> set[str]:
     """Return the names under which the system reports a path: its own, and that of the file it links to."""
     folder, name = os.path.split(path)
@@ -90,12 +117,12 @@ class FileEvents:
 
     def __init__(self, report: Callable[[frozenset[str]], None]) -> None:
         self._report = report
-        self._inputs: Inputs | None = None
+        self._inputs: Inputs | Images | None = None
         self._folders: frozenset[str] = frozenset()
         self._unreported = deque[tuple[Change, str]](maxlen=_UNREPORTED)  # since `_inputs` was last set
         self._task: asyncio.Task[None] | None = None
 
-    async def follow(self, inputs: Inputs) -> bool:
+    async def follow(self, inputs: Inputs | Images) -> bool:
         """Watch `inputs` from now on. Return True if changes to them may have been missed until now.
 
         Raises UsageError if the system refuses to watch more folders.

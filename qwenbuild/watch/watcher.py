@@ -5,6 +5,7 @@ Invariants:
   same request twice.
 - One build runs at a time, and the project's lock is held only while it runs. If a save makes a build obsolete,
   the images that have been started are finished and kept; the others are dropped.
+- An output that is deleted is restored from the store; one that nobody has is paid for only with `auto`.
 - Each save is followed by a reading that begins after it. So a file that was half-written is read again.
 - The event loop reads no files: readings and builds run in threads.
 """
@@ -42,13 +43,14 @@ from qwenbuild.specs.read_cache import ReadCache
 from . import builds
 from .builds import Order
 from .drafts import Drafts
-from .file_events import FileEvents, Inputs, reported_names
+from .file_events import FileEvents, Images, Inputs, reported_names
 from .live_state import Live, UnderWay
 
 _SETTLED_S = 1.0  # time without a save before `auto` spends money: an editor may write a file in two steps
 _REFRESH_S = 0.5  # least time between two plans that follow a build's progress
 _BUSY_S = 0.5  # between two attempts while another build holds the project's lock
-_RESTORE = Verdict.RESTORE  # looking up an enum's member is slow, and each plan does it for every cell
+# Looking up an enum's member is slow, and each plan does it for every cell.
+_RESTORE, _UP_TO_DATE = Verdict.RESTORE, Verdict.UP_TO_DATE
 _MISSING = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN, Verdict.MISSING, Verdict.FAILED)
 
 
@@ -78,10 +80,11 @@ class Watch:
         self._event_keys: dict[str, str] = {}  # the key that the last event of each cell belongs to, by output path
         self._order: Order | None = None
         self._build: asyncio.Task[None] | None = None
-        self._free_ordered: set[str] = set()  # keys in free orders since the last save
+        self._free_ordered: set[str] = set()  # keys in free orders since the last save that are not there yet
         self._paid_ordered: set[str] = set()  # keys in paid orders, ever
         self._settled_at = 0.0  # by the loop's clock
         self._reading_s = 0.0  # duration of the last reading
+        self._image_events = FileEvents(self._note_saved)  # apart: new folders of images interrupt no other events
         self._refresh: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -111,6 +114,7 @@ class Watch:
             self.live.under_way = None
             self._show()
             await file_events.close()
+            await self._image_events.close()
             await self.drafts.close()
 
     def leave(self) -> None:
@@ -169,8 +173,10 @@ class Watch:
         if is_first or saved or before != (self._wanted, str(fault)):
             self._emit(self._replanned(saved))
         del earlier
-        inputs = await asyncio.to_thread(Inputs.of, self._engine.project, self._engine.inputs)
-        if await file_events.follow(inputs):
+        project, outputs = self._engine.project, [*self._wanted]
+        inputs = await asyncio.to_thread(Inputs.of, project, self._engine.inputs)
+        images = await asyncio.to_thread(Images.of, project, outputs)
+        if await file_events.follow(inputs) | await self._image_events.follow(images):
             self._is_outdated = True  # a save may have been missed before its folder was watched
 
     def _adopt(self, plan: Plan) -> None:
@@ -178,6 +184,8 @@ class Watch:
         live = self.live
         if self._order:
             plan = replace(plan, steps=[_as_ordered(step, self._order) for step in plan.steps])
+        if self._free_ordered:  # what is there may be ordered again once it is deleted
+            self._free_ordered -= {it.action.key for it in plan.steps if it.verdict is _UP_TO_DATE}
         live.plan, live.project, live.provider = plan, self._engine.project, self._engine.provider
         live.events = {
             name: event for name, event in live.events.items()

@@ -12,7 +12,7 @@ import pytest
 from watchfiles import Change
 
 from qwenbuild.engine import engine
-from qwenbuild.watch.file_events import FileEvents, Inputs, reported_names
+from qwenbuild.watch.file_events import FileEvents, Images, Inputs, reported_names
 from tests.support.workspace import Workspace
 
 
@@ -108,3 +108,21 @@ def test_a_link_is_reported_by_its_name_and_its_target(tmp_path: Path) -> None:
     (folder / "one.toml").write_text("")
     (folder / "link.toml").symlink_to("one.toml")
     assert reported_names(str(folder / "link.toml")) == {str(folder / "link.toml"), str(folder / "one.toml")}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "expected"),
+    [
+        (Change.deleted, "out/a/x.png", True),
+        (Change.deleted, "out/a/y.png", False),
+        (Change.deleted, "out/b", True),
+        (Change.deleted, "out/a", False),
+        (Change.added, "out/a/x.png", False),
+    ],
+)
+def test_only_deletions_of_images_are_reported(project: Workspace, change: Change, path: str, expected: bool) -> None:
+    """Those of images that the plan has, and that are still missing; builds write images all the time."""
+    project.write({"qwenbuild.toml": "", "out/a/z.png": ""})
+    images = Images.of(engine.load(project.root).project, ["a/x.png", "a/z.png", "b/c/x.png"])
+    assert images.folders == {str(project.root.resolve() / folder) for folder in ("out", "out/a")}
+    assert images.concerns(change, str(project.root.resolve() / path)) is expected

@@ -339,7 +339,7 @@ def test_a_burst_is_one_reading(project: Workspace) -> None:
 
 
 def test_files_that_no_plan_reads_change_nothing(project: Workspace) -> None:
-    """Swap files, notes and outputs cause no reading."""
+    """Swap files and notes cause no reading."""
     project.write(FREE)
 
     async def use() -> None:
@@ -347,7 +347,6 @@ def test_files_that_no_plan_reads_change_nothing(project: Workspace) -> None:
             await it.until(it.is_done)
             before = len(it.events_of(Replanned))
             project.write({"specs/.a.toml.swp": "x", "specs/a.toml~": "x", "notes.md": "x", "templates/4913": "x"})
-            (project.root / "out/a/poster-red.png").unlink()
             project.write({"templates/poster.j2": "one {{ colour }} ball"})
             await it.until_prompts("one red ball", "one blue ball")
             assert [event.changed for event in it.events_of(Replanned)[before:]] == [["templates/poster.j2"]]
@@ -610,18 +609,47 @@ def test_the_target_of_a_linked_spec_is_watched(project: Workspace) -> None:
     asyncio.run(use())
 
 
-def test_deleted_outputs_are_restored_after_the_next_save(project: Workspace) -> None:
-    """After the next save, deleted outputs are restored from the store."""
+def test_deleted_outputs_are_restored(project: Workspace) -> None:
+    """At once: one output, its whole folder, and the folder of all outputs."""
     project.write(FREE)
+    red = project.root / "out/a/poster-red.png"
 
     async def use() -> None:
         async with watching(project) as it:
             await it.until(it.is_done)
-            shutil.rmtree(project.root / "out")
-            project.write({"specs/b.toml": '[image.kite]\nprompt = "a kite"\n'})
-            await it.until(lambda: len(it.outputs) == 3 and it.is_done())
+            for path in (red, red.parent, project.root / "out"):
+                builds = len(it.events_of(Finished))
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                await it.until(lambda: len(it.events_of(Finished)) > builds and it.is_done())  # noqa: B023 - awaited here
+                assert it.outputs == ["a/poster-blue.png", "a/poster-red.png"]
+            assert sum(event.rendered for event in it.events_of(Finished)) == 2
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_deleted_output_that_nobody_has_is_paid_for_only_with_auto(
+    project: Workspace, service: Running, auto: bool
+) -> None:
+    """Without `--auto` it gets a draft. What was bought in the same watch is not bought twice."""
+    project.write(PAID)
+    engine.load(project.root).build()
+    (project.root / lock.NAME).unlink()
+    choices = {"max_cost": Decimal(5)} if auto else {}
+
+    async def use() -> None:
+        async with watching(project, auto=auto, **choices) as it:
+            await it.until(it.is_done)
+            shutil.rmtree(it.live.store.root)
+            (project.root / "out/a/poster-red.png").unlink()
+            if auto:
+                await it.until(lambda: bool(it.live.spent) and it.is_done())
+            else:
+                await it.until(lambda: len(it.live.drafts) == 1)
+                assert it.plan.count(Verdict.RENDER) == 1
+
+    asyncio.run(use())
+    assert service.bill()["count"] == (3 if auto else 2)
 
 
 def test_a_watch_collects_images_that_no_spec_asks_for(project: Workspace, service: Running) -> None:
