@@ -16,7 +16,7 @@ from qwenbuild.storage import lock, lock_format
 
 from .harness import Ran, Sandbox
 
-HOSTILE = "```\n</details>\n@everyone ~~~~ ````` <img src=x> | [x](javascript:y)\n# Title\x1b[31m\u202e"
+HOSTILE = "```\n</details>\n@everyone ~~~~ ````` <img src=x> | [x](javascript:y)\n# Title\u202e"
 
 
 def git(sandbox: Sandbox, *arguments: str) -> None:
@@ -211,7 +211,7 @@ def test_junit_leaves_other_files_alone(sandbox: Sandbox) -> None:
 
 def test_junit_of_failures(sandbox: Sandbox) -> None:
     """A failure has the text of the error, without characters that XML forbids. Edited files are skipped."""
-    sandbox.write({"specs/bad.toml": '[image.x]\nprompt = "x"\nmatrix = { word = ["a\\u0001\\uFFFE<&]]>"] }\n'})
+    sandbox.write({"specs/bad.toml": '[image.x]\nprompt = "x"\nmatrix = { word = ["a\\uFFFE<&]]>"] }\n'})
     sandbox.write({"out/icons/sun.png": "mine", "out/garden": "a file where a folder must be"})
     root = junit(sandbox, sandbox.here("build", "--junit", "report/junit.xml"), 1)
     found = outcomes(root)
