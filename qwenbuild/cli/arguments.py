@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -46,7 +47,8 @@ class Commands(click.Group):
         """Return the command that `args` begins with; raises UsageError if it is unknown."""
         name = args[0]
         if self.get_command(ctx, name) is None:
-            hint = did_you_mean(name, self.list_commands(ctx)) or f"to build an image: qwenbuild build {name}"
+            near = did_you_mean(name, self.list_commands(ctx))
+            hint = near or f"to build an image: qwenbuild build {shlex.quote(name)}"
             raise UsageError(f'no command "{visible(name)}"', hint=hint)
         return super().resolve_command(ctx, args)
 
