@@ -1,6 +1,7 @@
 """The bare loops: the least work of a plan and of a build, as references.
 
 python -m tests.benchmarks.bare prompts PROJECT
+python -m tests.benchmarks.bare files SOURCE TARGET CONCURRENCY
 python -m tests.benchmarks.bare calls COUNT CONCURRENCY BASE_URL
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import csv
 import hashlib
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _PROMPT = "A poster of a small dog that runs after a ball across a meadow, in soft morning light from the left. " * 4
@@ -23,6 +26,23 @@ def prompts(project: Path) -> int:
     with open(project / "data/rows.csv", encoding="utf-8", newline="") as table:
         keys = [hashlib.sha256(template.render(row=row).encode()).digest() for row in csv.DictReader(table)]
     return len(keys)
+
+
+def files(source: Path, target: Path, concurrency: int) -> int:
+    """Write the files below `source` again below `target`, each with one fsync; return how many there are."""
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    contents = {path.relative_to(source): path.read_bytes() for path in paths}
+    for folder in {target / name.parent for name in contents}:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(name: Path) -> None:
+        with open(target / name, "wb") as file:
+            file.write(contents[name])
+            file.flush()
+            os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        return sum(1 for _ in pool.map(write, contents))
 
 
 async def calls(count: int, concurrency: int, base_url: str) -> int:
@@ -55,6 +75,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["prompts", project]:
             prompts(Path(project))
+        case ["files", source, target, concurrency]:
+            files(Path(source), Path(target), int(concurrency))
         case ["calls", count, concurrency, base_url]:
             asyncio.run(calls(int(count), int(concurrency), base_url))
         case _:

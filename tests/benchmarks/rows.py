@@ -16,6 +16,7 @@ from .places import TEMPLATE, Project, Tool, built, project
 from .service import running
 
 KIB, GIB = 1024, 1024**3
+_NULL_AT_ONCE = os.cpu_count() or 1  # renders of the provider `null`
 Row = Callable[[Path, float, int], list[Figure]]
 
 
@@ -252,6 +253,26 @@ def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
     return compared(f"restore, {count:,} images", middle, "cp + sync", {"qwenbuild build": 1.5})
 
 
+def cold_build(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """A first build of null images, compared with writing the same files (store and outputs) with one fsync each."""
+    count = _scaled(1_000, scale)
+    place = project(folder, count)
+    place.run("build")
+    kept = folder / "kept"
+    kept.mkdir()
+    for path in (place.root / "out", place.store):
+        path.rename(kept / path.name)
+    targets = (folder / f"files-{number}" for number in range(10**9))
+
+    def write() -> list[str]:
+        return python("-m", "tests.benchmarks.bare", "files", str(kept), str(next(targets)), str(_NULL_AT_ONCE))
+
+    first = _first_build("qwenbuild build", place, count)
+    pairs = [alternate([Contender("files", write(), REPOSITORY), first], 1) for _ in range(min(rounds, 3))]
+    middle = sorted(pairs, key=lambda it: it["qwenbuild build"].seconds / it["files"].seconds)[len(pairs) // 2]
+    return compared(f"cold build, {count:,} null images", middle, "files", {"qwenbuild build": 1.5})
+
+
 def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """The time from a save to the plan, without the watcher's own delay, for 1,000 and 10,000 cells.
 
@@ -330,6 +351,6 @@ ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
     "million": million, "latency": latency, "claims": claims,
     "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
-    "loop": loop, "restore": restore, "watch": watch, "one-change": one_change,
+    "loop": loop, "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
     "one-change-large": one_change_large,
 }  # fmt: skip
