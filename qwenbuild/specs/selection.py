@@ -52,7 +52,8 @@ class _Known:
 
     def __init__(self, actions: Sequence[Action], project: Project) -> None:
         self._actions, self._project = actions, project
-        self._cells = {nfc(action.name): action.output for action in actions}
+        self._names = {action.name: action.output for action in actions}
+        self._cells = {nfc(name): output for name, output in self._names.items()}
         self._paths = {nfc(action.output): action.output for action in actions}
         self._images: dict[tuple[str, str], list[Action]] = {}  # by spec and image
         for action in actions:
@@ -63,13 +64,13 @@ class _Known:
     def _bare(self) -> dict[str, list[str]]:
         """The outputs by the names of their cells as a shell hands them on, which takes quotes away."""
         found: dict[str, list[str]] = {}
-        for cell, output in self._cells.items():
-            found.setdefault(_bare(cell), []).append(output)
+        for cell, output in self._names.items():
+            found.setdefault(_bare(nfc(cell)), []).append(output)
         return found
 
     def outputs(self, name: str) -> set[str]:
         """Return the output paths that a name means, at least one; raises UsageError if it means none."""
-        if (exact := self._cells.get(nfc(name))) is not None:
+        if exact := self._names.get(name) or self._cells.get(nfc(name)):
             return {exact}
         found: set[str] = set()
         if name.endswith(".png"):
