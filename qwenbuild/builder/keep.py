@@ -37,12 +37,16 @@ def keep_replaced(store: Store, path: Path | str, seen: Status | None) -> None:
 
 
 def copied(store: Store, path: Path, digest: str) -> bytes | None:
-    """Store and return the bytes of another output; None if they have another digest. Raises StoreError."""
-    image = _read(path)
-    if image is None or sha256(image) != digest:
-        return None
-    _keep_bytes(store, image)
-    return image
+    """Store and return the bytes of another output; None if nobody has bytes with this digest. Raises StoreError.
+
+    If the build has replaced that output already, the store has its bytes.
+    """
+    for place in (path, store.blob_path(digest)):
+        image = _read(place)
+        if image is not None and sha256(image) == digest:
+            _keep_bytes(store, image)
+            return image
+    return None
 
 
 def _read(path: Path | str) -> bytes | None:

@@ -260,7 +260,7 @@ class _Judge:
         is_paid = not forced and self._price(action.model.name) is not None
         may_be_emulated = bool(self._address) and not action.emulated
         for it in (action, *([action.made_by(self._address)] if may_be_emulated else [])) if is_paid else ():
-            if kept := self._ownership.kept(it.output, it.key, pinned):
+            if kept := self._ownership.kept(it.key, pinned):
                 cause = "rendered before" if cause == "never rendered" else cause
                 return Step(it, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
         step = self._missing(action, seen, cause, was, pinned)

@@ -63,18 +63,25 @@ class Ownership:
                 return pin.path, pin.image
         return None
 
-    def kept(self, output: str, key: str, pinned: str) -> tuple[str, str] | None:
-        """Return (path, digest) of the blob with the image of `key` that the output had before; None if there is none.
+    def kept(self, key: str, pinned: str) -> tuple[str, str] | None:
+        """Return (path, digest) of the blob with the image of `key` that an output had before; None if there is none.
 
         A build keeps what it replaces, also what a colleague rendered: no action result names that. If the lock pins a
         digest, only that image will do.
         """
-        images = [pinned] if pinned else [past.image for past in self._state.history(output) if past.key == key]
-        for image in images:
+        for image in [pinned] if pinned else self._past.get(key, ()):
             path = str(self._store.blob_path(image))
             if status(path) is not None and _request(path, key):
                 return path, image
         return None
+
+    @cached_property
+    def _past(self) -> Mapping[str, list[str]]:
+        """The images that any output has had, by key, the newest first."""
+        found: dict[str, list[str]] = {}
+        for key, image in self._state.images_written():
+            found.setdefault(key, []).append(image)
+        return found
 
     @cached_property
     def _by_key(self) -> Mapping[str, list[Pin]]:

@@ -117,16 +117,20 @@ class State:
     def history(self, path: str) -> list[PastImage]:
         """Return the images that were written at an output's path, the newest first. The first is the present image."""
         with self._faults():
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
-                return []
-            rows = self._db.execute(
-                "SELECT key, image, at_s, request FROM history LEFT JOIN requests USING (key)"
-                " WHERE path = ? ORDER BY id DESC",
-                (path,),
-            )
+            rows = self._written("key, image, at_s, request", "LEFT JOIN requests USING (key) WHERE path = ?", path)
             return [
                 PastImage(key, image, at_s, request_fields(text) if text else None) for key, image, at_s, text in rows
             ]
+
+    def images_written(self) -> list[tuple[str, str]]:
+        """Return (key, digest) of every image that was written at any path, the newest first."""
+        with self._faults():
+            return list(self._written("key, image"))
+
+    def _written(self, columns: str, which: str = "", *values: str) -> Iterable[Any]:
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
+            return ()
+        return self._db.execute(f"SELECT {columns} FROM history {which} ORDER BY id DESC", values)  # noqa: S608
 
     def image_counts(self) -> dict[str, int]:
         """Return the number of recorded outputs of each image (`spec/image`)."""

@@ -30,6 +30,13 @@ def state(tmp_path: Path) -> Iterator[State]:
         yield made
 
 
+@pytest.fixture
+def unknowing(tmp_path: Path) -> Iterator[State]:
+    """The state of another project that has built nothing."""
+    with contextlib.closing(State(tmp_path / "unknowing.sqlite3")) as made:
+        yield made
+
+
 def outdated(state: State, tmp_path: Path, content: bytes, lock: Lock | None = None) -> tuple[str, str] | None:
     """Return whose the file `s/a.png` with this content is."""
     path = tmp_path / "a.png"
@@ -72,24 +79,24 @@ def test_earlier_images_of_the_path_and_of_the_request_are_own_files(state: Stat
     assert outdated(state, tmp_path, b"other") == (KEY, "")
 
 
-def test_a_blob_that_the_output_had_before_is_found_by_its_key(state: State, tmp_path: Path) -> None:
+def test_a_blob_that_an_output_had_before_is_found_by_its_key(state: State, unknowing: State, tmp_path: Path) -> None:
     """By the state or by the pin, and only if the image carries the key: a stranger's state may name any blob."""
     store = Store(tmp_path / "store")
     ownership = Ownership({}, Lock(), state, store)
     image = with_provenance(PNG, {"request": REQUEST.as_dict()})
     for content, key in ((image, REQUEST.key), (b"no image", KEY), (image, KEY)):
         state.record([Output("s/a.png", key, sha256(content), 3, 0, 0, "s/a")], {})
-    assert ownership.kept("s/a.png", REQUEST.key, "") is None
+    assert ownership.kept(REQUEST.key, "") is None
     for content in (image, b"no image"):
         blob = store.blob_path(sha256(content))
         blob.parent.mkdir(parents=True)
         blob.write_bytes(content)
     expected = (str(store.blob_path(sha256(image))), sha256(image))
-    assert ownership.kept("s/a.png", REQUEST.key, "") == expected
-    assert ownership.kept("s/other.png", REQUEST.key, sha256(image)) == expected
-    assert ownership.kept("s/other.png", REQUEST.key, "") is None
-    assert ownership.kept("s/a.png", REQUEST.key, sha256(b"no image")) is None
-    assert ownership.kept("s/a.png", KEY, "") is None
+    assert ownership.kept(REQUEST.key, "") == expected
+    assert Ownership({}, Lock(), unknowing, store).kept(REQUEST.key, sha256(image)) == expected
+    assert Ownership({}, Lock(), unknowing, store).kept(REQUEST.key, "") is None
+    assert ownership.kept(REQUEST.key, sha256(b"no image")) is None
+    assert ownership.kept(KEY, "") is None
 
 
 def test_the_cell_whose_image_a_file_holds(state: State, tmp_path: Path) -> None:
