@@ -16,7 +16,7 @@ from qwenbuild.plan import lacking
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.plan.review import GIT
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider
+from qwenbuild.provider import Provider, emulator_address
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.outputs import pointed, status
@@ -68,7 +68,7 @@ def warned(engine: Engine, plan: Plan) -> Plan:
     """
     if not engine.is_locking or engine.remote or plan.count(Verdict.UP_TO_DATE) == len(plan.steps):
         return plan
-    steps = (step for step in plan.steps if step.verdict in _HERE)
+    steps = (step for step in plan.steps if step.verdict in _HERE and not step.action.emulated)
     outputs = ((step.action.output, step.action.model.name) for step in steps)
     found = on_this_machine_alone(engine.project, engine.provider, outputs)
     return replace(plan, warnings=[*plan.warnings, found]) if found else plan
@@ -77,20 +77,23 @@ def warned(engine: Engine, plan: Plan) -> Plan:
 def examined(project: Project, provider: Provider, store: Store, pins: Collection[Pin]) -> Iterator[Finding]:
     """Yield what the doctor says about the images that the lock pins: those that are not here, those nowhere else.
 
-    Of the images, only Git LFS pointers are read.
+    Of the images, only Git LFS pointers are read. An emulator's image has cost nothing: others need not have it, and it
+    is looked for only where that emulator is the service.
     """
     missing = pointers = 0
     here = []
+    pins = [pin for pin in pins if pin.emulated_by in ("", emulator_address(provider))]
     for pin in pins:
         path = project.out / pin.path
         seen = status(path)
         is_pointer = bool(seen and pointed(path, seen))
         if (seen and not is_pointer) or store.blob_path(pin.image).exists():
-            here.append((pin.path, pin.model))
+            here.append(pin)
         else:
             missing += _costs(provider, pin.model)
             pointers += is_pointer
-    problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, provider, here)
+    paid = [(pin.path, pin.model) for pin in here if not pin.emulated_by]
+    problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, provider, paid)
     for found in filter(None, problems):
         yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint)
     if here and not any(problems):

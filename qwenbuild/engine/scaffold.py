@@ -12,6 +12,7 @@ from typing import Final
 from qwenbuild.errors import UsageError
 from qwenbuild.files import regular
 from qwenbuild.specs.spec import schema
+from qwenbuild.storage.lock import NAME
 
 from .custody import asked
 
@@ -63,7 +64,10 @@ class Images(StrEnum):
     STORE = "store"  # nowhere: git ignores them, and a remote cache may share them
 
 
-_NOT_IGNORED: Final = ("!/out/", "!/out/**/", "!/out/**/*.png")
+IMAGE: Final = "out/image.png"
+"""A path that an image of a new project may have."""
+
+_NOT_IGNORED: Final = {IMAGE: ["!/out/", "!/out/**/", "!/out/**/*.png"]}
 _LOCK: Final = "qwenbuild.lock text eol=lf linguist-generated=true"
 _IGNORED: Final = {Images.STORE: [".qwenbuild/", "/out/"]}
 _ATTRIBUTES: Final = {
@@ -92,8 +96,8 @@ def _for_git(images: Images) -> dict[str, list[str]]:
 def write(folder: Path, images: Images = Images.GIT) -> list[str]:
     """Write a new project into `folder`, and return the paths of the files written.
 
-    Existing files `.gitignore` and `.gitattributes` get the lines that they lack. If git would still ignore images
-    that are to be committed, because of another rule, `.gitignore` gets lines against that rule.
+    Existing files `.gitignore` and `.gitattributes` get the lines that they lack. If git would still ignore what is
+    to be committed, because of another rule, `.gitignore` gets lines against that rule.
 
     Raises UsageError if any other file exists already, or if a file can't be written.
     """
@@ -110,14 +114,23 @@ def write(folder: Path, images: Images = Images.GIT) -> list[str]:
         lines = for_git.get(name)
         if _write(folder / name, text) if lines is None else _extend(folder / name, lines):
             written.append(name)
-    if images is not Images.STORE and is_ignored(folder) and _extend(folder / ".gitignore", _NOT_IGNORED):
+    answers = [line for path in ignored(folder, images) for line in _answer(path)]
+    if answers and _extend(folder / ".gitignore", answers):
         written = [*dict.fromkeys([*written, ".gitignore"])]
     return written
 
 
-def is_ignored(folder: Path) -> bool:
-    """Return whether git ignores the images of the project in `folder`."""
-    return asked(folder, "check-ignore", "--quiet", "--no-index", "--", "out/image.png") is not None
+def ignored(folder: Path, images: Images) -> list[str]:
+    """Return what git ignores, though it is to be committed: files of the project in `folder`, the lock, `IMAGE`."""
+    names = [*files(images), NAME, *([] if images is Images.STORE else [IMAGE])]
+    found = asked(folder, "check-ignore", "--no-index", "--stdin", "-z", given="\0".join(names))
+    return found.split("\0")[:-1] if found else []
+
+
+def _answer(path: str) -> list[str]:
+    """Return the lines of `.gitignore` against a rule that ignores a path."""
+    parent = path.rpartition("/")[0]
+    return _NOT_IGNORED.get(path, [*([f"!/{parent}/"] if parent else []), f"!/{path}"])
 
 
 def _write(path: Path, text: str) -> bool:

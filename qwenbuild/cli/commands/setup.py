@@ -58,9 +58,9 @@ def init(folder: Path, images: str | None) -> None:
     chosen = scaffold.Images(images or _asked_where())
     for name in scaffold.write(folder, chosen):
         click.echo(f"{'wrote':>10}  {folder / name}")
-    if chosen is not scaffold.Images.STORE and scaffold.is_ignored(folder):
-        shown = folder / "out/image.png"
-        click.echo(f"git still ignores the images: `git check-ignore -v {shown}` names the rule", err=True)
+    if ignored := scaffold.ignored(folder, chosen):
+        what = ", ".join("the images" if path == scaffold.IMAGE else path for path in ignored)
+        click.echo(f"git still ignores {what}: `git check-ignore -v {folder / ignored[0]}` names the rule", err=True)
     if chosen is scaffold.Images.LFS:
         click.echo("once on each machine: git lfs install")
     into = "" if folder == Path() else f"cd {folder} && "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -20,9 +20,11 @@ PINS = [Pin(f"s/{name}.png", f"s/{name}", name * 64, name * 64, MODEL, 1) for na
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
 
 
-def claims(project: Workspace, name: str = "dashscope", pins: Sequence[Pin] = PINS) -> list[str]:
+def claims(
+    project: Workspace, name: str = "dashscope", pins: Sequence[Pin] = PINS, environ: Mapping[str, str] | None = None
+) -> list[str]:
     """Return what the doctor says about the images of these pins."""
-    provider = registry.create(name, Settings({}, builtin(), {}))
+    provider = registry.create(name, Settings({}, builtin(), environ or {}))
     found = custody.examined(project.project, provider, Store(project.root / "store"), pins)
     return [finding.claim for finding in found]
 
@@ -54,6 +56,20 @@ def test_images_that_are_not_here_are_counted(repository: Workspace) -> None:
     assert claims(repository) == ["the lock pins 2 images that nobody here has"]
     assert claims(repository, "draft") == ["1 image is not here, but only a Git LFS pointer"]
     assert claims(repository, pins=PINS[1:]) == ["the lock pins 1 image that nobody here has"]
+
+
+def test_an_emulators_images_have_cost_nothing(repository: Workspace) -> None:
+    """They may be on this machine alone. Where another service is asked, a build does not look for them."""
+    address = "http://127.0.0.1:8766"
+    there = {"DASHSCOPE_BASE_URL": f"{address}/api/v1"}
+    emulated = [pin._replace(emulated_by=address) for pin in PINS]
+    repository.write({".gitignore": "/out/\n"})
+    assert claims(repository, pins=emulated, environ=there) == ["2 of 2 that the lock pins are here"]
+    (repository.root / "out/s/a.png").unlink()
+    missing = ["the lock pins 1 image that nobody here has"]
+    assert claims(repository, pins=emulated, environ=there) == missing
+    assert claims(repository, pins=emulated) == []
+    assert claims(repository, pins=[emulated[0], PINS[1]]) == ["1 image that costs money is on this machine alone"]
 
 
 def test_git_is_not_needed(project: Workspace) -> None:

@@ -104,6 +104,19 @@ def test_a_rule_that_would_ignore_the_images_is_answered(tmp_path: Path, rule: s
     assert (tmp_path / ".gitignore").read_text().startswith(f"{rule}\n.qwenbuild/\n")
 
 
+@pytest.mark.parametrize("rule", ["*.lock", "/*\n!/src", "*"])
+def test_a_rule_that_would_ignore_other_files_of_a_project_is_answered(tmp_path: Path, rule: str) -> None:
+    """A clone without the lock, or without the attributes for Git LFS, is no good."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text(f"{rule}\n")
+    scaffold.write(tmp_path, Images.LFS)
+    for name in ("qwenbuild.lock", "out/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    seen = git(tmp_path, "status", "--porcelain", "-uall").split()[1::2]
+    assert {*seen} == {*scaffold.files(Images.LFS), "qwenbuild.lock", "out/a.png"}
+
+
 def git(folder: Path, *arguments: str) -> str:
     """Run git in a folder; return its output."""
     done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)

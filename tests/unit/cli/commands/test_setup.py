@@ -52,5 +52,6 @@ def test_init_tells_of_a_rule_that_it_can_not_answer(command: Command) -> None:
     Path(".gitignore").write_text("/posters/\n")
     code, _, err = command("init", "posters")
     assert code == 0
-    assert "`git check-ignore -v posters/out/image.png` names the rule" in err
+    assert "git still ignores qwenbuild.toml, " in err
+    assert "qwenbuild.lock, the images: `git check-ignore -v posters/qwenbuild.toml` names the rule" in err
     assert command("init", "other", "--images", "store")[2] == ""
