@@ -84,7 +84,7 @@ def connect(path: Path, steps: Steps, *, create: bool) -> sqlite3.Connection:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES_A_CELL)
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         if sys.version_info >= (3, 12):  # pragma: no cover - another Python
-            db.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+            db.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # pragma: no cover - the same
         steps.limit(db, _size_bytes(path))
     except BaseException:  # pragma: no cover - a defect of SQLite
         db.close()

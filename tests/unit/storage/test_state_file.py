@@ -96,6 +96,7 @@ def test_a_foreign_schema_is_refused(path: Path, script: str, strange: str) -> N
         "UPDATE outputs SET key = 'short'",
         "UPDATE outputs SET key = key || char(0)",
         "UPDATE outputs SET image = replace(image, 'a', 'A')",
+        "UPDATE outputs SET image = replace(image, 'a', 'X')",
         "UPDATE outputs SET image = zeroblob(64)",
         "UPDATE outputs SET name = x'00'",
         "UPDATE outputs SET name = hex(zeroblob(1000000))",
@@ -165,6 +166,48 @@ def test_a_query_without_an_end_is_stopped(path: Path, monkeypatch: pytest.Monke
             with pytest.raises(StateError, match="interrupted"), state._faults():
                 state._db.execute(endless).fetchone()
         assert len(state.outputs()) == 2
+
+
+def test_a_larger_file_has_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large project is no attack: twenty steps are added for each byte."""
+    monkeypatch.setattr(state_file, "_LEAST_CALLS", 3)
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        steps = state_file.Steps()
+        steps.limit(db, 149_999)
+        for _ in range(2):
+            assert [steps._is_over() for _ in range(7)] == [False] * 5 + [True] * 2
+            steps.begin()
+
+
+def test_a_missing_state_is_empty_and_stays_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of a new project makes no file."""
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(state_file.connect(tmp_path / "x/state", state_file.Steps(), create=False)) as db:
+        db.execute("CREATE TABLE t(x)")
+        assert db.execute("PRAGMA database_list").fetchall() == [(0, "main", "")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_state_gets_its_folders(tmp_path: Path) -> None:
+    """The folders above it, too. Its writes are in transactions that the code begins itself."""
+    path = tmp_path / "deep/er/state"
+    with contextlib.closing(state_file.connect(path, state_file.Steps(), create=True)) as db:
+        db.execute("CREATE TABLE t(x)")
+        assert db.isolation_level is None
+        with pytest.raises(sqlite3.OperationalError, match="too many attached databases"):
+            db.execute("ATTACH ':memory:' AS other")
+    assert path.is_file()
+
+
+def test_a_state_that_this_process_can_not_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read without the files that WAL mode needs beside it. Root may write everywhere, so the answer is given."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    before = {it.name for it in path.parent.iterdir()}
+    with contextlib.closing(state_file.connect(path, state_file.Steps(), create=False)) as db:
+        assert db.execute("SELECT count(*) FROM outputs").fetchone() == (2,)
+        assert {it.name for it in path.parent.iterdir()} == before
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.execute("DELETE FROM outputs")
 
 
 def test_a_cell_has_a_limit(path: Path) -> None:
@@ -242,6 +285,13 @@ def test_a_file_that_a_build_left_is_not_checked_again(path: Path) -> None:
     state_file.mark(path)
     with contextlib.closing(State(path, create=False)) as state:
         assert [str(output.st_size) for output in state.outputs().values()] == ["big", "big"]
+
+
+def test_the_mark_of_an_unchanged_file_stays(path: Path) -> None:
+    """A plan writes nothing."""
+    before = os.stat(f"{path}-checked")
+    state_file.mark(path)
+    assert os.stat(f"{path}-checked") == before
 
 
 @pytest.mark.parametrize("mark", [b"", b"1 2 3", b"\xff\xfe", b"1 " * 1000])
