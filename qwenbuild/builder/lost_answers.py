@@ -21,7 +21,7 @@ from qwenbuild.specs import user_config
 from qwenbuild.specs.user_config import UserConfig
 from qwenbuild.storage.submissions import Submissions
 
-_RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
+RECENT_S = 2 * 86_400.0  # twice as long as a service is expected to keep tasks
 _PATIENCE_S = 300.0  # longest wait for the end of a task that may be adopted
 
 
@@ -89,7 +89,7 @@ class LostAnswers:
 
     def recent(self) -> Sequence[Submission]:
         """Return the provider's submissions of the last two days, of all projects, that were not refused."""
-        recent = self._submissions.since(time.time() - _RECENT_S)
+        recent = self._submissions.since(time.time() - RECENT_S)
         return [it for it in recent if it.provider == self._provider.name]
 
     def _answer(self, lost: Submission, may_adopt: bool) -> Answer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from qwenbuild.builder.lost_answers import Answer, LostAnswers
-from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.builder.lost_answers import RECENT_S, Answer, LostAnswers
+from qwenbuild.errors import LedgerError, ProviderError, UsageError
 from qwenbuild.provider import ServiceTask, TaskService, task_service
 from qwenbuild.providers.registry import SERVICE
 from qwenbuild.request import Submission
@@ -34,6 +36,16 @@ def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:
     Raises UsageError if the provider has no tasks, ProviderError.
     """
     return asyncio.run(_ask(engine, lambda service: service.list_tasks(status=status)))
+
+
+def sent(engine: Engine) -> Mapping[str, Submission]:
+    """Return the submissions of the last two days by handle, of all projects, also those that are collected.
+
+    Asks nobody. If the ledger can't be read, returns none.
+    """
+    with suppress(LedgerError), engine.state() as state, engine.submissions(state) as submissions:
+        return {it.handle: it for it in submissions.since(time.time() - RECENT_S) if it.handle}
+    return {}
 
 
 def lost_answers(engine: Engine) -> Sequence[Answer]:

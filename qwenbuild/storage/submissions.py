@@ -127,9 +127,10 @@ class Submissions:
 
     def since(self, since_s: float) -> list[Submission]:
         """Return the submissions since then (seconds since the epoch) that may have been billed, of all projects."""
-        if self._ledger is None:
+        ledger = self._readable()
+        if ledger is None:
             return self._state.submissions_since(since_s)
-        return [self._submission(row) for row in self._ledger.rows_since(since_s)]
+        return [self._submission(row) for row in ledger.rows_since(since_s)]
 
     def refusal(self, key: str, since_s: float) -> Mapping[str, Any] | None:
         """Return why the service refused the key's last submission for good, None if it was not refused since then."""

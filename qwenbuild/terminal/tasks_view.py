@@ -27,19 +27,21 @@ _FATES = {
 
 def show(
     in_flight: Sequence[Submission], tasks: Sequence[ServiceTask], *, list_in_flight: bool, as_json: bool,
-    answers: Sequence[Answer] = (),
+    answers: Sequence[Answer] = (), sent: Mapping[str, Submission] | None = None,
 ) -> None:  # fmt: skip
     """Write the project's submissions if `list_in_flight`, then the account's other tasks.
 
-    A task has a line: its state, id, cell (or model, if it is not of `in_flight`), age, and when its result expires.
-    `answers` say what has become of lost answers; those with a new fate are written first.
+    A task has a line: its state, id, cell (or model, if qwenbuild has not sent it), age, and when its result expires.
+    `sent` are submissions of all projects by handle, also those that are not in flight any more. `answers` say what has
+    become of lost answers; those with a new fate are written first.
     """
     own = {submission.handle: submission for submission in in_flight if submission.handle}
+    known = {**(sent or {}), **own}
     states = {task.handle: task.status for task in tasks}
     listed = in_flight if list_in_flight else ()
     settled = [answer for answer in answers if answer.fate in _FATES]
     if as_json:
-        _show_json(settled, listed, tasks, own)
+        _show_json(settled, listed, tasks, known)
         return
     for answer in settled:
         word, meaning = _FATES[answer.fate]
@@ -55,7 +57,7 @@ def show(
                 _show_task(mine, task.status)
             continue
         when = "" if task.created_at_s is None else lifetime(task.created_at_s, task.expires_at_s)
-        click.echo(f"{visible(task.status):>10}  {visible(task.id)}  {visible(task.model)}  not this project's  {when}")
+        click.echo(f"{visible(task.status):>10}  {visible(task.id)}  {visible(_origin(task, known))}  {when}")
     if not (settled or listed or tasks):
         click.echo("nothing is in flight")
 
@@ -64,6 +66,13 @@ def _show_task(submission: Submission, state: str) -> None:
     when = lifetime(submission.intended_at_s, submission.expires_at_s)
     name = submission.task_id or "a result without a task"
     click.echo(f"{visible(state):>10}  {visible(name)}  {visible(_name(submission))}  {when}")
+
+
+def _origin(task: ServiceTask, known: Mapping[str, Submission]) -> str:
+    """Return where a task that is not in flight here comes from."""
+    if (found := known.get(task.handle)) is None:
+        return f"{task.model}  not sent by qwenbuild here"
+    return f"{_name(found)}  {f'of {found.project}' if found.project else 'collected'}"
 
 
 def _show_lost(submission: Submission) -> None:
@@ -83,8 +92,9 @@ def _name(submission: Submission) -> str:
 
 
 def _show_json(
-    settled: Sequence[Answer], listed: Sequence[Submission], tasks: Sequence[ServiceTask], own: Mapping[str, Submission]
-) -> None:
+    settled: Sequence[Answer], listed: Sequence[Submission], tasks: Sequence[ServiceTask],
+    known: Mapping[str, Submission],
+) -> None:  # fmt: skip
     for answer in settled:
         it = answer.submission
         table: dict[str, Any] = {"event": answer.fate.value, "key": it.key, "cell": it.cell}
@@ -94,8 +104,8 @@ def _show_json(
                  "intended_at_s": it.intended_at_s, "prompt": it.request.prompt, **submission_dict(it)}  # fmt: skip
         click.echo(json.dumps(table, ensure_ascii=False))
     for task in tasks:
-        mine = own.get(task.handle)
+        mine = known.get(task.handle)
         table = {"event": "task", "id": task.id, "status": task.status, "model": task.model,
-                 "created_at_s": task.created_at_s, "expires_at_s": task.expires_at_s, "ours": mine is not None,
-                 "cell": mine.cell if mine else ""}  # fmt: skip
+                 "created_at_s": task.created_at_s, "expires_at_s": task.expires_at_s,
+                 "ours": mine is not None and not mine.project, "cell": mine.cell if mine else ""}  # fmt: skip
         click.echo(json.dumps(table, ensure_ascii=False))

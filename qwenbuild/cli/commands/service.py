@@ -45,7 +45,7 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     answer was lost stand the tasks that may be its own. If the list proves that the service has no task
     for it, the cell is not billed, and the next build renders it.
     """
-    from qwenbuild.engine.tasks import lost_answers
+    from qwenbuild.engine.tasks import lost_answers, sent
     from qwenbuild.terminal import tasks_view
 
     if ctx.invoked_subcommand is None:
@@ -57,7 +57,9 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
             if not status and (in_flight := engine.in_flight()):
                 tasks_view.show(in_flight, (), list_in_flight=True, as_json=as_json)
             raise
-        tasks_view.show(engine.in_flight(), listed, list_in_flight=not status, as_json=as_json, answers=answers)
+        tasks_view.show(
+            engine.in_flight(), listed, list_in_flight=not status, as_json=as_json, answers=answers, sent=sent(engine)
+        )
 
 
 @tasks.command()

@@ -10,7 +10,7 @@ import pytest
 from qwenbuild import Engine, load
 from qwenbuild.builder.lost_answers import Fate
 from qwenbuild.candidates import Search
-from qwenbuild.engine.tasks import engine_with_tasks, lost_answers
+from qwenbuild.engine.tasks import engine_with_tasks, lost_answers, sent
 from qwenbuild.errors import AccountError, ProviderError, Refused, UsageError
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask
 from qwenbuild.request import Request, Submission
@@ -67,6 +67,18 @@ def test_listing(engine: Engine) -> None:
     """The account's tasks are listed; with a status, only the tasks in that status."""
     assert [task.id for task in engine.account_tasks()] == ["1", "2"]
     assert [task.id for task in engine.account_tasks("DONE")] == ["2"]
+
+
+def test_what_was_sent_is_known_after_it_was_collected(engine: Engine) -> None:
+    """By its handle; a request that was refused is not among it."""
+    action = engine.actions()[0]
+    with engine.state(create=True) as state:
+        for outcome in ("done", "refused"):
+            number = state.intend(action.key, action.request.as_dict(), "service", {})
+            state.accepted(number, f"job/{outcome}")
+            state.settle(number, outcome)
+    assert engine.in_flight() == []
+    assert [*sent(engine)] == ["job/done"]
 
 
 def test_cancelling(engine: Engine) -> None:

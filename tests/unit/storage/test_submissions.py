@@ -473,6 +473,8 @@ def test_the_submissions_since_a_time(tmp_path: Path) -> None:
         assert [it.request.prompt for it in submissions.since(0)] == ["theirs", "mine"]
         assert submissions.since(mine.intended_at_s + 1) == []
     with opened(tmp_path, prepare=False) as (submissions, _):
+        assert [it.request.prompt for it in submissions.since(0)] == ["theirs", "mine"]
+    with opened(tmp_path, prepare=False, ledger="none") as (submissions, _):
         assert [it.request.prompt for it in submissions.since(0)] == ["mine"]
         assert submissions.since(mine.intended_at_s + 1) == []
 

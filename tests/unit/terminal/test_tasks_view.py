@@ -27,7 +27,7 @@ def test_each_task_has_a_line_with_id_cell_state_age_and_end(capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "   RUNNING  t1  s/a\\x1b  sent 3 min 20 s ago, expires in 58 min 20 s"
     assert lines[1].startswith("   unknown  1970") or lines[1].startswith("   unknown  1969")
-    assert lines[2:] == ["   PENDING  t2  m  not this project's  "]
+    assert lines[2:] == ["   PENDING  t2  m  not sent by qwenbuild here  "]
     tasks_view.show([mine], TASKS[:1], list_in_flight=False, as_json=False)
     assert capsys.readouterr().out.splitlines() == lines[:1]
     late = replace(mine, handle="result:r:url", expires_at_s=now_s - 120.1)
@@ -35,6 +35,18 @@ def test_each_task_has_a_line_with_id_cell_state_age_and_end(capsys: pytest.Capt
     assert capsys.readouterr().out == (
         "to collect  a result without a task  s/a\\x1b  sent 3 min 20 s ago, expired 2 min 0 s ago\n"
     )
+
+
+def test_a_task_that_is_not_in_flight_any_more_has_its_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    """This project has collected it, or another project has sent it."""
+    mine = replace(OWN[0], cell="s/a")
+    for found, word, ours in ((mine, "collected", True), (replace(mine, project="/p\x1b"), "of /p\\x1b", False)):
+        task, sent = replace(TASKS[0], created_at_s=None), {mine.handle: found}
+        tasks_view.show([], [task], list_in_flight=True, as_json=False, sent=sent)
+        assert capsys.readouterr().out == f"   RUNNING  t1  s/a  {word}  \n"
+        tasks_view.show([], [task], list_in_flight=True, as_json=True, sent=sent)
+        event = json.loads(capsys.readouterr().out)
+        assert (event["ours"], event["cell"]) == (ours, "s/a")
 
 
 def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
