@@ -34,6 +34,11 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ProjectError([Problem(f"{shown} can't be read: {reason}")]) from error
+    hint = "save the file as UTF-8"
+    if path.suffix.lower() == ".csv":
+        hint += '; Excel calls that "CSV UTF-8"'
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Windows writes it; its frame would be unreadable
+        raise ProjectError([Problem(f"{shown} is UTF-16, not UTF-8", hint=hint)])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -43,7 +48,7 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         place = Place(shown, line, column, 1, bad)
         claim = f"{shown} is not UTF-8: byte 0x{content[error.start]:02x}"
-        raise ProjectError([Problem(claim, place, hint="save the file as UTF-8")]) from None
+        raise ProjectError([Problem(claim, place, hint=hint)]) from None
 
 
 def nfc(text: str) -> str:

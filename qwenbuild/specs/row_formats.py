@@ -1,8 +1,8 @@
 """Row formats: the tables in the text of a CSV, TSV or JSON Lines file, with their lines.
 
-CSV follows RFC 4180, and takes what spreadsheets write: columns separated by semicolons or tabs, a first line such as
-`sep=;`, rows of blank cells, separators at the end of a row. TSV is the IANA format, in which quotation marks are
-ordinary characters. All values of CSV and TSV are texts.
+CSV follows RFC 4180, and takes what spreadsheets write: columns separated by semicolons, tabs or bars, a first line
+such as `sep=;`, rows of blank cells, separators at the end of a row, lines that end with CR alone. TSV is the IANA
+format, in which quotation marks are ordinary characters. All values of CSV and TSV are texts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _MOST_DIGITS = 100  # of a whole number in JSON; Python can't print one of more 
 _DEEPEST = 100  # tables and lists inside each other in JSON
 _MOST_WRONG = 10_000  # problems of one file that are told
 _SEPARATORS = ",;\t|"
+_STATED = re.compile(r'("?)sep=([^"\n])\1\n')  # Excel's own way to name the separator
 
 csv.field_size_limit(2**31 - 1)  # a cell may be as long as the file: columns of data sets hold whole images
 
@@ -59,33 +60,39 @@ class Problems:
             raise ProjectError(self.found)
 
 
+def in_lines(text: str) -> str:
+    """Return a CSV text in lines as its reader counts them: a CR alone ends a line, too."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
     """Yield the rows of a CSV text. Its problems go into `problems`."""
+    lines = in_lines(text)  # for messages
     text = text.replace("\r\n", "\n")  # within fields, too: a checkout on Windows gives the same text
-    problems.add(in_text(text, shown))
-    stated = re.match(rf"sep=([{_SEPARATORS}])\n", text)  # Excel's own way to name the separator
+    problems.add(in_text(lines, shown))
+    stated = _STATED.match(lines)
+    separator = stated[2] if stated else _separator(lines)
     line = 2 if stated else 1
     body = text[stated.end() :] if stated else text
-    reader = csv.reader(io.StringIO(body, newline=""), strict=True, delimiter=stated[1] if stated else _separator(body))
+    reader = csv.reader(io.StringIO(body, newline=""), strict=True, delimiter=separator)
     header: list[str] | None = None
     start = line
     try:
         for cells in reader:
             if any(map(str.strip, cells)):
                 if header is None:
-                    header = _header(cells, line, text, shown)
-                elif (table := _table(header, cells, line, text, shown, problems)) is not None:
+                    header = _header(cells, line, lines, shown)
+                elif (table := _table(header, cells, line, lines, shown, problems, separator)) is not None:
                     yield line, table
             line = reader.line_num + start  # the next record starts here
     except csv.Error as error:
-        problems.add(wrong(f"not valid CSV: {error}", shown, text, line).problems)
+        problems.add(wrong(f"not valid CSV: {error}", shown, lines, line).problems)
 
 
-def _separator(text: str) -> str:
-    """Return what separates the columns, by the header: a comma, unless only a semicolon or a tab can be meant."""
-    header = re.sub(r'"(?:[^"]|"")*"', "", text.lstrip()[:100_000]).partition("\n")[0]
-    found = [separator for separator in _SEPARATORS[:3] if separator in header]
-    return found[0] if found else ","
+def _separator(lines: str) -> str:
+    """Return what separates the columns, by the header: a comma, unless only another separator can be meant."""
+    header = re.sub(r'"(?:[^"]|"")*"', "", lines.lstrip()[:100_000]).partition("\n")[0]
+    return next((separator for separator in _SEPARATORS if separator in header), ",")
 
 
 def tsv_rows(text: str, shown: str, problems: Problems) -> Lines:
@@ -116,13 +123,19 @@ def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
     return names
 
 
-def _table(header: list[str], cells: list[str], line: int, text: str, shown: str, problems: Problems) -> Table | None:
-    """Return a row's table; None if its columns are not those of the header."""
+def _table(
+    header: list[str], cells: list[str], line: int, text: str, shown: str, problems: Problems, separator: str = ""
+) -> Table | None:
+    """Return a row's table; None if its columns are not those of the header. `separator` is that of CSV."""
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
     if len(cells) != len(header):
         claim = f"{len(cells)} column{'s' * (len(cells) != 1)}, but the header names {len(header)}"
-        problems.add(wrong(claim, shown, text, line, listing(header)).problems)
+        missing, hint = header[len(cells) :], None
+        label = f"missing: {listing(missing)}" if missing else listing(header)
+        if not missing and separator.strip():
+            hint = f'a text that holds "{separator}" must stand in quotation marks'
+        problems.add(wrong(claim, shown, text, line, label, hint).problems)
         return None
     return dict(zip(header, cells, strict=True))
 

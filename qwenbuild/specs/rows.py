@@ -99,7 +99,8 @@ def _parse(path: Path, shown: str) -> _File:
             if len(numbered) > MOST_ROWS or values > MOST_VALUES:
                 over = f"{MOST_VALUES:,} values" if values > MOST_VALUES else f"{MOST_ROWS:,} rows"
                 raise wrong(f"more than {over}", shown, text, line)
-        return _File(shown, text, [table for _, table in numbered], lambda index: numbered[index][0], problems)
+        lines = row_formats.in_lines(text) if suffix == ".csv" else text
+        return _File(shown, lines, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
     raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])

@@ -22,6 +22,17 @@ def test_a_text_loses_its_byte_order_mark(tmp_path: Path) -> None:
     assert read_text(tmp_path / "a", "a") == "model = 1\r\n"
 
 
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_a_text_of_windows_is_named(tmp_path: Path, order: str) -> None:
+    """UTF-16 has a mark of its own; the message shows no bytes, and names the choice of Excel for a data file."""
+    (tmp_path / "a.csv").write_bytes("\ufeffid,title\n".encode(order))
+    with pytest.raises(ProjectError) as caught:
+        read_text(tmp_path / "a.csv", "a.csv")
+    assert str(caught.value) == (
+        'error: a.csv is UTF-16, not UTF-8\n  = hint: save the file as UTF-8; Excel calls that "CSV UTF-8"'
+    )
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The message names the file as `shown`."""
     assert reading(tmp_path / "a.toml") == "error: no such file: specs/a.toml"

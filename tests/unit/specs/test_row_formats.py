@@ -42,14 +42,18 @@ def tables(text: str) -> list[Table]:
         'sep=,\nid,title\n1,"a, b"\n2,c\n',
         "sep=;\r\nid;title\r\n1;a, b\r\n2;c\r\n",
         "sep=|\nid|title\n1|a, b\n2|c\n",
+        '"sep=^"\nid^title\n1^a, b\n2^c\n',
+        "id|title\n1|a, b\n2|c\n",
+        'id;title\r1;"a, b"\r2;c\r',
+        "sep=;\rid;title\r1;a, b\r2;c\r",
         'id,title,,\n1,"a, b",,\n2,c,,\n',
         'id,title\n1,"a, b",,\n2,c, \n',
         'id,title\n,\n1,"a, b"\n\n" ", \n2,c\n,\n,\n   \n',
         '\n,\nid,title\n1,"a, b"\n2,c',
     ],
     ids=[
-        "rfc", "semicolons", "quoted-header", "tabs", "sep-comma", "sep-semicolon-crlf", "sep-bar", "empty-columns",
-        "separators-at-the-end", "blank-rows", "blank-rows-first",
+        "rfc", "semicolons", "quoted-header", "tabs", "sep-comma", "sep-semicolon-crlf", "sep-bar", "sep-quoted",
+        "bars", "cr", "sep-cr", "empty-columns", "separators-at-the-end", "blank-rows", "blank-rows-first",
     ],
 )  # fmt: skip
 def test_what_spreadsheets_write(text: str) -> None:
@@ -63,6 +67,33 @@ def test_lines_are_counted_with_what_is_skipped() -> None:
     with pytest.raises(ProjectError, match="1 column, but the header names 2") as caught:
         tables("sep=;\nid;title\n1;x\n2\n")
     assert "a.csv:4:1" in str(caught.value)
+
+
+def test_a_carriage_return_alone_ends_a_line() -> None:
+    """In a file of old spreadsheets, and within a cell. A message shows that line; the cell keeps its text."""
+    for text, place, line in (
+        ("id,title\r1,x\r2\r", "a.csv:3:1", "3 | 2"),
+        ('id,title\n1,"x\ry"\n2\n', "a.csv:4:1", "4 | 2"),
+        ("id,title\r1,x\r2,\a\r", "a.csv:3:3", "3 | 2,\\x07"),
+    ):
+        with pytest.raises(ProjectError) as caught:
+            tables(text)
+        assert place in str(caught.value)
+        assert line in str(caught.value).splitlines()
+    assert tables('id,title\n1,"x\ry"\n') == [{"id": "1", "title": "x\ry"}]
+
+
+def test_which_columns_a_row_lacks() -> None:
+    """They are named. If it has too many, mostly a text holds a comma."""
+    with pytest.raises(ProjectError) as caught:
+        tables("id,title,sub\n1\n")
+    assert str(caught.value).splitlines()[-1] == "  | ^ missing: title, sub"
+    with pytest.raises(ProjectError) as caught:
+        tables("title\nHello, world\n")
+    assert str(caught.value).splitlines()[-2:] == [
+        "  | ^^^^^^^^^^^^ title",
+        '  = hint: a text that holds "," must stand in quotation marks',
+    ]
 
 
 def test_a_comma_in_the_header_is_the_separator() -> None:

@@ -143,12 +143,12 @@ def test_any_bytes_give_rows_or_an_error(suffix: str, content: bytes) -> None:
         (
             "a.csv",
             "id,title,note\nen,x,y\nzh,x\n",
-            "error: 2 columns, but the header names 3\n --> data/a.csv:3:1\n  |\n3 | zh,x\n  | ^^^^ id, title, note",
+            "error: 2 columns, but the header names 3\n --> data/a.csv:3:1\n  |\n3 | zh,x\n  | ^^^^ missing: note",
         ),
         (
             "a.csv",
             'id,title\nen,"two\nlines"\nzh\n',
-            "error: 1 column, but the header names 2\n --> data/a.csv:4:1\n  |\n4 | zh\n  | ^^ id, title",
+            "error: 1 column, but the header names 2\n --> data/a.csv:4:1\n  |\n4 | zh\n  | ^^ missing: title",
         ),
         (
             "a.tsv",
@@ -260,7 +260,7 @@ def test_any_bytes_give_rows_or_an_error(suffix: str, content: bytes) -> None:
             "  |\n"
             "2 | \N{REPLACEMENT CHARACTER}\n"
             "  | ^\n"
-            "  = hint: save the file as UTF-8",
+            '  = hint: save the file as UTF-8; Excel calls that "CSV UTF-8"',
         ),
     ],
 )
