@@ -194,7 +194,8 @@ async def _read(response: httpx.Response, url: str) -> Image:
             told = f": {words}" if (words := _words(said)) else ""
             raise dead(f"{host} says that the image's link is dead", facts=[f"status {response.status_code}{told}"])
         told = f": {said}" if (said := _words(said)) else ""
-        raise _bad(f"{host} did not deliver the image", f"status {response.status_code}{told}")
+        hint = f"build again later; if the answer stays the same, ask whoever runs {host}"
+        raise _bad(f"{host} did not deliver the image", f"status {response.status_code}{told}", hint)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise _bad(f"{host} sent the image compressed", f"Content-Encoding: {response.headers['Content-Encoding']}")
     content = bytearray()
@@ -234,5 +235,5 @@ def _verify(content: bytes, host: str) -> None:
         raise type(error)(error.claim, facts=facts, hint=hint) from None
 
 
-def _bad(claim: str, fact: str) -> BadImage:
-    return BadImage(claim, facts=[fact, _PAID], hint="is the network in order? Build again")
+def _bad(claim: str, fact: str, hint: str = "is the network in order? Build again") -> BadImage:
+    return BadImage(claim, facts=[fact, _PAID], hint=hint)

@@ -329,9 +329,9 @@ def table(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def tables(source: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
-    """Return the objects in the list under `key`, empty if there is none."""
+    """Return the objects in the list under `key`, empty if there is none. A single object counts as a list of one."""
     value = source.get(key)
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
 def _scalars(source: Mapping[str, Any]) -> dict[str, Any]:
