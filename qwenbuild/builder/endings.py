@@ -60,7 +60,7 @@ class Endings:
 
         `begun_s` is `time.monotonic()` when the step began.
         """
-        steps = [step] if isinstance(error, OutputError) else [step, *self._followers.get(step.action.key, ())]
+        steps = [step] if isinstance(error, OutputError) else [step, *self._followers.get(step.action.request_key, ())]
         for each in steps:
             self._recorder.fail(each.action, error, self._run.submissions.host)
         self._end(step, error, begun_s)

@@ -88,7 +88,7 @@ class LineView:
             case ImageFinished():  # first: most events are of this kind
                 self.finished_image(event)
             case Started(plan=plan):
-                self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach"))
+                self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach", "failed"))
             case LookingUp(submissions=count):
                 answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
                 self.say(f"{'looking up':>10}  {answers}: asking the service what became of them")

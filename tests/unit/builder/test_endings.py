@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,6 +129,20 @@ def test_failures(project: Workspace, state: State, error: QwenbuildError, expec
     assert it.workers.problems == [*error.problems] * len(expected)
     assert not it.workers.is_stopped
     assert {event.reason for event in it.events if isinstance(event, ImageFinished)} == {error.claim}
+
+
+def test_the_failure_of_each_output_is_recorded(project: Workspace, state: State) -> None:
+    """Of those that waited for the same bytes, too, also if an emulator would have made them."""
+    it = stage(project, state)
+    step = it.steps[0]
+
+    async def fail() -> None:
+        async with it.recorder.running():
+            emulated = step._replace(action=step.action.made_by("http://127.0.0.1:1"))
+            it.endings.fail(emulated, Refused("no"), time.monotonic())
+
+    asyncio.run(fail())
+    assert [failure.path for failure in state.failures()] == ["s/a.png", "s/b.png"]
 
 
 def test_a_failure_took_its_time(project: Workspace, state: State) -> None:

@@ -21,7 +21,9 @@ from qwenbuild.problems import Problem
 from qwenbuild.terminal.build_view import JsonView, LineView, LiveView, view
 from qwenbuild.terminal.style import clock, local_time
 
-PLAN = {"render": 2, "restore": 1, "reattach": 1, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2}
+PLAN = {
+    "render": 2, "restore": 1, "reattach": 1, "failed": 0, "up_to_date": 5, "edited": 1, "unknown": 1, "orphans": 2,
+}  # fmt: skip
 
 
 def ended(outcome: Outcome, reason: str = "why", *problems: Problem) -> ImageFinished:
@@ -47,6 +49,15 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "    failed s/\\x1ba\n           error: torn\n             = hint: mend\n"
         "    [4/4] submitted  s/\\x1ba (why)\n",
     )
+
+
+def test_failures_of_earlier_builds_are_counted_in_the_total(capsys: pytest.CaptureFixture[str]) -> None:
+    """They end first, without a request; no image has a higher number than there are."""
+    shown = LineView()
+    shown.emit(Started("null", {**PLAN, "render": 1, "restore": 0, "reattach": 0, "failed": 2}))
+    for outcome in (Outcome.FAILED, Outcome.FAILED, Outcome.RENDERED):
+        shown.emit(ended(outcome))
+    assert capsys.readouterr().err.splitlines()[-1] == "    [3/3] rendered   s/\\x1ba (why)"
 
 
 def test_equal_failures_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def test_lines_of_images(capsys: pytest.CaptureFixture[str]) -> None:
     view.emit(Serving("http://127.0.0.1:1/"))
     view.emit(Drafted("s/\x1ba", "s/a.png", "d"))
     for _ in range(2):
-        view.emit(Started("null", {"render": 1, "restore": 0, "reattach": 0}))
+        view.emit(Started("null", {"render": 1, "restore": 0, "reattach": 0, "failed": 0}))
         view.emit(ImageFinished("s/a", "s/a.png", Outcome.RENDERED, "new", 0.1))
         view.emit(Stopping("interrupted", 0))
         view.emit(Finished(1, 0, 0, 0, 0, 0, 0.1))
