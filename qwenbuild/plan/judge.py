@@ -298,7 +298,7 @@ class _Judge:
             cause = cause if cause == POINTER else "the lock pins bytes that are not in the store"
             return Step(action, _MISSING, cause, None, seen, None, submission, price, pinned=pinned)
         if failure := self._final(action):
-            return Step(action, Verdict.FAILED, f"{failure.reason}; not sent again", None, seen, pinned=pinned,
+            return Step(action, Verdict.FAILED, f"not sent again: {failure.reason}", None, seen, pinned=pinned,
                         failure=failure)  # fmt: skip
         if submission and is_real:
             cause = "may have been billed before; sent again"

@@ -81,9 +81,10 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     labels = {verdict: label(verdict) for verdict in {step.verdict for step in plan.steps}}
     steps = [step for step in plan.steps if every or step.verdict != "up_to_date"]
     most = len(steps) if every else _LISTED
+    told: set[str] = set()
     rows: list[tuple[str, str, str, Sequence[str]]] = [
         (labels[step.verdict], visible(step.action.name), step.reason,
-         (*(submission_lines(step.submission) if step.submission else ()), *failure_lines(step)))
+         (*(submission_lines(step.submission) if step.submission else ()), *failure_lines(step, told)))
         for step in steps[:most]
     ]  # fmt: skip
     for orphan in plan.orphans if every else plan.orphans[:_LISTED]:
@@ -117,13 +118,18 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'time':>10}  at least {duration(plan.shortest_s)}, because of the service's rate limits")
 
 
-def failure_lines(step: Step) -> list[str]:
-    """Return the lines below a step: when and why it failed last, or what to do if it is not sent again."""
+def failure_lines(step: Step, told: set[str]) -> list[str]:
+    """Return the lines below a step: when and why it failed last, or what to do if it is not sent again.
+
+    What to do is said once: `told` holds what was said before.
+    """
     failure = step.failure
     if failure is None or (step.entry and step.entry.other_size):  # the reason tells of the other size
         return []
     if step.verdict == "failed":  # its reason says why
-        return [failure.hint] if failure.hint else []
+        hints = {failure.hint} - {""} - told
+        told |= hints
+        return [*hints]
     return [f"last failed {local_time(failure.at_s)}: {failure.reason}"]
 
 

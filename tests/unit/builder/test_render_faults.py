@@ -90,7 +90,7 @@ def test_a_moderated_request_is_not_sent_again(build: Build, service: Service) -
     assert build.run().failed == 1
     plan = build.engine().plan()
     assert (plan.counts["failed"], plan.counts["render"], plan.cost) == (1, 0, {})
-    assert plan.steps[0].reason == "moderation refused it: service says: no; not sent again"
+    assert plan.steps[0].reason == "not sent again: moderation refused it: service says: no"
     assert (build.run().failed, service.prompts) == (1, ["bad", "good"])
     ended = next(it for it in build.events if isinstance(it, ImageFinished) and it.outcome is Outcome.FAILED)
     assert str(ended.problems[0]) == (

@@ -96,12 +96,12 @@ def test_last_failures_stand_below_their_cells(project: Workspace, capsys: pytes
     first, second = plan.steps
     failure = failed(first.action)
     steps = [
-        first._replace(verdict=Verdict.FAILED, cause=f"{failure.reason}; not sent again", failure=failure, price=None),
+        first._replace(verdict=Verdict.FAILED, cause=f"not sent again: {failure.reason}", failure=failure, price=None),
         second._replace(failure=failed(second.action)),
     ]
     plan_view.show_plan(replace(plan, steps=steps), every=False)
     assert capsys.readouterr().out.splitlines()[:5] == [
-        "    failed  s/a[seed=1]  no cats: service says: \\x1bno; not sent again",
+        "    failed  s/a[seed=1]  not sent again: no cats: service says: \\x1bno",
         "            draw dogs",
         "    render  s/a[seed=2]  never rendered",
         f"            last failed {local_time(1e9)}: no cats: service says: \\x1bno",
@@ -111,6 +111,24 @@ def test_last_failures_stand_below_their_cells(project: Workspace, capsys: pytes
         "at_s": 1e9, "claim": "no cats", "facts": ["service says: \x1bno", "request id: 1"], "hint": "draw dogs",
         "code": "NoCats",
     }  # fmt: skip
+
+
+def test_what_to_do_is_said_once(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the first of many requests that are not sent again for one reason."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 3 } }\n'})
+    plan = load(project.root).plan()
+    steps = [
+        step._replace(verdict=Verdict.FAILED, cause="no cats", failure=failed(step.action), price=None)
+        for step in plan.steps
+    ]
+    plan_view.show_plan(replace(plan, steps=steps), every=False)
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        "    failed  s/a[seed=1]  no cats",
+        "            draw dogs",
+        "    failed  s/a[seed=2]  no cats",
+        "    failed  s/a[seed=3]  no cats",
+        "3 failed",
+    ]
 
 
 def test_equal_failures_have_one_line_in_a_status(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
