@@ -2,13 +2,15 @@
 
 There are three such changes. A derived seed follows from the image's name, so a new name would change it. Earlier
 versions took a negative prompt of white space alone for none, and their filters `tojson` and `escape` escaped for HTML.
-The record is the lock's at the output's own path or at a path that no spec declares any more, or the state's. What it
-shows is kept only if it is the very request of the cell but for these three.
+The record is the lock's at the output's own path, or the state's. A cell whose path has no record takes one that no
+other cell keeps: its path is not declared any more, or has another request now. What a record shows is kept only if it
+is the very request of the cell but for these three.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from qwenbuild.storage.records import Output
     from qwenbuild.storage.state import State
 
-_MOST_SEEDS = 100  # of orphans that are tried for each cell; one rename leaves one
+_MOST_SEEDS = 100  # that are tried for each cell without a record; one rename leaves one
 
 
 def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, address: str = "") -> Sequence[Action]:
@@ -38,27 +40,35 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, addr
     if not (pins or reread):
         return actions
     declared = {action.output for action in actions}
-    orphans = {pin.key: pin.seed for path, pin in pins.items() if path not in declared}
-    seeds = sorted(set(orphans.values()))[:_MOST_SEEDS]
+    left = {pin.key: pin.seed for path, pin in pins.items() if path not in declared}
     recorded = _Recorded(actions, state)
     kept = list(actions)
-    for number, action in enumerate(actions):
-        pin = pins.get(action.output)
-        if pin and pin.key in keys_of(action.key, address):
-            continue
+
+    def keep(number: int, wanted: AbstractSet[str], seeds: Sequence[int]) -> bool:
+        """Give the action the request that has one of the `wanted` keys; return whether there is one."""
+        action = actions[number]
         is_reread = id(action.declaration) in reread
-        tried = [pin.seed] if pin else seeds
-        if tried in ([], [action.seed]) or action.seed != derived_seed(action.declaration.name):
+        if seeds in ([], [action.seed]) or action.seed != derived_seed(action.declaration.name):
             if not is_reread:
-                continue
-            tried = []
-        wanted = {pin.key} if pin else orphans.keys()
+                return False
+            seeds = []
         if is_reread:
             wanted = {*wanted, *recorded.keys(action.output)}
-        readings = _readings(action, tried) if wanted else ()
-        known = (it for it in readings if not wanted.isdisjoint(keys_of(it.key, address)))
-        if (found := next(known, None)) and found.key != action.key:
+        known = (it for it in _readings(action, seeds) if not wanted.isdisjoint(keys_of(it.key, address)))
+        found = next(known, None) if wanted else None
+        if found and found.key != action.key:
             kept[number] = action._replace(key=found.key, seed=found.seed, source=found)
+        return found is not None
+
+    new = []
+    for number, action in enumerate(actions):
+        if (pin := pins.get(action.output)) is None:
+            new.append(number)
+        elif pin.key not in keys_of(action.key, address) and not keep(number, {pin.key}, [pin.seed]):
+            left[pin.key] = pin.seed
+    seeds = sorted(set(left.values()))[:_MOST_SEEDS]
+    for number in new:
+        keep(number, left.keys(), seeds)
     return kept
 
 

@@ -56,6 +56,17 @@ def test_another_request_and_a_stated_seed_keep_their_own(project: Workspace, te
         assert kept(project, text=text, path="s/new.png") == own
 
 
+def test_the_seed_is_kept_if_another_image_takes_the_name(project: Workspace) -> None:
+    """The cell at the old path has another request now. A new image with a prompt that has a cell gets its own seed."""
+    both = "[image.old]\nprompt = 'a bat'\n" + spec()
+    [old] = project.write({"specs/s.toml": "[image.old]\nprompt = 'a ball'"}).actions()
+    lock = Lock({old.output: Pin(old.output, old.name, old.key, "0" * 64, "m", old.seed)})
+    project.write({"specs/s.toml": both})
+    assert [action.seed for action in read(project, lock)] == [OLD, OLD]
+    project.write({"specs/s.toml": both.replace("bat", "ball")})
+    assert [action.seed for action in read(project, lock)] == [OLD, derived_seed("s/new")]
+
+
 def test_without_a_record_nothing_changes(project: Workspace) -> None:
     """An empty lock, and a lock that agrees."""
     assert kept(project, seed=derived_seed("s/new")) == derived_seed("s/new")
