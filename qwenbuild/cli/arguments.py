@@ -23,6 +23,9 @@ from .startup import loading
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
 
+GIVEN = "qwenbuild.given"
+"""The key of a context's `meta` that has the arguments of the command line as they were given."""
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -33,7 +36,8 @@ class Commands(click.Group):
     """A group of commands whose default is `build`, and which suggests a near name for an unknown command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert `build` after `-C DIR` if no command follows."""
+        """Insert `build` after `-C DIR` if no command follows. The context's `meta` keeps the arguments as given."""
+        ctx.meta[GIVEN] = list(args)
         at = 0
         while at < len(args) and args[at].startswith(("-C", "--project")):
             at += 2 if args[at] in ("-C", "--project") else 1

@@ -111,7 +111,8 @@ class Preview:
         if self._shape[0] <= known <= number:
             cells = model.pop("cells")
             model["changed"] = [[at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > known]
-            del model["axes"], model["literals"]
+            for name in ("axes", "literals"):
+                model.pop(name, None)  # without a plan there are none
         return _json({**model, **self._status(), "number": number, "revision": self._revision})
 
     def _status(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from qwenbuild.storage.state_schema import VERSION
 from tests.e2e.harness import COMMAND, Ran, Sandbox
 
 
@@ -205,7 +206,9 @@ def test_a_newer_state(sandbox: Sandbox) -> None:
     database.close()
     ran = sandbox.here("build")
     assert ran.code == 2
-    assert "state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows 2\n" in ran.err
+    assert (
+        f"state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows {VERSION}\n" in ran.err
+    )
 
 
 @pytest.mark.parametrize("where", [".qwenbuild/state.sqlite3", ".qwenbuild/lock"])

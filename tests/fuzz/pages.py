@@ -75,7 +75,7 @@ def _refuse(name: str) -> None:
 
 
 _PATIENCE_S = 0.5  # an answer that takes longer is missed, and nothing else happens
-_HOSTILE = {"prompt": "</script><img src=x onerror=alert(1)>", "label": ["\x1b[31m\u202e", "{{ x }}", 1.5,
+_HOSTILE = {"prompt": "</script><img src=x onerror=alert(1)>", "label": ["[31m\u202e", "{{ x }}", 1.5,
             float("inf")],
             "brand": "é'\"`", "row": "\u2028"}  # fmt: skip
 _PATHS = ["/", "/data.js", "/model.json", "/details.json", "/events", "/thumbnails/{d}.webp", "/images/{d}.png",
@@ -144,6 +144,7 @@ def _served(folder: Path) -> Iterator[Check]:
             status = _status(preview, sent)
             assert status is None or 200 <= status < 500, f"status {status}"
 
+        assert httpx.get(f"{preview.origin}/model.json", timeout=60).json()["cells"]
         yield check
         assert httpx.get(f"{preview.origin}/model.json", timeout=60).status_code == 200
 

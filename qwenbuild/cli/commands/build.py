@@ -12,7 +12,17 @@ from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
-from ..arguments import Money, PathFromProject, engine_of, json_option, provider, selection, shard_option, trust_option
+from ..arguments import (
+    GIVEN,
+    Money,
+    PathFromProject,
+    engine_of,
+    json_option,
+    provider,
+    selection,
+    shard_option,
+    trust_option,
+)
 from ..startup import loading
 
 if TYPE_CHECKING:
@@ -78,7 +88,9 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
             recording.emit(event)
 
     try:
-        finished = engine_of(project, **choices).build(emit, interrupt, arguments=sys.argv[1:])
+        finished = engine_of(project, **choices).build(
+            emit, interrupt, arguments=click.get_current_context().meta[GIVEN]
+        )
     except (QwenbuildError, KeyboardInterrupt) as error:
         if recording:
             recording.fail(error)

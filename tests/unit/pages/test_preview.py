@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -76,6 +77,16 @@ def test_a_number_that_no_gallery_has_gets_all_cells(running: Running, since: st
     """Python can't read a number of 5,000 digits; the page gets the whole gallery."""
     answer = httpx.get(f"{running.origin}/model.json", params={"since": since})
     assert (answer.status_code, len(answer.json()["cells"])) == (200, 4)
+
+
+def test_a_page_of_a_project_with_a_mistake(tmp_path: Path) -> None:
+    """As long as there is no plan, the page gets the problems, also if it names the gallery that it has."""
+    workspace = Workspace(tmp_path / "project")
+    workspace.write({"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": "[image.a]\n"})
+    with previewing(workspace) as preview:
+        first = httpx.get(f"{preview.origin}/model.json").json()
+        later = httpx.get(f"{preview.origin}/model.json?since={first['number']}")
+        assert (later.status_code, later.json()["problems"]) == (200, first["problems"])
 
 
 def test_a_page_that_outlives_its_preview_gets_all_cells(running: Running) -> None:
