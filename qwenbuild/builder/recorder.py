@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from qwenbuild.emulation import FACT
 from qwenbuild.errors import QwenbuildError, StateError
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.outputs import Status
@@ -35,8 +34,7 @@ class Recorder:
     def add(self, action: Action, image: str, seen: Status) -> None:
         """Add an action's output: `image` is the SHA-256 of its bytes, `seen` its file status."""
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
-        emulated = {FACT: action.emulated_by} if action.emulated else {}
-        self._pending.append((output, {**action.request.as_dict(), **emulated}))
+        self._pending.append((output, action.recorded))
         self.outputs[output.path] = output
 
     def fail(self, action: Action, error: QwenbuildError, host: str) -> None:

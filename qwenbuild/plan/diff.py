@@ -57,7 +57,13 @@ def _opcodes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, in
 
 
 def _label(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if old.get(FACT, "") != new.get(FACT, ""):
+        return f"made by {_maker(new)}, not by {_maker(old)}"
     return f"renamed from {old['label']}" if old.get("label") and old["label"] != new.get("label") else "key changed"
+
+
+def _maker(request: Mapping[str, Any]) -> str:
+    return f"the emulator at {plain(request[FACT])}" if request.get(FACT) else "the service"
 
 
 def _field(name: str, old: object, new: object) -> str:

@@ -27,7 +27,7 @@ from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.submissions import Submissions
 
-from .diff import is_same, pieces, summary
+from .diff import pieces, summary
 from .judge import judge
 from .lacking import HINT, PULL
 from .plan import Plan, Step, Verdict
@@ -259,7 +259,6 @@ def history_changes(history: Sequence[PastImage]) -> list[str]:
         if earlier is None or past.request is None or earlier.request is None:
             found.append("")
         else:
-            words = "rendered again" if past.key == earlier.key else "one of the two is emulated"
-            is_equal = is_same(earlier.request, past.request)
-            found.append(words if is_equal else summary(earlier.request, past.request))
+            is_again = past.key == earlier.key
+            found.append("rendered again" if is_again else summary(earlier.request, past.request))
     return found

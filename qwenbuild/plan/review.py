@@ -49,7 +49,7 @@ class Change:
             return "the lock pins other bytes"
         if self.kind != "changed" or self.step is None:
             return self.kind
-        return summary(self.before, self.step.action.request.as_dict()) if self.before else "its request changed"
+        return summary(self.before, self.step.action.recorded) if self.before else "its request changed"
 
 
 def base(root: Path, revision: str) -> Lock | None:

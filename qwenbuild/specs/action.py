@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from qwenbuild.catalogue import Model
-from qwenbuild.emulation import emulated_key
+from qwenbuild.emulation import FACT, emulated_key
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request, Size
@@ -81,6 +81,12 @@ class Action(NamedTuple):
             claim = f"the request of {self.name} came out differently the second time"
             raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])
         return request
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The request as the state records it. An emulated image has the emulator's address beside it."""
+        emulated = {FACT: self.emulated_by} if self.emulated else {}
+        return {**self.request.as_dict(), **emulated}
 
     @property
     def earlier(self) -> Request | None:

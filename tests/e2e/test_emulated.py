@@ -130,6 +130,8 @@ def test_an_image_of_the_service_takes_the_place(emulator: Running, tmp_path: Pa
         put(one.store, action, downloaded_from="x.aliyuncs.com")
     service = at_the_service(one)
     assert service.build_here()["restored"] == 2
+    address = emulator.base_url.removesuffix("/api/v1")
+    assert f"made by the service, not by the emulator at {address}" in service.here("explain", one.actions[0].name).out
     assert "emulated_by" not in (one.root / lock.NAME).read_text("utf-8")
     assert verdicts(one) == [Verdict.UP_TO_DATE] * 2
 

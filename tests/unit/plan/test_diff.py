@@ -87,3 +87,6 @@ def test_requests_are_the_same_whoever_answered() -> None:
     assert is_same(emulated, {"prompt": "a cat"})
     assert not is_same(emulated, {"prompt": "a dog"})
     assert summary(emulated, {"prompt": "a dog"}) == "prompt changed: -cat +dog"
+    by = "the emulator at http://127.0.0.1:8123"
+    assert summary(emulated, {"prompt": "a cat"}) == f"made by the service, not by {by}"
+    assert summary({"prompt": "a cat"}, emulated) == f"made by {by}, not by the service"
