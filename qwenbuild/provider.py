@@ -134,7 +134,8 @@ class Journal(Protocol):
     def delayed(self, error: ProviderError, wait_s: float) -> None:
         """Note that the request, or a question about it, is tried again in `wait_s` seconds, because of `error`.
 
-        Views show it. Calling it is optional; it returns at once.
+        Views show it. Calling it is optional; it returns at once. Raises Stopped if the build sends nothing more and no
+        request is open: the provider lets Stopped pass.
         """
 
 

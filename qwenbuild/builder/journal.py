@@ -134,6 +134,8 @@ class RunJournal:
 
     def delayed(self, error: ProviderError, wait_s: float) -> None:
         """See `provider.Journal`. A wait is shown if some seconds pass from the first failure to its end."""
+        if self._is_closed() and not self.is_open:  # nothing would be sent after the wait
+            raise Stopped
         now_s, step = time.time(), self._step
         self._delayed_s = self._delayed_s or now_s
         if step and now_s + wait_s - self._delayed_s >= SHOWN_S:

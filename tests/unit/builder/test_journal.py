@@ -455,3 +455,33 @@ def test_a_provider_that_reports_out_of_turn(two: Two) -> None:
             await journal.take()
 
     two.travel(accept)
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_closed_build_does_not_wait_to_send(state: State, root: Path, sends: bool) -> None:
+    """A request that was refused is not waited for after the build has closed; one that is open still is."""
+    closed = False
+    seen: list[bool] = []
+
+    async def journey(journal: RunJournal) -> None:
+        nonlocal closed
+        await journal.intend({})
+        if not sends:
+            await journal.refused()
+        closed = True
+        try:
+            journal.delayed(Refused("slower, please"), 60.0)
+        except Stopped:
+            seen.append(True)
+        else:
+            seen.append(False)
+
+    async def use() -> None:
+        run = run_of(root, state)
+        action = run.plan.steps[0].action
+        commits = Commits(state)
+        async with commits.running():
+            await journey(RunJournal(run, commits, action.key, action.request, lambda: closed))
+
+    asyncio.run(use())
+    assert seen == [not sends]
