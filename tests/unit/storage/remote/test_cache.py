@@ -195,6 +195,6 @@ def test_an_answer_in_single_bytes_is_a_miss(act: Callable[[Remote], Awaitable[o
         whole_s = {"ac": 0.4, "cas": 0.4}
         cache = Remote(lambda: HttpTransport(server.url, {}, "r"), name="r", writes=True, whole_s=whole_s)
         assert use(cache, act) == use(cache, act) == miss
-        assert sum(server.calls.values()) <= 1  # on a busy machine the deadline may pass before the server sees the request
+        assert sum(server.calls.values()) <= 1  # none, if a busy machine connects too late
     [claim] = claims(cache)
     assert claim.endswith(": r gave no complete answer within 0.4 s")
