@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from qwenbuild.emulation import FACT
-from qwenbuild.files.provenance import with_provenance
+from qwenbuild.files.provenance import KEYWORD, with_provenance
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Size
 from qwenbuild.storage.belonging import is_image_of
-from tests.support.pngs import made_for
+from tests.support.pngs import Chunk, itxt, made_for, pack, unpack
 
 KEY = "ab" * 32
 SIZE = Size(16, 8)
@@ -25,6 +27,32 @@ def test_the_image_of_a_request(decode: bool) -> None:
         made_for("cd" * 32, SIZE), IMAGE.replace(b"qwenbuild\0", b"somebody\0"),
     ):  # fmt: skip
         assert not is_image_of(wrong, KEY, SIZE, decode=decode)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_provenance_in_another_form(compressed: bool) -> None:
+    """JSON with spaces, or a compressed chunk, says the same as qwenbuild's own form."""
+    own = plain(SIZE, b"\1\2\3")
+    for key, expected in ((KEY, True), ("cd" * 32, False)):
+        text = json.dumps({"action_key": key}, indent=1).encode()
+        assert (
+            is_image_of(with_text(own, itxt(KEYWORD, text, compressed=compressed)), KEY, SIZE, decode=True) == expected
+        )
+    assert not is_image_of(own, KEY, SIZE, decode=True)
+
+
+def test_the_key_in_another_place() -> None:
+    """Behind the pixels, or as a part of another text, the key is no provenance."""
+    own, said = plain(SIZE, b"\1\2\3"), f'"action_key":"{KEY}"'.encode()
+    assert not is_image_of(with_text(own, itxt("Comment", said), before=b"IEND"), KEY, SIZE, decode=True)
+    assert not is_image_of(with_text(own, itxt("Comment", KEY.encode())), KEY, SIZE, decode=True)
+
+
+def with_text(png: bytes, chunk: Chunk, before: bytes = b"IDAT") -> bytes:
+    """Return a PNG with one more chunk before its first chunk of a kind."""
+    chunks = unpack(png)
+    at = next(number for number, it in enumerate(chunks) if it[0] == before)
+    return pack([*chunks[:at], chunk, *chunks[at:]])
 
 
 def test_pixels_are_decoded_if_nobody_has_done_it_before() -> None:
