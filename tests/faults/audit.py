@@ -105,7 +105,7 @@ def complete(stage: Stage, name: str, actions: Sequence[Action]) -> Iterator[str
     store = Store(stage.store)
     for action in actions:
         path = stage.project(name) / "out" / action.output
-        entry = store.lookup(action.key)
+        entry = store.lookup(stage.stored_key(action))
         if not path.is_file():
             yield f"{name}: {action.name} has no output"
             continue

@@ -165,7 +165,7 @@ def _problems(stage: Stage, recording: Recording, promised: set[str]) -> Iterato
     store, root = Store(stage.store), stage.project("one")
     try:
         for action in recording.actions:
-            entry = store.lookup(action.key)
+            entry = store.lookup(stage.stored_key(action))
             image = store.read(entry) if entry else None
             if image and (read_provenance(image) or {}).get("request") != action.request.as_dict():
                 yield f"the store has another image under the key of {action.name}"

@@ -151,6 +151,12 @@ class Stage:
         """Return the actions of a project."""
         return Engine(project.find(self.project(name)), Options(), self.environ).actions()
 
+    def stored_key(self, action: Action) -> str:
+        """Return the key under which the store has the image of an action: the service here is an emulator."""
+        if action.request.family != "dashscope":
+            return action.key
+        return action.made_by(self.service.base_url.removesuffix("/api/v1")).key
+
     # --- building ---
 
     def start(
