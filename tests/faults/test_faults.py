@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from . import injector
-from .injector import Fault
+from .injector import Call, Fault
 from .nursery import REPOSITORY
 from .points import Point, calls, play, points
 from .scenarios import CELLS, SCENARIOS
@@ -72,13 +73,16 @@ def test_the_command() -> None:
 
 def test_the_command_makes_the_same_calls(stage: Stage) -> None:
     """The points are played by forked processes. The installed command makes the same calls as they do."""
-    forked = Counter(call.name for call in calls(stage, SCENARIOS["draft"]))
+    forked = _counted(calls(stage, SCENARIOS["draft"]))
     stage.set(SCENARIOS["draft"])
     environ = {**stage.environ, **stage.arming().environment(stage.folder / "injector.so")}
     command = [str(Path(sys.executable).with_name("qwenbuild")), "build", "--json"]
     done = subprocess.run(command, cwd=stage.project("one"), env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    made = Counter(call.name for call in injector.read(stage.log))
-    assert {name: made[name] for name in ("create", "rename", "fsync")} == {
-        name: forked[name] for name in ("create", "rename", "fsync")
-    }
+    assert _counted(injector.read(stage.log)) == forked
+
+
+def _counted(made: Iterable[Call]) -> Counter[str]:
+    """Return the numbers of calls by name, without those for the snapshot: no build writes it for very young files."""
+    names = ("create", "rename", "fsync")
+    return Counter(call.name for call in made if call.name in names and "snapshot" not in call.path)
