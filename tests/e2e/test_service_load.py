@@ -76,7 +76,7 @@ def test_50_requests_at_once_with_20_percent_faults(
                 for action in studio.actions
                 if action.name in unknown
             )
-        built = studio.build_inside(resubmit=again)
+        built = studio.build_inside(resubmit=again, retry_failed=True)
     assert built.finished.complete
     assert emulator.bill()["count"] == images + sent_again
     assert max(studio.billed.values()) <= 2
