@@ -23,19 +23,19 @@ sizes = ["48*64"]
 price_cny = { singapore = "0.30" }
 """
 
-# A fifth of all calls fail, with each kind of fault that the call can have.
+# A fifth of all calls fail, with each kind of fault that another attempt mends.
 FAULTS = {
     "sync": (
         "throttle=0.02:sync:3%", "500:sync:2%", "503:sync:2%", "drop-before:sync:1%", "business-error:sync:3%",
         "drop-after:sync:1%", "close-after:sync:1%", "html-after:sync:1%", "timeout:sync:1%", "moderation:sync:2%",
         "slow=0.05:sync:5%",
-        "truncated:download:5%", "corrupt:download:4%", "wrong-size:download:3%", "cut:download:3%", "500:download:5%",
+        "truncated:download:6%", "corrupt:download:5%", "cut:download:4%", "500:download:5%",
     ),
     "async": (
         "throttle=0.02:create:3%", "500:create:2%", "drop-before:create:2%", "drop-after:create:3%",
         "garbage:create:3%", "task-failed:create:4%", "moderation:create:3%",
         "throttle=0.02:poll:7%", "503:poll:5%", "missing:poll:4%", "drop-after:poll:4%",
-        "truncated:download:4%", "corrupt:download:4%", "wrong-size:download:4%", "expired:download:3%",
+        "truncated:download:6%", "corrupt:download:6%", "expired:download:3%",
         "html:download:5%",
     ),
 }  # fmt: skip
