@@ -34,6 +34,7 @@ REASONS: Final[Mapping[str, str]] = {
     r"aiter_raw\((None|4097)\)": "the storage sends its error in one piece",
     r"fetchmany\(\d+\)|_MARK}\", 201\)": "a larger piece at once gives the same rows",
     r'open\(place, "x", (encoding=(None|"ASCII"))?\)': "digits have one encoding",
+    r'max\(1, image|b"(XXIDATXX|idat)"|b.XX"action_key"': "the provenance is then parsed, which says the same",
     r"MODE=RW": "without the parameter SQLite also opens a file that exists",
     r'ask\("(get|post)"': "httpx writes the name of a method in capitals",
     r'_pages\((None, ""|"", None)': "`None` is as empty as no text",
