@@ -1,8 +1,8 @@
 """Row formats: the tables in the text of a CSV, TSV or JSON Lines file, with their lines.
 
-CSV follows RFC 4180, and takes what spreadsheets write: columns separated by semicolons, tabs or bars, a first line
-such as `sep=;`, rows of blank cells, separators at the end of a row, lines that end with CR alone. TSV is the IANA
-format, in which quotation marks are ordinary characters. All values of CSV and TSV are texts.
+CSV follows RFC 4180, and takes what spreadsheets write. Columns may be separated by semicolons, tabs or bars, and a
+first line such as `sep=;` may say so. Rows may be blank, or end with separators. Lines may end with CR alone. TSV is
+the IANA format, in which quotation marks are ordinary characters. All values of CSV and TSV are texts.
 """
 
 from __future__ import annotations
