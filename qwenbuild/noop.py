@@ -13,13 +13,12 @@ import os
 import sys
 
 from .noop_snapshot import DAMAGE, NO_LINK, NO_WAIT, Snapshot, read
-from .state_folder import BUILD_LOCK, FOLDER
+from .state_folder import BUILD_LOCK, CONFIG, FOLDER, SHARED_CONFIG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_CONFIGS = ("qwenbuild.toml", "pyproject.toml")
 _SEPARATOR = "\x1f"
 # Options that a build without work does not care about, and those whose value belongs to what is built.
 _SWITCHES = ("--fail-fast", "--overwrite")
@@ -147,7 +146,7 @@ def _nearest(start: str) -> Snapshot:
         raise ValueError
     while not os.path.lexists(os.path.join(folder, FOLDER)):
         parent = os.path.dirname(folder)
-        if parent == folder or any(os.path.lexists(os.path.join(folder, name)) for name in _CONFIGS):
+        if parent == folder or any(os.path.lexists(os.path.join(folder, name)) for name in (CONFIG, SHARED_CONFIG)):
             raise ValueError  # another project is between
         folder = parent
     if folder != start and hasattr(os, "getuid") and os.stat(folder).st_uid != os.getuid():

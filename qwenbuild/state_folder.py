@@ -1,8 +1,10 @@
-"""The names of the lock, and of what lies in `.qwenbuild/`, the folder of a project's state and of everything derived.
+"""The names of the config, of the lock, and of what lies in `.qwenbuild/`, the folder of all that is derived.
 
 The no-op fast path reads these names, so this module imports nothing.
 """
 
+CONFIG = "qwenbuild.toml"
+SHARED_CONFIG = "pyproject.toml"  # of other tools, too
 LOCK = "qwenbuild.lock"
 FOLDER = ".qwenbuild"
 STATE = "state.sqlite3"

@@ -24,9 +24,9 @@ from qwenbuild.problems import listing
 from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
 from qwenbuild.specs import user_config
-from qwenbuild.specs.discovery import CONFIG_NAME
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reader import Reader
+from qwenbuild.state_folder import CONFIG
 from qwenbuild.storage import lock
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.remote.settings import asks, make_remote
@@ -54,7 +54,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         project = find(start, environ)
         yield Finding("project", Level.OK, str(project.root))
     except UsageError:
-        yield Finding("project", Level.OK, f"none here: no {CONFIG_NAME} in this folder or above")
+        yield Finding("project", Level.OK, f"none here: no {CONFIG} in this folder or above")
     except ProjectError as error:
         yield Finding.of_error("project", error)
     yield from _user_config()

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 from qwenbuild.errors import UsageError
 from qwenbuild.files.toml import TomlFile
+from qwenbuild.state_folder import CONFIG, SHARED_CONFIG
 
 from . import globs
 
-CONFIG_NAME = "qwenbuild.toml"
-_SHARED_NAME = "pyproject.toml"
 _SHARED_KEYS = ("tool", "qwenbuild")
 
 SPECS = "specs/*.toml"
@@ -54,17 +53,17 @@ def find_config(start: Path) -> ConfigFile:
         raise UsageError(f"no such folder: {start}")
     searched: list[Path] = []
     for root in (folder, *folder.parents):
-        searched.append(root / CONFIG_NAME)
+        searched.append(root / CONFIG)
         if searched[-1].is_file():
-            return ConfigFile(root, TomlFile.read(searched[-1], CONFIG_NAME), (), tuple(searched))
-        searched.append(root / _SHARED_NAME)
+            return ConfigFile(root, TomlFile.read(searched[-1], CONFIG), (), tuple(searched))
+        searched.append(root / SHARED_CONFIG)
         if searched[-1].is_file():
-            source = TomlFile.read(searched[-1], _SHARED_NAME)
+            source = TomlFile.read(searched[-1], SHARED_CONFIG)
             tool = source.table.get(_SHARED_KEYS[0])
             if isinstance(tool, dict) and _SHARED_KEYS[1] in tool:
                 return ConfigFile(root, source, _SHARED_KEYS, tuple(searched))
     raise UsageError(
-        f"no project here: neither {CONFIG_NAME} nor [tool.qwenbuild] in pyproject.toml",
+        f"no project here: neither {CONFIG} nor [tool.qwenbuild] in pyproject.toml",
         facts=[f"looked in {folder} and every folder above"],
         hint="`qwenbuild init` makes a project, `-C DIR` names one",
     )

@@ -17,12 +17,12 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, plain
 from qwenbuild.request import derived_seed
+from qwenbuild.state_folder import CONFIG
 
 from . import rows
 from .action import Action
 from .axes import table_row
 from .axis_values import length
-from .discovery import CONFIG_NAME
 from .matrix import Declaration, size_label
 from .project import Project
 from .spec import DataFile
@@ -148,7 +148,7 @@ class Sources:
         if "provider" not in self._project.config.model_fields_set:
             return _DEFAULT
         path = self._project.searched[-1]
-        keys = () if path.name == CONFIG_NAME else ("tool", "qwenbuild")
+        keys = () if path.name == CONFIG else ("tool", "qwenbuild")
         place = Place(path.name)
         with contextlib.suppress(ProjectError):
             place = TomlFile.read(path, path.name).place((*keys, "provider"))

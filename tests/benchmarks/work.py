@@ -10,11 +10,12 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 from qwenbuild.cli.main import run
 
@@ -85,7 +86,7 @@ def measured(place: Project, arguments: Sequence[str], exits: int) -> Counter[st
                 counted[f"{called}, characters"] += len(owner)
 
     with (
-        _environ(place.environ),
+        patch.dict(os.environ, place.environ),
         chdir(place.root),
         redirect_stdout(io.StringIO()),
         redirect_stderr(io.StringIO()) as said,
@@ -103,16 +104,3 @@ def measured(place: Project, arguments: Sequence[str], exits: int) -> Counter[st
 
 def _name(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_code.co_qualname}"
-
-
-class _environ:  # noqa: N801 - used as a function
-    def __init__(self, changes: Mapping[str, str]) -> None:
-        self._changes = changes
-
-    def __enter__(self) -> None:
-        self._before = dict(os.environ)
-        os.environ.update(self._changes)
-
-    def __exit__(self, *_: object) -> None:
-        os.environ.clear()
-        os.environ.update(self._before)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from qwenbuild import noop
 from qwenbuild.digest import canonical_json, sha256
@@ -177,19 +178,7 @@ def _problems(stage: Stage, recording: Recording, promised: set[str]) -> Iterato
     for path in (root / "out").rglob("*"):
         if path.is_file() and sha256(path.read_bytes()) not in recording.images:
             yield f"{path.name} is torn"
-    with contextlib.chdir(root), _environment(stage.environ):
+    # A snapshot is only read in the environment of its build.
+    with contextlib.chdir(root), patch.dict(os.environ, stage.environ, clear=True):
         if noop.find(["build"]):
             yield "the snapshot says that nothing changed"
-
-
-@contextlib.contextmanager
-def _environment(environ: Mapping[str, str]) -> Iterator[None]:
-    """Have this environment while the context lasts: a snapshot is only read in the environment of its build."""
-    kept = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(kept)
