@@ -68,11 +68,13 @@ def test_in_a_pipe_each_reading_and_each_image_is_a_line(sandbox: Sandbox) -> No
         assert "1 | a {{ color }} ball" in frame
         sandbox.write({"templates/poster.j2": "one {{ colour }} ball"})
         again = read_until(process.stderr, r"\[2/2\]")
-        assert "   changed templates/poster.j2: 2 to render" in again.splitlines()
+        # A reading that had begun before the event of the save came has no name of a file to show.
+        reading = re.compile(r" +(watching|changed templates/poster\.j2:) \d.*")
+        assert " 2 to render" in next(filter(reading.fullmatch, again.splitlines()))
         assert "a/poster[colour=red] (prompt changed: -a +one)" in again
         process.send_signal(signal.SIGINT)
         assert process.wait(_PATIENCE_S) == 130
-        assert process.stderr.read() == ""
+        assert [line for line in process.stderr.read().splitlines() if not reading.fullmatch(line)] == []
     assert sandbox.changed() == {}
 
 
