@@ -23,7 +23,7 @@ _SEPARATOR = "\x1f"
 # Options that a build without work does not care about, and those whose value belongs to what is built.
 _SWITCHES = ("--fail-fast", "--overwrite")
 _NUMBERS = ("-j", "--jobs", "--max-cost", "--max-renders")
-_VALUES = ("-w", "--where", "--provider", "--region", "--interface", "--remote", "--shard")
+_VALUES = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
 
 
 class Asked:

@@ -11,7 +11,8 @@ from decimal import Decimal
 class Options:
     """What the user asked for; None means that the project's config decides.
 
-    - `select` names specs, images, cells or outputs; `where` holds `axis=glob` conditions. Empty: all cells.
+    - `select` names specs, images, cells or outputs; `tags` are tags of images; `where` holds conditions such as
+      `axis=glob`. Empty: all cells. `exclude` names what is left out.
     - `shard` is (number, count): build only part `number` (from 1) of `count` equal parts.
     - `provider`, `region`, `interface` and `remote` replace the config's values of these names.
     - `jobs` is how many renders run at once; `max_renders` how many new ones a build may have.
@@ -28,7 +29,9 @@ class Options:
     """
 
     select: Sequence[str] = ()
+    tags: Sequence[str] = ()
     where: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     shard: tuple[int, int] | None = None
     provider: str | None = None
     region: str | None = None
@@ -49,6 +52,11 @@ class Options:
     all_errors: bool = False
 
     @property
+    def is_selecting(self) -> bool:
+        """Whether these options choose cells by their names, tags or values."""
+        return bool(self.select or self.tags or self.where or self.exclude)
+
+    @property
     def is_partial(self) -> bool:
         """Whether these options select only some of the project's cells."""
-        return bool(self.select or self.where or self.shard)
+        return self.is_selecting or self.shard is not None

@@ -137,11 +137,17 @@ class Shard(click.ParamType[tuple[int, int]]):
 
 
 def selection(function: _F) -> _F:
-    """Add the argument SELECT and the option --where."""
-    function = click.option(
-        "-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completion.where,
-        help='Only cells whose axis matches, such as -w seed=1 or -w "palette=sun*". Repeatable.',
-    )(function)  # fmt: skip
+    """Add the argument SELECT and the options that narrow the selection."""
+    for option in reversed((
+        click.option("-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completion.where,
+                     help='Only cells whose axis matches, such as -w seed=1,2 or -w "palette=sun*"; '
+                          "-w axis!=GLOB: only those that do not match. Repeatable."),
+        click.option("--tag", "tags", multiple=True, metavar="NAME", shell_complete=completion.tags,
+                     help="Only images with this tag. Repeatable: any of the tags."),
+        click.option("--exclude", multiple=True, metavar="SELECT", shell_complete=completion.select,
+                     help="Leave out what this names; every form of SELECT. Repeatable."),
+    )):  # fmt: skip
+        function = option(function)
     return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select)(function)
 
 

@@ -20,7 +20,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from qwenbuild.specs import outline
-from qwenbuild.specs.cell_names import parse_cell_name, quoted
+from qwenbuild.specs.cell_names import parse_cell_name, quoted, split_labels
 from qwenbuild.specs.outline import ImageOutline
 
 VARIABLE = "_QWENBUILD_COMPLETE"
@@ -29,7 +29,7 @@ VARIABLE = "_QWENBUILD_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 _FIELDS = ("model", "size", "seed")  # conditions may name these fields even if no image has such an axis
-_DONE = re.compile(r'(?:(?:[^",]|"(?:[^"\\]|\\.)*")*,)*')  # the pairs of a cell's name that are written already
+_DONE = re.compile(r'(?:(?:[^",]|"(?:[^"\\]|\\.)*")*,)*')  # the parts before the last comma outside of quotes
 _OPEN = "open"  # the type of an unfinished completion; no space follows it
 
 
@@ -213,12 +213,27 @@ def _cells(images: Iterable[ImageOutline], name: str, incomplete: str) -> list[C
 
 
 def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Complete `axis=`, then `axis=value`, for the images that the line has selected so far."""
+    """Complete `axis=`, then `axis=value`, for the images that the line has selected so far.
+
+    After `!=` and after a comma, values are completed, too.
+    """
     asked = [str(name).partition("[")[0] for name in ctx.params.get("select") or ()]
     images = _images(ctx)
     chosen = [image for image in images if image.spec in asked or image.full_name in asked] or images
     axes = [*(axis for image in chosen for axis in image.matrix), *_FIELDS]
-    return _pairs(chosen, incomplete, axes)
+    axis, equals, text = incomplete.partition("=")
+    whole = _pairs(chosen, incomplete, axes)
+    done = _DONE.match(text)
+    if whole or not equals or not done or not done[0]:
+        return whole
+    named = {*split_labels(done[0])}
+    more = _labels(chosen, axis, lambda label: quoted(label) if label not in named else "")
+    return [CompletionItem(f"{axis}={done[0]}{item.value}") for item in _matching(more, text[done.end() :])]
+
+
+def tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete the tags of all images."""
+    return _matching((tag for image in _images(ctx) for tag in image.tags), incomplete)
 
 
 def one_of(*values: str) -> Any:
@@ -249,11 +264,16 @@ def _pairs(
     axis, equals, value = incomplete.partition("=")
     if not equals:
         return _matching([f"{name}=" for name in axes], incomplete, _OPEN)
+    return [CompletionItem(f"{axis}={item.value}") for item in _matching(_labels(images, axis, written), value)]
+
+
+def _labels(images: Iterable[ImageOutline], axis: str, written: Callable[[str], str]) -> list[str]:
+    """Return the values that an axis has in `images`, as `written`, without empty ones."""
     values: dict[str, None] = {}
     for image in images:
         with contextlib.suppress(Exception):  # a mistake in a spec or data file
-            values.update(dict.fromkeys(map(written, image.labels(axis))))
-    return [CompletionItem(f"{axis}={item.value}") for item in _matching(values, value)]
+            values.update(dict.fromkeys(map(written, image.labels(axis.removesuffix("!")))))
+    return [value for value in values if value]
 
 
 def _matching(values: Iterable[str], incomplete: str, kind: str = "plain") -> list[CompletionItem[Any]]:

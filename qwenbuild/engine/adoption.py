@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qwenbuild.builder.lost_answers import LostAnswers
 from qwenbuild.candidates import Candidate, Likeness
 from qwenbuild.errors import UsageError
+from qwenbuild.options import Options
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import ServiceTask, task_service
 from qwenbuild.request import Submission
@@ -55,7 +56,7 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
         return named[0]
     unknown = [it.cell for it in own if it.cell and not it.handle]
     with engine.state() as state:
-        chosen = selection.select(engine.declared(state)[0], [cell], (), engine.project)
+        chosen = selection.select(engine.declared(state)[0], Options(select=[cell]), engine.project)
         keys = {action.request_key for action in chosen}
         step = make_plan(engine, state, keys={action.key for action in chosen}).steps[0]
     if len(keys) > 1:

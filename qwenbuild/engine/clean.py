@@ -29,8 +29,8 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
         options = engine.options
         if orphans_only:
             doomed -= {action.output for action in engine.actions()}
-        elif options.select or options.where:
-            chosen = selection.select(engine.actions(), options.select, options.where, engine.project)
+        elif options.is_selecting:
+            chosen = selection.select(engine.actions(), options, engine.project)
             doomed &= {action.output for action in chosen}
         outputs = engine.outputs()
         if not dry_run:

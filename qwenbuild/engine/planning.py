@@ -34,7 +34,7 @@ def make_plan(
 
 def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, keys: AbstractSet[str] | None) -> Plan:
     (every, pins, inputs), options = engine.declared(state), engine.effective
-    chosen = selection.select(every, options.select, options.where, engine.project)
+    chosen = selection.select(every, options, engine.project)
     if options.shard:
         chosen = selection.shard(chosen, *options.shard)
     if outputs is not None:
@@ -42,14 +42,13 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     if keys is not None:
         chosen = [action for action in chosen if action.key in keys]
     records, out = state.outputs(), engine.project.out
-    is_selecting = bool(options.select or options.where)
     with engine.submissions(state) as submissions:
         steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, submissions, pins)
-        strays = [] if is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
+        strays = [] if options.is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
         found = submissions.warnings()
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote, emulator_address(engine.provider))
-    is_whole = not (is_selecting or options.shard) and outputs is None and keys is None
+    is_whole = not options.is_partial and outputs is None and keys is None
     renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
     return Plan(
         steps,

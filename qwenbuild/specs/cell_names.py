@@ -1,13 +1,14 @@
-"""Cell names, such as `puppies/poster[seed=1]`: writes and parses them."""
+"""Cell names, such as `puppies/poster[seed=1]`: writes and parses them, and lists of labels."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _PLAIN = re.compile(r"[^\s\x00-\x1f\x7f\"\\,=\[\]](?:[^\x00-\x1f\x7f\"\\,=\[\]]*[^\s\x00-\x1f\x7f\"\\,=\[\]])?")
 _PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
+_QUOTED = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*(,|$)')
 
 
 def cell_name(image: str, cell: Iterable[tuple[str, str]]) -> str:
@@ -33,9 +34,32 @@ def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
         match = _PAIR.match(inner, at)
         if match is None or match[1].strip() in cell:
             return None
-        try:
-            cell[match[1].strip()] = str(json.loads(match[2])) if match[2].startswith('"') else match[2]
-        except ValueError:
+        label = _unquoted(match[2]) if match[2].startswith('"') else match[2]
+        if label is None:
             return None
+        cell[match[1].strip()] = label
         at = match.end()
     return image, cell
+
+
+def split_labels(text: str) -> Iterator[str]:
+    """Yield the labels that commas separate. White space around a label does not count, unless quotes hold it."""
+    at = 0
+    while at <= len(text):
+        match = _QUOTED.match(text, at)
+        label = _unquoted(match[1]) if match else None
+        if match and label is not None:
+            yield label
+            at = match.end() if match[2] else len(text) + 1
+        else:
+            end = text.find(",", at)
+            end = len(text) if end < 0 else end
+            yield text[at:end].strip()
+            at = end + 1
+
+
+def _unquoted(label: str) -> str | None:
+    try:
+        return str(json.loads(label, strict=False))
+    except ValueError:
+        return None

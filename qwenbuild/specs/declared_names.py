@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qwenbuild.files.text import nfc
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
@@ -44,6 +45,7 @@ _IMAGE_KEYS = {  # of an image that are not axes, with what to write instead
     "include": "it stands beside the matrix, not in it: [[image.NAME.include]]",
 }
 _IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
+_TAG = re.compile(r"[\w.][\w.-]*")
 
 
 def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
@@ -52,6 +54,7 @@ def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
     for name, image in content.image.items():
         found[name] = [
             *_image(name, source),
+            *_tags(image.tags, source, ("image", name, "tags")),
             *_variables(image.vars, source, ("image", name, "vars")),
             *_axes(image.matrix, source, ("image", name, "matrix")),
             *_same(name, image, content, source),
@@ -63,6 +66,17 @@ def _image(name: str, source: TomlFile) -> Iterator[Problem]:
     if not _IMAGE_NAME.fullmatch(name) or len(name) > LONGEST:
         why = _too_long(name) or "letters, digits, _, - and ., first a letter or digit"
         yield Problem(f'not an image name: "{name}"', source.place(("image", name), key=True), why)
+
+
+def _tags(tags: Sequence[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
+    known: set[str] = set()
+    for number, tag in enumerate(map(nfc, tags)):
+        if not _TAG.fullmatch(tag) or len(tag) > LONGEST:
+            why = _too_long(tag) or "letters, digits, _, - and ., first no -"
+            yield Problem(f'not a tag: "{tag}"', source.place((*keys, number)), why)
+        elif tag in known:
+            yield Problem(f'the tag "{tag}" stands here twice', source.place((*keys, number)), "remove one of them")
+        known.add(tag)
 
 
 def _variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:

@@ -41,6 +41,12 @@ class ImageOutline(NamedTuple):
         """The axes as written."""
         return _table(self.table.get("matrix"))
 
+    @property
+    def tags(self) -> list[str]:
+        """The tags as written."""
+        written = self.table.get("tags")
+        return [tag for tag in written if isinstance(tag, str)] if isinstance(written, list) else []
+
     def labels(self, axis: str) -> Iterator[str]:
         """Yield the labels that an axis or a request field can have; a mistake in the spec raises an error."""
         from . import rows

@@ -1,50 +1,63 @@
-"""Selection: the actions that names, paths, `axis=glob` conditions and shards choose."""
+"""Selection: the actions that names, paths, tags, `axis=glob` conditions and shards choose."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from fnmatch import translate
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePath, PurePosixPath
 
 from qwenbuild.errors import UsageError
 from qwenbuild.files.text import nfc
+from qwenbuild.options import Options
 from qwenbuild.problems import did_you_mean, listing
 
 from .action import Action
 from .cell_names import parse_cell_name
+from .conditions import any_of, narrowed, reader
 from .project import Project
 
-_FIELDS = ("model", "size", "seed", "ratio")  # conditions may name these fields even if no image has such an axis
-_GLOB = frozenset("*?[")
 
+def select(actions: Sequence[Action], options: Options, project: Project) -> list[Action]:
+    """Return the actions that the options choose, in the order of `actions`.
 
-def select(actions: Sequence[Action], names: Iterable[str], where: Iterable[str], project: Project) -> list[Action]:
-    """Return the actions that match any of `names` and all of `where`, in the order of `actions`.
-
-    A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an output. A cell's name as messages print
-    it means this cell only. All other names except paths may be globs. A condition is `axis=glob`; several conditions
-    on one axis are alternatives. A size may have any spelling. Raises UsageError for a name that matches nothing, and
-    if no action matches the conditions.
+    These match any of the names, have an image with any of the tags, fit the conditions (see `conditions`), and match
+    none of the names that are excluded. A name is `spec`, `spec/image`, a cell's name, or the path of a spec or an
+    output. A cell's name as messages print it means this cell only. All other names except paths may be globs. Raises
+    UsageError for a name that matches nothing, for an unknown tag, and if no action is left.
     """
     chosen = list(actions)
-    if wanted := list(names):
-        known = _Known(actions, project)
-        outputs = {output for name in wanted for output in known.outputs(name)}
+    known = _Known(actions, project) if options.select or options.exclude else None
+    if known and options.select:
+        outputs = {output for name in options.select for output in known.outputs(name)}
         chosen = [action for action in actions if action.output in outputs]
-    conditions = _conditions(where)
-    for axis, globs in conditions.items():
-        _check_axis(axis, actions)
-        of, fits = _reader(axis), _any_of(globs)
-        chosen = [action for action in chosen if any(map(fits, of(action)))]
-    if conditions and not chosen:
-        texts = [f"{axis}={glob}" for axis, globs in conditions.items() for glob in globs]
-        values = {value for axis in conditions for action in actions for value in _reader(axis)(action)[:1]}
-        raise UsageError(f"no cell matches {listing(texts)}", facts=[f"values: {listing(sorted(values))}"])
+    if options.tags:
+        chosen = _tagged(chosen, options.tags, actions)
+    chosen = narrowed(chosen, options.where, actions)
+    if known and options.exclude:
+        outputs = {output for name in options.exclude for output in known.outputs(name)}
+        chosen = [action for action in chosen if action.output not in outputs]
+        if not chosen:
+            raise UsageError(f"no cell is left: --exclude {listing(options.exclude)} leaves out all that are selected")
     return chosen
+
+
+def _tagged(chosen: Iterable[Action], tags: Iterable[str], actions: Iterable[Action]) -> list[Action]:
+    """Return the chosen actions whose image has one of the tags."""
+    images = {id(action.declaration): action.declaration.image for action in actions}
+    known = {nfc(tag): tag for image in images.values() for tag in image.tags}
+    wanted = {*map(nfc, tags)}
+    for tag in tags:
+        if nfc(tag) not in known:
+            facts = [f"tags: {listing(sorted(known.values()))}"] if known else []
+            hint = did_you_mean(tag, known.values()) or ("" if known else 'images get them by tags = ["web"]')
+            raise UsageError(f'no image has the tag "{tag}"', facts=facts, hint=hint or None)
+    of = {at: not wanted.isdisjoint(map(nfc, image.tags)) for at, image in images.items()}
+    found = [action for action in chosen if of[id(action.declaration)]]
+    if not found:
+        raise UsageError(f"no selected cell has the tag {listing(tags)}")
+    return found
 
 
 class _Known:
@@ -102,8 +115,8 @@ class _Known:
         if (exact := self._images.get(_halves(whole))) and not cell:
             yield from exact
             return
-        fits_spec, fits_image, fits_whole = (_any_of([glob]) for glob in (*_halves(whole), whole))
-        labels = [(_reader(axis), _any_of([label])) for axis, label in cell.items()]
+        fits_spec, fits_image, fits_whole = (any_of([glob]) for glob in (*_halves(whole), whole))
+        labels = [(reader(axis), any_of([label])) for axis, label in cell.items()]
         for (spec, image), some in self._images.items():
             if fits_spec(spec) and fits_image(image):
                 yield from (it for it in some if all(any(map(fits, of(it))) for of, fits in labels))
@@ -131,59 +144,8 @@ def _paths(name: str, project: Project) -> set[str]:
     return set()
 
 
-def _any_of(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a value fits one of the globs, or is the same text."""
-    exact = {*map(nfc, globs)}  # a value may itself contain characters such as * or [
-    patterns = "|".join(translate(glob) for glob in exact if not _GLOB.isdisjoint(glob))
-    matches = re.compile(patterns).match if patterns else None
-
-    def fits(value: str) -> bool:
-        value = nfc(value)
-        return value in exact or bool(matches and matches(value))
-
-    return fits
-
-
 def _bare(name: str) -> str:
     return name.replace('"', "").replace("\\", "")
-
-
-def _conditions(where: Iterable[str]) -> dict[str, list[str]]:
-    conditions: dict[str, list[str]] = {}
-    for text in where:
-        axis, equals, glob = text.partition("=")
-        if not equals or not axis:
-            raise UsageError(
-                f'not a condition: "{text}"', hint='write -w AXIS=VALUE, such as -w seed=1 or -w "size=16:9"'
-            )
-        conditions.setdefault(axis.strip(), []).append(glob)
-    return conditions
-
-
-def _check_axis(axis: str, actions: Sequence[Action]) -> None:
-    known = {name for action in actions for name in action.declaration.axes} | set(_FIELDS)
-    if nfc(axis) not in {*map(nfc, known)}:
-        raise UsageError(
-            f'no image has an axis "{axis}"', facts=[f"axes: {listing(sorted(known))}"], hint=did_you_mean(axis, known)
-        )
-
-
-def _reader(axis: str) -> Callable[[Action], list[str]]:
-    """Return a function that returns an action's value for `axis` in every spelling; none if it has no such axis."""
-
-    def values(action: Action) -> list[str]:
-        match axis:
-            case "size" | "ratio":
-                ratio = action.model.ratio(action.size)
-                return [ratio] if axis == "ratio" else [str(action.size), ratio, action.size.wire]
-            case "seed":
-                return [str(action.seed)]
-            case "model":
-                return [action.model.name]
-            case _:
-                return [label for name, label in action.cell.items() if name == axis or nfc(name) == nfc(axis)]
-
-    return values
 
 
 def _nothing(text: str, actions: Sequence[Action]) -> UsageError:

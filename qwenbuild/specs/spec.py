@@ -124,6 +124,10 @@ class Image(_Fields):
 
     prompt: str | None = Field(default=None, description="the prompt, a Jinja template")
     template: str | None = Field(default=None, description="the file in templates/ that renders the prompt")
+    tags: list[str] = Field(
+        default_factory=list, description="tags by which --tag selects the image",
+        json_schema_extra={"uniqueItems": True},
+    )  # fmt: skip
     matrix: dict[str, Axis] = Field(default_factory=dict, description="the axes: the values of each, by name")
     exclude: list[dict[str, Scalar]] = Field(
         default_factory=list, description="cells to leave out: those that match all values of an entry"

@@ -114,7 +114,9 @@ async def carry_out(engine: Engine, order: Order, emit: Emit) -> Finished:
 
     def build() -> Finished:
         # The order lists its cells. The watch's selection was applied to the order, and may match no cell any more.
-        chosen = engine.with_options(select=(), where=(), force=order.force, max_cost=order.max_cost)
+        chosen = engine.with_options(
+            select=(), tags=(), where=(), exclude=(), force=order.force, max_cost=order.max_cost
+        )
         return chosen.build(forward, order.interrupt, outputs=frozenset(order.left), keys=frozenset(order.keys))
 
     return await asyncio.to_thread(build)

@@ -247,6 +247,30 @@ def _where(count: int) -> list[str]:
     return ["plan", *(part for number in range(count) for part in ("-w", f"row=r{number:06}"))]
 
 
+def _alternatives(count: int) -> list[str]:
+    return ["plan", "-w", "row=" + ",".join(f"r{number:06}" for number in range(count))]
+
+
+def _where_not(count: int) -> list[str]:
+    return ["plan", *(part for number in range(1, count) for part in ("-w", f"row!=r{number:06}"))]
+
+
+def _excluded(count: int) -> list[str]:
+    rows_ = (f"poster/poster[row=r{number:06}]" for number in range(1, count))
+    return ["plan", *(part for row in rows_ for part in ("--exclude", row))]
+
+
+def _tagged(place: Project, count: int) -> None:
+    tags = ", ".join(f'"t{number}"' for number in range(count))
+    images = "".join(f'[image.poster{number}]\nprompt = "{_text(number)}"\ntags = ["web", "t{number}"]\n'
+                     for number in range(count))  # fmt: skip
+    write(place, f'size = "1:1"\n{images}[image.all]\nprompt = "one"\ntags = [{tags}]\n')
+
+
+def _tags(count: int) -> list[str]:
+    return ["plan", *(part for number in range(count) for part in ("--tag", f"t{number}"))]
+
+
 DIMENSIONS: Mapping[str, Dimension] = {
     "range": Dimension(_range),
     "list": Dimension(_list),
@@ -273,7 +297,11 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "errors-same-paths": Dimension(_same_paths, exits=2),
     "errors-rows": Dimension(_short_rows, exits=2),
     "selected-names": Dimension(_table(csv_text, ".csv"), _selected, share=0.25),  # systems limit a command line
+    "excluded-names": Dimension(_table(csv_text, ".csv"), _excluded, share=0.25),
     "conditions": Dimension(_table(csv_text, ".csv"), _where, share=0.25),
+    "conditions-not": Dimension(_table(csv_text, ".csv"), _where_not, share=0.25),
+    "alternatives": Dimension(_table(csv_text, ".csv"), _alternatives, share=0.25),
+    "tags": Dimension(_tagged, _tags, share=0.25),
     "outputs": Dimension(_outputs),
     "status": Dimension(_outputs, ("status",)),
     "verify": Dimension(_outputs, ("verify",)),

@@ -157,6 +157,7 @@ def test_a_snapshot_is_written_into_no_other_file(tmp_path: Path, monkeypatch: p
         (["build", "-j", "4", "--fail-fast", "--overwrite", "--max-cost", "5"], [], "", False, ""),
         (["build", "-j", "0"], ["-j", "0"], "", False, ""),
         (["build", "--locked", "puppies"], ["puppies", "--locked"], "", False, ""),
+        (["--tag", "--json", "--exclude", "--locked"], ["--tag", "--json", "--exclude", "--locked"], "", False, ""),
         (["build", "--json", "-w", "--json"], ["-w", "--json"], "", True, ""),
         (["build", "--provider", "null", "--json"], ["--provider", "null"], "", True, ""),
         (["build", "--", "--json"], ["--", "--json"], "", False, ""),

@@ -24,6 +24,16 @@ def test_defaults_leave_every_choice_to_the_config() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "asked", [Options(select=["x"]), Options(tags=["x"]), Options(where=["x=1"]), Options(exclude=["x"])]
+)
+def test_a_selection_is_partial(asked: Options) -> None:
+    """Each way to choose cells, and a shard, leaves other cells out."""
+    assert (asked.is_selecting, asked.is_partial) == (True, True)
+    assert (Options(shard=(1, 2)).is_selecting, Options(shard=(1, 2)).is_partial) == (False, True)
+    assert (Options().is_selecting, Options().is_partial) == (False, False)
+
+
 def test_options_are_frozen() -> None:
     """A command's options can't change while it runs."""
     with pytest.raises(dataclasses.FrozenInstanceError):

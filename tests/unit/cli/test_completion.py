@@ -18,10 +18,12 @@ from tests.support.workspace import Workspace
 SPEC = """\
 [image.banner]
 prompt = "{{ palette }}"
+tags = ["web", "hero"]
 matrix.palette = ["sunset oranges", "mint", "\\u001b[31m"]
 matrix.seed = { start = 7, count = 2 }
 [image.card]
 prompt = "x"
+tags = ["web"]
 size = "1:1"
 matrix.flower = { file = "flowers.csv" }
 """
@@ -88,6 +90,11 @@ def test_names_and_cells_of_the_project(posters: Workspace, incomplete: str, exp
         ("flower=", ("posters/banner[seed=7]",), []),
         ("palette=", (), [("plain", "palette=sunset oranges"), ("plain", "palette=mint")]),
         ("nosuch=", (), []),
+        ("seed!=", (), [("plain", "seed!=7"), ("plain", "seed!=8")]),
+        ("seed=8,", (), [("plain", "seed=8,7")]),
+        ("palette!=mint,sun", (), [("plain", "palette!=mint,sunset oranges")]),
+        ("palette=nosuch,m", (), [("plain", "palette=nosuch,mint")]),
+        ("seed=7,8,", (), []),
     ],
 )
 def test_conditions_of_the_selected_images(
@@ -106,6 +113,13 @@ def test_values_of_cells_are_written_as_names_write_them(posters: Workspace) -> 
         ("plain", 'signs/i[w="a, b",v="]"]'),
     ]
     assert items(posters, completion.where, "w=") == [("plain", "w=a, b")]
+    assert items(posters, completion.where, "w=x,") == [("plain", 'w=x,"a, b"')]
+
+
+@pytest.mark.parametrize(("incomplete", "expected"), [("", ["web", "hero"]), ("h", ["hero"]), ("x", [])])
+def test_tags_of_all_images(posters: Workspace, incomplete: str, expected: list[str]) -> None:
+    """Each tag comes once, in the order of the specs."""
+    assert items(posters, completion.tags, incomplete) == [("plain", tag) for tag in expected]
 
 
 def test_a_data_file_with_mistakes_has_no_values(posters: Workspace) -> None:

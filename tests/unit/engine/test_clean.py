@@ -32,6 +32,7 @@ def test_a_selection(garden: Workspace) -> None:
     """Only the selected outputs are removed."""
     assert load(garden.root, where=["seed=2"]).clean() == [("s/a-2.png", True)]
     assert load(garden.root, select=["s/b"]).clean() == [("s/b.png", True)]
+    assert load(garden.root, exclude=["s/b"]).clean(dry_run=True) == [("s/a-1.png", True)]
 
 
 def test_orphans(garden: Workspace) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from qwenbuild import load
 from qwenbuild.engine.planning import make_plan
+from qwenbuild.options import Options
 from qwenbuild.plan.plan import Verdict
 from tests.support.workspace import Workspace
 
@@ -69,6 +70,23 @@ def test_narrowing_to_outputs_and_keys(place: Workspace) -> None:
     assert ([step.action.name for step in by_output.steps], by_output.orphans) == (["s/b"], [])
     assert ([step.action.name for step in by_key.steps], by_key.orphans) == (["s/a", "s/b"], [])
     assert len(by_key.actions) == len(by_output.actions) == len(whole.actions) == 3
+
+
+@pytest.mark.parametrize("some", [Options(tags=["web"]), Options(exclude=["s/c"]), Options(where=["seed!=1"])])
+def test_a_selection_finds_no_orphans(place: Workspace, some: Options) -> None:
+    """A plan of some cells says nothing about outputs that it was not asked for."""
+    place.write({"specs/s.toml": SPEC + 'tags = ["web"]\n'})
+    load(place.root).build()
+    place.write({"specs/s.toml": SPEC.replace("image.b", "image.d") + 'tags = ["web"]\n'})
+    assert [orphan.path for orphan in load(place.root).plan().orphans] == ["s/b.png"]
+    assert load(place.root, some).plan().orphans == []
+
+
+def test_a_tag_changes_no_key(place: Workspace) -> None:
+    """Tags are for selections only: nothing is rendered again."""
+    load(place.root).build()
+    place.write({"specs/s.toml": SPEC + 'tags = ["web", "hero"]\n'})
+    assert load(place.root).build().up_to_date == 3
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])

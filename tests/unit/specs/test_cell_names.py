@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.specs.cell_names import cell_name, parse_cell_name, quoted
+from qwenbuild.specs.cell_names import cell_name, parse_cell_name, quoted, split_labels
 
 _AXES = st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=6).filter(str.isidentifier)
 _LABELS = st.text() | st.text(st.sampled_from("ab ,=[]\"\\'\n\t\x00\x7f\u2028é猫"))
@@ -66,3 +66,27 @@ def test_malformed_names_are_refused(text: str) -> None:
 def test_names_may_be_typed_with_blanks() -> None:
     """A blank after a comma is ignored."""
     assert parse_cell_name("a/b[x=1, y=2]") == ("a/b", {"x": "1", "y": "2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a", ["a"]),
+        ("a,b", ["a", "b"]),
+        (" a , b c", ["a", "b c"]),
+        ('"a, b" ,c', ["a, b", "c"]),
+        ('5" pipe,"x" y', ['5" pipe', '"x" y']),
+        ('"a', ['"a']),
+        ("a,", ["a", ""]),
+        ('"\\q",b', ['"\\q"', "b"]),
+    ],
+)
+def test_labels_between_commas(text: str, labels: list[str]) -> None:
+    """Quotes count only around a whole label."""
+    assert list(split_labels(text)) == labels
+
+
+@given(st.lists(_LABELS, min_size=1))
+def test_quoted_labels_are_read_back(labels: list[str]) -> None:
+    """Every label can stand in a list."""
+    assert list(split_labels(",".join(map(quoted, labels)))) == labels

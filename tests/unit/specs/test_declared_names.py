@@ -27,8 +27,34 @@ ALL = (*GIVEN, *SET, *FIELDS, *IMAGE_KEYS, *UNREADABLE, *ORDINARY)
 
 
 def test_the_names_are_all_that_the_format_has() -> None:
-    """A key that an image gains is an axis, or refused as one. An axis `n` has nothing to do with the key `n`."""
-    assert {*Image.model_fields} - {*IMAGE_KEYS, "n"} == {*SET, *FIELDS} == {*declared_names.FIELDS}
+    """A key that an image gains is an axis, or refused as one. Axes `n` and `tags` have nothing to do with the keys."""
+    assert {*Image.model_fields} - {*IMAGE_KEYS, "n", "tags"} == {*SET, *FIELDS} == {*declared_names.FIELDS}
+
+
+@pytest.mark.parametrize("tag", ["web", "Hero-2", "v1.0", "_draft", ".x", "caf\u00e9", "猫"])
+def test_tags(project: Workspace, tag: str) -> None:
+    """A tag has letters and digits of any script, _, - and . in it."""
+    assert project.write({"specs/a.toml": f'[image.x]\nprompt = "x"\ntags = ["{tag}"]\n'}).prompts() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ('["web", "a b"]', 'not a tag: "a b"\n --> specs/a.toml:3:16\n  |\n3 | tags = ["web", "a b"]\n'
+                           "  |                ^^^^^ letters, digits, _, - and ., first no -"),
+        ('["-x"]', 'not a tag: "-x"\n --> specs/a.toml:3:9\n  |\n3 | tags = ["-x"]\n'
+                   "  |         ^^^^ letters, digits, _, - and ., first no -"),
+        ('[""]', 'not a tag: ""\n --> specs/a.toml:3:9\n  |\n3 | tags = [""]\n'
+                 "  |         ^^ letters, digits, _, - and ., first no -"),
+        (f'["{"x" * 201}"]', f'not a tag: "{"x" * 201}"\n --> specs/a.toml:3:9\n'),
+        ('["caf\u00e9", "cafe\u0301"]', 'the tag "caf\u00e9" stands here twice\n --> specs/a.toml:3:17\n'),
+        ('"web"', "tags: wrong type, a text\n --> specs/a.toml:3:8\n"),
+    ],
+)  # fmt: skip
+def test_what_is_no_tag(project: Workspace, tags: str, expected: str) -> None:
+    """Each is told at its place; so is a tag that stands in a list twice."""
+    text = project.write({"specs/a.toml": f'[image.x]\nprompt = "x"\ntags = {tags}\n'}).complaint()
+    assert text.startswith(f"error: {expected}")
 
 
 def image_of(name: str, where: str) -> str:

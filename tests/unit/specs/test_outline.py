@@ -47,6 +47,13 @@ def test_labels_of_an_axis_or_field(project: Workspace, axis: str, labels: list[
     assert list(poster(project).labels(axis)) == labels
 
 
+@pytest.mark.parametrize(("tags", "found"), [('["web", 3]', ["web"]), ('"web"', []), ("{}", [])])
+def test_tags_as_written(project: Workspace, tags: str, found: list[str]) -> None:
+    """What is no tag is left out."""
+    project.write({"specs/a.toml": f'[image.x]\nprompt = "x"\ntags = {tags}\n'})
+    assert [image.tags for image in outline.images(project.root)] == [found]
+
+
 def test_labels_are_those_of_the_build(project: Workspace) -> None:
     """The build gives the cells of an axis the same labels, in the same order."""
     text = SPEC.replace("1000000000000", "2").replace('"fr" }', '"fr" }, many = 9')

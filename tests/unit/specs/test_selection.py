@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from qwenbuild.errors import UsageError
+from qwenbuild.options import Options
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.project import find
 from qwenbuild.specs.selection import select, shard
@@ -38,13 +40,13 @@ def actions(project: Workspace) -> list[Action]:
     return project.write(FILES).actions()
 
 
-def chosen(project: Workspace, actions: list[Action], *names: str, where: tuple[str, ...] = ()) -> list[str]:
-    return [action.name for action in select(actions, names, where, project.project)]
+def chosen(project: Workspace, actions: list[Action], *names: str, **choices: Any) -> list[str]:
+    return [action.name for action in select(actions, Options(select=names, **choices), project.project)]
 
 
-def complaint(project: Workspace, actions: list[Action], *names: str, where: tuple[str, ...] = ()) -> str:
+def complaint(project: Workspace, actions: list[Action], *names: str, **choices: Any) -> str:
     with pytest.raises(UsageError) as caught:
-        select(actions, names, where, project.project)
+        select(actions, Options(select=names, **choices), project.project)
     return str(caught.value)
 
 
@@ -59,7 +61,7 @@ ICONS = ["icons/icon[n=1]", "icons/icon[n=2]", "icons/icon[n=3]"]
 
 def test_no_names_select_everything(project: Workspace, actions: list[Action]) -> None:
     """All actions are selected, in the order of the project."""
-    assert select(actions, [], [], project.project) == actions
+    assert select(actions, Options(select=[]), project.project) == actions
     assert len(actions) == 16 + 1 + 3 + 1
 
 
@@ -104,38 +106,13 @@ def test_names(project: Workspace, actions: list[Action], name: str, expected: l
 def test_every_cell_is_selected_by_its_own_name(project: Workspace, actions: list[Action]) -> None:
     """The path of a cell's output also selects the cell."""
     for action in actions:
-        assert select(actions, [action.name], [], project.project) == [action]
-        assert select(actions, [f"out/{action.output}"], [], project.project) == [action]
+        assert select(actions, Options(select=[action.name]), project.project) == [action]
+        assert select(actions, Options(select=[f"out/{action.output}"]), project.project) == [action]
 
 
 def test_names_are_alternatives_in_the_projects_order(project: Workspace, actions: list[Action]) -> None:
     """Each cell comes once, and the order of the names does not matter."""
     assert chosen(project, actions, "puppies/banner", "icons", "icons/icon[n=1]") == [*ICONS, "puppies/banner"]
-
-
-@pytest.mark.parametrize(
-    ("where", "expected"),
-    [
-        (("seed=1",), poster(seeds="1")),
-        (("seed=1", "seed=7"), [*poster(seeds="1"), "puppies/banner"]),
-        (("palette=sunset", "seed=1"), poster("sunset", "1")),
-        (("palette=*g*",), poster('fresh greens')),
-        (("palette=a, b",), poster('"a, b"')),
-        (("palette=[draft]",), poster('"[draft]"')),
-        (("size=16:9", "palette=sunset"), poster("sunset", sizes="1664x928")),
-        (("size=1664x928", "palette=sunset"), poster("sunset", sizes="1664x928")),
-        (("size=1664*928", "palette=sunset"), poster("sunset", sizes="1664x928")),
-        (("ratio=16:9", "palette=sunset"), poster("sunset", sizes="1664x928")),
-        (("size=1664*", "palette=sunset"), poster("sunset", sizes="1664x928")),
-        (("model=*2.0",), ICONS),
-        (("n=2", "n=3"), ICONS[1:]),
-        (("n=*",), ICONS),
-        ((" n =2",), ["icons/icon[n=2]"]),
-    ],
-)  # fmt: skip
-def test_conditions(project: Workspace, actions: list[Action], where: tuple[str, ...], expected: list[str]) -> None:
-    """Conditions on one axis are alternatives, conditions on several axes must all hold; fields count as axes."""
-    assert chosen(project, actions, where=where) == expected
 
 
 def test_names_and_conditions_both_hold(project: Workspace, actions: list[Action]) -> None:
@@ -211,6 +188,79 @@ def test_names_and_conditions_that_match_nothing(
     assert complaint(project, actions, *names, where=where) == expected
 
 
+TAGGED = """
+[image.poster]
+prompt = "a"
+tags = ["web", "caf\u00e9"]
+[image.banner]
+prompt = "b"
+matrix.seed = [1, 2]
+tags = ["hero", "web"]
+[image.icon]
+prompt = "c"
+"""
+
+
+@pytest.mark.parametrize(
+    ("tags", "names", "expected"),
+    [
+        (["web"], [], ["a/poster", "a/banner[seed=1]", "a/banner[seed=2]"]),
+        (["hero"], [], ["a/banner[seed=1]", "a/banner[seed=2]"]),
+        (["hero", "cafe\u0301"], [], ["a/poster", "a/banner[seed=1]", "a/banner[seed=2]"]),
+        (["web"], ["a/icon", "a/poster"], ["a/poster"]),
+    ],
+)
+def test_tags(project: Workspace, tags: list[str], names: list[str], expected: list[str]) -> None:
+    """Several tags are alternatives, in any form of Unicode. A name and a tag must both fit."""
+    project.write({"specs/a.toml": TAGGED})
+    assert chosen(project, project.actions(), *names, tags=tags) == expected
+
+
+def test_tags_that_choose_nothing(project: Workspace) -> None:
+    """The error names the nearest tag, or says how images get tags."""
+    project.write({"specs/a.toml": TAGGED})
+    assert complaint(project, project.actions(), tags=["web", "heroes"]) == (
+        'error: no image has the tag "heroes"\n  = tags: caf\u00e9, hero, web\n  = hint: did you mean "hero"?'
+    )
+    assert complaint(project, project.actions(), "a/icon", tags=["web"]) == "error: no selected cell has the tag web"
+    project.write({"specs/a.toml": '[image.i]\nprompt = "x"\n'})
+    assert complaint(project, project.actions(), tags=["web"]) == (
+        'error: no image has the tag "web"\n  = hint: images get them by tags = ["web"]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (["puppies"], [*ICONS, "deep/puppies/poster"]),
+        (["*/poster"], [*ICONS, "puppies/banner"]),
+        (["specs/icons.toml", "puppies/poster", "deep/*"], ["puppies/banner"]),
+        (["icons/icon[n=2]", "out/icons/icon-1.png", "puppies/*", "deep/*"], ["icons/icon[n=3]"]),
+        (["puppies/poster[seed=1]", "icons", "deep/puppies", "puppies/banner"], poster(seeds="2")),
+    ],
+)
+def test_what_is_excluded(project: Workspace, actions: list[Action], exclude: list[str], left: list[str]) -> None:
+    """Every form of a name excludes what it selects."""
+    assert sorted(chosen(project, actions, exclude=exclude)) == sorted(left)
+
+
+def test_exclusions_narrow_names_tags_and_conditions(project: Workspace, actions: list[Action]) -> None:
+    """A cell that is both selected and excluded is left out."""
+    assert chosen(project, actions, "icons", where=["n=1,2"], exclude=["icons/icon[n=2]"]) == ["icons/icon[n=1]"]
+
+
+def test_exclusions_that_leave_nothing_out_or_nothing_in(project: Workspace, actions: list[Action]) -> None:
+    """Both are mistakes: one more image would be paid for, or none would be made."""
+    assert complaint(project, actions, exclude=["icon"]) == (
+        'error: nothing is named "icon"\n'
+        "  = images: deep/puppies/poster, icons/icon, puppies/poster, puppies/banner\n"
+        '  = hint: did you mean "icons"?'
+    )
+    assert complaint(project, actions, "icons", exclude=["ic*"]) == (
+        "error: no cell is left: --exclude ic* leaves out all that are selected"
+    )
+
+
 def test_a_spec_may_be_called_like_the_output_folder(project: Workspace) -> None:
     """Only a name that ends in .png is the path of an output."""
     project.write({"specs/out.toml": '[image.poster]\nprompt = "x"\n'})
@@ -272,7 +322,7 @@ def test_a_printed_name_means_exactly_its_cell(project: Workspace) -> None:
     project.write({"specs/a.toml": f'[image.i]\nprompt = "x"\nmatrix = {{ w = {matrix}, y = [1, 2] }}\n'})
     actions = project.actions()
     for action in actions:
-        assert select(actions, [action.name], [], project.project) == [action]
+        assert select(actions, Options(select=[action.name]), project.project) == [action]
 
 
 def test_the_name_of_an_image_may_be_that_of_a_spec(project: Workspace) -> None:
@@ -290,7 +340,9 @@ def test_a_name_without_its_quotes_is_known(project: Workspace) -> None:
     project.write({"specs/a.toml": f'[image.i]\nprompt = "x"\nmatrix = {{ w = {json.dumps(values)}, v = [1, 2] }}\n'})
     actions = project.actions()
     for action in actions[:4]:
-        assert select(actions, [action.name.replace('"', "").replace("\\", "")], [], project.project) == [action]
+        assert select(actions, Options(select=[action.name.replace('"', "").replace("\\", "")]), project.project) == [
+            action
+        ]
     assert chosen(project, actions, "a/i[v=1,w=x,v=2]") == ['a/i[v=1,w="x,v=2"]']
     assert "not a cell's name: a/i[w=x,z]" in complaint(project, actions, "a/i[w=x,z]")
 
@@ -300,9 +352,9 @@ def test_paths_start_where_the_command_starts(project: Workspace) -> None:
     actions = project.write(FILES).write({"specs/deep/x": ""}).actions()
     here = find(project.root / "specs" / "deep")
     for path in ("puppies.toml", "specs/deep/puppies.toml", str(project.root / "specs/deep/puppies.toml")):
-        assert [action.name for action in select(actions, [path], [], here)] == ["deep/puppies/poster"]
+        assert [action.name for action in select(actions, Options(select=[path]), here)] == ["deep/puppies/poster"]
     for path in ("../../out/deep/puppies/poster.png", "out/deep/puppies/poster.png", "./out/deep/puppies/poster.png"):
-        assert [action.name for action in select(actions, [path], [], here)] == ["deep/puppies/poster"]
+        assert [action.name for action in select(actions, Options(select=[path]), here)] == ["deep/puppies/poster"]
 
 
 def test_unicode_forms_of_a_name_are_one(project: Workspace) -> None:
@@ -313,8 +365,8 @@ def test_unicode_forms_of_a_name_are_one(project: Workspace) -> None:
     )
     actions = project.actions()
     for text in (composed, decomposed):
-        assert select(actions, [text], [], project.project) == actions
-        assert select(actions, [f"{text}/i[{text}={text}]"], [], project.project) == actions[:1]
-        assert select(actions, [f"out/{text}/i-{text}.png"], [], project.project) == actions[:1]
-        assert select(actions, [f"specs/{text}.toml"], [], project.project) == actions
-        assert select(actions, [], [f"{text}=b"], project.project) == actions[1:]
+        assert select(actions, Options(select=[text]), project.project) == actions
+        assert select(actions, Options(select=[f"{text}/i[{text}={text}]"]), project.project) == actions[:1]
+        assert select(actions, Options(select=[f"out/{text}/i-{text}.png"]), project.project) == actions[:1]
+        assert select(actions, Options(select=[f"specs/{text}.toml"]), project.project) == actions
+        assert select(actions, Options(where=[f"{text}=b"]), project.project) == actions[1:]
