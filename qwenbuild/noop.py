@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
-from .noop_snapshot import DAMAGE, NO_LINK, NO_WAIT, Snapshot, read
+from .noop_files import NO_LINK, NO_WAIT
+from .noop_snapshot import DAMAGE, Snapshot, read
 from .state_folder import BUILD_LOCK, CONFIG, FOLDER, SHARED_CONFIG
 
 TYPE_CHECKING = False

@@ -156,7 +156,7 @@ class Builder:
                 case Verdict.UP_TO_DATE:
                     if step.adopted and step.seen:
                         self._recorder.add(step.action, step.adopted, step.seen)
-                    self._endings.finish(step, Outcome.UP_TO_DATE)
+                    self._endings.leave(step)
                 case Verdict.EDITED:
                     self._endings.finish(step, Outcome.EDITED)
                 case Verdict.MISSING:

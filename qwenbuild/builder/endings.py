@@ -18,6 +18,7 @@ from .recorder import Recorder
 from .run import Run
 from .workers import Workers
 
+_UP_TO_DATE = Outcome.UP_TO_DATE  # a global is found faster than an enum's member
 _NOT_AGAIN: Final = "an earlier build sent the request; it is not sent again unchanged"
 
 
@@ -45,8 +46,16 @@ class Endings:
         problems = error.problems if error else ()
         self._workers.problems += problems
         action = step.action
-        reason = error.claim if error else step.reason if outcome is not Outcome.UP_TO_DATE else step.cause
+        reason = error.claim if error else step.reason if outcome is not _UP_TO_DATE else step.cause
         self._run.emit(ImageFinished(action.name, action.output, outcome, reason, seconds, problems))
+
+    def leave(self, step: Step) -> None:
+        """End a step that is up to date."""
+        if self._run.quiet:  # row one-change: events would take 0.08 s for 10,000 cells
+            del self._unended[step.action.output]
+            self.counts[_UP_TO_DATE] += 1
+        else:
+            self.finish(step, _UP_TO_DATE)
 
     def finish_all(
         self, step: Step, outcome: Outcome, seconds: float = 0.0, error: QwenbuildError | None = None

@@ -22,7 +22,8 @@ class Run:
     """The plan, the options, and what the build works with.
 
     In `options` the config's values are filled in: `max_cost` is None only if nothing limits the cost.
-    `emit` gets every event. `begun_s` is `time.monotonic()` when the user began to wait.
+    `emit` gets every event, with `quiet` all but those of outputs that are up to date. `begun_s` is `time.monotonic()`
+    when the user began to wait.
     """
 
     plan: Plan
@@ -36,3 +37,4 @@ class Run:
     interrupt: Interrupt
     begun_s: float
     remote: Remote | None = None
+    quiet: bool = False

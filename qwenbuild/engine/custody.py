@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,8 @@ def on_this_machine_alone(project: Project, provider: Provider, outputs: Iterabl
     if project.config.remote.url:
         return None
     out = project.config.out
-    paths = [f"{out}/{path}" for path, model in outputs if _costs(provider, model)]
+    costs = cache(partial(_costs, provider))
+    paths = [f"{out}/{path}" for path, model in outputs if costs(model)]
     ignored = asked(project.root, "check-ignore", "--stdin", "-z", given="\0".join(paths)) if paths else None
     if not ignored:
         return None

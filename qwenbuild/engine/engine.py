@@ -225,13 +225,13 @@ class Engine:
         arguments: Sequence[str] | None = None,
         outputs: AbstractSet[str] | None = None,
         keys: AbstractSet[str] | None = None,
+        quiet: bool = False,
     ) -> Finished:
-        """Plan, build, and return how it ended; `emit` gets every event.
+        """Plan, build, and return how it ended; `emit` gets every event, with `quiet` none of outputs up to date.
 
-        `outputs` narrows the selection to these paths below `out/`; paths that no spec declares are
-        ignored. `keys` narrows it to actions with these keys, so a cell that was edited meanwhile is
-        left out. `arguments` is the command line of this build: if the same command line comes again
-        and nothing has changed, the fast path answers (see `noop`).
+        `outputs` narrows the selection to these paths below `out/`; paths that no spec declares are ignored. `keys`
+        narrows it to actions with these keys, so a cell that was edited meanwhile is left out. `arguments` is the
+        command line: if it comes again and nothing has changed, the fast path answers (see `noop`).
 
         In the main thread, Ctrl-C stops the build in two stages (see `Interrupt`). Raises ProjectError,
         UsageError, LockError, TooManyRenders, ProjectBusy, StateError.
@@ -242,7 +242,7 @@ class Engine:
             with self.state(create=True) as state:
                 plan = make_plan(self, state, outputs, keys)
                 self._prepare(plan, state)
-                finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s)
+                finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s, quiet)
             records = {**plan.records, **recorded}
             written = [self.lock_path] if locking.write_built(self, plan, recorded) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
@@ -276,7 +276,7 @@ class Engine:
             locking.write(self, replace(plan, lock=plan.lock.without(replaced)), {}, {})
 
     def _carry_out(
-        self, plan: Plan, state: State, emit: Emit | None, interrupt: Interrupt | None, begun_s: float
+        self, plan: Plan, state: State, emit: Emit | None, interrupt: Interrupt | None, begun_s: float, quiet: bool
     ) -> tuple[Finished, Mapping[str, Output]]:
         """Return how the build ended, and the outputs that it wrote or recognised, by path."""
         from qwenbuild.builder.builder import carry_out  # here, because asyncio loads as long as a small plan takes
@@ -286,7 +286,7 @@ class Engine:
         with self.submissions(state) as submissions:
             return carry_out(Run(
                 plan, self.effective, self.provider, self.outputs(), state, submissions, self.store,
-                emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote,
+                emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote, quiet,
             ))  # fmt: skip
 
     # --- in modules of their own ---

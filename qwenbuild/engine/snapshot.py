@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from qwenbuild import noop, noop_snapshot
+from qwenbuild import noop, noop_files, noop_snapshot
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Started, as_dict
-from qwenbuild.noop_snapshot import DAMAGE, SETTLED_NS, Fingerprint
+from qwenbuild.noop_files import InputPrint
+from qwenbuild.noop_snapshot import DAMAGE, SETTLED_NS
 from qwenbuild.plan.plan import Plan
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.records import Output
@@ -47,10 +48,11 @@ def write(
         prints = [_input(root, path, None) for path in own] + [_input(root, path, started_ns) for path in inputs]
         numbers = [number for fingerprint, _ in prints for number in fingerprint]
         digests = [digest for _, digest in prints]
-        for folder, names in folders:
-            for column in zip(*_prints(os.path.join(os.fsencode(root), folder), names, outputs), strict=True):
+        for _, names in folders:
+            found = [outputs[path] for path in names.values()]
+            for column in ([it.st_size for it in found], [it.st_mtime_ns for it in found], [it.st_ino for it in found]):
                 numbers += column
-            digests += [bytes.fromhex(outputs[path].image) for path in names.values()]
+            digests.append(bytes.fromhex("".join([it.image for it in found])))
         is_whole = not asked.build
         cells = [text for step in plan.steps for text in (step.action.name, step.action.output)] if is_whole else []
         lines = [os.fsencode(part) for part in _lines(plan, provider)]
@@ -70,10 +72,14 @@ def _below(root: str, path: Path) -> bytes:
 
 
 def _outputs(plan: Plan, records: Mapping[str, Output]) -> Iterator[tuple[str, Output]]:
-    """Yield the path and the record of each output of a plan, orphans included. Raises _Unsure if one has no record."""
-    for path in [*(step.action.output for step in plan.steps), *(orphan.path for orphan in plan.orphans)]:
+    """Yield the path and the record of each output of a plan, orphans included.
+
+    Raises _Unsure if an output has no record, or is not as recorded.
+    """
+    edited = {orphan.path for orphan in plan.orphans if orphan.edited}
+    for path in [*[step.action.output for step in plan.steps], *[orphan.path for orphan in plan.orphans]]:
         record = records.get(path)
-        if record is None:
+        if record is None or path in edited:
             raise _Unsure
         yield path, record
 
@@ -102,25 +108,15 @@ def _present(
         return None
 
 
-def _input(root: str, path: bytes, started_ns: int | None) -> tuple[Fingerprint, bytes]:
+def _input(root: str, path: bytes, started_ns: int | None) -> tuple[InputPrint, bytes]:
     """Return the fingerprint and the digest of an input. Raises _Unsure if it may have changed since `started_ns`."""
     absolute = os.path.join(os.fsencode(root), path)
-    found = noop_snapshot.input_fingerprint(absolute)
-    digest = noop_snapshot.input_digest(absolute)
+    found = noop_files.input_print(absolute)
+    digest = noop_files.input_digest(absolute)
     is_young = started_ns is not None and max(found[1], found[2]) > started_ns - SETTLED_NS
-    if is_young or noop_snapshot.input_fingerprint(absolute) != found:
+    if is_young or noop_files.input_print(absolute) != found:
         raise _Unsure
     return found, digest
-
-
-def _prints(folder: bytes, names: Mapping[bytes, str], outputs: Mapping[str, Output]) -> Iterator[Fingerprint]:
-    """Yield the fingerprints of a folder's outputs. Raises _Unsure if a file is not as recorded."""
-    for name, path in names.items():
-        record, status = outputs[path], os.lstat(b"%b/%b" % (folder, name))
-        size, mtime_ns, _, inode = found = noop_snapshot.fingerprint(status)
-        if size != record.st_size or mtime_ns != record.st_mtime_ns or inode != record.st_ino:
-            raise _Unsure
-        yield found
 
 
 def _lines(plan: Plan, provider: str) -> list[str]:

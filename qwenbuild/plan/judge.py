@@ -26,11 +26,11 @@ from qwenbuild.storage.submissions import Submissions
 
 from .emulation import EMULATED, PINNED, keys_of, shows_unmarked, with_emulated_keys
 from .ownership import Ownership, pinned_outputs
-from .plan import _MISSING, _RENDER, Orphan, Step, Verdict
+from .plan import _MISSING, _RENDER, _UP_TO_DATE, Orphan, Step, Verdict
 
 _STRANGE = "a file that qwenbuild did not write is in its place"
 
-# Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: renders are most of a plan.
+# Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: most steps are made this way.
 _step = partial(tuple.__new__, Step)
 
 
@@ -151,7 +151,7 @@ class _Judge:
 
     def step(self, action: Action) -> Step:
         step = self._step(action)
-        if not self._failures or step.failure or step.verdict is Verdict.UP_TO_DATE:
+        if not self._failures or step.failure or step.verdict is _UP_TO_DATE:
             return step
         return step._replace(failure=self._failures.get((action.output, action.key)))
 
@@ -164,7 +164,7 @@ class _Judge:
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
             seen = record  # the record has the same values, and is in memory anyway
-        forced = self._options.force or action.request_key in self._replaced
+        forced = self._options.force or (bool(self._replaced) and action.request_key in self._replaced)
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands; empty if any will do
         if seen is None:
@@ -180,7 +180,8 @@ class _Judge:
                 cause, pinned = EMULATED, ""
             else:
                 adopted = "" if seen is record else record.image
-                return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=adopted)
+                nothing = (None, None, None)
+                return _step((action, _UP_TO_DATE, "up to date", None, seen, *nothing, adopted, "", *nothing))
         else:
             return self._unrecorded(action, record, path, seen, pinned, forced=forced)
         was = (self._earlier.add(record.key), self._earlier) if record and record.key != key else None

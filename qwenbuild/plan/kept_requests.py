@@ -36,7 +36,10 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, addr
     pins = lock.pins
     declarations = {id(it.declaration): it.declaration for it in actions}
     reread = {number for number, it in declarations.items() if _may_be_blank(it)}
-    reread |= {id(it.declaration) for it in actions if not isinstance(it.source, Request) and it.source.is_escaped}
+    sources = {id(it.source): it for it in actions if not isinstance(it.source, Request)}  # cells of an image share one
+    reread |= {
+        id(it.declaration) for it in sources.values() if not isinstance(it.source, Request) and it.source.is_escaped
+    }
     if not (pins or reread):
         return actions
     declared = {action.output for action in actions}
@@ -64,6 +67,8 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, addr
     for number, action in enumerate(actions):
         if (pin := pins.get(action.output)) is None:
             new.append(number)
+        elif pin.key == action.key:
+            continue
         elif pin.key not in keys_of(action.key, address) and not keep(number, {pin.key}, [pin.seed]):
             left[pin.key] = pin.seed
     seeds = sorted(set(left.values()))[:_MOST_SEEDS]

@@ -57,7 +57,8 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-_RENDER, _MISSING = Verdict.RENDER, Verdict.MISSING  # a global is found faster than an enum's member
+# A global is found faster than an enum's member.
+_RENDER, _MISSING, _UP_TO_DATE = Verdict.RENDER, Verdict.MISSING, Verdict.UP_TO_DATE
 
 
 class Step(NamedTuple):

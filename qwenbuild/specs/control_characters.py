@@ -16,6 +16,7 @@ from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CLEAN = re.compile(r"[\t\n\r\x20-\x7e\xa0-\U0010ffff]*+")
 _LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\n]")
 # An escape of JSON or TOML that stands for one; backslashes in pairs before it stand for themselves.
 _HEX = "(?:0[0-8bcefBCEF]|1[0-9a-fA-F]|7[fF]|[89][0-9a-fA-F])"
@@ -38,7 +39,7 @@ def named(character: str) -> str:
 
 def in_text(text: str, shown: str) -> Iterator[Problem]:
     """Yield a problem for each line of a file that holds control characters; `shown` names the file."""
-    if not _CONTROL.search(text):
+    if _CLEAN.fullmatch(text):  # nearly every file, in half the time of a search
         return
     line, start, told = 1, 0, 0
     for found in _LINES.finditer(text):

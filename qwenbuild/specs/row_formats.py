@@ -82,6 +82,8 @@ def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
             if any(map(str.strip, cells)):
                 if header is None:
                     header = _header(cells, line, lines, shown)
+                elif len(cells) == len(header):
+                    yield line, dict(zip(header, cells, strict=True))
                 elif (table := _table(header, cells, line, lines, shown, problems, separator)) is not None:
                     yield line, table
             line = reader.line_num + start  # the next record starts here

