@@ -11,8 +11,8 @@ import io
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from PIL import Image
 
 from qwenbuild.catalogue import builtin
+from qwenbuild.emulation import HEADER
 from qwenbuild.errors import ProviderError
 from qwenbuild.provider import Settings
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
@@ -101,6 +102,7 @@ class Scripted:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.bill = 0
         self.ahead_s = 0.0  # how far this server's clock is ahead
+        self.marked: Sequence[str] = ()  # the routes whose answers have the mark of an emulator
         self.after: Callable[[Seen], None] = lambda seen: None
         self.base_url = ""  # known once the server runs
         self._task_polls = task_polls  # how many polls see a task running
@@ -160,15 +162,18 @@ class Scripted:
         path = seen.path.removeprefix("/api/v1")
         route = _route(seen.method, path)
         scripted = self.script[route].popleft() if self.script[route] else None
-        if scripted and not scripted.made:
-            return scripted
+        happy = None if scripted and not scripted.made else self._happy(route, seen, path)
+        reply = scripted or happy or Reply(404, b"<html>no such page</html>")
+        return replace(reply, headers={**reply.headers, HEADER: "1"}) if route in self.marked else reply
+
+    def _happy(self, route: str, seen: Seen, path: str) -> Reply | None:
+        """Do what a success does, and return its answer."""
         happy: dict[str, Callable[[Seen, str], Reply]] = {
             "sync": self._sync, "create": self._create, "task": self._task, "list": self._list,
             "cancel": lambda seen, path: says(200, {"request_id": "req-cancel"}),
             "result": lambda seen, path: Reply(200, PNG, {"Content-Type": "image/png"}),
         }  # fmt: skip
-        answer = happy[route](seen, path) if route in happy else Reply(404, b"<html>no such page</html>")
-        return scripted or answer
+        return happy[route](seen, path) if route in happy else None
 
     def _sync(self, seen: Seen, path: str) -> Reply:
         self.bill += 1

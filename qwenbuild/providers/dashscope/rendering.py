@@ -146,7 +146,7 @@ class Renderer:
         handle = f"result:{answer.request_id.replace(':', '')}:{result.url}"
         await journal.accepted(handle, emulated_by=self._emulator(answer.is_emulated))
         until_s = time.time() + wire.LIFE_S
-        return await self._download(result.url, request, self._context(request), result.facts, until_s, journal)
+        return await self._download(result.url, self._context(request), result.facts, until_s, journal)
 
     # --- async ---
 
@@ -161,7 +161,7 @@ class Renderer:
             await journal.accepted(f"task:{task.id}", emulated_by=self._emulator(answer.is_emulated))
             until_s = time.time() + wire.LIFE_S
             task = task if task.url else await self.tasks.ended(task.id, until_s, journal.delayed)
-        return await self._image(task, request, self._context(request), journal, time.time() + wire.LIFE_S)
+        return await self._image(task, self._context(request), journal, time.time() + wire.LIFE_S)
 
     async def _create(self, request: Request, journal: Journal) -> wire.Answer:
         """Return the answer to the creation of a task."""
@@ -172,9 +172,7 @@ class Renderer:
             lost = error
         raise _lost_task(lost)
 
-    async def _image(
-        self, task: wire.Task, request: Request, context: Mapping[str, Any], journal: Journal, until_s: float
-    ) -> Rendered:
+    async def _image(self, task: wire.Task, context: Mapping[str, Any], journal: Journal, until_s: float) -> Rendered:
         """Return the image of an ended task. If the link is dead, the task is queried once for a new link.
 
         While the service keeps the task, a later collect may get a working link: the handle is not given up.
@@ -186,7 +184,7 @@ class Renderer:
                     await journal.refused()
                 raise error
             try:
-                return await self._download(task.url, request, context, task.facts, until_s, journal)
+                return await self._download(task.url, context, task.facts, until_s, journal)
             except AnswerLost as lost:
                 if is_last and time.time() < until_s:
                     raise BadImage(lost.claim, facts=[*lost.facts, f"task: {task.id}"], hint=_LATER) from None
@@ -198,9 +196,8 @@ class Renderer:
     # --- both ---
 
     async def _download(
-        self, url: str, request: Request, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float,
-        journal: Journal,
-    ) -> Rendered:  # fmt: skip
+        self, url: str, context: Mapping[str, Any], facts: Mapping[str, Any], until_s: float, journal: Journal
+    ) -> Rendered:
         """Return the verified image, of whatever size. Raises BadImage, or AnswerLost if the image is gone.
 
         The service keeps the image until `until_s`, in seconds since the epoch.
@@ -234,13 +231,13 @@ class Renderer:
         if kind == "result":
             request_id, _, url = handle.partition(":")
             facts = {"request_id": request_id} if request_id else {}
-            return await self._download(url, request, context, facts, until_s, journal)
+            return await self._download(url, context, facts, until_s, journal)
         lost: AnswerLost
         try:
             task = await self.tasks.ended(handle, until_s, journal.delayed)
             if context.get(ADOPTED):
                 reconcile.check_adopted(task, request)
-            rendered = await self._image(task, request, context, journal, until_s)
+            rendered = await self._image(task, context, journal, until_s)
             if context.get(ADOPTED):
                 reconcile.check_size(rendered, task, request)
         except AnswerLost as error:

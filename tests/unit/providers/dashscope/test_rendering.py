@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from qwenbuild.emulation import is_unmarked
 from qwenbuild.errors import AccountError, AnswerLost, BadImage, ModelRefused, Moderated, ProviderError, Refused
 from qwenbuild.provider import Detached, Rendered
+from qwenbuild.providers.dashscope import wire
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.request import Size
 from tests.support.scripted import CANARY, PNG, Journal, Reply, Scripted, attempt, fails, png_of, request_of, says
@@ -46,7 +49,7 @@ def test_a_sync_render_is_recorded_and_downloaded() -> None:
             "account": ApiKey(CANARY, "").fingerprint, "workspace": "",
         },
     )  # fmt: skip
-    assert server.bill == 1
+    assert (server.bill, server.seen[0].json) == (1, wire.sync_body(request_of()))
 
 
 def test_an_async_render_is_recorded_and_polled() -> None:
@@ -61,6 +64,7 @@ def test_an_async_render_is_recorded_and_polled() -> None:
     }  # fmt: skip
     assert journal.log[1:] == [("accepted", "task:task-0")]
     assert server.paths("GET")[:2] == ["/tasks/task-0", "/tasks/task-0"]
+    assert server.seen[0].json == wire.async_body(request_of("a cat"))
 
 
 @BOTH
@@ -494,13 +498,17 @@ def test_a_sync_answer_that_says_it_failed() -> None:
     output = {"code": "DataInspectionFailed", "message": "no cats", "choices": []}
     error, journal, server = attempt("sync", says(200, {"output": output, "request_id": "r"}))
     assert (type(error), journal.kinds, server.bill) == (Moderated, ["intend", "refused"], 0)
+    assert error.facts == ("service says: DataInspectionFailed: no cats", "request id: r")
 
 
 EXPIRED = Reply(403, b"<Error><Message>Request has expired.</Message></Error>")
 
 
+LINK = "result::http://127.0.0.1:{port}/result/1.png"
+
+
 def collected(handle: str, *replies: Reply, age_s: float = 0.0) -> tuple[Any, Journal, Scripted]:
-    """Collect the image of a task that an earlier build submitted; return the image or the error."""
+    """Collect the image of an earlier build's submission; `handle` may hold `{port}`. Return the image or the error."""
 
     async def main() -> tuple[Any, Journal, Scripted]:
         journal, later = Journal(), Journal()
@@ -508,7 +516,8 @@ def collected(handle: str, *replies: Reply, age_s: float = 0.0) -> tuple[Any, Jo
             server.add_task("a cat")
             server.script["result"].extend(replies)
             await journal.intend({"interface": "async", "host": "x"})
-            submission = journal.submission(request_of(), handle=handle, intended_at_s=time.time() - age_s)
+            at_s, link = time.time() - age_s, handle.format(port=server.port)
+            submission = journal.submission(request_of(), handle=link, intended_at_s=at_s)
             provider = server.provider(interface="async")
             async with provider.session():
                 try:
@@ -535,12 +544,74 @@ def test_links_that_expire_again_and_again_are_tried_later() -> None:
     assert error.hint == "the image was billed and is gone; `--resubmit` renders it again, and pays again"
 
 
-def test_a_broken_image_is_lost_after_a_day() -> None:
+@pytest.mark.parametrize("handle", ["task:task-0", LINK])
+def test_a_broken_image_is_lost_after_a_day(handle: str) -> None:
     """Before that, a later build downloads it again."""
     broken = [Reply(200, PNG[:-20])] * 10
-    assert [type(collected("task:task-0", *broken, age_s=age_s)[0]) for age_s in (0.0, 90_000.0)] == [
-        BadImage, AnswerLost
-    ]  # fmt: skip
+    assert [type(collected(handle, *broken, age_s=age_s)[0]) for age_s in (0.0, 90_000.0)] == [BadImage, AnswerLost]
+
+
+def test_an_image_of_a_request_without_an_id() -> None:
+    """Its facts hold no empty id."""
+    rendered, _, _ = collected(LINK)
+    assert (rendered.png, dict(rendered.facts)) == (PNG, {"interface": "async", "downloaded_from": "127.0.0.1"})
+
+
+def test_what_is_tried_again_is_told() -> None:
+    """Each failed query of a task and each failed download, also those after the link was renewed."""
+
+    async def main() -> list[str]:
+        journal, later = Journal(), Journal()
+        async with Scripted() as server:
+            link = f"http://127.0.0.1:{server.port}/result/1.png"
+            done = says(200, {"output": {"task_id": "t", "task_status": "SUCCEEDED", "results": [{"url": link}]}})
+            server.script["task"].extend([fails(500, "InternalError"), done, fails(503, "ModelUnavailable"), done])
+            server.script["result"].extend([EXPIRED] * 5)
+            await journal.intend({})
+            provider = server.provider(interface="async")
+            async with provider.session():
+                await provider.collect(journal.submission(request_of(), handle="task:t"), later)
+        return [error.code or error.claim for error, _ in later.delays]
+
+    dead = "127.0.0.1 says that the image's link is dead"
+    assert asyncio.run(main()) == ["InternalError", *[dead] * 4, "ModelUnavailable"]
+
+
+def test_a_task_that_is_forgotten_before_its_link_is_renewed() -> None:
+    """The image is lost, and the error says why."""
+
+    async def main() -> AnswerLost:
+        journal = Journal()
+        async with Scripted() as server:
+            server.script["result"].extend([EXPIRED] * 5)
+            server.after = lambda seen: server.tasks.clear() if seen.path.startswith("/result/") else None
+            provider = server.provider(interface="async")
+            async with provider.session():
+                with pytest.raises(AnswerLost) as caught:
+                    await provider.render(request_of(), journal)
+        assert journal.kinds == ["intend", "accepted"]
+        return caught.value
+
+    assert asyncio.run(main()).claim == "the service has forgotten a task that it accepted"
+
+
+@pytest.mark.parametrize("workspace", [None, "", "another"])
+def test_only_the_list_of_the_same_workspace_is_searched(workspace: str | None) -> None:
+    """Older versions recorded none. The list of another workspace says nothing."""
+
+    async def main() -> tuple[list[int], list[str]]:
+        journal = Journal()
+        async with Scripted() as server:
+            provider = server.provider(interface="async")
+            async with provider.session():
+                place = {"account": ApiKey(CANARY, "").fingerprint, "region": "singapore", "interface": "async"}
+                there = {} if workspace is None else {"workspace": workspace}
+                await journal.intend({**place, **there, "host": provider.endpoint.host})
+                lost = [journal.submission(request_of(), handle="")]
+                found = await provider.search(lost, lambda: lost)
+        return list(found), server.paths("GET")
+
+    assert asyncio.run(main()) == (([], []) if workspace == "another" else ([1], ["/tasks/"]))
 
 
 def test_a_task_with_an_image_of_another_size() -> None:
@@ -624,3 +695,47 @@ def test_a_failure_without_a_reason_is_sent_once(interface: str) -> None:
     error, journal, posts = asyncio.run(main())
     assert (journal.kinds[-1], posts) == ("refused", 1)
     assert interface == "sync" or "task: task-0" in str(error)
+
+
+# --- emulators ---
+
+
+@BOTH
+@pytest.mark.parametrize("marked", [["sync", "create", "task"], ["result"], []], ids=["answers", "image", "none"])
+def test_an_emulators_image_has_its_address(interface: str, marked: list[str]) -> None:
+    """One marked answer is enough. A submission on record that an emulator accepted stays the emulator's."""
+
+    async def main() -> tuple[Rendered, Rendered, Rendered, Journal, str]:
+        journal, request = Journal(), request_of()
+        async with Scripted() as server:
+            server.marked = marked
+            async with (provider := server.provider(interface=interface)).session():
+                rendered = await provider.render(request, journal)
+                sent = journal.submission(request)
+                collected = await provider.collect(sent, Journal())
+                its = replace(sent, context={**sent.context, "emulated_by": "http://emulator.test"})
+                theirs = await provider.collect(its, Journal())
+        return rendered, collected, theirs, journal, f"http://127.0.0.1:{server.port}"
+
+    rendered, collected, theirs, journal, here = asyncio.run(main())
+    assert journal.emulated_by == (here if "sync" in marked else "")
+    assert rendered.emulated_by == (here if marked else "")
+    # The handle of a sync call leads to the image alone.
+    assert collected.emulated_by == (here if "result" in marked or ("task" in marked and interface == "async") else "")
+    assert theirs.emulated_by == "http://emulator.test"
+    assert [one.facts.get("emulated_by") for one in (rendered, collected, theirs)] == [None] * 3
+
+
+def test_a_gateway_on_this_machine_is_no_emulator() -> None:
+    """Its images look like those of an older version's emulator, so their provenance says that they are not."""
+
+    async def main() -> Rendered:
+        async with Scripted() as server:
+            link = f"http://127.0.0.1:{server.port}/result/1.png"
+            body = {"output": {"results": [{"url": link}]}, "request_id": "5f0c1c3e-8a51-4d1a-9d0e-0123456789ab"}
+            server.script["sync"].append(says(200, body))
+            async with (provider := server.provider()).session():
+                return await provider.render(request_of(), Journal())
+
+    rendered = asyncio.run(main())
+    assert (rendered.emulated_by, rendered.facts["emulated_by"], is_unmarked(rendered.facts)) == ("", "", False)
