@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from qwenbuild import proxies
 from qwenbuild.catalogue import builtin
 from qwenbuild.emulator.server import Running
 from qwenbuild.errors import (
@@ -36,12 +38,13 @@ from qwenbuild.errors import (
     UsageError,
 )  # fmt: skip
 from qwenbuild.provider import Settings
-from qwenbuild.providers.dashscope import client, wire
+from qwenbuild.providers.dashscope import client, error_codes, wire
 from qwenbuild.providers.dashscope.client import Client
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
 from qwenbuild.providers.dashscope.masking import Mask
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
+from qwenbuild.version import __version__
 from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of, says
 
 pytest_plugins = ("tests.support.emulated",)
@@ -124,8 +127,28 @@ def test_a_failed_tls_connection_is_final(kind: str, tmp_path: Path) -> None:
     assert error.claim.startswith("no secure connection to 127.0.0.1:")
     assert error.code == "TLS"
     assert error.facts[0].startswith("TLS: ConnectError: [SSL: ")
-    assert "SSL_CERT_FILE" in (error.hint or "")
+    assert error.hint == (
+        "is this machine's clock right? For a proxy's own certificate, set SSL_CERT_FILE to its CA bundle"
+    )
     assert journal.kinds == ["intend", "refused"]
+
+
+def test_a_ca_bundle_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's proxy shows certificates of its own: SSL_CERT_FILE says which to trust."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + b'{"output": {}}')
+        writer.close()
+
+    async def main() -> int:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self_signed(tmp_path))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        endpoint = Endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", "singapore")
+        async with server, Client(endpoint, ApiKey(CANARY, "a test"), 60.0) as client:
+            return (await client.ask("GET", "/tasks/t")).status
+
+    assert asyncio.run(main()) == 200
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
@@ -137,6 +160,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
         .sign(key, SHA256())
     )
     no_password = serialization.NoEncryption()
@@ -171,7 +195,7 @@ def test_an_unusable_proxy_or_ca_bundle_is_explained(
         asyncio.run(main())
     assert caught.value.claim == claim
     assert caught.value.__context__ is None
-    assert variable in (caught.value.hint or "")
+    assert caught.value.hint == (proxies.HINT if "PROXY" in variable else "check SSL_CERT_FILE and SSL_CERT_DIR")
 
 
 def test_a_refused_key_is_explained() -> None:
@@ -187,8 +211,10 @@ def test_a_refused_key_is_explained() -> None:
 
 def test_an_endless_answer_is_lost() -> None:
     """The client stops reading a body of many megabytes, and the answer counts as lost."""
-    found, journal, _ = attempt("sync", Reply(200, b"[" * (9 * 2**20)))
+    cut = {"Content-Length": str(10 * 2**20)}  # who read on would find the connection closed
+    found, journal, server = attempt("sync", Reply(200, b"[" * (9 * 2**20), cut))
     assert type(found) is AnswerLost
+    assert found.facts[0].startswith(f"127.0.0.1:{server.port} answered with status 200: [[[")
     assert journal.kinds == ["intend"]
 
 
@@ -203,6 +229,8 @@ def test_an_answer_in_single_bytes_is_lost_after_the_deadline(interface: str, re
     found, journal, server = attempt(interface, reply, timeout_s=4)
     assert type(found) is AnswerLost
     assert found.facts == (f"127.0.0.1:{server.port}: no complete answer within 4 s",)
+    bill = "look at the account's bill; `--resubmit` sends the request again"
+    assert interface == "async" or (found.claim, found.hint) == (error_codes.LOST.claim, bill)
     assert journal.kinds == ["intend"]
     assert len(server.paths("POST")) == 1
 
@@ -227,7 +255,8 @@ def test_a_query_in_single_bytes_is_repeated(reply: Reply) -> None:
     assert asyncio.run(main()) == (PNG, 1, 1)
 
 
-def test_a_handshake_that_never_ends_costs_nothing() -> None:
+@pytest.mark.parametrize("interface", ["submit", "query"])
+def test_a_handshake_that_never_ends_costs_nothing(interface: str) -> None:
     """A server that accepts the connection, and is silent in the TLS handshake, got no request."""
 
     async def main() -> ProviderError:
@@ -242,7 +271,10 @@ def test_a_handshake_that_never_ends_costs_nothing() -> None:
         endpoint = Endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1", "singapore")
         async with server, Client(endpoint, ApiKey(CANARY, "a test"), 2.0) as client:
             with pytest.raises(Unreachable) as caught:
-                await client.submit_sync(wire.sync_body(request_of()), lambda: None)
+                if interface == "submit":
+                    await client.submit_sync(wire.sync_body(request_of()), lambda: None)
+                else:
+                    await client.ask("GET", "/tasks/t")
             await ended.wait()
         return caught.value
 
@@ -404,7 +436,7 @@ def asked(*replies: Reply, **more: Any) -> Any:
 
     async def main() -> Any:
         async with Scripted() as server, client_of(server) as client:
-            server.ahead_s = more.pop("ahead_s", 0.0)
+            server.ahead_s, server.marked = more.pop("ahead_s", 0.0), more.pop("marked", ())
             server.script["task"].extend(replies)
             try:
                 return await client.ask("GET", "/tasks/t", **more)
@@ -465,14 +497,30 @@ def test_a_query_that_the_service_gave_up() -> None:
     assert error.facts == ("service says: RequestTimeOut: too slow", "request id: req-failed")
 
 
-@pytest.mark.parametrize("status", [204, 300, 404])
-def test_an_answer_that_explains_nothing(status: int) -> None:
-    """A page of something in between: the error has its status, and what is known about key and region."""
-    error = asked(Reply(status, b"<html>nginx</html>"))
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(204), "204 and nothing else"),
+        (Reply(200, b"<html>nginx</html>"), "200: nginx"),
+        (Reply(300, b"<html>nginx</html>"), "300: nginx"),
+        (says(302, {"message": "moved"}, Location="/elsewhere"), "302: moved"),  # it is not followed
+        (Reply(404, b"<html>nginx</html>"), "404: nginx"),
+    ],
+    ids=["204", "200", "300", "302", "404"],
+)
+def test_an_answer_that_explains_nothing(reply: Reply, said: str) -> None:
+    """A page of something in between: the error has its status and words, and what is known about key and region."""
+    error = asked(reply)
     assert isinstance(error, ProviderError)
-    assert str(status) in str(error)
+    assert error.facts[0].endswith(f" answered with status {said}")
     if isinstance(error, AccountError):
         assert error.facts[-1] == "key: from a test; keys of other regions don't work here"
+
+
+@pytest.mark.parametrize("marked", [[], ["task"]])
+def test_the_mark_of_an_emulator(marked: list[str]) -> None:
+    """The answer says whether it has one."""
+    assert asked(marked=marked).is_emulated is bool(marked)
 
 
 def test_the_query_of_a_request() -> None:
@@ -503,12 +551,15 @@ def test_how_long_connecting_may_take(whole_s: float, connect_s: float) -> None:
     assert client._waits(whole_s) == httpx.Timeout(None, connect=connect_s)
 
 
-def test_a_body_is_sent_as_it_is() -> None:
+@pytest.mark.parametrize("interface", ["sync", "async"])
+def test_a_body_is_sent_as_it_is(interface: str) -> None:
     """In UTF-8, not escaped: a prompt in Chinese stays short. The key goes with it, but never with a download."""
-    rendered, _, server = attempt("sync")
+    rendered, _, server = attempt(interface, workspace="ws-7")
     assert rendered.png == PNG
-    post, get = server.seen
+    post, *_, get = server.seen
     assert "猫".encode() in post.body
+    assert [one.headers.get("x-dashscope-workspace") for one in (post, get)] == ["ws-7", None]
+    assert post.headers["user-agent"] == f"qwenbuild/{__version__}"
     assert post.headers["content-type"] == "application/json; charset=utf-8"
     assert post.headers["authorization"] == f"Bearer {CANARY}"
     assert (get.method, "authorization" in get.headers) == ("GET", False)
