@@ -17,6 +17,7 @@ import pytest
 
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
 from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
 from qwenbuild.files.provenance import read_provenance_file
@@ -104,13 +105,13 @@ def test_a_lost_answer(build: Build) -> None:
             raise AnswerLost("gone")
 
     build.provider = ScriptedProvider(lose)
-    build.prompts("one", "one")
-    assert build.run().unknown == 2
+    build.prompts("one", "one", "two")
+    assert build.run().unknown == 3
     mood["lost"] = False
     again = build.run()
-    assert (again.unknown, again.exit_code, build.provider.prompts) == (2, 1, ["one"])
+    assert (again.unknown, again.exit_code, build.provider.prompts) == (3, 1, ["one", "two"])
     finished = build.run(resubmit=True)
-    assert (finished.rendered, finished.restored) == (1, 1)
+    assert (finished.rendered, finished.restored) == (2, 1)
     assert build.engine().in_flight() == []
 
 
@@ -344,10 +345,37 @@ def test_the_budget(build: Build) -> None:
     build.prompts("one", "two", "three", "four")
     finished = build.run(max_cost=Decimal("0.6"))
     assert (finished.rendered, finished.skipped, finished.cost) == (2, 2, {"CNY": "0.50"})
-    assert [event.reason for event in build.events if isinstance(event, Stopping)] == [
-        "the next image would cost more than the budget of 0.6 CNY"
-    ]
+    reason = "the next image would cost more than the budget of 0.6 CNY"
+    assert (build.stopped, [problem.claim for problem in finished.problems]) == ([reason], [reason])
     assert build.run(max_cost=Decimal("0.5")).rendered == 2
+
+
+def test_what_is_within_the_budget_is_sent_after_it_is_reached(build: Build) -> None:
+    """A render that waits for its turn has been counted: it is not stopped by another one's price."""
+
+    async def wait(request: Request, journal: Journal) -> None:
+        await reached.wait()
+        await journal.intend({})
+
+    reached = asyncio.Event()
+    build.provider = ScriptedProvider(wait, price="0.25")
+    build.prompts("one", "two", "three")
+    finished = build.run(lambda event: reached.set() if isinstance(event, Stopping) else None, max_cost=Decimal("0.5"))
+    assert (finished.rendered, finished.skipped, finished.cost) == (2, 1, {"CNY": "0.50"})
+
+
+def test_what_another_build_has_stored_meanwhile_costs_nothing(build: Build) -> None:
+    """Its price goes back to the budget, which then suffices for the next image."""
+
+    async def overtake(request: Request, journal: Journal) -> None:
+        if request.prompt == "one":
+            build.engine().store.put(request.key, made_for(request.key, request.size, b"rgb"), b"{}")
+        await journal.intend({})
+
+    build.provider = ScriptedProvider(overtake, price="0.25", concurrency=1)
+    build.prompts("one", "two")
+    finished = build.run(max_cost=Decimal("0.25"))
+    assert (finished.restored, finished.rendered, finished.cost) == (1, 1, {"CNY": "0.25"})
 
 
 def test_what_was_not_billed_costs_nothing(build: Build) -> None:
@@ -477,7 +505,10 @@ def test_detached_images_are_collected_later(build: Build, service: Service) -> 
     """What was submitted is not paid twice: the next build collects it. Detaching again leaves it there."""
     assert build.run(detach=True).submitted == 1
     assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [("task:one", False)]
-    assert build.started == [("i0", "never rendered")]
+    [begun] = [event for event in build.events if isinstance(event, ImageStarted)]
+    assert begun == ImageStarted("s/i0", "s/i0.png", Verdict.RENDER, "never rendered")
+    [ended] = [event for event in build.events if isinstance(event, ImageFinished)]
+    assert ended.seconds > 0
     assert (build.run(detach=True).submitted, service.collected) == (1, [])
     finished = build.run()
     assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:one"])
@@ -500,6 +531,39 @@ def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service
     provenance = read_provenance_file(build.root / "out/s/i0.png")
     assert provenance
     assert (provenance["provider"], provenance["note"]) == ("scripted", "collected")
+    assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
+
+
+def test_a_stray_that_an_emulator_made(build: Build, service: Service) -> None:
+    """It does not take the place of the service's image of the same request."""
+
+    async def emulate(request: Request, journal: Journal) -> Rendered:
+        journal.delayed(ServiceFault("try later"), 9.0)  # a stray has no cell: nobody is told
+        return Rendered(plain(request.size, b"rgb"), emulated_by="http://127.0.0.1:9")
+
+    build.run(detach=True)
+    [sent] = build.engine().in_flight()
+    build.prompts("two")
+    service.collecting = emulate
+    assert build.run().strays == 1
+    store = build.engine().store
+    assert store.lookup(emulated_key(sent.key, "http://127.0.0.1:9"))
+    assert store.lookup(sent.key) is None
+
+
+def test_a_stray_of_another_size(build: Build, service: Service) -> None:
+    """It is kept, and not collected again; the build warns."""
+
+    async def small(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(Size(64, 32), b"rgb"))
+
+    build.run(detach=True)
+    build.prompts("two")
+    service.collecting = small
+    assert build.run().strays == 0
+    assert [event.problems[0].claim for event in build.events if isinstance(event, Warned)] == [
+        "the image was made in another size: 64x32, not 1328x1328"
+    ]
     assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
 
 

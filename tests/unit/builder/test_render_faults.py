@@ -76,6 +76,42 @@ def test_what_waits_for_its_turn_is_not_sent_to_a_refused_model(build: Build, se
     assert (finished.failed, finished.skipped, finished.cost) == (1, 2, {})
 
 
+def test_a_request_that_is_written_while_its_model_is_refused_is_not_sent(build: Build) -> None:
+    """The journal stops it, also for a provider whose calls can't be ended from outside."""
+    refused = asyncio.Event()
+
+    async def act(request: Request, journal: Journal) -> None:
+        if request.prompt != "one":
+            await refused.wait()
+        await journal.intend({})
+        await journal.refused()
+        raise ModelRefused("no such model")
+
+    build.provider = ScriptedProvider(act, price="0.25")
+    build.prompts("one", "two")
+    finished = build.run(lambda event: refused.set() if isinstance(event, ImageFinished) else None)
+    assert (finished.failed, finished.skipped, finished.cost) == (1, 1, {})
+    assert [outcome for _, outcome in build.ledger()] == ["refused"]
+
+
+def test_a_changed_prompt_that_is_not_sent(build: Build, service: Service) -> None:
+    """The reason is the refusal alone, not the change."""
+
+    async def refuse(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        await journal.refused()
+        raise ModelRefused("no such model")
+
+    service.concurrency = 1
+    build.prompts("one", "two")
+    build.run()
+    service._act = refuse
+    build.prompts("1", "2")
+    build.run()
+    reasons = [it.reason for it in build.events if isinstance(it, ImageFinished)]
+    assert reasons == ["no such model", "not sent: no such model"]
+
+
 def test_a_moderated_request_is_not_sent_again(build: Build, service: Service) -> None:
     """A later build says so, and costs nothing. A changed prompt is another request; `retry_failed` sends the same."""
 
