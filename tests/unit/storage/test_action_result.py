@@ -31,11 +31,14 @@ def test_a_result_without_image_or_provenance_is_no_entry(name: str) -> None:
     assert (entry_of(KEY, files), parse_entry(KEY, render(files)), parse_entry(KEY, b"{")) == (None, None, None)
 
 
-@pytest.mark.parametrize("size", [5, "5"])
-def test_sizes_may_be_numbers_or_strings(size: object) -> None:
-    """JSON writers use both forms, so both are read."""
-    content = json.dumps({"outputFiles": [{"path": "a", "digest": {**_DIGEST, "sizeBytes": size}}]}).encode()
-    assert parse_files(content) == {"a": (sha256(b"image"), 5)}
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [({"sizeBytes": 5}, 5), ({"sizeBytes": "5"}, 5), ({"sizeBytes": 0}, 0), ({"sizeBytes": "0"}, 0), ({}, 0)],
+)
+def test_sizes_may_be_numbers_or_strings(said: dict[str, object], size: int) -> None:
+    """JSON writers use both forms, so both are read. Those of proto3 leave out a zero."""
+    content = json.dumps({"outputFiles": [{"path": "a", "digest": {"hash": _DIGEST["hash"], **said}}]}).encode()
+    assert parse_files(content) == {"a": (sha256(b"image"), size)}
 
 
 @pytest.mark.parametrize(
