@@ -30,13 +30,16 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 _FEW = 8  # up to this many files are synced one by one: syncfs(2) also waits for other programs' files
 
 
-def write(path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
+def write(
+    path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None, durable: bool = True
+) -> os.stat_result:
     """Replace the file `path` by `content`; return the new file's status (`st_ctime` may be older than the rename).
 
     `staging` is the folder for the temporary file. Missing folders are created. With `mtime_ns`, the file gets this
-    modification time. Raises OSError.
+    modification time. A file that is not `durable` does not wait for the disk: a power cut may damage it.
+    Raises OSError.
     """
-    return _replace(path, staging, lambda fd: _write_all(fd, content), mtime_ns)
+    return _replace(path, staging, lambda fd: _write_all(fd, content), mtime_ns, durable=durable)
 
 
 def clone(source: Path, path: Path, content: bytes, staging: Path, *, mtime_ns: int | None = None) -> os.stat_result:
@@ -131,17 +134,17 @@ def _sync(path: Path | str) -> None:
         os.close(fd)
 
 
-def sweep(staging: Path, *, older_than_s: float = 0.0) -> None:
+def sweep(staging: Path, *, older_than_s: float = 0.0, endings: tuple[str, ...] = (".tmp",)) -> None:
     """Remove temporary files that a crash has left in `staging`, if they are older than `older_than_s` seconds.
 
-    Never raises: a file that can't be removed stays.
+    `endings` are how the names of the files to remove end. Never raises: a file that can't be removed stays.
     """
     limit = time.time() - older_than_s
     with contextlib.suppress(OSError), os.scandir(staging) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 # Age by ctime: callers of `write` choose the mtime, also of a file that is still being written.
-                if entry.name.endswith(".tmp") and entry.stat(follow_symlinks=False).st_ctime <= limit:
+                if entry.name.endswith(endings) and entry.stat(follow_symlinks=False).st_ctime <= limit:
                     os.unlink(entry.path)
 
 
@@ -149,20 +152,20 @@ def _temporary_name() -> str:
     return f"{secrets.token_hex(8)}.tmp"
 
 
-def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
+def _replace(path: Path, staging: Path, fill: _Fill, mtime_ns: int | None, *, durable: bool = True) -> os.stat_result:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        return _via(staging / _temporary_name(), path, fill, mtime_ns)
+        return _via(staging / _temporary_name(), path, fill, mtime_ns, durable=durable)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    return _via(path.with_name("." + _temporary_name()), path, fill, mtime_ns)
+    return _via(path.with_name("." + _temporary_name()), path, fill, mtime_ns, durable=durable)
 
 
-def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None) -> os.stat_result:
+def _via(temporary: Path, path: Path, fill: _Fill, mtime_ns: int | None, *, durable: bool) -> os.stat_result:
     # The status is read before the rename: after the rename, another program may replace `path`.
-    status = _create(temporary, fill, mtime_ns, 0o666, durable=True)
+    status = _create(temporary, fill, mtime_ns, 0o666, durable=durable)
     try:
         os.replace(temporary, path)
     except BaseException:

@@ -24,7 +24,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.events import ImageFinished, ImageStarted, Outcome
+from qwenbuild.events import Delayed, ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price, Provider, makes_drafts
@@ -38,7 +38,7 @@ from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
-Activity = ImageStarted | ImageFinished | None
+Activity = ImageStarted | ImageFinished | Delayed | None
 """The last event of a cell; None if the cell is queued for a render that has not started."""
 
 _MOST_LITERALS = 10_000  # values of an axis; a longer axis is a range of numbers, whose labels are TOML already
@@ -78,6 +78,7 @@ class GalleryMaker:
             "cells": [maker.cell(step, label) for step, label in zip(plan.steps, labels, strict=True)],
             "orphans": [{"path": orphan.path, "edited": orphan.edited} for orphan in plan.orphans],
             "counts": plan.counts,
+            "emulated": sum(step.action.emulated is not None for step in plan.steps),
             "cost": amounts(plan.cost),
             "shortest_s": round(plan.shortest_s, 1),
         }
@@ -219,6 +220,8 @@ def _activity(event: Activity) -> dict[str, Any]:
         return {"activity": "queued"}
     if isinstance(event, ImageStarted):
         return {"activity": "running"}
+    if isinstance(event, Delayed):
+        return {"activity": "waiting", "said": event.reason, "again_at_s": round(event.again_at_s)}
     if event.outcome in (Outcome.FAILED, Outcome.UNKNOWN):
         return {"activity": event.outcome.value, "why": event.reason, "problems": frames(event.problems)}
     return {"activity": event.outcome.value, "seconds": round(event.seconds, 1)}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+from qwenbuild.events import Delayed
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
@@ -37,8 +38,8 @@ class Live(Protocol):
 
     `plan`: the last good plan. `problems`: the errors in the files now. `revision` grows with every change.
     `provider`: the provider that renders the plan. `drafts`: digests by output path. `events`: the last event of
-    each cell, by name. `wishes`: the names of cells that the user asked for and no build has taken yet. Money is
-    by currency; `cost_left` is in CNY.
+    each cell, by name. `delayed`: the running build's delays, by the cell's name. `wishes`: the names of cells that
+    the user asked for and no build has taken yet. Money is by currency; `cost_left` is in CNY.
     """
 
     @property
@@ -63,6 +64,8 @@ class Live(Protocol):
     def cost_left(self) -> Decimal | None: ...
     @property
     def events(self) -> Mapping[str, Activity]: ...
+    @property
+    def delayed(self) -> Mapping[str, Delayed]: ...
     @property
     def wishes(self) -> Mapping[str, object]: ...
 

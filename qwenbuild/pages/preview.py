@@ -61,7 +61,7 @@ class Preview:
     def __init__(self, live: Live, token: str) -> None:
         self._live, self._token = live, token
         self._galleries = GalleryMaker(live.project, live.store)
-        self._thumbnails = Thumbnails(live.project.state_dir / "thumbnails")
+        self._thumbnails = Thumbnails()
         self._gallery = Gallery({"cells": []}, {})
         self._revision = -1  # of the watch, when the gallery was made
         # A page that was opened before a restart has a smaller number, so that it gets the whole gallery.
@@ -135,7 +135,7 @@ class Preview:
         if plan is None:
             return
         provider, drafts = live.provider, dict(live.drafts)
-        activities = {**live.events, **dict.fromkeys(_queued(live))}
+        activities = {**live.events, **dict.fromkeys(_queued(live)), **live.delayed}
 
         def make() -> Gallery:
             with contextlib.closing(self._state()) as state:

@@ -5,8 +5,9 @@
     details/N.js                  the cells' details, `CHUNK` cells in a file; the page loads a file when it needs it
     thumbnails/, images/          by digest; a small report has no images/
 
-Data is in scripts because a page opened from disk may load nothing else. `write` refuses a folder that holds
-anything but an earlier report. It removes those files of the earlier report that are not needed any more.
+Data is in scripts because a page opened from disk may load nothing else. The page is written after the images, and
+files that are not needed any more are removed last: an interrupted report leaves the earlier page as it was. A report
+of an unchanged project writes only the page and `data.js` anew.
 """
 
 from __future__ import annotations
@@ -14,21 +15,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from qwenbuild.errors import OutputError, UsageError
+from qwenbuild.digest import sha256
+from qwenbuild.errors import OutputError
+from qwenbuild.noop_snapshot import input_digest
 from qwenbuild.plan.plan import Plan
+from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import Provider
-from qwenbuild.specs.outside import contents
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
+from qwenbuild.version import __version__
 
 from .gallery import Gallery, GalleryMaker, summary
+from .report_folder import DATA, ReportFolder
 from .thumbnails import SUFFIX, Thumbnails, read
 
 CHUNK = 50
@@ -37,18 +42,20 @@ CHUNK = 50
 WEB = files("qwenbuild.pages") / "web"
 STATIC = ("index.html", "style.css", "icon.svg", "dom.js", "model.js", "pivot.js", "grid.js", "viewer.js", "diff.js",
           "detail.js", "compare.js", "favourites.js", "app.js")  # fmt: skip
-_DATA = "data.js"
-_FOLDERS = ("images", "thumbnails", "details")
 _MOST_EARLIER = 1  # earlier images of a cell in a report: the one that was replaced last
+
+_Tell = Callable[[int, int], None]
+_Sources = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A written report: the path of its page, its number of cells, and its size in bytes."""
+    """A written report: the path of its page, its number of cells, its size in bytes, and what it warns of."""
 
     index: Path
     cells: int
     size_bytes: int
+    warnings: Sequence[Problem] = ()
 
 
 def write(
@@ -60,36 +67,72 @@ def write(
     provider: Provider,
     *,
     small: bool = False,
-    tell: Callable[[int, int], None] | None = None,
+    tell: _Tell | None = None,
 ) -> Written:
     """Write the report of a plan into `folder`. A `small` report has thumbnails, but no full-size images.
 
-    `tell` is called with the number of images that are done, and the number of all images. Raises
-    UsageError if the folder holds something else, OutputError if a file can't be written.
+    `tell` is called with the number of images that were written, and the number of all that must be. An image that
+    can't be shown is a warning. Raises UsageError if the folder holds something else, OutputError if a file can't be
+    written.
     """
-    _refuse_foreign(folder)
+    target = ReportFolder(folder, {*STATIC, DATA})
     galleries = GalleryMaker(project, store)
     gallery = galleries.gallery(plan, state, provider)
-    steps = list(plan.steps)
-    prices = {step.action.output: provider.price(step.action.model.name) for step in steps}
-    details, past = galleries.details(steps, state, prices)
-    for detail in details.values():
-        detail["history"] = _earlier(detail["history"], gallery)
-    kept = {it["image"] for detail in details.values() for it in detail["history"]}
-    sources = {**{image: places for image, places in past.items() if image in kept}, **gallery.files}
     try:
-        files = {name: (WEB / name).read_bytes() for name in STATIC}
-        files[_DATA] = _script("model", {**_model(gallery, state, plan, provider), "small": small})
-        paths = list(details)
-        for number, start in enumerate(range(0, len(paths), CHUNK)):
-            chunk = {path: details[path] for path in paths[start : start + CHUNK]}
-            files[f"details/{number}.js"] = _script(f"details[{number}]", chunk)
-        images = _write_images(folder, project, sources, small, tell or (lambda done, total: None))
-        _sweep(folder, {*files, *images})
-        size = _write_all(folder, files) + sum(images.values())
+        target.prepare()
+        basis, sources = _basis(plan, state, gallery, small=small), dict(gallery.files)
+        if target.basis == basis:
+            target.keep_all()
+            details: dict[str, bytes] = {}
+        else:
+            details, past, is_whole = _details(galleries, gallery, plan, state, provider)
+            sources, basis = {**past, **sources}, basis if is_whole else ""
+        page = {name: (WEB / name).read_bytes() for name in STATIC}
+        page[DATA] = _script("model", {**_model(gallery, state, plan, provider), "small": small})
+        damaged = _write_images(target, sources, tell or (lambda done, total: None), small=small)
+        for name, content in (details | page).items():
+            target.put(name, content)
+        size = target.save(basis)
     except OSError as error:
-        raise OutputError(f"{folder} can't be written: {error.strerror or error}") from error
-    return Written(folder / "index.html", len(steps), size)
+        hint = "free some space there, or let -o name another folder"
+        raise OutputError(f"{folder} can't be written: {error.strerror or error}", hint=hint) from error
+    return Written(folder / "index.html", len(plan.steps), size, _warnings(project, damaged))
+
+
+def _basis(plan: Plan, state: State, gallery: Gallery, *, small: bool) -> str:
+    """Return a digest of all that a report's details and its set of images depend on."""
+    steps = [
+        (it.action.output, it.action.key, it.verdict, it.before, it.price, plan.records.get(it.action.output))
+        for it in plan.steps
+    ]
+    inputs = [(str(path), _content_of(path)) for path in plan.inputs]
+    basis = (__version__, small, inputs, steps, state.images_written(), sorted(gallery.files))
+    return sha256(repr(basis).encode("utf-8", "surrogatepass"))
+
+
+def _content_of(path: Path) -> bytes:
+    try:
+        return input_digest(str(path))
+    except OSError:  # the plan was made without it
+        return b""
+
+
+def _details(
+    galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, provider: Provider
+) -> tuple[dict[str, bytes], _Sources, bool]:
+    """Return the files with details, where earlier images are, and whether the store had all that the details show."""
+    prices = {step.action.output: provider.price(step.action.model.name) for step in plan.steps}
+    found, past = galleries.details(list(plan.steps), state, prices)
+    for detail in found.values():
+        detail["history"] = _earlier(detail["history"], gallery)
+    kept = {it["image"] for detail in found.values() for it in detail["history"]}
+    files: dict[str, bytes] = {}
+    paths = list(found)
+    for number, start in enumerate(range(0, len(paths), CHUNK)):
+        chunk = {path: found[path] for path in paths[start : start + CHUNK]}
+        files[f"details/{number}.js"] = _script(f"details[{number}]", chunk)
+    is_whole = all(found[path]["provenance"] for path in paths if path in plan.records)
+    return files, {image: places for image, places in past.items() if image in kept}, is_whole
 
 
 def _model(gallery: Gallery, state: State, plan: Plan, provider: Provider) -> dict[str, Any]:
@@ -117,77 +160,45 @@ def _script(name: str, value: object) -> bytes:
     return f"{head}qwenbuildData.{name} = {text};\n".encode("utf-8", "replace")
 
 
-def _write_all(folder: Path, files: dict[str, bytes]) -> int:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return sum(map(len, files.values()))
+def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small: bool) -> list[Path]:
+    """Write the images and thumbnails that are not there yet, on all processors; return the files without an image."""
 
+    def names(digest: str) -> list[str]:
+        return [f"thumbnails/{digest}{SUFFIX}", *([] if small else [f"images/{digest}.png"])]
 
-def _write_images(
-    folder: Path, project: Project, sources: Mapping[str, Sequence[Path]], small: bool, tell: Callable[[int, int], None]
-) -> dict[str, int]:
-    """Write images and thumbnails, on all processors; return their sizes by name. Existing files stay."""
-    thumbnails = Thumbnails(project.state_dir / "thumbnails")
-    for name in ("thumbnails", "images"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    wanted = {
+        digest: places
+        for digest, places in sources.items()
+        if None in [target.written(name) for name in names(digest)]
+    }  # fmt: skip
+    thumbnails = Thumbnails()
 
-    def put(source: tuple[str, Sequence[Path]]) -> dict[str, int]:
-        digest, places = source
-        written = {f"thumbnails/{digest}{SUFFIX}": lambda: thumbnails.make(digest, places)}
-        if not small:
-            written[f"images/{digest}.png"] = lambda: read(digest, places)
-        return {name: size for name, content in written.items() if (size := _put(folder / name, content))}
+    def put(digest: str) -> bool:
+        image = cache(lambda: read(digest, wanted[digest]))
+        shown = thumbnails.of(digest, image)
+        thumbnail, *full = names(digest)
+        if shown is not None and target.written(thumbnail) is None:
+            target.put(thumbnail, shown)
+        for name in full:
+            if target.written(name) is None and (content := image()) is not None:
+                target.put(name, content)
+        return shown is not None
 
-    sizes: dict[str, int] = {}
+    damaged: list[Path] = []
     try:
-        for done, put_now in enumerate(thumbnails.side_by_side(put, sources.items())):
-            sizes |= put_now
-            tell(done + 1, len(sources))
+        for done, (digest, is_image) in enumerate(zip(wanted, thumbnails.side_by_side(put, wanted), strict=True)):
+            tell(done + 1, len(wanted))
+            if not is_image:
+                damaged.append(wanted[digest][-1])
     finally:
         thumbnails.close()
-    return sizes
+    return damaged
 
 
-def _put(path: Path, content: Callable[[], bytes | None]) -> int:
-    """Write a file that is named by its digest, unless it exists. Return its size, 0 if there is no content."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        made = content()
-    if made is None:
-        return 0
-    half = path.with_name(f"{path.name}.part")  # an interrupted report has no incomplete image
-    half.write_bytes(made)
-    half.replace(path)
-    return len(made)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    try:
-        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    except OSError as error:
-        raise UsageError(f"{folder} can't be used for a report: {error.strerror or error}") from error
-    foreign = names - {*STATIC, _DATA, *_FOLDERS}
-    if foreign or (names and _DATA not in names):
-        raise UsageError(
-            f"{folder} holds files that are not a report",
-            facts=[f"such as {min(foreign or names)}"],
-            hint="let -o name an empty folder, or one that does not exist yet",
-        )
-    # A stranger's link would have the report overwrite, or remove, what it leads to.
-    if links := [path for path in contents(folder, levels=2) if path.is_symlink()]:
-        raise UsageError(
-            f"{folder} holds a link, which no report does",
-            facts=[f"it is {links[0]}"],
-            hint="remove it, or let -o name an empty folder",
-        )
-
-
-def _sweep(folder: Path, wanted: AbstractSet[str]) -> None:
-    """Remove the files of an earlier report that this one does not have."""
-    for name in _FOLDERS:
-        for path in (folder / name).glob("*"):
-            if f"{name}/{path.name}" not in wanted:
-                path.unlink()
+def _warnings(project: Project, damaged: Sequence[Path]) -> list[Problem]:
+    if not damaged:
+        return []
+    what = "1 file is" if len(damaged) == 1 else f"{len(damaged):,} files are"
+    names = [project.shown(path) for path in damaged]
+    hint = "open it in another program; `qwenbuild build --overwrite` replaces files that were changed by hand"
+    return [Problem(f"{what} no whole image, and the report does not show it", facts=[listing(names)], hint=hint)]

@@ -1,12 +1,15 @@
-"""Thumbnails: small copies of images, made once and kept in a folder by the image's digest.
+"""Thumbnails: small copies of images, made once and kept in the user's cache folder by the image's digest.
 
-Invariants: a thumbnail file is complete or missing. If a thumbnail is deleted, it is made again when needed.
-Images are decoded in separate threads, as many at once as the machine has processors.
+Invariants: a thumbnail is whole, or it is made again. No thumbnail comes from a project: a stranger's project could
+show another picture than its images. All projects of a user share them, and cleaners may delete them.
+Images are decoded in threads, as many at once as the machine has processors: Pillow decodes without Python's lock, so
+threads take the time of processes, and half of their memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +20,7 @@ from typing import TypeVar
 
 from qwenbuild.digest import sha256
 from qwenbuild.files import atomic, regular
+from qwenbuild.files.user_folders import cache_folder
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -26,15 +30,17 @@ SIDE_PX = 512
 
 SUFFIX = ".webp"
 _QUALITY = 80
+_MADE_AS = f"{SIDE_PX}px-{_QUALITY}"  # the name of the folder: other settings give other thumbnails
 _MOST_BYTES = 1 << 28  # of an image
 _MOST_PIXELS = 64_000_000  # far more than any model offers, but few enough for the memory
 
 
 class Thumbnails:
-    """The thumbnails in one folder. Call `close` at the end."""
+    """The thumbnails in one folder, by default the user's. Call `close` at the end."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None) -> None:
+        cache = cache_folder()
+        self._folder = folder or (cache / "thumbnails" / _MADE_AS if cache else None)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "qwenbuild-thumbnail")
         self._locks: dict[str, Lock] = {}
 
@@ -48,31 +54,42 @@ class Thumbnails:
 
     def make(self, digest: str, places: Sequence[Path]) -> bytes | None:
         """Do what `get` does, in this thread."""
-        path = self._folder / digest[:2] / f"{digest}{SUFFIX}"
+        return self.of(digest, lambda: read(digest, places))
+
+    def of(self, digest: str, content: Callable[[], bytes | None]) -> bytes | None:
+        """Return the thumbnail of the image with this digest; `content` gives its bytes, and is called if it is new."""
         with self._locks.setdefault(digest, Lock()):  # two pages may ask for the same image at once
-            try:
-                regular.check(path, follow=False)  # a stranger's link would show what it leads to
-                return regular.read(path, _MOST_BYTES)
-            except OSError:
-                small = self._shrunk(digest, places)
-            if small is not None:
-                try:
-                    atomic.write(path, small, self._folder / "tmp")
-                except OSError:  # a full disk: the thumbnail is made again next time
-                    return small
+            kept = self._kept(digest)
+            if kept is not None:
+                return kept
+            image = content()
+            small = None if image is None else shrink(image)
+            if small is not None and self._folder:
+                with contextlib.suppress(OSError):  # a full disk: the thumbnail is made again next time
+                    atomic.write(self._path(self._folder, digest), small, self._folder / "tmp", durable=False)
             return small
 
     def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `make`."""
+        """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `make` and `of`."""
         return self._pool.map(act, items)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; work that has not begun is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _shrunk(self, digest: str, places: Sequence[Path]) -> bytes | None:
-        content = read(digest, places)
-        return None if content is None else shrink(content)
+    def _kept(self, digest: str) -> bytes | None:
+        if self._folder is None:
+            return None
+        try:
+            content = regular.read(self._path(self._folder, digest), _MOST_BYTES)
+        except OSError:
+            return None
+        length = int.from_bytes(content[4:8], "little") + 8  # a power cut can leave a shorter file
+        return content if content[:4] == b"RIFF" and len(content) == length else None
+
+    @staticmethod
+    def _path(folder: Path, digest: str) -> Path:
+        return folder / digest[:2] / f"{digest}{SUFFIX}"
 
 
 def read(digest: str, places: Sequence[Path]) -> bytes | None:
@@ -95,10 +112,11 @@ def shrink(content: bytes) -> bytes | None:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > _MOST_PIXELS:
                 return None
-            shown = image.convert("RGBA" if image.has_transparency_data else "RGB")  # a palette can't be interpolated
+            mode = "RGBA" if image.has_transparency_data else "RGB"  # a palette can't be interpolated
+            shown = image if image.mode == mode else image.convert(mode)
             shown.thumbnail((SIDE_PX, SIDE_PX), reducing_gap=1.0)
             out = io.BytesIO()
-            shown.save(out, "WEBP", quality=_QUALITY, method=1)
+            shown.save(out, "WEBP", quality=_QUALITY, method=0)
             return out.getvalue()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a hand-edited file may be anything
         return None

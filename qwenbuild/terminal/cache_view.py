@@ -1,40 +1,18 @@
-"""The view of `cache`: a transfer's progress and result, and what the remote cache has."""
+"""The view of `cache`: a transfer's result, and what the remote cache has."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from qwenbuild.problems import visible
 
-from .style import coloured, warnings
+from .style import warnings
 
 if TYPE_CHECKING:
     from qwenbuild.engine.remote_sync import Moved, RemoteStatus
-
-
-@contextmanager
-def progress(word: str, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes (images done, images in all) and shows them as a progress bar.
-
-    Nothing is shown unless `shown` is true and standard error is a terminal.
-    """
-    if not shown or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    terminal = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
-    columns = TextColumn("{task.description:>10}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=terminal, transient=True) as display:
-        task = display.add_task(word, total=None)
-        yield lambda done, total: display.update(task, completed=done, total=total)
 
 
 def show_transfer(moved: Moved, done: str, there: str, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild
 from .places import TEMPLATE, Project, Tool, built, project
+from .reports import report
 from .service import running
 
 KIB, GIB = 1024, 1024**3
@@ -352,5 +353,5 @@ ROWS: dict[str, Row] = {
     "million": million, "latency": latency, "claims": claims,
     "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
     "loop": loop, "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
-    "one-change-large": one_change_large,
+    "one-change-large": one_change_large, "report": report,
 }  # fmt: skip

@@ -79,10 +79,10 @@ def test_a_click_renders_one_image(watching: Watching, shown: Any) -> None:
     asked = shown.get_by_role("dialog", name="Re-render this image?")
     expect(asked).to_contain_text("It is up to date. Rendering it again costs 0.22 CNY.")
     shown.keyboard.press("Escape")
-    expect(shown.locator("#run")).to_have_text("spent 0.22 CNY0.78 CNY left")
+    expect(shown.locator("#run")).to_contain_text("spent 0.22 CNY0.78 CNY left")
     shown.get_by_role("button", name="Re-render · 0.22 CNY").click()
     shown.get_by_role("button", name="Re-render for 0.22 CNY").click()
-    expect(shown.locator("#run")).to_have_text("spent 0.44 CNY0.56 CNY left")
+    expect(shown.locator("#run")).to_contain_text("spent 0.44 CNY0.56 CNY left")
     assert [call["operation"] for call in watching.service.requests()].count("sync") == 2
     shown.keyboard.press("Escape")
     expect(shown.locator(".tile.image")).to_have_count(1)
@@ -119,6 +119,29 @@ def test_an_error_in_a_template_and_its_fix(watching: Watching, shown: Any) -> N
     expect(problems).to_contain_text('undefined variable "culour"')
     watching.edit("templates/poster.j2", "{{ culour }}", "{{ colour }}")
     expect(problems).to_be_hidden()
+
+
+def test_a_throttled_request_waits(watching: Watching, shown: Any) -> None:
+    """A request that is sent again later is no failure: the tile and the detail view say when, and what was said."""
+    watching.service.inject("throttle=600:sync:1")
+    shown.locator(".tile").first.click()
+    shown.get_by_role("button", name="Render · 0.22 CNY").click()
+    expect(shown.locator(".verdict.is-waiting strong")).to_contain_text("waiting until ")
+    expect(shown.locator(".facts .hint").first).to_contain_text("The service said: ")
+    expect(shown.get_by_role("button", name="Waiting…")).to_be_disabled()
+    shown.keyboard.press("Escape")
+    expect(shown.locator(".tile.is-waiting .standing")).to_contain_text("waiting until ")
+    expect(shown.locator("#counts .bad")).to_have_count(0)
+
+
+def test_what_an_emulator_made_was_not_paid_for(watching: Watching, shown: Any, page: Any) -> None:
+    """The page, and the report of the same project, say that prices of an emulator's images were not paid."""
+    shown.locator(".tile").nth(1).click()
+    shown.get_by_role("button", name="Render · 0.22 CNY").click()
+    expect(shown.locator("#run")).to_contain_text("an emulator made 1 image: nothing was paid for it")
+    assert watching.sandbox.run("report").code == 0
+    page.goto((watching.sandbox.root / ".qwenbuild" / "report" / "index.html").as_uri())
+    expect(page.locator("#run")).to_contain_text("an emulator made 1 image: nothing was paid for it")
 
 
 def test_a_failure_says_why(watching: Watching, shown: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from qwenbuild.engine import engine
 from qwenbuild.errors import ProjectError
-from qwenbuild.events import Event, ImageFinished, ImageStarted
+from qwenbuild.events import Delayed, Event, ImageFinished, ImageStarted
 from qwenbuild.pages.preview import serve
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem
@@ -45,6 +45,7 @@ class Watched:
         self.spent: dict[str, Decimal] = {}
         self.cost_left: Decimal | None = None
         self.events: dict[str, ImageStarted | ImageFinished] = {}
+        self.delayed: dict[str, Delayed] = {}
         self.rendered: list[tuple[list[str], bool]] = []
         self.address = ""
         self._grown = asyncio.Condition()

@@ -81,8 +81,9 @@ def _transfer(
 ) -> None:
     """Move images, show what was moved, and exit with 1 if an image failed or the cache gave a warning."""
     from qwenbuild.terminal import cache_view
+    from qwenbuild.terminal.progress import progress
 
-    with cache_view.progress(doing, shown=not as_json) as tell:
+    with progress(doing, shown=not as_json) as tell:
         moved = move(engine, tell)
     cache_view.show_transfer(moved, done, there, as_json=as_json)
     sys.exit(1 if moved.failed or moved.warnings else 0)

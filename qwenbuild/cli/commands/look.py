@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,16 +160,12 @@ def report(project: Path, /, output: Path | None, small: bool, show_page: bool, 
 
     The files are static: they open from disk and from any web server. Spends nothing.
     """
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(
-        length=1, label=f"{'writing':>10}", file=sys.stderr, show_pos=True, show_eta=False, hidden=hidden
-    ) as bar:
+    from qwenbuild.terminal.progress import progress
 
-        def tell(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(1)
-
-        written = engine_of(project, **choices).report(output, small=small, tell=tell)
+    engine = engine_of(project, **choices)
+    with progress("writing", in_pipes=True) as tell:
+        written = engine.report(output, small=small, tell=tell)
+    style.warnings(written.warnings)
     click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {style.byte_size(written.size_bytes)})")
     if show_page:
         click.launch(written.index.absolute().as_uri())

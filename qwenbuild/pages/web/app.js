@@ -119,6 +119,10 @@ qb.app = (() => {
     qb.announce(building ? `Rendering ${qb.plural(now.total, "image")}` : `Build finished: ${[...qb.byId("counts").children].map((part) => part.textContent).join(", ")}`);
   }
 
+  // What to know about prices if an emulator made images.
+  const emulated = (data) => (data.emulated === data.cells.length ? "an emulator made the images: nothing was paid for them"
+    : `an emulator made ${qb.plural(data.emulated, "image")}: nothing was paid for ${data.emulated === 1 ? "it" : "them"}`);
+
   // The texts about the running build and its cost; in a report, about the last build.
   function run() {
     const { data } = model;
@@ -142,11 +146,12 @@ qb.app = (() => {
     }
     if (qb.money(data.spent)) said.push(`spent ${qb.money(data.spent)}`);
     if (data.cost_left) said.push(`${Number(data.cost_left).toFixed(2)} CNY left`);
+    if (data.emulated) said.push(emulated(data));
     return said.filter(Boolean).map((text) => qb.el("span", {}, text));
   }
 
   // The cells among `some` that a click can render.
-  const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !["running", "queued"].includes(cell.activity)) : []);
+  const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !["running", "queued", "waiting"].includes(cell.activity)) : []);
 
   // Equal requests are rendered, and paid for, once.
   function cost(some) {

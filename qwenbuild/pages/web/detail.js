@@ -105,6 +105,7 @@ qb.detail = (() => {
         cell.kind === "draft" || cell.kind === "old" ? qb.el("span", { class: "badge" }, { draft: "a draft is shown", old: "the image to be replaced is shown" }[cell.kind]) : null,
         cell.reason && cell.reason !== standing.word ? qb.el("span", { dir: "auto" }, cell.reason) : null),
       cell.problems && cell.problems.length ? qb.app.frames(cell.problems) : cell.why ? qb.el("p", { class: "failure", dir: "auto" }, cell.why) : null,
+      cell.activity === "waiting" ? qb.el("p", { class: "hint", dir: "auto" }, `Tried again at ${qb.clock(cell.again_at_s)}. The service said: ${cell.said}`) : null,
       actions(cell, detail),
       qb.model.live && qb.kept[cell.verdict] ? qb.el("p", { class: "hint" }, qb.kept[cell.verdict]) : null,
       qb.el("h3", {}, "Prompt"), prompt(detail.segments),
@@ -125,7 +126,7 @@ qb.detail = (() => {
     const bar = qb.el("div", { class: "bar" });
     if (qb.model.live) {
       const fresh = cell.verdict !== "up_to_date";
-      const busy = { running: "Rendering…", queued: "Queued" }[cell.activity];
+      const busy = { running: "Rendering…", queued: "Queued", waiting: "Waiting…" }[cell.activity];
       const text = busy || `${fresh ? "Render" : "Re-render"}${price ? ` · ${price}` : ""}`;
       const disabled = !qb.model.mayRender || Boolean(busy) || cell.verdict in qb.kept;
       bar.append(qb.button(text, () => qb.app.render([cell], !fresh), { class: "primary", disabled, "data-act": "render",

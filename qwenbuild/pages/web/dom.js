@@ -84,6 +84,9 @@ qb.number = (count) => count.toLocaleString("en");
 
 qb.plural = (count, one, many = `${one}s`) => `${qb.number(count)} ${count === 1 ? one : many}`;
 
+// The time of day, in the reader's own way. `seconds` are since the epoch.
+qb.clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+
 qb.duration = (seconds) => {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);

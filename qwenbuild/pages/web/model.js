@@ -156,6 +156,7 @@ qb.hasFailed = (cell) => cell.activity === "failed" || cell.verdict === "failed"
 // A cell's status: one to four words, and a class that colours them.
 qb.standing = (cell) => {
   if (cell.activity === "running") return { word: "rendering…", tone: "running" };
+  if (cell.activity === "waiting") return { word: `waiting until ${qb.clock(cell.again_at_s)}`, tone: "waiting" };
   if (cell.activity === "queued") return { word: "queued", tone: "queued" };
   if (qb.hasFailed(cell)) return { word: "failed", tone: "failed" };
   if (cell.activity === "rendered" && cell.verdict === "render") return { word: "rendered", tone: "done" };

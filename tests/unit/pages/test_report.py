@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
 
 from qwenbuild.engine.engine import load
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import OutputError, UsageError
 from qwenbuild.pages.report import STATIC, WEB
 from tests.support.workspace import Workspace
 
@@ -58,10 +59,96 @@ def test_a_small_report_has_only_thumbnails(pets: Workspace, tmp_path: Path) -> 
     assert full.size_bytes > small.size_bytes
 
 
+def test_a_second_report_writes_only_the_page(pets: Workspace, tmp_path: Path) -> None:
+    """A report of an unchanged project leaves details, images and thumbnails alone, and tells of no work."""
+    engine, page = load(pets.root), tmp_path / "page"
+    engine.build()
+    first = engine.report(page)
+    before = {path: path.stat().st_mtime_ns for path in page.rglob("*")}
+    told: list[tuple[int, int]] = []
+    assert load(pets.root).report(page, tell=lambda *numbers: told.append(numbers)).cells == first.cells
+    changed = [path for path in page.rglob("*") if before.get(path) != path.stat().st_mtime_ns]
+    assert {path.relative_to(page).as_posix() for path in changed} <= {*STATIC, "data.js"}
+    assert told == []
+
+
+def test_details_follow_the_project(pets: Workspace, tmp_path: Path) -> None:
+    """If the same prompt comes from other sources, the details say so."""
+    engine, page = load(pets.root), tmp_path / "page"
+    engine.build()
+    engine.report(page)
+    assert '["calm",["mood"]]' in (page / "details" / "0.js").read_text("utf-8")
+    pets.write({"specs/pets.toml": SPEC.replace("{{ mood }}", "{{ 'calm' if mood == 'calm' else 'wild' }}")})
+    engine.report(page)
+    pets.write({"specs/pets.toml": SPEC.replace("A dog, {{ mood }}", "{{ 'A dog, ' ~ mood }}")})
+    engine.report(page)
+    assert '["A dog, calm",["mood"]]' in (page / "details" / "0.js").read_text("utf-8")
+
+
+def test_a_file_that_is_no_image_is_told(pets: Workspace, tmp_path: Path) -> None:
+    """A damaged file in `out/` is named, and the report has all other images."""
+    engine = load(pets.root)
+    engine.build()
+    damaged = pets.root / "out" / engine.plan().steps[0].action.output
+    damaged.write_bytes(damaged.read_bytes()[:99])
+    written = engine.report(tmp_path / "page")
+    [warning] = written.warnings
+    assert warning.claim == "1 file is no whole image, and the report does not show it"
+    assert warning.facts == [damaged.relative_to(pets.root).as_posix()]
+    assert len(list((tmp_path / "page" / "thumbnails").iterdir())) == 2  # the other image, and the earlier one
+
+
+def test_an_interrupted_report_is_written_again(pets: Workspace, tmp_path: Path) -> None:
+    """An interrupt in the middle leaves no half file, and the next report into the folder is complete."""
+    engine, page = load(pets.root), tmp_path / "page"
+    engine.build()
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.report(page, tell=interrupt)
+    assert list(page.rglob("*.part")) == []
+    assert not (page / "data.js").exists()
+    assert engine.report(page).cells == 2
+    assert len(list((page / "images").iterdir())) == 2
+
+
+def test_a_full_disk_is_told(pets: Workspace, tmp_path: Path) -> None:
+    """If a file can't be written, the error names the folder and the reason."""
+    engine = load(pets.root)
+    engine.build()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done: int, total: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+
+    try:
+        with pytest.raises(OutputError, match="page can't be written: File too large") as caught:
+            engine.report(tmp_path / "page", tell=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.hint == "free some space there, or let -o name another folder"
+
+
+def test_pictures_that_a_project_brings_are_not_shown(pets: Workspace) -> None:
+    """Thumbnails and images come from the images' own bytes, whatever files a clone has under their names."""
+    engine = load(pets.root)
+    engine.build()
+    engine.report()
+    folder = pets.root / ".qwenbuild" / "report"
+    shown = {path: path.read_bytes() for name in ("images", "thumbnails") for path in (folder / name).iterdir()}
+    for path in shown:
+        path.unlink()
+        path.write_bytes(b"a stranger's picture")
+    engine.report()
+    assert {path: path.read_bytes() for path in shown} == shown
+
+
 def test_an_incomplete_file_of_an_interrupted_report_is_removed(pets: Workspace, tmp_path: Path) -> None:
     """A later report removes the incomplete files of an interrupted one."""
     load(pets.root).report(tmp_path / "page")
-    (tmp_path / "page" / "images" / "0.png.part").write_bytes(b"half")
+    (tmp_path / "page" / "images" / f"{'0' * 64}.png.part").write_bytes(b"half")
     load(pets.root).report(tmp_path / "page")
     assert list((tmp_path / "page" / "images").iterdir()) == []
 

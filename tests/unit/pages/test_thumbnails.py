@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from qwenbuild.digest import sha256
+from qwenbuild.files.user_folders import cache_folder
 from qwenbuild.pages.thumbnails import SIDE_PX, Thumbnails, read, shrink
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Size
@@ -52,17 +53,32 @@ def test_a_thumbnail_is_made_once(tmp_path: Path) -> None:
     thumbnails.close()
 
 
-def test_a_link_is_no_thumbnail(tmp_path: Path) -> None:
-    """It could lead to a file outside of the project, which the report would then hold."""
+@pytest.mark.parametrize("length", [0, 40, -1])
+def test_a_thumbnail_that_lost_its_end_is_made_again(tmp_path: Path, length: int) -> None:
+    """After a power cut, a file may be shorter than it was."""
     content = plain(Size(64, 48), b"abc")
     place, digest = tmp_path / "image.png", sha256(content)
     place.write_bytes(content)
-    (tmp_path / "secret").write_bytes(b"canary")
-    (tmp_path / "small" / digest[:2]).mkdir(parents=True)
-    (tmp_path / "small" / digest[:2] / f"{digest}.webp").symlink_to(tmp_path / "secret")
     thumbnails = Thumbnails(tmp_path / "small")
-    assert thumbnails.make(digest, [place]) == shrink(content)
-    assert (tmp_path / "secret").read_bytes() == b"canary"
+    whole = thumbnails.make(digest, [place])
+    assert whole is not None
+    kept = tmp_path / "small" / digest[:2] / f"{digest}.webp"
+    kept.write_bytes(whole[:length])
+    assert thumbnails.make(digest, [place]) == whole
+    assert kept.read_bytes() == whole
+    thumbnails.close()
+
+
+def test_projects_share_the_users_thumbnails(tmp_path: Path) -> None:
+    """Without a folder, thumbnails are kept in the user's cache folder."""
+    content = plain(Size(64, 48), b"abc")
+    digest = sha256(content)
+    (tmp_path / "image.png").write_bytes(content)
+    thumbnails, cache = Thumbnails(), cache_folder()
+    made = thumbnails.make(digest, [tmp_path / "image.png"])
+    assert cache
+    [kept] = (cache / "thumbnails").rglob("*.webp")
+    assert kept.read_bytes() == made
     thumbnails.close()
 
 

@@ -48,10 +48,3 @@ def test_a_status_names_the_remote_and_counts_images(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out) == {
         "event": "cache", "remote": "http://x/\x1b", "writes": False, "there": 1, "images": 1500
     }  # fmt: skip
-
-
-def test_progress_is_shown_on_terminals_only(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe the function that is yielded writes nothing."""
-    with cache_view.progress("pushing", shown=True) as tell:
-        tell(1, 2)
-    assert capsys.readouterr() == ("", "")
