@@ -31,7 +31,7 @@ from qwenbuild.provider import Price, Provider, makes_drafts
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.axis_values import length
-from qwenbuild.specs.matrix import Declaration
+from qwenbuild.specs.declaration import Declaration
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.outputs import POINTER, digest
 from qwenbuild.storage.records import Output

@@ -21,7 +21,7 @@ from qwenbuild.storage.lock import Lock
 from .emulation import keys_of
 
 if TYPE_CHECKING:
-    from qwenbuild.specs.matrix import Declaration
+    from qwenbuild.specs.declaration import Declaration
     from qwenbuild.storage.records import Output
     from qwenbuild.storage.state import State
 

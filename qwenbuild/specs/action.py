@@ -10,7 +10,7 @@ from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request, Size
 
-from .matrix import Declaration, Value
+from .declaration import Declaration, Value
 
 
 class RequestMaker(Protocol):

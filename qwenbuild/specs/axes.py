@@ -1,4 +1,4 @@
-"""Axes: resolves what a spec writes for an axis into the axis's values, and reads data files.
+"""Axes: finds what a spec or the config writes for an axis, resolves it to the axis's values, and reads data files.
 
 Values are not checked here: `matrix` checks what request fields accept. A range stays lazy.
 """
@@ -6,8 +6,8 @@ Values are not checked here: `matrix` checks what request fields accept. A range
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,85 @@ from typing import Any
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.text import nfc
+from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
-from qwenbuild.problems import Problem, did_you_mean
+from qwenbuild.problems import Place, Problem, did_you_mean, listing
 
 from . import axis_values, rows
+from .fields import DataFile, Range
 from .project import Project
 from .rows import Row
-from .spec import DataFile, Image, Range, Spec
+from .spec import Image, Spec
 
 
-def table_row(table: dict[str, Any], number: int, spec: Spec, keys: Keys) -> Row:
-    """Return the table at `keys` of a spec as a row; its id is its `id`, else `number`. Raises ProjectError."""
+@dataclass(frozen=True, slots=True)
+class WrittenAxis:
+    """An axis as a spec or the config writes it, and where."""
+
+    values: Any = field(repr=False)
+    source: TomlFile = field(repr=False)
+    keys: Keys
+    folder: Path  # data files are relative to it
+
+    def place(self, *keys: str | int) -> Place:
+        """Return the place of the axis, or of what stands at `keys` in it."""
+        return self.source.place((*self.keys, *keys))
+
+    @property
+    def data_file(self) -> Path | None:
+        """The path of the data file that holds the rows, which may not exist; None if there is no such file."""
+        return as_spelled(self.folder, self.values.file) if isinstance(self.values, DataFile) else None
+
+
+def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenAxis]:
+    """Return the axes of an image: the shared ones in the order of its `axes`, then those of its matrix.
+
+    Raises ProjectError if `axes` names an axis that is shared nowhere, or that the matrix has, too.
+    """
+    image, keys = spec.content.image[image_name], ("image", image_name)
+    folder, found, problems = spec.path.parent, dict[str, WrittenAxis](), list[Problem]()
+    shared = {**_shared(project), **{name: WrittenAxis(values, spec.source, ("axes", name), folder)
+                                     for name, values in spec.content.axes.items()}}  # fmt: skip
+    for number, name in enumerate(image.axes):
+        place = partial(spec.source.place, (*keys, "axes", number))
+        if name not in shared:
+            hint = did_you_mean(name, shared) or f"shared axes: {listing(shared) or 'none'}"
+            problems.append(Problem(f'no shared axis "{name}"', place(), hint=hint))
+        elif name in image.matrix or name in found:
+            where = "in the matrix, too" if name in image.matrix else "twice"
+            problems.append(Problem(f"axis {name} is named {where}", place(), hint="one of them is enough"))
+        else:
+            found[name] = shared[name]
+    if problems:
+        raise ProjectError(problems)
+    for name, values in image.matrix.items():
+        found[name] = WrittenAxis(values, spec.source, (*keys, "matrix", name), folder)
+    return found
+
+
+def _shared(project: Project) -> dict[str, WrittenAxis]:
+    """Return the axes that the config shares."""
+    source, keys = project.file.source, (*project.file.keys, "axes")
+    return {
+        name: WrittenAxis(values, source, (*keys, name), project.root) for name, values in project.config.axes.items()
+    }
+
+
+def data_files(project: Project, specs: Iterable[Spec]) -> set[Path]:
+    """Return the data files that the specs and the config name; they may be missing."""
+    found = {path for spec in specs for path in spec.data_files}
+    return found | {path for axis in _shared(project).values() if (path := axis.data_file)}
+
+
+def table_row(table: dict[str, Any], number: int, place: Callable[..., Place]) -> Row:
+    """Return a table as a row; its id is its `id`, else `number`. Raises ProjectError.
+
+    `place` returns the place of a key in the table.
+    """
     try:
         return axis_values.table_row(table, number)
     except TypeError as error:
-        raise ProjectError([Problem(str(error), spec.source.place((*keys, "id")))]) from None
+        raise ProjectError([Problem(str(error), place("id"))]) from None
 
 
 def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
@@ -43,37 +107,36 @@ def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
 
 
 class Resolver:
-    """Resolves the axes of a project's specs. Each data file is read once."""
+    """Resolves the axes of a project. Each data file is read once."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._read: dict[tuple[Path, str | None], list[Row]] = {}
 
-    def resolve(self, spec: Spec, keys: Keys, written: Any) -> Sequence[Any]:
-        """Return the values of the axis at `keys` of a spec, at least one. Raises ProjectError."""
-        match written:
+    def resolve(self, axis: WrittenAxis) -> Sequence[Any]:
+        """Return the values of an axis, at least one. Raises ProjectError."""
+        match axis.values:
             case []:
-                place = spec.source.place(keys)
-                raise ProjectError([Problem(f"axis {keys[-1]} has no values: the matrix is empty", place)])
-            case list():
+                raise ProjectError([Problem(f"axis {axis.keys[-1]} has no values: the matrix is empty", axis.place())])
+            case list(values):
                 return [
-                    table_row(value, index + 1, spec, (*keys, index)) if isinstance(value, dict) else value
-                    for index, value in enumerate(written)
+                    table_row(value, index + 1, partial(axis.place, index)) if isinstance(value, dict) else value
+                    for index, value in enumerate(values)
                 ]
             case Range(start=start, count=count, step=step):
                 return axis_values.numbers(start, count, step)
             case DataFile(file=name, id=column):
-                return self._rows(spec, name, column, (*keys, "file"))
-            case _:
-                return [written]
+                return self._rows(axis, name, column)
+            case value:
+                return [value]
 
-    def _rows(self, spec: Spec, name: str, column: str | None, keys: Keys) -> list[Row]:
-        """Return the rows of the data file that a spec names at `keys`."""
-        place = partial(spec.source.place, keys)  # lazy, since finding a place takes as long as reading the spec
+    def _rows(self, axis: WrittenAxis, name: str, column: str | None) -> list[Row]:
+        """Return the rows of the data file that an axis names."""
+        place = partial(axis.place, "file")  # lazy, since finding a place takes as long as reading the spec
         try:
-            written = as_spelled(spec.path.parent, name)
+            written = as_spelled(axis.folder, name)
         except ValueError:  # NUL
-            written = spec.path.parent / name
+            written = axis.folder / name
         try:
             path, root = Path(os.path.realpath(written)), Path(os.path.realpath(self._project.root))
             exists = path.exists()

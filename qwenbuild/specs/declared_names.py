@@ -50,7 +50,7 @@ _TAG = re.compile(r"[\w.][\w.-]*")
 
 def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
     """Return the problems of a spec's names, by the image that they belong to; those of the whole file are at ""."""
-    found = {"": [*_variables(content.vars, source, ("vars",))]}
+    found = {"": [*_variables(content.vars, source, ("vars",)), *_axes(content.axes, source, ("axes",))]}
     for name, image in content.image.items():
         found[name] = [
             *_image(name, source),
@@ -60,6 +60,17 @@ def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
             *_same(name, image, content, source),
         ]
     return {name: each for name, each in found.items() if each}
+
+
+def of_config(
+    variables: Iterable[str], axes: Iterable[str], source: TomlFile, keys: tuple[str, ...]
+) -> Iterator[Problem]:
+    """Yield the problems of the names in the config: of its defaults' variables, and of its axes.
+
+    `keys` are those of the config's table in its file.
+    """
+    yield from _variables(variables, source, (*keys, "defaults", "vars"))
+    yield from _axes(axes, source, (*keys, "axes"))
 
 
 def _image(name: str, source: TomlFile) -> Iterator[Problem]:
@@ -96,7 +107,8 @@ def _axes(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Proble
         elif name in _IMAGE_KEYS:
             why = "this is a key of the image"
         if why:
-            hint = _IMAGE_KEYS.get(name, "").replace("NAME", str(keys[1])) or None
+            image_name = str(keys[1]) if keys[0] == "image" else "NAME"
+            hint = _IMAGE_KEYS.get(name, "").replace("NAME", image_name) or None
             yield Problem(f'not an axis name: "{name}"', source.place((*keys, name), key=True), why, hint=hint)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import Findings, ProjectError
@@ -17,19 +17,20 @@ from qwenbuild.files.paths import path_fault
 from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
-from qwenbuild.request import Request, Size, derived_seed
+from qwenbuild.request import Request, Size
 
+from . import layers
 from .action import Action
-from .control_characters import first_control, named
+from .cell_problems import problems_of, prompt_keys, prompt_problem
+from .control_characters import first_control
+from .declaration import Declaration, Value
 from .declared_names import FIELDS
-from .matrix import Cells, Declaration, Value, size_of
+from .field_values import FieldValues
+from .matrix import Cells
 from .output_paths import Recorded, default_path, has_default_path, marked_path, settled
 from .row_places import RowPlaces
+from .shared_texts import CANVAS, SharedText
 from .template import Template, Templates, tidied
-
-_CANVAS = frozenset({"model", "size", "width", "height", "ratio"})  # names that depend on the model or the size
-
-_WORTH_SHARING = 200  # cells; for fewer, rendering is faster than finding out what a template reads
 
 
 def expand(
@@ -67,26 +68,37 @@ def cells(
 
     With `keep`, actions hold their requests. Otherwise they make a request again each time that it is read.
     """
+    places = RowPlaces(declaration)
+
+    def refuse(values: Sequence[Value], error: ProjectError) -> None:
+        findings.add(error.problems, declaration.name, declaration.cell_name(values), places.of(values))
+
     try:
-        expander, places = _Expander(templates, declaration, family, labelled), RowPlaces(declaration)
-        for values, model in Cells(declaration, catalogue):
+        fields = FieldValues(declaration, catalogue, templates)
+        expander = _Expander(templates, declaration, fields, family, labelled)
+        for values, model in Cells(declaration, catalogue, fields, refuse):
             try:
                 yield expander.action(values, model, keep=keep)
             except ProjectError as error:
-                findings.add(error.problems, declaration.name, declaration.cell_name(values), places.of(values))
+                refuse(values, error)
     except ProjectError as error:
         findings.add(error.problems, declaration.name)
 
 
 def prompts(
-    catalogue: Catalogue, templates: Templates, declaration: Declaration, wanted: Collection[tuple[str, ...]]
+    catalogue: Catalogue,
+    templates: Templates,
+    plain: Templates,
+    declaration: Declaration,
+    wanted: Collection[tuple[str, ...]],
 ) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
     """Yield (labels, prompt, names that the template saw) of each cell whose labels are in `wanted`.
 
-    `templates` render the prompts. Raises ProjectError if a prompt can't be rendered.
+    `templates` render the prompts, and `plain` all else. Raises ProjectError if a prompt can't be rendered.
     """
-    expander = _Expander(templates, declaration, "", labelled=False)
-    for values, model in Cells(declaration, catalogue):
+    fields = FieldValues(declaration, catalogue, plain)
+    expander = _Expander(templates, declaration, fields, "", labelled=False)
+    for values, model in Cells(declaration, catalogue, fields):
         labels = tuple([value.label for value in values])
         if labels in wanted:
             seen = expander.seen(values, model)
@@ -98,67 +110,56 @@ def prompts(
 _action, _request_of = partial(tuple.__new__, Action), partial(tuple.__new__, Request)
 
 
-class _Text(NamedTuple):
-    """A template of an image, and the texts that it rendered so far."""
-
-    name: str  # prompt, negative_prompt or output
-    template: Template
-    axes: Sequence[int] | None  # the numbers of the axes that it reads; None: all
-    known: dict[tuple[int, ...], str]  # the texts; a key holds the `id()` of the value of each of these axes
-
-
 class _Expander:
     """Makes the actions of one image."""
 
-    def __init__(self, templates: Templates, declaration: Declaration, family: str, labelled: bool) -> None:
-        self._declaration = declaration
+    def __init__(
+        self, templates: Templates, declaration: Declaration, fields: FieldValues, family: str, labelled: bool
+    ) -> None:
+        self._declaration, self._values_of = declaration, fields
         self._family, self._labelled, self._owner = family, labelled, templates
         self.is_escaped = False  # whether a text of the image would have been escaped for HTML by earlier versions
-        image, file = declaration.image, declaration.spec.content
-        self._base = {nfc(name): value for name, value in {**file.vars, **image.vars}.items()}
-        self._base |= {"spec": declaration.spec.name, "image": declaration.image_name}
         self._axes = tuple(declaration.axes)
-        self._prompt_keys: Keys = (*declaration.keys, "prompt" if image.prompt is not None else "template")
-        self._fields = {
-            name: getattr(image, name) if getattr(image, name) is not None else getattr(file, name) for name in FIELDS
-        }
+        self._prompt_keys = prompt_keys(declaration)
         self._templates = self._compiled(templates)
         self._texts_of = [
-            _Text(name, template, self._axes_read(template), {}) for name, template in self._templates.items()
+            SharedText(name, template, declaration, fields.texts) for name, template in self._templates.items()
         ]
         self._request_texts = [text for text in self._texts_of if text.name != "output"]
-        self._sizes: dict[str, Size] = {}
         self._by_canvas: dict[tuple[str, Size], dict[str, object]] = {}
         # The numbers of the axes that set a field of the request, and of those whose values templates see unchanged.
         self._size_at = self._axes.index("size") if "size" in self._axes else None
         self._fields_at = [(axis, number) for number, axis in enumerate(self._axes) if axis in FIELDS]
-        self._seen_at = [(nfc(axis), number) for number, axis in enumerate(self._axes) if axis not in _CANVAS]
+        self._seen_at = [(nfc(axis), number) for number, axis in enumerate(self._axes) if axis not in CANVAS]
         self._has_default_path = has_default_path(declaration)
         self._stem = declaration.name  # kept here, because the property builds a new text at each access
-        seed = self._fields["seed"]
-        self._base["seed"] = self._seed = derived_seed(declaration.name) if seed is None else seed
-        self._prompt_extend = self._fields["prompt_extend"] or False
-        self._watermark = self._fields["watermark"] or False
-
-    def _keys_of(self, name: str) -> Keys:
-        """Return the keys that set a field: those of the image, else those at the top of the file."""
-        return (*self._declaration.keys, name) if getattr(self._declaration.image, name) is not None else (name,)
+        # Values that are the same in all cells, so that they are not asked for in each.
+        self._is_seed_fixed = "seed" not in fields.texts
+        self._seed = fields.seed(()) if self._is_seed_fixed else None
+        self._flags = None if {"prompt_extend", "watermark"} & fields.texts.keys() else self._flags_of(())
 
     def _compiled(self, templates: Templates) -> dict[str, Template]:
         """Return the templates of `prompt`, `negative_prompt` and `output`, as far as they are set."""
-        declaration = self._declaration
+        declaration, source = self._declaration, self._declaration.spec.source
         compiled: dict[str, Template] = {}
         problems: list[Problem] = []
-        for name in ("prompt", "negative_prompt", "output"):
-            keys = self._prompt_keys if name == "prompt" else self._keys_of(name)
-            text = getattr(declaration.image if len(keys) > 1 else declaration.spec.content, str(keys[-1]))
-            if text is None or name in declaration.axes:
+        try:
+            if declaration.image.template is not None:
+                place = partial(_place_of, declaration, self._prompt_keys)
+                compiled["prompt"] = templates.named(declaration.image.template, place)
+            else:
+                compiled["prompt"] = templates.inline(
+                    declaration.image.prompt or "", partial(source.place_in, self._prompt_keys)
+                )
+        except ProjectError as error:
+            problems += error.problems
+        for name in ("negative_prompt", "output"):
+            layer = layers.setting(declaration.layers, name)
+            if layer is None or name in declaration.axes:
                 continue
             try:
-                if keys[-1] == "template":
-                    compiled[name] = templates.named(text, partial(_place_of, declaration, keys))
-                else:
-                    compiled[name] = templates.inline(text, partial(declaration.spec.source.place_in, keys))
+                text = getattr(layer.fields, name)
+                compiled[name] = templates.inline(text, partial(layer.source.place_in, (*layer.keys, name)))
             except ProjectError as error:
                 problems += error.problems
         if problems:
@@ -167,8 +168,12 @@ class _Expander:
 
     def action(self, values: tuple[Value, ...], model: Model, *, keep: bool) -> Action:
         """Return the action of one cell; raises ProjectError with all problems of the cell."""
-        texts = self._rendered(values, model, self._texts_of)
-        request = self._request(values, model, texts)
+        try:
+            texts = self._rendered(values, model, self._texts_of)
+            request = self._request(values, model, texts)
+        except ProjectError as error:
+            wrong = self._values_of.problems(values, model)
+            raise ProjectError([*wrong, *(it for it in error.problems if it not in wrong)]) from None
         if (output := texts.get("output")) is None:
             output = default_path(self._stem, values)
         prompt, negative_prompt = request.prompt, request.negative_prompt
@@ -179,7 +184,7 @@ class _Expander:
             if not path_fault(marked):
                 output, fault = marked, None
         if not (prompt.strip() and fits) or fault:
-            raise ProjectError(self._problems(request, model, output, self._declaration.cell_name(values)))
+            raise ProjectError(problems_of(self._declaration, request, model, output, values))
         try:
             return _action((
                 output, request.key, self._declaration, values, model, request.size, request.seed,
@@ -187,7 +192,7 @@ class _Expander:
             ))  # fmt: skip
         except UnicodeEncodeError:
             claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"
-            raise ProjectError([self._prompt_problem(claim)]) from None
+            raise ProjectError([prompt_problem(self._declaration, claim)]) from None
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell again, made of the same templates and data as the first time."""
@@ -207,16 +212,24 @@ class _Expander:
         negative = (
             tidied(chosen["negative_prompt"]) if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
+        extend, watermark = self._flags or self._flags_of(values)
+        seed = self._seed if self._is_seed_fixed or "seed" in chosen else self._values_of.seed(values)
         return _request_of((
-            self._family, model.name, texts["prompt"], negative, chosen.get("size") or self._size(model),
-            chosen.get("seed", self._seed), chosen.get("prompt_extend", self._prompt_extend),
-            chosen.get("watermark", self._watermark), self._declaration.cell_name(values) if self._labelled else "",
+            self._family, model.name, texts["prompt"], negative,
+            chosen.get("size") or self._values_of.size(values, model), chosen.get("seed", seed),
+            chosen.get("prompt_extend", extend), chosen.get("watermark", watermark),
+            self._declaration.cell_name(values) if self._labelled else "",
         ))  # fmt: skip
+
+    def _flags_of(self, values: Sequence[Value]) -> tuple[bool, bool]:
+        return self._values_of.flag("prompt_extend", values), self._values_of.flag("watermark", values)
 
     def seen(self, values: tuple[Value, ...], model: Model) -> dict[str, object]:
         """Return the values that the templates of a cell see, by name."""
-        size = values[self._size_at].value if self._size_at is not None else self._size(model)
+        size = values[self._size_at].value if self._size_at is not None else self._values_of.size(values, model)
         seen = (self._by_canvas.get((model.name, size)) or self._seen_on_canvas(model, size)).copy()
+        if not self._is_seed_fixed:
+            seen["seed"] = self._values_of.seed(values)
         for axis, number in self._seen_at:
             seen[axis] = values[number].value
         return seen
@@ -225,25 +238,15 @@ class _Expander:
         """Return the prompt for the values that its template sees; raises ProjectError."""
         return self._templates["prompt"].render(seen)
 
-    def _rendered(self, values: tuple[Value, ...], model: Model, texts: Iterable[_Text]) -> dict[str, str]:
-        """Return the rendered texts by name; raises ProjectError with the problems of all templates.
-
-        Cells with the same values for the axes that a template reads share one text.
-        """
+    def _rendered(self, values: tuple[Value, ...], model: Model, texts: Iterable[SharedText]) -> dict[str, str]:
+        """Return the rendered texts by name; raises ProjectError with the problems of all templates."""
         rendered: dict[str, str] = {}
         problems: list[Problem] = []
         escaped = self._owner.escaped
-        for name, template, axes, known in texts:
+        see = partial(self.seen, values, model)
+        for text in texts:
             try:
-                if axes is None:
-                    rendered[name] = template.render(self.seen(values, model))
-                    continue
-                # The key holds identities, because a row of an `include` may have the label of another row. They stay
-                # unique, because the values live longer than this object.
-                at = tuple([id(values[number]) for number in axes])
-                if at not in known:
-                    known[at] = template.render(self.seen(values, model))
-                rendered[name] = known[at]
+                rendered[text.name] = text.of(values, see)
             except ProjectError as error:
                 problems += error.problems
         if self._owner.escaped != escaped:
@@ -252,76 +255,12 @@ class _Expander:
             raise ProjectError(problems)
         return rendered
 
-    def _axes_read(self, template: Template) -> list[int] | None:
-        """Return the numbers of the axes that a template's text can depend on; None if they may be all axes."""
-        reads = template.reads() if self._declaration.cells >= _WORTH_SHARING else None
-        if reads is None:
-            return None
-        if reads & _CANVAS:  # a ratio such as 16:9 means another size for another model
-            reads |= {"model", "size"}
-        found = [number for number, axis in enumerate(self._declaration.axes) if nfc(axis) in reads]
-        return found if len(found) < len(self._declaration.axes) else None
-
     def _seen_on_canvas(self, model: Model, size: Size) -> dict[str, object]:
         """Return the values that templates see in all cells of a model and a size."""
         canvas = {"model": model.name, "size": str(size), "width": size.width, "height": size.height,
                   "ratio": model.ratio(size)}  # fmt: skip
-        return self._by_canvas.setdefault((model.name, size), {**self._base, **canvas})
-
-    def _size(self, model: Model) -> Size:
-        if model.name not in self._sizes:
-            text = self._fields["size"]
-            keys = self._keys_of("size")
-
-            def wrong(reason: str) -> ProjectError:
-                return ProjectError([Problem(f'size "{text}"', self._declaration.spec.source.place(keys), reason)])
-
-            self._sizes[model.name] = model.default_size if text is None else size_of(text, model, wrong)
-        return self._sizes[model.name]
-
-    def _problems(self, request: Request, model: Model, output: str, name: str) -> list[Problem]:
-        """Return what the service would cut or refuse in a request, and what is wrong with the output path."""
-        found: list[Problem] = []
-        if not request.prompt.strip():
-            found.append(self._prompt_problem(f"the prompt of {name} is empty"))
-        if (at := first_control(request.prompt)) is not None:
-            claim, before = f"the prompt of {name} holds {named(request.prompt[at])}", request.prompt[:at]
-            found.append(self._prompt_problem(claim, f"it is character {at + 1} of the prompt, after: {before[-30:]}"))
-        if (at := first_control(request.negative_prompt)) is not None:
-            claim = f"the negative prompt of {name} holds {named(request.negative_prompt[at])}"
-            found.append(Problem(claim, self._declaration.spec.source.place(self._keys_of("negative_prompt"))))
-        over = len(request.prompt) - model.prompt_limit
-        if over > 0:
-            claim = f"the prompt of {name} is {_too_long(over)}"
-            found.append(self._prompt_problem(claim, _is_cut(len(request.prompt), model.prompt_limit, model)))
-        over = len(request.negative_prompt) - model.negative_prompt_limit
-        if over > 0:
-            inline = "negative_prompt" in self._templates
-            keys = (
-                self._keys_of("negative_prompt") if inline else (*self._declaration.keys, "matrix", "negative_prompt")
-            )
-            claim = f"the negative prompt of {name} is {_too_long(over)}"
-            facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
-            found.append(Problem(claim, self._declaration.spec.source.place(keys), facts=facts))
-        if fault := path_fault(output):
-            keys = self._keys_of("output") if "output" in self._templates else self._declaration.keys
-            facts = [f"path: {output}", f"cell: {name}"]
-            found.append(
-                Problem(f"not an output path: {fault}", self._declaration.spec.source.place(keys), facts=facts)
-            )
-        return found
-
-    def _prompt_problem(self, claim: str, *facts: str) -> Problem:
-        return Problem(claim, self._declaration.spec.source.place(self._prompt_keys), facts=facts)
+        return self._by_canvas.setdefault((model.name, size), {**self._values_of.base, "seed": self._seed, **canvas})
 
 
 def _place_of(declaration: Declaration, keys: Keys, line: int, token: str) -> Place:
     return declaration.spec.source.place(keys)
-
-
-def _too_long(over: int) -> str:
-    return f"{over:,} character{'s' * (over > 1)} too long"
-
-
-def _is_cut(length: int, limit: int, model: Model) -> str:
-    return f"it has {length:,}; {model.name} takes {limit:,} and cuts the rest silently"

@@ -8,37 +8,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.toml import TomlFile
-from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, plain
 from qwenbuild.request import derived_seed
 from qwenbuild.state_folder import CONFIG
 
-from . import rows
+from . import layers, rows
 from .action import Action
 from .axes import table_row
 from .axis_values import length
-from .matrix import Declaration, size_label
+from .columns import size_label
+from .declaration import Declaration
+from .fields import DataFile
+from .layers import Kind
 from .project import Project
-from .spec import DataFile
-
-
-class Kind(StrEnum):
-    """What set a value."""
-
-    AXIS = "axis"
-    INCLUDE = "include"  # a cell that the image adds to its matrix
-    IMAGE = "image"
-    SPEC = "spec"  # the top of the spec's file
-    CONFIG = "config"
-    OPTION = "option"  # an option of the command line
-    DERIVED = "derived"
-    DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +78,9 @@ class Sources:
             return self._axis(name)
         if name in ("model", "seed", *_OF_SIZE):
             return self.fields()["size" if name in _OF_SIZE else name]
-        for kind, keys, table in (
-            (Kind.IMAGE, (*declaration.keys, "vars"), declaration.image.vars),
-            (Kind.SPEC, ("vars",), declaration.spec.content.vars),
-        ):
-            if name in table:
-                return Source(kind, "", declaration.spec.source.place((*keys, name)))
+        for layer in declaration.layers:
+            if name in layer.fields.vars:
+                return Source(layer.kind, "", layer.place("vars", name))
         if name == "image":
             return Source(Kind.IMAGE, "the image's name", declaration.spec.source.place(declaration.keys, key=True))
         return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
@@ -105,11 +90,8 @@ class Sources:
         declaration = self._declaration
         if name in declaration.axes:
             return self._axis(name)
-        if getattr(declaration.image, name) is not None:
-            return Source(Kind.IMAGE, "", declaration.spec.source.place((*declaration.keys, name)))
-        if getattr(declaration.spec.content, name) is not None:
-            return Source(Kind.SPEC, "", declaration.spec.source.place((name,)))
-        return None
+        layer = layers.setting(declaration.layers, name)
+        return Source(layer.kind, "", layer.place(name)) if layer else None
 
     def _prompt(self) -> Source:
         image, source = self._declaration.image, self._declaration.spec.source
@@ -125,12 +107,11 @@ class Sources:
             return Source(
                 Kind.INCLUDE, f"include, {axis}", source.place((*declaration.keys, "include", self._included, axis))
             )
-        keys: Keys = (*declaration.keys, "matrix", axis)
-        wanted = self._action.cell[axis]
-        place = source.place(keys)
-        match declaration.image.matrix[axis]:
+        wanted, written = self._action.cell[axis], declaration.written[axis]
+        place = written.place()
+        match written.values:
             case DataFile(file=name, id=column):
-                path = as_spelled(declaration.spec.path.parent, name).resolve()
+                path = as_spelled(written.folder, name).resolve()
                 shown = self._project.shown(path) if path.is_relative_to(self._project.root) else name
                 with contextlib.suppress(ProjectError):
                     place = rows.find(path, shown, column, wanted) or place
@@ -138,7 +119,7 @@ class Sources:
                 model = self._project.catalogue.models[self._action.request.model]
                 for index, raw in enumerate(declaration.axes[axis]):
                     if (size_label(raw, model) if axis == "size" else plain(raw)) == wanted:
-                        place = source.place((*keys, index))
+                        place = written.place(index)
                         break
         return Source(Kind.AXIS, f"axis {axis}", place)
 
@@ -172,8 +153,5 @@ def _included_label(declaration: Declaration, number: int, axis: str, cell: Mapp
     value = cell[axis]
     if not isinstance(value, dict):
         return plain(value)
-    return str(
-        table_row(
-            value, length(declaration.axes[axis]) + 1, declaration.spec, (*declaration.keys, "include", number, axis)
-        )
-    )
+    place = partial(declaration.place, "include", number, axis)
+    return str(table_row(value, length(declaration.axes[axis]) + 1, place))

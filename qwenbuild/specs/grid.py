@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qwenbuild.catalogue import Model
 
 if TYPE_CHECKING:
-    from .matrix import Value
+    from .declaration import Value
 
 MOST_COMPARISONS = 20_000_000
 """The most cells times sets of axes: this many comparisons take about ten seconds."""

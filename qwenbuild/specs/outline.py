@@ -28,6 +28,7 @@ class ImageOutline(NamedTuple):
     name: str
     table: Mapping[str, Any]  # of the image
     file: Mapping[str, Any]  # the whole spec
+    config: Mapping[str, Any]  # the whole config
     folder: Path  # of the spec
     root: Path  # of the project
 
@@ -38,8 +39,10 @@ class ImageOutline(NamedTuple):
 
     @property
     def matrix(self) -> Mapping[str, Any]:
-        """The axes as written."""
-        return _table(self.table.get("matrix"))
+        """The axes as written: the shared ones that the image names, and its own."""
+        own, named = _table(self.table.get("matrix")), self.table.get("axes")
+        shared = {**_table(self.config.get("axes")), **_table(self.file.get("axes"))}
+        return {**{name: shared[name] for name in named if name in shared}, **own} if isinstance(named, list) else own
 
     @property
     def tags(self) -> list[str]:
@@ -53,8 +56,10 @@ class ImageOutline(NamedTuple):
         from .axis_values import form, numbers, table_row
 
         written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
+        is_of_config = axis not in _table(self.table.get("matrix")) and axis not in _table(self.file.get("axes"))
+        folder = self.root if is_of_config else self.folder
         match form(written):
-            case "file" if outside.is_inside(self.root, path := as_spelled(self.folder, written["file"])):
+            case "file" if outside.is_inside(self.root, path := as_spelled(folder, written["file"])):
                 yield from map(str, rows.read(path, written["file"], written.get("id")))
             case "range":
                 values = numbers(written.get("start", 0), written["count"], written.get("step", 1))
@@ -78,7 +83,8 @@ def images(start: Path) -> list[ImageOutline]:
         config = discovery.find_config(start)
     except UsageError:
         return []
-    root, glob = config.root, _table(config.table).get("specs", discovery.SPECS)
+    root, settings = config.root, _table(config.table)
+    glob = settings.get("specs", discovery.SPECS)
     if not isinstance(glob, str) or discovery.glob_fault(glob):
         return []
     found = []
@@ -89,7 +95,7 @@ def images(start: Path) -> list[ImageOutline]:
             file = TomlFile.read(path, path.name).table
             spec = discovery.spec_name(root, glob, path)
             for name, table in _table(file.get("image")).items():
-                found.append(ImageOutline(spec, name, _table(table), file, path.parent, root))
+                found.append(ImageOutline(spec, name, _table(table), file, settings, path.parent, root))
     return found
 
 

@@ -17,7 +17,7 @@ from qwenbuild.files.paths import MOST_BYTES, clash_key, clash_keys
 from qwenbuild.problems import Problem
 
 from .action import Action
-from .matrix import Declaration, Value
+from .declaration import Declaration, Value
 
 
 class Record(Protocol):
@@ -62,8 +62,8 @@ def marked_path(stem: str, values: Sequence[Value], name: str) -> str:
 
 
 def has_default_path(declaration: Declaration) -> bool:
-    """Return whether neither the image nor its spec sets `output`."""
-    return declaration.image.output is None and declaration.spec.content.output is None
+    """Return whether nothing sets `output`."""
+    return declaration.setting("output") is None
 
 
 def settled(actions: list[Action], recorded: Recorded, findings: Findings) -> list[Action]:
@@ -186,10 +186,9 @@ def _above(path: str) -> Iterator[str]:
 def _clash(action: Action, other: Action, what: str) -> Problem:
     """Return the problem of two actions whose paths clash; `what` they have in common."""
     image = action.declaration
-    keys = (*image.keys, "output") if image.image.output is not None else image.keys
     claim = f"two cells have {what}: {action.output}"
     facts = [other.name, action.name]
     if other.output != action.output:
         facts = [f"{other.name}: {other.output}", f"{action.name}: {action.output}"]
     hint = "`output` must differ between cells; it may contain axes, such as {{ seed }}"
-    return Problem(claim, image.spec.source.place(keys), facts=facts, hint=hint)
+    return Problem(claim, image.place_of("output"), facts=facts, hint=hint)

@@ -19,7 +19,9 @@ from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER, LOCK
 from qwenbuild.trust import Trust
 
-from . import discovery, outside, prices, user_config, validation
+from . import declared_names, discovery, outside, prices, user_config, validation
+from .discovery import ConfigFile
+from .fields import Axis, DataFile, Fields, Range
 
 
 class Budget(BaseModel):
@@ -76,6 +78,10 @@ class Config(BaseModel):
     remote: RemoteConfig = Field(default_factory=RemoteConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
     models: dict[str, ModelTable] = Field(default_factory=dict, description="models that the catalogue lacks, by name")
+    defaults: Fields = Field(default_factory=Fields, description="fields and variables for the images of all specs")
+    axes: dict[str, Axis] = Field(
+        default_factory=dict, description="axes that images share; an image names them in its own `axes`"
+    )
 
     @field_validator("specs", "templates", "out")
     @classmethod
@@ -99,8 +105,13 @@ class Project:
     root: Path
     config: Config
     catalogue: Catalogue = field(repr=False)
-    searched: tuple[Path, ...] = ()  # the config files that were looked for; the last one is the project's
+    file: ConfigFile = field(repr=False)
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
+
+    @property
+    def searched(self) -> tuple[Path, ...]:
+        """The config files that were looked for; the last one is the project's."""
+        return self.file.searched
 
     @property
     def out(self) -> Path:
@@ -152,7 +163,10 @@ def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | No
     except ValidationError as error:
         found = validation.problems(error, file.source, _known_keys, file.keys)
         raise ProjectError(list(found.values())) from None
-    if wrong := list(user_config.misplaced(config.providers, file.source, file.keys)):
+    if wrong := [
+        *user_config.misplaced(config.providers, file.source, file.keys),
+        *declared_names.of_config(config.defaults.vars, config.axes, file.source, file.keys),
+    ]:
         raise ProjectError(wrong)
     try:
         catalogue = builtin().extended(config.models)
@@ -160,7 +174,7 @@ def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | No
     except BadDeclaration as error:
         place = file.source.place((*file.keys, "models", error.model, error.key))
         raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
-    project = Project(file.root, config, catalogue, file.searched, trust)
+    project = Project(file.root, config, catalogue, file, trust)
     inside = outside.contents(project.state_dir, levels=2)
     if wrong := list(outside.special(project.root, inside)):
         raise ProjectError(wrong)
@@ -190,5 +204,9 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(ModelTable.model_fields)
         case ("models", _, "price_cny"):
             return list(RegionPrices.model_fields)
+        case ("defaults",):
+            return list(Fields.model_fields)
+        case ("axes", _):
+            return [*DataFile.model_fields, *Range.model_fields]
         case _:
             return []

@@ -33,7 +33,8 @@ _ARGUMENT, _CALL = "*", "("  # marks for the argument of a macro, and for a call
 
 def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
     """Return the prompt of each action in segments, by output path. Reads the templates again."""
-    templates = Templates(project.templates, project.config.templates, _marking)
+    plain = Templates(project.templates, project.config.templates)
+    marking = Templates(project.templates, project.config.templates, _marking)
     wanted: dict[int, dict[tuple[str, ...], Action]] = {}
     found: dict[str, list[Segment]] = {}
     for action in actions:
@@ -42,7 +43,7 @@ def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
     for cells in wanted.values():
         declaration = next(iter(cells.values())).declaration
         try:
-            for labels, marked, known in prompts(project.catalogue, templates, declaration, cells):
+            for labels, marked, known in prompts(project.catalogue, marking, plain, declaration, cells):
                 segments, action = _segments(marked, known), cells[labels]
                 if "".join(text for text, _ in segments) == action.request.prompt:
                     found[action.output] = segments

@@ -23,7 +23,8 @@ from qwenbuild.provider import Provider
 
 from . import expand
 from .action import Action
-from .matrix import Declaration
+from .declaration import Declaration
+from .layers import Kind
 from .output_paths import Recorded, settled
 from .project import Project
 from .sandbox import environment
@@ -97,10 +98,10 @@ class ReadCache:
         kept = self._expansions.get(declaration.name)
         if kept is None or repr(declaration.axes) != kept.axes or not _are_unchanged(kept.texts, now):
             return None
-        if declaration.spec is kept.spec:
-            return kept
         if _basis(declaration, provider) != kept.basis:
             return None
+        if declaration.spec is kept.spec:
+            return kept
         # Messages show where the image stands now, so the actions get the new declaration.
         actions = [action._replace(declaration=declaration) for action in kept.actions]
         return replace(kept, spec=declaration.spec, actions=actions)
@@ -138,12 +139,15 @@ class _Bytecode(BytecodeCache):
 
 
 def _basis(declaration: Declaration, provider: Provider) -> tuple[str, ...]:
-    """Return what an image's actions depend on beside its axes and templates: its own table, and what its spec sets.
+    """Return what an image's actions depend on beside its axes and templates: all that its layers set.
 
     The parts are texts, because Python takes 1 for equal to True.
     """
-    defaults = declaration.spec.content.model_copy(update={"image": {}})
-    return repr(defaults), repr(declaration.image), provider.family, str(provider.labelled)
+    stated = [
+        layer.fields.model_copy(update={"image": {}}) if layer.kind is Kind.SPEC else layer.fields
+        for layer in declaration.layers
+    ]
+    return (*map(repr, stated), provider.family, str(provider.labelled))
 
 
 def _are_unchanged(texts: Mapping[str, str | None], now: Templates) -> bool:

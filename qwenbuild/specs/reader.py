@@ -10,8 +10,9 @@ from qwenbuild.errors import MOST_PROBLEMS, Findings, TooManyRenders
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider
 
-from . import expand, matrix, samples, spec
+from . import axes, expand, matrix, samples, spec
 from .action import Action
+from .declaration import Declaration, declare
 from .field_sources import Sources
 from .output_paths import Recorded, no_records
 from .project import Project
@@ -64,9 +65,8 @@ class Reader:
         paths = project.spec_paths()
         self.inputs = [*project.searched, *project.spec_folders(), *paths]
         specs = self._specs(paths, findings)
-        data = {path for each in specs for path in each.data_files}
-        self.inputs = [*self.inputs, *data]
-        declarations = matrix.declare(project, specs, findings)
+        self.inputs = [*self.inputs, *axes.data_files(project, specs)]
+        declarations = declare(project, specs, findings)
         if refused := self._too_many_renders(declarations, image_counts):
             templates = Templates(project.templates, project.config.templates)
             samples.check(
@@ -106,7 +106,7 @@ class Reader:
         return specs
 
     def _too_many_renders(
-        self, declarations: Sequence[matrix.Declaration], image_counts: Iterable[Mapping[str, int]]
+        self, declarations: Sequence[Declaration], image_counts: Iterable[Mapping[str, int]]
     ) -> TooManyRenders | None:
         """Return the error if the matrices are sure to need too many new renders. Nothing is expanded."""
         most = max(self._max_renders, _ALWAYS_EXPANDED)

@@ -13,7 +13,9 @@ from qwenbuild.errors import Findings, ProjectError
 
 from . import expand
 from .action import Action
-from .matrix import Cells, Declaration
+from .declaration import Declaration
+from .field_values import FieldValues
+from .matrix import Cells
 from .output_paths import no_records, settled
 from .template import Templates
 
@@ -40,7 +42,7 @@ def check(
             continue
         if sum(map(len, declaration.axes.values())) <= _MOST_VALUES:
             try:
-                Cells(declaration, catalogue).resolved()
+                Cells(declaration, catalogue, FieldValues(declaration, catalogue, templates)).resolved()
             except ProjectError as error:
                 findings.add(error.problems, declaration.name)
         for sample in _samples(declaration):

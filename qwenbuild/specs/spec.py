@@ -10,19 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import as_spelled
@@ -31,95 +21,14 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_limits import MAX_BYTES
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
-from qwenbuild.request import SEED_MAX
 
 from . import declared_names
-from .axis_values import form
 from .control_characters import in_toml
+from .fields import Axis, DataFile, Fields, Range, Scalar
 from .validation import problems
 
-Scalar = str | int | float | bool
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-class Range(_Strict):
-    """A range of whole numbers: `count` numbers from `start`, `step` apart."""
-
-    start: int = 0
-    count: int = Field(ge=1)
-    step: int = Field(default=1)
-
-    @field_validator("step")
-    @classmethod
-    def _moves(cls, step: int) -> int:
-        if step == 0:
-            raise ValueError("a step of 0 repeats one value")
-        return step
-
-
-class DataFile(_Strict):
-    """Rows of a CSV, TSV, JSON Lines or TOML file; each row is a table."""
-
-    file: str = Field(min_length=1, description="path of the file, relative to the spec")
-    id: str | None = Field(
-        default=None,
-        description='column that names each row in cell names and paths; default: "id", else the row\'s number',
-    )
-
-
-def _tag(value: object) -> str:
-    """Return the tag of an axis's form in `Axis`; `value` is the axis as TOML has it, or already validated."""
-    match value:
-        case DataFile():
-            return "<file>"
-        case Range():
-            return "<range>"
-        case _:
-            return f"<{form(value)}>"
-
-
-Axis = Annotated[
-    Annotated[list[Scalar | dict[str, Any]], Tag("<list>")]  # no key has these names; see `validation`
-    | Annotated[DataFile, Tag("<file>")]
-    | Annotated[Range, Tag("<range>")]
-    | Annotated[Scalar, Tag("<value>")],
-    Discriminator(_tag),
-]
-
-Vars = Annotated[dict[str, Any], Field(default_factory=dict, description="variables for templates; any TOML value")]
-
-
-class _Fields(_Strict):
-    """The fields that a spec sets for its images, and an image for its cells."""
-
-    model: str | None = Field(default=None, description="a model of the catalogue, such as qwen-image-plus")
-    size: str | None = Field(default=None, description='"1328*1328", "1328x1328", or a ratio such as "1:1"')
-    seed: int | None = Field(default=None, ge=0, le=SEED_MAX, description="default: derived from spec and image name")
-    negative_prompt: str | None = Field(default=None, description="what the image should not show; may be a template")
-    prompt_extend: bool | None = Field(default=None, description="let the service rewrite the prompt; default: false")
-    watermark: bool | None = Field(default=None, description='put a "Qwen-Image" watermark; default: false')
-    n: int | None = Field(
-        default=None, description="images of one request: always 1; several seeds give several images",
-        json_schema_extra={"const": 1},
-    )  # fmt: skip
-    output: str | None = Field(default=None, description="path under out/; may be a template; must end in .png")
-    vars: Vars
-
-    @field_validator("n", mode="before")
-    @classmethod
-    def _is_one(cls, n: object) -> object:
-        if n is None or (type(n) is int and n == 1):
-            return n
-        count = n if type(n) is int and n > 1 else 4
-        raise ValueError(
-            f"one request makes one image; for {count} images write seed = {{ count = {count} }} in the matrix"
-        )
-
-
-class Image(_Fields):
+class Image(Fields):
     """A named entry of a spec: a prompt, its fields and the matrix of its cells."""
 
     prompt: str | None = Field(default=None, description="the prompt, a Jinja template")
@@ -128,6 +37,9 @@ class Image(_Fields):
         default_factory=list, description="tags by which --tag selects the image",
         json_schema_extra={"uniqueItems": True},
     )  # fmt: skip
+    axes: list[str] = Field(
+        default_factory=list, description="names of shared axes, from [axes] of the spec or the config"
+    )
     matrix: dict[str, Axis] = Field(default_factory=dict, description="the axes: the values of each, by name")
     exclude: list[dict[str, Scalar]] = Field(
         default_factory=list, description="cells to leave out: those that match all values of an entry"
@@ -144,11 +56,14 @@ class Image(_Fields):
         return self
 
 
-class SpecFile(_Fields):
+class SpecFile(Fields):
     """A qwenbuild spec: defaults for every image of the file, and the images."""
 
     model_config = ConfigDict(title="qwenbuild spec")
 
+    axes: dict[str, Axis] = Field(
+        default_factory=dict, description="axes that images share; an image names them in its own `axes`"
+    )
     image: dict[str, Image] = Field(default_factory=dict, description="the images, by name")
 
 
@@ -164,7 +79,9 @@ class Spec:
     @property
     def data_files(self) -> list[Path]:
         """The data files that the axes name; they may be missing."""
-        axes = [values for image in self.content.image.values() for values in image.matrix.values()]
+        axes = [values for it in (*self.content.image.values(),) for values in it.matrix.values()] + [
+            *self.content.axes.values()
+        ]
         return [as_spelled(self.path.parent, values.file) for values in axes if isinstance(values, DataFile)]
 
 
@@ -235,7 +152,7 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(SpecFile.model_fields)
         case ("image", _):
             return list(Image.model_fields)
-        case ("image", _, "matrix", _):
+        case ("image", _, "matrix", _) | ("axes", _):
             return [*DataFile.model_fields, *Range.model_fields]
         case _:
             return []

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwenbuild.errors import Findings, QwenbuildError
-from qwenbuild.specs import expand, matrix, spec
+from qwenbuild.specs import expand, spec
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.matrix import Declaration
+from qwenbuild.specs.declaration import Declaration, declare
 from qwenbuild.specs.output_paths import Record
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.spec import Spec
@@ -46,14 +46,14 @@ class Workspace:
     def declarations(self) -> list[Declaration]:
         """Return every image with its axes; raises ProjectError."""
         findings = Findings()
-        found = matrix.declare(self.project, self.specs(findings), findings)
+        found = declare(self.project, self.specs(findings), findings)
         findings.raise_if_any()
         return found
 
     def actions(self, records: Mapping[str, Record] = {}, *, labelled: bool = False) -> list[Action]:
         """Return every action with the provider family `test-1`; raises ProjectError. `records` are the lock's."""
         findings, project = Findings(), self.project
-        declarations = matrix.declare(project, self.specs(findings), findings)
+        declarations = declare(project, self.specs(findings), findings)
         templates = Templates(project.templates, project.config.templates)
         found = expand.expand(
             project.catalogue, templates, declarations, "test-1", labelled, lambda valid: records, findings

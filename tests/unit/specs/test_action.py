@@ -8,7 +8,7 @@ from qwenbuild.catalogue import Model
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.request import Request
 from qwenbuild.specs import expand
-from qwenbuild.specs.matrix import Value
+from qwenbuild.specs.declaration import Value
 from qwenbuild.specs.template import Templates
 from tests.support.workspace import Workspace
 

@@ -18,7 +18,7 @@ from qwenbuild.files.paths import clash_key
 from qwenbuild.request import Size, derived_seed
 from qwenbuild.specs import expand
 from qwenbuild.specs.cell_names import parse_cell_name
-from qwenbuild.specs.matrix import Declaration
+from qwenbuild.specs.declaration import Declaration
 from qwenbuild.specs.template import Templates
 from tests.support.workspace import Workspace
 
@@ -355,7 +355,9 @@ copy = { id = "en", title = "another" }
     cells = {action.labels: action.request.prompt for action in project.actions()}
     assert len(cells) == 321
     catalogue = project.project.catalogue
-    assert {labels: prompt for labels, prompt, _ in expand.prompts(catalogue, templates, declaration, cells)} == cells
+    assert {
+        labels: prompt for labels, prompt, _ in expand.prompts(catalogue, templates, templates, declaration, cells)
+    } == cells
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.catalogue import builtin
+from qwenbuild.specs.declaration import Value
 from qwenbuild.specs.grid import Exclusions, Grid
-from qwenbuild.specs.matrix import Value
 from tests.support.workspace import Workspace
 
 _rules = st.lists(

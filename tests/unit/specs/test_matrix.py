@@ -18,7 +18,8 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.request import Size
 from qwenbuild.specs import matrix
-from qwenbuild.specs.matrix import Cells, Declaration, Value
+from qwenbuild.specs.declaration import Declaration
+from qwenbuild.specs.matrix import Cells
 from tests.support.workspace import Workspace
 
 Cell = dict[str, Any]
@@ -160,15 +161,6 @@ def test_an_axis_may_mix_rows_and_values(tmp_path: Path) -> None:
              "include": [{"n": 2, "copy": "en"}, {"n": 2, "copy": "other"}]}  # fmt: skip
     assert [cell["copy"] for cell in cells(declared(tmp_path, image))] == ["plain", {"id": "en", "t": "x"},
                                                                            {"id": "en", "t": "x"}, "other"]  # fmt: skip
-
-
-def test_default_paths_tell_values_apart() -> None:
-    """Texts become slugs, with a digest if needed; numbers stay unchanged."""
-    assert Value.of("Calm!", "Calm!").path_part == "calm"
-    assert Value.of("-1", -1).path_part == "-1"
-    assert Value.of("!", "!").path_part != Value.of("?", "?").path_part
-    one, other = ("x" * 100 + end for end in "ab")
-    assert Value.of(one, one).path_part != Value.of(other, other).path_part
 
 
 # --- size is known before work is done ---

@@ -113,3 +113,16 @@ def test_nothing_outside_of_the_project_is_read(project: Workspace) -> None:
     (project.root / "specs/link.toml").symlink_to("../../secret.toml")
     [image] = outline.images(project.root)
     assert (image.name, [*image.labels("far"), *image.labels("linked")]) == ("a", [])
+
+
+def test_shared_axes_are_offered(project: Workspace) -> None:
+    """They come from the config or the spec; data files are relative to the file that names them."""
+    project.write({
+        "qwenbuild.toml": '[axes]\nhue = ["red"]\ncopy = { file = "texts/copy.csv" }\n',
+        "texts/copy.csv": "id\nen\n",
+        "specs/a.toml": 'axes.hue = ["blue"]\n[image.a]\nprompt = "x"\naxes = ["hue", "copy", "nosuch"]\n'
+                        "matrix.seed = 1\n",
+    })  # fmt: skip
+    [found] = outline.images(project.root)
+    assert [*found.matrix] == ["hue", "copy", "seed"]
+    assert [list(found.labels(axis)) for axis in found.matrix] == [["blue"], ["en"], ["1"]]

@@ -1,0 +1,115 @@
+"""Declarations: the images of all specs, each with its axes resolved and the layers that set its fields.
+
+`declare` reads data files and counts the cells. It expands nothing: declaring 10**12 cells is as fast as declaring ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from qwenbuild.digest import sha256
+from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.files.toml_positions import Keys
+from qwenbuild.problems import Place
+
+from . import axes, layers
+from .axes import WrittenAxis
+from .axis_values import combinations
+from .cell_names import cell_name, quoted
+from .layers import Layer
+from .project import Project
+from .rows import Row
+from .sandbox import slug
+from .spec import Image, Spec
+
+
+class Value(NamedTuple):
+    """One value of an axis in all its forms."""
+
+    label: str
+    quoted: str  # the label in cell names
+    path_part: str  # the label in default output paths
+    value: Any  # for templates and requests
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> Value:
+        """Return the value with the label `name`. Its `path_part` is short: a longer text is cut, and gets a digest."""
+        if not isinstance(value, str | Row):
+            return cls(name, quoted(name), name, value)
+        short = slug(name)
+        if not short or len(short) >= 60:
+            short = f"{short[:48].rstrip('-')}-{sha256(name.encode('utf-8', 'replace'))[:8]}".lstrip("-")
+        return cls(name, quoted(name), short, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """An image with resolved axes: each axis has a lazy sequence of values as written."""
+
+    spec: Spec
+    image_name: str
+    image: Image = field(repr=False)
+    axes: Mapping[str, Sequence[Any]] = field(repr=False)
+    written: Mapping[str, WrittenAxis] = field(repr=False)  # the axes as written, by name
+    layers: Sequence[Layer] = field(repr=False)  # what sets the fields, the nearest first
+    cells: int  # an upper bound: excluded cells are counted too; `matrix.count` is exact for up to a million
+    sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
+
+    @property
+    def name(self) -> str:
+        """The image's name, such as `puppies/poster`."""
+        return f"{self.spec.name}/{self.image_name}"
+
+    def cell_name(self, values: Sequence[Value]) -> str:
+        """Return the name of a cell, such as `puppies/poster[seed=1]`; `values` are in the order of the axes."""
+        return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of the image in its spec."""
+        return ("image", self.image_name)
+
+    def place(self, *keys: str | int, key: bool = False) -> Place:
+        """Return the place of what stands at `keys` in the image, or with `key` of the last key."""
+        return self.spec.source.place((*self.keys, *keys), key=key)
+
+    def setting(self, name: str) -> Any:
+        """Return what is set for the field `name`, which may be a template; None if nothing is."""
+        layer = layers.setting(self.layers, name)
+        return getattr(layer.fields, name) if layer else None
+
+    def place_of(self, name: str) -> Place:
+        """Return the place that sets the field `name`: an axis, or a key; that of the image if nothing sets it."""
+        if name in self.written:
+            return self.written[name].place()
+        layer = layers.setting(self.layers, name)
+        return layer.place(name) if layer else self.place()
+
+
+def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list[Declaration]:
+    """Return every image with its axes resolved. This reads data files and expands nothing."""
+    declarations = []
+    resolver = axes.Resolver(project)
+    for spec in specs:
+        for name, image in spec.content.image.items():
+            try:
+                written = axes.written(project, spec, name)
+            except ProjectError as error:
+                findings.add(error.problems, f"{spec.name}/{name}")
+                continue
+            resolved: dict[str, Sequence[Any]] = {}
+            for axis, values in written.items():
+                try:
+                    resolved[axis] = resolver.resolve(values)
+                except ProjectError as error:
+                    findings.add(error.problems, f"{spec.name}/{name}")
+            if len(resolved) < len(written):
+                continue
+            cells = len(image.include) + combinations(resolved.values())
+            image = axes.as_axes_are_spelled(image, resolved)
+            sorted_axes = sorted((axis, number) for number, axis in enumerate(resolved))
+            of_image = layers.of(project, spec, name)
+            declarations.append(Declaration(spec, name, image, resolved, written, of_image, cells, sorted_axes))
+    return declarations

@@ -1,0 +1,145 @@
+"""Field values: what the request fields of an image are in each cell, if no axis sets them.
+
+A field that is a template, such as `size = "{{ row.size }}"`, sees the axes, the variables, and the names of spec and
+image. Its text is validated as a written value would be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from qwenbuild.catalogue import Catalogue, Model
+from qwenbuild.errors import ProjectError
+from qwenbuild.files.text import nfc
+from qwenbuild.problems import Problem
+from qwenbuild.request import SEED_MAX, Size, derived_seed
+
+from . import layers
+from .columns import model_of, size_of
+from .declaration import Declaration, Value
+from .fields import is_template
+from .shared_texts import SharedText
+from .template import Templates
+
+TEMPLATED = ("model", "size", "seed", "prompt_extend", "watermark")
+"""Fields whose values are no texts, and that may be templates. A negative prompt is a template anyway."""
+
+_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
+_FLAGS = {"true": True, "false": False}
+
+
+class FieldValues:
+    """The fields of one image. `texts` are those that are templates, by name."""
+
+    def __init__(self, declaration: Declaration, catalogue: Catalogue, templates: Templates) -> None:
+        """Raises ProjectError if a template can't be compiled."""
+        self._declaration, self._catalogue = declaration, catalogue
+        self._written = {name: declaration.setting(name) for name in TEMPLATED if name not in declaration.axes}
+        self.texts: dict[str, SharedText] = {}
+        problems: list[Problem] = []
+        for name, written in self._written.items():
+            layer = layers.setting(declaration.layers, name)
+            if layer and is_template(written):
+                try:
+                    template = templates.inline(written, partial(layer.source.place_in, (*layer.keys, name)))
+                    self.texts[name] = SharedText(name, template, declaration, {})
+                except ProjectError as error:
+                    problems += error.problems
+        if problems:
+            raise ProjectError(problems)
+        self._base = {nfc(name): value for name, value in layers.variables(declaration.layers).items()}
+        self._base |= {"spec": declaration.spec.name, "image": declaration.image_name}
+        self._seen_at = [(nfc(axis), number) for number, axis in enumerate(declaration.axes)]
+        self._sizes: dict[str, Size] = {}  # as written, by the model's name
+        self._checked: dict[tuple[str, str, str], Any] = {}  # by field, text and the model's name
+        seed = self._written.get("seed")
+        self._seed = derived_seed(declaration.name) if seed is None else seed
+
+    @property
+    def base(self) -> Mapping[str, object]:
+        """What the templates of all cells see: variables, and the names of spec and image."""
+        return self._base
+
+    @property
+    def model_axes(self) -> Sequence[int] | None:
+        """The numbers of the axes that choose the model; None: all."""
+        return self.texts["model"].axes if "model" in self.texts else ()
+
+    def model(self, values: Sequence[Value]) -> Model:
+        """Return the model of a cell, if a template chooses it. Raises ProjectError."""
+        found: Model = self._of_cell("model", values, "", self._as_model)
+        return found
+
+    def size(self, values: Sequence[Value], model: Model) -> Size:
+        """Return the size of a cell whose size no axis sets. Raises ProjectError."""
+        if "size" in self.texts:
+            found: Size = self._of_cell("size", values, model.name, partial(self._as_size, model=model))
+            return found
+        if model.name not in self._sizes:
+            text = self._written.get("size")
+            self._sizes[model.name] = model.default_size if text is None else self._as_size(text, model)
+        return self._sizes[model.name]
+
+    def seed(self, values: Sequence[Value]) -> int:
+        """Return the seed of a cell whose seed no axis sets. Raises ProjectError."""
+        return self._of_cell("seed", values, "", self._as_seed) if "seed" in self.texts else self._seed
+
+    def flag(self, name: str, values: Sequence[Value]) -> bool:
+        """Return `prompt_extend` or `watermark` of a cell, if no axis sets it. Raises ProjectError."""
+        if name in self.texts:
+            return bool(self._of_cell(name, values, "", partial(self._as_flag, name)))
+        return self._written.get(name) or False
+
+    def problems(self, values: Sequence[Value], model: Model) -> list[Problem]:
+        """Return the problems of all fields of a cell that are templates."""
+        found: list[Problem] = []
+        checks: Mapping[str, Callable[[], object]] = {
+            "size": partial(self.size, values, model),
+            "seed": partial(self.seed, values),
+            **{name: partial(self.flag, name, values) for name in ("prompt_extend", "watermark")},
+        }
+        for name in checks.keys() & self.texts.keys():
+            try:
+                checks[name]()
+            except ProjectError as error:
+                found += error.problems
+        return found
+
+    def _of_cell(self, name: str, values: Sequence[Value], model: str, check: Callable[[str], Any]) -> Any:
+        text = self.texts[name].of(values, partial(self._seen, values))
+        at = name, text, model
+        if at not in self._checked:
+            self._checked[at] = check(text)
+        return self._checked[at]
+
+    def _seen(self, values: Sequence[Value]) -> dict[str, object]:
+        """Return what the templates of fields see. A size is a text, since only the model gives a ratio a size."""
+        return {**self._base, **{
+            axis: str(value) if isinstance(value := values[number].value, Size) else value
+            for axis, number in self._seen_at
+        }}  # fmt: skip
+
+    def _as_model(self, text: str) -> Model:
+        return model_of(text, self._catalogue, partial(self._wrong, "model", f'unknown model "{text}"', text))
+
+    def _as_size(self, text: str, model: Model) -> Size:
+        return size_of(text, model, partial(self._wrong, "size", f'size "{text}"', text))
+
+    def _as_seed(self, text: str) -> int:
+        if _NUMBER.fullmatch(text) and int(text) <= SEED_MAX:
+            return int(text)
+        raise self._wrong("seed", f'seed "{text}"', text, f"a whole number from 0 to {SEED_MAX}")
+
+    def _as_flag(self, name: str, text: str) -> bool:
+        if text.lower() in _FLAGS:  # spreadsheets write TRUE
+            return _FLAGS[text.lower()]
+        raise self._wrong(name, f'{name} "{text}"', text, "true or false")
+
+    def _wrong(self, name: str, claim: str, text: str, reason: str) -> ProjectError:
+        hint = None
+        if not text:
+            hint = f"a default for empty cells: {name} = \"{{{{ … or 'default' }}}}\""
+        return ProjectError([Problem(claim, self._declaration.place_of(name), reason, hint=hint)])

@@ -1,0 +1,69 @@
+"""Layers: the places that set fields and variables for an image, the nearest first.
+
+An image is nearer than the top of its spec, and this is nearer than the config's defaults. The nearest place that sets
+a field wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from qwenbuild.files.toml import TomlFile
+from qwenbuild.files.toml_positions import Keys
+from qwenbuild.problems import Place
+
+if TYPE_CHECKING:
+    from .fields import Fields
+    from .project import Project
+    from .spec import Spec
+
+
+class Kind(StrEnum):
+    """What set a value."""
+
+    AXIS = "axis"
+    INCLUDE = "include"  # a cell that the image adds to its matrix
+    IMAGE = "image"
+    SPEC = "spec"  # the top of the spec's file
+    CONFIG = "config"
+    OPTION = "option"  # an option of the command line
+    DERIVED = "derived"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The fields and variables of one table: an image, the top of a spec, or the config's defaults."""
+
+    kind: Kind
+    fields: Fields = field(repr=False)
+    source: TomlFile = field(repr=False)
+    keys: Keys  # of the table
+
+    def place(self, *keys: str | int, key: bool = False) -> Place:
+        """Return the place of a value in the table, or with `key` of its key."""
+        return self.source.place((*self.keys, *keys), key=key)
+
+
+def of(project: Project, spec: Spec, image_name: str) -> Sequence[Layer]:
+    """Return the layers of an image, the nearest first."""
+    content = spec.content
+    config = project.file
+    return (
+        Layer(Kind.IMAGE, content.image[image_name], spec.source, ("image", image_name)),
+        Layer(Kind.SPEC, content, spec.source, ()),
+        Layer(Kind.CONFIG, project.config.defaults, config.source, (*config.keys, "defaults")),
+    )
+
+
+def setting(layers: Sequence[Layer], name: str) -> Layer | None:
+    """Return the nearest layer that sets the field `name`; None if no layer does."""
+    return next((layer for layer in layers if getattr(layer.fields, name) is not None), None)
+
+
+def variables(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the variables of all layers; of two with one name, the nearer."""
+    return {name: value for layer in reversed(layers) for name, value in layer.fields.vars.items()}

@@ -1,0 +1,173 @@
+"""Tests of field values: fields that are templates over axes and variables."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenbuild.catalogue import DEFAULT_MODEL, builtin
+from qwenbuild.request import derived_seed
+from qwenbuild.specs.action import Action
+from tests.support.workspace import Workspace
+
+JOBS = """\
+[image.job]
+prompt = "{{ row.title }}, {{ model }} {{ ratio }} {{ seed }}"
+model = "{{ row.model }}"
+size = "{{ row.size or ratio_of_all }}"
+seed = "{{ row.seed }}"
+negative_prompt = "{{ row.avoid }}"
+prompt_extend = "{{ row.extend }}"
+watermark = "{% if row.id == 'b' %}true{% else %}false{% endif %}"
+vars.ratio_of_all = "1:1"
+matrix.row = { file = "jobs.csv" }
+"""
+ROWS = """\
+id,title,model,size,seed,avoid,extend
+a,Cat,qwen-image-plus,16:9,1,dogs,TRUE
+b,Dog,qwen-image-max,,2,,false
+"""
+
+
+def of(action: Action) -> tuple[Any, ...]:
+    request = action.request
+    return (request.prompt, request.model, str(request.size), request.seed, request.negative_prompt,
+            request.prompt_extend, request.watermark)  # fmt: skip
+
+
+def test_a_spreadsheet_of_jobs_is_one_spec(project: Workspace) -> None:
+    """Each row sets the fields of its image; the prompt sees them."""
+    project.write({"specs/jobs.toml": JOBS, "specs/jobs.csv": ROWS})
+    assert list(map(of, project.actions())) == [
+        ("Cat, qwen-image-plus 16:9 1", "qwen-image-plus", "1664x928", 1, "dogs", True, False),
+        ("Dog, qwen-image-max 1:1 2", "qwen-image-max", "1328x1328", 2, "", False, True),
+    ]
+
+
+def test_all_that_is_wrong_with_a_row_is_told_with_its_line(project: Workspace) -> None:
+    """Every bad field of every bad row has a message, which names the cell and the row."""
+    rows = ROWS + "c,Owl,qwen-image-pluss,16:9,3,,false\nd,Elk,qwen-image,5:4,x,,maybe\ne,Emu,qwen-image,1:1,,,true\n"
+    project.write({"specs/jobs.toml": JOBS, "specs/jobs.csv": rows})
+    text = project.complaint()
+    for claim, line in (
+        ('unknown model "qwen-image-pluss"', 4), ('size "5:4"', 5), ('seed "x"', 5), ('prompt_extend "maybe"', 5),
+        ('seed ""', 6),
+    ):  # fmt: skip
+        [block] = [block for block in text.split("\n\n") if block.startswith(f"error: {claim}\n")]
+        assert f"  = row: specs/jobs.csv:{line} " in block
+    assert "a default for empty cells: seed = \"{{ … or 'default' }}\"" in text
+    assert text.count("error: ") == 5
+
+
+def test_an_undefined_column_names_the_rows_without_it(project: Workspace) -> None:
+    """Rows of a TOML list may have different columns."""
+    project.write({"specs/a.toml": '[image.a]\nprompt = "x {{ row.id }}"\nseed = "{{ row.seed }}"\n'
+                                   'matrix.row = [{ id = "a", seed = 1 }, { id = "b" }]\n'})  # fmt: skip
+    text = project.complaint()
+    assert text.startswith('error: "row" has no field "seed"\n --> specs/a.toml:3:16\n')
+    assert text.endswith("  = cell: a/a[row=b]\n  = row: specs/a.toml:4 (row=b)")
+    assert text.count("error: ") == 1
+
+
+def test_a_template_of_a_field_sees_no_other_field(project: Workspace) -> None:
+    """Else it would depend on the order in which fields are made."""
+    project.write({"specs/a.toml": '[image.a]\nprompt = "x"\nseed = "{{ width }}"\n'})
+    assert 'undefined variable "width"' in project.complaint()
+
+
+def test_ratios_are_sizes_of_the_model_that_a_row_chooses(project: Workspace) -> None:
+    """So are the sizes in `exclude` and `include`."""
+    models = {"one": "qwen-image-plus", "two": "qwen-image-2.0"}
+    table = {"image": {"a": {
+        "prompt": "{{ size }}", "model": "{{ row.model }}",
+        "matrix": {"size": ["1:1", "16:9"], "row": [{"id": name, "model": model} for name, model in models.items()]},
+        "exclude": [{"size": "16:9", "row": "two"}],
+        "include": [{"size": "4:3", "row": "two"}],
+    }}}  # fmt: skip
+    project.write({"specs/a.toml": tomli_w.dumps(table)})
+    sizes = {name: builtin().models[model].ratios for name, model in models.items()}
+    assert [(it.cell["row"], it.model.name, it.size) for it in project.actions()] == [
+        (row, models[row], sizes[row][ratio])
+        for row, ratio in (("one", "1:1"), ("two", "1:1"), ("one", "16:9"), ("two", "4:3"))
+    ]
+
+
+@pytest.mark.parametrize("field", ["model", "size", "seed", "watermark"])
+def test_defaults_of_the_config_may_be_templates(project: Workspace, field: str) -> None:
+    """They see the axes and variables of each image."""
+    value = {"model": "qwen-image-max", "size": "4:3", "seed": "7", "watermark": "true"}[field]
+    project.write(
+        {
+            "qwenbuild.toml": f'[defaults]\n{field} = "{{{{ mine }}}}"\n',
+            "specs/a.toml": f'[image.a]\nprompt = "x"\nvars.mine = "{value}"\n',
+        }
+    )
+    [action] = project.actions()
+    assert {"model": action.model.name, "size": action.model.ratio(action.size), "seed": str(action.seed),
+            "watermark": str(action.request.watermark).lower()}[field] == value  # fmt: skip
+
+
+# --- the reference: the fields of a cell, one after another ---
+
+_CHOICES: dict[str, list[Any]] = {
+    "model": ["qwen-image-plus", "qwen-image", "qwen-image-2.0"],
+    "size": ["1:1", "16:9"],
+    "seed": [0, 5],
+    "watermark": [True, False],
+}
+
+
+def reference(image: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return (model, size, seed, watermark) of each cell: an axis, else a template, else a value, else the default."""
+    axes: dict[str, list[Any]] = image.get("matrix", {})
+    found = []
+    for values in itertools.product(*axes.values()):
+        cell = dict(zip(axes, values, strict=True))
+
+        def value(name: str, default: Any, cell: dict[str, Any] = cell) -> Any:
+            if name in cell:
+                return cell[name]
+            written = image.get(name, default)
+            return cell["row"][name] if isinstance(written, str) and "{{" in written else written
+
+        model = builtin().models[value("model", DEFAULT_MODEL)]
+        size = value("size", None)
+        found.append((model.name, model.size(size) if size else model.default_size,
+                      value("seed", derived_seed("s/a")), value("watermark", False)))  # fmt: skip
+    return found
+
+
+@st.composite
+def _images(draw: st.DrawFn) -> dict[str, Any]:
+    rows = [
+        {"id": str(number), **{name: draw(st.sampled_from(values)) for name, values in _CHOICES.items()}}
+        for number in range(draw(st.integers(1, 3)))
+    ]
+    image: dict[str, Any] = {"prompt": "x {{ row.id }}", "matrix": {"row": rows}}
+    for name, values in _CHOICES.items():
+        match draw(st.sampled_from(["axis", "template", "value", "unset"])):
+            case "axis":
+                image["matrix"][name] = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True))
+            case "template":
+                image[name] = f"{{{{ row.{name} }}}}"
+            case "value":
+                image[name] = draw(st.sampled_from(values))
+    return image
+
+
+@given(_images())
+def test_fields_are_those_of_the_reference(image: dict[str, Any]) -> None:
+    """However axes, templates, values and defaults are mixed."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = tomli_w.dumps({"image": {"a": image}})
+        actions = Workspace(Path(folder)).write({"qwenbuild.toml": "", "specs/s.toml": text}).actions()
+    made = [(it.model.name, it.size, it.seed, it.request.watermark) for it in actions]
+    expected = reference(image)
+    assert sorted(made) == sorted(expected) if "model" in image["matrix"] else made == expected

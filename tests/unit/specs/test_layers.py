@@ -1,0 +1,41 @@
+"""Tests of layers: which place sets a field or a variable."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from qwenbuild.specs import layers
+from qwenbuild.specs.layers import Kind
+from tests.support.workspace import Workspace
+
+PLACES = {
+    Kind.IMAGE: '[image.a]\nprompt = "x"\nvars = { who = "image" }\nseed = 1\n',
+    Kind.SPEC: 'seed = 2\nvars = { who = "spec" }\n',
+    Kind.CONFIG: '[defaults]\nseed = 3\nvars = { who = "config" }\n',
+}
+SEEDS = {Kind.IMAGE: 1, Kind.SPEC: 2, Kind.CONFIG: 3}
+
+
+@pytest.mark.parametrize("kinds", [it for size in range(1, 4) for it in itertools.combinations(PLACES, size)])
+def test_the_nearest_place_wins(project: Workspace, kinds: tuple[Kind, ...]) -> None:
+    """The image comes before the top of its spec, and that before the defaults of the config."""
+    image = PLACES[Kind.IMAGE] if Kind.IMAGE in kinds else '[image.a]\nprompt = "x"\n'
+    top = PLACES[Kind.SPEC] if Kind.SPEC in kinds else ""
+    config = PLACES[Kind.CONFIG] if Kind.CONFIG in kinds else ""
+    [declaration] = project.write({"qwenbuild.toml": config, "specs/a.toml": top + image}).declarations()
+    nearest = layers.setting(declaration.layers, "seed")
+    assert nearest and nearest.kind is kinds[0]
+    assert nearest.place("seed").source.endswith(f"seed = {SEEDS[kinds[0]]}")
+    assert layers.variables(declaration.layers) == {"who": kinds[0].value}
+
+
+def test_variables_of_all_places_are_seen(project: Workspace) -> None:
+    """Each place adds its variables to those of the others."""
+    project.write({
+        "qwenbuild.toml": '[defaults.vars]\na = "config"\nb = "config"\nc = "config"\n',
+        "specs/a.toml": 'vars = { b = "spec", c = "spec" }\n[image.a]\nprompt = "{{ a }} {{ b }} {{ c }}"\n'
+                        'vars.c = "image"\n',
+    })  # fmt: skip
+    assert project.prompts() == ["config spec image"]
