@@ -23,7 +23,7 @@ from typing import Any
 
 from qwenbuild.digest import sha256
 from qwenbuild.errors import OutputError
-from qwenbuild.noop_snapshot import input_digest
+from qwenbuild.noop_files import input_digest
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import Provider
@@ -112,7 +112,7 @@ def _basis(plan: Plan, state: State, gallery: Gallery, *, small: bool) -> str:
 
 def _content_of(path: Path) -> bytes:
     try:
-        return input_digest(str(path))
+        return input_digest(path)
     except OSError:  # the plan was made without it
         return b""
 
