@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,7 @@ class Options:
     def is_partial(self) -> bool:
         """Whether these options select only some of the project's cells."""
         return self.is_selecting or self.shard is not None
+
+    def or_else(self, **values: Any) -> Self:
+        """Return these options with `values` in place of None and of empty texts."""
+        return replace(self, **{name: value for name, value in values.items() if getattr(self, name) in (None, "")})

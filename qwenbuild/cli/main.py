@@ -49,7 +49,7 @@ def main(ctx: click.Context, project: Path) -> None:
 
 
 for _command in (  # in the order of the help: the daily commands first
-    build.build, build.watch, look.plan, look.explain, look.status, look.show, build.clean, look.report,
+    build.build, build.watch, look.plan, look.explain, look.lint, look.status, look.show, build.clean, look.report,
     lock.lock, lock.verify, cache.cache, cache.gc,
     setup.doctor, trust.trust, setup.init, setup.schema, setup.completion,
     service.tasks, service.emulator,

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild import noop_snapshot
-from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.errors import ProviderError
 from qwenbuild.options import Options
 from qwenbuild.plan import judge, leaving
 from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.provider import OPTIONS, Provider, Settings, emulator_address, resumable
-from qwenbuild.providers.registry import SERVICE, create
+from qwenbuild.provider import OPTIONS, Provider, Settings, emulator_address
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.project import Project, find
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from qwenbuild.plan.explain import Explanation
     from qwenbuild.plan.review import Change
     from qwenbuild.provider import ServiceTask
+    from qwenbuild.specs.lint import Remark
 
 
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
@@ -80,7 +81,9 @@ class Engine:
     def __init__(self, project: Project, options: Options, environ: Mapping[str, str]) -> None:
         self.project = project
         self.options = options
-        self.effective = _effective(options, project)
+        config = project.config
+        resubmit = config.resubmit == "always"
+        self.effective = options.or_else(provider=config.provider, resubmit=resubmit, max_cost=config.budget.max_cost)
         self.store = Store(default_root(environ))
         self.read_cache: ReadCache | None = None  # set by callers that read the project again and again
         self._last_lock: Lock | None = None  # kept only with a `read_cache`; read again if the file changed
@@ -254,11 +257,10 @@ class Engine:
     def _check_options(self) -> None:
         if self.options.locked:
             locking.check_locked_options(self)
-        if self.options.detach and not resumable(self.provider):
-            raise UsageError(
-                f'--detach leaves images with a service, and the provider "{self.provider.name}" has none',
-                hint=f"--provider {SERVICE} --interface async has one",
-            )
+        if self.options.detach:
+            from . import tasks
+
+            tasks.check_detach(self)
 
     def _prepare(self, plan: Plan, state: State) -> None:
         """Raise if the plan must not be built; else make the project and the store ready."""
@@ -306,6 +308,13 @@ class Engine:
             folder = folder or self.project.state_dir / "report"
             return report.write(folder, self.project, plan, state, self.store, self.provider, small=small, tell=tell)
 
+    def lint(self) -> list[Remark]:
+        """Return what specs and templates say, but most likely do not mean: see `lint.remarks`. Changes nothing."""
+        from qwenbuild.specs import lint, selection
+
+        actions = self.actions()
+        return lint.remarks(self.project, actions, selection.select(actions, self.effective, self.project))
+
     def review(self, revision: str) -> tuple[Plan, list[Change]]:
         """Return the plan, and how it differs from the lock of another git revision: see `review.review`."""
         from .review import review
@@ -337,14 +346,3 @@ class Engine:
         from .clean import clean
 
         return clean(self, orphans_only=orphans_only, dry_run=dry_run)
-
-
-def _effective(options: Options, project: Project) -> Options:
-    """Return the options, with the config's values in place of None."""
-    config = project.config
-    return replace(
-        options,
-        provider=options.provider or config.provider,
-        resubmit=config.resubmit == "always" if options.resubmit is None else options.resubmit,
-        max_cost=config.budget.max_cost if options.max_cost is None else options.max_cost,
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from qwenbuild.builder.lost_answers import RECENT_S, Answer, LostAnswers
 from qwenbuild.errors import LedgerError, ProviderError, UsageError
-from qwenbuild.provider import ServiceTask, TaskService, task_service
+from qwenbuild.provider import ServiceTask, TaskService, resumable, task_service
 from qwenbuild.providers.registry import SERVICE
 from qwenbuild.request import Submission
 
@@ -28,6 +28,15 @@ def engine_with_tasks(engine: Engine, region: str | None = None) -> Engine:
     """
     name = engine.provider.name if task_service(engine.provider) else SERVICE
     return engine.with_options(provider=name, region=region)
+
+
+def check_detach(engine: Engine) -> None:
+    """Raise UsageError if a build can't leave its images with a service, because the provider has none."""
+    if not resumable(engine.provider):
+        raise UsageError(
+            f'--detach leaves images with a service, and the provider "{engine.provider.name}" has none',
+            hint=f"--provider {SERVICE} --interface async has one",
+        )
 
 
 def account_tasks(engine: Engine, status: str = "") -> Sequence[ServiceTask]:

@@ -142,6 +142,22 @@ def _variables(place: Project, count: int) -> None:
     write(place, f'[vars]\n{names}[image.poster]\nprompt = "{{{{ name0 }}}}"\n')
 
 
+def _remarks(place: Project, count: int) -> None:
+    """Every row holds a template, and every variable and template file but one is unused."""
+    table = [{**row, "text": f"{row['text']} {{{{ name }}}}"} for row in rows(count)]
+    names = "".join(f'name{number} = "{_text(number)}"\n' for number in range(count))
+    files = {f"templates/t{number}.j2": _text(number) for number in range(count // 4)}
+    spec = f'[vars]\n{names}{_MATRIX}row = {{ file = "../data/rows.csv" }}\n'
+    write(place, spec, {"data/rows.csv": csv_text(table), **files})
+
+
+def _idle_axes(place: Project, count: int) -> None:
+    """N cells of which half are duplicates, because no template reads an axis."""
+    _seeds(place, count)
+    path = place.root / "specs/poster.toml"
+    path.write_text(path.read_text("utf-8").replace("{{ style }}", "one"), "utf-8")
+
+
 # --- errors ---
 
 
@@ -290,6 +306,10 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "specs": Dimension(_specs, share=0.25),
     "templates": Dimension(_templates, share=0.25),
     "variables": Dimension(_variables),
+    "lint": Dimension(_table(csv_text, ".csv"), ("lint",)),
+    "lint-remarks": Dimension(_remarks, ("lint",)),
+    "lint-idle-axes": Dimension(_idle_axes, ("lint",)),
+    "lint-images": Dimension(_images, ("lint",)),
     "errors-undefined": Dimension(_undefined, exits=2),
     "errors-too-long": Dimension(_too_long, exits=2),
     "errors-unknown-keys": Dimension(_unknown_keys, exits=2),

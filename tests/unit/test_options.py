@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 
 import pytest
 
@@ -32,6 +33,14 @@ def test_a_selection_is_partial(asked: Options) -> None:
     assert (asked.is_selecting, asked.is_partial) == (True, True)
     assert (Options(shard=(1, 2)).is_selecting, Options(shard=(1, 2)).is_partial) == (False, True)
     assert (Options().is_selecting, Options().is_partial) == (False, False)
+
+
+def test_values_in_place_of_none() -> None:
+    """What was asked for stays; an empty text, such as that of an unset variable of a script, asks for nothing."""
+    asked = Options(provider="", resubmit=False, jobs=3)
+    assert asked.or_else(provider="null", resubmit=True, jobs=1, max_cost=Decimal(5)) == Options(
+        provider="null", resubmit=False, jobs=3, max_cost=Decimal(5)
+    )
 
 
 def test_options_are_frozen() -> None:

@@ -1,8 +1,9 @@
-"""The commands that show things and change nothing: plan, explain, status, show, report."""
+"""The commands that show things and change nothing: plan, explain, lint, status, show, report."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,35 @@ def explain(project: Path, /, as_json: bool, **choices: Any) -> None:
             click.echo(json.dumps(as_dict(explanation), ensure_ascii=False))
     else:
         explain_view.show(explanations)
+
+
+@click.command(short_help="Find what specs and templates say, but most likely do not mean.")
+@selection
+@click.option("--strict", is_flag=True, help="Exit with 2 if anything was found.")
+@provider
+@json_option
+@click.pass_obj
+def lint(project: Path, /, strict: bool, as_json: bool, **choices: Any) -> None:
+    """Find what specs and templates say, but most likely do not mean. Changes nothing and spends nothing.
+
+    \b
+    qwenbuild lint
+    qwenbuild lint puppies/poster
+    qwenbuild lint --strict                 in CI: exits with 2 if anything was found
+    qwenbuild lint --json | jq -r .rule
+
+    \b
+    template-syntax   a prompt holds `{{`, `{%` or a lone `}}` as text
+    long-text         a quoted text is too long for the size of its image
+    unused-variable   no template of its images reads a variable
+    unused-template   nothing uses a file of the templates folder
+    idle-axis         an axis changes no request
+    """
+    from qwenbuild.terminal import lint_view
+
+    found = engine_of(project, **choices).lint()
+    lint_view.show(found, as_json=as_json)
+    sys.exit(2 if strict and found else 0)
 
 
 @click.command(short_help="Show each image's outputs by verdict, and the last build.")

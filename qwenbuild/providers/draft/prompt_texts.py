@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from qwenbuild import quoted_texts
+
 from .fonts import WIDE
 from .palette import Colour, colours
 
@@ -36,16 +38,6 @@ class Text:
     colour: Colour | None = None
     quoted: bool = True
 
-
-_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"  # a letter of a script that puts spaces between words
-_PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ("＂", "＂"))
-_QUOTED = re.compile(
-    "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
-    + rf'|(?<![0-9])(?<!{_LETTER})"([^"]+)"'  # not after a digit: 5" is inches
-    # Single quotes are also apostrophes, so those inside a word are not quotes.
-    + rf"|(?<!{_LETTER})‘([^‘’]+(?:’{_LETTER}[^‘’]*)*)’(?!{_LETTER})"
-    + rf"|(?<!{_LETTER})'([^\s'][^']*(?:'{_LETTER}[^']*)*)'(?!{_LETTER})"
-)
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
 
@@ -78,12 +70,9 @@ def texts(prompt: str) -> list[Text]:
     """Return the texts of a prompt. Exactly one is the headline; a blank prompt has no texts."""
     found: list[Text] = []
     last = 0
-    for match in _QUOTED.finditer(prompt):
-        words = " ".join(next(group for group in match.groups() if group).split())
-        if not words:
-            continue
-        before, after = prompt[last : match.start()], prompt[match.end() : match.end() + 120]
-        last = match.end()
+    for start, end, words in quoted_texts.find(prompt):
+        before, after = prompt[last:start], prompt[end : end + 120]
+        last = end
         found.append(Text(words, _part(before, after), _colour(words, before, after)))
     if not found:
         return _own_words(prompt)
@@ -102,10 +91,10 @@ def picture_description(prompt: str) -> str:
     These are the sentences before the first quoted text. Without any, it is the first sentence.
     """
     prompt = " ".join(prompt.split())
-    first = _QUOTED.search(prompt)
+    first = next(quoted_texts.find(prompt), None)
     ends = [match.end() for match in _SENTENCE_END.finditer(prompt)]
-    before = [end for end in ends if first and end <= first.start()]
-    after = [end for end in ends if first and end >= first.end()]
+    before = [end for end in ends if first and end <= first.start]
+    after = [end for end in ends if first and end >= first.end]
     return prompt[: before[-1] if before else after[0] if after else len(prompt)].strip()
 
 

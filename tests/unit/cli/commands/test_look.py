@@ -1,9 +1,10 @@
-"""The commands plan, explain, status, show and report."""
+"""The commands plan, explain, lint, status, show and report."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from tests.unit.cli.conftest import Command
@@ -28,6 +29,18 @@ def test_explain_is_a_text_or_json(command: Command) -> None:
     assert (code, out.splitlines()[0]) == (0, "s/a[seed=1]")
     (table,) = events(command("explain", "--json", "-w", "seed=1")[1])
     assert table["name"] == "s/a[seed=1]"
+
+
+def test_lint_exits_with_2_only_if_that_is_asked(command: Command) -> None:
+    """`lint` writes nothing into the project, and `--strict` makes a finding an error."""
+    assert command("lint", "--strict") == (0, "nothing found\n", "")
+    Path("specs/s.toml").write_text('[image.a]\nprompt = "a"\nvars.b = 1\n')
+    code, out, err = command("lint")
+    assert (code, out.splitlines()[0], err) == (0, 'unused-variable: no template reads the variable "b"', "")
+    assert command("lint", "--strict")[0] == 2
+    code, out, _ = command("lint", "--strict", "--json", "s/a")
+    assert (code, [event["event"] for event in events(out)]) == (2, ["finding", "linted"])
+    assert sorted(path.name for path in Path().iterdir()) == ["qwenbuild.toml", "specs"]
 
 
 def test_status_names_images_and_the_last_build(command: Command) -> None:

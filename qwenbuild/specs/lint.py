@@ -1,0 +1,214 @@
+"""Lint: what a project's specs and templates may say, but most likely do not mean.
+
+Each rule has a name that stays. A rule is silent where it can't be sure: templates that compute the names of their
+includes may read everything. Lint reads the project's files, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from qwenbuild.errors import ProjectError, in_order
+from qwenbuild.files.text import line_of, nfc, whole_line
+from qwenbuild.files.toml_positions import Keys
+from qwenbuild.problems import Place, Problem
+
+from .action import Action
+from .declaration import Declaration
+from .declared_names import FIELDS
+from .fields import Fields
+from .layers import Layer
+from .lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, PromptRules
+from .project import Project
+from .template import Templates
+
+UNUSED_VARIABLE = "unused-variable"
+UNUSED_TEMPLATE = "unused-template"
+IDLE_AXIS = "idle-axis"
+
+RULES: Mapping[str, str] = {
+    TEMPLATE_SYNTAX: "a prompt holds `{{`, `{%` or a lone `}}` as text",
+    LONG_TEXT: "a quoted text is too long for the size of its image",
+    UNUSED_VARIABLE: "no template of its images reads a variable",
+    UNUSED_TEMPLATE: "nothing uses a file of the templates folder",
+    IDLE_AXIS: "an axis changes no request",
+}
+"""The rules, and what each one finds."""
+
+_SUFFIXES = (".j2", ".jinja", ".jinja2")  # of templates; other files in the folder may be anything
+
+
+class Remark(NamedTuple):
+    """What one rule found in one place."""
+
+    rule: str
+    problem: Problem
+
+
+def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action]) -> list[Remark]:
+    """Return what the rules find about the `chosen` actions, in the order of files and lines.
+
+    `actions` are all actions of the project. If all are chosen, unused templates are found, too.
+    """
+    linter = _Linter(project, actions)
+    images = {id(action.declaration): action.declaration for action in chosen}
+    found = [
+        *PromptRules(project, linter.templates).remarks(chosen),
+        *linter.variables([*images.values()]),
+        *(linter.unused_templates() if len(chosen) == len(actions) else ()),
+        *linter.axes(images),
+    ]
+    return [Remark(rule, problem) for rule, problem in sorted(found, key=lambda remark: in_order(remark[1]))]
+
+
+class _Linter:
+    def __init__(self, project: Project, actions: Sequence[Action]) -> None:
+        self.templates = Templates(project.templates, project.config.templates)
+        self._project, self._actions = project, actions
+        self._known: dict[str, tuple[frozenset[str] | None, set[str]]] = {}  # what a text reads, and the files in it
+
+    @cached_property
+    def _declarations(self) -> list[Declaration]:
+        return [*{id(action.declaration): action.declaration for action in self._actions}.values()]
+
+    # --- what templates read ---
+
+    def _reads(self, declaration: Declaration) -> frozenset[str] | None:
+        """Return the names that the templates of an image read; None if they are known only while rendering."""
+        found: frozenset[str] = frozenset()
+        for text in self._texts(declaration):
+            read, _ = self._read(text)
+            if read is None:
+                return None
+            found |= read
+        return found
+
+    def _read(self, text: str) -> tuple[frozenset[str] | None, set[str]]:
+        if text not in self._known:
+            files: set[str] = set()
+            self._known[text] = self.templates.reads(text, files), files
+        return self._known[text]
+
+    def _texts(self, declaration: Declaration) -> Iterator[str]:
+        """Yield the templates of an image: the prompt, and the fields that may be templates."""
+        image = declaration.image
+        yield (self.templates.text(image.template) if image.template else image.prompt) or ""
+        for name in Fields.model_fields:
+            if name not in declaration.axes and isinstance(value := declaration.setting(name), str):
+                yield value
+
+    # --- rules ---
+
+    def variables(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield the variables of the images, and of the files and tables around them, that no template reads."""
+        wanted = {_at(layer): layer for image in images for layer in image.layers}
+        used: dict[object, set[str]] = {at: set() for at in wanted}
+        read_at: dict[object, set[str]] = {at: set() for at in wanted}  # also where a nearer name hides the variable
+        unsure: set[object] = set()
+        for declaration in self._declarations:
+            read = self._reads(declaration)
+            hidden = {nfc(axis) for axis in declaration.axes}
+            for layer in declaration.layers:
+                at = _at(layer)
+                if read is None:
+                    unsure.add(at)
+                elif at in used:
+                    used[at] |= read - hidden
+                    read_at[at] |= read
+                hidden |= {*map(nfc, layer.fields.vars)}
+        for at, layer in wanted.items():
+            for name in layer.fields.vars if at not in unsure else ():
+                if nfc(name) in used[at]:
+                    continue
+                place = layer.place("vars", name, key=True)
+                claim, hint = f'no template reads the variable "{name}"', f"a template reads it as {{{{ {name} }}}}"
+                if nfc(name) in read_at[at]:
+                    claim = f'the variable "{name}" is never used'
+                    hint = "an axis, or a variable of the image, has the same name"
+                yield UNUSED_VARIABLE, Problem(claim, place, hint=hint)
+
+    def unused_templates(self) -> Iterator[tuple[str, Problem]]:
+        """Yield the files of the templates folder that no image uses, directly or through another template."""
+        used: set[str] = set()
+        for declaration in self._declarations:
+            for text in self._texts(declaration):
+                read, files = self._read(text)
+                if read is None:
+                    return
+                used |= files
+            used |= {declaration.image.template or ""}
+        used = {*map(nfc, used)}
+        suffixes = {*_SUFFIXES, *(PurePosixPath(name).suffix for name in used)}
+        for name in self.templates.names():
+            path = PurePosixPath(name)
+            is_template = path.suffix in suffixes and path.stem.upper() not in ("README", "LICENSE", "CHANGELOG")
+            if nfc(name) not in used and is_template and not any(part.startswith(".") for part in path.parts):
+                yield UNUSED_TEMPLATE, Problem(f'nothing uses the template "{name}"', self._first_line(name),
+                                               hint="remove it, or name it in an image or a template")  # fmt: skip
+
+    def _first_line(self, name: str) -> Place:
+        shown, text = f"{self._project.config.templates}/{name}", ""
+        try:
+            text = self.templates.text(name) or ""
+        except ProjectError:
+            return Place(shown)
+        number = next((number for number, line in enumerate(text.split("\n"), start=1) if line.strip()), 0)
+        return whole_line(shown, number, line_of(text, number)) if number else Place(shown)
+
+    def axes(self, images: Mapping[int, Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield the axes of the images whose values make no difference to any request."""
+        cells: dict[int, list[Action]] = {}
+        for action in self._actions:
+            if id(action.declaration) in images:
+                cells.setdefault(id(action.declaration), []).append(action)
+        for at, declaration in images.items():
+            for axis, duplicates, pair in _idle(declaration, cells[at], self._reads(declaration)):
+                total = len(cells[at])
+                claim = f"axis `{axis}` changes no request: {duplicates:,} of {total:,} cells are duplicates"
+                facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
+                hint = f"read it in the prompt: {{{{ {axis} }}}}, or remove the axis"
+                written = declaration.written[axis]
+                place = written.source.place(written.keys, key=True)
+                yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
+
+
+def _at(layer: Layer) -> tuple[str, Keys]:
+    """Return what tells the layers of different tables apart."""
+    return layer.source.shown, layer.keys
+
+
+def _idle(
+    declaration: Declaration, cells: Sequence[Action], read: frozenset[str] | None
+) -> Iterator[tuple[str, int, tuple[Action, Action]]]:
+    """Yield (axis, number of duplicates, two of them) for each axis that changes no request of an image.
+
+    The cells are grouped by the values of all other axes. If one group has two requests, the axis makes a difference.
+    """
+    left = {
+        number: dict[tuple[str, ...], tuple[str, Action, int]]()  # by the other labels: key, first cell, count
+        for number, axis in enumerate(declaration.axes)
+        if axis not in FIELDS and len(declaration.axes[axis]) + len(declaration.image.include) > 1
+    }
+    is_labelled = bool(left and cells[0].request.label)  # then the cell's name is in each request, and in its key
+    for action in cells if left else ():
+        key = action.request._replace(label="").key if is_labelled else action.request_key
+        labels = action.labels
+        for number, groups in [*left.items()]:
+            others = labels[:number] + labels[number + 1 :]
+            known, first, count = groups.get(others, (key, action, 0))
+            if known != key:
+                del left[number]
+                continue
+            groups[others] = key, first, count + 1
+    axes = [*declaration.axes]
+    for number, groups in left.items():
+        axis, duplicates = axes[number], len(cells) - len(groups)
+        is_unread = read is not None and nfc(axis) not in read
+        if not duplicates or not (is_unread or all(count > 1 for _, _, count in groups.values())):
+            continue  # a combination that is excluded could make the difference
+        others, (_, first, _) = next(item for item in groups.items() if item[1][2] > 1)
+        second = next(it for it in cells if it is not first and it.labels[:number] + it.labels[number + 1 :] == others)
+        yield axis, duplicates, (first, second)

@@ -1,0 +1,181 @@
+"""Tests of lint: unused variables and templates, and axes that change no request."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qwenbuild import load
+from qwenbuild.cli.commands.look import lint as command
+from qwenbuild.engine.scaffold import SPEC, TEMPLATE
+from qwenbuild.specs import lint
+from tests.support.workspace import Workspace
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def found(project: Workspace, *select: str) -> list[tuple[str, str, str]]:
+    """Return (rule, claim, place) of what is found about the cells that are named, by default about all."""
+    project.write({"qwenbuild.toml": 'provider = "null"\n'})
+    return [
+        (remark.rule, remark.problem.claim, str(remark.problem.place))
+        for remark in load(project.root, select=select).lint()
+    ]
+
+
+def test_this_repositorys_own_project_has_no_finding(tmp_path: Path) -> None:
+    """Its specs and templates use all that they declare."""
+    for name in ("specs", "templates"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    assert found(Workspace(tmp_path)) == []
+
+
+def test_a_new_project_has_no_finding(tmp_path: Path) -> None:
+    """Nor has what `init` writes."""
+    project = Workspace(tmp_path).write({"specs/poster.toml": SPEC, "templates/poster.j2": TEMPLATE})
+    assert found(project) == []
+
+
+# --- variables ---
+
+
+def test_unused_variables(project: Workspace) -> None:
+    """A variable of a spec must be read by one of its images, that of an image by this image."""
+    project.write({
+        "specs/a.toml": """
+            output = "{{ spec }}/{{ image }}-{{ in_path }}.png"
+            [vars]
+            in_prompt = "a"
+            in_path = "b"
+            brand = "c"
+            [image.x]
+            prompt = "{{ in_prompt }}"
+            vars = { mood = "calm" }
+            [image.y]
+            prompt = "{{ mood }}"
+            vars = { mood = "wild" }
+            """,
+    })  # fmt: skip
+    assert found(project) == [
+        (lint.UNUSED_VARIABLE, 'no template reads the variable "brand"', "specs/a.toml:6:13"),
+        (lint.UNUSED_VARIABLE, 'no template reads the variable "mood"', "specs/a.toml:9:22"),
+    ]
+    assert found(project, "a/y") == found(project)[:1]
+
+
+def test_variables_that_templates_read(project: Workspace) -> None:
+    """Included files, macros and parents count, and a negative prompt."""
+    project.write({
+        "specs/a.toml": 'negative_prompt = "{{ avoid }}"\n[vars]\navoid = "a"\nin_parent = "b"\nin_part = "c"\n'
+                        'in_macro = "d"\n"caf\u00e9" = "e"\n[image.x]\ntemplate = "x.j2"\n',
+        "templates/x.j2": '{% extends "base.j2" %}{% block b %}{% include "part.j2" %}{{ cafe\u0301 }}{% endblock %}',
+        "templates/base.j2": "{{ in_parent }}{% block b %}{% endblock %}",
+        "templates/part.j2": '{% import "macros.j2" as m with context %}{{ m.f() }}{{ in_part }}',
+        "templates/macros.j2": "{% macro f() %}{{ in_macro }}{% endmacro %}",
+    })  # fmt: skip
+    assert found(project) == []
+
+
+def test_a_variable_that_another_name_hides(project: Workspace) -> None:
+    """An axis of the same name comes first, and so does a variable of the image."""
+    project.write({
+        "specs/a.toml": """
+            [vars]
+            mood = "calm"
+            look = "flat"
+            [image.x]
+            prompt = "{{ mood }} {{ look }}"
+            matrix.mood = ["wild", "sad"]
+            vars.look = "round"
+            """,
+    })  # fmt: skip
+    assert [claim for _, claim, _ in found(project)] == [
+        'the variable "mood" is never used',
+        'the variable "look" is never used',
+    ]
+
+
+@pytest.mark.parametrize("name", ["{% include layout %}", "{% include layout ~ '.j2' ignore missing %}"])
+def test_computed_includes_are_not_judged(project: Workspace, name: str) -> None:
+    """They may read any variable and any file."""
+    project.write({
+        "specs/a.toml": f'vars = {{ layout = "a.j2", brand = "b" }}\n[image.x]\nprompt = "p {name}"\n',
+        "templates/a.j2": "one", "templates/b.j2": "two",
+    })  # fmt: skip
+    assert found(project) == []
+
+
+# --- templates ---
+
+
+def test_unused_templates(project: Workspace) -> None:
+    """Only files that look like templates are named, and only if everything is selected."""
+    project.write({
+        "specs/a.toml": '[image.x]\ntemplate = "x.txt"\n[image.y]\nprompt = "{% include \'parts/y.j2\' %}"\n',
+        "templates/x.txt": "x", "templates/parts/y.j2": "y", "templates/parts/old.j2": "\n  {# old #}\n",
+        "templates/notes.txt": "", "templates/README.txt": "about", "templates/font.ttf": b"\x00",
+        "templates/.hidden.j2": "", "templates/broken.jinja": b"\xff",
+    })  # fmt: skip
+    assert found(project) == [
+        (lint.UNUSED_TEMPLATE, 'nothing uses the template "broken.jinja"', "templates/broken.jinja"),
+        (lint.UNUSED_TEMPLATE, 'nothing uses the template "notes.txt"', "templates/notes.txt"),
+        (lint.UNUSED_TEMPLATE, 'nothing uses the template "parts/old.j2"', "templates/parts/old.j2:2:3"),
+    ]
+    assert found(project, "a/x") == []
+
+
+# --- axes ---
+
+
+def test_an_axis_that_changes_no_request(project: Workspace) -> None:
+    """The finding counts the duplicates and names two of them; the path of an output is no part of a request."""
+    project.write({
+        "specs/a.toml": """
+            [image.x]
+            prompt = "A {{ animal }}"
+            output = "{{ animal }}-{{ style }}.png"
+            matrix = { animal = ["cat", "dog"], style = ["flat", "ink", "clay", "neon", "photo"] }
+            """,
+    })  # fmt: skip
+    [remark] = load(project.write({"qwenbuild.toml": 'provider = "draft"\n'}).root).lint()
+    assert remark.rule == lint.IDLE_AXIS
+    assert str(remark.problem) == (
+        "error: axis `style` changes no request: 8 of 10 cells are duplicates\n"
+        " --> specs/a.toml:5:49\n"
+        "  |\n"
+        '5 |             matrix = { animal = ["cat", "dog"], style = ["flat", "ink", "clay", "neon", "photo"] }\n'
+        "  |                                                 ^^^^^\n"
+        "  = a/x[animal=cat,style=flat]\n"
+        "  = a/x[animal=cat,style=ink] asks for the same image\n"
+        "  = hint: read it in the prompt: {{ style }}, or remove the axis"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "claims"),
+    [
+        ('prompt = "{% if a == 9 %}x{% endif %}y"\nmatrix.a = [1, 2]', ["axis `a` changes no request: 1 of 2 "]),
+        ('prompt = "x"\nmatrix.a = [1]', []),
+        ('prompt = "x"\nmatrix.a = [1]\ninclude = [{ a = 2 }]', ["axis `a` changes no request: 1 of 2 "]),
+        ('prompt = "x"\nmatrix = { seed = [1, 2], size = ["1:1", "16:9"] }', []),
+        ('prompt = "{{ a }}"\nmatrix = { a = [1, 2], b = [1, 2] }\nexclude = [{ a = 1, b = 2 }, { a = 2, b = 1 }]', []),
+        ('prompt = "{{ a // 2 }}"\nmatrix = { a = [2, 3, 4], b = [1, 2], seed = [1, 2] }\n'
+         'exclude = [{ a = 4, b = 1 }, { a = 2, b = 2 }, { a = 3, b = 2 }]', []),
+        ('prompt = "{{ row.t }}"\nmatrix.row = [{ id = "a", t = "x" }, { id = "b", t = "x" }]',
+         ["axis `row` changes no request: 1 of 2 "]),
+        ('prompt = "x"\nmatrix = { a = [1, 2], b = [1, 2, 3] }',
+         ["axis `a` changes no request: 3 of 6 ", "axis `b` changes no request: 4 of 6 "]),
+    ],
+)  # fmt: skip
+def test_axes(project: Workspace, spec: str, claims: list[str]) -> None:
+    """What an axis changes is seen in the requests, not in the templates. Excluded cells prove nothing."""
+    project.write({"specs/a.toml": f"[image.x]\n{spec}\n"})
+    assert [claim[: len(start)] for (_, claim, _), start in zip(found(project), claims, strict=True)] == claims
+
+
+def test_rules_are_named_in_the_help() -> None:
+    """`lint --help` explains each of them."""
+    for rule, what in lint.RULES.items():
+        assert f"{rule:<16}  {what}\n" in (command.help or "")
