@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.errors import LedgerError, OutputChanged, OutputError, QwenbuildError, StateError, StoreError
+from qwenbuild.errors import LedgerError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan import lacking
 from qwenbuild.plan.judge import is_done
@@ -28,18 +28,20 @@ from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.transfer import Pushing
 
 from . import restore
+from .batches import Batches
 from .commits import Commits
 from .endings import Endings
 from .interrupt import Threads
-from .keep import copied, keep_replaced
+from .journal import settle_stored
+from .keep import copied
 from .recorder import Recorder
-from .render import Rendering, settle_stored
+from .render import Rendering
 from .run import Run
 from .workers import Workers
+from .writing import YIELD_EVERY, Ready, Writing
 
 _PULLS = 8  # pulls at once; each holds one image in memory
 _NEEDS_PROVIDER = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
-_YIELD_EVERY = 8  # restored outputs between two yields to other tasks
 
 
 def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
@@ -67,7 +69,9 @@ class Builder:
         self._recorder = Recorder(run.state, lambda error: self._workers.stop(error.claim, error.problems))
         self._endings = Endings(run, self._workers, self._recorder)
         self._commits = Commits(run.submissions)
-        self._rendering = Rendering(run, self._commits, self._workers, self._endings, self._kept)
+        self._outputs = Writing(run, self._endings, self._recorder)
+        batches = Batches(run, self._endings, self._kept, self._all_kept)
+        self._rendering = Rendering(run, self._commits, batches, self._workers, self._endings, self._kept)
         self._carrying_out: asyncio.Task[None] | None = None
         # Connecting takes time, so a build whose images are all here does not connect.
         needs_remote = any(step.shared or step.verdict in _NEEDS_PROVIDER for step in run.plan.steps)
@@ -202,7 +206,7 @@ class Builder:
                 self._endings.finish(step, Outcome.RESTORED, time.monotonic() - begun_s)
             else:
                 self._render_instead(step, renders, "its stored bytes were damaged")
-            if number % _YIELD_EVERY == 0:  # emitting takes time: let other tasks run
+            if number % YIELD_EVERY == 0:  # emitting takes time: let other tasks run
                 await asyncio.sleep(0)
 
     def _render_instead(self, step: Step, renders: deque[Step], cause: str) -> None:
@@ -230,7 +234,7 @@ class Builder:
         if content is None:
             self._render_instead(step, renders, f"{step.copy[0]} was changed")
         else:
-            await self._write_all(step, image, content, Outcome.RESTORED, begun_s)
+            await self._outputs.write(Ready(step, image, content, Outcome.RESTORED, begun_s))
 
     async def _pull(self, step: Step, renders: deque[Step]) -> None:
         begun_s, action = time.monotonic(), step.action
@@ -245,43 +249,21 @@ class Builder:
             self._render_instead(step, renders, "the remote cache could not deliver it")
             return
         entry, content = pulled
-        await self._write_all(step, entry.image, content, Outcome.RESTORED, begun_s)
+        await self._outputs.write(Ready(step, entry.image, content, Outcome.RESTORED, begun_s))
 
     # --- outputs ---
 
     async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
         """See `others.Kept`."""
+        self._push(entry)
+        return await self._outputs.write(Ready(step, entry.image, image, outcome, begun_s))
+
+    async def _all_kept(self, batch: Sequence[tuple[Entry, Ready]]) -> None:
+        """See `batches.AllKept`."""
+        for entry, _ in batch:
+            self._push(entry)
+        await self._outputs.write_all([ready for _, ready in batch])
+
+    def _push(self, entry: Entry) -> None:
         if self._pushing:
             self._pushing.add(transfer.shareable(entry))
-        return await self._write_all(step, entry.image, image, outcome, begun_s)
-
-    async def _write_all(self, step: Step, digest: str, image: bytes, outcome: Outcome, begun_s: float) -> bool:
-        """Write the outputs of a step and of the steps that wait for its bytes; see `others.Kept`.
-
-        `digest` is that of the `image`, which is in the store.
-        """
-        are_written = await self._write(step, digest, image, outcome, begun_s)
-        for follower in self._endings.take_followers(step):
-            follower = follower._replace(action=follower.action.made_by(step.action.emulated_by))
-            are_written &= await self._write(follower, digest, image, Outcome.RESTORED, time.monotonic())
-        return are_written
-
-    async def _write(self, step: Step, digest: str, image: bytes, outcome: Outcome, begun_s: float) -> bool:
-        if self._run.options.locked and step.pinned not in ("", digest):
-            other = step._replace(was=None, cause="the render gave other bytes than the lock pins")
-            self._endings.finish(other, Outcome.MISSING, time.monotonic() - begun_s)
-            return False
-        try:
-            written = await asyncio.to_thread(self._placed, step, digest, image)
-        except (OutputError, StoreError) as error:
-            self._endings.fail(step, error, begun_s)
-            return isinstance(error, OutputChanged)
-        self._recorder.add(step.action, digest, written)
-        self._endings.finish(step, outcome, time.monotonic() - begun_s)
-        return True
-
-    def _placed(self, step: Step, digest: str, image: bytes) -> os.stat_result:
-        """Write an output, and return its file status. Raises OutputError, StoreError."""
-        store, outputs = self._run.store, self._run.outputs
-        keep_replaced(store, outputs.path(step.action.output), step.seen)
-        return outputs.write(step.action.output, store.blob_path(digest), image, step.seen)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from qwenbuild.errors import LedgerError, ProviderError, Refused, StateError
 from qwenbuild.events import Delayed, Emit
+from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step
 from qwenbuild.provider import Detached, Stopped
 from qwenbuild.request import Request, Submission
@@ -21,6 +22,13 @@ from .run import Run
 
 SHOWN_S: Final = 3.0
 """A request that is delayed for less than this is not reported."""
+
+
+def settle_stored(run: Run) -> None:
+    """Settle the submissions whose image is in the store already. Only a crash leaves them open."""
+    for submission in run.submissions.open():
+        if not submission.is_held and is_done(submission, run.store):
+            run.submissions.settle(submission, "done")
 
 
 class Elsewhere(Stopped):

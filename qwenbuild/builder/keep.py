@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from qwenbuild.digest import canonical_json, sha256
@@ -11,9 +12,10 @@ from qwenbuild.errors import WrongSize
 from qwenbuild.files import atomic, png, regular
 from qwenbuild.files.provenance import with_provenance
 from qwenbuild.provider import Rendered, emulator_address
-from qwenbuild.request import Request
+from qwenbuild.request import Request, Size
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.batches import NewImage
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.store import BLOB_MODE, Store
@@ -83,16 +85,22 @@ def stored(action: Action, run: Run, *, any_size: bool) -> tuple[Action, Entry |
     return action, None
 
 
-def keep(
-    store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
-    forced: bool = False, accept_size: bool = False,
-) -> tuple[Entry, bytes]:  # fmt: skip
-    """Verify and store the image of a request; return the store's entry and its bytes.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A verified image of `request` with its provenance, ready for the store.
 
-    `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
-    stored one; otherwise the image that was stored first stays. Bytes behind the image's end are cut off. Raises
-    BadImage if the bytes are not an image, StoreError; once an image of another size is stored, WrongSize unless
-    `accept_size`.
+    `other_size` is the image's size, if it is not the one that was asked for.
+    """
+
+    request: Request
+    new: NewImage
+    other_size: Size | None
+
+
+def verified(provider: str, key: str, request: Request, rendered: Rendered) -> Verified:
+    """Verify the image of a request, and add its provenance. Bytes behind the image's end are cut off.
+
+    Raises BadImage if the bytes are not an image.
     """
     if not rendered.verified:
         png.verify(rendered.png)
@@ -104,17 +112,39 @@ def keep(
         **({FACT: rendered.emulated_by} if rendered.emulated_by else {}),
     }  # fmt: skip
     image, provenance = with_provenance(rendered.png, facts), canonical_json(facts)
-    digest = sha256(image)
-    if other_size:
-        entry = store.put_beside(key, image, provenance, other_size=other_size)
+    return Verified(request, NewImage.of(key, image, provenance), other_size)
+
+
+def keep(
+    store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
+    forced: bool = False, accept_size: bool = False,
+) -> tuple[Entry, bytes]:  # fmt: skip
+    """Verify an image and store it: see `verified` and `keep_verified`."""
+    found = verified(provider, key, request, rendered)
+    return keep_verified(store, found, pinned=pinned, forced=forced, accept_size=accept_size)
+
+
+def keep_verified(
+    store: Store, found: Verified, *, pinned: str = "", forced: bool = False, accept_size: bool = False
+) -> tuple[Entry, bytes]:
+    """Store an image; return the store's entry and its bytes.
+
+    `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
+    stored one; otherwise the image that was stored first stays. Raises StoreError; once an image of another size is
+    stored, WrongSize unless `accept_size`.
+    """
+    key, image, provenance = found.new.entry.key, found.new.image, found.new.provenance
+    digest = found.new.entry.image
+    if found.other_size:
+        entry = store.put_beside(key, image, provenance, other_size=found.other_size)
         if accept_size:
             return entry, image
-        raise WrongSize.kept(request.size, size)
+        raise WrongSize.kept(found.request.size, found.other_size)
     if digest == pinned and not forced:  # the lock counts more than the image that was stored first
         return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)
     if entry.image != digest:  # an equal request was stored first: that image stays
-        stored = store.image(entry, key, request.size)
+        stored = store.image(entry, key, found.request.size)
         if stored is None:  # it is not the request's image, and in quarantine now
             return store.put(key, image, provenance), image
         image = stored

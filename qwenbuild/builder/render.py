@@ -1,7 +1,7 @@
 """Rendering: has a provider make or collect images, and stores each before it counts as done.
 
-Invariants: at most `provider.concurrency` renders run, and only their bytes are in memory. A price is
-counted before its request is sent. A request that may have been billed is never sent again without
+Invariants: at most `provider.concurrency` renders run, and only their bytes and two batches of free images are in
+memory. A price is counted before its request is sent. A request that may have been billed is never sent again without
 the user's order.
 """
 
@@ -25,30 +25,23 @@ from qwenbuild.errors import (
     WrongSize,
 )
 from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
-from qwenbuild.plan.judge import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
 from qwenbuild.request import Request, Submission
 from qwenbuild.storage.action_result import Entry
 
+from .batches import Batches
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
-from .journal import Elsewhere, RunJournal
-from .keep import keep
+from .journal import Elsewhere, RunJournal, settle_stored
+from .keep import keep, verified
 from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
 from .workers import Workers
 
 _PATIENCE_S = 1.0  # a look-up at the service that takes longer is reported
-
-
-def settle_stored(run: Run) -> None:
-    """Settle the submissions whose image is in the store already. Only a crash leaves them open."""
-    for submission in run.submissions.open():
-        if not submission.is_held and is_done(submission, run.store):
-            run.submissions.settle(submission, "done")
 
 
 def _adopted(step: Step, answer: Answer) -> Step:
@@ -63,9 +56,11 @@ class Rendering:
     `spending` is what they cost. `collected` is the number of images that no step asked for.
     """
 
-    def __init__(self, run: Run, commits: Commits, workers: Workers, endings: Endings, kept: Kept) -> None:
-        """`kept` is called for each image that is in the store; it ends the step."""
-        self._run, self._commits, self._workers = run, commits, workers
+    def __init__(
+        self, run: Run, commits: Commits, batches: Batches, workers: Workers, endings: Endings, kept: Kept
+    ) -> None:
+        """`kept` is called for each image that is in the store; it ends the step. Free images go to `batches`."""
+        self._run, self._commits, self._batches, self._workers = run, commits, batches, workers
         self._endings, self._kept = endings, kept
         self.spending = Spending(run.options.max_cost)
         self.collected = 0
@@ -84,10 +79,11 @@ class Rendering:
                 await asyncio.to_thread(self._run.store.prepare)
             await asyncio.to_thread(self._run.submissions.prepare)
             await asyncio.to_thread(settle_stored, self._run)
-            async with provider.session():
+            async with provider.session(), self._batches.running():
                 await self._reconcile(renders)
                 while renders:
                     await self._workers.drain(renders, provider.concurrency, self._render)
+                    await self._batches.finish()
                     renders = await self._others.outcomes() or await self._found_at_last()
                 await self._workers.drain(strays, provider.concurrency, self._collect)
         except QwenbuildError as error:  # such as no writable store, no API key, a wrong setting
@@ -202,6 +198,10 @@ class Rendering:
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
             action = action.made_by(rendered.emulated_by)
             step = step._replace(action=action)
+            if step.price is None and not (forced or journal.is_open):
+                facts = self._run.provider.name, action.key, action.request, rendered
+                await self._batches.add(step, await asyncio.to_thread(verified, *facts), begun_s)
+                return
             entry, image = await self._keep(journal, action.key, action.request, rendered, step.pinned, forced=forced)
             if not forced:
                 await journal.settle("done")

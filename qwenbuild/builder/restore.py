@@ -8,7 +8,8 @@ the record is lost, the next plan recognises the file by its bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.plan.plan import Step
@@ -17,7 +18,13 @@ from qwenbuild.storage.store import Store
 
 from .keep import keep_replaced
 
-_MOST_FILES, _MOST_BYTES = 128, 64_000_000  # of a batch: interrupts and progress wait for its end
+_T = TypeVar("_T")
+
+MOST_IMAGES: Final = 128
+"""The images of a batch: interrupts and progress wait for its end."""
+
+MOST_BYTES: Final = 64_000_000
+"""The size of a batch's images, if it has more than one."""
 
 Restored = tuple[Step, os.stat_result | QwenbuildError | None]
 """A step and its result: the output's file status, an error, or None if the stored bytes can't be used."""
@@ -29,7 +36,7 @@ def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
     size = 0
     for step in steps:
         size_bytes = step.entry.size_bytes if step.entry else 0
-        if batch and (len(batch) == _MOST_FILES or size + size_bytes > _MOST_BYTES):
+        if batch and (len(batch) == MOST_IMAGES or size + size_bytes > MOST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(step)
@@ -40,20 +47,30 @@ def batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
 def restore(steps: Sequence[Step], store: Store, outputs: Outputs) -> list[Restored]:
     """Copy each step's image to its output, and return the results. Holds one image in memory at a time."""
-    ended: list[Restored] = []
-    copies: list[tuple[Step, Copy]] = []
-    for step in steps:
+    return place(steps, outputs, lambda step: _copied(step, store, outputs))
+
+
+def place(
+    wanted: Iterable[_T], outputs: Outputs, copied: Callable[[_T], Copy | None]
+) -> list[tuple[_T, os.stat_result | QwenbuildError | None]]:
+    """Write outputs, and return each one's file status or error, None if `copied` returned None.
+
+    `copied` returns the copy that becomes the output; it raises StoreError and OutputError.
+    """
+    ended: list[tuple[_T, os.stat_result | QwenbuildError | None]] = []
+    copies: list[tuple[_T, Copy]] = []
+    for each in wanted:
         try:
-            copy = _copied(step, store, outputs)
+            copy = copied(each)
         except QwenbuildError as error:
-            ended.append((step, error))
+            ended.append((each, error))
             continue
         if copy is None:
-            ended.append((step, None))
+            ended.append((each, None))
         else:
-            copies.append((step, copy))
+            copies.append((each, copy))
     placed = outputs.place([copy for _, copy in copies])
-    return ended + [(step, found) for (step, _), found in zip(copies, placed, strict=True)]
+    return ended + [(each, found) for (each, _), found in zip(copies, placed, strict=True)]
 
 
 def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:

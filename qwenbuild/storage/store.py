@@ -145,6 +145,10 @@ class Store:
         """Return the path of a blob. The blob may be missing."""
         return Path(_sharded(self._blobs, digest))
 
+    def result_path(self, key: str) -> Path:
+        """Return the path of an action result. The result may be missing."""
+        return Path(_sharded(self._results, key))
+
     def put(
         self, key: str, image: bytes, provenance: bytes, *, replace: bool = False, other_size: Size | None = None
     ) -> Entry:

@@ -26,7 +26,7 @@ from .stage import Stage
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["sync", "async", "restore", "force", "remote"])
+@pytest.mark.parametrize("name", ["draft", "sync", "async", "restore", "force", "remote"])
 def test_power_cuts(stage: Stage, name: str) -> None:
     """What is read is whole or absent, never another image, never an error; what was called done is there."""
     assert [*cuts(stage, recorded(stage, SCENARIOS[name]))] == []

@@ -252,8 +252,8 @@ def test_interrupted_restores(build: Build) -> None:
 
 
 def test_a_view_that_fails(build: Build) -> None:
-    """If `emit` raises, the build ends; the next build does not render again what was kept."""
-    build.provider = ScriptedProvider(concurrency=2)
+    """If `emit` raises, the build ends; the next build does not pay again for what was kept."""
+    build.provider = ScriptedProvider(concurrency=2, price="1")
     build.prompts(*map(str, range(10)))
 
     def leave(event: Event) -> None:

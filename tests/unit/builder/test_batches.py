@@ -1,0 +1,227 @@
+"""The batches of a build: free images share their waits for the disk, and each step still ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from qwenbuild.builder.batches import Batches
+from qwenbuild.builder.endings import Endings
+from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.builder.keep import Verified, verified
+from qwenbuild.builder.recorder import Recorder
+from qwenbuild.builder.restore import MOST_IMAGES
+from qwenbuild.builder.run import Run
+from qwenbuild.builder.workers import Workers
+from qwenbuild.builder.writing import Ready
+from qwenbuild.events import Event, ImageFinished, Outcome
+from qwenbuild.plan.plan import Step
+from qwenbuild.provider import Journal, Rendered
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Request, Size
+from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.state import State
+from tests.support.builds import Build, ScriptedProvider
+from tests.support.runs import run_of
+from tests.support.trouble import most_bytes
+
+
+class Stored:
+    """Batches of a run whose outputs nobody writes; `batches` and `alone` are the cells that were stored."""
+
+    def __init__(self, run: Run, fault: Exception | None = None) -> None:
+        self.batches: list[Sequence[str]] = []
+        self.alone: list[str] = []
+        self._fault = fault
+        workers = Workers(run)
+        self.it = Batches(run, Endings(run, workers, Recorder(run.state, lambda error: None)), self._kept, self._all)
+
+    async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
+        self.alone.append(step.action.name)
+        return True
+
+    async def _all(self, batch: Sequence[tuple[Entry, Ready]]) -> None:
+        if self._fault:
+            raise self._fault
+        self.batches.append([ready.step.action.name for _, ready in batch])
+
+
+def made(step: Step) -> Verified:
+    action = step.action
+    return verified("null", action.key, action.request, Rendered(plain(action.size, b"rgb"), verified=True))
+
+
+@pytest.fixture
+def run(build: Build, tmp_path: Path) -> Iterator[Run]:
+    """A run of more images than two batches have."""
+    spec = f'prompt = "p"\nmatrix = {{ seed = {{ start = 0, count = {2 * MOST_IMAGES + 40} }} }}\n'
+    build.place.write({"specs/s.toml": f"[image.x]\n{spec}"})
+    state = State(tmp_path / "state.sqlite3")
+    yield run_of(build.root, state)
+    state.close()
+
+
+def test_what_was_made_meanwhile_is_one_batch(run: Run) -> None:
+    """Images are taken in their order; no batch is too large, and at its end each image is in the store."""
+    stored = Stored(run)
+
+    async def build() -> None:
+        async with stored.it.running():
+            for step in run.plan.steps:
+                await stored.it.add(step, made(step), 0.0)
+
+    asyncio.run(build())
+    names = [step.action.name for step in run.plan.steps]
+    assert sorted(name for batch in stored.batches for name in batch) == sorted(names)
+    assert max(map(len, stored.batches)) == MOST_IMAGES
+    assert stored.alone == []
+    assert all(run.store.lookup(step.action.key) for step in run.plan.steps)
+
+
+def test_one_image_waits_for_no_other(run: Run) -> None:
+    """Its batch begins at once."""
+    stored, step = Stored(run), run.plan.steps[0]
+
+    async def build() -> None:
+        async with stored.it.running():
+            await stored.it.add(step, made(step), 0.0)
+            await stored.it.finish()
+            assert stored.batches == [[step.action.name]]
+
+    asyncio.run(build())
+
+
+def test_large_images_fill_a_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a batch of enough bytes waits, `add` waits."""
+    monkeypatch.setattr("qwenbuild.builder.batches.MOST_BYTES", 1)
+    stored = Stored(run)
+
+    async def build() -> None:
+        async with stored.it.running():
+            for step in run.plan.steps[:6]:
+                await stored.it.add(step, made(step), 0.0)
+
+    asyncio.run(build())
+    assert [len(batch) for batch in stored.batches] == [1] * 6
+
+
+def test_what_a_batch_raises_ends_the_build(run: Run) -> None:
+    """Whoever adds an image gets it, and so does whoever waits for the end."""
+    stored, second = (Stored(run, BrokenPipeError()) for _ in range(2))
+
+    async def build() -> None:
+        async with stored.it.running():
+            for step in itertools.cycle(run.plan.steps):
+                await stored.it.add(step, made(step), 0.0)
+
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(build())
+
+    async def build_one() -> None:
+        async with second.it.running():
+            await second.it.add(run.plan.steps[0], made(run.plan.steps[0]), 0.0)
+
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(build_one())
+
+
+def test_an_image_that_is_there_already_is_kept_by_itself(run: Run) -> None:
+    """The image that was stored first stays."""
+    stored, (first, second, *_) = Stored(run), run.plan.steps
+    entry = run.store.put(first.action.key, b"no image of the request", b"{}")
+
+    async def build() -> None:
+        async with stored.it.running():
+            for step in (first, second):
+                await stored.it.add(step, made(step), 0.0)
+
+    asyncio.run(build())
+    assert (stored.alone, stored.batches[-1]) == ([first.action.name], [second.action.name])
+    assert run.store.lookup(first.action.key) != entry  # it was no image of the request
+
+
+# --- in a whole build ---
+
+
+def test_only_the_image_that_does_not_fit_fails(build: Build) -> None:
+    """A full disk stops the build; the other images of the batch are stored, and the next build makes the rest."""
+
+    async def act(request: Request, journal: Journal) -> Rendered:
+        note = "x" * 3_000_000 if request.prompt == "2" else ""
+        return Rendered(plain(request.size, b"rgb"), {"note": note}, verified=True)
+
+    build.provider = ScriptedProvider(act, concurrency=6)
+    build.prompts(*map(str, range(6)))
+    with most_bytes(2_000_000):
+        finished = build.run()
+    assert (finished.rendered, finished.failed) == (5, 1)
+    assert build.outcomes["i2"] is Outcome.FAILED
+    assert "its disk or quota is full" in str(finished.problems)
+    assert build.stores() == 5
+    assert build.run().rendered == 1
+
+
+def test_an_image_of_another_size_is_kept(build: Build) -> None:
+    """It fails as an image that costs money does, and its bytes are in the store."""
+
+    async def act(request: Request, journal: Journal) -> Rendered | None:
+        return Rendered(plain(Size(8, 8), b"rgb")) if request.prompt == "b" else None
+
+    build.provider = ScriptedProvider(act)
+    build.prompts("a", "b", "c")
+    finished = build.run()
+    assert (finished.rendered, finished.failed, build.stores()) == (2, 1, 3)
+    assert build.run(accept_size=True).restored == 1
+
+
+def test_an_interrupted_build_ends_after_its_batches(build: Build) -> None:
+    """What was made is in the store and in `out/`; nothing else is begun."""
+    build.provider = ScriptedProvider(concurrency=2)
+    build.prompts(*map(str, range(30)))
+    interrupt = Interrupt()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, ImageFinished) and not interrupt.count:
+            interrupt.request()
+
+    finished = build.run(stop, interrupt)
+    assert finished.rendered == len(build.provider.prompts) == build.stores()
+    assert finished.rendered + finished.skipped == 30
+    assert len(list((build.root / "out").rglob("*.png"))) == finished.rendered
+
+
+def test_the_second_interrupt_drops_the_batch(build: Build) -> None:
+    """Nothing is lost that costs money: the next build makes or restores the images."""
+    interrupt = Interrupt()
+
+    async def act(request: Request, journal: Journal) -> None:
+        if len(build.provider.prompts) == 20:
+            interrupt.request()
+            interrupt.request()
+
+    build.provider = ScriptedProvider(act, concurrency=20)
+    build.prompts(*map(str, range(20)))
+    finished = build.run(None, interrupt)
+    assert finished.skipped > 0
+    with contextlib.suppress(FileNotFoundError):
+        assert build.stores() <= 20
+    again = build.run()
+    assert again.rendered + again.restored + again.up_to_date == 20
+
+
+def test_a_forced_image_replaces_the_stored_one(build: Build) -> None:
+    """The old image stays in the store, under another key."""
+    build.prompts("a", "b")
+    build.run()
+    build.provider = ScriptedProvider(lambda request, journal: _drawn(request))
+    assert build.run(force=True).rendered == 2
+    assert build.stores() == 4
+
+
+async def _drawn(request: Request) -> Rendered:
+    return Rendered(plain(request.size, b"new"))
