@@ -1,4 +1,4 @@
-"""The `qwenbuild` command: answers `--version`, `--help` and no-op builds at once.
+"""The `qwenbuild` command: answers `--version`, `--help`, and what is asked of an unchanged project, at once.
 
 `help.txt` holds the text of `--help`, because making the text loads all commands. A test compares the two.
 """
@@ -114,9 +114,12 @@ def _help() -> str:
 
 
 def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
-    """Show the result of a build with nothing to do. Return False if that fails: then the command line says why."""
-    from . import noop
+    """Show the answer for an unchanged project. Return False if that fails: then the command line says why."""
+    from . import noop_answers as answers
 
+    if asked.command != "build":
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return _wrote(answers.shown(asked, found, coloured=coloured))
     if asked.junit:
         from pathlib import Path
 
@@ -128,9 +131,9 @@ def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
         except (QwenbuildError, OSError):
             return False
     if asked.as_json:
-        return _wrote(noop.json_lines(found, time.perf_counter() - begun))
-    more = f"{noop.orphaned(found.orphans)}\n" if found.orphans else ""
-    _wrote(noop.nothing_to_do(found.count, time.perf_counter() - begun) + more, sys.stderr)
+        return _wrote(answers.build_events(found, time.perf_counter() - begun))
+    more = f"{answers.orphaned(found.orphans)}\n" if found.orphans else ""
+    _wrote(answers.nothing_to_do(found.count, time.perf_counter() - begun) + more, sys.stderr)
     return True
 
 

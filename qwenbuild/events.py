@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from signal import SIGINT
@@ -232,3 +232,10 @@ def as_dict(event: Event) -> dict[str, Any]:
     if "seconds" in table:
         table["seconds"] = round(table["seconds"], 3)
     return table
+
+
+def in_words(summary: Mapping[str, Any] | None) -> str:
+    """Return how the outputs of a build ended, such as `2 rendered, 1 failed`. `summary` is that of the state's run."""
+    counts = summary or {}
+    ends = [f"{counts[end]:,} {end.value.replace('_', ' ')}" for end in Outcome if counts.get(end)]
+    return ", ".join(ends) or "did not end"

@@ -1,10 +1,10 @@
 """The no-op fast path: detects, without heavy imports, that a build has nothing to do.
 
 A build after which everything is up to date writes a snapshot (see `noop_snapshot`). If all that the snapshot holds is
-unchanged, the slow path would also find nothing to do. Where a command starts, options that only change how the result
-is shown, and options about work that is not there, make no difference. In a fresh clone with a restored `.qwenbuild`
-all times and inodes differ, so contents are compared by their digests. If anything differs, can't be read, or is
-uncertain, `find` returns None and the slow path decides.
+unchanged, the slow path would also find nothing to do, and what `plan`, `status` and `lock --check` show is known, too.
+Where a command starts, options that only change how the result is shown, and options about work that is not there, make
+no difference. In a fresh clone with a restored `.qwenbuild` all times and inodes differ, so contents are compared by
+their digests. If anything differs, can't be read, or is uncertain, `find` returns None and the slow path decides.
 """
 
 from __future__ import annotations
@@ -25,25 +25,31 @@ _SEPARATOR = "\x1f"
 _SWITCHES = ("--fail-fast", "--overwrite")
 _NUMBERS = ("-j", "--jobs", "--max-cost", "--max-renders")
 _VALUES = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
+_OF_PLAN = (*_VALUES, "--overwrite", "--max-renders")  # the options of `plan` that the fast path knows
+_OTHERS = {"status": ([], ["--json"]), "lock": (["--check"],)}  # the arguments of commands that are answered only so
 
 
 class Asked:
     """What a command line asks for.
 
-    `start` is the folder in which it starts, `build` the arguments that say what it builds: none for the whole project.
-    `as_json` and `junit` (a path, empty for none) say how the result is shown.
+    `start` is the folder in which it starts, `command` the command (`build`, `plan`, `status` or `lock`), and `build`
+    the arguments that say what is built: none for the whole project. `as_json` and `junit` (a path, empty for none) say
+    how the result is shown.
     """
 
-    __slots__ = ("as_json", "build", "junit", "start")
+    __slots__ = ("as_json", "build", "command", "junit", "start")
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.start, self.as_json, self.junit = os.getcwd(), False, ""
         rest = self._after_project(list(arguments))
-        if rest[:1] == ["build"]:
-            rest = rest[1:]
-        elif rest and not rest[0].startswith("-"):
-            rest = ["", *rest]  # another command
-        kept, is_locked = self._without_options(rest)
+        self.command = rest.pop(0) if rest and not rest[0].startswith("-") else "build"
+        if self.command in _OTHERS:
+            is_known, self.as_json, rest = rest in _OTHERS[self.command], "--json" in rest, []
+        elif self.command == "plan":
+            is_known = all(it in _OF_PLAN for it in rest if it.startswith("-"))
+        else:
+            is_known = self.command == "build"
+        kept, is_locked = self._without_options(rest if is_known else ["", *rest])
         self.build = [*kept, "--locked"] if is_locked and kept else kept
 
     def _after_project(self, rest: list[str]) -> list[str]:
@@ -96,6 +102,11 @@ class Found:
         return [os.fsdecode(part) for part in self._snapshot.json]
 
     @property
+    def status(self) -> list[str]:
+        """What `status` shows: see `noop_snapshot.Snapshot`."""
+        return [os.fsdecode(part) for part in self._snapshot.status]
+
+    @property
     def cells(self) -> list[tuple[str, str]]:
         """The name and the path of each output of the project, in the order of the plan."""
         texts = os.fsdecode(self._snapshot.cells).split("\0")
@@ -108,7 +119,7 @@ def find(arguments: Sequence[str]) -> tuple[Asked, Found] | None:
         asked = Asked(arguments)
         snapshot = _nearest(asked.start)
         found = _answer(snapshot, asked)
-        if found is None or (asked.build and (asked.as_json or asked.junit)) or _busy(snapshot.root):
+        if found is None or not _is_known(asked, found) or _busy(snapshot.root):
             return None
         return (asked, found) if snapshot.holds() or snapshot.content_holds() else None
     except DAMAGE:
@@ -120,24 +131,15 @@ def answer(asked: Asked, root: str, count: int, orphans: int) -> bytes:
     return os.fsencode(f"{_line(asked, root)}{_SEPARATOR}{count}/{orphans}")
 
 
-def nothing_to_do(count: int, seconds: float) -> str:
-    """Return the line that a no-op build prints."""
-    return f"nothing to do: {count:,} up to date in {max(seconds, 0.01):.2f} s\n"
-
-
-def orphaned(count: int) -> str:
-    """Return the line about `count` orphans, at least one."""
-    outputs, are, them = ("1 output", "is", "it") if count == 1 else (f"{count:,} outputs", "are", "them")
-    return f"{outputs} {are} no longer declared; `qwenbuild clean --orphans` removes {them}"
-
-
-def json_lines(found: Found, seconds: float) -> str:
-    """Return what `--json` prints for a no-op build."""
-    from _json import encode_basestring as quoted  # the whole package `json` takes as long as all the rest
-
-    started, name, path, after, finished, end = found.json
-    cells = [f"{name}{quoted(cell)}{path}{quoted(output)}{after}\n" for cell, output in found.cells]
-    return "".join([started, "\n", *cells, finished, str(round(seconds, 3)), end, "\n"])
+def _is_known(asked: Asked, found: Found) -> bool:
+    """Whether `find` knows what the command prints: it knows no orphan's name, and no cell of a selection."""
+    match asked.command:
+        case "build":
+            return not (asked.build and (asked.as_json or asked.junit))
+        case "plan":
+            return not found.orphans
+        case _:
+            return not asked.build
 
 
 def _nearest(start: str) -> Snapshot:

@@ -45,7 +45,7 @@ SETTLED_NS = 50_000_000
 """Several ticks of the coarsest kernel clock (10 ms). A younger input may change without a new time."""
 
 DAMAGE = (OSError, ValueError, IndexError, TypeError, StopIteration)  # TypeError: a file may end within a number
-_MAGIC = f"qwenbuild snapshot 3 {__version__} {sys.version} {sys.prefix}"
+_MAGIC = f"qwenbuild snapshot 4 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
 _LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # secrets: no verdict depends on them, no file may hold them
 _MOST_BYTES = 1 << 29  # of a snapshot: a million outputs need half of it
@@ -54,12 +54,14 @@ _HEAD = 24  # bytes before the numbers
 
 
 class Snapshot:
-    """The content of a snapshot. `answers` are texts of `noop`, `json` the parts of what `--json` prints.
+    """The content of a snapshot. `answers` are texts of `noop`, `json` the parts of what `build --json` prints.
 
+    `status` is what `status` shows of the whole project: the text that `status --json` prints; when the last build
+    started (seconds since 1970) and how its outputs ended, both empty without a build; each image's name and number.
     Paths below the project are relative, so that a snapshot is valid in another folder, too.
     """
 
-    __slots__ = ("_length", "_raw", "answers", "digests", "folders", "inputs", "json", "numbers", "root")
+    __slots__ = ("_length", "_raw", "answers", "digests", "folders", "inputs", "json", "numbers", "root", "status")
 
     def __init__(self, root: str, raw: bytes) -> None:
         """Parse the bytes of the snapshot of the project at `root`. Raises one of `DAMAGE`."""
@@ -73,7 +75,7 @@ class Snapshot:
         identity = [os.fsencode(text) for text in _identity()]
         if list(islice(texts, len(identity))) != identity:
             raise ValueError
-        self.answers, self.json, self.inputs = _counted(texts), _counted(texts), _counted(texts)
+        self.answers, self.json, self.status, self.inputs = [_counted(texts) for _ in range(4)]
         self.folders = [(folder, _counted(texts)) for folder in texts]
         inputs, outputs = len(self.inputs), sum([len(names) for _, names in self.folders])
         middle = _HEAD + 32 * inputs + 24 * outputs
@@ -130,7 +132,8 @@ class Snapshot:
     def with_answer(self, answer: bytes) -> bytes:
         """Return the bytes of this snapshot with another answer. Only the last ones are kept."""
         answers = [*self.answers, answer][-_MOST_ANSWERS:]
-        return pack(self.numbers, [bytes(self.digests)], answers, self.json, self.inputs, self.folders, self.cells)
+        parts = answers, self.json, self.status, self.inputs
+        return pack(self.numbers, [bytes(self.digests)], parts, self.folders, self.cells)
 
     def _columns(self) -> list[Folder]:
         """Return the outputs' folders, names, and fingerprints."""
@@ -160,12 +163,12 @@ def read(root: str) -> Snapshot:
 
 
 def pack(
-    numbers: Iterable[int], digests: Iterable[bytes], answers: Sequence[bytes], json: Sequence[bytes],
-    inputs: Sequence[bytes], folders: Iterable[tuple[bytes, Sequence[bytes]]], cells: bytes,
+    numbers: Iterable[int], digests: Iterable[bytes], parts: Iterable[Sequence[bytes]],
+    folders: Iterable[tuple[bytes, Sequence[bytes]]], cells: bytes,
 ) -> bytes:  # fmt: skip
-    """Return the bytes of a snapshot; see `Snapshot` for its parts."""
+    """Return the bytes of a snapshot. `parts` are answers, json, status and inputs; see `Snapshot` for all."""
     texts = [os.fsencode(text) for text in _identity()]
-    for some in (answers, json, inputs):
+    for some in parts:
         texts += [str(len(some)).encode(), *some]
     for folder, names in folders:
         texts += [folder, str(len(names)).encode(), *names]

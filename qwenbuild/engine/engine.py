@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
     """Return the engine of the project around the folder `path`.
 
-    `choices` are fields of `Options`; they replace those of `options`. Raises UsageError if there is no
-    project, ProjectError if its config is wrong.
+    `choices` are fields of `Options`; they replace those of `options`. Raises UsageError if there is no project,
+    ProjectError if its config is wrong.
     """
     return Engine(find(Path(path), os.environ), replace(options or Options(), **choices), os.environ)
 
@@ -73,9 +73,8 @@ def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **c
 class Engine:
     """One project with one set of options. Every method reads the project's files again.
 
-    `options` is what the user asked for; in `effective` the config's values replace None in `provider`,
-    `resubmit` and `max_cost`. `inputs` are the paths that the last reading depended on, even if it found
-    mistakes.
+    `options` is what the user asked for; in `effective` the config's values replace None in `provider`, `resubmit` and
+    `max_cost`. `inputs` are the paths that the last reading depended on, even if it found mistakes.
     """
 
     def __init__(self, project: Project, options: Options, environ: Mapping[str, str]) -> None:
@@ -236,8 +235,8 @@ class Engine:
         narrows it to actions with these keys, so a cell that was edited meanwhile is left out. `arguments` is the
         command line: if it comes again and nothing has changed, the fast path answers (see `noop`).
 
-        In the main thread, Ctrl-C stops the build in two stages (see `Interrupt`). Raises ProjectError,
-        UsageError, LockError, TooManyRenders, ProjectBusy, StateError.
+        In the main thread, Ctrl-C stops the build in two stages (see `Interrupt`). Raises ProjectError, UsageError,
+        LockError, TooManyRenders, ProjectBusy, StateError.
         """
         begun_s, started_ns = time.monotonic(), time.time_ns()
         self._check_options()
@@ -246,12 +245,13 @@ class Engine:
                 plan = make_plan(self, state, outputs, keys)
                 self._prepare(plan, state)
                 finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s, quiet)
+                last_run = snapshot.last_run(state)
             records = {**plan.records, **recorded}
             written = [self.lock_path] if locking.write_built(self, plan, recorded) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
-            is_done = finished.complete and not (self.options.force or plan.strays or plan.warnings)
-            if arguments is not None and is_done:
-                snapshot.write(self.project, plan, self.provider.name, records, arguments, written, started_ns)
+            if arguments is not None and finished.complete and not (self.options.force or plan.strays or plan.warnings):
+                built = snapshot.Built(plan, self.provider, records, last_run, written, started_ns)
+                snapshot.write(self.project, built, arguments)
         return finished
 
     def _check_options(self) -> None:
@@ -298,8 +298,8 @@ class Engine:
     ) -> Written:
         """Write the page of all cells into `folder`, by default below `.qwenbuild/`; see `report.write`.
 
-        A `small` page has only thumbnails. `tell` gets the number of finished images and the number of all.
-        Raises what `plan` raises, UsageError if the folder holds something else, OutputError.
+        A `small` page has only thumbnails. `tell` gets the number of finished images and that of all. Raises what
+        `plan` raises, UsageError if the folder holds something else, OutputError.
         """
         from qwenbuild.pages import report
 

@@ -4,48 +4,71 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from qwenbuild import noop, noop_files, noop_snapshot
-from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Started, as_dict
+from qwenbuild.errors import StateError
+from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Started, as_dict, in_words
 from qwenbuild.noop_files import InputPrint
 from qwenbuild.noop_snapshot import DAMAGE, SETTLED_NS
 from qwenbuild.plan.plan import Plan
+from qwenbuild.problems import visible
+from qwenbuild.provider import Provider
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.records import Output
-from qwenbuild.storage.state import state_path
+from qwenbuild.storage.state import State, state_path
 
 _HERE = "\0"  # stands in a line where the fast path puts a text or a number
+
+
+class Built(NamedTuple):
+    """What a build has found and left.
+
+    `records` are the state's outputs by path, `last_run` is that of the function of this name, `written` the inputs
+    that the build wrote itself. `started_ns` is `time.time_ns()` before the first input was read.
+    """
+
+    plan: Plan
+    provider: Provider
+    records: Mapping[str, Output]
+    last_run: Mapping[str, Any] | None
+    written: Sequence[Path]
+    started_ns: int
 
 
 class _Unsure(Exception):
     """No snapshot can be written: something is uncertain."""
 
 
-def write(
-    project: Project, plan: Plan, provider: str, records: Mapping[str, Output], arguments: Sequence[str],
-    written: Sequence[Path], started_ns: int,
-) -> None:  # fmt: skip
+def last_run(state: State) -> Mapping[str, Any] | None:
+    """Return the state's last run, None if there was none, an empty table if it can't be read."""
+    try:
+        return state.last_run()
+    except StateError:
+        return {}
+
+
+def write(project: Project, built: Built, arguments: Sequence[str]) -> None:
     """Write the snapshot of a build that left nothing to do; none if anything is uncertain, or can't be written.
 
-    `records` are the state's outputs by path, `arguments` the build's command line, `written` the inputs that the build
-    wrote itself. `started_ns` is `time.time_ns()` before the first input was read. If the present snapshot is still
-    true, it only gets this command line in addition.
+    `arguments` are the build's command line. If the present snapshot is still true, it only gets these in addition.
     """
-    root = str(project.root)
+    root, plan, written = str(project.root), built.plan, built.written
     try:
         asked = noop.Asked(arguments)
         answer = noop.answer(asked, root, len(plan.steps), len(plan.orphans))
         inputs = sorted({_below(root, path) for path in plan.inputs if path not in written})
         own = [_below(root, path) for path in (state_path(project.root), *written)]
-        outputs = dict(_outputs(plan, records))
+        outputs = dict(_outputs(plan, built.records))
         folders = _folders(_below(root, project.out), outputs)
         present = _present(root, inputs, folders)
         if present and (asked.build or present.cells):
             noop_snapshot.save(root, present.with_answer(answer))
             return
-        prints = [_input(root, path, None) for path in own] + [_input(root, path, started_ns) for path in inputs]
+        prints = [_input(root, path, None) for path in own] + [_input(root, path, built.started_ns) for path in inputs]
         numbers = [number for fingerprint, _ in prints for number in fingerprint]
         digests = [digest for _, digest in prints]
         for _, names in folders:
@@ -55,10 +78,11 @@ def write(
             digests.append(bytes.fromhex("".join([it.image for it in found])))
         is_whole = not asked.build
         cells = [text for step in plan.steps for text in (step.action.name, step.action.output)] if is_whole else []
-        lines = [os.fsencode(part) for part in _lines(plan, provider)]
+        lines = [os.fsencode(part) for part in _lines(plan, built.provider.name)]
+        status = [os.fsencode(part) for part in _status(built)] if is_whole else []
         content = noop_snapshot.pack(
-            numbers, digests, [answer], lines, [*own, *inputs], [(folder, [*names]) for folder, names in folders],
-            os.fsencode("\0".join(cells)),
+            numbers, digests, [[answer], lines, status, [*own, *inputs]],
+            [(folder, [*names]) for folder, names in folders], os.fsencode("\0".join(cells)),
         )  # fmt: skip
         noop_snapshot.save(root, content)
     except (*DAMAGE, OverflowError, _Unsure):
@@ -131,6 +155,23 @@ def _lines(plan: Plan, provider: str) -> list[str]:
         *_line(image).split(here),
         *_line(finished, seconds=_HERE).split(here),
     ]  # fmt: skip
+
+
+def _status(built: Built) -> list[str]:
+    """Return what `status` shows once nothing is left to do; see `Snapshot`."""
+    plan, run = built.plan, built.last_run
+    if run == {}:
+        raise _Unsure
+    declarations = {id(step.action.declaration): step.action.declaration for step in plan.steps}
+    numbers = Counter([id(step.action.declaration) for step in plan.steps])
+    images = [(declaration.name, numbers[number]) for number, declaration in declarations.items()]
+    nothing = Plan([], plan.orphans, built.provider.shortest_s(Counter())).summary
+    summary = {**nothing, Outcome.UP_TO_DATE.value: len(plan.steps), "event": "status", "last_run": run}
+    tables = [{"event": "image", "name": name, Outcome.UP_TO_DATE.value: number} for name, number in images]
+    events = [*[json.dumps(table, ensure_ascii=False) for table in tables], json.dumps(summary)]
+    last = (str(run["started_at_s"]), in_words(run["summary"])) if run else ("", "")
+    shown = [text for name, number in images for text in (visible(name), str(number))]
+    return ["".join([f"{event}\n" for event in events]), *last, *shown]
 
 
 def _line(event: Event, **others: str) -> str:

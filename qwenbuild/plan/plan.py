@@ -210,3 +210,15 @@ class Plan:
         """The number of steps by verdict, and of orphans."""
         steps = Counter([step.verdict for step in self.steps])
         return {**{verdict.value: steps[verdict] for verdict in Verdict}, "orphans": len(self.orphans)}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The last line of `plan --json`, as a JSON-ready table."""
+        return {
+            "event": "planned",
+            **self.counts,
+            "strays": len(self.strays),
+            "cost": {currency: str(amount) for currency, amount in self.cost.items()},
+            "shortest_s": round(self.shortest_s, 3),
+            **({"expires_at_s": waiting[0].expires_at_s} if (waiting := self.uncollected) else {}),
+        }

@@ -30,7 +30,7 @@ from qwenbuild.events import (
     Warned,
     as_dict,
 )
-from qwenbuild.noop import nothing_to_do, orphaned
+from qwenbuild.noop_answers import nothing_to_do, orphaned
 from qwenbuild.problems import visible
 
 from .style import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwenbuild.noop import orphaned
+from qwenbuild.noop_answers import last_build, orphaned
 from qwenbuild.problems import columns, visible
 
 from .style import (
@@ -58,19 +58,6 @@ def step_dict(step: Step) -> dict[str, Any]:
     if step.failure:
         table["failure"] = step.failure.as_dict()
     return table
-
-
-def plan_summary(plan: Plan) -> dict[str, Any]:
-    """Return the last line of `plan --json`."""
-    cost = {currency: str(amount) for currency, amount in plan.cost.items()}
-    return {
-        "event": "planned",
-        **plan.counts,
-        "strays": len(plan.strays),
-        "cost": cost,
-        "shortest_s": round(plan.shortest_s, 3),
-        **({"expires_at_s": waiting[0].expires_at_s} if (waiting := plan.uncollected) else {}),
-    }
 
 
 def show_plan(plan: Plan, *, every: bool) -> None:
@@ -168,7 +155,7 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
         for failure, names in _failed(plan):
             table = {"event": "failure", "names": names, **failure.as_dict()}
             click.echo(json.dumps(table, ensure_ascii=False))
-        click.echo(json.dumps({**plan_summary(plan), "event": "status", "last_run": last_run}))
+        click.echo(json.dumps({**plan.summary, "event": "status", "last_run": last_run}))
         return
     width = max((len(name) for name in images), default=0)
     for name, counts in images.items():
@@ -184,8 +171,6 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
     if plan.orphans:
         click.echo(orphaned(len(plan.orphans)))
     if last_run:
-        from qwenbuild.events import Outcome  # imported here to keep shell completion quick
+        from qwenbuild.events import in_words  # imported here to keep shell completion quick
 
-        summary = last_run["summary"] or {}
-        ends = ", ".join(f"{summary[end]:,} {end.value.replace('_', ' ')}" for end in Outcome if summary.get(end))
-        click.echo(f"last build {local_time(last_run['started_at_s'])}: {ends or 'did not end'}")
+        click.echo(last_build(last_run["started_at_s"], in_words(last_run["summary"])))

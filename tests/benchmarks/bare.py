@@ -1,6 +1,7 @@
 """The bare loops: the least work of a plan and of a build, as references.
 
 python -m tests.benchmarks.bare prompts PROJECT
+python -m tests.benchmarks.bare hashes PROJECT
 python -m tests.benchmarks.bare files SOURCE TARGET CONCURRENCY
 python -m tests.benchmarks.bare calls COUNT CONCURRENCY BASE_URL
 """
@@ -26,6 +27,17 @@ def prompts(project: Path) -> int:
     with open(project / "data/rows.csv", encoding="utf-8", newline="") as table:
         keys = [hashlib.sha256(template.render(row=row).encode()).digest() for row in csv.DictReader(table)]
     return len(keys)
+
+
+def hashes(project: Path) -> int:
+    """Read and hash all files of a project once; return how many there are."""
+    count = 0
+    for folder, _, names in os.walk(project):
+        for name in names:
+            with open(os.path.join(folder, name), "rb", buffering=0) as file:
+                hashlib.sha256(file.read()).digest()
+            count += 1
+    return count
 
 
 def files(source: Path, target: Path, concurrency: int) -> int:
@@ -75,6 +87,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["prompts", project]:
             prompts(Path(project))
+        case ["hashes", project]:
+            hashes(Path(project))
         case ["files", source, target, concurrency]:
             files(Path(source), Path(target), int(concurrency))
         case ["calls", count, concurrency, base_url]:

@@ -119,6 +119,11 @@ def compared(job: str, samples: Mapping[str, Sample], reference: str, limits: Ma
     ]  # fmt: skip
 
 
+def scaled(count: int, scale: float) -> int:
+    """Return a number of outputs, multiplied; at least ten."""
+    return max(10, int(count * scale) // 10 * 10)
+
+
 def python(*arguments: str) -> list[str]:
     """Return a command line of this Python."""
     return [sys.executable, *arguments]

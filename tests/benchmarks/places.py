@@ -35,8 +35,6 @@ TEMPLATE = (
 )
 """Makes prompts of 300 to 800 characters, some of them Chinese, from the rows of a table."""
 
-_IMAGE = b"image"
-
 
 def rows(count: int, columns: int = 0, *, with_id: bool = True, newline: bool = False) -> Iterator[dict[str, str]]:
     """Yield rows as people have them, the same ones in each process."""
@@ -106,8 +104,8 @@ def project(folder: Path, cells: int, *, config: str = 'provider = "null"') -> P
     })  # fmt: skip
 
 
-def recorded(place: Project) -> None:
-    """Make all outputs of a project: the files, with five bytes each, the state's records, and the lock's pins.
+def recorded(place: Project, image: bytes = b"image") -> None:
+    """Make all outputs of a project: files with the bytes of `image`, the state's records, and the lock's pins.
 
     A build takes much longer for that, and gives the same plans: nobody reads a file that is as recorded.
     """
@@ -117,8 +115,8 @@ def recorded(place: Project) -> None:
     for step in load(place.root, max_renders=10**9).plan().steps:
         action, path = step.action, place.root / "out" / step.action.output
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_IMAGE)
-        status, digest = path.stat(), sha256(_IMAGE)
+        path.write_bytes(image)
+        status, digest = path.stat(), sha256(image)
         facts = status.st_size, status.st_mtime_ns, status.st_ino
         outputs.append(Output(action.output, action.key, digest, *facts, action.name))
         pins.append(Pin(action.output, action.name, action.key, digest, action.model.name, action.seed))
@@ -128,10 +126,10 @@ def recorded(place: Project) -> None:
     lock.write(place.root / lock.NAME, pins, place.root / ".qwenbuild")
 
 
-def built(folder: Path, cells: int) -> Project:
-    """Return a project whose builds have nothing left to do."""
+def built(folder: Path, cells: int, image: bytes = b"image") -> Project:
+    """Return a project whose builds have nothing left to do; each of its outputs has the bytes of `image`."""
     made = project(folder, cells)
-    recorded(made)
+    recorded(made, image)
     time.sleep(0.2)  # no snapshot is written for inputs younger than 50 ms
     made.run("build")
     return made

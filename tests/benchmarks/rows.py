@@ -11,18 +11,15 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild
+from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild, scaled
 from .places import TEMPLATE, Project, Tool, built, project
 from .reports import report
 from .service import running
+from .unchanged import no_op, no_op_large, restored_clone, unchanged
 
 KIB, GIB = 1024, 1024**3
 _NULL_AT_ONCE = os.cpu_count() or 1  # renders of the provider `null`
 Row = Callable[[Path, float, int], list[Figure]]
-
-
-def _scaled(count: int, scale: float) -> int:
-    return max(10, int(count * scale) // 10 * 10)
 
 
 def start(folder: Path, scale: float, rounds: int) -> list[Figure]:
@@ -35,35 +32,9 @@ def start(folder: Path, scale: float, rounds: int) -> list[Figure]:
     return compared("start", found, "python -c pass", {"qwenbuild --version": 3.0, "qwenbuild --help": 3.0})
 
 
-def no_op(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build of 10,000 outputs with nothing to do, compared with ninja, make and doit."""
-    return _no_op("no-op", folder, _scaled(10_000, scale), 4 * rounds, 1.0, with_doit=True)
-
-
-def no_op_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A build of 100,000 outputs with nothing to do, compared with ninja and make."""
-    return _no_op("no-op-large", folder, _scaled(100_000, scale), rounds, 0.6, with_doit=False)
-
-
-def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with_doit: bool) -> list[Figure]:
-    place = built(folder, count)
-    ninja, make = Tool.ninja(folder / "ninja", count), Tool.make(folder / "make", count)
-    command = qwenbuild("build")
-    contenders = [
-        Contender("ninja", ninja.command, ninja.root),
-        Contender("qwenbuild", command, place.root, place.environ),
-        Contender("make", make.command, make.root),
-    ]
-    found = alternate(contenders, rounds)
-    if with_doit:
-        doit = Tool.doit(folder / "doit", count)
-        found |= alternate([Contender("doit", doit.command, doit.root)], min(rounds, 5))
-    return compared(f"{job}, {count:,} outputs", found, "ninja", {"qwenbuild": most})
-
-
 def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A plan after an edit of the template of 10,000 cells, compared with the bare loop."""
-    count = _scaled(10_000, scale)
+    count = scaled(10_000, scale)
     place = built(folder, count)
     edits = iter(range(10**9))
 
@@ -75,7 +46,7 @@ def template_edit(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 def cold_plan(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A plan of 100,000 cells without any output, compared with the bare loop; and its memory per cell."""
-    count = _scaled(100_000, scale)
+    count = scaled(100_000, scale)
     job = f"cold plan, {count:,} cells"
     figures = _plan(job, project(folder, count), count, rounds, 4.0)
     cell = figures[1].peak_bytes / count
@@ -107,7 +78,7 @@ def _prompts(name: str, place: Project) -> Contender:
 
 def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """`plan --json` of 1,000,000 cells, and its peak memory."""
-    count = _scaled(1_000_000, scale)
+    count = scaled(1_000_000, scale)
     place = project(folder, count)
     command = qwenbuild("plan", "--json")
     found = alternate([Contender("plan --json", command, place.root, place.environ)], 1)["plan --json"]
@@ -120,12 +91,12 @@ def million(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 def latency(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A build of 1,000 images, 50 at once, 5 s each, compared with the shortest possible time."""
-    return _latency(folder, _scaled(1_000, scale), 5.0, rounds, {"qwenbuild build": 1.05})
+    return _latency(folder, scaled(1_000, scale), 5.0, rounds, {"qwenbuild build": 1.05})
 
 
 def latency_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A build of 10,000 images, 50 at once, 2 s each, one round; memory must not grow with the number of images."""
-    return _latency(folder, _scaled(10_000, scale), 2.0, 1, {"qwenbuild build": 1.05})
+    return _latency(folder, scaled(10_000, scale), 2.0, 1, {"qwenbuild build": 1.05})
 
 
 def latency_quick(folder: Path, scale: float, rounds: int) -> list[Figure]:
@@ -133,7 +104,7 @@ def latency_quick(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
     There is no limit: at 25 images per second, httpx alone needs more than 1.05 of the shortest possible time, too.
     """
-    return _latency(folder, _scaled(1_000, scale), 2.0, rounds, {}, with_httpx=True)
+    return _latency(folder, scaled(1_000, scale), 2.0, rounds, {}, with_httpx=True)
 
 
 def _latency(
@@ -153,7 +124,7 @@ def _latency(
 
 def claims(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A build of 1,000 paid images, 50 at once, 1 s each, compared with the same build without claims."""
-    count = _scaled(1_000, scale)
+    count = scaled(1_000, scale)
     with running(1.0, 200_000) as base_url:
         place = _service_project(folder, count, base_url, 50)
         claimed = _first_build("qwenbuild build", place, count)
@@ -174,7 +145,7 @@ def _calls(name: str, count: int, at_once: int, base_url: str) -> Contender:
 
 def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """CPU time per image: of httpx's calls alone, and of the builder with a provider that renders instantly."""
-    count, at_once = _scaled(1_000, scale), 50
+    count, at_once = scaled(1_000, scale), 50
     with running(0.0, 1_500_000) as base_url:
         place, plain = _service_project(folder / "service", count, base_url, at_once), project(folder / "null", count)
         idle = project(folder / "idle", 10)
@@ -197,7 +168,7 @@ def cpu(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 def loop(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """How long callbacks block the event loop in a build of 1,000 images of 1.5 MB."""
-    count, found = _scaled(1_000, scale), []
+    count, found = scaled(1_000, scale), []
     with running(0.0, 1_500_000) as base_url:
         for number in range(rounds):
             place = _service_project(folder / str(number), count, base_url, 50)
@@ -235,7 +206,7 @@ def _first_build(name: str, place: Project, count: int) -> Contender:
 
 def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A restore of 10,000 images of 200 kB, compared with `cp --reflink=auto` and `sync`."""
-    count = _scaled(10_000, scale)
+    count = scaled(10_000, scale)
     with running(0.0, 200_000) as base_url:
         place = _service_project(folder, count, base_url, 50)
         environ = {**os.environ, **place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
@@ -256,7 +227,7 @@ def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 def cold_build(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """A first build of null images, compared with writing the same files (store and outputs) with one fsync each."""
-    count = _scaled(1_000, scale)
+    count = scaled(1_000, scale)
     place = project(folder, count)
     place.run("build")
     kept = folder / "kept"
@@ -281,7 +252,7 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """
     figures = []
     for cells, most_ms in ((1_000, 100.0), (10_000, 400.0)):
-        count = _scaled(cells, scale)
+        count = scaled(cells, scale)
         place = project(folder / str(cells), count)
         environ = {**os.environ, **place.environ}
         command = python("-m", "tests.benchmarks.edits", str(place.root), str(rounds))
@@ -298,12 +269,12 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """One row of a table of 10,000 is edited: the time beyond that of a project of one cell, and other tools' time."""
-    return _one_change(folder, _scaled(10_000, scale), rounds, 0.5, with_others=True)
+    return _one_change(folder, scaled(10_000, scale), rounds, 0.5, with_others=True)
 
 
 def one_change_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """One row of a table of 100,000 is edited."""
-    return _one_change(folder, _scaled(100_000, scale), min(rounds, 3), 3.0, with_others=False)
+    return _one_change(folder, scaled(100_000, scale), min(rounds, 3), 3.0, with_others=False)
 
 
 def _one_change(folder: Path, count: int, rounds: int, most_s: float, *, with_others: bool) -> list[Figure]:
@@ -353,5 +324,5 @@ ROWS: dict[str, Row] = {
     "million": million, "latency": latency, "claims": claims,
     "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
     "loop": loop, "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
-    "one-change-large": one_change_large, "report": report,
+    "one-change-large": one_change_large, "unchanged": unchanged, "restored-clone": restored_clone, "report": report,
 }  # fmt: skip

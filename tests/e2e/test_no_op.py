@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from tests.e2e.harness import Ran, Sandbox
+from tests.e2e.harness import COMMAND, Ran, Sandbox
 
 HEAVY = {
     "asyncio", "click", "dataclasses", "hashlib", "httpx", "importlib.metadata", "inspect", "jinja2", "json", "logging",
@@ -53,8 +54,8 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
     loaded, fast = imported(sandbox, "build")
     assert loaded & HEAVY == set()
     assert sorted(name for name in loaded if not name.startswith("_")) == [
-        "fcntl", "itertools", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop", "qwenbuild.noop_files",
-        "qwenbuild.noop_snapshot", "qwenbuild.state_folder", "qwenbuild.version", "zlib",
+        "fcntl", "itertools", "qwenbuild", "qwenbuild.__main__", "qwenbuild.noop", "qwenbuild.noop_answers",
+        "qwenbuild.noop_files", "qwenbuild.noop_snapshot", "qwenbuild.state_folder", "qwenbuild.version", "zlib",
     ]  # fmt: skip
     line = r"nothing to do: 8 up to date in [0-9.]+ s\n"
     assert (fast.code, slow.code) == (0, 0)
@@ -67,12 +68,16 @@ def test_a_no_op_build_loads_nothing_heavy(sandbox: Sandbox) -> None:
 
 WAYS: tuple[list[str], ...] = (
     [], ["build", "--json", "--junit", "report.xml"], ["-C", "{root}/specs", "--locked", "-j", "2", "--max-cost", "1"],
+    ["status"], ["-C", "{root}/specs", "status", "--json"], ["lock", "--check"], ["plan", "--overwrite"],
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("orphans", [0, 2])
 def test_each_way_to_ask_is_instant_and_prints_the_same(sandbox: Sandbox, orphans: int) -> None:
-    """After one build, no way to ask for the whole project loads the engine; all print what the slow path prints."""
+    """After one build, no way to ask for the whole project loads the engine; all print what the slow path prints.
+
+    Only a plan that lists orphans does.
+    """
     sandbox.run("build")
     if orphans:
         (sandbox.root / "specs/icons.toml").unlink()
@@ -84,7 +89,7 @@ def test_each_way_to_ask_is_instant_and_prints_the_same(sandbox: Sandbox, orphan
     for way in WAYS:
         arguments = [part.format(root=sandbox.root) for part in way]
         loaded, fast = imported(sandbox, *arguments)
-        assert "qwenbuild.engine.engine" not in loaded, way
+        assert ("qwenbuild.engine.engine" in loaded) == (way[0:1] == ["plan"] and orphans > 0), way
         fast_report = report.read_text("utf-8") if report.exists() else ""
         snapshot.unlink()
         slow = sandbox.run(*arguments)
@@ -94,6 +99,26 @@ def test_each_way_to_ask_is_instant_and_prints_the_same(sandbox: Sandbox, orphan
         assert _timeless("".join(said)) == _timeless(slow.out), way
         assert (_timeless(fast.err), fast.code) == (_timeless(slow.err), slow.code), way
         assert _timeless(fast_report) == _timeless(slow_report), way
+
+
+def test_a_status_on_a_terminal_has_its_colours(sandbox: Sandbox) -> None:
+    """The fast path colours it as the slow path does."""
+    sandbox.run("build")
+    time.sleep(0.1)
+    sandbox.run("build")
+    coloured = []
+    for _ in range(2):
+        primary, secondary = pty.openpty()
+        environ = {**sandbox.environ, "TERM": "xterm"}
+        environ.pop("NO_COLOR", None)
+        command = [COMMAND, "status"]
+        subprocess.run(command, cwd=sandbox.root, env=environ, stdin=secondary, stdout=secondary, check=True)
+        coloured.append(os.read(primary, 65536))
+        os.close(primary)
+        os.close(secondary)
+        (sandbox.root / ".qwenbuild/snapshot").unlink(missing_ok=True)
+    assert coloured[0] == coloured[1]
+    assert b"\x1b[2m" in coloured[0]
 
 
 def _timeless(text: str) -> str:

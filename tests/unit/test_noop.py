@@ -120,7 +120,8 @@ def test_special_files_that_a_snapshot_leads_to(tmp_path: Path) -> None:
     content = (place.root / noop_snapshot.NAME).read_bytes()
     os.mkfifo(place.root / "pipe")
     snapshot = noop_snapshot.read(str(place.root))
-    parts = snapshot.numbers, [bytes(snapshot.digests)], snapshot.answers, snapshot.json, snapshot.inputs
+    texts = snapshot.answers, snapshot.json, snapshot.status, snapshot.inputs
+    parts = snapshot.numbers, [bytes(snapshot.digests)], texts
     folders = [(b"pipe" if folder == b"out/b" else folder, names) for folder, names in snapshot.folders]
     noop_snapshot.save(str(place.root), noop_snapshot.pack(*parts, folders, snapshot.cells))
     assert place.fast() is None
@@ -162,7 +163,14 @@ def test_a_snapshot_is_written_into_no_other_file(tmp_path: Path, monkeypatch: p
         (["build", "--provider", "null", "--json"], ["--provider", "null"], "", True, ""),
         (["build", "--", "--json"], ["--", "--json"], "", False, ""),
         (["build", "--force"], ["--force"], "", False, ""),
-        (["plan", "--json"], ["", "plan"], "", True, ""),
+        (["plan", "--json"], [""], "", True, ""),
+        (["plan", "--all"], ["", "--all"], "", False, ""),
+        (["-C", "specs", "plan", "a", "-w", "seed=1", "--overwrite"], ["a", "-w", "seed=1"], "specs", False, ""),
+        (["status", "--json"], [], "", True, ""),
+        (["status", "a"], [""], "", False, ""),
+        (["lock", "--check"], [], "", False, ""),
+        (["lock"], [""], "", False, ""),
+        (["verify"], [""], "", False, ""),
     ],
 )
 @pytest.mark.usefixtures("back_again")

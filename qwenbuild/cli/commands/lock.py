@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from qwenbuild.errors import LockError
+from qwenbuild.noop_answers import LOCK_UP_TO_DATE
 from qwenbuild.terminal import style
 
 from ..arguments import engine_of, json_option, trust_option
@@ -32,10 +33,10 @@ def lock(project: Path, /, check: bool) -> None:
     engine = engine_of(project)
     if check:
         engine.check_lock()
-        click.echo(f"up to date: {NAME}")
+        click.echo(LOCK_UP_TO_DATE)
     else:
         wrote, lacking = engine.write_lock()
-        click.echo(f"{'wrote':>10}  {NAME}" if wrote else f"up to date: {NAME}")
+        click.echo(f"{'wrote':>10}  {NAME}" if wrote else LOCK_UP_TO_DATE)
         if lacking:
             click.echo(f"{style.outputs(lacking)} not pinned: no build has made what the specs declare now", err=True)
 

@@ -58,7 +58,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
         for orphan in planned.orphans:
             table = {"event": "orphan", "path": orphan.path, "name": orphan.name, "edited": orphan.edited}
             click.echo(json.dumps(table, ensure_ascii=False))
-        click.echo(json.dumps(plan_view.plan_summary(planned)))
+        click.echo(json.dumps(planned.summary))
     else:
         for change in changes or ():
             click.echo(f"{style.label(change.kind)}  {visible(change.name)}  {visible(change.reason)}")

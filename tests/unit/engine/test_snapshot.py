@@ -58,12 +58,15 @@ def test_builds_without_a_snapshot(place: Workspace, choices: dict[str, bool]) -
 
 
 def test_an_output_without_a_record(place: Workspace) -> None:
-    """Without a record of each output there is no snapshot."""
+    """Without a record of each output, or if the last run can't be read, there is no snapshot."""
     engine = load(place.root)
     engine.build()
     settle()  # the build wrote the lock, which is an input of the plan
     plan, started_ns = engine.plan(), time.time_ns()
-    snapshot.write(engine.project, plan, "null", {}, ARGUMENTS, [], started_ns)
+    built = snapshot.Built(plan, engine.provider, {}, engine.last_run(), [], started_ns)
+    snapshot.write(engine.project, built, ARGUMENTS)
     assert not (place.root / noop_snapshot.NAME).exists()
-    snapshot.write(engine.project, plan, "null", plan.records, ARGUMENTS, [], started_ns)
+    snapshot.write(engine.project, built._replace(records=plan.records, last_run={}), ARGUMENTS)
+    assert not (place.root / noop_snapshot.NAME).exists()
+    snapshot.write(engine.project, built._replace(records=plan.records), ARGUMENTS)
     assert (place.root / noop_snapshot.NAME).exists()
