@@ -11,11 +11,12 @@ LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]"
 
 _PAIRS = (("“", "”"), ("「", "」"), ("『", "』"), ("《", "》"), ("«", "»"), ("„", "“”"), ("＂", "＂"))
 _QUOTED = re.compile(
-    "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
+    f"(?=[{''.join(a for a, _ in _PAIRS)}\"‘'])(?:"  # most positions are passed over by one comparison
+    + "|".join(f"{a}([^{a}{b}]+)[{b}]" for a, b in _PAIRS)
     + rf'|(?<![0-9])(?<!{LETTER})"([^"]+)"'  # not after a digit: 5" is inches
     # Single quotes are also apostrophes, so those inside a word are not quotes.
     + rf"|(?<!{LETTER})‘([^‘’]+(?:’{LETTER}[^‘’]*)*)’(?!{LETTER})"
-    + rf"|(?<!{LETTER})'([^\s'][^']*(?:'{LETTER}[^']*)*)'(?!{LETTER})"
+    + rf"|(?<!{LETTER})'([^\s'][^']*(?:'{LETTER}[^']*)*)'(?!{LETTER}))"
 )
 
 

@@ -1,8 +1,8 @@
 """The `qwenbuild` command with all its sub-commands, and the texts and exit codes of errors.
 
-Exit codes: 0 everything is there, 1 some images failed, 2 usage or spec error, 3 a lock or verification
-mismatch. 128 and the number of a signal: interrupted by it, such as 130 by Ctrl-C (SIGINT); 141 (SIGPIPE) if the reader
-of the output has left, 129 (SIGHUP) if the terminal was closed.
+Exit codes: 0 everything is there, 1 some images failed, 2 usage or spec error, or a finding of `lint --strict`, 3 a
+lock or verification mismatch. 128 and the number of a signal: interrupted by it, such as 130 by Ctrl-C (SIGINT); 141
+(SIGPIPE) if the reader of the output has left, 129 (SIGHUP) if the terminal was closed.
 """
 
 from __future__ import annotations

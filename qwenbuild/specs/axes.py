@@ -52,8 +52,7 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
     """
     image, keys = spec.content.image[image_name], ("image", image_name)
     folder, found, problems = spec.path.parent, dict[str, WrittenAxis](), list[Problem]()
-    shared = {**_shared(project), **{name: WrittenAxis(values, spec.source, ("axes", name), folder)
-                                     for name, values in spec.content.axes.items()}}  # fmt: skip
+    shared = {**of_config(project), **of_spec(spec)}
     for number, name in enumerate(image.axes):
         place = partial(spec.source.place, (*keys, "axes", number))
         if name not in shared:
@@ -71,8 +70,14 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
     return found
 
 
-def _shared(project: Project) -> dict[str, WrittenAxis]:
-    """Return the axes that the config shares."""
+def of_spec(spec: Spec) -> dict[str, WrittenAxis]:
+    """Return the axes that the images of a spec share."""
+    axes, folder = spec.content.axes, spec.path.parent
+    return {name: WrittenAxis(values, spec.source, ("axes", name), folder) for name, values in axes.items()}
+
+
+def of_config(project: Project) -> dict[str, WrittenAxis]:
+    """Return the axes that all images share."""
     source, keys = project.file.source, (*project.file.keys, "axes")
     return {
         name: WrittenAxis(values, source, (*keys, name), project.root) for name, values in project.config.axes.items()
@@ -82,7 +87,7 @@ def _shared(project: Project) -> dict[str, WrittenAxis]:
 def data_files(project: Project, specs: Iterable[Spec]) -> set[Path]:
     """Return the data files that the specs and the config name; they may be missing."""
     found = {path for spec in specs for path in spec.data_files}
-    return found | {path for axis in _shared(project).values() if (path := axis.data_file)}
+    return found | {path for axis in of_config(project).values() if (path := axis.data_file)}
 
 
 def table_row(table: dict[str, Any], number: int, place: Callable[..., Place]) -> Row:

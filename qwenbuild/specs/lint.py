@@ -16,17 +16,19 @@ from qwenbuild.files.text import line_of, nfc, whole_line
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 
+from . import axes
 from .action import Action
 from .declaration import Declaration
 from .declared_names import FIELDS
 from .fields import Fields
-from .layers import Layer
+from .layers import Kind, Layer
 from .lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, PromptRules
 from .project import Project
 from .template import Templates
 
 UNUSED_VARIABLE = "unused-variable"
 UNUSED_TEMPLATE = "unused-template"
+UNUSED_AXIS = "unused-axis"
 IDLE_AXIS = "idle-axis"
 
 RULES: Mapping[str, str] = {
@@ -34,10 +36,12 @@ RULES: Mapping[str, str] = {
     LONG_TEXT: "a quoted text is too long for the size of its image",
     UNUSED_VARIABLE: "no template of its images reads a variable",
     UNUSED_TEMPLATE: "nothing uses a file of the templates folder",
+    UNUSED_AXIS: "no image names a shared axis",
     IDLE_AXIS: "an axis changes no request",
 }
 """The rules, and what each one finds."""
 
+_FILES = (Kind.IMAGE, Kind.SPEC, Kind.CONFIG)  # layers that stand in files, whatever a command line sets
 _SUFFIXES = (".j2", ".jinja", ".jinja2")  # of templates; other files in the folder may be anything
 
 
@@ -59,6 +63,7 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
         *PromptRules(project, linter.templates).remarks(chosen),
         *linter.variables([*images.values()]),
         *(linter.unused_templates() if len(chosen) == len(actions) else ()),
+        *linter.shared_axes([*images.values()]),
         *linter.axes(images),
     ]
     return [Remark(rule, problem) for rule, problem in sorted(found, key=lambda remark: in_order(remark[1]))]
@@ -104,14 +109,14 @@ class _Linter:
 
     def variables(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the variables of the images, and of the files and tables around them, that no template reads."""
-        wanted = {_at(layer): layer for image in images for layer in image.layers}
+        wanted = {_at(layer): layer for image in images for layer in image.layers if layer.kind in _FILES}
         used: dict[object, set[str]] = {at: set() for at in wanted}
         read_at: dict[object, set[str]] = {at: set() for at in wanted}  # also where a nearer name hides the variable
         unsure: set[object] = set()
         for declaration in self._declarations:
             read = self._reads(declaration)
             hidden = {nfc(axis) for axis in declaration.axes}
-            for layer in declaration.layers:
+            for layer in (it for it in declaration.layers if it.kind in _FILES):
                 at = _at(layer)
                 if read is None:
                     unsure.add(at)
@@ -157,6 +162,19 @@ class _Linter:
             return Place(shown)
         number = next((number for number, line in enumerate(text.split("\n"), start=1) if line.strip()), 0)
         return whole_line(shown, number, line_of(text, number)) if number else Place(shown)
+
+    def shared_axes(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield the shared axes of the config, and of the specs of the images, that no image names."""
+        used = {(written.source.shown, written.keys) for it in self._declarations for written in it.written.values()}
+        specs = {it.spec.name: it.spec for it in images}
+        shared = [*axes.of_config(self._project).values()]
+        for spec in specs.values():
+            shared += axes.of_spec(spec).values()
+        for axis in shared:
+            if (axis.source.shown, axis.keys) not in used:
+                name, place = axis.keys[-1], axis.source.place(axis.keys, key=True)
+                hint = f'an image names it: axes = ["{name}"]'
+                yield UNUSED_AXIS, Problem(f'no image names the axis "{name}"', place, hint=hint)
 
     def axes(self, images: Mapping[int, Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the axes of the images whose values make no difference to any request."""

@@ -189,13 +189,15 @@ def _left_syntax(text: str) -> Iterator[_Spot]:
 def _long_texts(prompt: str, width_px: int, height_px: int) -> Iterator[_Spot]:
     """Yield the quoted texts that have more columns than an image of this size has room for."""
     most = width_px * height_px // COLUMN_PX
-    if columns(prompt) <= most or _is_json(prompt):
+    if 2 * len(prompt) <= most or _is_json(prompt):
         return
     for quoted in quoted_texts.find(prompt):
+        if 2 * len(quoted.words) <= most or (wide := columns(quoted.words)) <= most:
+            continue
         mark, inside = prompt[quoted.start], prompt[quoted.start + 1 : quoted.end - 1]
         is_sure = mark not in _APOSTROPHES and not (mark in _STRAIGHT and inside != inside.strip())
         around = prompt[: quoted.start] + prompt[quoted.end :]
-        if not is_sure or (wide := columns(quoted.words)) <= most or not re.search(r"\w", around):
+        if not is_sure or not re.search(r"\w", around):  # a prompt that is all in quotes is no text to write
             continue
         claim = f"a quoted text of {len(quoted.words):,} characters is too long for {width_px}x{height_px}"
         facts = (f"it takes {wide:,} columns, and about {most:,} fit (a Chinese character takes two)",)

@@ -115,6 +115,7 @@ def lint(project: Path, /, strict: bool, as_json: bool, **choices: Any) -> None:
     long-text         a quoted text is too long for the size of its image
     unused-variable   no template of its images reads a variable
     unused-template   nothing uses a file of the templates folder
+    unused-axis       no image names a shared axis
     idle-axis         an axis changes no request
     """
     from qwenbuild.terminal import lint_view

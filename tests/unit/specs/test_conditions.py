@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
@@ -151,3 +152,32 @@ def test_quoted_alternatives_are_read_back(labels: list[str]) -> None:
     """Quoted as in cell names, any labels can be alternatives."""
     written = ",".join(map(quoted, labels))
     assert alternatives(written, {*()}) == labels
+
+
+PALETTES = ["sunset", "mint", "sea", "night"]
+_PLAIN = st.sampled_from(["sunset", "mint", "sea", "s*", "?ea", "*"])
+_CONDITION = st.tuples(st.booleans(), st.lists(_PLAIN, min_size=1, max_size=3))
+
+
+@pytest.fixture(scope="module")
+def palettes(tmp_path_factory: pytest.TempPathFactory) -> list[Action]:
+    spec = f'[image.x]\nprompt = "p"\nmatrix.palette = {json.dumps(PALETTES)}\n'
+    place = Workspace(tmp_path_factory.mktemp("project"))
+    return place.write({"qwenbuild.toml": "", "specs/a.toml": spec}).actions()
+
+
+@given(conditions=st.lists(_CONDITION, max_size=4))
+def test_any_conditions_on_one_axis(palettes: list[Action], conditions: list[tuple[bool, list[str]]]) -> None:
+    """A cell fits if its value matches any of the wanted globs, if there are any, and none of the unwanted ones."""
+    wanted = [glob for is_not, globs in conditions for glob in globs if not is_not]
+    unwanted = [glob for is_not, globs in conditions for glob in globs if is_not]
+    expected = [
+        label for label in PALETTES
+        if (not wanted or any(fnmatchcase(label, glob) for glob in wanted))
+        and not any(fnmatchcase(label, glob) for glob in unwanted)
+    ]  # fmt: skip
+    where = [f"palette{'!=' if is_not else '='}{','.join(globs)}" for is_not, globs in conditions]
+    if expected:
+        assert [action.labels[0] for action in narrowed(palettes, where, palettes)] == expected
+    else:
+        assert "no cell matches" in complaint(palettes, *where)

@@ -16,9 +16,12 @@ from tests.support.workspace import Workspace
 REPOSITORY = Path(__file__).parents[3]
 
 
-def found(project: Workspace, *select: str) -> list[tuple[str, str, str]]:
+CONFIG = 'provider = "null"\n'
+
+
+def found(project: Workspace, *select: str, config: str = CONFIG) -> list[tuple[str, str, str]]:
     """Return (rule, claim, place) of what is found about the cells that are named, by default about all."""
-    project.write({"qwenbuild.toml": 'provider = "null"\n'})
+    project.write({"qwenbuild.toml": config})
     return [
         (remark.rule, remark.problem.claim, str(remark.problem.place))
         for remark in load(project.root, select=select).lint()
@@ -97,6 +100,18 @@ def test_a_variable_that_another_name_hides(project: Workspace) -> None:
     ]
 
 
+def test_defaults_of_the_config(project: Workspace) -> None:
+    """A default must be read by one image of the project. A variable that all specs replace is never used."""
+    spec = '[vars]\nlook = "flat"\n[image.x]\nprompt = "{{ brand }} {{ look }}"\n'
+    config = CONFIG + '[defaults]\nnegative_prompt = "{{ avoid }}"\n[defaults.vars]\n'
+    project.write({"specs/a.toml": spec, "specs/b.toml": spec})
+    config += 'brand = "a"\navoid = "b"\nlook = "c"\nmood = "d"\n'
+    assert found(project, config=config) == [
+        (lint.UNUSED_VARIABLE, 'the variable "look" is never used', "qwenbuild.toml:7:1"),
+        (lint.UNUSED_VARIABLE, 'no template reads the variable "mood"', "qwenbuild.toml:8:1"),
+    ]
+
+
 @pytest.mark.parametrize("name", ["{% include layout %}", "{% include layout ~ '.j2' ignore missing %}"])
 def test_computed_includes_are_not_judged(project: Workspace, name: str) -> None:
     """They may read any variable and any file."""
@@ -151,6 +166,20 @@ def test_an_axis_that_changes_no_request(project: Workspace) -> None:
         "  = a/x[animal=cat,style=ink] asks for the same image\n"
         "  = hint: read it in the prompt: {{ style }}, or remove the axis"
     )
+
+
+def test_shared_axes(project: Workspace) -> None:
+    """One that no image names is unused. One that an image names, and that changes nothing, is shown at its place."""
+    project.write({
+        "specs/a.toml": '[axes]\nmood = ["calm", "wild"]\nlook = ["flat"]\n'
+                        '[image.x]\nprompt = "x"\naxes = ["mood", "take"]\n',
+    })  # fmt: skip
+    assert found(project, config=CONFIG + "[axes]\ntake = [1, 2]\nother = [1]\n") == [
+        (lint.IDLE_AXIS, "axis `take` changes no request: 2 of 4 cells are duplicates", "qwenbuild.toml:3:1"),
+        (lint.UNUSED_AXIS, 'no image names the axis "other"', "qwenbuild.toml:4:1"),
+        (lint.IDLE_AXIS, "axis `mood` changes no request: 2 of 4 cells are duplicates", "specs/a.toml:2:1"),
+        (lint.UNUSED_AXIS, 'no image names the axis "look"', "specs/a.toml:3:1"),
+    ]
 
 
 @pytest.mark.parametrize(
