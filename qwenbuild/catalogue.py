@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from . import parameters
 from .problems import did_you_mean, listing
 from .request import Size
 
@@ -36,6 +37,30 @@ class BadDeclaration(ValueError):
     def __init__(self, model: str, key: str, reason: str) -> None:
         super().__init__(f"models.{model}.{key}: {reason}")
         self.model, self.key, self.reason = model, key, reason
+
+
+def _refusing(fault: Callable[[Any], str]) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if reason := fault(value):
+            raise ValueError(reason)
+        return value
+
+    return AfterValidator(check)
+
+
+Parameters = Annotated[
+    dict[
+        Annotated[str, _refusing(parameters.name_fault)],
+        Annotated[Any, _refusing(parameters.value_fault)],
+    ],
+    _refusing(parameters.size_fault),
+    Field(
+        json_schema_extra={
+            "maxProperties": parameters.MOST, "propertyNames": {"not": {"enum": [*parameters.FIELDS]}},
+        }
+    ),
+]  # fmt: skip
+"""A table of vendor parameters, as TOML has it."""
 
 
 class RegionPrices(BaseModel):
@@ -66,6 +91,9 @@ class ModelTable(BaseModel):
     concurrent: Annotated[int | None, Field(ge=0, description="most async tasks at once; 0: no limit")] = None
     price_cny: Annotated[
         RegionPrices | None, Field(strict=False, description="the price of one image in CNY, by region")
+    ] = None
+    parameters: Annotated[
+        Parameters | None, Field(description="vendor parameters of each request, sent as they are")
     ] = None
 
     @field_validator("interfaces", mode="before")
@@ -114,7 +142,7 @@ class Model:
     `sizes` lists the offered sizes. If it is empty, the model offers every size whose number of pixels is within
     `pixels`. `ratios` maps names such as `16:9` to sizes. Prompt limits count characters. `submits_per_s` (requests per
     second) and `concurrent` (async tasks at once; 0: no limit) apply to each account. `price_cny` maps a region to the
-    price of one image in CNY.
+    price of one image in CNY. `parameters` are vendor parameters that each request to the model has.
     """
 
     name: str
@@ -128,6 +156,7 @@ class Model:
     submits_per_s: float
     concurrent: int
     price_cny: Mapping[str, Decimal]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def size(self, text: str) -> Size:
         """Return the size that `text` names (`1328*1328`, `1328x1328` or `1:1`).

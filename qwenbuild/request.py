@@ -9,6 +9,7 @@ which an image is recorded.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from .candidates import Search
 from .digest import sha256
 from .emulation import FACT, emulated_key
+from .parameters import recorded
 
 KEY_SCHEMA = 1
 
@@ -58,7 +60,7 @@ class Size(NamedTuple):
         return cls(int(match[1]), int(match[2])) if match else None
 
 
-_KINDS = (str, str, str, str, Size, int, bool, bool, str)  # of the fields of a request
+_KINDS = (str, str, str, str, Size, int, bool, bool, str, str)  # of the fields of a request
 
 
 class Request(NamedTuple):
@@ -66,7 +68,8 @@ class Request(NamedTuple):
 
     `family` is the provider family, such as "dashscope" or "draft-1". `seed` is 0 to `SEED_MAX`. `negative_prompt` may
     be empty. `label` is a text that the provider draws into the image: drafts show the cell's name. Most providers draw
-    none: then `label` is empty and not part of the key.
+    none: then `label` is empty and not part of the key. `parameters` are the vendor parameters as canonical JSON (see
+    `parameters`); without any it is empty and not part of the key.
     """
 
     family: str
@@ -78,6 +81,7 @@ class Request(NamedTuple):
     prompt_extend: bool
     watermark: bool
     label: str = ""
+    parameters: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as a JSON-ready table, the form in keys, provenance and state."""
@@ -93,6 +97,8 @@ class Request(NamedTuple):
         }
         if self.label:
             fields["label"] = self.label
+        if self.parameters:
+            fields["parameters"] = json.loads(self.parameters)
         return fields
 
     @classmethod
@@ -101,8 +107,11 @@ class Request(NamedTuple):
         size = Size.parse(str(fields["size"]))
         if size is None:
             raise ValueError(f"not a size: {fields['size']!r}")
+        fields = {**fields, "size": size}
+        if "parameters" in fields:
+            fields["parameters"] = recorded(fields["parameters"])
         try:
-            request = cls(**{**fields, "size": size})
+            request = cls(**fields)
         except TypeError as error:
             raise ValueError(f"not a request: {error}") from None
         if wrong := [
@@ -119,8 +128,10 @@ class Request(NamedTuple):
         """
         # Equals `sha256(canonical_json({"schema": KEY_SCHEMA, **self.as_dict()}))`, but is eight times as fast. A plan
         # of 100,000 cells computes as many keys.
-        family, model, prompt, negative_prompt, size, seed, prompt_extend, watermark, label = self
-        before, after = _around(KEY_SCHEMA, family, model, negative_prompt, size, prompt_extend, watermark, label)
+        family, model, prompt, negative_prompt, size, seed, prompt_extend, watermark, label, parameters = self
+        before, after = _around(
+            KEY_SCHEMA, family, model, negative_prompt, size, prompt_extend, watermark, label, parameters
+        )
         return sha256(b"".join((before, _inside(prompt), after % seed)))
 
     @property
@@ -132,13 +143,14 @@ class Request(NamedTuple):
 @lru_cache(maxsize=64)  # most cells of an image share these fields
 def _around(
     schema: int, family: str, model: str, negative_prompt: str, size: Size, prompt_extend: bool, watermark: bool,
-    label: str,
+    label: str, parameters: str,
 ) -> tuple[bytes, bytes]:  # fmt: skip
     """Return the canonical JSON before and after the characters of the prompt; `%d` stands for the seed."""
     labelled = f'"label":{_text(label)},' if label else ""
+    extra = f'"parameters":{parameters},' if parameters else ""
     before = (
         f'{{"family":{_text(family)},{labelled}"model":{_text(model)},'
-        f'"negative_prompt":{_text(negative_prompt)},"prompt":"'
+        f'"negative_prompt":{_text(negative_prompt)},{extra}"prompt":"'
     )
     after = (
         f'","prompt_extend":{"true" if prompt_extend else "false"},"schema":{schema},"seed":%d,'

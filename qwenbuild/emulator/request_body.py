@@ -2,7 +2,8 @@
 
 - A prompt that is too long is cut silently, as the service does (API reference 2026-02: `text`,
   `negative_prompt`). All other errors are refused in the service's words.
-- Fields that the service ignores are ignored, because the vendor's SDK sends some.
+- Fields that the service ignores are ignored, because the vendor's SDK sends some. Parameters that the API reference
+  does not name are ignored, too, but the bill shows them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.parameters import as_text
 from qwenbuild.request import SEED_MAX, Request, Size
 
 from .vendor_errors import NO_ASYNC, NO_SYNC, Refusal
 
+_KNOWN = ("size", "n", "seed", "negative_prompt", "prompt_extend", "watermark")  # parameters of the API reference
 _REWRITE = (
     "Photorealistic composition: ",
     " Soft natural lighting, crisp focal point, harmonious palette, fine detail throughout, ultra-realistic style.",
@@ -31,7 +34,8 @@ class Order:
 
     `orig_prompt` is the prompt as the client sent it. `prompt` and `negative_prompt` are cut to the
     model's limits. `actual_prompt` is the rewritten prompt, or empty if `prompt_extend` is off.
-    `seed_sent` is False if the seed was chosen here at random.
+    `seed_sent` is False if the seed was chosen here at random. `others` are the parameters that the API reference does
+    not name.
     """
 
     interface: str
@@ -46,6 +50,7 @@ class Order:
     prompt_extend: bool
     watermark: bool
     count: int
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         """Return the order under the wire's field names. Equal requests give equal dicts."""
@@ -58,6 +63,7 @@ class Order:
             "prompt_extend": self.prompt_extend,
             "watermark": self.watermark,
             "n": self.count,
+            **({"parameters": self.others} if self.others else {}),
         }
 
     @property
@@ -70,7 +76,7 @@ class Order:
         return Request(
             family=family, model=self.model, prompt=self.actual_prompt or self.prompt,
             negative_prompt=self.negative_prompt, size=self.size, seed=(self.seed + index) % (SEED_MAX + 1),
-            prompt_extend=self.prompt_extend, watermark=self.watermark,
+            prompt_extend=self.prompt_extend, watermark=self.watermark, parameters=as_text(self.others),
         )  # fmt: skip
 
 
@@ -78,8 +84,8 @@ def json_body(content: bytes) -> Mapping[str, Any]:
     """Return the body of a POST; raises Refusal if it is not a JSON object."""
     try:
         body = json.loads(content)
-        # JSON can express an unpaired surrogate, but UTF-8 can't, and everything later needs UTF-8.
-        json.dumps(body, ensure_ascii=False).encode()
+        # Python's JSON has unpaired surrogates, NaN and infinities. UTF-8 and canonical JSON have none.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise Refusal("BadRequest.IllegalInput") from None
     if not isinstance(body, dict):
@@ -124,6 +130,7 @@ def read_order(body: Mapping[str, Any], interface: str, catalogue: Catalogue) ->
         prompt_extend=extend,
         watermark=_flag(parameters, "watermark", default=False),
         count=_count(parameters, model),
+        others={name: value for name, value in parameters.items() if name not in _KNOWN},
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from qwenbuild.digest import canonical_json
 from qwenbuild.emulation import FACT
 from qwenbuild.problems import plain
 
@@ -14,13 +15,39 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 # Not compiled here, because compiling a pattern at import would slow down every command.
 _PIECE = r"\s+|[\u2e80-\u9fff\uac00-\ud7a3]|(?:(?![\u2e80-\u9fff\uac00-\ud7a3])\w)+|[^\w\s]"
 _LONGEST = 20_000  # most characters compared word by word: far more than two prompts; a forged provenance may have more
+_WIDEST = 60  # most characters of a parameter's value in a summary
 _SHOWN = 4  # most words of each side in a summary
 
 
 def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return how the request `new` differs from `old`, field by field; both are as `Request.as_dict` gives them."""
     changed = [name for name in _different(old, new) if name != "label"]
-    return "; ".join([_field(name, old.get(name, ""), new.get(name, "")) for name in changed]) or _label(old, new)
+    words: list[str] = []
+    for name in changed:
+        one, other = old.get(name, ""), new.get(name, "")
+        words += parameters(one, other) if name == "parameters" else [_field(name, one, other)]
+    return "; ".join(words) or _label(old, new)
+
+
+def parameters(old: object, new: object) -> list[str]:
+    """Return how two tables of vendor parameters differ; anything else counts as no parameters."""
+    before, after = (table if isinstance(table, dict) else {} for table in (old, new))
+    found = []
+    for name in {**after, **before}:
+        one, other = (_json(table[name]) if name in table else "" for table in (before, after))
+        if not other:
+            found.append(f"parameter {name} removed, was {one}")
+        elif not one:
+            found.append(f"parameter {name} added: {other}")
+        elif one != other:
+            found.append(f"parameter {name} changed: {one} -> {other}")
+    return found
+
+
+def _json(value: object) -> str:
+    """Return a parameter's value as JSON; a long text is cut."""
+    text = canonical_json(value).decode()
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage, UsageError
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.options import Options
@@ -118,8 +119,9 @@ class Explainer:
         fields = []
         for name, value in action.request.as_dict().items():
             was = before.get(name, "") if before else value
-            if name != "label":  # the label is the cell's name
+            if name not in ("label", "parameters"):  # the label is the cell's name
                 fields.append(Field(name, value, origin[name], None if was == value else was))
+        fields += _parameters(action.request.as_dict(), before, sources)
         names = dict.fromkeys(name for _, names in segments for name in names)
         return Explanation(
             step, fields, origin["output"], compared, before,
@@ -207,6 +209,20 @@ class Explainer:
         words = ["qwenbuild", "build", *([option] if option else []), *chosen, step.action.name]
         price = step.price if step.verdict is Verdict.RENDER else None
         return Remedy(shlex.join(words), first + effect, price)
+
+
+def _parameters(request: Mapping[str, Any], before: Mapping[str, Any] | None, sources: Sources) -> Iterator[Field]:
+    """Yield a field for each vendor parameter of a request, and for each that only the request before it had.
+
+    A value is None if the request does not have the parameter any more.
+    """
+    tables = [it.get("parameters") for it in (request, before or request)]
+    now, then = (table if isinstance(table, dict) else {} for table in tables)
+    for name in {**now, **then}:
+        is_same = name in now and name in then and canonical_json(now[name]) == canonical_json(then[name])
+        yield Field(
+            f"parameter {name}", now.get(name), sources.parameter(name), None if is_same else then.get(name, "")
+        )
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:

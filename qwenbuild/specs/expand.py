@@ -218,7 +218,7 @@ class _Expander:
             self._family, model.name, texts["prompt"], negative,
             chosen.get("size") or self._values_of.size(values, model), chosen.get("seed", seed),
             chosen.get("prompt_extend", extend), chosen.get("watermark", watermark),
-            self._declaration.cell_name(values) if self._labelled else "",
+            self._declaration.cell_name(values) if self._labelled else "", self._values_of.parameters(model),
         ))  # fmt: skip
 
     def _flags_of(self, values: Sequence[Value]) -> tuple[bool, bool]:

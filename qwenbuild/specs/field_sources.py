@@ -85,6 +85,17 @@ class Sources:
             return Source(Kind.IMAGE, "the image's name", declaration.spec.source.place(declaration.keys, key=True))
         return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
 
+    def parameter(self, name: str) -> Source:
+        """Return the source of a vendor parameter."""
+        for layer in self._declaration.layers:
+            if name in layer.fields.parameters:
+                return Source(layer.kind, "", layer.place("parameters", name))
+        file, model = self._project.file, self._action.request.model
+        if name in self._project.catalogue.models[model].parameters:
+            place = file.source.place((*file.keys, "models", model, "parameters", name))
+            return Source(Kind.CONFIG, f"model {model}", place)
+        return Source(Kind.DEFAULT, "not set")
+
     def _set(self, name: str) -> Source | None:
         """Return the source that sets a field: an axis, the image or the top of its spec; None if unset."""
         declaration = self._declaration

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from qwenbuild import parameters
 from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import nfc
@@ -54,6 +55,7 @@ class FieldValues:
         self._base |= {"spec": declaration.spec.name, "image": declaration.image_name}
         self._seen_at = [(nfc(axis), number) for number, axis in enumerate(declaration.axes)]
         self._sizes: dict[str, Size] = {}  # as written, by the model's name
+        self._parameters: dict[str, str] = {}  # by the model's name
         self._checked: dict[tuple[str, str, str], Any] = {}  # by field, text and the model's name
         seed = self._written.get("seed")
         self._seed = derived_seed(declaration.name) if seed is None else seed
@@ -92,6 +94,16 @@ class FieldValues:
         if name in self.texts:
             return bool(self._of_cell(name, values, "", partial(self._as_flag, name)))
         return self._written.get(name) or False
+
+    def parameters(self, model: Model) -> str:
+        """Return the vendor parameters of the cells with a model, as a request has them. Raises ProjectError."""
+        if (text := self._parameters.get(model.name)) is None:
+            table = layers.parameters(self._declaration.layers, model)
+            if fault := parameters.size_fault(table):
+                claim = f"the parameters of {self._declaration.name}, with those of all places: {fault}"
+                raise ProjectError([Problem(claim, self._declaration.place("parameters"))])
+            text = self._parameters[model.name] = parameters.as_text(table)
+        return text
 
     def problems(self, values: Sequence[Value], model: Model) -> list[Problem]:
         """Return the problems of all fields of a cell that are templates."""

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from qwenbuild.catalogue import Parameters
 from qwenbuild.request import SEED_MAX
 
 from .axis_values import form
@@ -117,6 +118,9 @@ class Fields(Strict):
     )  # fmt: skip
     output: str | None = Field(default=None, description="path under out/; may be a template; must end in .png")
     vars: dict[str, Any] = Field(default_factory=dict, description="variables for templates; any TOML value")
+    parameters: Parameters = Field(
+        default_factory=dict, description="vendor parameters of the request, sent as they are; never templates"
+    )
 
     @field_validator("n", mode="before")
     @classmethod

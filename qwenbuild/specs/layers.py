@@ -1,4 +1,4 @@
-"""Layers: the places that set fields and variables for an image, the nearest first.
+"""Layers: the places that set fields, variables and parameters for an image, the nearest first.
 
 An image is nearer than the top of its spec, and this is nearer than the config's defaults. The nearest place that sets
 a field wins.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from qwenbuild.catalogue import Model
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place
@@ -67,3 +68,12 @@ def setting(layers: Sequence[Layer], name: str) -> Layer | None:
 def variables(layers: Sequence[Layer]) -> dict[str, Any]:
     """Return the variables of all layers; of two with one name, the nearer."""
     return {name: value for layer in reversed(layers) for name, value in layer.fields.vars.items()}
+
+
+def parameters(layers: Sequence[Layer], model: Model) -> dict[str, Any]:
+    """Return the vendor parameters of all layers and of the model; of two with one name, the nearer.
+
+    The model is the farthest.
+    """
+    of_layers = {name: value for layer in reversed(layers) for name, value in layer.fields.parameters.items()}
+    return {**model.parameters, **of_layers}

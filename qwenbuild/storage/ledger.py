@@ -31,7 +31,7 @@ from qwenbuild.files import atomic
 from .claimant import Claimant, is_alive, lock_fault, unfit
 from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
 from .ledger_hints import hint_of
-from .ledger_schema import COLUMNS, SCHEMA, VERSION
+from .ledger_schema import COLUMNS, SCHEMA, VERSION, WITH_PARAMETERS
 
 FILE: Final = "ledger.sqlite3"
 _BUSY_S = 10.0  # longer than any transaction of a healthy process
@@ -67,10 +67,10 @@ class Ledger:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
+        if version > WITH_PARAMETERS:
             raise LedgerError(
                 f"{self.path} was written by a newer qwenbuild",
-                facts=[f"its format is {version}, this one knows {VERSION}"],
+                facts=[f"its format is {version}, this one knows {WITH_PARAMETERS}"],
                 hint="upgrade qwenbuild",
             )
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -150,6 +150,8 @@ class Ledger:
         context = dict(intent.context)
         account = self.digest(str(context.pop("account", "")))
         host, region, interface = (str(context.get(name, "")) for name in ("host", "region", "interface"))
+        if intent.request.parameters:
+            self._db.execute(f"PRAGMA user_version={WITH_PARAMETERS}")
         # Two projects that are older than the ledger may both have the key open: the first one is kept.
         self._db.execute(
             "INSERT OR IGNORE INTO submissions(uid, key, request, model, project, cell, provider, host, region,"

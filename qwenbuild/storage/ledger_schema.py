@@ -8,6 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 VERSION: Final = 1
+"""The version of a new ledger."""
+
+WITH_PARAMETERS: Final = 2
+"""The version of a ledger that has recorded a request with vendor parameters.
+
+Older versions of qwenbuild can't read such a request. They refuse a ledger of this version, and say so.
+"""
 
 SCHEMA: Final = """
 CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -5,12 +5,14 @@ The cells of a state may hold anything, because somebody may have sent it with t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from typing import Any, Final, NamedTuple
 
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import ProviderError, QwenbuildError
+from qwenbuild.parameters import recorded
 from qwenbuild.request import Request, Submission
 
 from .action_result import checked_digest
@@ -92,8 +94,14 @@ class PastImage(NamedTuple):
 
 
 def request_fields(text: object) -> dict[str, Any]:
-    """Return the fields of a recorded request, which are texts, numbers and truths; anything else is left out."""
-    return {name: value for name, value in _table(text).items() if isinstance(value, str | int | float)}
+    """Return the fields of a recorded request: texts, numbers, truths, and parameters. Anything else is left out."""
+    fields = _table(text)
+    table = fields.pop("parameters", None)
+    found = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
+    with contextlib.suppress(ValueError):
+        if recorded(table):
+            found["parameters"] = table
+    return found
 
 
 def submission(

@@ -32,7 +32,7 @@ from qwenbuild.state_folder import FOLDER, STATE
 from . import state_file
 from .records import DAMAGE, Failure, Output, PastImage, failure, request_fields, run, submission
 from .state_file import Steps
-from .state_schema import HISTORY, SCHEMA, TO_2, TO_3, VERSION
+from .state_schema import HISTORY, SCHEMA, TO_2, TO_3, VERSION, WITH_PARAMETERS
 
 KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
 _UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
@@ -74,12 +74,9 @@ class State:
 
     def _migrate(self, create: bool, is_checked: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StateError(
-                f"{self.path} was written by a newer qwenbuild",
-                facts=[f"its format is {version}, this one knows {VERSION}"],
-                hint="upgrade qwenbuild",
-            )
+        if version > WITH_PARAMETERS:
+            facts = [f"its format is {version}, this one knows {WITH_PARAMETERS}"]
+            raise StateError(f"{self.path} was written by a newer qwenbuild", facts=facts, hint="upgrade qwenbuild")
         if version == 0 and not create:
             self._db.close()
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -229,6 +226,8 @@ class State:
         intended_at_s: float, forced: bool, uid: str,
     ) -> int:  # fmt: skip
         self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, canonical_json(request).decode()))
+        if "parameters" in request:
+            self._db.execute(f"PRAGMA user_version={WITH_PARAMETERS}")
         self._db.execute("UPDATE submissions SET outcome = 'resubmitted' WHERE key = ? AND outcome IS NULL", (key,))
         cursor = self._db.execute(
             "INSERT INTO submissions(key, provider, handle, context, intended_at_s, forced, uid)"

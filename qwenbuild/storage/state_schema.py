@@ -13,6 +13,13 @@ from functools import cache
 from typing import Final, NamedTuple
 
 VERSION: Final = 3
+"""The version of a new state."""
+
+WITH_PARAMETERS: Final = 4
+"""The version of a state that has recorded a submission with vendor parameters.
+
+Older versions of qwenbuild can't read such a submission. They refuse a state of this version, and say so.
+"""
 
 _SCHEMA_2: Final = """
 CREATE TABLE requests(key TEXT PRIMARY KEY, request TEXT NOT NULL) WITHOUT ROWID;

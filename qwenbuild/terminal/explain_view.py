@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from qwenbuild.digest import canonical_json
 from qwenbuild.plan.explain import Explanation, Field, history_changes
 from qwenbuild.problems import plain, visible
 
@@ -19,6 +20,7 @@ from .style import coloured, label, local_time, money, styled
 from .submission_view import submission_lines
 
 _HUES = ("cyan", "yellow", "magenta", "blue", "bright_red", "bright_green")
+_TITLES = 15  # columns of the names of fields, if no name is longer
 _WIDEST = 50  # columns of a field's value; the prompt is shown apart, in full
 
 
@@ -71,15 +73,18 @@ def _show_fields(explanation: Explanation) -> None:
         differ = any(field.before is not None for field in explanation.fields)
         click.echo(f"compared with {explanation.compared}" + ("" if differ else ": nothing differs"))
     fields = [field for field in explanation.fields if field.name != "prompt"]
+    titles = max(_TITLES, *(len(_title(field.name)) for field in fields))
     width = max((len(_cut(_shown(field.value))) for field in fields if field.before is None), default=0)
     for field in fields:
         value = f"{visible(_cut(_shown(field.value))):<{width}}" if field.before is None else _changed(field)
-        click.echo(f"{_mark(field)}{_dim(f'{_title(field.name):>15}')}  {value}  {_dim(str(field.source))}")
+        click.echo(f"{_mark(field)}{_dim(f'{_title(field.name):>{titles}}')}  {value}  {_dim(str(field.source))}")
 
 
 def _shown(value: object) -> str:
-    """Return a value as a text that one can see: `none` for an empty text, and white space in quotes."""
-    text = plain(value)
+    """Return a value as a text that one can see: `none` for none, white space in quotes, and tables as JSON."""
+    text = "" if value is None else plain(value)
+    if isinstance(value, dict | list):
+        text = canonical_json(value).decode()
     return f'"{text}"' if text.isspace() else text or "none"
 
 
@@ -88,6 +93,8 @@ def _mark(field: Field) -> str:
 
 
 def _title(name: str) -> str:
+    if name.startswith("parameter "):  # the vendor's own name follows
+        return name
     return "provider" if name == "family" else name.replace("_", " ")
 
 
@@ -105,7 +112,7 @@ def _cut(text: str) -> str:
 def _show_prompt(explanation: Explanation) -> None:
     variables = explanation.variables
     prompt = next(field for field in explanation.fields if field.name == "prompt")
-    click.echo(f"{_mark(prompt)}{_dim(prompt.name.rjust(15))}  {_dim(str(prompt.source))}")
+    click.echo(f"{_mark(prompt)}{_dim(prompt.name.rjust(_TITLES))}  {_dim(str(prompt.source))}")
     hues = {name: _HUES[number % len(_HUES)] for number, name in enumerate(variables)}
     if prompt.difference:
         _paragraph("".join(_piece(sign, text) for sign, text in prompt.difference))

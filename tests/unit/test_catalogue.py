@@ -235,7 +235,7 @@ def test_a_wrong_value_is_shown_in_its_place(project: Workspace, line: str, clai
             "zzz = 1",
             'unknown key "zzz" in [models.my-model]',
             "known: interfaces, sizes, default_size, pixels, prompt_limit, negative_prompt_limit, submits, concurrent, "
-            "price_cny",
+            "price_cny, parameters",
         ),
         (
             "price_cny.bejing = 1",

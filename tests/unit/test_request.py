@@ -8,15 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.digest import canonical_json, sha256
+from qwenbuild.parameters import as_text
 from qwenbuild.request import KEY_SCHEMA, SEED_MAX, Request, Size, derived_seed
 
 PUPPIES = Request("dashscope", "qwen-image-plus", "Three puppies.", "blurry", Size(1328, 1328), 1, False, False)
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_VALUES = _TEXTS | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False)
 _SIZES = st.builds(Size, st.integers(1, 9999), st.integers(1, 9999))
 _REQUESTS = st.builds(
-    Request, _TEXTS, _TEXTS, _TEXTS, _TEXTS, _SIZES, st.integers(0, SEED_MAX), st.booleans(), st.booleans(), _TEXTS
-)
+    Request, _TEXTS, _TEXTS, _TEXTS, _TEXTS, _SIZES, st.integers(0, SEED_MAX), st.booleans(), st.booleans(), _TEXTS,
+    st.dictionaries(_TEXTS, st.recursive(_VALUES, st.lists, max_leaves=3), max_size=2).map(as_text),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -36,8 +39,12 @@ _REQUESTS = st.builds(
             "96b962fd62d902bf695a44a0a4b046820bb477add56f9c149a0f378c59a48856",
         ),
         (PUPPIES._replace(seed=0, watermark=True), "7430eb433673baa274b9b4809e6fd0e4330f8228517c827193b734b243981df1"),
+        (
+            PUPPIES._replace(parameters='{"enable_thinking":false,"style":{"names":["水墨",1.5]}}'),
+            "386e3e9689b2e8eac70a4d2ff6c026320430a2f8c64fdffac47ec2b6b61b0f39",
+        ),
     ],
-    ids=["plain", "text", "label", "fields", "flags"],
+    ids=["plain", "text", "label", "fields", "flags", "parameters"],
 )
 def test_golden_keys(request_: Request, key: str) -> None:
     """These keys never change, because paid images are found under them."""
@@ -85,12 +92,15 @@ def test_a_request_survives_json(request: Request) -> None:
         {"prompt": 1},
         {"seed": True},
         {"watermark": 0},
+        {"parameters": {}},
+        {"parameters": '{"a":1}'},
+        {"parameters": {"a": None}},
     ],
 )
 def test_a_wrong_table_is_refused(change: dict[str, Any]) -> None:
     """A field is unknown or missing, or the size is wrong."""
     fields = {**PUPPIES.as_dict(), **change}
-    with pytest.raises(ValueError, match="not a"):
+    with pytest.raises(ValueError, match=r"not a|the parameters|can't be sent"):
         Request.from_dict({name: value for name, value in fields.items() if value is not ...})
 
 
@@ -104,6 +114,12 @@ def test_an_unpaired_surrogate_has_no_key() -> None:
     """Such a prompt raises UnicodeEncodeError; it could not be sent either."""
     with pytest.raises(UnicodeEncodeError):
         assert PUPPIES._replace(prompt="\ud83d").key
+
+
+def test_a_request_without_parameters_is_the_request_of_earlier_versions() -> None:
+    """Keys, provenance and states of earlier versions know no parameters."""
+    assert "parameters" not in PUPPIES.as_dict()
+    assert PUPPIES._replace(parameters='{"a":1}').as_dict()["parameters"] == {"a": 1}
 
 
 def test_only_a_label_that_is_drawn_is_part_of_the_key() -> None:

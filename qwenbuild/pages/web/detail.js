@@ -157,7 +157,8 @@ qb.detail = (() => {
     return list([
       ["file", cell.path], ...qb.model.data.axes.filter((axis, i) => cell.at[i] >= 0).map((axis) => [axis.name, qb.model.value(cell, axis.name)]),
       ["model", request.model], ["size", request.size.replace("*", " × ")], ["seed", String(request.seed)],
-      ["prompt extension", request.prompt_extend ? "on" : "off"], ["price", qb.money(detail.price) || "free"], ["action key", cell.key],
+      ["prompt extension", request.prompt_extend ? "on" : "off"],
+      ...Object.entries(request.parameters || {}).map(([name, value]) => [`parameter ${name}`, JSON.stringify(value)]), ["price", qb.money(detail.price) || "free"], ["action key", cell.key],
     ]);
   }
 

@@ -1,6 +1,7 @@
 """The wire format: paths, headers and JSON bodies of requests, and parsed answers. No I/O.
 
-Invariants: a body has the same fields as the body that the vendor's SDK sends for the same request.
+Invariants: a body has the same fields as the body that the vendor's SDK sends for the same request. Vendor parameters
+stand beside them, and never replace one of them.
 Parsing accepts any JSON, ignores unknown fields, and leaves missing values empty.
 
 Sources: Qwen-Image API reference of 2026-02-10; recorded requests of the `dashscope` SDK 2.0.2; Model Studio
@@ -49,7 +50,7 @@ def sync_body(request: Request) -> dict[str, Any]:
     return {
         "model": request.model,
         "input": {"messages": [{"role": "user", "content": [{"text": request.prompt}]}]},
-        "parameters": {**_negative_prompt(request), **_parameters(request)},
+        "parameters": {**_vendor_parameters(request), **_negative_prompt(request), **_parameters(request)},
     }
 
 
@@ -58,8 +59,12 @@ def async_body(request: Request) -> dict[str, Any]:
     return {
         "model": request.model,
         "input": {"prompt": request.prompt, **_negative_prompt(request)},
-        "parameters": _parameters(request),
+        "parameters": {**_vendor_parameters(request), **_parameters(request)},
     }
+
+
+def _vendor_parameters(request: Request) -> dict[str, Any]:
+    return json.loads(request.parameters) if request.parameters else {}
 
 
 def _negative_prompt(request: Request) -> dict[str, str]:

@@ -62,6 +62,22 @@ def test_every_parameter_is_read() -> None:
     assert order.actual_prompt == ""
 
 
+def test_parameters_that_the_reference_does_not_name_are_accepted() -> None:
+    """They are on the bill, and two orders that differ in them are two orders."""
+    plain, order = sync_order(seed=1), sync_order(seed=1, style={"names": ["水墨"]})
+    assert "parameters" not in plain.wire()
+    assert order.wire()["parameters"] == {"style": {"names": ["水墨"]}}
+    assert order.digest != plain.digest
+    assert order.request("null-1", 0).parameters == '{"style":{"names":["水墨"]}}'
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_json_lacks_are_refused(number: str) -> None:
+    """Python reads them, but no JSON can hold them."""
+    with pytest.raises(Refusal):
+        json_body(f'{{"model": "m", "parameters": {{"a": {number}}}}}'.encode())
+
+
 def test_the_rewritten_prompt_is_what_is_rendered() -> None:
     """With `prompt_extend`, the rewritten prompt contains the original, and equal prompts are rewritten equally."""
     first, second = sync_order("a “Hello” poster", seed=1), sync_order("a “Hello” poster", seed=1)

@@ -33,6 +33,7 @@ PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", S
         ({"family": "draft-2"}, "provider draft-1 -> draft-2"),
         ({"seed": 2, "prompt": "Three blue puppies play."}, "prompt changed: -red +blue; seed 1 -> 2"),
         ({"seed": 2, "label": "a/c"}, "seed 1 -> 2"),
+        ({"parameters": '{"style":"oil"}'}, 'parameter style added: "oil"'),
         ({"label": "a/c"}, "renamed from a/b"),
         ({"label": ""}, "renamed from a/b"),
         ({}, "key changed"),
@@ -41,6 +42,16 @@ PUPPIES = Request("draft-1", "qwen-image-plus", "Three red puppies play.", "", S
 def test_a_difference_in_words(changed: dict[str, Any], words: str) -> None:
     """Prompts differ in words, other fields in values; the order is that of the fields."""
     assert summary(PUPPIES.as_dict(), PUPPIES._replace(**changed).as_dict()) == words
+
+
+def test_parameters_differ_by_name() -> None:
+    """Each parameter is told on its own; a long value is cut, and a damaged record has none."""
+    old = {**PUPPIES.as_dict(), "parameters": {"enhance": True, "level": 1, "same": [1]}}
+    new = {**PUPPIES.as_dict(), "parameters": {"enhance": False, "more": ["x" * 90], "same": [1]}}
+    assert summary(old, new) == (
+        f'parameter enhance changed: true -> false; parameter more added: ["{"x" * 57}…; parameter level removed, was 1'
+    )
+    assert summary({**old, "parameters": "?"}, {**old, "parameters": {"a": 1}}) == "parameter a added: 1"
 
 
 def test_a_field_that_only_one_side_has() -> None:

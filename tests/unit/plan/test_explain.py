@@ -50,6 +50,20 @@ def test_what_changed(place: Workspace) -> None:
     assert it.remedy == Remedy("qwenbuild build s/a", "render it")
 
 
+def test_parameters_are_told_one_by_one(place: Workspace) -> None:
+    """Each has its place; one that is gone has no value."""
+    spec = '[image.a]\nprompt = "a red ball"\nseed = 1\n'
+    place.write({"specs/s.toml": spec + 'parameters = { old = [1], kept = "x" }\n'})
+    load(place.root).build()
+    place.write({"specs/s.toml": spec + 'parameters = { new = true, kept = "x" }\n'})
+    found = {it.name: (it.value, it.before, str(it.source)) for it in explained(place).fields if "par" in it.name}
+    assert found == {
+        "parameter new": (True, "", "specs/s.toml:4"),
+        "parameter kept": ("x", None, "specs/s.toml:4"),
+        "parameter old": (None, [1], "not set"),
+    }
+
+
 def test_remedies(place: Workspace) -> None:
     """A remedy is a command that builds the output, with the option that it needs."""
     output = place.root / "out/s/a.png"

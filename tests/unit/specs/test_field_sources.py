@@ -55,6 +55,21 @@ def test_a_cell_of_the_matrix(project: Workspace) -> None:
     }  # fmt: skip
 
 
+def test_a_parameter_comes_from_a_place_or_from_its_model(project: Workspace) -> None:
+    """The nearest place that sets it is named."""
+    project.write({
+        "qwenbuild.toml": '[models.qwen-image-plus.parameters]\na = 1\nb = 1\n[defaults.parameters]\nb = 2\nc = 2\n',
+        "specs/s.toml": 'parameters = { c = 3, d = 3 }\n[image.x]\nprompt = "x"\nparameters.d = 4\n',
+    })  # fmt: skip
+    [action] = project.actions()
+    assert action.request.parameters == '{"a":1,"b":2,"c":3,"d":4}'
+    sources = Sources(project.project, action, asked=False)
+    assert {name: str(sources.parameter(name)) for name in "abcde"} == {
+        "a": "model qwen-image-plus, qwenbuild.toml:2", "b": "qwenbuild.toml:5", "c": "specs/s.toml:1",
+        "d": "specs/s.toml:4", "e": "not set",
+    }  # fmt: skip
+
+
 def test_an_included_cell(project: Workspace) -> None:
     """All values of the cell, rows included, have their place in the include."""
     found = sources_of(project, "s/poster[flower=lily,seed=42,size=1104x1472]")

@@ -114,6 +114,45 @@ def test_defaults_of_the_config_may_be_templates(project: Workspace, field: str)
             "watermark": str(action.request.watermark).lower()}[field] == value  # fmt: skip
 
 
+def test_parameters_that_can_not_be_sent(project: Workspace) -> None:
+    """Each is named with its place, in the config, in a spec and in an image."""
+    project.write({
+        "specs/a.toml": 'parameters.since = 2026-02-01\n[image.a]\nprompt = "x"\n'
+                        'parameters = { Seed = 1, promptExtend = true, deep = [{ a = nan }], "" = 1 }\n'
+                        '[image.b]\nprompt = "x"\nparameters = "enhance"\n',
+    })  # fmt: skip
+    text = project.complaint()
+    for claim, place in (
+        ("since: 2026-02-01 can't be sent, because JSON has no dates and times; write it as a text in quotes", "1:20"),
+        (
+            "Seed: qwenbuild has a field for it: write seed in the image, at the top of the spec, or in [defaults]",
+            "4:23",
+        ),
+        ("promptExtend: qwenbuild has a field for it: write prompt_extend in the image, ", "4:41"),
+        ("deep: nan can't be sent, because JSON has no such number", "4:54"),
+        (": a parameter needs a name", "4:74"),
+        ("parameters: wrong type, a text", "7:14"),
+    ):
+        assert f"error: {claim}" in text
+        assert f" --> specs/a.toml:{place}\n" in text
+    assert text.count("error: ") == 6
+    project.write({"qwenbuild.toml": "models.qwen-image-plus.parameters.n = 4\ndefaults.parameters.size = 1\n"})
+    text = project.complaint()
+    assert "error: n: n is always 1, because one request makes one image; several seeds" in text
+    assert "error: size: qwenbuild has a field for it" in text
+
+
+def test_the_parameters_of_all_places_have_one_limit(project: Workspace) -> None:
+    """Each place alone is within it."""
+    half = f'parameters.{{}} = "{"x" * 6000}"\n'
+    image = '[image.a]\nprompt = "x"\n'
+    project.write({"specs/a.toml": half.format("one") + image + half.format("two")})
+    claim = "the parameters of a/a, with those of all places: as JSON, the parameters have 12,019 characters"
+    assert project.complaint().startswith(f"error: {claim}; at most 10,000\n --> specs/a.toml:4:1")
+    project.write({"specs/a.toml": image + half.format("one")})
+    assert len(project.actions()) == 1
+
+
 # --- the reference: the fields of a cell, one after another ---
 
 _CHOICES: dict[str, list[Any]] = {

@@ -31,6 +31,19 @@ def test_the_nearest_place_wins(project: Workspace, kinds: tuple[Kind, ...]) -> 
     assert layers.variables(declaration.layers) == {"who": kinds[0].value}
 
 
+def test_parameters_of_all_places_are_sent(project: Workspace) -> None:
+    """Of two with one name the nearer wins, as a whole; those of the model are the farthest."""
+    project.write({
+        "qwenbuild.toml": 'models.qwen-image-max.parameters = { a = "model", b = "model", c = { x = 1 }, e = 1 }\n'
+                          'defaults.parameters = { b = "config", c = { y = 1 }, d = "config" }\n',
+        "specs/a.toml": 'parameters = { c = { z = 1 }, d = "spec" }\n[image.a]\nprompt = "x"\n'
+                        'parameters.d = "image"\nmatrix.model = ["qwen-image-max", "qwen-image-plus"]\n',
+    })  # fmt: skip
+    assert [it.request.parameters for it in project.actions()] == [
+        '{"a":"model","b":"config","c":{"z":1},"d":"image","e":1}', '{"b":"config","c":{"z":1},"d":"image"}'
+    ]  # fmt: skip
+
+
 def test_variables_of_all_places_are_seen(project: Workspace) -> None:
     """Each place adds its variables to those of the others."""
     project.write({

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from qwenbuild.errors import LedgerError
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.claims import Held, Intent, Left, Row, Stored
 from qwenbuild.storage.ledger import Ledger
+from qwenbuild.storage.ledger_schema import VERSION, WITH_PARAMETERS
 from tests.support.trouble import most_bytes
 
 CONTEXT = {"host": "example.test", "region": "singapore", "interface": "sync", "account": "fingerprint"}
@@ -184,6 +186,7 @@ import os, sys
 from pathlib import Path
 from tests.unit.storage.test_ledger import intent
 from qwenbuild.storage.ledger import Ledger
+from qwenbuild.storage.ledger_schema import VERSION, WITH_PARAMETERS
 ledger = Ledger(Path(sys.argv[1]))
 ledger.prepare()
 ledger.accepted(ledger.intend(intent()).uid, "task:7")
@@ -236,6 +239,23 @@ def test_what_may_have_been_billed_since_a_time(ledger: Ledger) -> None:
     assert ledger.rows_since(row.intended_at_s + 1) == []
 
 
+def test_parameters_raise_the_version(ledger: Ledger) -> None:
+    """A version of qwenbuild that does not know parameters can't read such a row, so it must stop."""
+
+    def version() -> int:
+        with contextlib.closing(sqlite3.connect(ledger.path)) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+    claimed(ledger, intent("plain"))
+    assert version() == VERSION
+    extended = request()._replace(parameters='{"a":1}')
+    row = claimed(ledger, replace(intent("more"), request=extended))
+    assert Request.from_dict(json.loads(row.request)) == extended
+    assert version() == WITH_PARAMETERS
+    with contextlib.closing(Ledger(ledger.path.parent)) as again:
+        assert len(again.open_rows()) == 2
+
+
 def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
     """An older qwenbuild stops and says so."""
     with contextlib.closing(sqlite3.connect(ledger.path)) as db:
@@ -244,7 +264,7 @@ def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
         Ledger(ledger.path.parent)
     assert caught.value.claim == f"{ledger.path} was written by a newer qwenbuild"
     assert (caught.value.facts, caught.value.hint, caught.value.stops_run) == (
-        ("its format is 99, this one knows 1",), "upgrade qwenbuild", True
+        ("its format is 99, this one knows 2",), "upgrade qwenbuild", True
     )  # fmt: skip
 
 

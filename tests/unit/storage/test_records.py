@@ -24,10 +24,13 @@ def test_a_record_stands_for_the_status_of_its_file(tmp_path: Path) -> None:
 
 
 def test_the_fields_of_a_recorded_request() -> None:
-    """Only texts, numbers and truths are shown; anything else is no request."""
+    """Only texts, numbers, truths and parameters are shown; anything else is no request."""
     assert request_fields('{"prompt": "a", "seed": 1, "watermark": false, "deep": [[1]], "none": null}') == {
         "prompt": "a", "seed": 1, "watermark": False
     }  # fmt: skip
+    assert request_fields('{"parameters": {"a": [1]}, "seed": 1}') == {"seed": 1, "parameters": {"a": [1]}}
+    for damaged in ('"text"', "1", "{}", '{"a": null}', f'{{"a": {"[" * 500}{"]" * 500}}}'):
+        assert request_fields(f'{{"parameters": {damaged}, "seed": 1}}') == {"seed": 1}
     for text in ("[]", "{", None, b"{}", "[" * 100_000):
         with pytest.raises(DAMAGE):
             request_fields(text)

@@ -18,6 +18,7 @@ from qwenbuild.errors import StateError
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.records import Failure, Output
 from qwenbuild.storage.state import State, state_path
+from qwenbuild.storage.state_schema import VERSION, WITH_PARAMETERS
 from tests.support.trouble import most_bytes, nobody, public_folder
 
 REQUEST = Request("null-1", "m", "a ball", "", Size(10, 20), 7, False, False)
@@ -127,6 +128,26 @@ def test_submissions(path: Path) -> None:
     assert [it.id for it in state.submissions_since(0)] == [first]
     assert state.submissions_since(found.intended_at_s + 1) == []
     state.close()
+
+
+def test_parameters_raise_the_version(path: Path) -> None:
+    """A version of qwenbuild that does not know parameters can't read such a submission, so it must stop."""
+
+    def version() -> int:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+    with contextlib.closing(State(path)) as state:
+        state.intend(KEY, REQUEST.as_dict(), "p", {})
+        assert version() == VERSION
+        extended = REQUEST._replace(parameters='{"a":[1]}')
+        state.intend("b" * 64, extended.as_dict(), "p", {})
+        assert version() == WITH_PARAMETERS
+        assert [it.request for it in state.open_submissions()] == [REQUEST, extended]
+    with contextlib.closing(State(path)) as state:
+        assert (state.request("b" * 64) or {})["parameters"] == {"a": [1]}
+        assert state.failures() == []
+    assert version() == WITH_PARAMETERS
 
 
 def test_runs(path: Path) -> None:
@@ -244,13 +265,13 @@ def test_a_newer_state_is_left_alone(path: Path) -> None:
     """A state of a newer version is refused and not changed."""
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 4")
+        database.execute("PRAGMA user_version = 5")
     database.close()
     before = path.read_bytes()
     with pytest.raises(StateError) as caught:
         State(path)
     assert (caught.value.claim, caught.value.facts, caught.value.hint) == (
-        f"{path} was written by a newer qwenbuild", ("its format is 4, this one knows 3",), "upgrade qwenbuild"
+        f"{path} was written by a newer qwenbuild", ("its format is 5, this one knows 4",), "upgrade qwenbuild"
     )  # fmt: skip
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
