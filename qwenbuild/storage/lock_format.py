@@ -3,7 +3,7 @@
 A lock is TOML. Only a lock with emulated images has version 2: older versions of qwenbuild must not take them for the
 service's. A lock without them has version 1.
 
-A A text in exactly the form that `render` gives is read by columns instead. For 10,000
+A text in exactly the form that `render` gives is read by columns instead. For 10,000
 records this takes 0.04 s; the TOML parser takes 1.3 s. Every plan reads the lock.
 """
 
@@ -35,6 +35,7 @@ _LINES = _RECORD.count("\n")  # of a record
 _PLAIN_RECORD = _RECORD % ('"%s"', '"%s"', "%s", "%s", '"%s"', "%s")  # for texts that need no escape
 _PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _RECORDS_AT_ONCE = 100
+_MOST_OTHER = 2**26  # characters of a lock in any other form: the TOML parser takes ten seconds for them
 
 # What tomli-w usually writes between the quotes, one string a line.
 _STRINGS = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\["\\]|\n)*+')
@@ -111,6 +112,9 @@ def parse_rendered(chunks: Iterable[bytes], valid_paths: Set[str]) -> tuple[dict
 
 def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
     """Return the pins of a lock in any form of TOML, by path; raises ProjectError with the first mistakes."""
+    if len(text) > _MOST_OTHER:
+        claim = f"{shown} is not as qwenbuild writes it, and has more than {_MOST_OTHER:,} characters"
+        raise ProjectError([Problem(claim, hint=_REPAIR_HINT)])
     file = TomlFile.parse(shown, text)
     pins: dict[str, Pin] = {}
     paths: dict[str, str] = {}

@@ -14,6 +14,8 @@ from qwenbuild.storage.verify import Fault, Mismatch
 
 from .style import label, outputs, warnings
 
+_MOST_LISTED = 1000  # files of one kind
+
 
 def show(
     pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], *, as_json: bool, emulated: int = 0
@@ -25,10 +27,8 @@ def show(
     if as_json:
         _show_json(pinned, mismatches, strangers, emulated)
         return
-    for mismatch in mismatches:
-        click.echo(f"{label(mismatch.fault)}  {visible(mismatch.pin.path)}")
-    for path in strangers:
-        click.echo(f"{label('unlocked')}  {visible(path)}")
+    _list([(label(it.fault), it.pin.path) for it in mismatches])
+    _list([(label("unlocked"), path) for path in strangers])
     if mismatches:
         hint = "`qwenbuild build` brings back what is missing"
         if any(mismatch.fault is Fault.DIFFERS for mismatch in mismatches):
@@ -41,6 +41,14 @@ def show(
         click.echo(f"all {pinned:,} outputs are what the lock pins")
     if emulated:
         click.echo(f"emulated images among them: {emulated:,}; a build at the service replaces them")
+
+
+def _list(lines: Sequence[tuple[str, str]]) -> None:
+    """Write the first lines, and the number of all others: a folder may hold any number of files."""
+    for word, path in lines[:_MOST_LISTED]:
+        click.echo(f"{word}  {visible(path)}")
+    if len(lines) > _MOST_LISTED:
+        click.echo(f"{'…':>10}  {len(lines) - _MOST_LISTED:,} more; `verify --json` lists all")
 
 
 def _show_json(pinned: int, mismatches: Sequence[Mismatch], strangers: Sequence[str], emulated: int) -> None:

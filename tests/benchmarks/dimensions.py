@@ -137,6 +137,14 @@ def _templates(place: Project, count: int) -> None:
     write(place, f'size = "1:1"\n{images}', files)
 
 
+def _data_files(place: Project, count: int) -> None:
+    """Each image has a table of its own, all of them in one folder."""
+    spec = "".join(f'[image.poster{number}]\ntemplate = "poster.j2"\nmatrix.row.file = "../data/rows{number}.csv"\n'
+                   for number in range(count))  # fmt: skip
+    table = csv_text(rows(1))
+    write(place, f'size = "1:1"\n{spec}', {f"data/rows{number}.csv": table for number in range(count)})
+
+
 def _variables(place: Project, count: int) -> None:
     names = "".join(f'name{number} = "{_text(number)}"\n' for number in range(count))
     write(place, f'[vars]\n{names}[image.poster]\nprompt = "{{{{ name0 }}}}"\n')
@@ -198,6 +206,17 @@ def _short_rows(place: Project, count: int) -> None:
     path.write_text("\n".join([head, *(f"{line},too,many" for line in lines)]), "utf-8")
 
 
+def _wrong_includes(place: Project, count: int) -> None:
+    """Every include names an axis that there is not."""
+    includes = (f"[[image.poster.include]]\ncolour = {number}\n" for number in range(count))
+    write(place, f"{_HEAD}row = [{{ title = 'a', text = 'b', style = 'c' }}]\n{''.join(includes)}")
+
+
+def _wrong_excludes(place: Project, count: int) -> None:
+    """Every exclude names a value that no cell has."""
+    _seeds(place, 2, "".join(f"[[image.poster.exclude]]\nseed = {number + 100}\n" for number in range(count)))
+
+
 # --- what is there ---
 
 
@@ -218,6 +237,14 @@ def _records(place: Project, count: int) -> None:
     _outputs(place, count)
     for name in ("out", ".qwenbuild"):
         (place.root / name).rename(place.root / f"{name}-before")
+
+
+def _strangers(place: Project, count: int) -> None:
+    """The output folder has N files that nobody knows."""
+    _table(csv_text, ".csv")(place, 10)
+    recorded(place)
+    for number in range(count):
+        (place.root / "out" / f"mine{number}.png").write_bytes(b"")
 
 
 def _submissions(place: Project, count: int) -> None:
@@ -305,6 +332,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "images": Dimension(_images),
     "specs": Dimension(_specs, share=0.25),
     "templates": Dimension(_templates, share=0.25),
+    "data-files": Dimension(_data_files, share=0.25),
     "variables": Dimension(_variables),
     "lint": Dimension(_table(csv_text, ".csv"), ("lint",)),
     "lint-remarks": Dimension(_remarks, ("lint",)),
@@ -314,6 +342,8 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "errors-too-long": Dimension(_too_long, exits=2),
     "errors-unknown-keys": Dimension(_unknown_keys, exits=2),
     "errors-wrong-sizes": Dimension(_wrong_sizes, exits=2),
+    "errors-includes": Dimension(_wrong_includes, exits=2),
+    "errors-excludes": Dimension(_wrong_excludes, exits=2),
     "errors-same-paths": Dimension(_same_paths, exits=2),
     "errors-rows": Dimension(_short_rows, exits=2),
     "selected-names": Dimension(_table(csv_text, ".csv"), _selected, share=0.25),  # systems limit a command line
@@ -329,6 +359,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "json": Dimension(_outputs, ("plan", "--json")),
     "orphans": Dimension(_orphans),
     "lock-records": Dimension(_records),
+    "strangers": Dimension(_strangers, ("verify",)),
     "submissions": Dimension(_submissions),
     "store-entries": Dimension(_entries, ("gc", "--dry-run")),
 }

@@ -185,3 +185,12 @@ def test_folders_of_two_spellings_stay_in_a_lock() -> None:
     """A build of some cells keeps the pins of the others, which may have been made under another spelling."""
     both = [PIN._replace(path="dir/a.png"), PIN._replace(path="DIR/b.png")]
     assert set(parse(render(both), "x")) == {"dir/a.png", "DIR/b.png"}
+
+
+def test_a_huge_text_in_another_form_is_refused() -> None:
+    """Only what qwenbuild writes may have any length: the TOML parser would take minutes and gigabytes."""
+    with pytest.raises(ProjectError) as caught:
+        parse(TEXT + "#" * 2**26, "qwenbuild.lock")
+    [problem] = caught.value.problems
+    assert problem.claim == "qwenbuild.lock is not as qwenbuild writes it, and has more than 67,108,864 characters"
+    assert problem.hint == "restore it from your repository, or delete it and run `qwenbuild lock`"

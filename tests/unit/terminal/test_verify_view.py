@@ -20,6 +20,14 @@ def test_equal_outputs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "  unlocked  new.png\nall 1,200 outputs are what the lock pins\n"
 
 
+def test_thousands_of_files_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The output folder may hold any number of images that nobody pinned: the first 1,000 are listed."""
+    verify_view.show(1, [], [f"{number}.png" for number in range(2345)], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1002
+    assert lines[1000] == "         …  1,345 more; `verify --json` lists all"
+
+
 @pytest.mark.parametrize(
     ("mismatches", "text"),
     [
