@@ -117,6 +117,7 @@ class Outputs:
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder, self._staging = folder, staging
         self._inside: set[str] = set()  # folders that lie inside the output folder
+        self._parents: set[str] = set()  # folders in which this object has made folders
         self._is_staging = False  # whether the staging folder exists
 
     def path(self, name: str) -> Path:
@@ -165,7 +166,7 @@ class Outputs:
         try:
             atomic.sync([copy.temporary for copy in copies])
             found = [self._placed(copy) for copy in copies]
-            atomic.sync(sorted({os.path.dirname(self._path(copy)) for copy in copies}))
+            atomic.sync(sorted(self._parents | {os.path.dirname(self._path(copy)) for copy in copies}))
         except OSError as error:
             return [_unwritable(self._path(copy), error) for copy in copies]
         finally:
@@ -226,6 +227,10 @@ class Outputs:
             return
         if not self._is_inside(folder):
             raise OutputError(f"{folder} leads out of {self._folder}", hint="remove the symbolic link")
+        missing = folder
+        while not os.path.isdir(missing):
+            missing = os.path.dirname(missing)
+            self._parents.add(missing)
         os.makedirs(folder, exist_ok=True)
         self._inside.add(folder)
 

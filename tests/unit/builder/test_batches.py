@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from qwenbuild.builder.restore import MOST_IMAGES
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.builder.writing import Ready
+from qwenbuild.digest import sha256
 from qwenbuild.events import Event, ImageFinished, Outcome
 from qwenbuild.plan.plan import Step
 from qwenbuild.provider import Journal, Rendered
@@ -26,6 +30,8 @@ from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
+from tests.faults import injector
+from tests.faults.disk import Disk
 from tests.support.builds import Build, ScriptedProvider
 from tests.support.runs import run_of
 from tests.support.trouble import most_bytes
@@ -146,6 +152,32 @@ def test_an_image_that_is_there_already_is_kept_by_itself(run: Run) -> None:
 
 
 # --- in a whole build ---
+
+
+def test_an_output_waits_for_the_store(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output gets its name when its result and its blob are safe, and its record when the output itself is safe."""
+    if reason := injector.reason_against():
+        pytest.skip(reason)
+    build.place.write({"specs/s.toml": '[image.x]\nprompt = "p"\nmatrix = { seed = { start = 0, count = 40 } }\n'})
+    arming, disk = injector.Arming(tmp_path / "log", (tmp_path,), records_data=True), Disk([tmp_path])
+    monkeypatch.setenv("QWENBUILD_CACHE_DIR", str(tmp_path / "store"))
+    store = build.engine().store
+    environ = {**os.environ, **arming.environment(injector.build(tmp_path))}
+    subprocess.run([sys.executable, "-m", "qwenbuild", "build"], cwd=build.root, env=environ, check=True)
+    outputs = {str(path): path.read_bytes() for path in (build.root / "out").rglob("*.png")}
+    recorded = set[str]()
+    for call in injector.read(arming.log):
+        safe = disk.least
+        if call.name == "rename" and call.second in outputs:
+            image = sha256(outputs[call.second])
+            assert safe[str(store.blob_path(image))] == outputs[call.second]
+            assert any(image.encode() in (content or b"") for path, content in safe.items() if "/ac/" in path)
+        if call.path.endswith("state.sqlite3-wal"):
+            there = {path for path in outputs if os.path.basename(path).encode() in call.data}
+            assert there <= safe.keys()
+            recorded |= there
+        disk.do(call)
+    assert (len(outputs), recorded) == (40, set(outputs))
 
 
 def test_only_the_image_that_does_not_fit_fails(build: Build) -> None:
