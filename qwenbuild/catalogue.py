@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from . import parameters
 from .problems import did_you_mean, listing
@@ -28,6 +28,7 @@ DEFAULT_MODEL = "qwen-image-plus"
 
 _RATIO = re.compile(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", re.ASCII)
 _PACE = re.compile(r"0*[1-9][0-9]{0,8}/(second|minute)", re.ASCII)
+_SIZE = {"pattern": "^[1-9][0-9]{0,5}[*xX×][1-9][0-9]{0,5}$", "type": "string"}
 _SECONDS = {"second": 1.0, "minute": 60.0}
 
 
@@ -48,10 +49,12 @@ def _refusing(fault: Callable[[Any], str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+_JSON_VALUE = {"additionalProperties": True, "type": ["string", "number", "boolean", "array", "object"]}  # no dates
+
 Parameters = Annotated[
     dict[
         Annotated[str, _refusing(parameters.name_fault)],
-        Annotated[Any, _refusing(parameters.value_fault)],
+        Annotated[Any, _refusing(parameters.value_fault), WithJsonSchema(_JSON_VALUE)],
     ],
     _refusing(parameters.size_fault),
     Field(
@@ -63,13 +66,28 @@ Parameters = Annotated[
 """A table of vendor parameters, as TOML has it."""
 
 
+Money = Annotated[
+    Decimal,
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\+?[0-9.][0-9_.]*([eE][+-]?[0-9]+)?$"},
+            ]
+        }
+    ),
+]
+"""An amount of money, as a number or a text. Pydantic's own pattern for it is none that editors can read."""
+
+
 class RegionPrices(BaseModel):
     """The price of one image in CNY, by region."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    beijing: Decimal | None = Field(default=None, ge=0)
-    singapore: Decimal | None = Field(default=None, ge=0)
+    beijing: Money | None = None
+    singapore: Money | None = None
 
 
 class ModelTable(BaseModel):
@@ -77,17 +95,34 @@ class ModelTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, strict=True)
 
-    interfaces: Annotated[list[Literal["sync", "async"]] | None, Field(description="sync, async, or both")] = None
+    interfaces: Annotated[
+        list[Literal["sync", "async"]] | None,
+        Field(description="sync, async, or both", json_schema_extra={"minItems": 1}),
+    ] = None
     sizes: Annotated[
-        str | list[str] | None, Field(description='"fixed" (the five common sizes), "any", or a list of sizes')
+        str | list[str] | None,
+        Field(
+            description='"fixed" (the five common sizes), "any", or a list of sizes',
+            json_schema_extra={"anyOf": [{"enum": ["fixed", "any"]}, {"items": _SIZE, "minItems": 1, "type": "array"}]},
+        ),
     ] = None
     default_size: Annotated[str | None, Field(description="the size of a request that names none")] = None
     pixels: Annotated[
-        list[int] | None, Field(description='the smallest and the largest number of pixels, if sizes = "any"')
+        list[int] | None,
+        Field(
+            description='the smallest and the largest number of pixels, if sizes = "any"',
+            json_schema_extra={"minItems": 2, "maxItems": 2},
+        ),
     ] = None
     prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a prompt")] = None
     negative_prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a negative prompt")] = None
-    submits: Annotated[str | None, Field(description='most requests in a time, such as "2/second"')] = None
+    submits: Annotated[
+        str | None,
+        Field(
+            description='most requests in a time, such as "2/second"',
+            json_schema_extra={"pattern": f"^{_PACE.pattern}$"},
+        ),
+    ] = None
     concurrent: Annotated[int | None, Field(ge=0, description="most async tasks at once; 0: no limit")] = None
     price_cny: Annotated[
         RegionPrices | None, Field(strict=False, description="the price of one image in CNY, by region")

@@ -38,7 +38,7 @@ class Range(Strict):
 
     start: int = 0
     count: int = Field(ge=1)
-    step: int = Field(default=1)
+    step: int = Field(default=1, json_schema_extra={"not": {"const": 0}})
 
     @field_validator("step")
     @classmethod

@@ -6,13 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPrices, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, Money, RegionPrices, builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
@@ -23,13 +22,15 @@ from . import declared_names, discovery, outside, prices, user_config, validatio
 from .discovery import ConfigFile
 from .fields import Axis, DataFile, Fields, Range
 
+_OF_REMOTES = r"^QWENBUILD_REMOTE_[A-Z0-9_]+$"
+
 
 class Budget(BaseModel):
     """Limits on what one build spends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    max_cost: Decimal | None = Field(default=None, ge=0, description="the most that one build may cost, in CNY")
+    max_cost: Money | None = Field(default=None, description="the most that one build may cost, in CNY")
 
 
 class RemoteConfig(BaseModel):
@@ -40,11 +41,14 @@ class RemoteConfig(BaseModel):
     url: str | None = Field(default=None, description="URL of the cache, a server of Bazel's HTTP cache protocol")
     read_only: bool = Field(default=False, strict=True, description="true: read from the cache, never write to it")
     token_env: str | None = Field(
-        default=None, description="environment variable with the bearer token; empty: read only"
+        default=None,
+        description="environment variable with the bearer token; empty: read only",
+        json_schema_extra={"pattern": _OF_REMOTES},
     )
     secret_env: str | None = Field(
         default=None,
         description="environment variable with the secret for signatures; empty: read only, and unverified",
+        json_schema_extra={"pattern": _OF_REMOTES},
     )  # fmt: skip
     header: dict[str, str] = Field(default_factory=dict, description="headers of each request, by name")
 
@@ -52,7 +56,7 @@ class RemoteConfig(BaseModel):
     @classmethod
     def _is_for_remotes(cls, name: str | None) -> str | None:
         # The prefix protects other secrets: a project that somebody clones can't send them to its remote.
-        if name is not None and not re.fullmatch("QWENBUILD_REMOTE_[A-Z0-9_]+", name):
+        if name is not None and not re.fullmatch(_OF_REMOTES, name):
             raise ValueError("must be a variable that begins with QWENBUILD_REMOTE_, such as QWENBUILD_REMOTE_TOKEN")
         return name
 

@@ -31,6 +31,8 @@ from .validation import problems
 class Image(Fields):
     """A named entry of a spec: a prompt, its fields and the matrix of its cells."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["template"]}]})
+
     prompt: str | None = Field(default=None, description="the prompt, a Jinja template")
     template: str | None = Field(default=None, description="the file in templates/ that renders the prompt")
     tags: list[str] = Field(

@@ -45,13 +45,16 @@ def problems(
             case "extra_forbidden":
                 known = known_keys(keys[len(prefix) : -1])
                 hint = did_you_mean(name, known) or (f"known: {listing(known, most=20)}" if known else None)
+                if name in known:  # the table may have one of two forms, and each form has keys of its own
+                    hint = "it can't stand beside the other keys of this table"
                 where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""
                 found[keys] = Problem(f'unknown key "{name}"{where}', source.place(keys, key=True), hint=hint)
             case "missing":
                 found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]))
             case "value_error":
                 text = str(detail["ctx"]["error"])
-                found[keys] = Problem(f"{name}: {text}" if keys else text, source.place(keys))
+                is_name = detail["loc"][-1:] == ("[key]",)  # so pydantic says that a name is wrong, not its value
+                found[keys] = Problem(f"{name}: {text}" if keys else text, source.place(keys, key=is_name))
             case "greater_than_equal" | "less_than_equal":
                 limit = detail["ctx"].get("ge", detail["ctx"].get("le"))
                 word = "at least" if "ge" in detail["ctx"] else "at most"

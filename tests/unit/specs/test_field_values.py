@@ -126,11 +126,11 @@ def test_parameters_that_can_not_be_sent(project: Workspace) -> None:
         ("since: 2026-02-01 can't be sent, because JSON has no dates and times; write it as a text in quotes", "1:20"),
         (
             "Seed: qwenbuild has a field for it: write seed in the image, at the top of the spec, or in [defaults]",
-            "4:23",
+            "4:16",
         ),
-        ("promptExtend: qwenbuild has a field for it: write prompt_extend in the image, ", "4:41"),
+        ("promptExtend: qwenbuild has a field for it: write prompt_extend in the image, ", "4:26"),
         ("deep: nan can't be sent, because JSON has no such number", "4:54"),
-        (": a parameter needs a name", "4:74"),
+        (": a parameter needs a name", "4:69"),
         ("parameters: wrong type, a text", "7:14"),
     ):
         assert f"error: {claim}" in text

@@ -39,7 +39,7 @@ class Whole(BaseModel):
 
 def known_keys(keys: tuple[str | int, ...]) -> list[str]:
     """Return the keys of the whole table, and of a part."""
-    return list(Part.model_fields if keys else Whole.model_fields)
+    return [*Part.model_fields, "of_another_form"] if keys else [*Whole.model_fields]
 
 
 def texts(text: str, *prefix: str) -> list[str]:
@@ -82,10 +82,15 @@ def test_each_kind_of_mistake_has_its_words(text: str, claim: str, label: str) -
         ("flg = true", 'unknown key "flg"', 'did you mean "flag"?'),
         ("x = 1", 'unknown key "x"', "known: mode, flag, part"),
         ('[[part]]\nname = "a"\nsiz = 1', 'unknown key "siz" in [part.0]', 'did you mean "size"?'),
+        (
+            '[[part]]\nname = "a"\nof_another_form = 1',
+            'unknown key "of_another_form" in [part.0]',
+            "it can't stand beside the other keys of this table",
+        ),
     ],
 )
 def test_an_unknown_key_has_a_hint(text: str, claim: str, hint: str) -> None:
-    """The hint is the nearest known key, or all known keys."""
+    """The hint is the nearest known key, or all known keys. No key is its own correction."""
     [shown] = texts(text)
     assert shown.splitlines()[0] == f"error: {claim}"
     assert shown.splitlines()[-1] == f"  = hint: {hint}"
