@@ -15,7 +15,7 @@ from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
 
-from .planning import make_plan
+from .planning import make_plan, without_gc
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan
@@ -86,6 +86,7 @@ def write_built(engine: Engine, plan: Plan, recorded: Mapping[str, Output]) -> b
     return write(engine, replace(plan, actions=actions), images, {**plan.records, **recorded})
 
 
+@without_gc()
 def write(engine: Engine, plan: Plan, images: Mapping[str, str], records: Mapping[str, Output]) -> bool:
     """Write the lock; return whether the file changed. Does nothing with the option `locked`.
 

@@ -28,7 +28,7 @@ def make_plan(
     engine: Engine, state: State, outputs: AbstractSet[str] | None = None, keys: AbstractSet[str] | None = None
 ) -> Plan:
     """Return the plan by this state. `outputs` (paths below `out/`) and `keys` narrow the selection."""
-    with _without_gc():
+    with without_gc():
         return _make_plan(engine, state, outputs, keys)
 
 
@@ -89,8 +89,11 @@ def _with_remote(steps: list[Step], remote: Remote, address: str) -> list[Step]:
 
 
 @contextlib.contextmanager
-def _without_gc() -> Iterator[None]:
-    """Turn garbage collection off: a plan's objects stay, and looking through them again and again takes time."""
+def without_gc() -> Iterator[None]:
+    """Turn garbage collection off: a plan's objects stay, and looking through them again and again takes time.
+
+    Also a decorator: it lasts while the function runs.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -11,9 +11,9 @@ _PAIR = re.compile(r'\s*([^=,\[\]"]+)=("(?:[^"\\]|\\.)*"|[^,\[\]"]*)(,|$)')
 _QUOTED = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*(,|$)')
 
 
-def cell_name(image: str, cell: Iterable[tuple[str, str]]) -> str:
-    """Return the name of a cell. `image` is `spec/image`; `cell` has the sorted axes with their `quoted` labels."""
-    inside = ",".join([f"{axis}={label}" for axis, label in cell])
+def cell_name(image: str, cell: Iterable[str]) -> str:
+    """Return the name of a cell. `image` is `spec/image`; `cell` has `axis=label` of each sorted axis, `quoted`."""
+    inside = ",".join(cell)
     return f"{image}[{inside}]" if inside else image
 
 

@@ -64,7 +64,7 @@ class Declaration:
 
     def cell_name(self, values: Sequence[Value]) -> str:
         """Return the name of a cell, such as `puppies/poster[seed=1]`; `values` are in the order of the axes."""
-        return cell_name(self.name, [(axis, values[number].quoted) for axis, number in self.sorted_axes])
+        return cell_name(self.name, [f"{axis}={values[number].quoted}" for axis, number in self.sorted_axes])
 
     @property
     def keys(self) -> Keys:

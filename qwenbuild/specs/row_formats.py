@@ -83,7 +83,7 @@ def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
                 if header is None:
                     header = _header(cells, line, lines, shown)
                 elif len(cells) == len(header):
-                    yield line, dict(zip(header, cells, strict=True))
+                    yield line, dict(zip(header, cells))  # noqa: B905 - compared above; row one-change: 4 ms of 10,000
                 elif (table := _table(header, cells, line, lines, shown, problems, separator)) is not None:
                     yield line, table
             line = reader.line_num + start  # the next record starts here

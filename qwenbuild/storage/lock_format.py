@@ -33,7 +33,6 @@ _RECORD = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel =
 _EMULATED = "emulated_by = %s\n"
 _LINES = _RECORD.count("\n")  # of a record
 _PLAIN_RECORD = _RECORD % ('"%s"', '"%s"', "%s", "%s", '"%s"', "%s")  # for texts that need no escape
-_PLAIN = re.compile(r"[\w /.,=:;+@|!?'()\[\]-]*")
 _RECORDS_AT_ONCE = 100
 _MOST_OTHER = 2**26  # characters of a lock in any other form: the TOML parser takes ten seconds for them
 
@@ -69,7 +68,7 @@ def render(pins: Iterable[Pin]) -> str:
         some = ordered[start : start + _RECORDS_AT_ONCE]
         # tomli-w is slow, so it renders only records that may need an escape.
         texts = "".join([pin.path + pin.name + pin.model for pin in some])
-        is_plain = _PLAIN.fullmatch(texts) and not any(pin.emulated_by for pin in some)
+        is_plain = texts.isprintable() and not ('"' in texts or "\\" in texts or any(pin.emulated_by for pin in some))
         parts += [_PLAIN_RECORD % pin[:-1] for pin in some] if is_plain else [_record(*pin) for pin in some]
     return "".join(parts)
 

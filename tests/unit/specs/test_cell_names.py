@@ -12,7 +12,7 @@ _LABELS = st.text() | st.text(st.sampled_from("ab ,=[]\"\\'\n\t\x00\x7f\u2028Ã©ç
 
 def named(image: str, cell: dict[str, str]) -> str:
     """Return the name of a cell."""
-    return cell_name(image, [(axis, quoted(cell[axis])) for axis in sorted(cell)])
+    return cell_name(image, [f"{axis}={quoted(cell[axis])}" for axis in sorted(cell)])
 
 
 @pytest.mark.parametrize(
