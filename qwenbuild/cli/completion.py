@@ -1,4 +1,4 @@
-"""Shell completion of commands, options, and the specs, images, cells and axes of the project.
+"""Shell completion of commands, options, and the specs, images, tags, cells and axes of the project.
 
 Invariants:
 - Completion is quick, because it runs at every Tab. It loads no pydantic and no Jinja (see `specs.outline`).
@@ -227,7 +227,7 @@ def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     if whole or not equals or not done or not done[0]:
         return whole
     named = {*split_labels(done[0])}
-    more = _labels(chosen, axis, lambda label: quoted(label) if label not in named else "")
+    more = _labels(chosen, axis, lambda label: quoted(label) if label.isprintable() and label not in named else "")
     return [CompletionItem(f"{axis}={done[0]}{item.value}") for item in _matching(more, text[done.end() :])]
 
 

@@ -81,10 +81,13 @@ class _Linter:
 
     # --- what templates read ---
 
-    def _reads(self, declaration: Declaration) -> frozenset[str] | None:
-        """Return the names that the templates of an image read; None if they are known only while rendering."""
+    def _reads(self, declaration: Declaration, *without: str) -> frozenset[str] | None:
+        """Return the names that the templates of an image read; None if they are known only while rendering.
+
+        The fields `without` do not count.
+        """
         found: frozenset[str] = frozenset()
-        for text in self._texts(declaration):
+        for text in self._texts(declaration, *without):
             read, _ = self._read(text)
             if read is None:
                 return None
@@ -97,12 +100,13 @@ class _Linter:
             self._known[text] = self.templates.reads(text, files), files
         return self._known[text]
 
-    def _texts(self, declaration: Declaration) -> Iterator[str]:
+    def _texts(self, declaration: Declaration, *without: str) -> Iterator[str]:
         """Yield the templates of an image: the prompt, and the fields that may be templates."""
         image = declaration.image
         yield (self.templates.text(image.template) if image.template else image.prompt) or ""
         for name in Fields.model_fields:
-            if name not in declaration.axes and isinstance(value := declaration.setting(name), str):
+            is_set = name not in without and name not in declaration.axes
+            if is_set and isinstance(value := declaration.setting(name), str):
                 yield value
 
     # --- rules ---
@@ -183,14 +187,20 @@ class _Linter:
             if id(action.declaration) in images:
                 cells.setdefault(id(action.declaration), []).append(action)
         for at, declaration in images.items():
-            for axis, duplicates, pair in _idle(declaration, cells[at], self._reads(declaration)):
+            for axis, duplicates, pair in _idle(declaration, cells[at], self._reads(declaration, "output")):
                 total = len(cells[at])
                 claim = f"axis `{axis}` changes no request: {duplicates:,} of {total:,} cells are duplicates"
                 facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
-                hint = f"read it in the prompt: {{{{ {axis} }}}}, or remove the axis"
+                hint = self._hint(declaration, axis)
                 written = declaration.written[axis]
                 place = written.source.place(written.keys, key=True)
                 yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
+
+    def _hint(self, declaration: Declaration, axis: str) -> str:
+        if nfc(axis) in (self._reads(declaration, "output") or ()):
+            return "a template reads it, but gives the same texts for all of its values"
+        is_table = isinstance(declaration.axes[axis][0], Mapping)
+        return f"read it in the prompt: {{{{ {axis}{'.COLUMN' if is_table else ''} }}}}, or remove the axis"
 
 
 def _at(layer: Layer) -> tuple[str, Keys]:

@@ -161,6 +161,7 @@ def answer(asked: str, capsysbinary: pytest.CaptureFixture[bytes]) -> bytes:
         ("qwenbuild plan --folder x", b"dir,x\n"),
         ("qwenbuild plan 'po", b"plain,posters\nplain,posters/banner\nplain,posters/card\n"),
         ("qwenbuild plan -w palette=sun", b"plain,sunset\\ oranges\n"),
+        ("qwenbuild plan -w palette!=mint,", b"plain,mint,sunset\\ oranges\n"),
         ("qwenbuild plan -w 'palette=sun", b"plain,palette=sunset oranges\n"),
         ("qwenbuild plan -w nosuch=", b""),
     ],

@@ -204,6 +204,22 @@ def test_axes(project: Workspace, spec: str, claims: list[str]) -> None:
     assert [claim[: len(start)] for (_, claim, _), start in zip(found(project), claims, strict=True)] == claims
 
 
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ('prompt = "x"\nmatrix.a = [1, 2]', "read it in the prompt: {{ a }}, or remove the axis"),
+        ('prompt = "x"\nmatrix.a = [{ t = 1 }, { t = 2 }]',
+         "read it in the prompt: {{ a.COLUMN }}, or remove the axis"),
+        ('prompt = "x{% if a > 2 %}y{% endif %}"\nmatrix.a = [1, 2]',
+         "a template reads it, but gives the same texts for all of its values"),
+    ],
+)  # fmt: skip
+def test_what_to_do_about_an_axis(project: Workspace, spec: str, hint: str) -> None:
+    """The hint depends on whether a template reads the axis, and on whether its values are tables."""
+    project.write({"qwenbuild.toml": CONFIG, "specs/a.toml": f"[image.x]\n{spec}\n"})
+    assert [remark.problem.hint for remark in load(project.root).lint()] == [hint]
+
+
 def test_rules_are_named_in_the_help() -> None:
     """`lint --help` explains each of them."""
     for rule, what in lint.RULES.items():
