@@ -11,7 +11,7 @@ from typing import Final
 
 REASONS: Final[Mapping[str, str]] = {
     r"\b(durable|follow_symlinks|check_same_thread)=None|(thread_local|to_soft)=None": "`None` is as false as `False`",
-    r"\bis_\w+ = None": "`None` is as false as `False`",
+    r"\b(follow_redirects|close|ensure_ascii)=None|\bis_\w+ = None": "`None` is as false as `False`",
     r"\bstrict=(None|False)|zip\(\w+, \w+, \)": "both sequences have one length; `strict` would only report a mistake",
     r'getattr\(.*, "syncfs", \)': "the function exists on this system",
     r'getattr\(error, "sqlite_errorcode", [01]?\)': "no error of SQLite has the default as its number",
@@ -41,6 +41,14 @@ REASONS: Final[Mapping[str, str]] = {
     r"min\(failures, 9\)": "the longest wait is reached before",
     r"file\.read\((None|2)\)": "a larger piece of the file gives the same text",
     r"if step\.entry else 1|if \(step\.entry\) or True": "each step that is restored has an entry",
+    r'"(content-type|CONTENT-TYPE|date|DATE|retry-after|RETRY-AFTER)"': "a header's name means the same in any case",
+    r"time\.time\(\) <= until_s": "the very instant, to less than a microsecond",
+    r'^\s*"post",$': "httpx writes the name of a method in capitals",
+    r"httpx\.Limits\((max_keepalive|.*=20, \))": "httpx's own default",
+    r'rendered, (None|"XXXX"), forced': "no image has this digest",
+    r"model\.concurrent if .*(or True else 0|else 1)\)$": "the sync interface takes no place among the tasks",
+    r"(step|journal)\.submission\) or True": "each of them has a submission",
+    r"finish_all\(step\._replace\((verdict=None, )?cause=cause\)": "an ended step shows no verdict",
     r"uri=(None|False)|connect\(uri, (isolation|check)": "this build of SQLite takes addresses in any case",
 }
 

@@ -2,7 +2,7 @@
 
 mutmut makes the changes (mutants) in a copy of the repository below `build/mutation/`, and runs the tests of a function
 against each change of it. It changes the bodies of functions, except of those with a decorator. Lines that only another
-system or a broken disk can reach are left out.
+system or a broken disk can reach are left out. Tracebacks are Python's own: pytest would parse all mutants for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONFIG = """
 source_paths = ["qwenbuild"]
 only_mutate = ["{source}"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "--timeout=60"]
+pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "--timeout=60", "--tb=native"]
 timeout_multiplier = 5.0
 timeout_constant = 3.0
 do_not_mutate_patterns = ["pragma: no cover", "sys[.]platform"]

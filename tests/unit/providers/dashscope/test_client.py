@@ -543,6 +543,7 @@ def test_only_a_render_may_take_long(timeout_s: float, short_s: float) -> None:
     """Other requests take a minute at most."""
     made = Client(Endpoint("http://a.test", "singapore"), ApiKey(CANARY, "a test"), timeout_s)
     assert (made.timeout_s, made.short_s) == (timeout_s, short_s)
+    assert made.account == ApiKey(CANARY, "another place").fingerprint
 
 
 @pytest.mark.parametrize(("whole_s", "connect_s"), [(60.0, 15.0), (30.0, 15.0), (10.0, 5.0)])

@@ -85,7 +85,7 @@ def test_a_request_that_was_not_accepted_is_sent_again(interface: str, reply: Re
     rendered, journal, server = attempt(interface, reply, reply)
     assert rendered.png == PNG
     assert journal.kinds == ["intend", "refused", "intend", "refused", "intend", "accepted"]
-    assert server.bill == 1
+    assert (server.bill, len(journal.delays)) == (1, 2)
 
 
 @BOTH
@@ -186,19 +186,26 @@ def test_sync_calls_run_side_by_side() -> None:
 def test_throttling_delays_the_next_submits() -> None:
     """Retry-After delays every submit of the model, not only the throttled one."""
 
+    class Telling(Journal):
+        def delayed(self, error: ProviderError, wait_s: float) -> None:
+            throttled.set()
+
+    throttled = asyncio.Event()
+
     async def main() -> list[float]:
         times: list[float] = []
         async with Scripted() as server:
             server.script["sync"].append(fails(429, "Throttling", **{"Retry-After": "1"}))
             server.after = lambda seen: times.append(time.monotonic()) if seen.method == "POST" else None
-            provider = server.provider(submits="20/second")
-            async with provider.session():
-                await asyncio.gather(*(provider.render(request_of(str(number)), Journal()) for number in range(2)))
+            async with (provider := server.provider()).session():
+                first = asyncio.create_task(provider.render(request_of("a"), Telling()))
+                await throttled.wait()
+                await provider.render(request_of("b"), Journal())
+                await first
         return times
 
-    times = asyncio.run(main())
-    assert len(times) == 3
-    assert times[-1] - times[0] >= 1.0
+    first, second, third = asyncio.run(main())
+    assert min(second, third) - first >= 1.0
 
 
 def test_a_cancelled_render_leaves_its_intent_open() -> None:
@@ -223,14 +230,15 @@ def test_a_cancelled_render_leaves_its_intent_open() -> None:
     assert (sent.kinds, waiting.kinds) == (["intend"], [])
 
 
-def test_a_bad_image_can_be_collected_later() -> None:
+@BOTH
+def test_a_bad_image_can_be_collected_later(interface: str) -> None:
     """After failed downloads the submission stays open, and a later build downloads again without paying."""
 
     async def main() -> tuple[ProviderError, Journal, int]:
         journal = Journal()
         async with Scripted() as server:
             server.script["result"].extend([Reply(200, PNG, fault="cut")] * 5)
-            provider = server.provider()
+            provider = server.provider(interface=interface)
             async with provider.session():
                 with pytest.raises(BadImage) as caught:
                     await provider.render(request_of(), journal)
@@ -243,6 +251,20 @@ def test_a_bad_image_can_be_collected_later() -> None:
     assert bill == 1
     assert any("billed" in fact for fact in error.facts)
     assert "secret-signature" not in json.dumps([str(error), repr(error)])
+
+
+def test_a_key_that_a_download_echoes_is_masked() -> None:
+    """A gateway that serves the images knows the key, too."""
+
+    async def main() -> BadImage:
+        async with Scripted() as server:
+            server.script["result"].extend([Reply(500, f"no image for {CANARY}".encode())] * 5)
+            async with (provider := server.provider()).session():
+                with pytest.raises(BadImage) as caught:
+                    await provider.render(request_of(), Journal())
+        return caught.value
+
+    assert asyncio.run(main()).facts[0] == "status 500: no image for ***"
 
 
 # --- async tasks ---
@@ -326,6 +348,39 @@ def test_a_succeeded_task_without_an_image_is_unknown() -> None:
         assert journal.kinds == ["intend", "accepted"]
         assert error.claim == "a task is SUCCEEDED, but has no image: it may have been billed"
         assert (list(error.facts), error.hint) == (facts, "`--resubmit` renders the image again")
+
+
+def test_a_new_task_that_the_service_does_not_know_yet() -> None:
+    """Some of its machines learn of the task late: it is asked again. A query that failed is told."""
+
+    async def main() -> tuple[Rendered, list[str]]:
+        journal = Journal()
+        async with Scripted() as server:
+            unknown = {"task_id": "task-0", "task_status": "UNKNOWN"}
+            server.script["task"].extend([says(200, {"output": unknown}), fails(500, "InternalError")])
+            async with (provider := server.provider(interface="async")).session():
+                rendered = await provider.render(request_of(), journal)
+        return rendered, [error.code for error, _ in journal.delays]
+
+    rendered, told = asyncio.run(main())
+    assert (rendered.png, told) == (PNG, ["InternalError"])
+
+
+def test_a_task_that_has_ended_at_once() -> None:
+    """A gateway may wait for the image: then the task is not queried."""
+
+    async def main() -> tuple[Rendered, list[str], str]:
+        journal = Journal()
+        async with Scripted() as server:
+            link = f"http://127.0.0.1:{server.port}/result/1.png"
+            output = {"task_id": "t", "task_status": "SUCCEEDED", "results": [{"url": link}]}
+            server.script["create"].append(says(200, {"output": output}))
+            async with (provider := server.provider(interface="async")).session():
+                rendered = await provider.render(request_of(), journal)
+        return rendered, server.paths("GET"), journal.handle
+
+    rendered, paths, handle = asyncio.run(main())
+    assert (rendered.png, paths, handle) == (PNG, ["/result/1.png"], "task:t")
 
 
 def test_an_expired_link_is_replaced_by_a_new_one() -> None:
