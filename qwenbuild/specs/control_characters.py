@@ -61,13 +61,13 @@ def in_json_line(source: str, shown: str, line: int) -> Iterator[Problem]:
 def in_toml(file: TomlFile) -> Iterator[tuple[Keys, Problem]]:
     """Yield (keys, problem) for each value of a TOML file that holds a control character."""
     if _ESCAPE.search(file.text) or _CONTROL.search(file.text):  # nearly no file has any
-        for keys, text in _texts(file.table, ()):
+        for keys, text in texts_in(file.table, ()):
             at = first_control(text)
             if at is not None:
                 yield keys, Problem(f"{named(text[at])} can't be part of a text", file.place(keys), hint=_HINT)
 
 
-def _texts(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
+def texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
     """Yield (keys, text) for each text within the values of a TOML file."""
     open_ = [(keys, value)]
     while open_:

@@ -6,7 +6,8 @@ includes may read everything. Lint reads the project's files, and changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from qwenbuild.problems import Place, Problem
 
 from . import axes
 from .action import Action
+from .control_characters import texts_in
 from .declaration import Declaration
 from .declared_names import FIELDS
 from .fields import Fields
@@ -32,7 +34,7 @@ UNUSED_AXIS = "unused-axis"
 IDLE_AXIS = "idle-axis"
 
 RULES: Mapping[str, str] = {
-    TEMPLATE_SYNTAX: "a prompt holds `{{`, `{%` or a lone `}}` as text",
+    TEMPLATE_SYNTAX: "a prompt or a parameter holds `{{`, `{%` or a lone `}}` as text",
     LONG_TEXT: "a quoted text is too long for the size of its image",
     UNUSED_VARIABLE: "no template of its images reads a variable",
     UNUSED_TEMPLATE: "nothing uses a file of the templates folder",
@@ -42,6 +44,7 @@ RULES: Mapping[str, str] = {
 """The rules, and what each one finds."""
 
 _FILES = (Kind.IMAGE, Kind.SPEC, Kind.CONFIG)  # layers that stand in files, whatever a command line sets
+_TEMPLATE = re.compile(r"\{\{.{0,40}?\}\}|\{%.{0,40}?%\}|\{\{|\{%", re.DOTALL)
 _SUFFIXES = (".j2", ".jinja", ".jinja2")  # of templates; other files in the folder may be anything
 
 
@@ -62,6 +65,7 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
     found = [
         *PromptRules(project, linter.templates).remarks(chosen),
         *linter.variables([*images.values()]),
+        *linter.parameters([*images.values()], {action.model.name for action in chosen}),
         *(linter.unused_templates() if len(chosen) == len(actions) else ()),
         *linter.shared_axes([*images.values()]),
         *linter.axes(images),
@@ -138,6 +142,24 @@ class _Linter:
                     claim = f'the variable "{name}" is never used'
                     hint = "an axis, or a variable of the image, has the same name"
                 yield UNUSED_VARIABLE, Problem(claim, place, hint=hint)
+
+    def parameters(self, images: Sequence[Declaration], models: Set[str]) -> Iterator[tuple[str, Problem]]:
+        """Yield the parameters of the images and the models that look like templates. They are never rendered."""
+        tables = [
+            (layer.source, layer.keys, layer.fields.parameters)
+            for layer in {_at(layer): layer for image in images for layer in image.layers}.values()
+        ]
+        file = self._project.file
+        for name in sorted(models & self._project.config.models.keys()):
+            table = self._project.config.models[name].parameters or {}
+            tables.append((file.source, (*file.keys, "models", name), table))
+        for source, keys, table in tables:
+            for within, text in texts_in(table, ()):
+                if found := _TEMPLATE.search(text):
+                    claim = f'the parameter "{within[0]}" holds `{found[0]}` as text'
+                    place = source.place((*keys, "parameters", *within))
+                    hint = "a parameter is never a template: write the text itself"
+                    yield TEMPLATE_SYNTAX, Problem(claim, place, "this is not rendered", hint=hint)
 
     def unused_templates(self) -> Iterator[tuple[str, Problem]]:
         """Yield the files of the templates folder that no image uses, directly or through another template."""

@@ -111,7 +111,7 @@ def lint(project: Path, /, strict: bool, as_json: bool, **choices: Any) -> None:
     qwenbuild lint --json | jq -r .rule
 
     \b
-    template-syntax   a prompt holds `{{`, `{%` or a lone `}}` as text
+    template-syntax   a prompt or a parameter holds `{{`, `{%` or a lone `}}` as text
     long-text         a quoted text is too long for the size of its image
     unused-variable   no template of its images reads a variable
     unused-template   nothing uses a file of the templates folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,31 @@ def test_parameters_that_can_not_be_sent(project: Workspace) -> None:
     assert "error: size: qwenbuild has a field for it" in text
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"prompt_extend_mode": "agent", "enable_thinking": True},
+        {"style": "<sketch>", "ref_mode": "repaint", "ref_strength": 0.5},
+        {"color_palette": [{"hex": "#C2D1E6", "ratio": "23.51%"}], "thinking_mode": True},
+        {"bbox_list": [[[989, 515, 1138, 681]], []]},
+        {"resolution": "2K", "aspect_ratio": "16:9", "quality": "high"},
+        {"enable_interleave": True, "max_images": 1, "stream": False},
+        {"result_format": "message", "output_format": "webp", "output_quality": 95},
+        {"steps": 50, "guidance_scale": 7.5, "sampler": "euler"},
+        {"loras": {"someone/ink-wash": 0.6, "other.one/x": 0.4}},
+        {"noise_level": 999, "ref_prompt_weight": 1e-05},
+        {"extra_body": {"true_cfg_scale": 4.0, "num_inference_steps": 50}, "模型": "水墨"},
+        {"bucket": "s3://a b?c=d&e=f#g", "note": 'He said "hi"\n\t\\ {{ x }}'},
+    ],
+)
+def test_parameters_of_other_peoples_requests(project: Workspace, parameters: dict[str, Any]) -> None:
+    """Those of other models of the vendor, of gateways and of local servers go as they are."""
+    project.write({"specs/a.toml": tomli_w.dumps({"image": {"a": {"prompt": "x", "parameters": parameters}}})})
+    [action] = project.actions()
+    assert action.request.as_dict()["parameters"] == parameters
+    assert json.dumps(action.request.as_dict()["parameters"], sort_keys=True) == json.dumps(parameters, sort_keys=True)
+
+
 def test_the_parameters_of_all_places_have_one_limit(project: Workspace) -> None:
     """Each place alone is within it."""
     half = f'parameters.{{}} = "{"x" * 6000}"\n'
@@ -155,6 +181,7 @@ def test_the_parameters_of_all_places_have_one_limit(project: Workspace) -> None
 
 # --- the reference: the fields of a cell, one after another ---
 
+OF_MODELS = {"qwen-image": {"b": 2, "c": 2}}
 _CHOICES: dict[str, list[Any]] = {
     "model": ["qwen-image-plus", "qwen-image", "qwen-image-2.0"],
     "size": ["1:1", "16:9"],
@@ -164,7 +191,11 @@ _CHOICES: dict[str, list[Any]] = {
 
 
 def reference(image: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Return (model, size, seed, watermark) of each cell: an axis, else a template, else a value, else the default."""
+    """Return (model, size, seed, watermark, parameters) of each cell.
+
+    A field comes from an axis, else a template, else a value, else the default. The parameters of the image hide those
+    of its model.
+    """
     axes: dict[str, list[Any]] = image.get("matrix", {})
     found = []
     for values in itertools.product(*axes.values()):
@@ -179,7 +210,8 @@ def reference(image: dict[str, Any]) -> list[tuple[Any, ...]]:
         model = builtin().models[value("model", DEFAULT_MODEL)]
         size = value("size", None)
         found.append((model.name, model.size(size) if size else model.default_size,
-                      value("seed", derived_seed("s/a")), value("watermark", False)))  # fmt: skip
+                      value("seed", derived_seed("s/a")), value("watermark", False),
+                      {**OF_MODELS.get(model.name, {}), **image.get("parameters", {})}))  # fmt: skip
     return found
 
 
@@ -198,6 +230,8 @@ def _images(draw: st.DrawFn) -> dict[str, Any]:
                 image[name] = f"{{{{ row.{name} }}}}"
             case "value":
                 image[name] = draw(st.sampled_from(values))
+    if draw(st.booleans()):
+        image["parameters"] = draw(st.dictionaries(st.sampled_from("ab"), st.integers(0, 1)))
     return image
 
 
@@ -206,7 +240,11 @@ def test_fields_are_those_of_the_reference(image: dict[str, Any]) -> None:
     """However axes, templates, values and defaults are mixed."""
     with tempfile.TemporaryDirectory() as folder:
         text = tomli_w.dumps({"image": {"a": image}})
-        actions = Workspace(Path(folder)).write({"qwenbuild.toml": "", "specs/s.toml": text}).actions()
-    made = [(it.model.name, it.size, it.seed, it.request.watermark) for it in actions]
+        config = tomli_w.dumps({"models": {name: {"parameters": table} for name, table in OF_MODELS.items()}})
+        actions = Workspace(Path(folder)).write({"qwenbuild.toml": config, "specs/s.toml": text}).actions()
+    made = [
+        (it.model.name, it.size, it.seed, it.request.watermark, it.request.as_dict().get("parameters", {}))
+        for it in actions
+    ]
     expected = reference(image)
-    assert sorted(made) == sorted(expected) if "model" in image["matrix"] else made == expected
+    assert sorted(made, key=str) == sorted(expected, key=str) if "model" in image["matrix"] else made == expected

@@ -41,6 +41,20 @@ def test_a_new_project_has_no_finding(tmp_path: Path) -> None:
     assert found(project) == []
 
 
+def test_parameters_are_no_templates(project: Workspace) -> None:
+    """A text in them that looks like one is found at every depth, in each place that sets some."""
+    project.write({
+        "specs/a.toml": 'parameters.fine = "{ a } 100 %"\n[image.x]\nprompt = "x"\n'
+                        'parameters.style = { names = ["ink", "{{ ink }}"] }\n',
+        "qwenbuild.toml": 'provider = "null"\nmodels.qwen-image-plus.parameters.mode = "{% if a %}1{% endif %}"\n'
+                          'models.qwen-image-max.parameters.mode = "{{ not_used }}"\n',
+    })  # fmt: skip
+    assert [(it.rule, it.problem.claim, str(it.problem.place)) for it in load(project.root).lint()] == [
+        ("template-syntax", 'the parameter "mode" holds `{% if a %}` as text', "qwenbuild.toml:2:42"),
+        ("template-syntax", 'the parameter "style" holds `{{ ink }}` as text', "specs/a.toml:4:38"),
+    ]
+
+
 # --- variables ---
 
 
