@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwenbuild import noop, noop_snapshot
+from qwenbuild.cli.main import run
 from qwenbuild.errors import ProjectError, QwenbuildError
+from qwenbuild.noop_answers import shown
 from tests.support.edits import EDITS, Place, made
 
 COMMANDS: list[tuple[list[str], dict[str, Any]]] = [
@@ -57,15 +61,31 @@ def test_the_fast_path_agrees_with_the_slow_path(
             assert count == place.slow(), name
 
 
+def fast_text(*arguments: str) -> str | None:
+    """Return what the fast path prints, None if it does not answer."""
+    found = noop.find(arguments)
+    return shown(*found, coloured=False) if found else None
+
+
+def slow_text(*arguments: str) -> str:
+    """Return what the slow path prints."""
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()):
+        run(list(arguments))
+    return said.getvalue()
+
+
 @pytest.mark.usefixtures("back_again")
 @pytest.mark.parametrize("name", EDITS)
 def test_each_edit(tmp_path: Path, name: str) -> None:
-    """For the first variants of each edit, the fast path returns None or the same count as the slow path."""
+    """For the first variants of each edit, the fast path answers nothing, or what the slow path answers."""
     place = made(tmp_path)
     for number in range(3):
         EDITS[name](place, number)
         count = place.fast()
         assert count is None or count == place.slow()
+        for command in (["plan"], ["status"], ["status", "--json"], ["lock", "--check"]):
+            text = fast_text(*command)
+            assert text is None or text == slow_text(*command)
         try:
             place.build()
         except QwenbuildError:
