@@ -5,6 +5,7 @@ The parser, tree-sitter, is loaded only when a message needs a position.
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -22,6 +23,8 @@ Position = tuple[int, int]
 Span = tuple[Position, Position]
 """The first position, and the position after the last character."""
 
+_STEP = 1024  # bytes
+_CONTINUED = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 that begin no character
 _KEY_TYPES = ("bare_key", "quoted_key", "dotted_key")
 
 
@@ -47,6 +50,7 @@ class _Reader:
 
     def __init__(self, lines: Sequence[bytes]) -> None:
         self._lines = lines
+        self._before: dict[int, Sequence[int]] = {}  # see `_characters`, by row
         self._counts: dict[Keys, int] = {}  # number of elements so far, by array of tables
         self.spans: dict[Keys, tuple[Span, Span]] = {}
 
@@ -111,7 +115,21 @@ class _Reader:
     def _position(self, row: int, column: int) -> Position:
         """Return the position of a byte; `row` and `column` count from 0."""
         line = self._lines[row] if row < len(self._lines) else b""
-        return row + 1, len(line[:column].decode("utf-8", "replace")) + 1
+        steps = column // _STEP
+        before = self._characters(row, line)[steps] if steps else 0
+        return row + 1, before + _count(line[steps * _STEP : column]) + 1
+
+    def _characters(self, row: int, line: bytes) -> Sequence[int]:
+        """Return the number of characters before each `_STEP` of a line: a generated file may be one long line."""
+        if row not in self._before:
+            pieces = (line[at : at + _STEP] for at in range(0, len(line), _STEP))
+            self._before[row] = list(itertools.accumulate(map(_count, pieces), initial=0))
+        return self._before[row]
+
+
+def _count(piece: bytes) -> int:
+    """Return the number of characters that begin in a piece of UTF-8."""
+    return len(piece.translate(None, _CONTINUED))
 
 
 def _named_children(node: Node) -> Iterator[Node]:

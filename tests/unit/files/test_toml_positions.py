@@ -47,3 +47,14 @@ def test_the_parser_is_loaded_only_for_positions() -> None:
         "before = 'tree_sitter' in sys.modules; file.place(('x',)); print(before, 'tree_sitter' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False True\n"
+
+
+def test_a_long_line_has_the_columns_of_its_characters() -> None:
+    """Columns count characters, also far behind the start of a line of other scripts."""
+    texts = ["é" * (number % 7) + "猫😀" * 40 for number in range(50)]
+    text = "a = [" + ", ".join(f'"{each}"' for each in texts) + "]"
+    column = len("a = [") + 1
+    for number, each in enumerate(texts):
+        end = column + len(each) + 2
+        assert spans(text)["a", number][1] == ((1, column), (1, end))
+        column = end + 2
