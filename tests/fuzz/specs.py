@@ -109,11 +109,12 @@ def _opened(folder: Path) -> Iterator[Check]:
     root = folder / "project"
 
     def check(files: Mapping[str, str]) -> None:
-        """A plan, or an error whose text is not endless. Completion finds images, or leaves them out."""
+        """A plan and what lint finds, or an error whose text is not endless. Completion finds or leaves out images."""
         _write(root, files)
         try:
             plan = load(root).plan()
             assert len(plan.steps) <= 10_100
+            assert all(str(remark.problem) for remark in load(root).lint())
         except QwenbuildError as error:
             assert 0 < len(str(error)) < 1_000_000
         try:

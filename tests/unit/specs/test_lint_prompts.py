@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qwenbuild import load
-from qwenbuild.specs.lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX
+from qwenbuild.specs.lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, _left_syntax
 from tests.support.workspace import Workspace
 
 VENDORS_LONGEST = (
@@ -81,6 +85,20 @@ def test_syntax_as_text(project: Workspace, spec: str, expected: list[tuple[str,
 def test_what_is_meant_to_be_text(project: Workspace, spec: str) -> None:
     """What a template writes on purpose is no finding, nor are braces that match."""
     assert found(project, {"specs/a.toml": f"[image.x]\n{spec}\n"}) == []
+
+
+@given(st.text('{}%# ab\n"', max_size=40))
+def test_any_text_is_searched(text: str) -> None:
+    """What is told is a part of the text, each part once; a text whose braces match holds no lone `}}`."""
+    tokens = [spot.token for spot in _left_syntax(text)]
+    assert [token for token in tokens if token not in text or tokens.count(token) > 1] == []
+    assert all(token.startswith(("{{", "{%", "}}", "%}")) for token in tokens)
+
+
+@given(st.recursive(st.integers(0, 9), lambda inner: st.dictionaries(st.sampled_from("ab"), inner, max_size=2)))
+def test_json_in_a_prompt_is_no_template(value: object) -> None:
+    """Its closing braces match, however deep it is."""
+    assert list(_left_syntax(f"a scene as JSON: {json.dumps(value)}")) == []
 
 
 # --- long texts ---
