@@ -12,9 +12,11 @@ _PACKAGES: Mapping[str, str] = {
     "files": "atomic",
     "storage": (
         "ledger claims claimant submissions state state_file state_schema store belonging store_place action_result"
-        " outputs lock build_lock"
+        " outputs lock build_lock batches"
     ),
-    "builder": "journal keep render others commits budget endings workers restore recorder lost_answers",
+    "builder": (
+        "journal keep render others commits budget endings workers restore recorder lost_answers batches writing"
+    ),
     "providers.dashscope": "rendering reconcile tasks download client",
 }  # fmt: skip
 

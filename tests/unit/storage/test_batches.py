@@ -159,12 +159,14 @@ def wrong(store: Store, state: State) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("count", [1, 2, 12])
+@pytest.mark.parametrize("count", [1, 4])  # the files of one image are synced one by one, those of four together
 def test_no_result_is_without_its_blobs(library: Path, store: Store, count: int) -> None:
     """Neither a kill nor a power cut at any call leaves one, and at the end a power cut takes nothing."""
     disk = Disk([store.root.parent])
     for call in recorded(library, store, count):
         disk.do(call)
+        if call.name not in ("rename", "fsync", "syncfs"):  # nothing gets a name in cas/ or ac/, and nothing is safe
+            continue
         assert wrong(store, disk.everything) == [], f"a kill after {call}"
         for state in disk.states((str(store.staging),)):
             assert wrong(store, state) == [], f"a power cut after {call}"
