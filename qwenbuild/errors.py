@@ -107,6 +107,12 @@ class BudgetExceeded(QwenbuildError):
     exit_code = 1
 
 
+class ImageBudgetExceeded(QwenbuildError):
+    """The next request would cost more than the rest of its image's own budget. Other images go on."""
+
+    exit_code = 1
+
+
 class LockError(QwenbuildError):
     """The lock differs from the plan or from the outputs."""
 

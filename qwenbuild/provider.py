@@ -35,10 +35,10 @@ OPTIONS: Final = ("region", "interface")
 class Settings:
     """What a provider is made from.
 
-    `table` is the project's `[providers.NAME]`; the command-line options `region` and `interface`
-    replace its keys. `environ` is the environment. `jobs` is how many requests may be rendered at
-    once (None: the provider chooses). The table is a stranger's: before a secret goes to a server that only the table
-    names, `trust` must allow it (see `Asking`).
+    `table` is the project's `[providers.NAME]`. An image's own `region` and `interface`, and the command-line options
+    of these names, replace its keys: `insisted` are the keys that were replaced. `environ` is the environment. `jobs`
+    is how many requests may be rendered at once (None: the provider chooses). The table is a stranger's: before a
+    secret goes to a server that only the table names, `trust` must allow it (see `Asking`).
     """
 
     table: Mapping[str, Any]
@@ -46,6 +46,7 @@ class Settings:
     environ: Mapping[str, str] = field(repr=False)  # holds secrets
     jobs: int | None = None
     trust: Trust = field(default_factory=Trust, repr=False)
+    insisted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,16 @@ import gc
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from qwenbuild.errors import LedgerError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan import lacking
-from qwenbuild.plan.judge import is_done
+from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
+from qwenbuild.request import Submission
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.remote import transfer
@@ -29,6 +31,7 @@ from qwenbuild.storage.remote.transfer import Pushing
 
 from . import restore
 from .batches import Batches
+from .budget import Spending
 from .commits import Commits
 from .endings import Endings
 from .interrupt import Threads
@@ -68,15 +71,20 @@ class Builder:
         self._workers = Workers(run)
         self._recorder = Recorder(run.state, lambda error: self._workers.stop(error.claim, error.problems))
         self._endings = Endings(run, self._workers, self._recorder)
-        self._commits = Commits(run.submissions)
+        self._spending = Spending(run.options.max_cost)
         self._outputs = Writing(run, self._endings, self._recorder)
-        batches = Batches(run, self._endings, self._kept, self._all_kept)
-        self._rendering = Rendering(run, self._commits, batches, self._workers, self._endings, self._kept)
+        self._parts = {id(lane.provider): self._part(replace(run, lane=lane)) for lane in run.lanes}
         self._carrying_out: asyncio.Task[None] | None = None
         # Connecting takes time, so a build whose images are all here does not connect.
         needs_remote = any(step.shared or step.verdict in _NEEDS_PROVIDER for step in run.plan.steps)
         self._pushing = Pushing(run.remote, run.store) if run.remote and needs_remote else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
+
+    def _part(self, run: Run) -> tuple[Commits, Rendering]:
+        """Return what renders the images of one provider."""
+        commits = Commits(run.submissions)
+        batches = Batches(run, self._endings, self._kept, self._all_kept)
+        return commits, Rendering(run, commits, batches, self._workers, self._endings, self._spending, self._kept)
 
     @property
     def recorded(self) -> Mapping[str, Output]:
@@ -90,11 +98,12 @@ class Builder:
             step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in plan.steps
         )
         number = None if is_idle else await asyncio.to_thread(self._begin)
-        run.emit(Started(run.provider.name, plan.counts))
+        run.emit(Started(run.lanes.names, plan.counts))
         self._warn(plan.warnings)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder.running())
-            await stack.enter_async_context(self._commits.running())
+            for commits, _ in self._parts.values():
+                await stack.enter_async_context(commits.running())
             if run.remote and self._pushing:
                 await stack.enter_async_context(run.remote)
                 await stack.enter_async_context(self._pushing.running())
@@ -128,10 +137,10 @@ class Builder:
             **self._counts,
             seconds=time.monotonic() - self._run.begun_s,
             orphans=len(self._run.plan.orphans),
-            strays=self._rendering.collected,
+            strays=sum(rendering.strays.collected for _, rendering in self._parts.values()),
             interrupted=self._run.interrupt.count > 0,
             signal=self._run.interrupt.signal,
-            cost={currency: str(amount) for currency, amount in self._rendering.spending.amounts.items()},
+            cost={currency: str(amount) for currency, amount in self._spending.amounts.items()},
             problems=tuple(self._workers.problems),
         )
 
@@ -143,10 +152,11 @@ class Builder:
         """Clean up what a crash left, and return the number of this run in the state."""
         run = self._run
         run.outputs.sweep()
-        if any(is_done(submission, run.store) for submission in run.submissions.mirrored()):
-            with contextlib.suppress(LedgerError):  # a build that renders reports it; others can wait
-                run.submissions.prepare()
-                settle_stored(run)
+        for lane in run.lanes:
+            if any(is_done(it, run.store) for it in lane.submissions.mirrored() if it.provider == lane.provider.name):
+                with contextlib.suppress(LedgerError):  # a build that renders reports it; others can wait
+                    lane.submissions.prepare()
+                    settle_stored(replace(run, lane=lane))
         return run.state.begin_run()
 
     async def _carry_out(self) -> None:
@@ -182,9 +192,27 @@ class Builder:
         await self._workers.drain(batches, count, lambda steps: self._restore(steps, renders))
         await self._workers.drain(copies, count, lambda step: self._copy(step, renders))
         await self._workers.drain(pulls, _PULLS, lambda step: self._pull(step, renders))
-        strays = deque(() if self._run.options.detach else self._run.plan.strays)
+        strays = () if self._run.options.detach else self._run.plan.strays
         if (renders or strays) and not self._workers.is_stopped:
-            await self._rendering.run(renders, strays)
+            await self._render_all(renders, strays)
+
+    async def _render_all(self, renders: Iterable[Step], strays: Iterable[Submission]) -> None:
+        """Render the steps and collect the strays; each provider works on its own at the same time."""
+        lanes, work = list(self._run.lanes), dict[int, tuple[deque[Step], deque[Submission]]]()
+        for step in renders:
+            provider = self._run.lanes.of(step.action.choice).provider
+            work.setdefault(id(provider), (deque(), deque()))[0].append(step)
+        for stray in strays:
+            lane = next((it for it in lanes if it.can_collect(stray)), self._run.lane)
+            work.setdefault(id(lane.provider), (deque(), deque()))[1].append(stray)
+        self._workers.parts = len(work)
+        parts = [asyncio.create_task(self._parts[at][1].run(*left)) for at, left in work.items()]
+        try:
+            await asyncio.gather(*parts)
+        finally:  # a task group would wrap the error of a view
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
 
     def _interrupted(self) -> None:
         self._workers.stop("interrupted")
@@ -212,7 +240,7 @@ class Builder:
     def _render_instead(self, step: Step, renders: deque[Step], cause: str) -> None:
         """Render an image whose stored bytes can't be used: once for all outputs that want it."""
         again = step._replace(verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
-                              price=self._run.provider.price(step.action.model.name))  # fmt: skip
+                              price=self._run.price(step.action))  # fmt: skip
         if step.pinned and again.price and not self._run.options.relock:
             self._endings.finish_all(step._replace(cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:

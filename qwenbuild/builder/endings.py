@@ -71,7 +71,8 @@ class Endings:
         """
         steps = [step] if isinstance(error, OutputError) else [step, *self._followers.get(step.action.request_key, ())]
         for each in steps:
-            self._recorder.fail(each.action, error, self._run.submissions.host)
+            host = self._run.lanes.of(each.action.choice).submissions.host
+            self._recorder.fail(each.action, error, host)
         self._end(step, error, begun_s)
 
     def withhold(self, step: Step) -> None:

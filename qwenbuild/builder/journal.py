@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from qwenbuild.errors import LedgerError, ProviderError, Refused, StateError
 from qwenbuild.events import Delayed, Emit
-from qwenbuild.plan.judge import is_done
+from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step
-from qwenbuild.provider import Detached, Stopped
+from qwenbuild.provider import Detached, Provider, Stopped, resumable
 from qwenbuild.request import Request, Submission
 
 from .commits import Commits
@@ -108,6 +108,16 @@ class RunJournal:
     def model(self) -> str:
         """The model of the request."""
         return self._request.model
+
+    @property
+    def provider(self) -> Provider:
+        """The provider that renders the request."""
+        return self._run.provider
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the request was certainly not sent yet: other providers' journals do not show it."""
+        return not self.is_open and resumable(self._run.provider) is not None
 
     @property
     def is_open(self) -> bool:

@@ -95,7 +95,7 @@ class Others:
         if submission and is_real and submission.handle and not submission.elsewhere:
             return step._replace(verdict=Verdict.REATTACH, submission=submission, price=None,
                                  cause="submitted by another build")  # fmt: skip
-        price = self._run.provider.price(step.action.model.name)
+        price = self._run.price(step.action)
         if submission and not is_real:
             return step._replace(
                 verdict=Verdict.RENDER, submission=submission, price=price, cause="only an emulator has it"

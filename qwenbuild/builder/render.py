@@ -13,32 +13,31 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import (
     AnswerLost,
     BudgetExceeded,
+    ImageBudgetExceeded,
     LedgerError,
     ModelRefused,
     QwenbuildError,
     Refused,
     StateError,
-    WrongSize,
 )
 from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
-from qwenbuild.request import Request, Submission
-from qwenbuild.storage.action_result import Entry
+from qwenbuild.request import Submission
 
 from .batches import Batches
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
 from .journal import Elsewhere, RunJournal, settle_stored
-from .keep import keep, verified
+from .keep import verified
 from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
+from .strays import Strays, keep_sent
 from .workers import Workers
 
 _PATIENCE_S = 1.0  # a look-up at the service that takes longer is reported
@@ -51,24 +50,26 @@ def _adopted(step: Step, answer: Answer) -> Step:
 
 
 class Rendering:
-    """The renders of one build.
+    """The renders of one provider in a build.
 
-    `spending` is what they cost. `collected` is the number of images that no step asked for.
+    `spending` is what all renders of the build cost. `strays` collects what no step asks for.
     """
 
     def __init__(
-        self, run: Run, commits: Commits, batches: Batches, workers: Workers, endings: Endings, kept: Kept
-    ) -> None:
+        self, run: Run, commits: Commits, batches: Batches, workers: Workers, endings: Endings, spending: Spending,
+        kept: Kept,
+    ) -> None:  # fmt: skip
         """`kept` is called for each image that is in the store; it ends the step. Free images go to `batches`."""
         self._run, self._commits, self._batches, self._workers = run, commits, batches, workers
         self._endings, self._kept = endings, kept
-        self.spending = Spending(run.options.max_cost)
-        self.collected = 0
+        self.spending = spending
+        self.strays = Strays(run, commits, workers)
         self._others = Others(run, workers, endings, kept)
         self._lost_answers = LostAnswers(run.provider, run.submissions)
         self._lost: list[tuple[Step, RunJournal, QwenbuildError, float]] = []  # steps that may still be found
         self._emit_fault: Exception | None = None  # raised by `emit` while a provider was rendering
         self._refused: dict[str, ModelRefused] = {}  # why no more requests of a model are sent, by model
+        self._over_budget: set[str] = set()  # the names of images whose own budget is used up
         self._unsent: Counter[str] = Counter()  # the steps that were not sent for that, by model
 
     async def run(self, renders: deque[Step], strays: deque[Submission]) -> None:
@@ -85,9 +86,9 @@ class Rendering:
                     await self._workers.drain(renders, provider.concurrency, self._render)
                     await self._batches.finish()
                     renders = await self._others.outcomes() or await self._found_at_last()
-                await self._workers.drain(strays, provider.concurrency, self._collect)
+                await self._workers.drain(strays, provider.concurrency, self.strays.collect)
         except QwenbuildError as error:  # such as no writable store, no API key, a wrong setting
-            self._workers.stop(error.claim, error.problems)
+            self._workers.give_up_part(error)
         finally:
             for step, _, lost, begun_s in self._lost:
                 self._endings.fail(step, lost, begun_s)
@@ -116,7 +117,7 @@ class Rendering:
         if answer and answer.fate is Fate.ADOPTED:
             return _adopted(step, answer)
         if answer and answer.fate is Fate.NOT_BILLED:
-            price = self._run.provider.price(step.action.model.name)
+            price = self._run.price(step.action)
             step = step._replace(submission=None, cause="the service has no task for it: not billed")
             if not (step.pinned and price and not self._run.options.relock):
                 return step._replace(verdict=Verdict.RENDER, price=price)
@@ -191,7 +192,7 @@ class Rendering:
             step=step, collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
-            self.spending.pay(step.price)
+            self.spending.pay(step.price, action.declaration.name, action.declaration.image.max_cost)
             if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
@@ -202,7 +203,9 @@ class Rendering:
                 facts = self._run.provider.name, action.key, action.request, rendered
                 await self._batches.add(step, await asyncio.to_thread(verified, *facts), begun_s)
                 return
-            entry, image = await self._keep(journal, action.key, action.request, rendered, step.pinned, forced=forced)
+            entry, image = await keep_sent(
+                self._run, journal, action.key, action.request, rendered, step.pinned, forced=forced
+            )
             if not forced:
                 await journal.settle("done")
         except asyncio.CancelledError:  # the user does not want to wait
@@ -219,20 +222,6 @@ class Rendering:
             # A forced image stays in flight: as long as its outputs hold the old image, they look up to date.
             await journal.release()
 
-    async def _keep(
-        self, journal: RunJournal, key: str, request: Request, rendered: Rendered, pinned: str, *, forced: bool
-    ) -> tuple[Entry, bytes]:
-        """Store an image; see `keep`. After WrongSize, the image is in the store, and nothing is in flight."""
-        run = self._run
-        try:
-            return await asyncio.to_thread(
-                keep, run.store, run.provider.name, key, request, rendered,
-                pinned=pinned, forced=forced, accept_size=run.options.accept_size,
-            )  # fmt: skip
-        except WrongSize:
-            await journal.settle("done")
-            raise
-
     def _is_closed(self, model: str) -> bool:
         """Return whether no request of a model is sent any more."""
         return self._workers.is_closed or model in self._refused
@@ -246,6 +235,15 @@ class Rendering:
         self._endings.finish_all(step, Outcome.SKIPPED)
         if refused:
             self._unsent[model] += self._endings.counts[Outcome.SKIPPED] - before
+
+    def _skip_over_budget(self, step: Step, error: QwenbuildError) -> None:
+        """End a step that its image's own budget does not allow; the first one of an image is told."""
+        image = step.action.declaration.name
+        if image not in self._over_budget:
+            self._over_budget.add(image)
+            self._workers.problems += error.problems
+            self._run.emit(Warned(error.problems))
+        self._endings.finish_all(step._replace(was=None, cause=f"not sent: {error.claim}"), Outcome.SKIPPED)
 
     def _emit_started(self, step: Step) -> None:
         self._emit(ImageStarted(step.action.name, step.action.output, step.verdict, step.reason))
@@ -266,7 +264,7 @@ class Rendering:
             self._endings.fail(step, error, begun_s)
         else:
             if journal.unbilled:
-                self.spending.refund(step.price)
+                self.spending.refund(step.price, step.action.declaration.name)
             self._endings.finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)
 
     async def _end_without_image(
@@ -277,23 +275,25 @@ class Rendering:
             case Detached():
                 self._endings.finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun_s)
             case Elsewhere():
-                self.spending.refund(step.price)
+                self.spending.refund(step.price, step.action.declaration.name)
                 await self._others.add(step)
             case Stopped():
-                self.spending.refund(step.price)
+                self.spending.refund(step.price, step.action.declaration.name)
                 self._skip(step)
+            case ImageBudgetExceeded():
+                self._skip_over_budget(step, error)
             case BudgetExceeded():
                 # Renders whose price is counted already still send their requests.
                 self._workers.stop(error.claim, error.problems, close=False)
             case _:
                 if isinstance(error, ModelRefused) and step.action.model.name not in self._refused:
                     self._refused[step.action.model.name] = error
-                    self._workers.stop_model(step.action.model.name)
+                    self._workers.stop_model(self._run.provider, step.action.model.name)
                 may_find = isinstance(error, AnswerLost) and await self._may_find(journal)
                 if isinstance(error, AnswerLost):
                     await journal.lost()
                 if journal.unbilled:
-                    self.spending.refund(step.price)
+                    self.spending.refund(step.price, step.action.declaration.name)
                 if journal.unbilled and isinstance(error, Refused):
                     await journal.explain(error)
                 if may_find:
@@ -318,31 +318,3 @@ class Rendering:
             if error is self._emit_fault:  # `emit` raised it, not the plugin
                 raise
             raise broken(self._run.provider.name, error) from error
-
-    # --- strays ---
-
-    async def _collect(self, stray: Submission) -> None:
-        """Collect an image that no spec asks for: it is paid for, and a spec may ask for it again."""
-        service = resumable(self._run.provider)
-        assert service is not None, "only a resumable provider has strays, see `judge.strays`"
-        journal = RunJournal(
-            self._run, self._commits, stray.key, stray.request, lambda: self._workers.is_closed, collected=stray
-        )
-        try:
-            taken = await journal.take()
-            rendered = await self._workers.until_stopped(service.collect(taken, journal), journal)
-            key = emulated_key(stray.key, rendered.emulated_by) if rendered.emulated_by else stray.key
-            await self._keep(journal, key, stray.request, rendered, "", forced=stray.forced)
-            await journal.settle("done")
-            self.collected += 1
-        except Stopped:
-            pass
-        except QwenbuildError as error:  # unless the answer is lost for good, a later build tries again
-            if isinstance(error, AnswerLost):
-                await journal.lost()
-            self._run.emit(Warned(error.problems))
-            if error.stops_run:
-                self._workers.stop(error.claim)
-        except Exception as error:  # a plugin's mistake must not end the others
-            self._run.emit(Warned(broken(self._run.provider.name, error).problems))
-        await journal.release()

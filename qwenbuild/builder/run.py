@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from qwenbuild.events import Emit
 from qwenbuild.options import Options
 from qwenbuild.plan.plan import Plan
-from qwenbuild.provider import Provider
+from qwenbuild.provider import Price, Provider
+from qwenbuild.specs.action import Action
+from qwenbuild.storage.lanes import Lane, Lanes
 from qwenbuild.storage.outputs import Outputs
 from qwenbuild.storage.remote.cache import Remote
 from qwenbuild.storage.state import State
@@ -21,6 +23,7 @@ from .interrupt import Interrupt
 class Run:
     """The plan, the options, and what the build works with.
 
+    `lane` is the provider whose images this part of the build makes; `lanes` are all of them.
     In `options` the config's values are filled in: `max_cost` is None only if nothing limits the cost.
     `emit` gets every event, with `quiet` all but those of outputs that are up to date. `begun_s` is `time.monotonic()`
     when the user began to wait.
@@ -28,13 +31,28 @@ class Run:
 
     plan: Plan
     options: Options
-    provider: Provider
+    lane: Lane
+    lanes: Lanes
     outputs: Outputs
     state: State
-    submissions: Submissions
     store: Store
     emit: Emit
     interrupt: Interrupt
     begun_s: float
     remote: Remote | None = None
+
+    @property
+    def provider(self) -> Provider:
+        """The provider of this part of the build."""
+        return self.lane.provider
+
+    @property
+    def submissions(self) -> Submissions:
+        """The submissions of this part of the build."""
+        return self.lane.submissions
+
+    def price(self, action: Action) -> Price | None:
+        """Return what one image of an action costs, None if it is free. The action may belong to any part."""
+        return self.lanes.of(action.choice).provider.price(action.model.name)
+
     quiet: bool = False

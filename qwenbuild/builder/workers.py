@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qwenbuild.events import Stopping
+from qwenbuild.errors import QwenbuildError
+from qwenbuild.events import Stopping, Warned
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Stopped, resumable
+from qwenbuild.provider import Provider, Stopped
 
 from .run import Run
 
@@ -28,6 +29,7 @@ class Workers:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self.parts = 1  # the number of providers that render in this build
         self.is_stopped = False  # no step is begun any more
         self.is_closed = False  # no request is sent any more
         self.problems: list[Problem] = []
@@ -76,13 +78,19 @@ class Workers:
             in_flight -= self._cancel(lambda journal: True)
         self._run.emit(Stopping(reason, in_flight, problems))
 
-    def stop_model(self, model: str) -> None:
+    def give_up_part(self, error: QwenbuildError) -> None:
+        """Begin none of a provider's steps any more, because of an error; the other providers go on."""
+        if self.parts == 1:
+            self.stop(error.claim, error.problems)
+            return
+        self.problems += error.problems
+        self._run.emit(Warned(error.problems))
+
+    def stop_model(self, provider: Provider, model: str) -> None:
         """End the calls that have not sent their requests of this model; `until_stopped` raises Stopped for them."""
-        self._cancel(lambda journal: journal is not None and journal.model == model)
+        self._cancel(lambda it: it is not None and it.provider is provider and it.model == model)
 
     def _cancel(self, is_meant: Callable[[RunJournal | None], bool]) -> int:
         """Cancel the calls whose requests are not sent and whose journals are meant; return their number."""
-        if not resumable(self._run.provider):  # its journal does not say whether a call waits for its turn to send
-            return 0
-        waiting = [task for task, it in self._calls.items() if is_meant(it) and (it is None or not it.is_open)]
+        waiting = [task for task, it in self._calls.items() if is_meant(it) and (it is None or it.is_waiting)]
         return sum(task.cancel() for task in waiting)

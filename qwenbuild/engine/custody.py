@@ -43,17 +43,16 @@ def asked(root: Path, *arguments: str, given: str = "") -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def on_this_machine_alone(project: Project, provider: Provider, outputs: Iterable[tuple[str, str]]) -> Problem | None:
+def on_this_machine_alone(project: Project, outputs: Iterable[str]) -> Problem | None:
     """Return the problem that nobody else can get images that cost money; None if there are none.
 
-    `outputs` are paths below the output folder, and their models. Git ignores such an image, and the project names no
-    remote cache.
+    `outputs` are the paths, below the output folder, of images that cost money. Git ignores such an image, and the
+    project names no remote cache.
     """
     if project.config.remote.url:
         return None
     out = project.config.out
-    costs = cache(partial(_costs, provider))
-    paths = [f"{out}/{path}" for path, model in outputs if costs(model)]
+    paths = [f"{out}/{path}" for path in outputs]
     ignored = asked(project.root, "check-ignore", "--stdin", "-z", given="\0".join(paths)) if paths else None
     if not ignored:
         return None
@@ -71,8 +70,10 @@ def warned(engine: Engine, plan: Plan) -> Plan:
     if not engine.is_locking or engine.remote or plan.count(Verdict.UP_TO_DATE) == len(plan.steps):
         return plan
     steps = (step for step in plan.steps if step.verdict in _HERE and not step.action.emulated)
-    outputs = ((step.action.output, step.action.model.name) for step in steps)
-    found = on_this_machine_alone(engine.project, engine.provider, outputs)
+    price = cache(engine.routes.price)
+    found = on_this_machine_alone(
+        engine.project, (it.action.output for it in steps if price(it.action.choice, it.action.model.name))
+    )
     return replace(plan, warnings=[*plan.warnings, found]) if found else plan
 
 
@@ -94,8 +95,9 @@ def examined(project: Project, provider: Provider, store: Store, pins: Collectio
         else:
             missing += _costs(provider, pin.model)
             pointers += is_pointer
-    paid = [(pin.path, pin.model) for pin in here if not pin.emulated_by]
-    problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, provider, paid)
+    costs = cache(partial(_costs, provider))
+    paid = [pin.path for pin in here if not pin.emulated_by and costs(pin.model)]
+    problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, paid)
     for found in filter(None, problems):
         yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint)
     if here and not any(problems):

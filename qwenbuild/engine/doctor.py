@@ -20,9 +20,11 @@ from typing import Final
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProjectError, QwenbuildError, UsageError
 from qwenbuild.finding import Finding, Level
+from qwenbuild.options import Options
 from qwenbuild.problems import listing
 from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
+from qwenbuild.routes import Routes
 from qwenbuild.specs import user_config
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.reader import Reader
@@ -34,7 +36,7 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.version import __version__
 
-from . import custody
+from . import custody, routing
 from .checkup import of_ledger, of_project, of_store
 
 _PATIENCE_S: Final = 15.0  # longest wait for the remote cache
@@ -63,9 +65,10 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     chosen = None
     if project:
         try:
-            chosen = _provider(project.config.provider, project, environ)
+            routes = routing.routes_of(project, Options(), environ)
+            chosen = routes.default
             yield Finding("provider", Level.OK, project.config.provider)
-            yield _specs(project, chosen)
+            yield _specs(project, routes)
         except QwenbuildError as error:
             yield Finding.of_error("provider", error)
         yield from of_project(project)
@@ -96,9 +99,9 @@ def _provider(name: str, project: Project | None, environ: Mapping[str, str]) ->
     return registry.create(name, Settings(table, project.catalogue, environ, trust=project.trust))
 
 
-def _specs(project: Project, chosen: Provider) -> Finding:
+def _specs(project: Project, routes: Routes) -> Finding:
     """Read what a build reads: specs, templates and data files."""
-    reader = Reader(project, chosen, None, project.config.max_renders)
+    reader = Reader(project, routes, None, project.config.max_renders)
     try:
         actions, _ = reader.actions(map(lock.counts, [project.root / lock.NAME]))
     except QwenbuildError as error:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ from qwenbuild import noop_snapshot
 from qwenbuild.errors import ProviderError
 from qwenbuild.options import Options
 from qwenbuild.plan import judge, leaving
+from qwenbuild.plan.emulation import nowhere
 from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.provider import OPTIONS, Provider, Settings, emulator_address
-from qwenbuild.providers.registry import create
+from qwenbuild.provider import Provider, emulator_address
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.project import Project, find
@@ -39,6 +39,7 @@ from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
+from qwenbuild.storage.lanes import Lanes
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.outputs import Outputs
@@ -46,9 +47,9 @@ from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
-from qwenbuild.storage.submissions import Submissions, ledger_folder
+from qwenbuild.storage.submissions import Submissions
 
-from . import custody, locking, snapshot, trusting
+from . import custody, locking, routing, snapshot, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -87,19 +88,28 @@ class Engine:
         self.read_cache: ReadCache | None = None  # set by callers that read the project again and again
         self._last_lock: Lock | None = None  # kept only with a `read_cache`; read again if the file changed
         self.inputs: Sequence[Path] = ()
-        self._environ = environ
-        self.provider = self._provider()
-        self.remote = trusting.remote_of(project, self.provider, options.remote, environ)
+        self.environ = environ
+        self.routes = routing.routes_of(project, self.options, environ)
+        self.remote = trusting.remote_of(project, options.remote, environ)
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project; `choices` are fields of `Options` that replace this engine's."""
-        other = Engine(self.project, replace(self.options, **choices), self._environ)
+        other = Engine(self.project, replace(self.options, **choices), self.environ)
         other.read_cache, other.remote, other._last_lock = self.read_cache, self.remote, self._last_lock
         return other
 
     def reloaded(self) -> Engine:
         """Return an engine with the project's present config and these options. Raises what `load` raises."""
-        return Engine(find(self.project.searched[0].parent, self._environ), self.options, self._environ)
+        return Engine(find(self.project.searched[0].parent, self.environ), self.options, self.environ)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider of images that choose none."""
+        return self.routes.default
+
+    def address_of(self, action: Action) -> str:
+        """Return the address at which an emulator may answer the provider of an action; empty for none."""
+        return emulator_address(self.routes.provider(action.choice))
 
     @property
     def max_cost(self) -> Decimal | None:
@@ -119,8 +129,8 @@ class Engine:
 
     @property
     def is_locking(self) -> bool:
-        """Whether this engine reads and writes the lock, which pins images of the config's provider only."""
-        return self.provider.name == self.project.config.provider
+        """Whether this engine reads and writes the lock, which pins images of the project's own providers only."""
+        return self.options.provider in (None, self.project.config.provider)
 
     def outputs(self) -> Outputs:
         """Return the object that writes the project's outputs."""
@@ -131,16 +141,12 @@ class Engine:
         return contextlib.closing(State.of(self.project.root, create=create))
 
     def submissions(self, state: State) -> contextlib.AbstractContextManager[Submissions]:
-        """Return a context with the submissions of this state and, for a provider that costs money, of the ledger."""
-        is_paid = any(self.provider.price(model) for model in self.project.catalogue.models)
-        folder = ledger_folder(self._environ, self.store) if is_paid else None
-        return contextlib.closing(Submissions(state, folder, self.provider, self.project.root))
+        """Return a context with the default provider's submissions, by this state and by the ledger."""
+        return contextlib.closing(routing.submissions_of(self, state, self.provider))
 
-    def _provider(self) -> Provider:
-        name = self.effective.provider or self.project.config.provider
-        table = self.project.config.providers.get(name, {})
-        settings = Settings(table, self.project.catalogue, self._environ, self.options.jobs, self.project.trust)
-        return create(name, settings, {option: getattr(self.options, option) for option in OPTIONS})
+    def lanes(self, state: State) -> contextlib.AbstractContextManager[Lanes]:
+        """Return a context with the providers of all images and their submissions."""
+        return contextlib.closing(Lanes(self.routes, partial(routing.submissions_of, self, state)))
 
     # --- reading ---
 
@@ -153,7 +159,7 @@ class Engine:
         return self._expand()[0]
 
     def _reader(self) -> Reader:
-        return Reader(self.project, self.provider, self.read_cache, self.max_renders, self.options.all_errors)
+        return Reader(self.project, self.routes, self.read_cache, self.max_renders, self.options.all_errors)
 
     def _expand(self) -> tuple[list[Action], Lock, list[Path]]:
         """Return every action, the lock, and the paths that the actions depend on."""
@@ -166,22 +172,16 @@ class Engine:
 
         try:
             with self.state() as state:
-                actions, inputs = reader.actions(self._image_counts(state), recorded)
+                actions, inputs = reader.actions(locking.image_counts(self, state), recorded)
         finally:
             self.inputs = reader.inputs
         self._last_lock = pins if self.read_cache else None
         return actions, pins if self.is_locking else Lock(), inputs
 
-    def _image_counts(self, state: State) -> Iterator[Mapping[str, int]]:
-        """Yield the number of rendered outputs of each image: by the state, then by state and lock together."""
-        yield (here := Counter(state.image_counts()))
-        if self.is_locking:
-            yield here | lock.counts(self.lock_path)
-
     def declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return (actions under their recorded keys, the lock, the input paths)."""
         actions, pins, inputs = self._expand()
-        at = emulator_address(self.provider)
+        at = self.address_of if any(map(emulator_address, self.routes.used.values())) else nowhere
         every = judge.with_known_keys(with_kept_requests(actions, pins, state, at), pins, state, self.store, at)
         return every, pins, [*inputs, self.lock_path]
 
@@ -192,8 +192,8 @@ class Engine:
 
     def in_flight(self) -> list[Submission]:
         """Return the project's submissions that no build has collected yet."""
-        with self.state() as state, self.submissions(state) as submissions:
-            return submissions.own()
+        with self.state() as state, self.lanes(state) as lanes:
+            return lanes.own()
 
     # --- planning ---
 
@@ -213,9 +213,9 @@ class Engine:
         """
         from qwenbuild.plan.explain import Explainer
 
-        with self.state() as state, self.submissions(state) as submissions:
+        with self.state() as state, self.lanes(state) as lanes:
             plan = make_plan(self, state)
-            return Explainer(self.project, state, self.store, self.provider, self.options, submissions).explain(plan)
+            return Explainer(self.project, state, self.store, lanes, self.options).explain(plan)
 
     # --- building ---
 
@@ -250,22 +250,22 @@ class Engine:
             written = [self.lock_path] if locking.write_built(self, plan, recorded) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
             if arguments is not None and finished.complete and not (self.options.force or plan.strays or plan.warnings):
-                built = snapshot.Built(plan, self.provider, records, last_run, written, started_ns)
+                built = snapshot.Built(plan, self.routes, records, last_run, written, started_ns)
                 snapshot.write(self.project, built, arguments)
         return finished
 
     def _check_options(self) -> None:
         if self.options.locked:
             locking.check_locked_options(self)
-        if self.options.detach:
-            from . import tasks
-
-            tasks.check_detach(self)
 
     def _prepare(self, plan: Plan, state: State) -> None:
         """Raise if the plan must not be built; else make the project and the store ready."""
         if self.options.locked:
             locking.check_plan(plan, state)
+        if self.options.detach:
+            from . import tasks
+
+            tasks.check_detach(self)
         self.check_renders(plan)
         trusting.check_plan(self, plan)
         if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
@@ -285,9 +285,9 @@ class Engine:
         from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.builder.run import Run
 
-        with self.submissions(state) as submissions:
+        with self.lanes(state) as lanes:
             return carry_out(Run(
-                plan, self.effective, self.provider, self.outputs(), state, submissions, self.store,
+                plan, self.effective, lanes.of(), lanes, self.outputs(), state, self.store,
                 emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote, quiet,
             ))  # fmt: skip
 
@@ -306,7 +306,7 @@ class Engine:
         with self.state() as state:
             plan = make_plan(self, state)
             folder = folder or self.project.state_dir / "report"
-            return report.write(folder, self.project, plan, state, self.store, self.provider, small=small, tell=tell)
+            return report.write(folder, self.project, plan, state, self.store, self.routes, small=small, tell=tell)
 
     def lint(self) -> list[Remark]:
         """Return what specs and templates say, but most likely do not mean: see `lint.remarks`. Changes nothing."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.plan import pins
 from qwenbuild.plan.emulation import as_recorded
-from qwenbuild.provider import emulator_address
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
@@ -33,6 +33,13 @@ def read(engine: Engine, known: Lock | None, valid_paths: AbstractSet[str]) -> L
         if engine.is_locking:
             raise
         return Lock()
+
+
+def image_counts(engine: Engine, state: State) -> Iterator[Mapping[str, int]]:
+    """Yield the number of rendered outputs of each image: by the state, then by state and lock together."""
+    yield (here := Counter(state.image_counts()))
+    if engine.is_locking:
+        yield here | lock.counts(engine.lock_path)
 
 
 def write_lock(engine: Engine) -> tuple[bool, int]:
@@ -81,7 +88,7 @@ def check_plan(plan: Plan, state: State) -> None:
 
 def write_built(engine: Engine, plan: Plan, recorded: Mapping[str, Output]) -> bool:
     """Write the lock after a build that has `recorded` these outputs, by path; return whether the file changed."""
-    actions = as_recorded(plan.actions, recorded, emulator_address(engine.provider))
+    actions = as_recorded(plan.actions, recorded, engine.address_of)
     images = {path: output.image for path, output in recorded.items()}
     return write(engine, replace(plan, actions=actions), images, {**plan.records, **recorded})
 

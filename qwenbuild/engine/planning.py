@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-from qwenbuild.plan import judge, sharing
+from qwenbuild.plan import in_flight, judge, sharing
+from qwenbuild.plan.emulation import AddressOf
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
-from qwenbuild.provider import emulator_address
+from qwenbuild.routes import Choice, Routes
 from qwenbuild.specs import selection
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
@@ -42,18 +43,17 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     if keys is not None:
         chosen = [action for action in chosen if action.key in keys]
     records, out = state.outputs(), engine.project.out
-    with engine.submissions(state) as submissions:
-        steps = judge.judge(chosen, out, records, state, engine.store, engine.provider, options, submissions, pins)
-        strays = [] if options.is_selecting else judge.strays(every, submissions.own(), engine.store, engine.provider)
-        found = submissions.warnings()
+    with engine.lanes(state) as lanes:
+        steps = judge.judge(chosen, out, records, state, engine.store, lanes, options, pins)
+        strays = [] if options.is_selecting else in_flight.strays(every, engine.store, lanes)
+        found = lanes.warnings()
     if engine.remote and not options.force:
-        steps = _with_remote(steps, engine.remote, emulator_address(engine.provider))
+        steps = _with_remote(steps, engine.remote, engine.address_of)
     is_whole = not options.is_partial and outputs is None and keys is None
-    renders = Counter([step.action.model.name for step in steps if step.verdict is Verdict.RENDER])
     return Plan(
         steps,
         orphans=judge.orphans(every, out, records, pins) if is_whole else [],
-        shortest_s=engine.provider.shortest_s(renders),
+        shortest_s=_shortest_s(engine.routes, steps),
         inputs=inputs,
         actions=every,
         records=records,
@@ -64,6 +64,15 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     )
 
 
+def _shortest_s(routes: Routes, steps: Sequence[Step]) -> float:
+    """Return the least time of the renders, in seconds. Different providers render at the same time."""
+    renders: dict[Choice, Counter[str]] = {}
+    for step in steps:
+        if step.verdict is Verdict.RENDER:
+            renders.setdefault(step.action.choice, Counter())[step.action.model.name] += 1
+    return max((routes.provider(choice).shortest_s(counts) for choice, counts in renders.items()), default=0.0)
+
+
 def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:
     """Return what the plan warns of: `found` among the submissions, what the user has not approved, the remote's."""
     refused = engine.project.trust.refused
@@ -71,12 +80,12 @@ def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:
     return (*found, *unapproved, *(engine.remote.warnings() if engine.remote else ()))
 
 
-def _with_remote(steps: list[Step], remote: Remote, address: str) -> list[Step]:
+def _with_remote(steps: list[Step], remote: Remote, address_of: AddressOf) -> list[Step]:
     """Return the steps; those whose missing image the remote cache has become RESTORE.
 
-    `address` is where an emulator may have made them; empty for none.
+    `address_of` returns where an emulator may have made a step's image.
     """
-    keys, images = sharing.wanted(steps, address)
+    keys, images = sharing.wanted(steps, address_of)
     if not (keys or images):
         return steps
     import asyncio  # here, because loading it takes as long as a whole small plan
@@ -85,7 +94,7 @@ def _with_remote(steps: list[Step], remote: Remote, address: str) -> list[Step]:
         async with remote:
             return await remote.find(keys, images)
 
-    return list(sharing.with_shared(steps, asyncio.run(find()), address))
+    return list(sharing.with_shared(steps, asyncio.run(find()), address_of))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from qwenbuild.noop_files import InputPrint
 from qwenbuild.noop_snapshot import DAMAGE, SETTLED_NS
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import visible
-from qwenbuild.provider import Provider
+from qwenbuild.routes import Routes
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State, state_path
@@ -37,7 +37,7 @@ class Built(NamedTuple):
     """
 
     plan: Plan
-    provider: Provider
+    routes: Routes
     records: Mapping[str, Output]
     last_run: Mapping[str, Any] | None
     written: Sequence[Path]
@@ -87,7 +87,7 @@ def write(project: Project, built: Built, arguments: Sequence[str]) -> None:
                 images.append(bytes.fromhex("".join([it.image for it in found])))
             is_whole = not asked.build
             cells = [text for step in plan.steps for text in (step.action.name, step.action.output)] if is_whole else []
-            lines = [os.fsencode(part) for part in _lines(plan, built.provider.name)]
+            lines = [os.fsencode(part) for part in _lines(plan, built.routes.names)]
             status = [os.fsencode(part) for part in _status(built)] if is_whole else []
         numbers, digests = zip(*prints, strict=True)
         content = noop_snapshot.pack(
@@ -175,7 +175,7 @@ def _status(built: Built) -> list[str]:
     declarations = {id(step.action.declaration): step.action.declaration for step in plan.steps}
     numbers = Counter([id(step.action.declaration) for step in plan.steps])
     images = [(declaration.name, numbers[number]) for number, declaration in declarations.items()]
-    nothing = Plan([], plan.orphans, built.provider.shortest_s(Counter())).summary
+    nothing = Plan([], plan.orphans, built.routes.default.shortest_s(Counter())).summary
     summary = {**nothing, Outcome.UP_TO_DATE.value: len(plan.steps), "event": "status", "last_run": run}
     tables = [{"event": "image", "name": name, Outcome.UP_TO_DATE.value: number} for name, number in images]
     events = [*[json.dumps(table, ensure_ascii=False) for table in tables], json.dumps(summary)]

@@ -31,8 +31,8 @@ def engine_with_tasks(engine: Engine, region: str | None = None) -> Engine:
 
 
 def check_detach(engine: Engine) -> None:
-    """Raise UsageError if a build can't leave its images with a service, because the provider has none."""
-    if not resumable(engine.provider):
+    """Raise UsageError if a build can't leave its images with a service, because no provider of it has one."""
+    if not any(map(resumable, engine.routes.used.values())):
         raise UsageError(
             f'--detach leaves images with a service, and the provider "{engine.provider.name}" has none',
             hint=f"--provider {SERVICE} --interface async has one",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.options import Options
 from qwenbuild.plan.plan import Plan, Verdict
-from qwenbuild.provider import Provider, asked_by
 from qwenbuild.specs import user_config
 from qwenbuild.specs.project import Project, find
 from qwenbuild.trust import Item, Trust
@@ -55,13 +54,8 @@ def wishes(start: Path, environ: Mapping[str, str]) -> Wishes:
     return Wishes(project.root, tuple(item for item in trust.asked if item in known), tuple(new))
 
 
-def remote_of(project: Project, provider: Provider, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
-    """Return the remote cache of the URL `asked`, else the project's if the user has approved it; else None.
-
-    What the provider asks for is put to the project's trust, too, so that plans can tell what is not approved.
-    """
-    for item in asked_by(provider):
-        project.trust.allows(item)
+def remote_of(project: Project, asked: str | None, environ: Mapping[str, str]) -> Remote | None:
+    """Return the remote cache of the URL `asked`, else the project's if the user has approved it; else None."""
     config = project.config.remote
     if not (config.url if asked is None else asked):
         return None
@@ -73,6 +67,6 @@ def remote_of(project: Project, provider: Provider, asked: str | None, environ: 
 
 def check_plan(engine: Engine, plan: Plan) -> None:
     """Raise Untrusted if the plan costs money, or collects what did, and something is not approved."""
-    models = {step.action.model.name for step in plan.steps if step.verdict in _PAYING}
-    if plan.strays or any(engine.provider.price(model) for model in models):
+    models = {(step.action.choice, step.action.model.name) for step in plan.steps if step.verdict in _PAYING}
+    if plan.strays or any(engine.routes.price(choice, model) for choice, model in models):
         engine.project.trust.require(*engine.project.trust.asked)

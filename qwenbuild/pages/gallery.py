@@ -27,7 +27,8 @@ from typing import Any
 from qwenbuild.events import Delayed, ImageFinished, ImageStarted, Outcome
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem, plain
-from qwenbuild.provider import Price, Provider, makes_drafts
+from qwenbuild.provider import Price, makes_drafts
+from qwenbuild.routes import Routes
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.axis_values import length
@@ -62,15 +63,14 @@ class GalleryMaker:
         self._labels: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
 
     def gallery(
-        self, plan: Plan, state: State, provider: Provider, drafts: Mapping[str, str] | None = None,
+        self, plan: Plan, state: State, routes: Routes, drafts: Mapping[str, str] | None = None,
         activities: Mapping[str, Activity] | None = None,
     ) -> Gallery:  # fmt: skip
-        """Return the gallery of a plan that `provider` renders.
+        """Return the gallery of a plan; `routes` has the providers of its images.
 
         `drafts`: digests of drafts by output path. `activities`: the last event of each cell by name.
         """
-        rendered_kind = "draft" if makes_drafts(provider) else "image"
-        maker = _CellMaker(self, rendered_kind, state.outputs(), drafts or {}, activities or {})
+        maker = _CellMaker(self, routes, state.outputs(), drafts or {}, activities or {})
         common, labels = self._common_and_labels([step.action for step in plan.steps])
         model = {
             "project": self._project.root.name,
@@ -152,10 +152,10 @@ class _CellMaker:
     """Makes the cells of one gallery, and collects the files that they show in `files`."""
 
     def __init__(
-        self, galleries: GalleryMaker, rendered_kind: str, records: Mapping[str, Output], drafts: Mapping[str, str],
+        self, galleries: GalleryMaker, routes: Routes, records: Mapping[str, Output], drafts: Mapping[str, str],
         activities: Mapping[str, Activity],
     ) -> None:  # fmt: skip
-        self._galleries, self._rendered_kind = galleries, rendered_kind
+        self._galleries, self._routes = galleries, routes
         self._records, self._drafts, self._activities = records, drafts, activities
         self.files: dict[str, Sequence[Path]] = {}
 
@@ -184,14 +184,18 @@ class _CellMaker:
         action, record = step.action, self._records.get(step.action.output)
         match step.verdict:
             case Verdict.UP_TO_DATE:
-                return self._rendered_kind, step.adopted or (record.image if record else "")
+                return self._kind(action), step.adopted or (record.image if record else "")
             case Verdict.EDITED if step.cause != POINTER:
                 return "edited", self._galleries.edited(step)
             case Verdict.RESTORE if step.entry:
-                return self._rendered_kind, step.entry.image
+                return self._kind(action), step.entry.image
         if action.output in self._drafts:
             return "draft", self._drafts[action.output]
         return ("old", record.image) if record and step.seen is not None else ("none", "")
+
+    def _kind(self, action: Action) -> str:
+        """Return whether a provider's image of an action is a draft or an image."""
+        return "draft" if makes_drafts(self._routes.provider(action.choice)) else "image"
 
 
 def amounts(money: Mapping[str, Decimal]) -> dict[str, str]:

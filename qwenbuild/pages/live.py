@@ -9,7 +9,7 @@ from typing import Protocol
 from qwenbuild.events import Delayed
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider
+from qwenbuild.routes import Routes
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.store import Store
 
@@ -37,7 +37,7 @@ class Live(Protocol):
     """What the preview reads of a watch. The state changes only in the event loop's thread.
 
     `plan`: the last good plan. `problems`: the errors in the files now. `revision` grows with every change.
-    `provider`: the provider that renders the plan. `drafts`: digests by output path. `events`: the last event of
+    `routes`: the providers that render the plan. `drafts`: digests by output path. `events`: the last event of
     each cell, by name. `delayed`: the running build's delays, by the cell's name. `wishes`: the names of cells that
     the user asked for and no build has taken yet. Money is by currency; `cost_left` is in CNY.
     """
@@ -47,7 +47,7 @@ class Live(Protocol):
     @property
     def store(self) -> Store: ...
     @property
-    def provider(self) -> Provider: ...
+    def routes(self) -> Routes: ...
     @property
     def plan(self) -> Plan | None: ...
     @property

@@ -134,12 +134,12 @@ class Preview:
         plan, revision, number, begun = live.plan, live.revision, self._number + 1, clock()
         if plan is None:
             return
-        provider, drafts = live.provider, dict(live.drafts)
+        routes, drafts = live.routes, dict(live.drafts)
         activities = {**live.events, **dict.fromkeys(_queued(live)), **live.delayed}
 
         def make() -> Gallery:
             with contextlib.closing(self._state()) as state:
-                gallery = self._galleries.gallery(plan, state, provider, drafts, activities)
+                gallery = self._galleries.gallery(plan, state, routes, drafts, activities)
             self._note_changes(gallery.model, number)
             return gallery
 

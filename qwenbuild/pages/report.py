@@ -26,7 +26,7 @@ from qwenbuild.errors import OutputError
 from qwenbuild.noop_files import input_digest
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem, listing
-from qwenbuild.provider import Provider
+from qwenbuild.routes import Routes
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
@@ -64,7 +64,7 @@ def write(
     plan: Plan,
     state: State,
     store: Store,
-    provider: Provider,
+    routes: Routes,
     *,
     small: bool = False,
     tell: _Tell | None = None,
@@ -77,7 +77,7 @@ def write(
     """
     target = ReportFolder(folder, {*STATIC, DATA})
     galleries = GalleryMaker(project, store)
-    gallery = galleries.gallery(plan, state, provider)
+    gallery = galleries.gallery(plan, state, routes)
     try:
         target.prepare()
         basis, sources = _basis(plan, state, gallery, small=small), dict(gallery.files)
@@ -85,10 +85,10 @@ def write(
             target.keep_all()
             details: dict[str, bytes] = {}
         else:
-            details, past, is_whole = _details(galleries, gallery, plan, state, provider)
+            details, past, is_whole = _details(galleries, gallery, plan, state, routes)
             sources, basis = {**past, **sources}, basis if is_whole else ""
         page = {name: (WEB / name).read_bytes() for name in STATIC}
-        page[DATA] = _script("model", {**_model(gallery, state, plan, provider), "small": small})
+        page[DATA] = _script("model", {**_model(gallery, state, plan, routes), "small": small})
         damaged = _write_images(target, sources, tell or (lambda done, total: None), small=small)
         for name, content in (details | page).items():
             target.put(name, content)
@@ -118,10 +118,10 @@ def _content_of(path: Path) -> bytes:
 
 
 def _details(
-    galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, provider: Provider
+    galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, routes: Routes
 ) -> tuple[dict[str, bytes], _Sources, bool]:
     """Return the files with details, where earlier images are, and whether the store had all that the details show."""
-    prices = {step.action.output: provider.price(step.action.model.name) for step in plan.steps}
+    prices = {step.action.output: routes.price(step.action.choice, step.action.model.name) for step in plan.steps}
     found, past = galleries.details(list(plan.steps), state, prices)
     for detail in found.values():
         detail["history"] = _earlier(detail["history"], gallery)
@@ -135,11 +135,11 @@ def _details(
     return files, {image: places for image, places in past.items() if image in kept}, is_whole
 
 
-def _model(gallery: Gallery, state: State, plan: Plan, provider: Provider) -> dict[str, Any]:
+def _model(gallery: Gallery, state: State, plan: Plan, routes: Routes) -> dict[str, Any]:
     return {
         **gallery.model,
         "summary": summary(gallery, state.last_run(), plan),
-        "provider": provider.name,
+        "provider": routes.names,
         "made_at_s": round(time.time()),
         "chunk": CHUNK,
     }

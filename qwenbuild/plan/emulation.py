@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from qwenbuild.emulation import emulated_key, is_unmarked
 from qwenbuild.errors import BadImage
@@ -19,13 +19,22 @@ from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.store import Store
 
+AddressOf = Callable[[Action], str]
+"""Returns the address at which an emulator may answer the provider of an action; empty for none."""
+
+
+def nowhere(action: Action) -> str:
+    """Return that no emulator can have made an action's image."""
+    return ""
+
+
 EMULATED, PINNED = "its file shows an emulated image", "the lock pins an emulated image"
 
 
 def with_emulated_keys(
-    actions: Sequence[Action], address: str, lock: Lock, records: Mapping[str, Output], store: Store
+    actions: Sequence[Action], address_of: AddressOf, lock: Lock, records: Mapping[str, Output], store: Store
 ) -> Sequence[Action]:
-    """Return the actions; those whose image the emulator at `address` made have the key of that image.
+    """Return the actions; those whose image the emulator at their address made have the key of that image.
 
     What the lock pins for the output decides, then the state's `records`, then what the lock pins for other outputs,
     and then the store.
@@ -34,7 +43,9 @@ def with_emulated_keys(
     open_: list[int] = []
     elsewhere = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
     for number, action in enumerate(actions):
-        emulated = action.made_by(address)
+        emulated = action.made_by(address_of(action))
+        if emulated is action:
+            continue
         record = records.get(action.output)
         pinned = [it for it in (action, emulated) if lock.pinned(action.output, it.key)]
         recorded = [it for it in (action, emulated) if record and record.key == it.key]
@@ -43,21 +54,25 @@ def with_emulated_keys(
             chosen[number] = known[0]
         else:
             open_.append(number)
-    absent = store.absent({key for it in open_ for key in (actions[it].key, actions[it].made_by(address).key)})
+    twins = {number: actions[number].made_by(address_of(actions[number])) for number in open_}
+    absent = store.absent({key for it in open_ for key in (actions[it].key, twins[it].key)})
     for number in open_:
-        action, emulated = actions[number], actions[number].made_by(address)
+        action, emulated = actions[number], twins[number]
         is_here = action.key not in absent and store.lookup(action.key, any_size=True)
         if not is_here and emulated.key not in absent and store.lookup(emulated.key, any_size=True):
             chosen[number] = emulated
     return chosen
 
 
-def as_recorded(actions: Sequence[Action], records: Mapping[str, Output], address: str) -> Sequence[Action]:
-    """Return the actions under the keys that a build at `address` has recorded for their outputs."""
-    if not address:
+def as_recorded(actions: Sequence[Action], records: Mapping[str, Output], address_of: AddressOf) -> Sequence[Action]:
+    """Return the actions under the keys that a build at their addresses has recorded for their outputs."""
+
+    if address_of is nowhere:
         return actions
 
     def recorded(action: Action) -> Action:
+        if not (address := address_of(action)):
+            return action
         record = records.get(action.output)
         others = (action.made_by(""), action.made_by(address)) if record and record.key != action.key else ()
         return next((it for it in others if record and it.key == record.key), action)

@@ -17,16 +17,16 @@ from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage, UsageError
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.options import Options
-from qwenbuild.provider import Price, Provider
+from qwenbuild.provider import Price
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.field_sources import Source, Sources
 from qwenbuild.specs.project import Project
+from qwenbuild.storage.lanes import Lanes
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import POINTER
 from qwenbuild.storage.records import PastImage
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
-from qwenbuild.storage.submissions import Submissions
 
 from .diff import pieces, summary
 from .judge import judge
@@ -90,12 +90,8 @@ class Explanation:
 class Explainer:
     """Explains steps of one project's plan. `options` are the user's: a suggested command repeats some of them."""
 
-    def __init__(
-        self, project: Project, state: State, store: Store, provider: Provider, options: Options,
-        submissions: Submissions,
-    ) -> None:  # fmt: skip
-        self._project, self._state, self._store, self._provider = project, state, store, provider
-        self._submissions = submissions
+    def __init__(self, project: Project, state: State, store: Store, lanes: Lanes, options: Options) -> None:
+        self._project, self._state, self._store, self._lanes = project, state, store, lanes
         given = {"provider": options.provider, "region": options.region, "interface": options.interface}
         self._options = {name: value for name, value in given.items() if value}
         self._records = state.outputs()
@@ -191,9 +187,8 @@ class Explainer:
 
     def _judged(self, step: Step, lock: Lock, options: Options) -> Step:
         judged = judge(
-            [step.action], self._project.out, self._records, self._state, self._store, self._provider, options,
-            self._submissions, lock,
-        )  # fmt: skip
+            [step.action], self._project.out, self._records, self._state, self._store, self._lanes, options, lock
+        )
         return judged[0]
 
     def _building(self, step: Step, option: str = "", first: str = "") -> Remedy:

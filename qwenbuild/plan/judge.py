@@ -1,30 +1,31 @@
-"""The judge: gives each action its verdict, and finds orphans and strays."""
+"""The judge: gives each action its verdict, and finds orphans."""
 
 from __future__ import annotations
 
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from qwenbuild import request as requests
 from qwenbuild.errors import WrongSize
 from qwenbuild.files.paths import clash_key
 from qwenbuild.options import Options
-from qwenbuild.provider import Provider, accounted, emulator_address, resumable
 from qwenbuild.request import Request, Submission
+from qwenbuild.routes import Choice
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.lanes import Lanes
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import POINTER, Status, digest, is_unchanged, is_untouched, pointed, status
 from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.records import Failure, Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store, second_key
-from qwenbuild.storage.submissions import Submissions
 
-from .emulation import EMULATED, PINNED, keys_of, shows_unmarked, with_emulated_keys
+from .emulation import EMULATED, PINNED, AddressOf, keys_of, nowhere, shows_unmarked, with_emulated_keys
+from .in_flight import LaneView
 from .ownership import Ownership, pinned_outputs
 from .plan import _MISSING, _RENDER, _UP_TO_DATE, Orphan, Step, Verdict
 
@@ -35,40 +36,42 @@ _step = partial(tuple.__new__, Step)
 
 
 def with_known_keys(
-    actions: Sequence[Action], lock: Lock, state: State, store: Store, address: str = ""
+    actions: Sequence[Action], lock: Lock, state: State, store: Store, address_of: AddressOf = nowhere
 ) -> Sequence[Action]:
     """Return the actions under the keys that their requests were recorded with, even by an earlier key schema.
 
     The lock is asked first, then the state, then the store. A request that none of them knows gets the
-    present schema's key. So a new schema causes no renders, and changes no lock. If the emulator at `address` made the
-    image, the action gets the key of that image.
+    present schema's key. So a new schema causes no renders, and changes no lock. If the emulator at an action's address
+    made the image, the action gets the key of that image.
     """
     if requests.OLDER_KEYS:
         pinned = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
         recorded = {it.key for it in state.outputs().values()} | {it.key for it in state.open_submissions()}
         sources: Sequence[Callable[[str], object]] = (pinned.__contains__, recorded.__contains__, store.lookup)
 
-        def known(request: Request) -> str:
+        def known(request: Request, address: str) -> str:
             keys = [request.key, *request.older_keys]
             found = (key for is_known in sources for key in keys if any(map(is_known, keys_of(key, address))))
             return next(found, request.key)
 
-        actions = [action._replace(key=known(action.request)) for action in actions]
-    return with_emulated_keys(actions, address, lock, state.outputs(), store) if address else actions
+        actions = [action._replace(key=known(action.request, address_of(action))) for action in actions]
+    if address_of is nowhere:
+        return actions
+    return with_emulated_keys(actions, address_of, lock, state.outputs(), store)
 
 
 def judge(
     actions: Sequence[Action], out: Path, records: Mapping[str, Output], state: State, store: Store,
-    provider: Provider, options: Options, submissions: Submissions, lock: Lock | None = None,
+    lanes: Lanes, options: Options, lock: Lock | None = None,
 ) -> list[Step]:  # fmt: skip
-    """Return a step for each action, in order. `records` are the state's outputs; `provider` gives prices.
+    """Return a step for each action, in order. `records` are the state's outputs.
 
-    `submissions` are asked for those of other projects only if an image is missing.
+    The submissions of `lanes` are asked for those of other projects only if an image is missing.
     """
     unknown = {action.key for action in actions}
     unknown.difference_update([record.key for record in records.values()])
     absent = store.absent(unknown)
-    judged = _Judge(out, records, absent, state, store, provider, options, submissions, lock or Lock())
+    judged = _Judge(out, records, absent, state, store, lanes, options, lock or Lock())
     return [judged.step(action) for action in actions]
 
 
@@ -94,60 +97,30 @@ def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output],
     return sorted(found) if others else found
 
 
-def strays(
-    actions: Iterable[Action], submissions: Iterable[Submission], store: Store, provider: Provider
-) -> list[Submission]:
-    """Return collectable submissions that no action asks for.
-
-    `actions` are all of the project's; `submissions` are its open ones.
-    """
-    if resumable(provider) is None:
-        return []
-    in_flight = [
-        it
-        for it in submissions
-        if it.handle
-        and it.provider == provider.name
-        and not (it.elsewhere or it.is_held)
-        and it.emulated_by in ("", emulator_address(provider))
-    ]
-    declared = {action.request_key for action in actions} if in_flight else ()
-    return [it for it in in_flight if it.key not in declared and not is_done(it, store)]
-
-
-def is_done(submission: Submission, store: Store) -> bool:
-    """Whether an open submission's image is in the store already, because a crash came before it was settled.
-
-    False for a forced submission: it replaces the stored image, so the store's entry may be older.
-    """
-    keys = () if submission.forced else submission.image_keys
-    return any(store.lookup(key, any_size=True) for key in keys)
-
-
 class _Judge:
     """Gives verdicts, one action after another; knows which keys an earlier step of the plan renders."""
 
     def __init__(
         self, out: Path, records: Mapping[str, Output], absent: Set[str], state: State, store: Store,
-        provider: Provider, options: Options, submissions: Submissions, lock: Lock,
+        lanes: Lanes, options: Options, lock: Lock,
     ) -> None:  # fmt: skip
         self._out, self._store, self._options, self._lock = str(out), store, options, lock
         self._records, self._earlier = records, PastRequests(state)
         self._absent = absent  # keys that are certainly not in the store
-        self._submissions, self._address = submissions, emulator_address(provider)
-        # Keys whose image an emulator may have made for an older version, which took no notice of that.
-        self._is_paid = accounted(provider) is not None
-        self._doubtful = state.keys_sent_to_this_machine() if self._is_paid else frozenset()
-        # Keys whose stored image an earlier forced build of this project is about to replace. The state has them, but
-        # after a kill it may lag behind the ledger.
-        forced = {it.key for it in submissions.mirrored() if it.forced and it.emulated_by in ("", self._address)}
-        self._replaced = {key for key in forced if (it := self._in_flight.get(key)) and it.forced and it.handle}
+        self._lanes, self._state = lanes, state
+        self._views: dict[Choice, LaneView] = {}
         self._ownership = Ownership(records, lock, state, store)
         self._looked_up: tuple[str, Entry | None] = "", None
         self._failures = {(it.path, it.key): it for it in state.failures()}
         self._first: dict[str, Step] = {}
         self._folders: dict[str, bool] = {}  # whether each folder of outputs exists
-        self._price = cache(provider.price)
+
+    def _lane(self, action: Action) -> LaneView:
+        """Return what the provider of an action knows."""
+        choice = action.declaration.choice
+        if choice not in self._views:
+            self._views[choice] = LaneView(self._lanes.of(choice), self._state, self._store)
+        return self._views[choice]
 
     def step(self, action: Action) -> Step:
         step = self._step(action)
@@ -164,7 +137,7 @@ class _Judge:
         seen: Status | None = status(path) if self._folders[folder] else None
         if record and seen and is_untouched(record, seen):
             seen = record  # the record has the same values, and is in memory anyway
-        forced = self._options.force or (bool(self._replaced) and action.request_key in self._replaced)
+        forced = self._options.force or action.request_key in self._lane(action).replaced
         pin = None if forced else self._lock.pinned(output, key)
         pinned = pin.image if pin else ""  # the digest that the lock demands; empty if any will do
         if seen is None:
@@ -176,7 +149,7 @@ class _Judge:
                 cause = "forced"
             elif pinned and record.image != pinned:
                 cause = "the lock pins other bytes"
-            elif key in self._doubtful and shows_unmarked(path):
+            elif key in self._lane(action).doubtful and shows_unmarked(path):
                 cause, pinned = EMULATED, ""
             else:
                 adopted = "" if seen is record else record.image
@@ -198,7 +171,7 @@ class _Judge:
         wanted = pinned or (entry.image if entry else "")
         was = None
         if image and image == wanted:
-            if not forced and not (self._is_paid and shows_unmarked(path)):
+            if not forced and not (self._lane(action).is_paid and shows_unmarked(path)):
                 return Step(action, Verdict.UP_TO_DATE, "up to date", seen=seen, adopted=wanted)
             cause, pinned = ("forced", pinned) if forced else (EMULATED, "")
         elif target and target in (pinned, entry and entry.image):
@@ -258,9 +231,10 @@ class _Judge:
             cause = f"its image is at {copy[0]}"
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         # What is free is rendered again: looking it up would take longer.
-        is_paid = not forced and self._price(action.model.name) is not None
-        may_be_emulated = bool(self._address) and not action.emulated
-        for it in (action, *([action.made_by(self._address)] if may_be_emulated else [])) if is_paid else ():
+        lane = self._lane(action)
+        is_paid = not forced and lane.price(action.model.name) is not None
+        may_be_emulated = bool(lane.address) and not action.emulated
+        for it in (action, *([action.made_by(lane.address)] if may_be_emulated else [])) if is_paid else ():
             if kept := self._ownership.kept(it.key, pinned):
                 cause = "rendered before" if cause == "never rendered" else cause
                 return Step(it, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
@@ -271,19 +245,15 @@ class _Judge:
 
     def _is_held(self, action: Action) -> bool:
         """Whether no render may replace pinned bytes, because it would cost money and give other bytes."""
-        return bool(self._price(action.model.name) and not self._options.relock)
-
-    @cached_property
-    def _in_flight(self) -> Mapping[str, Submission]:
-        """The open submissions of all projects by key. Images that are in the store already are left out."""
-        return {it.key: it for it in self._submissions.open() if not is_done(it, self._store)}
+        return bool(self._lane(action).price(action.model.name) and not self._options.relock)
 
     def _missing(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
     ) -> Step:
         """Return the step of an action whose bytes are not in the store."""
-        submission = self._in_flight.get(action.request_key)
-        is_real = bool(submission and submission.emulated_by in ("", self._address))
+        lane = self._lane(action)
+        submission = lane.in_flight.get(action.request_key)
+        is_real = bool(submission and submission.emulated_by in ("", lane.address))
         if submission and submission.is_held and self._options.force:
             submission = None  # the build waits for the other one, then renders its own
         if submission and (submission.is_held or (is_real and submission.handle and not submission.elsewhere)):
@@ -292,8 +262,8 @@ class _Judge:
         if submission and is_real and not self._options.resubmit:
             cause = unknown_cause(submission, "an earlier build")
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
-        price = self._price(action.model.name)
-        if pinned and self._is_paid and shows_unmarked(self._store.blob_path(pinned)):
+        price = lane.price(action.model.name)
+        if pinned and lane.is_paid and shows_unmarked(self._store.blob_path(pinned)):
             cause, pinned = PINNED, ""
         if pinned and self._is_held(action):
             cause = cause if cause == POINTER else "the lock pins bytes that are not in the store"
@@ -313,13 +283,17 @@ class _Judge:
             return None
         if (entry := self._any_entry(action.key)) and entry.other_size:
             return Failure.of(WrongSize.kept(action.size, entry.other_size), action.output, action.key)
-        return self._final_failures.get(action.key)
+        host = self._lane(action).host
+        return next((it for it in self._final_failures.get(action.key, ()) if it.host == host), None)
 
     @cached_property
-    def _final_failures(self) -> Mapping[str, Failure]:
-        """The failures of requests that are not sent to this service again, by key."""
-        host = self._submissions.host
-        return {it.key: it for it in self._failures.values() if it.is_final and it.host == host}
+    def _final_failures(self) -> Mapping[str, Sequence[Failure]]:
+        """The failures of requests that are not sent to their service again, by key."""
+        found: dict[str, list[Failure]] = {}
+        for failure in self._failures.values():
+            if failure.is_final:
+                found.setdefault(failure.key, []).append(failure)
+        return found
 
     def _edited(self, record: Output | None, seen: Status, image: str) -> str:
         """Return why a file is kept; `image` is the digest of its bytes."""

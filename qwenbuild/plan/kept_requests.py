@@ -18,7 +18,7 @@ from qwenbuild.request import Request, derived_seed
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import Lock
 
-from .emulation import keys_of
+from .emulation import AddressOf, keys_of, nowhere
 
 if TYPE_CHECKING:
     from qwenbuild.specs.declaration import Declaration
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 _MOST_SEEDS = 100  # that are tried for each cell without a record; one rename leaves one
 
 
-def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, address: str = "") -> Sequence[Action]:
+def with_kept_requests(
+    actions: Sequence[Action], lock: Lock, state: State, address_of: AddressOf = nowhere
+) -> Sequence[Action]:
     """Return the actions; those whose record shows another reading of the same spec have the request of the record.
 
-    `address` is where an emulator may have made the images of the records; empty for none.
+    `address_of` returns where an emulator may have made an action's image; empty for none.
     """
     pins = lock.pins
     declarations = {id(it.declaration): it.declaration for it in actions}
@@ -57,7 +59,7 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, addr
             seeds = []
         if is_reread:
             wanted = {*wanted, *recorded.keys(action.output)}
-        known = (it for it in _readings(action, seeds) if not wanted.isdisjoint(keys_of(it.key, address)))
+        known = (it for it in _readings(action, seeds) if not wanted.isdisjoint(keys_of(it.key, address_of(action))))
         found = next(known, None) if wanted else None
         if found and found.key != action.key:
             kept[number] = action._replace(key=found.key, seed=found.seed, source=found)
@@ -69,7 +71,7 @@ def with_kept_requests(actions: Sequence[Action], lock: Lock, state: State, addr
             new.append(number)
         elif pin.key == action.key:
             continue
-        elif pin.key not in keys_of(action.key, address) and not keep(number, {pin.key}, [pin.seed]):
+        elif pin.key not in keys_of(action.key, address_of(action)) and not keep(number, {pin.key}, [pin.seed]):
             left[pin.key] = pin.seed
     seeds = sorted(set(left.values()))[:_MOST_SEEDS]
     for number in new:
@@ -90,7 +92,7 @@ def _readings(action: Action, seeds: Sequence[int]) -> Iterator[Request]:
 def _may_be_blank(declaration: Declaration) -> bool:
     """Whether a cell of the image may have a negative prompt of white space alone. No template is rendered."""
     name, image = "negative_prompt", declaration.image
-    texts: Sequence[object] = [image.negative_prompt or declaration.spec.content.negative_prompt]
+    texts: Sequence[object] = [declaration.setting(name)]
     if name in declaration.axes:
         texts = [*declaration.axes[name], *(entry.get(name) for entry in image.include)]
     return any(isinstance(text, str) and (text.isspace() or "{" in text) for text in texts)

@@ -56,9 +56,9 @@ def create(name: str, settings: Settings, options: Mapping[str, str | None] | No
     given = {option: value for option, value in (options or {}).items() if value}
     for option in given:
         if option not in options_of(factory):
-            raise UsageError(f'the provider "{name}" takes no --{option}', hint=f"--provider {SERVICE} does")
+            raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does')
     if given:
-        settings = replace(settings, table={**settings.table, **given})
+        settings = replace(settings, table={**settings.table, **given}, insisted=frozenset(given))
     try:
         provider: Provider = factory(settings)
     except QwenbuildError:
@@ -66,6 +66,15 @@ def create(name: str, settings: Settings, options: Mapping[str, str | None] | No
     except Exception as error:
         raise broken(name, error) from error
     return provider
+
+
+def takes(name: str, option: str) -> bool:
+    """Return whether a provider takes an option of `provider.OPTIONS`; True if it can't be loaded."""
+    try:
+        factory = _factory(name)
+    except Exception:  # `create` reports it
+        return True
+    return factory is None or option in options_of(factory)
 
 
 def create_drafter(settings: Settings) -> DraftProvider:

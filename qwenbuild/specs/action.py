@@ -9,6 +9,7 @@ from qwenbuild.emulation import FACT, emulated_key
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Problem
 from qwenbuild.request import Request, Size
+from qwenbuild.routes import Choice
 
 from .declaration import Declaration, Value
 
@@ -51,6 +52,11 @@ class Action(NamedTuple):
     seed: int
     source: Request | RequestMaker
     emulated: Emulated | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """What the image says about its provider."""
+        return self.declaration.choice
 
     @property
     def request_key(self) -> str:

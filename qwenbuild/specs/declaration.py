@@ -13,6 +13,7 @@ from qwenbuild.digest import sha256
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place
+from qwenbuild.routes import Choice
 
 from . import axes, layers
 from .axes import WrittenAxis
@@ -54,6 +55,7 @@ class Declaration:
     axes: Mapping[str, Sequence[Any]] = field(repr=False)
     written: Mapping[str, WrittenAxis] = field(repr=False)  # the axes as written, by name
     layers: Sequence[Layer] = field(repr=False)  # what sets the fields, the nearest first
+    choice: Choice  # of the provider
     cells: int  # an upper bound: excluded cells are counted too; `matrix.count` is exact for up to a million
     sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
 
@@ -111,5 +113,11 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
             image = axes.as_axes_are_spelled(image, resolved)
             sorted_axes = sorted((axis, number) for number, axis in enumerate(resolved))
             of_image = layers.of(project, spec, name)
-            declarations.append(Declaration(spec, name, image, resolved, written, of_image, cells, sorted_axes))
+            choice = _choice(of_image)
+            declarations.append(Declaration(spec, name, image, resolved, written, of_image, choice, cells, sorted_axes))
     return declarations
+
+
+def _choice(of_image: Sequence[Layer]) -> Choice:
+    settings = {name: layers.setting(of_image, name) for name in Choice._fields}
+    return Choice(**{name: getattr(layer.fields, name) for name, layer in settings.items() if layer})

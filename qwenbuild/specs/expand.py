@@ -18,6 +18,7 @@ from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import Request, Size
+from qwenbuild.routes import Routes
 
 from . import layers
 from .action import Action
@@ -37,19 +38,16 @@ def expand(
     catalogue: Catalogue,
     templates: Templates,
     declarations: Collection[Declaration],
-    family: str,
-    labelled: bool,
+    routes: Routes,
     recorded: Recorded,
     findings: Findings,
 ) -> list[Action]:
     """Return the actions of all declarations. Problems go into `findings`.
 
-    `family` and `labelled` are attributes of the provider. `recorded` is that of `settled`.
+    `routes` has the providers. `recorded` is that of `settled`.
     """
     actions = [
-        action
-        for declaration in declarations
-        for action in cells(catalogue, templates, declaration, family, labelled, findings)
+        action for declaration in declarations for action in cells(catalogue, templates, declaration, routes, findings)
     ]
     return settled(actions, recorded, findings)
 
@@ -58,8 +56,7 @@ def cells(
     catalogue: Catalogue,
     templates: Templates,
     declaration: Declaration,
-    family: str,
-    labelled: bool,
+    routes: Routes,
     findings: Findings,
     *,
     keep: bool = False,
@@ -75,7 +72,8 @@ def cells(
 
     try:
         fields = FieldValues(declaration, catalogue, templates)
-        expander = _Expander(templates, declaration, fields, family, labelled)
+        provider = routes.provider(declaration.choice)
+        expander = _Expander(templates, declaration, fields, provider.family, provider.labelled)
         for values, model in Cells(declaration, catalogue, fields, refuse):
             try:
                 yield expander.action(values, model, keep=keep)

@@ -62,7 +62,7 @@ def of(project: Project, spec: Spec, image_name: str) -> Sequence[Layer]:
 
 def setting(layers: Sequence[Layer], name: str) -> Layer | None:
     """Return the nearest layer that sets the field `name`; None if no layer does."""
-    return next((layer for layer in layers if getattr(layer.fields, name) is not None), None)
+    return next((layer for layer in layers if getattr(layer.fields, name, None) is not None), None)
 
 
 def variables(layers: Sequence[Layer]) -> dict[str, Any]:

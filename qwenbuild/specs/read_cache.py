@@ -19,7 +19,7 @@ from jinja2.bccache import Bucket
 
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import as_spelled
-from qwenbuild.provider import Provider
+from qwenbuild.routes import Routes
 
 from . import expand
 from .action import Action
@@ -68,7 +68,7 @@ class ReadCache:
         self,
         project: Project,
         declarations: Collection[Declaration],
-        provider: Provider,
+        routes: Routes,
         recorded: Recorded,
         findings: Findings,
     ) -> tuple[list[Action], list[Path]]:
@@ -83,9 +83,9 @@ class ReadCache:
         now = self._templates(project)
         for declaration in declarations:
             before = findings.added
-            expansion = self._kept(declaration, provider, now)
+            expansion = self._kept(declaration, routes, now)
             if expansion is None:
-                expansion = self._expanded(project, declaration, provider, findings, keep=keep_requests)
+                expansion = self._expanded(project, declaration, routes, findings, keep=keep_requests)
             if findings.added == before:
                 expansions[declaration.name] = expansion
             actions += expansion.actions
@@ -93,12 +93,12 @@ class ReadCache:
         self._expansions = expansions
         return settled(actions, recorded, findings), [as_spelled(project.templates, name) for name in names]
 
-    def _kept(self, declaration: Declaration, provider: Provider, now: Templates) -> _Expansion | None:
+    def _kept(self, declaration: Declaration, routes: Routes, now: Templates) -> _Expansion | None:
         """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""
         kept = self._expansions.get(declaration.name)
         if kept is None or repr(declaration.axes) != kept.axes or not _are_unchanged(kept.texts, now):
             return None
-        if _basis(declaration, provider) != kept.basis:
+        if _basis(declaration, routes) != kept.basis:
             return None
         if declaration.spec is kept.spec:
             return kept
@@ -107,16 +107,12 @@ class ReadCache:
         return replace(kept, spec=declaration.spec, actions=actions)
 
     def _expanded(
-        self, project: Project, declaration: Declaration, provider: Provider, findings: Findings, *, keep: bool
+        self, project: Project, declaration: Declaration, routes: Routes, findings: Findings, *, keep: bool
     ) -> _Expansion:
         """Expand an image; with `keep`, its actions hold their requests."""
         templates = self._templates(project)
-        actions = list(
-            expand.cells(
-                project.catalogue, templates, declaration, provider.family, provider.labelled, findings, keep=keep
-            )
-        )
-        basis = _basis(declaration, provider)
+        actions = list(expand.cells(project.catalogue, templates, declaration, routes, findings, keep=keep))
+        basis = _basis(declaration, routes)
         return _Expansion(declaration.spec, basis, repr(declaration.axes), templates.texts, actions)
 
     def _templates(self, project: Project) -> Templates:
@@ -138,7 +134,7 @@ class _Bytecode(BytecodeCache):
             self._codes[bucket.key] = bucket.checksum, bucket.code
 
 
-def _basis(declaration: Declaration, provider: Provider) -> tuple[str, ...]:
+def _basis(declaration: Declaration, routes: Routes) -> tuple[str, ...]:
     """Return what an image's actions depend on beside its axes and templates: all that its layers set.
 
     The parts are texts, because Python takes 1 for equal to True.
@@ -147,6 +143,7 @@ def _basis(declaration: Declaration, provider: Provider) -> tuple[str, ...]:
         layer.fields.model_copy(update={"image": {}}) if layer.kind is Kind.SPEC else layer.fields
         for layer in declaration.layers
     ]
+    provider = routes.provider(declaration.choice)
     return (*map(repr, stated), provider.family, str(provider.labelled))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from qwenbuild.errors import MOST_PROBLEMS, Findings, TooManyRenders
+from qwenbuild.errors import MOST_PROBLEMS, Findings, TooManyRenders, UsageError
 from qwenbuild.problems import Problem
-from qwenbuild.provider import Provider
+from qwenbuild.provider import OPTIONS, Provider, options_of
+from qwenbuild.routes import Choice, Routes
 
-from . import axes, expand, matrix, samples, spec
+from . import axes, expand, layers, matrix, samples, spec
 from .action import Action
 from .declaration import Declaration, declare
 from .field_sources import Sources
@@ -24,7 +26,7 @@ _ALWAYS_EXPANDED = 10_000  # cells; this many take a second, and then the number
 
 
 class Reader:
-    """Reads a project once, for one provider.
+    """Reads a project once, for the providers of its images.
 
     `inputs` are the files and folders that the result depends on. They are set even if the read finds mistakes.
     """
@@ -32,7 +34,7 @@ class Reader:
     def __init__(
         self,
         project: Project,
-        provider: Provider,
+        routes: Routes,
         cache: ReadCache | None,
         max_renders: int,
         all_errors: bool = False,
@@ -42,7 +44,7 @@ class Reader:
         With `all_errors`, all problems of an image are told in full, not only the first ones.
         """
         self._most = None if all_errors else MOST_PROBLEMS
-        self._project, self._provider, self._cache, self._max_renders = project, provider, cache, max_renders
+        self._project, self._routes, self._cache, self._max_renders = project, routes, cache, max_renders
         self.inputs: Sequence[Path] = ()
 
     def specs(self) -> list[Spec]:
@@ -66,29 +68,44 @@ class Reader:
         self.inputs = [*project.searched, *project.spec_folders(), *paths]
         specs = self._specs(paths, findings)
         self.inputs = [*self.inputs, *axes.data_files(project, specs)]
-        declarations = declare(project, specs, findings)
+        declarations = self._with_providers(declare(project, specs, findings), findings)
         if refused := self._too_many_renders(declarations, image_counts):
             templates = Templates(project.templates, project.config.templates)
-            samples.check(
-                project.catalogue, templates, declarations, self._provider.family, self._provider.labelled, findings
-            )
+            samples.check(project.catalogue, templates, declarations, self._routes, findings)
             self.inputs = [*self.inputs, *templates.paths]
             if findings.problems:
                 findings.add(refused.problems)
             findings.raise_if_any()
             raise refused
         if self._cache:
-            actions, read = self._cache.expand(project, declarations, self._provider, recorded, findings)
+            actions, read = self._cache.expand(project, declarations, self._routes, recorded, findings)
         else:
             templates = Templates(project.templates, project.config.templates)
-            family, labelled = self._provider.family, self._provider.labelled
-            actions = expand.expand(project.catalogue, templates, declarations, family, labelled, recorded, findings)
+            actions = expand.expand(project.catalogue, templates, declarations, self._routes, recorded, findings)
             read = templates.paths
         self.inputs = [*self.inputs, *read]
         findings.add(self._refused_by_provider(actions))
         findings.raise_if_any()
-        own = [Path(inspect.getfile(type(self._provider)))]  # another version of the provider may give other keys
+        # Another version of a provider may give other keys.
+        own = dict.fromkeys(Path(inspect.getfile(type(provider))) for provider in self._routes.used.values())
         return actions, [*self.inputs, *own]
+
+    def _with_providers(self, declarations: Sequence[Declaration], findings: Findings) -> list[Declaration]:
+        """Return the images whose providers exist. Problems of the others go into `findings`."""
+        found = []
+        for declaration in declarations:
+            try:
+                provider = self._routes.provider(declaration.choice)
+            except UsageError as error:
+                [problem] = error.problems
+                stated = _at_fault(declaration.choice, problem.claim)
+                findings.add([replace(problem, place=declaration.place_of(stated))], declaration.name)
+                continue
+            if wrong := list(_useless(declaration, provider)):
+                findings.add(wrong, declaration.name)
+            else:
+                found.append(declaration)
+        return found
 
     def _specs(self, paths: Sequence[Path], findings: Findings) -> list[Spec]:
         specs, cache = [], self._cache
@@ -128,12 +145,31 @@ class Reader:
             first.setdefault((id(action.declaration), action.model.name), action)
         found: dict[tuple[str, str], Problem] = {}
         for (_, model), action in first.items():
-            if reason := self._provider.check(model):
+            if reason := self._routes.provider(action.choice).check(model):
                 image = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place
                 place = stated or image.spec.source.place(image.keys)
                 found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
         return list(found.values())
+
+
+def _at_fault(choice: Choice, claim: str) -> str:
+    """Return the field of a choice that an error is about: the one whose value it quotes."""
+    stated = {name: text for name, text in choice._asdict().items() if text}
+    return next((name for name, text in stated.items() if f'"{text}"' in claim), next(iter(stated)))
+
+
+def _useless(declaration: Declaration, provider: Provider) -> Iterator[Problem]:
+    """Yield a problem for each setting that the provider beside it does not take.
+
+    One that stands elsewhere may be meant for another provider, such as the one of the command line.
+    """
+    beside = layers.setting(declaration.layers, "provider")
+    for option in OPTIONS:
+        layer = layers.setting(declaration.layers, option)
+        is_meant = layer is beside and provider.name == declaration.choice.provider
+        if layer and is_meant and option not in options_of(type(provider)):
+            yield Problem(f'the provider "{provider.name}" takes no {option}', layer.place(option, key=True))
 
 
 def check_renders(renders: int, most: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from qwenbuild.catalogue import Catalogue
 from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.routes import Routes
 
 from . import expand
 from .action import Action
@@ -29,8 +30,7 @@ def check(
     catalogue: Catalogue,
     templates: Templates,
     declarations: Collection[Declaration],
-    family: str,
-    labelled: bool,
+    routes: Routes,
     findings: Findings,
 ) -> None:
     """Add the mistakes of the images to `findings`; large matrices are not expanded, but sampled."""
@@ -38,7 +38,7 @@ def check(
     for declaration in declarations:
         if declaration.cells <= left:
             left -= declaration.cells
-            small += expand.cells(catalogue, templates, declaration, family, labelled, findings)
+            small += expand.cells(catalogue, templates, declaration, routes, findings)
             continue
         if sum(map(len, declaration.axes.values())) <= _MOST_VALUES:
             try:
@@ -46,7 +46,7 @@ def check(
             except ProjectError as error:
                 findings.add(error.problems, declaration.name)
         for sample in _samples(declaration):
-            for _ in expand.cells(catalogue, templates, sample, family, labelled, findings):
+            for _ in expand.cells(catalogue, templates, sample, routes, findings):
                 pass
     settled(small, no_records, findings)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,15 @@ from .fields import Axis, DataFile, Fields, Range, Scalar
 from .validation import problems
 
 
-class Image(Fields):
+class Chosen(Fields):
+    """Fields, and the provider that renders."""
+
+    provider: str | None = Field(default=None, min_length=1, description="renders these images; default: the config's")
+    region: str | None = Field(default=None, min_length=1, description="region of the service; default: the config's")
+    interface: str | None = Field(default=None, min_length=1, description="interface of the service: sync or async")
+
+
+class Image(Chosen):
     """A named entry of a spec: a prompt, its fields and the matrix of its cells."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["template"]}]})
@@ -41,6 +50,9 @@ class Image(Fields):
     )  # fmt: skip
     axes: list[str] = Field(
         default_factory=list, description="names of shared axes, from [axes] of the spec or the config"
+    )
+    max_cost: Decimal | None = Field(
+        default=None, ge=0, strict=False, description="the most that the images of one build may cost, in CNY"
     )
     matrix: dict[str, Axis] = Field(default_factory=dict, description="the axes: the values of each, by name")
     exclude: list[dict[str, Scalar]] = Field(
@@ -58,7 +70,7 @@ class Image(Fields):
         return self
 
 
-class SpecFile(Fields):
+class SpecFile(Chosen):
     """A qwenbuild spec: defaults for every image of the file, and the images."""
 
     model_config = ConfigDict(title="qwenbuild spec")

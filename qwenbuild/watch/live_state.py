@@ -61,7 +61,7 @@ class Live:
 
     def __init__(self, engine: Engine) -> None:
         self.project, self.store = engine.project, engine.store
-        self.provider = engine.provider
+        self.routes = engine.routes
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()
         self.revision = 0
@@ -122,7 +122,9 @@ class Live:
         Equal requests are rendered, and paid for, once.
         """
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
-        return Price.by_currency(self.provider.price(step.action.model.name) for step in chosen.values())
+        return Price.by_currency(
+            self.routes.price(step.action.choice, step.action.model.name) for step in chosen.values()
+        )
 
     # --- for the watch ---
 

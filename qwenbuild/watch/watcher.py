@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import ProjectBusy, QwenbuildError, UsageError
@@ -186,7 +187,7 @@ class Watch:
             plan = replace(plan, steps=[_as_ordered(step, self._order) for step in plan.steps])
         if self._free_ordered:  # what is there may be ordered again once it is deleted
             self._free_ordered -= {it.action.key for it in plan.steps if it.verdict is _UP_TO_DATE}
-        live.plan, live.project, live.provider = plan, self._engine.project, self._engine.provider
+        live.plan, live.project, live.routes = plan, self._engine.project, self._engine.routes
         live.events = {
             name: event for name, event in live.events.items()
             if self._wanted.get(event.path) == self._event_keys.get(event.path)
@@ -196,9 +197,9 @@ class Watch:
             live.wishes = {name: wish for name, wish in live.wishes.items() if wish.key in keys}
         if self._order and not self._order.interrupt.count and self._order.is_obsolete(self._wanted):
             self._order.interrupt.request()
-        priced = {name for name in {step.action.model.name for step in plan.steps} if self._engine.provider.price(name)}
+        price = cache(self._engine.routes.price)
         live.drafts = self.drafts.want(
-            step.action for step in plan.steps if _is_missing(step) and step.action.model.name in priced
+            it.action for it in plan.steps if _is_missing(it) and price(it.action.choice, it.action.model.name)
         )  # fmt: skip
 
     def _replanned(self, saved: set[str]) -> Replanned:
@@ -298,7 +299,7 @@ class Watch:
                 live.delayed.pop(event.name, None)
                 self._refresh_soon()
                 if outcome is Outcome.RENDERED:
-                    price = self._engine.provider.price(step.action.model.name)
+                    price = self._engine.routes.price(step.action.choice, step.action.model.name)
                     live.spent = Price.by_currency([price], live.spent)
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
                 self._build_problems = (*self._build_problems, *problems)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 from qwenbuild import Engine, load
 from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.errors import AnswerLost
 from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, Outcome, Stopping
 from qwenbuild.provider import Journal, Price, Rendered
 from qwenbuild.providers.null import plain
-from qwenbuild.request import Request
+from qwenbuild.request import Request, Submission
+from tests.support.routes import routes_of
 from tests.support.workspace import Workspace
 
 Act = Callable[[Request, Journal], Awaitable[Rendered | None]]
@@ -57,6 +60,50 @@ class ScriptedProvider:
         return rendered or Rendered(plain(request.size, b"rgb"), {"note": "drawn"})
 
 
+NOTHING = Search(700.0, 800.0, is_whole=True)  # read too early to prove anything
+NOT_BILLED = Search(700.0, 660.0, is_whole=True)
+ITS_TASK = Candidate("task:7", "7", "SUCCEEDED", 1.0, "one", Likeness.SAME)
+
+
+class Service(ScriptedProvider):
+    """A provider whose images a later build can collect, and whose list of tasks says what a test wants."""
+
+    def __init__(self, act: Act | None = None, **named: Any) -> None:
+        super().__init__(act, **named)
+        self.colour = b"rgb"
+        self.collected: list[str] = []
+        self.collecting: Act | None = None
+        self.found: Search | Exception = NOTHING
+
+    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
+        self.collected.append(submission.handle)
+        rendered = await self.collecting(submission.request, journal) if self.collecting else None
+        return rendered or Rendered(plain(submission.request.size, self.colour), {"note": "collected"})
+
+    def price(self, model: str) -> Price | None:
+        assert model.startswith("qwen-image")
+        return super().price(model)
+
+    async def search(
+        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
+    ) -> dict[int, Search]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return {it.id: self.found for it in lost}
+
+
+async def accept(request: Request, journal: Journal) -> None:
+    """Get the request accepted as a task that is named for its prompt."""
+    await journal.intend({})
+    await journal.accepted(f"task:{request.prompt}")
+
+
+async def lose(request: Request, journal: Journal) -> None:
+    """Send the request; the answer never comes."""
+    await journal.intend({})
+    raise AnswerLost("gone")
+
+
 class Build:
     """A project whose images have one prompt each, its provider, and the events of its last build."""
 
@@ -74,7 +121,7 @@ class Build:
 
     def engine(self, **choices: Any) -> Engine:
         engine = load(self.root, **choices)
-        engine.provider = self.provider
+        engine.routes = routes_of(self.provider)
         return engine
 
     def run(self, emit: Callable[[Event], None] | None = None, interrupt: Interrupt | None = None,

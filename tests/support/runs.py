@@ -13,14 +13,14 @@ from qwenbuild.events import Emit
 from qwenbuild.provider import Provider
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
+from tests.support.routes import lanes_of
 
 
 def run_of(root: Path, state: State, emit: Emit | None = None, provider: Provider | None = None, **choices: Any) -> Run:
     """Return a run of the project's plan with this state; `choices` are fields of `Options`."""
     engine = load(root, **choices)
-    made = provider or engine.provider
-    submissions = Submissions(state, None, made, root)
+    lanes = lanes_of(provider or engine.provider, lambda it: Submissions(state, None, it, root))
     return Run(
-        engine.plan(), engine.effective, made, engine.outputs(), state, submissions, engine.store,
+        engine.plan(), engine.effective, lanes.of(), lanes, engine.outputs(), state, engine.store,
         emit or (lambda event: None), Interrupt(), time.monotonic(),
     )  # fmt: skip

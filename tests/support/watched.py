@@ -35,7 +35,7 @@ class Watched:
         self._root, self._price = workspace.root, price_cny
         self.project = workspace.project
         loaded = engine.load(workspace.root)
-        self.store, self.provider = loaded.store, loaded.provider
+        self.store, self.routes = loaded.store, loaded.routes
         self.wishes: dict[str, object] = {}
         self.plan: Plan | None = None
         self.problems: Sequence[Problem] = ()

@@ -14,6 +14,7 @@ from qwenbuild.specs.output_paths import Record
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.spec import Spec
 from qwenbuild.specs.template import Templates
+from tests.support.routes import family_of
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,8 @@ class Workspace:
         findings, project = Findings(), self.project
         declarations = declare(project, self.specs(findings), findings)
         templates = Templates(project.templates, project.config.templates)
-        found = expand.expand(
-            project.catalogue, templates, declarations, "test-1", labelled, lambda valid: records, findings
-        )
+        routes = family_of("test-1", labelled=labelled)
+        found = expand.expand(project.catalogue, templates, declarations, routes, lambda valid: records, findings)
         findings.raise_if_any()
         return found
 

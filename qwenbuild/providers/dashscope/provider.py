@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "dashscope"
 _KEYS: Final = (
-    "region", "interface", "base_url", "workspace", "download_hosts", "timeout_s", "submits", "max_concurrency",
-    "poll_s", "retry_wait_s",
+    "region", "interface", "interface_only", "base_url", "workspace", "download_hosts", "timeout_s", "submits",
+    "max_concurrency", "poll_s", "retry_wait_s",
 )  # fmt: skip
 
 TIMEOUT_S: Final = 330.0  # above the service's own limit of 300 s: a client that stops earlier loses paid images
@@ -46,7 +46,8 @@ class DashScopeProvider:
     """Renders at the service. These keys of `[providers.dashscope]` configure it:
 
     - `region`: "singapore" (default) or "beijing"
-    - `interface`: "sync" (default) or "async"
+    - `interface`: "sync" (default) or "async"; a model that lacks it is rendered by the other one
+    - `interface_only`: true to refuse such models instead; an image's own `interface` and `--interface` do so, too
     - `base_url`: another address of the service
     - `workspace`: the workspace that is billed
     - `submits`: a pace such as "2/second" for every model, instead of the catalogue's paces
@@ -73,6 +74,10 @@ class DashScopeProvider:
                 facts=[f"known: {listing(INTERFACES)}"],
                 hint=did_you_mean(str(self.interface), INTERFACES),
             )
+        only = table.get("interface_only", False)
+        if not isinstance(only, bool):
+            raise UsageError("[providers.dashscope] interface_only is neither true nor false")
+        self._is_interface_fixed = only or "interface" in settings.insisted
         self.endpoint = find_endpoint(table, settings.environ)
         self.emulator_address = "" if self.endpoint.is_vendors else self.endpoint.address
         self._settings = settings  # its repr hides the environment, which holds the key
@@ -100,17 +105,19 @@ class DashScopeProvider:
             known = self._catalogue.model(model)
         except ValueError as error:
             return f'unknown model "{model}"; {error}'
-        if self.interface not in known.interfaces:
-            return (
-                f"{known.name} has no {self.interface} interface: "
-                f'set interface = "{known.interfaces[0]}" under [providers.dashscope]'
-            )
+        if self._is_interface_fixed and self.interface not in known.interfaces:
+            return f'{known.name} has no {self.interface} interface: "{known.interfaces[0]}" is the one that it has'
         price, region = self.price(model), self.endpoint.region
         if price.is_assumed:
             claim = f"no price is known for {model} in {region}: {price.amount} CNY would be assumed for an image"
             item = Item(Kind.PRICES, f"{model} in {region}: unknown", claim, f'[models."{model}"] price_cny')
             self._settings.trust.allows(item)
         return None
+
+    def interface_of(self, model: str) -> str:
+        """Return the interface that renders a model: the one that is set, unless the model lacks it."""
+        known = self._catalogue.model(model).interfaces
+        return self.interface if self.interface in known else known[0]
 
     def price(self, model: str) -> Price:
         """Return the catalogue's price of one image in the region; without one, the highest there is assumed."""
@@ -135,7 +142,7 @@ class DashScopeProvider:
         from .rendering import Choices, Renderer
 
         self._settings.trust.require(*self.asks())
-        choices = Choices(self.interface, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
+        choices = Choices(self.interface_of, self._at_once, self._poll_s, self._first_wait_s, self._hosts)
         async with Client(self.endpoint, find_key(self._settings.environ), self._timeout_s) as client:
             self._renderer = Renderer(client, choices, self._catalogue.model)
             try:

@@ -44,11 +44,12 @@ _GONE: Final = "the image was billed and is gone; `--resubmit` renders it again,
 class Choices:
     """The user's settings.
 
-    `at_once` is the most requests that the service works on at once. In seconds: `poll_s` is the longest
-    interval between polls of a task, `first_wait_s` the first wait before a retry.
+    `interface_of` gives the interface of a model, sync or async. `at_once` is the most requests that the service works
+    on at once. In seconds: `poll_s` is the longest interval between polls of a task, `first_wait_s` the first wait
+    before a retry.
     """
 
-    interface: str
+    interface_of: Callable[[str], str]
     at_once: int
     poll_s: float
     first_wait_s: float
@@ -77,7 +78,7 @@ class Renderer:
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the image. Tries again after a failure, unless the request may have been billed."""
         tracked = TrackedJournal(journal, self._pace(request.model))
-        once = self._render_async if self._choices.interface == "async" else self._render_sync
+        once = self._render_async if self._choices.interface_of(request.model) == "async" else self._render_sync
         wait_s = self._choices.first_wait_s
         async for attempt in retrying(wait_s, lambda: not tracked.is_open, tell=tracked.delayed):
             with attempt:
@@ -86,14 +87,14 @@ class Renderer:
 
     def _pace(self, name: str) -> Pace:
         if name not in self._paces:
-            model = self._model(name)
-            self._paces[name] = Pace(model.submits_per_s, model.concurrent if self._choices.interface == "async" else 0)
+            model, is_async = self._model(name), self._choices.interface_of(name) == "async"
+            self._paces[name] = Pace(model.submits_per_s, model.concurrent if is_async else 0)
         return self._paces[name]
 
     def _context(self, request: Request) -> dict[str, Any]:
         client = self._client
         return {
-            "interface": self._choices.interface,
+            "interface": self._choices.interface_of(request.model),
             "model": request.model,
             "region": client.endpoint.region,
             "host": client.endpoint.host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.builds import Build
+from tests.support.builds import Build, Service, accept
 from tests.support.workspace import Workspace
 
 
@@ -12,3 +12,11 @@ from tests.support.workspace import Workspace
 def build(project: Workspace) -> Build:
     """A project without images yet."""
     return Build(project)
+
+
+@pytest.fixture
+def service(build: Build) -> Service:
+    """The service of the build's project, which has one image for 0.25 CNY."""
+    build.provider = service = Service(accept, price="0.25", concurrency=1)
+    build.prompts("one")
+    return service

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild.builder.budget import Spending
-from qwenbuild.errors import BudgetExceeded
+from qwenbuild.errors import BudgetExceeded, ImageBudgetExceeded
 from qwenbuild.provider import Price
 
 CENT = Price(Decimal("0.01"))
@@ -66,3 +66,18 @@ def test_the_sum(limit: int | None, steps: list[tuple[bool, int, str]]) -> None:
             paid.append(price)
     for currency in ("CNY", "USD"):
         assert spending.amounts.get(currency, 0) == sum(it.amount for it in paid if it.currency == currency)
+
+
+def test_the_limit_of_an_image() -> None:
+    """It counts what this image costs; other images go on, and the build's own limit stays."""
+    spending = Spending(Decimal("0.03"))
+    spending.pay(CENT, "s/a", Decimal("0.01"))
+    with pytest.raises(ImageBudgetExceeded) as caught:
+        spending.pay(CENT, "s/a", Decimal("0.01"))
+    assert caught.value.claim == "the next image of s/a would cost more than its max_cost of 0.01 CNY"
+    spending.pay(CENT, "s/b")
+    spending.refund(CENT, "s/a")
+    spending.pay(CENT, "s/a", Decimal("0.01"))
+    spending.pay(CENT, "s/c", Decimal("0.01"))
+    with pytest.raises(BudgetExceeded):
+        spending.pay(CENT, "s/d", Decimal("0.01"))

@@ -19,6 +19,7 @@ from qwenbuild.builder.journal import Elsewhere, RunJournal
 from qwenbuild.errors import LedgerError, Refused
 from qwenbuild.provider import Detached, Price, Stopped
 from qwenbuild.request import Submission
+from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.ledger import FILE
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
@@ -183,7 +184,9 @@ class Two:
         collected: Submission | None = None, earlier: Submission | None = None, **choices: Any,
     ) -> RunJournal:  # fmt: skip
         """Let a provider use the journal of the project's step, and return it."""
-        run = replace(self._run, submissions=self.mine, options=replace(self._run.options, **choices))
+        run = replace(
+            self._run, lane=Lane(self._run.provider, self.mine), options=replace(self._run.options, **choices)
+        )
         step = self.step._replace(pinned=pinned, submission=earlier)
 
         async def use() -> RunJournal:

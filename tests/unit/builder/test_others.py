@@ -27,6 +27,7 @@ from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions, ledger_folder
 from tests.support.pngs import made_for
+from tests.support.routes import lanes_of
 from tests.support.workspace import Workspace
 
 REFUSAL = {"claim": "inappropriate content", "facts": ["code: x"], "hint": "change the prompt", "code": "x"}
@@ -118,7 +119,8 @@ def waiting(project: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     theirs = Submissions(other, folder, engine.provider, tmp_path / "theirs")
     for each in (mine, theirs):
         each.prepare()
-    run = Run(engine.plan(), engine.effective, engine.provider, engine.outputs(), state, mine, engine.store,
+    lanes = lanes_of(engine.provider, lambda provider: mine)
+    run = Run(engine.plan(), engine.effective, lanes.of(), lanes, engine.outputs(), state, engine.store,
               lambda event: None, Interrupt(), 0.0)  # fmt: skip
     made = Waiting(run, theirs)
     made.sent = made.send(0)

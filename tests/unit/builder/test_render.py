@@ -17,12 +17,11 @@ import pytest
 
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.candidates import Candidate, Likeness, Search
-from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
-from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
+from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.plan.plan import Step, Verdict
-from qwenbuild.provider import Journal, Price, Rendered
+from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.specs import user_config
@@ -31,7 +30,7 @@ from qwenbuild.storage.ledger import Ledger
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
-from tests.support.builds import Act, Build, ScriptedProvider
+from tests.support.builds import ITS_TASK, NOT_BILLED, Build, ScriptedProvider, Service, accept, lose
 from tests.support.pngs import made_for
 
 
@@ -350,6 +349,17 @@ def test_the_budget(build: Build) -> None:
     assert build.run(max_cost=Decimal("0.5")).rendered == 2
 
 
+def test_the_budget_of_an_image(build: Build) -> None:
+    """An image's own budget ends that image alone; its first message is told once."""
+    build.provider = ScriptedProvider(price="0.25", concurrency=1)
+    build.place.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmax_cost = 0.5\nmatrix.seed = { count = 4 }\n'
+                                       '[image.b]\nprompt = "b"\nmatrix.seed = { count = 2 }\n'})  # fmt: skip
+    finished = build.run()
+    assert (finished.rendered, finished.skipped, finished.cost) == (4, 2, {"CNY": "1.00"})
+    claim = "the next image of s/a would cost more than its max_cost of 0.5 CNY"
+    assert ([problem.claim for problem in finished.problems], build.stopped) == ([claim], [])
+
+
 def test_what_is_within_the_budget_is_sent_after_it_is_reached(build: Build) -> None:
     """A render that waits for its turn has been counted: it is not stopped by another one's price."""
 
@@ -441,64 +451,12 @@ def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiti
 # --- a service that keeps what it accepted ---
 
 
-class Service(ScriptedProvider):
-    """A provider whose images a later build can collect, and whose list of tasks says what a test wants."""
-
-    def __init__(self, act: Act | None = None, **named: Any) -> None:
-        super().__init__(act, **named)
-        self.colour = b"rgb"
-        self.collected: list[str] = []
-        self.collecting: Act | None = None
-        self.found: Search | Exception = NOTHING
-
-    async def collect(self, submission: Submission, journal: Journal) -> Rendered:
-        self.collected.append(submission.handle)
-        rendered = await self.collecting(submission.request, journal) if self.collecting else None
-        return rendered or Rendered(plain(submission.request.size, self.colour), {"note": "collected"})
-
-    def price(self, model: str) -> Price | None:
-        assert model.startswith("qwen-image")
-        return super().price(model)
-
-    async def search(
-        self, lost: Sequence[Submission], others: Callable[[], Sequence[Submission]], *, patience_s: float = 0.0
-    ) -> dict[int, Search]:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return {it.id: self.found for it in lost}
-
-
-NOTHING = Search(700.0, 800.0, is_whole=True)  # read too early to prove anything
-NOT_BILLED = Search(700.0, 660.0, is_whole=True)
-ITS_TASK = Candidate("task:7", "7", "SUCCEEDED", 1.0, "one", Likeness.SAME)
-
-
-async def accept(request: Request, journal: Journal) -> None:
-    """Get the request accepted as a task that is named for its prompt."""
-    await journal.intend({})
-    await journal.accepted(f"task:{request.prompt}")
-
-
-async def lose(request: Request, journal: Journal) -> None:
-    """Send the request; the answer never comes."""
-    await journal.intend({})
-    raise AnswerLost("gone")
-
-
 def say_sole_user() -> None:
     """Let the user's own config say that nobody else uses the account."""
     path = user_config.path()
     assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("[providers.scripted]\nsole_user = true\n")
-
-
-@pytest.fixture
-def service(build: Build) -> Service:
-    """The service of the build's project, which has one image for 0.25 CNY."""
-    build.provider = service = Service(accept, price="0.25", concurrency=1)
-    build.prompts("one")
-    return service
 
 
 def test_detached_images_are_collected_later(build: Build, service: Service) -> None:
@@ -531,39 +489,6 @@ def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service
     provenance = read_provenance_file(build.root / "out/s/i0.png")
     assert provenance
     assert (provenance["provider"], provenance["note"]) == ("scripted", "collected")
-    assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
-
-
-def test_a_stray_that_an_emulator_made(build: Build, service: Service) -> None:
-    """It does not take the place of the service's image of the same request."""
-
-    async def emulate(request: Request, journal: Journal) -> Rendered:
-        journal.delayed(ServiceFault("try later"), 9.0)  # a stray has no cell: nobody is told
-        return Rendered(plain(request.size, b"rgb"), emulated_by="http://127.0.0.1:9")
-
-    build.run(detach=True)
-    [sent] = build.engine().in_flight()
-    build.prompts("two")
-    service.collecting = emulate
-    assert build.run().strays == 1
-    store = build.engine().store
-    assert store.lookup(emulated_key(sent.key, "http://127.0.0.1:9"))
-    assert store.lookup(sent.key) is None
-
-
-def test_a_stray_of_another_size(build: Build, service: Service) -> None:
-    """It is kept, and not collected again; the build warns."""
-
-    async def small(request: Request, journal: Journal) -> Rendered:
-        return Rendered(plain(Size(64, 32), b"rgb"))
-
-    build.run(detach=True)
-    build.prompts("two")
-    service.collecting = small
-    assert build.run().strays == 0
-    assert [event.problems[0].claim for event in build.events if isinstance(event, Warned)] == [
-        "the image was made in another size: 64x32, not 1328x1328"
-    ]
     assert build.ledger() == [("s/i0", "done"), ("s/i0", "done")]
 
 
@@ -658,33 +583,6 @@ def test_the_image_that_the_lock_pins_comes_first(build: Build) -> None:
     assert path.read_bytes() == pinned
 
 
-@pytest.mark.parametrize(
-    ("error", "claim", "left"),
-    [
-        (AnswerLost("the task is gone"), "the task is gone", [""]),
-        (ServiceFault("try later"), "try later", ["task:one"]),
-        (KeyError("oops"), "the provider \"scripted\" broke: KeyError: 'oops'", ["task:one"]),
-    ],
-)
-def test_a_stray_that_can_not_be_collected(
-    build: Build, service: Service, error: Exception, claim: str, left: list[str]
-) -> None:
-    """The build warns and goes on. Unless the answer is lost for good, a later build tries again."""
-
-    async def fail(request: Request, journal: Journal) -> None:
-        raise error
-
-    service.collecting = fail
-    build.run(detach=True)
-    build.prompts("two")
-    finished = build.run()
-    assert (finished.strays, finished.rendered) == (0, 1)
-    warned = [problem.claim for event in build.events if isinstance(event, Warned) for problem in event.problems]
-    assert warned == [claim]
-    assert build.stopped == []
-    assert [(it.handle, it.is_held) for it in build.engine().in_flight()] == [(handle, False) for handle in left]
-
-
 def test_an_error_that_stops_the_run_ends_the_collecting(build: Build, service: Service) -> None:
     """The next strays are left to a later build."""
 
@@ -699,15 +597,6 @@ def test_an_error_that_stops_the_run_ends_the_collecting(build: Build, service: 
     assert build.stopped == ["no such key"]
     assert len(service.collected) == 1
     assert len(build.engine().in_flight()) == 2
-
-
-def test_strays_of_a_provider_that_can_not_collect_stay(build: Build, service: Service) -> None:
-    """Another version of a plugin may have left them."""
-    build.run(detach=True)
-    build.prompts("two")
-    build.provider = ScriptedProvider(price="0.25")
-    assert build.run().strays == 0
-    assert [it.handle for it in build.engine().in_flight()] == ["task:one"]
 
 
 def test_a_task_that_is_gone_is_lost(build: Build, service: Service) -> None:
@@ -981,71 +870,6 @@ def test_what_another_build_sends_meanwhile_is_waited_for(build: Build, service:
         finished = build.run(store)
     assert (finished.restored, finished.cost) == (1, {})
     assert not [event for event in build.events if isinstance(event, ImageStarted)]
-
-
-def test_interrupted_while_a_stray_is_collected(build: Build, service: Service) -> None:
-    """Its task goes on at the service, and a later build collects it."""
-
-    async def hang(request: Request, journal: Journal) -> None:
-        interrupt.request()
-        interrupt.request()
-        await asyncio.Event().wait()
-
-    interrupt = Interrupt()
-    build.run(detach=True)
-    build.prompts("two")
-    service.collecting = hang
-    assert build.run(interrupt=interrupt).strays == 0
-    service.collecting = None
-    assert build.run().strays == 1
-
-
-def test_an_interrupt_while_a_stray_is_collected(build: Build, service: Service) -> None:
-    """One interrupt waits for it: its request was sent long ago."""
-
-    async def collect(request: Request, journal: Journal) -> None:
-        interrupt.request()
-        await stopping.wait()
-
-    interrupt, stopping = Interrupt(), asyncio.Event()
-    build.run(detach=True)
-    build.prompts("two")
-    service.collecting = collect
-    finished = build.run(lambda event: stopping.set() if isinstance(event, Stopping) else None, interrupt)
-    assert (finished.strays, finished.interrupted) == (1, True)
-    assert [event.in_flight for event in build.events if isinstance(event, Stopping)] == [1]
-
-
-def test_a_stray_whose_task_failed(build: Build, service: Service) -> None:
-    """It was not billed: the build warns, and nothing is in flight any more."""
-
-    async def fail(request: Request, journal: Journal) -> None:
-        await journal.refused()
-        raise Refused("the task was cancelled")
-
-    service.collecting = fail
-    build.run(detach=True)
-    build.prompts("two")
-    assert build.run().strays == 0
-    assert [event.problems[0].claim for event in build.events if isinstance(event, Warned)] == [
-        "the task was cancelled"
-    ]
-    assert build.ledger() == [("s/i0", "refused"), ("s/i0", "done")]
-    assert build.engine().in_flight() == []
-
-
-def test_a_stray_that_another_build_has_collected(build: Build, service: Service) -> None:
-    """It was settled after the plan was made: nothing happens."""
-    build.run(detach=True)
-    [sent] = build.engine().in_flight()
-    build.prompts("two")
-
-    def settle(event: Event) -> None:
-        if isinstance(event, ImageStarted):
-            with contextlib.closing(Ledger(build.engine().store.root / "ledger")) as ledger:
-                ledger.settle(sent.uid, "done")
-
-    assert (build.run(settle).strays, service.collected) == (0, [])
 
 
 def test_interrupted_while_the_list_is_read(build: Build) -> None:

@@ -15,8 +15,7 @@ from qwenbuild.plan.plan import Verdict
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
-from tests.support.builds import Build, ScriptedProvider
-from tests.unit.builder.test_render import Service
+from tests.support.builds import Build, ScriptedProvider, Service
 
 
 @pytest.fixture

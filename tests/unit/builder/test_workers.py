@@ -117,8 +117,9 @@ def stopped_call(run: Run) -> str:
         return "finished"
 
     async def use() -> str:
-        workers = Workers(run)
-        waiting = asyncio.create_task(workers.until_stopped(call()))
+        workers, action = Workers(run), run.plan.steps[0].action
+        journal = RunJournal(run, Commits(run.state), action.key, action.request, lambda: workers.is_closed)
+        waiting = asyncio.create_task(workers.until_stopped(call(), journal))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         workers.stop("interrupted")

@@ -17,6 +17,7 @@ from qwenbuild.provider import ServiceTask
 from qwenbuild.request import Submission
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import ScriptedProvider
+from tests.support.routes import routes_of
 from tests.support.workspace import Workspace
 
 SPEC = '[image.a]\nprompt = "a"\nmatrix = { seed = [1, 2, 3] }\n'
@@ -87,7 +88,7 @@ def refusal(engine: Engine, task: str, cell: str) -> UsageError:
 @pytest.mark.parametrize("name", ["s/a[seed=1]", "out/s/a-1.png"])
 def test_a_candidate_is_adopted(engine: Engine, name: str) -> None:
     """The cell has its handle then. A task that has not finished may be adopted, too."""
-    engine.provider = Service([candidate("x", Likeness.HIDDEN, ""), candidate("y")])
+    engine.routes = routes_of(Service([candidate("x", Likeness.HIDDEN, ""), candidate("y")]))
     lose(engine, 1)
     if name.startswith("out/"):
         name = next(f"out/{action.output}" for action in engine.actions() if action.request.seed == 1)
@@ -100,7 +101,7 @@ def test_a_candidate_is_adopted(engine: Engine, name: str) -> None:
 
 def test_a_task_with_another_prompt(engine: Engine) -> None:
     """Both prompts are shown."""
-    engine.provider = Service([candidate("x", Likeness.DIFFERENT, "b")])
+    engine.routes = routes_of(Service([candidate("x", Likeness.DIFFERENT, "b")]))
     lose(engine, 1)
     assert refusal(engine, "x", "s/a[seed=1]").facts == ("the task: b", "the cell: a")
 
@@ -108,7 +109,7 @@ def test_a_task_with_another_prompt(engine: Engine) -> None:
 def test_a_task_that_is_no_candidate(engine: Engine) -> None:
     """The account does not have it, or it is of another model, another time, or failed."""
     task = ServiceTask("other", "FAILED", "m", 1.0, "task:other")
-    engine.provider = Service([candidate("mine")], [task])
+    engine.routes = routes_of(Service([candidate("mine")], [task]))
     lose(engine, 1)
     error = refusal(engine, "mime", "s/a[seed=1]")
     assert (error.claim, error.hint) == ("the account has no task mime", 'did you mean "mine"?')
@@ -116,7 +117,7 @@ def test_a_task_that_is_no_candidate(engine: Engine) -> None:
     assert error.claim == "task other can't belong to s/a[seed=1]"
     assert error.facts[0].startswith("the task:  FAILED, model m, created 1970-01-01 ")
     assert error.facts[2] == "candidates: mine"
-    engine.provider = Service([], [replace(task, model="", created_at_s=None)])
+    engine.routes = routes_of(Service([], [replace(task, model="", created_at_s=None)]))
     error = refusal(engine, "other", "s/a[seed=1]")
     assert error.facts[0] == "the task:  FAILED, model unknown, created unknown"
     assert error.facts[2] == "candidates: none"
@@ -124,11 +125,11 @@ def test_a_task_that_is_no_candidate(engine: Engine) -> None:
 
 def test_a_task_of_another_cell(engine: Engine) -> None:
     """The refusal names the owner, whichever way the service shows the task."""
-    engine.provider = Service([candidate("x")], [ServiceTask("x", "SUCCEEDED", handle="task:x")])
+    engine.routes = routes_of(Service([candidate("x")], [ServiceTask("x", "SUCCEEDED", handle="task:x")]))
     lose(engine, 1, 2)
     adopt(engine, "x", "s/a[seed=1]")
     for candidates in ([candidate("x")], []):
-        engine.provider = Service(candidates, [ServiceTask("x", "SUCCEEDED", handle="task:x")])
+        engine.routes = routes_of(Service(candidates, [ServiceTask("x", "SUCCEEDED", handle="task:x")]))
         error = refusal(engine, "x", "s/a[seed=2]")
         assert error.claim == "task x belongs to another cell"
         assert error.facts == ("cell:    s/a[seed=1]", "project: this one")
@@ -136,7 +137,7 @@ def test_a_task_of_another_cell(engine: Engine) -> None:
 
 def test_a_cell_without_a_lost_answer(engine: Engine) -> None:
     """It says what the cell is, and names the nearest unknown one."""
-    engine.provider = Service([candidate("x")])
+    engine.routes = routes_of(Service([candidate("x")]))
     lose(engine, 1)
     error = refusal(engine, "x", "s/a[seed=3]")
     assert error.claim == "s/a[seed=3] has no lost answer: a build would find it render"
@@ -149,7 +150,7 @@ def test_a_cell_without_a_lost_answer(engine: Engine) -> None:
 
 def test_a_build_works_on_it(engine: Engine, exits: ExitStack) -> None:
     """Its answer is not lost yet."""
-    engine.provider = Service([candidate("x")])
+    engine.routes = routes_of(Service([candidate("x")]))
     submissions = opened(engine, exits)
     (action, *_) = engine.actions()
     submissions.intend(
@@ -162,7 +163,7 @@ def test_a_build_works_on_it(engine: Engine, exits: ExitStack) -> None:
 
 def test_a_list_that_can_not_know_the_cell(engine: Engine) -> None:
     """As that of a sync request."""
-    engine.provider = Service(None)
+    engine.routes = routes_of(Service(None))
     lose(engine, 1)
     assert (
         "the service's list of tasks does not show requests like this one" in refusal(engine, "x", "s/a[seed=1]").claim
@@ -182,7 +183,7 @@ def test_another_process_is_quicker(engine: Engine, exits: ExitStack) -> None:
             submissions.settle(submissions.own()[0], "resubmitted")
             return await super().search(lost, others, patience_s=patience_s)
 
-    engine.provider = Slow([candidate("x")])
+    engine.routes = routes_of(Slow([candidate("x")]))
     lose(engine, 1)
     submissions = opened(engine, exits)
     error = refusal(engine, "x", "s/a[seed=1]")

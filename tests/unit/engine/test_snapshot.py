@@ -63,7 +63,7 @@ def test_an_output_without_a_record(place: Workspace) -> None:
     engine.build()
     settle()  # the build wrote the lock, which is an input of the plan
     plan, started_ns = engine.plan(), time.time_ns()
-    built = snapshot.Built(plan, engine.provider, {}, engine.last_run(), [], started_ns)
+    built = snapshot.Built(plan, engine.routes, {}, engine.last_run(), [], started_ns)
     snapshot.write(engine.project, built, ARGUMENTS)
     assert not (place.root / noop_snapshot.NAME).exists()
     snapshot.write(engine.project, built._replace(records=plan.records, last_run={}), ARGUMENTS)

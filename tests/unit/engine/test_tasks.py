@@ -14,6 +14,7 @@ from qwenbuild.engine.tasks import engine_with_tasks, lost_answers, sent
 from qwenbuild.errors import AccountError, ProviderError, Refused, UsageError
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask
 from qwenbuild.request import Request, Submission
+from tests.support.routes import routes_of
 from tests.support.workspace import Workspace
 
 
@@ -59,7 +60,7 @@ def engine(project: Workspace) -> Engine:
     """The engine of a project whose provider has tasks."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.a]\nprompt = "a"\n'})
     engine = load(project.root)
-    engine.provider = Service()
+    engine.routes = routes_of(Service())
     return engine
 
 
@@ -134,7 +135,8 @@ class Searching(Service):
 
 def test_lost_answers_are_looked_up(engine: Engine) -> None:
     """What was not billed is settled. Nothing is asked for submissions with a handle, or of another provider."""
-    engine.provider = service = Searching()
+    service = Searching()
+    engine.routes = routes_of(service)
     action = engine.actions()[0]
     assert lost_answers(engine) == ()
     with engine.state(create=True) as state:

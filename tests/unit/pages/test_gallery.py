@@ -36,7 +36,7 @@ def gallery_of(
     engine = load(pets.root)
     with contextlib.closing(State.of(engine.project.root, create=False)) as state:
         return GalleryMaker(engine.project, engine.store).gallery(
-            engine.plan(), state, engine.provider, drafts, activities
+            engine.plan(), state, engine.routes, drafts, activities
         )
 
 

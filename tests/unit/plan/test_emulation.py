@@ -9,7 +9,7 @@ import pytest
 from qwenbuild.catalogue import builtin
 from qwenbuild.emulation import FACT, emulated_key
 from qwenbuild.files.provenance import with_provenance
-from qwenbuild.plan.emulation import as_recorded, keys_of, shows_unmarked, with_emulated_keys
+from qwenbuild.plan.emulation import AddressOf, as_recorded, keys_of, shows_unmarked, with_emulated_keys
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
 from qwenbuild.specs.action import Action
@@ -42,25 +42,29 @@ def test_an_action_for_an_emulators_image() -> None:
     assert EMULATED.made_by("https://gateway.example").request_key == REQUEST.key
 
 
+def at(address: str) -> AddressOf:
+    return lambda action: address
+
+
 @pytest.mark.parametrize("pinned", [ACTION, EMULATED])
 @pytest.mark.parametrize("recorded", [ACTION, EMULATED])
 def test_the_lock_decides_then_the_state(tmp_path: Path, pinned: Action, recorded: Action) -> None:
     """What the lock pins is wanted. Without a pin, what the state has recorded."""
     store = Store(tmp_path)
-    assert with_emulated_keys([ACTION], ADDRESS, pins(pinned), records(recorded), store) == [pinned]
-    assert with_emulated_keys([ACTION], ADDRESS, Lock(), records(recorded), store) == [recorded]
-    assert as_recorded([pinned], records(recorded), ADDRESS) == [recorded]
+    assert with_emulated_keys([ACTION], at(ADDRESS), pins(pinned), records(recorded), store) == [pinned]
+    assert with_emulated_keys([ACTION], at(ADDRESS), Lock(), records(recorded), store) == [recorded]
+    assert as_recorded([pinned], records(recorded), at(ADDRESS)) == [recorded]
 
 
 def test_the_store_prefers_the_services_image(tmp_path: Path) -> None:
     """An emulated image is taken only if there is no other one, and only at the address where it was made."""
     store = Store(tmp_path)
-    assert with_emulated_keys([ACTION], ADDRESS, Lock(), {}, store) == [ACTION]
+    assert with_emulated_keys([ACTION], at(ADDRESS), Lock(), {}, store) == [ACTION]
     store.put(EMULATED.key, b"emulated", b"{}")
-    assert with_emulated_keys([ACTION], ADDRESS, Lock(), {}, store) == [EMULATED]
-    assert with_emulated_keys([ACTION], "http://127.0.0.1:8124", Lock(), {}, store) == [ACTION]
+    assert with_emulated_keys([ACTION], at(ADDRESS), Lock(), {}, store) == [EMULATED]
+    assert with_emulated_keys([ACTION], at("http://127.0.0.1:8124"), Lock(), {}, store) == [ACTION]
     store.put(ACTION.key, b"real", b"{}")
-    assert with_emulated_keys([ACTION], ADDRESS, Lock(), {}, store) == [ACTION]
+    assert with_emulated_keys([ACTION], at(ADDRESS), Lock(), {}, store) == [ACTION]
 
 
 def test_keys_of() -> None:

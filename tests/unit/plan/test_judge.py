@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from qwenbuild import load
-from qwenbuild.catalogue import builtin
-from qwenbuild.plan.judge import strays
 from qwenbuild.plan.plan import Orphan
-from qwenbuild.provider import Settings
-from qwenbuild.providers.registry import create
 from qwenbuild.storage.state import State
 from tests.support.workspace import Workspace
 
@@ -185,19 +181,6 @@ def test_orphans(place: Workspace) -> None:
     assert load(place.root, select=["s"]).plan().orphans == []
     (place.root / "out/s/a.png").unlink()
     assert [orphan.path for orphan in engine.plan().orphans] == ["s/b.png"]
-
-
-def test_a_stray(place: Workspace) -> None:
-    """A submission that no action asks for is a stray if the provider can collect it."""
-    submitted(place, "task:1")
-    place.write({"specs/s.toml": '[image.c]\nprompt = "c"\n'})
-    engine = load(place.root)
-    with engine.state() as state:
-        (submission,) = state.open_submissions()
-        assert strays(engine.actions(), [submission], engine.store, engine.provider) == []
-        service = create("dashscope", Settings({}, builtin(), {}))
-        service.name = "null"
-        assert strays(engine.actions(), [submission], engine.store, service) == [submission]
 
 
 @pytest.mark.parametrize("name", ["a", "b"])

@@ -39,10 +39,10 @@ def test_an_emulators_images_in_a_remote_cache(steps: list[Step]) -> None:
     """They are asked for where the emulator is configured, and taken if the service's image is not there."""
     key = steps[2].action.key
     emulated = emulated_key(key, ADDRESS)
-    assert {key, emulated} <= wanted(steps, ADDRESS)[0]
+    assert {key, emulated} <= wanted(steps, lambda action: ADDRESS)[0]
     entries = {name: Entry(name, "1" * 64, 10, "2" * 64) for name in (key, emulated)}
-    *_, step = with_shared(steps, {emulated: entries[emulated]}, ADDRESS)
+    *_, step = with_shared(steps, {emulated: entries[emulated]}, lambda action: ADDRESS)
     assert (step.shared, step.action.key, step.action.request_key) == (entries[emulated], emulated, key)
-    *_, step = with_shared(steps, entries, ADDRESS)
+    *_, step = with_shared(steps, entries, lambda action: ADDRESS)
     assert (step.shared, step.action.key) == (entries[key], key)
     assert emulated not in wanted(steps)[0]

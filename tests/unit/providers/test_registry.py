@@ -95,6 +95,6 @@ def test_an_option_that_the_provider_does_not_take() -> None:
     with pytest.raises(UsageError) as caught:
         create("null", SETTINGS, {"region": "beijing"})
     assert (caught.value.claim, caught.value.hint) == (
-        'the provider "null" takes no --region',
-        "--provider dashscope does",
+        'the provider "null" takes no region',
+        '"dashscope" does',
     )

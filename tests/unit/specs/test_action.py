@@ -10,6 +10,7 @@ from qwenbuild.request import Request
 from qwenbuild.specs import expand
 from qwenbuild.specs.declaration import Value
 from qwenbuild.specs.template import Templates
+from tests.support.routes import family_of
 from tests.support.workspace import Workspace
 
 HOUSE = '[image.house]\nprompt = "A house"\n'
@@ -40,10 +41,9 @@ include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
     })  # fmt: skip
     templates = Templates(project.root / "templates", "templates")
     [declaration] = project.declarations()
-    catalogue = project.project.catalogue
+    catalogue, routes = project.project.catalogue, family_of("family", labelled=labelled)
     made = [
-        list(expand.cells(catalogue, templates, declaration, "family", labelled, Findings(), keep=keep))
-        for keep in (True, False)
+        list(expand.cells(catalogue, templates, declaration, routes, Findings(), keep=keep)) for keep in (True, False)
     ]
     assert len(made[0]) == 241
     project.write({"templates/poster.j2": "another"})

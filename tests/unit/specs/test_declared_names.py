@@ -23,7 +23,7 @@ ORDINARY = (
     "context", "environment", "resolve", "undefined", "missing", "blocks", "name", "n", "id", "file", "start", "count",
     "step", "key", "label", "items", "keys", "get", "family", "only", "copy",
     # keys that images gained later: specs of earlier versions may have axes of these names
-    *(NEWER := ("axes", "tags", "parameters")),
+    *(NEWER := ("axes", "tags", "provider", "region", "interface", "max_cost", "parameters")),
 )  # fmt: skip
 ALL = (*GIVEN, *SET, *FIELDS, *IMAGE_KEYS, *UNREADABLE, *ORDINARY)
 

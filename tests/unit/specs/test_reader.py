@@ -13,6 +13,7 @@ from qwenbuild.provider import Provider, Settings
 from qwenbuild.providers import null, registry
 from qwenbuild.specs.read_cache import ReadCache
 from qwenbuild.specs.reader import Reader, check_renders
+from tests.support.routes import routes_of
 from tests.support.workspace import Workspace
 
 SPEC = """\
@@ -29,7 +30,7 @@ def provider_of(name: str, project: Workspace) -> Provider:
 
 
 def reader_of(project: Workspace, *, max_renders: int = 10_000, cache: ReadCache | None = None) -> Reader:
-    return Reader(project.project, provider_of("null", project), cache, max_renders)
+    return Reader(project.project, routes_of(provider_of("null", project)), cache, max_renders)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -82,10 +83,10 @@ def test_specs_are_read_again_only_if_their_text_changed(project: Workspace) -> 
 def test_a_model_that_the_provider_lacks_is_reported_once_for_each_image(project: Workspace) -> None:
     """The problem stands where the spec sets the model."""
     project.write({
-        "qwenbuild.toml": '[providers.dashscope]\ninterface = "async"\n',
+        "qwenbuild.toml": '[providers.dashscope]\ninterface = "async"\ninterface_only = true\n',
         "specs/a.toml": 'model = "qwen-image-2.0"\n[image.a]\nprompt = "x"\nmatrix.seed = [1, 2, 3]\n',
     })  # fmt: skip
-    reader = Reader(project.project, provider_of("dashscope", project), None, 10_000)
+    reader = Reader(project.project, routes_of(provider_of("dashscope", project)), None, 10_000)
     with pytest.raises(ProjectError) as caught:
         reader.actions([{}])
     [problem] = caught.value.problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qwenbuild.errors import Findings
 from qwenbuild.specs import samples
 from qwenbuild.specs.template import Templates
+from tests.support.routes import family_of
 from tests.support.workspace import Workspace
 
 
@@ -13,7 +14,7 @@ def claims(project: Workspace) -> list[str]:
     found = project.project
     findings = Findings()
     templates = Templates(found.templates, found.config.templates)
-    samples.check(found.catalogue, templates, project.declarations(), "family", False, findings)
+    samples.check(found.catalogue, templates, project.declarations(), family_of("family"), findings)
     return [problem.claim for problem in findings.problems]
 
 

@@ -52,9 +52,10 @@ def test_planning_loads_nothing_heavy_and_needs_no_key() -> None:
     [
         ({}, "qwen-image-max", None),
         ({"interface": "async"}, "qwen-image", None),
+        ({"interface": "async"}, "qwen-image-max", None),
         (
-            {"interface": "async"}, "qwen-image-max",
-            'qwen-image-max has no async interface: set interface = "sync" under [providers.dashscope]',
+            {"interface": "async", "interface_only": True}, "qwen-image-max",
+            'qwen-image-max has no async interface: "sync" is the one that it has',
         ),
         ({"region": "beijing"}, "mine", None),
         ({}, "mine", None),

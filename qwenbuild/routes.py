@@ -1,0 +1,57 @@
+"""Routes: which provider renders an image, in which region and over which interface.
+
+One project may mix drafts, models of both interfaces, and other providers. Each route is made once, when it is first
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from .provider import Price, Provider
+
+
+class Choice(NamedTuple):
+    """What an image says about its provider; an empty text leaves it to the command line and the config."""
+
+    provider: str = ""
+    region: str = ""
+    interface: str = ""
+
+
+DEFAULT = Choice()
+
+
+class Routes:
+    """The providers of one project with one set of options."""
+
+    def __init__(self, default: Provider, make: Callable[[Choice], Provider], is_fixed: bool = False) -> None:
+        """`default` is the provider of images that choose nothing; `make` makes any other one.
+
+        With `is_fixed`, the user has named the provider of all images.
+        """
+        self.default, self._make, self._is_fixed = default, make, is_fixed
+        self._made = {DEFAULT: default}
+
+    @property
+    def used(self) -> Mapping[Choice, Provider]:
+        """The providers that were asked for so far, and the default."""
+        return self._made
+
+    @property
+    def names(self) -> str:
+        """The names of the providers, such as `dashscope, draft`."""
+        return ", ".join(dict.fromkeys(provider.name for provider in self._made.values()))
+
+    def price(self, choice: Choice, model: str) -> Price | None:
+        """Return what one image of a model costs with this choice, None if it is free."""
+        return self.provider(choice).price(model)
+
+    def provider(self, choice: Choice) -> Provider:
+        """Return the provider of images with this choice. Raises UsageError if there is none, or not with these."""
+        if self._is_fixed:
+            return self.default
+        if choice not in self._made:
+            self._made[choice] = self._make(choice)
+        return self._made[choice]

@@ -1,0 +1,108 @@
+"""Tests of routing: one project mixes providers, regions and interfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qwenbuild import load
+from qwenbuild.errors import ProjectError
+from qwenbuild.plan.plan import Verdict
+from tests.support.workspace import Workspace
+
+SPEC = """\
+[image.sketch]
+prompt = "a sketch"
+provider = "draft"
+[image.real]
+prompt = "a photo"
+[image.far]
+prompt = "a photo"
+seed = 7
+region = "beijing"
+[image.tasks]
+prompt = "a photo"
+seed = 8
+interface = "async"
+[image.plain]
+prompt = "a plain image"
+provider = "null"
+"""
+
+
+@pytest.fixture
+def mixed(project: Workspace) -> Workspace:
+    return project.write({"qwenbuild.toml": "", "specs/s.toml": SPEC})
+
+
+def providers(project: Workspace, **choices: Any) -> dict[str, tuple[str, str]]:
+    """Return the family and the price of each image."""
+    engine = load(project.root, **choices)
+    return {
+        step.action.declaration.image_name: (step.action.request.family, str(step.price.amount if step.price else 0))
+        for step in engine.plan().steps
+        if step.verdict is Verdict.RENDER
+    }
+
+
+def test_each_image_has_its_own_provider(mixed: Workspace) -> None:
+    """The plan has the price of each, and the sum."""
+    assert providers(mixed) == {
+        "sketch": ("draft-3", "0"), "real": ("dashscope", "0.220177"), "far": ("dashscope", "0.20"),
+        "tasks": ("dashscope", "0.220177"), "plain": ("null-1", "0"),
+    }  # fmt: skip
+    assert {currency: str(amount) for currency, amount in load(mixed.root).plan().cost.items()} == {"CNY": "0.640354"}
+
+
+def test_the_command_line_comes_first(mixed: Workspace) -> None:
+    """`--provider` is that of all images; `--region` that of all images of the service."""
+    assert {family for family, _ in providers(mixed, provider="draft").values()} == {"draft-3"}
+    prices = providers(mixed, region="beijing")
+    assert [prices[name][1] for name in ("sketch", "real", "far", "tasks")] == ["0", "0.20", "0.20", "0.20"]
+
+
+def test_an_image_s_choice_may_stand_at_the_top_of_its_spec(project: Workspace) -> None:
+    """It is nearer than the config's."""
+    project.write({"qwenbuild.toml": 'provider = "draft"\n', "specs/s.toml": 'provider = "null"\n' + SPEC})
+    assert {name: family for name, (family, _) in providers(project).items()} == {
+        "sketch": "draft-3", "real": "null-1", "far": "null-1", "tasks": "null-1", "plain": "null-1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('provider = "drafts"', 'unknown provider "drafts"\n --> specs/s.toml:3:12\n'),
+        ('region = "mars"', 'unknown region "mars"\n --> specs/s.toml:3:10\n'),
+        ('interface = "asink"', 'unknown interface "asink"\n --> specs/s.toml:3:13\n'),
+        ('interface = "async"\nmodel = "qwen-image-max"',
+         'qwen-image-max has no async interface: "sync" is the one that it has\n --> specs/s.toml:4:9\n'),
+        ('provider = "draft"\nregion = "beijing"', 'the provider "draft" takes no region\n --> specs/s.toml:4:1\n'),
+    ],
+)  # fmt: skip
+def test_a_wrong_choice_has_its_place(project: Workspace, line: str, expected: str) -> None:
+    """The error names the image's own line, and the nearest known name."""
+    project.write({"specs/s.toml": f'[image.a]\nprompt = "x"\n{line}\n'})
+    with pytest.raises(ProjectError) as caught:
+        load(project.root).plan()
+    assert str(caught.value).startswith(f"error: {expected}")
+
+
+def test_a_model_is_rendered_by_the_interface_that_it_has(project: Workspace) -> None:
+    """The config's interface is that of the models that have it, unless it is the only one."""
+    spec = '[image.a]\nprompt = "x"\nmatrix.model = ["qwen-image-max", "qwen-image-plus"]\n'
+    config = '[providers.dashscope]\ninterface = "async"\n'
+    project.write({"qwenbuild.toml": config, "specs/s.toml": spec})
+    assert len(load(project.root).plan().renders) == 2
+    project.write({"qwenbuild.toml": config + "interface_only = true\n"})
+    with pytest.raises(ProjectError, match="qwen-image-max has no async interface"):
+        load(project.root).plan()
+
+
+def test_free_images_of_a_mixed_project_are_built_without_a_key(mixed: Workspace) -> None:
+    """What the service would render is left, and its error is told."""
+    finished = load(mixed.root).build()
+    assert (finished.rendered, finished.skipped) == (2, 3)
+    assert {path.name for path in (mixed.root / "out/s").iterdir()} == {"sketch.png", "plain.png"}
+    assert "no API key" in finished.problems[0].claim

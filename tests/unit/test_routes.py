@@ -1,0 +1,45 @@
+"""Tests of routes: each choice has one provider, which is made when it is first asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from qwenbuild.catalogue import builtin
+from qwenbuild.provider import Provider, Settings
+from qwenbuild.providers.registry import create
+from qwenbuild.routes import DEFAULT, Choice, Routes
+
+
+def made(name: str, *, is_fixed: bool = False) -> tuple[Routes, list[Choice]]:
+    """Return the routes of a project with this provider, and the choices for which others were made."""
+    asked: list[Choice] = []
+
+    def make(choice: Choice) -> Provider:
+        asked.append(choice)
+        return create(choice.provider, Settings({}, builtin(), {}))
+
+    return Routes(create(name, Settings({}, builtin(), {})), make, is_fixed), asked
+
+
+def test_each_provider_is_made_once() -> None:
+    """Images that choose nothing have the project's provider."""
+    routes, asked = made("null")
+    service = routes.provider(Choice("dashscope"))
+    assert (routes.provider(DEFAULT).name, routes.provider(Choice("dashscope"))) == ("null", service)
+    assert asked == [Choice("dashscope")]
+    assert [*routes.used] == [DEFAULT, Choice("dashscope")]
+    assert routes.names == "null, dashscope"
+
+
+@pytest.mark.parametrize("choice", [DEFAULT, Choice("draft"), Choice(region="beijing")])
+def test_the_users_own_choice_is_that_of_all_images(choice: Choice) -> None:
+    """With `--provider`, no image has another one."""
+    routes, asked = made("null", is_fixed=True)
+    assert (routes.provider(choice), asked) == (routes.default, [])
+
+
+def test_prices_are_those_of_the_image_s_provider() -> None:
+    """The same model is free as a draft."""
+    routes, _ = made("dashscope")
+    assert routes.price(DEFAULT, "qwen-image-plus") is not None
+    assert routes.price(Choice("draft"), "qwen-image-plus") is None
