@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.storage.state_schema import VERSION
+from qwenbuild.storage.state_schema import WITH_PARAMETERS
 from tests.e2e.harness import COMMAND, Ran, Sandbox
 
 
@@ -207,7 +207,8 @@ def test_a_newer_state(sandbox: Sandbox) -> None:
     ran = sandbox.here("build")
     assert ran.code == 2
     assert (
-        f"state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows {VERSION}\n" in ran.err
+        f"state.sqlite3 was written by a newer qwenbuild\n  = its format is 99, this one knows {WITH_PARAMETERS}\n"
+        in ran.err
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from qwenbuild.emulator.server import Running
 from qwenbuild.plan.plan import Verdict
-from qwenbuild.storage.state_schema import VERSION
+from qwenbuild.storage.state_schema import VERSION, WITH_PARAMETERS
 
 from .studio import KEY, Studio, cards, hold
 
@@ -373,7 +373,7 @@ def test_an_earlier_version_refuses_the_new_state(emulator: Running, tmp_path: P
     assert place.build_inside().finished.complete
     with contextlib.closing(sqlite3.connect(place.root / ".qwenbuild/state.sqlite3")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
-        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+        db.execute(f"PRAGMA user_version = {WITH_PARAMETERS + 1}")
     ran = place.run("build", "--force")
     assert ran.code == 2
     assert "was written by a newer qwenbuild" in ran.err
