@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -182,10 +182,24 @@ class Plan:
         return sum(step.cause == POINTER and step.verdict in held for step in self.steps)
 
     @property
-    def lacking(self) -> list[Problem]:
-        """What to do about images that nobody here has; empty if there are none."""
+    def advice(self) -> list[Problem]:
+        """What to do about images that nobody here has, and about images that cost more than their own budget."""
         found = lacking.problem(self.count(Verdict.MISSING), self.pointers, has_remote=self.has_remote)
-        return [found] if found else []
+        return [*([found] if found else []), *self._over_budget]
+
+    @property
+    def _over_budget(self) -> Iterator[Problem]:
+        images: dict[str, list[Step]] = {}
+        for step in self.renders:
+            if step.price and step.action.declaration.image.max_cost is not None:
+                images.setdefault(step.action.declaration.name, []).append(step)
+        for name, steps in images.items():
+            declaration = steps[0].action.declaration
+            limit, place = declaration.image.max_cost, declaration.place("max_cost")
+            for currency, amount in Price.by_currency(step.price for step in steps).items():
+                if limit is not None and amount > limit:
+                    claim = f"the {len(steps):,} renders of {name} cost {amount:.2f} {currency}, more than its max_cost"
+                    yield Problem(claim, place, hint="a build stops before the first one that would pass it")
 
     @property
     def uncollected(self) -> list[Submission]:

@@ -31,7 +31,7 @@ def markdown(plan: Plan, changes: Sequence[Change] | None = None) -> str:
     counts += [f"{len(plan.orphans):,} no longer declared"] if plan.orphans else []
     head = ["### qwenbuild plan", "", " · ".join(counts) or "nothing is selected", ""]
     head += _prices(plan)
-    head += [f"Warning: {_code(problem.claim)}\n" for problem in (*plan.warnings, *plan.lacking)]
+    head += [f"Warning: {_code(problem.claim)}\n" for problem in (*plan.warnings, *plan.advice)]
     text = "\n".join(head).rstrip() + "\n"
     return _fitted(text, [*_changes(changes or ()), *_verdicts(plan), *_orphans(plan)])
 

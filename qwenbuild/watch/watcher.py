@@ -169,7 +169,7 @@ class Watch:
         if not is_building:
             self.live.under_way = None
         self._show()
-        if plan and (warnings := [*plan.warnings, *plan.lacking]):
+        if plan and (warnings := [*plan.warnings, *plan.advice]):
             self._emit(Warned(warnings))
         if is_first or saved or before != (self._wanted, str(fault)):
             self._emit(self._replanned(saved))

@@ -51,7 +51,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     if as_markdown:
         click.echo(markdown.markdown(planned, changes), nl=False)
         return planned
-    style.warnings([*planned.warnings, *planned.lacking])
+    style.warnings([*planned.warnings, *planned.advice])
     if as_json:
         style.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
         style.write(json.dumps(plan_view.step_dict(step), ensure_ascii=False) for step in planned.steps)
@@ -139,7 +139,7 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
     """
     engine = engine_of(project, **choices)
     planned = engine.plan()
-    style.warnings([*planned.warnings, *planned.lacking])
+    style.warnings([*planned.warnings, *planned.advice])
     plan_view.show_status(planned, engine.last_run(), as_json=as_json)
     return planned
 

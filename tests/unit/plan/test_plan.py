@@ -60,3 +60,12 @@ def test_the_bill(place: Workspace) -> None:
     assert bill == [BillLine("qwen-image-plus", 1, plus), BillLine("qwen-image-max", 1, most)]
     assert BillLine("m", 3, plus).total == Price(Decimal("0.660531"))
     assert load(place.root).plan().bill == []
+
+
+def test_images_over_their_own_budget_are_told(project: Workspace) -> None:
+    """The plan names the image, what its renders cost, and the place of its limit."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmax_cost = 0.3\nmatrix.seed = [1, 2]\n'
+                                   '[image.b]\nprompt = "b"\nmax_cost = 0.3\n'})  # fmt: skip
+    [problem] = load(project.root).plan().advice
+    assert problem.claim == "the 2 renders of s/a cost 0.44 CNY, more than its max_cost"
+    assert str(problem.place) == "specs/s.toml:3:12"
