@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from qwenbuild.catalogue import Money
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.text import read_text
@@ -51,8 +51,8 @@ class Image(Chosen):
     axes: list[str] = Field(
         default_factory=list, description="names of shared axes, from [axes] of the spec or the config"
     )
-    max_cost: Decimal | None = Field(
-        default=None, ge=0, strict=False, description="the most that the images of one build may cost, in CNY"
+    max_cost: Money | None = Field(
+        default=None, strict=False, description="the most that the images of one build may cost, in CNY"
     )
     matrix: dict[str, Axis] = Field(default_factory=dict, description="the axes: the values of each, by name")
     exclude: list[dict[str, Scalar]] = Field(

@@ -77,6 +77,22 @@ SPECS = {
         """,
     "no-prompt": "[image.a]  # wrong\nseed = 1\n",
     "two-prompts": '[image.a]  # wrong\nprompt = "x"\ntemplate = "x.j2"\n',
+    "routes": """\
+        [image.a]
+        prompt = "x"
+        provider = 1  # wrong
+        region = 1  # wrong
+        interface = ["async"]  # wrong
+        max_cost = "much"  # wrong
+        [image.b]
+        prompt = "x"
+        max_cost = -1  # wrong
+        [image.c]
+        prompt = "x"
+        provider = "dashscope"
+        interface = "async"
+        max_cost = "1.50"
+        """,
     "parameters": """\
         [image.a]
         prompt = "x"
