@@ -29,7 +29,7 @@ REASONS: Final[Mapping[str, str]] = {
     r"[\"'](?i:accept-encoding|content-encoding|location)[\"']": "a header's name means the same in any case",
     r'"get", url': "httpx writes the name of a method in capitals",
     r'hostname or "XXXX"': "an address without a host has been refused before",
-    r'host = ""$': "an empty text is as false as `None`",
+    r'(host|wrong) = ""$': "an empty text is as false as `None`",
     r"_PORTS\.get\(parts\.scheme, (None|1)?\)": "the default is only compared with an address that has another scheme",
     r"aiter_raw\((None|4097)\)": "the storage sends its error in one piece",
     r"fetchmany\(\d+\)|_MARK}\", 201\)": "a larger piece at once gives the same rows",

@@ -25,7 +25,7 @@ MODULES: Final = tuple(f"{package}.{name}" for package, names in _PACKAGES.items
 
 _MORE: Mapping[str, str] = {
     "storage.ledger": "unit/storage/test_submissions.py",
-    "storage.state": "unit/storage/test_submissions.py",
+    "storage.state": "unit/storage/test_submissions.py unit/storage/test_state_file.py",
     "storage.claims": "unit/storage/test_ledger.py",
     "storage.claimant": "unit/storage/test_ledger.py",
     "builder.render": "unit/builder/test_journal.py",
