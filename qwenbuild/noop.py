@@ -24,8 +24,9 @@ _SEPARATOR = "\x1f"
 # Options that a build without work does not care about, and those whose value belongs to what is built.
 _SWITCHES = ("--fail-fast", "--overwrite")
 _NUMBERS = ("-j", "--jobs", "--max-cost", "--max-renders")
-_VALUES = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
-_OF_PLAN = (*_VALUES, "--overwrite", "--max-renders")  # the options of `plan` that the fast path knows
+_SELECTING = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
+_VALUES = (*_SELECTING, "--profile", "--var")
+_OF_PLAN = (*_SELECTING, "--overwrite", "--max-renders")  # the options of `plan` that the fast path knows
 _OTHERS = {"status": ([], ["--json"]), "lock": (["--check"],)}  # the arguments of commands that are answered only so
 
 

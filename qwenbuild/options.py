@@ -15,6 +15,7 @@ class Options:
     - `select` names specs, images, cells or outputs; `tags` are tags of images; `where` holds conditions such as
       `axis=glob`. Empty: all cells. `exclude` names what is left out.
     - `shard` is (number, count): build only part `number` (from 1) of `count` equal parts.
+    - `variables` are texts `name=value`: values of template variables. `profile` names a profile of the config.
     - `provider`, `region`, `interface` and `remote` replace the config's values of these names.
     - `jobs` is how many renders run at once; `max_renders` how many new ones a build may have.
     - `max_cost` is the most that a build may spend, in CNY.
@@ -34,6 +35,8 @@ class Options:
     where: Sequence[str] = ()
     exclude: Sequence[str] = ()
     shard: tuple[int, int] | None = None
+    variables: Sequence[str] = ()
+    profile: str | None = None
     provider: str | None = None
     region: str | None = None
     interface: str | None = None

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from qwenbuild.errors import (
     AnswerLost,
@@ -196,6 +197,7 @@ class Rendering:
             if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
+            rendered = replace(rendered, facts={**rendered.facts, **self._run.plan.uses.facts(action)})
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
             action = action.made_by(rendered.emulated_by)
             step = step._replace(action=action)

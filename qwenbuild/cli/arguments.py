@@ -151,6 +151,18 @@ def selection(function: _F) -> _F:
     return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select)(function)
 
 
+def given(function: _F) -> _F:
+    """Add the options that give values from outside: --var and --profile."""
+    for option in reversed((
+        click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", shell_complete=completion.variables,
+                     help="Give a template variable this value, in TOML; a text needs no quotes. Repeatable."),
+        click.option("--profile", metavar="NAME", shell_complete=completion.profiles,
+                     help="Use this profile of the config."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def region_option(function: _F) -> _F:
     """Add the option --region."""
     return click.option(
@@ -160,8 +172,9 @@ def region_option(function: _F) -> _F:
 
 
 def provider(function: _F) -> _F:
-    """Add the options that say who renders, what may be sent again, and which remote cache is used."""
+    """Add the options that say who renders what, what may be sent again, and which remote cache is used."""
     for option in reversed((
+        given,
         click.option("--provider", metavar="NAME", shell_complete=completion.providers,
                      help="Render with this provider instead of the project's."),
         region_option,

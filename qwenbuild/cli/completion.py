@@ -248,13 +248,27 @@ def providers(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return _matching(installed(), incomplete)
 
 
+def profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete the names of the config's profiles."""
+    return _matching(outline.profiles(_start(ctx)), incomplete)
+
+
+def variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete `name=` for the variables that the config and the specs declare."""
+    return _matching((f"{name}=" for name in outline.variables(_start(ctx))), incomplete, _OPEN)
+
+
 def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """Let the shell complete folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
 def _images(ctx: click.Context) -> list[ImageOutline]:
-    return outline.images(ctx.find_root().params.get("project") or Path())
+    return outline.images(_start(ctx))
+
+
+def _start(ctx: click.Context) -> Path:
+    return ctx.find_root().params.get("project") or Path()
 
 
 def _pairs(

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from qwenbuild.builder.keep import keep_replaced
 from qwenbuild.plan.ownership import pinned_outputs
-from qwenbuild.specs import selection
+from qwenbuild.specs import selection, variable_uses
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
+
+from . import locking
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -27,11 +29,14 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
             records |= {record.path: record for record, is_own in pinned_outputs(pins, out) if is_own}
         doomed = set(records)
         options = engine.options
-        if orphans_only:
-            doomed -= {action.output for action in engine.actions()}
-        elif options.is_selecting:
-            chosen = selection.select(engine.actions(), options, engine.project)
-            doomed &= {action.output for action in chosen}
+        if orphans_only or options.is_selecting:
+            actions = engine.actions()
+            variable_uses.uses(engine.project, actions)  # an unknown variable is an error
+            chosen = selection.select(actions, options, engine.project)
+            if orphans_only:
+                doomed -= {*(action.output for action in actions), *locking.read(engine, None, frozenset()).others}
+            else:
+                doomed &= {action.output for action in chosen}
         outputs = engine.outputs()
         if not dry_run:
             for path in doomed:

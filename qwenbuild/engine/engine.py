@@ -33,7 +33,7 @@ from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.provider import Provider, emulator_address
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.project import Project, find
+from qwenbuild.specs.project import Project
 from qwenbuild.specs.read_cache import ReadCache
 from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
@@ -65,10 +65,11 @@ if TYPE_CHECKING:
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
     """Return the engine of the project around the folder `path`.
 
-    `choices` are fields of `Options`; they replace those of `options`. Raises UsageError if there is no project,
-    ProjectError if its config is wrong.
+    `choices` are fields of `Options`; they replace those of `options`. Raises UsageError if there is no project or no
+    such profile, ProjectError if its config is wrong.
     """
-    return Engine(find(Path(path), os.environ), replace(options or Options(), **choices), os.environ)
+    asked = replace(options or Options(), **choices)
+    return Engine(routing.found(Path(path), asked, os.environ), asked, os.environ)
 
 
 class Engine:
@@ -94,13 +95,17 @@ class Engine:
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project; `choices` are fields of `Options` that replace this engine's."""
-        other = Engine(self.project, replace(self.options, **choices), self.environ)
+        options, is_same = replace(self.options, **choices), choices.keys().isdisjoint(("profile", "variables"))
+        other = Engine(self.project if is_same else self._found(options), options, self.environ)
         other.read_cache, other.remote, other._last_lock = self.read_cache, self.remote, self._last_lock
         return other
 
     def reloaded(self) -> Engine:
         """Return an engine with the project's present config and these options. Raises what `load` raises."""
-        return Engine(find(self.project.searched[0].parent, self.environ), self.options, self.environ)
+        return Engine(self._found(self.options), self.options, self.environ)
+
+    def _found(self, options: Options) -> Project:
+        return routing.found(self.project.searched[0].parent, options, self.environ)
 
     @property
     def provider(self) -> Provider:
@@ -176,7 +181,7 @@ class Engine:
         finally:
             self.inputs = reader.inputs
         self._last_lock = pins if self.read_cache else None
-        return actions, pins if self.is_locking else Lock(), inputs
+        return actions, pins if self.is_locking else Lock(others=pins.others), inputs
 
     def declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return (actions under their recorded keys, the lock, the input paths)."""
@@ -239,7 +244,8 @@ class Engine:
         LockError, TooManyRenders, ProjectBusy, StateError.
         """
         begun_s, started_ns = time.monotonic(), time.time_ns()
-        self._check_options()
+        if self.options.locked:
+            locking.check_locked_options(self)
         with hold_build_lock(self.project.state_dir):
             with self.state(create=True) as state:
                 plan = make_plan(self, state, outputs, keys)
@@ -253,10 +259,6 @@ class Engine:
                 built = snapshot.Built(plan, self.routes, records, last_run, written, started_ns)
                 snapshot.write(self.project, built, arguments)
         return finished
-
-    def _check_options(self) -> None:
-        if self.options.locked:
-            locking.check_locked_options(self)
 
     def _prepare(self, plan: Plan, state: State) -> None:
         """Raise if the plan must not be built; else make the project and the store ready."""

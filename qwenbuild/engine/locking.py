@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.plan import pins
 from qwenbuild.plan.emulation import as_recorded
+from qwenbuild.specs import variable_uses
 from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lock import Lock
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 def read(engine: Engine, known: Lock | None, valid_paths: AbstractSet[str]) -> Lock:
     """Return the project's lock; see `lock.read`. An engine that does not use it ignores a faulty one."""
+    project = engine.project
     try:
-        return lock.read(engine.lock_path, known, valid_paths)
+        found = lock.read(engine.lock_path, known, valid_paths)
+        return found.under(project.given.profile, project.config.profiles)
     except ProjectError:
         if engine.is_locking:
             raise
@@ -62,7 +65,7 @@ def check_lock(engine: Engine) -> None:
     """Raise LockError, with the differences, if a build would change the lock. Changes nothing."""
     with engine.state() as state:
         actions, recorded, _ = engine.declared(state)
-        pins.check(actions, recorded, state.request)
+        pins.check(actions, recorded, state.request, variable_uses.uses(engine.project, actions))
 
 
 def check_locked_options(engine: Engine) -> None:
@@ -82,7 +85,7 @@ def check_provider(engine: Engine) -> None:
 
 def check_plan(plan: Plan, state: State) -> None:
     """Raise LockError if carrying out the plan would change the lock, or edited files differ from its pins."""
-    pins.check(plan.actions, plan.lock, state.request)
+    pins.check(plan.actions, plan.lock, state.request, plan.uses)
     pins.check_edits(plan.steps)
 
 
@@ -101,5 +104,5 @@ def write(engine: Engine, plan: Plan, images: Mapping[str, str], records: Mappin
     """
     if engine.options.locked or not engine.is_locking:
         return False
-    new = pins.pins(plan.actions, plan.lock, images, records)
+    new = pins.pins(plan.actions, plan.lock, images, records, plan.uses)
     return lock.write(engine.lock_path, new, engine.project.state_dir / "tmp")

@@ -14,7 +14,7 @@ from qwenbuild.plan.emulation import AddressOf
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
 from qwenbuild.routes import Choice, Routes
-from qwenbuild.specs import selection
+from qwenbuild.specs import selection, variable_uses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from qwenbuild.trust import problem
@@ -35,6 +35,7 @@ def make_plan(
 
 def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, keys: AbstractSet[str] | None) -> Plan:
     (every, pins, inputs), options = engine.declared(state), engine.effective
+    uses = variable_uses.uses(engine.project, every)
     chosen = selection.select(every, options, engine.project)
     if options.shard:
         chosen = selection.shard(chosen, *options.shard)
@@ -61,6 +62,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         warnings=_warnings(engine, found),
         strays=strays,
         has_remote=engine.remote is not None,
+        uses=uses,
     )
 
 

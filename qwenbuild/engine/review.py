@@ -28,7 +28,7 @@ def review(engine: Engine, revision: str) -> tuple[Plan, list[Change]]:
     this provider.
     """
     locking.check_provider(engine)
-    before = base(engine.project.root, revision)
+    before, project = base(engine.project.root, revision), engine.project
     with engine.state() as state:
         plan = make_plan(engine, state)
 
@@ -40,4 +40,5 @@ def review(engine: Engine, revision: str) -> tuple[Plan, list[Change]]:
         if before is None:
             claim = f"{revision} has no {lock.NAME}: every declared output counts as added"
             plan = replace(plan, warnings=[*plan.warnings, Problem(claim)])
-        return plan, changes(plan, before or Lock(), request_of)
+        known = (before or Lock()).under(project.given.profile, project.config.profiles)
+        return plan, changes(plan, known, request_of)

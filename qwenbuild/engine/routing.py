@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwenbuild.options import Options
 from qwenbuild.provider import OPTIONS, Provider, Settings, asked_by
 from qwenbuild.providers.registry import create, takes
 from qwenbuild.routes import DEFAULT, Choice, Routes
-from qwenbuild.specs.project import Project
+from qwenbuild.specs.given import Given
+from qwenbuild.specs.project import Project, find
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions, ledger_folder
 
@@ -17,10 +19,15 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
+def found(start: Path, options: Options, environ: Mapping[str, str]) -> Project:
+    """Return the project around the folder `start` with what the options give; raises what `find` raises."""
+    return find(start, environ, given=Given.of(options))
+
+
 def routes_of(project: Project, options: Options, environ: Mapping[str, str]) -> Routes:
     """Return the providers of a project's images. Raises UsageError if the default one can't be made.
 
-    The command line comes before an image's own choice, and this before the config.
+    The command line comes before an image's own choice, then the profile, then the config.
     """
 
     def make(choice: Choice) -> Provider:
@@ -31,7 +38,8 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
         given = {option: getattr(options, option) or getattr(choice, option) for option in OPTIONS}
         if choice != DEFAULT:  # what is meant for the service does not concern, say, drafts
             given = {option: value for option, value in given.items() if takes(name, option)}
-        provider = create(name, settings, given)
+        preferred = {option: getattr(project.profile, option, None) for option in OPTIONS}
+        provider = create(name, settings, given, preferred)
         for item in asked_by(provider):  # so that plans can tell what is not approved
             project.trust.allows(item)
         return provider

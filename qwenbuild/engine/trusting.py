@@ -16,6 +16,7 @@ from qwenbuild.errors import QwenbuildError
 from qwenbuild.options import Options
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.specs import user_config
+from qwenbuild.specs.given import Given
 from qwenbuild.specs.project import Project, find
 from qwenbuild.trust import Item, Trust
 
@@ -50,6 +51,9 @@ def wishes(start: Path, environ: Mapping[str, str]) -> Wishes:
     engine = Engine(project, Options(), environ)
     with contextlib.suppress(QwenbuildError):  # a mistake in a spec is the plan's to tell
         engine.actions()
+    for name in project.config.profiles:  # another provider may ask for more
+        with contextlib.suppress(QwenbuildError):  # a mistake in a profile is told to whoever chooses it
+            Engine(find(start, environ, trust, Given(profile=name)), Options(profile=name), environ)
     new = [item for item in trust.asked if item not in known]
     return Wishes(project.root, tuple(item for item in trust.asked if item in known), tuple(new))
 

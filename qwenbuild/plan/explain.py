@@ -92,8 +92,10 @@ class Explainer:
 
     def __init__(self, project: Project, state: State, store: Store, lanes: Lanes, options: Options) -> None:
         self._project, self._state, self._store, self._lanes = project, state, store, lanes
-        given = {"provider": options.provider, "region": options.region, "interface": options.interface}
+        given = {"provider": options.provider, "region": options.region, "interface": options.interface,
+                 "profile": options.profile}  # fmt: skip
         self._options = {name: value for name, value in given.items() if value}
+        self._variables = options.variables
         self._records = state.outputs()
 
     def explain(self, plan: Plan) -> list[Explanation]:
@@ -201,6 +203,7 @@ class Explainer:
             case _:
                 effect = "render it"
         chosen = [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        chosen += [part for variable in self._variables for part in ("--var", variable)]
         words = ["qwenbuild", "build", *([option] if option else []), *chosen, step.action.name]
         price = step.price if step.verdict is Verdict.RENDER else None
         return Remedy(shlex.join(words), first + effect, price)

@@ -78,9 +78,9 @@ def judge(
 def orphans(actions: Iterable[Action], out: Path, records: Mapping[str, Output], lock: Lock) -> list[Orphan]:
     """Return the outputs of state and lock that still exist and that no action declares.
 
-    `actions` are all of the project's. A clone has only the lock's.
+    `actions` are all of the project's. A clone has only the lock's. What another profile made is no orphan.
     """
-    declared = {action.output for action in actions}
+    declared = {*(action.output for action in actions), *lock.others}
     candidates = [(path, record) for path, record in records.items() if path not in declared]
     folded = {clash_key(path): path for path in declared} if candidates else {}
     found = []

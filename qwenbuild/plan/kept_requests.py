@@ -45,7 +45,7 @@ def with_kept_requests(
     if not (pins or reread):
         return actions
     declared = {action.output for action in actions}
-    left = {pin.key: pin.seed for path, pin in pins.items() if path not in declared}
+    left = {pin.key: pin.seed for path, pin in pins.items() if path not in declared and path not in lock.others}
     recorded = _Recorded(actions, state)
     kept = list(actions)
 

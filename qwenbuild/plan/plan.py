@@ -33,6 +33,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
+from qwenbuild.specs.variable_uses import VariableUses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.outputs import POINTER, Status
@@ -151,6 +152,7 @@ class Plan:
     - `actions`: all actions of the project, whatever was selected.
     - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
     - `warnings`: warnings about the remote cache. `has_remote`: a remote cache was asked.
+    - `uses`: what the command line gives, and which outputs depend on it.
     - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
       build collects them into the store.
     """
@@ -164,6 +166,7 @@ class Plan:
     lock: Lock = field(default_factory=Lock, repr=False)
     warnings: Sequence[Problem] = ()
     has_remote: bool = False
+    uses: VariableUses = field(default_factory=VariableUses, repr=False)
     strays: Sequence[Submission] = ()
 
     def count(self, verdict: Verdict) -> int:
@@ -234,5 +237,6 @@ class Plan:
             "strays": len(self.strays),
             "cost": {currency: str(amount) for currency, amount in self.cost.items()},
             "shortest_s": round(self.shortest_s, 3),
+            **self.uses.as_dict(),
             **({"expires_at_s": waiting[0].expires_at_s} if (waiting := self.uncollected) else {}),
         }

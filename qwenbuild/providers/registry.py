@@ -38,9 +38,15 @@ def installed() -> list[str]:
     return sorted({*_OWN, *entry_points(group=GROUP).names})
 
 
-def create(name: str, settings: Settings, options: Mapping[str, str | None] | None = None) -> Provider:
+def create(
+    name: str,
+    settings: Settings,
+    options: Mapping[str, str | None] | None = None,
+    preferred: Mapping[str, str | None] | None = None,
+) -> Provider:
     """Return the provider `name`; `options` are command-line options (see `provider.OPTIONS`), None for not given.
 
+    `preferred` are values of the same options that a profile sets: a provider that does not take one ignores it.
     Raises UsageError if no such provider is installed, if it can't be loaded, or if it does not take an option.
     Raises the QwenbuildError of the provider itself; any other exception becomes a ProviderError.
     """
@@ -54,11 +60,13 @@ def create(name: str, settings: Settings, options: Mapping[str, str | None] | No
             f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
         )
     given = {option: value for option, value in (options or {}).items() if value}
+    taken = options_of(factory)
     for option in given:
-        if option not in options_of(factory):
+        if option not in taken:
             raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does')
-    if given:
-        settings = replace(settings, table={**settings.table, **given}, insisted=frozenset(given))
+    wanted = {option: value for option, value in (preferred or {}).items() if value and option in taken}
+    if given or wanted:
+        settings = replace(settings, table={**settings.table, **wanted, **given}, insisted=frozenset(given))
     try:
         provider: Provider = factory(settings)
     except QwenbuildError:

@@ -28,7 +28,9 @@ RESERVED = ("spec", "image", "width", "height", "ratio")
 LONGEST = 200
 """The most characters of a name."""
 
-_SET = (*RESERVED, "model", "size", "seed")  # what templates always see
+SET = frozenset({*RESERVED, "model", "size", "seed"})
+"""Names that templates always see."""
+
 _CONSTANTS = ("true", "false", "none", "True", "False", "None")
 _UNREADABLE = {  # in Jinja
     **dict.fromkeys(_CONSTANTS, "in templates this is a constant"),
@@ -50,12 +52,12 @@ _TAG = re.compile(r"[\w.][\w.-]*")
 
 def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
     """Return the problems of a spec's names, by the image that they belong to; those of the whole file are at ""."""
-    found = {"": [*_variables(content.vars, source, ("vars",)), *_axes(content.axes, source, ("axes",))]}
+    found = {"": [*of_variables(content.vars, source, ("vars",)), *_axes(content.axes, source, ("axes",))]}
     for name, image in content.image.items():
         found[name] = [
             *_image(name, source),
             *_tags(image.tags, source, ("image", name, "tags")),
-            *_variables(image.vars, source, ("image", name, "vars")),
+            *of_variables(image.vars, source, ("image", name, "vars")),
             *_axes(image.matrix, source, ("image", name, "matrix")),
             *_same(name, image, content, source),
         ]
@@ -69,7 +71,7 @@ def of_config(
 
     `keys` are those of the config's table in its file.
     """
-    yield from _variables(variables, source, (*keys, "defaults", "vars"))
+    yield from of_variables(variables, source, (*keys, "defaults", "vars"))
     yield from _axes(axes, source, (*keys, "axes"))
 
 
@@ -90,9 +92,15 @@ def _tags(tags: Sequence[str], source: TomlFile, keys: Keys) -> Iterator[Problem
         known.add(tag)
 
 
-def _variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
+def variable_fault(name: str) -> str:
+    """Return why templates can't read a variable of this name; empty if they can."""
+    return _fault(name, "letters, digits and _, not starting with a digit")
+
+
+def of_variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
+    """Yield the problems of the names of variables; `keys` are those of their table."""
     for name in names:
-        if name in _SET:
+        if name in SET:
             place = source.place((*keys, name), key=True)
             yield Problem(f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place)
         elif why := _fault(name, "letters, digits and _"):
@@ -131,7 +139,7 @@ def _same(image_name: str, image: Image, content: SpecFile, source: TomlFile) ->
         (("image", image_name, "vars"), image.vars),
         (("image", image_name, "matrix"), image.matrix),
     )
-    known = {name: name for name in _SET}
+    known = {name: name for name in sorted(SET)}
     for keys, table in tables:
         for name in table:
             other = known.setdefault(name if name.isascii() else unicodedata.normalize("NFKC", name), name)

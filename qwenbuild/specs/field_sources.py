@@ -13,10 +13,8 @@ from typing import Any
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
-from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Place, plain
 from qwenbuild.request import derived_seed
-from qwenbuild.state_folder import CONFIG
 
 from . import layers, rows
 from .action import Action
@@ -25,7 +23,7 @@ from .axis_values import length
 from .columns import size_label
 from .declaration import Declaration
 from .fields import DataFile
-from .layers import Kind
+from .layers import Kind, Layer
 from .project import Project
 
 
@@ -80,7 +78,7 @@ class Sources:
             return self.fields()["size" if name in _OF_SIZE else name]
         for layer in declaration.layers:
             if name in layer.fields.vars:
-                return Source(layer.kind, "", layer.place("vars", name))
+                return self._of_layer(layer, "vars", name)
         if name == "image":
             return Source(Kind.IMAGE, "the image's name", declaration.spec.source.place(declaration.keys, key=True))
         return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
@@ -102,7 +100,17 @@ class Sources:
         if name in declaration.axes:
             return self._axis(name)
         layer = layers.setting(declaration.layers, name)
-        return Source(layer.kind, "", layer.place(name)) if layer else None
+        return self._of_layer(layer, name) if layer else None
+
+    def _of_layer(self, layer: Layer, *keys: str) -> Source:
+        """Return the source of what stands at `keys` in a layer."""
+        match layer.kind:
+            case Kind.OPTION:
+                return Source(layer.kind, f"--var {keys[-1]}")
+            case Kind.PROFILE:
+                return Source(layer.kind, f"profile {self._project.given.profile}", layer.place(*keys))
+            case _:
+                return Source(layer.kind, "", layer.place(*keys))
 
     def _prompt(self) -> Source:
         image, source = self._declaration.image, self._declaration.spec.source
@@ -137,14 +145,15 @@ class Sources:
     def _provider(self) -> Source:
         if self._asked:
             return Source(Kind.OPTION, "--provider")
-        if "provider" not in self._project.config.model_fields_set:
+        project = self._project
+        if layer := layers.setting(self._declaration.layers, "provider"):
+            return self._of_layer(layer, "provider")
+        if project.profile and project.profile.provider is not None:
+            keys = (*project.file.keys, "profiles", project.given.profile, "provider")
+            return Source(Kind.PROFILE, f"profile {project.given.profile}", project.file.source.place(keys))
+        if "provider" not in project.config.model_fields_set:
             return _DEFAULT
-        path = self._project.searched[-1]
-        keys = () if path.name == CONFIG else ("tool", "qwenbuild")
-        place = Place(path.name)
-        with contextlib.suppress(ProjectError):
-            place = TomlFile.read(path, path.name).place((*keys, "provider"))
-        return Source(Kind.CONFIG, "", place)
+        return Source(Kind.CONFIG, "", project.file.source.place((*project.file.keys, "provider")))
 
 
 def _included(project: Project, action: Action) -> int | None:

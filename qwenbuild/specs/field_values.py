@@ -51,7 +51,7 @@ class FieldValues:
                     problems += error.problems
         if problems:
             raise ProjectError(problems)
-        self._base = {nfc(name): value for name, value in layers.variables(declaration.layers).items()}
+        self._base = layers.variables(declaration.layers)
         self._base |= {"spec": declaration.spec.name, "image": declaration.image_name}
         self._seen_at = [(nfc(axis), number) for number, axis in enumerate(declaration.axes)]
         self._sizes: dict[str, Size] = {}  # as written, by the model's name

@@ -1,7 +1,7 @@
 """Layers: the places that set fields, variables and parameters for an image, the nearest first.
 
-An image is nearer than the top of its spec, and this is nearer than the config's defaults. The nearest place that sets
-a field wins.
+The variables of `--var` are the nearest. Then come the image, the top of its spec, the defaults of the profile, and
+those of the config. The nearest place that sets a field wins.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild.catalogue import Model
+from qwenbuild.files.text import nfc
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place
 
+from .fields import Fields
+
 if TYPE_CHECKING:
-    from .fields import Fields
     from .project import Project
     from .spec import Spec
 
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     INCLUDE = "include"  # a cell that the image adds to its matrix
     IMAGE = "image"
     SPEC = "spec"  # the top of the spec's file
+    PROFILE = "profile"  # the profile of the config that the command line chose
     CONFIG = "config"
     OPTION = "option"  # an option of the command line
     DERIVED = "derived"
@@ -37,7 +40,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The fields and variables of one table: an image, the top of a spec, or the config's defaults."""
+    """The fields and variables of one table: an image, the top of a spec, or defaults; or the variables of `--var`."""
 
     kind: Kind
     fields: Fields = field(repr=False)
@@ -51,13 +54,18 @@ class Layer:
 
 def of(project: Project, spec: Spec, image_name: str) -> Sequence[Layer]:
     """Return the layers of an image, the nearest first."""
-    content = spec.content
-    config = project.file
-    return (
+    content, config, given, profile = spec.content, project.file, project.given, project.profile
+    found = [
         Layer(Kind.IMAGE, content.image[image_name], spec.source, ("image", image_name)),
         Layer(Kind.SPEC, content, spec.source, ()),
         Layer(Kind.CONFIG, project.config.defaults, config.source, (*config.keys, "defaults")),
-    )
+    ]
+    if profile:
+        keys = (*config.keys, "profiles", given.profile, "defaults")
+        found.insert(-1, Layer(Kind.PROFILE, profile.defaults, config.source, keys))
+    if given.variables:
+        found.insert(0, Layer(Kind.OPTION, Fields(vars={**given.variables}), TomlFile("--var", "", {}), ()))
+    return tuple(found)
 
 
 def setting(layers: Sequence[Layer], name: str) -> Layer | None:
@@ -67,7 +75,7 @@ def setting(layers: Sequence[Layer], name: str) -> Layer | None:
 
 def variables(layers: Sequence[Layer]) -> dict[str, Any]:
     """Return the variables of all layers; of two with one name, the nearer."""
-    return {name: value for layer in reversed(layers) for name, value in layer.fields.vars.items()}
+    return {nfc(name): value for layer in reversed(layers) for name, value in layer.fields.vars.items()}
 
 
 def parameters(layers: Sequence[Layer], model: Model) -> dict[str, Any]:

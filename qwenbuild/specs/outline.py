@@ -74,14 +74,38 @@ class ImageOutline(NamedTuple):
                 yield plain(cell[axis])
 
 
+def profiles(start: Path) -> list[str]:
+    """Return the names of the config's profiles; see `images`."""
+    config = _config(start)
+    return list(_table(_table(config.table).get("profiles"))) if config else []
+
+
+def variables(start: Path) -> list[str]:
+    """Return the names of the variables that the config, its profiles, specs and images declare; see `images`."""
+    config = _config(start)
+    if config is None:
+        return []
+    settings, found = _table(config.table), images(start)
+    places = [settings, *_table(settings.get("profiles")).values()]
+    tables = [*(_table(it).get("defaults") for it in places), *(it.file for it in found), *(it.table for it in found)]
+    return list(dict.fromkeys(name for table in tables for name in _table(_table(table).get("vars"))))
+
+
+def _config(start: Path) -> discovery.ConfigFile | None:
+    """Return the config of the project that the folder `start` belongs to; None if there is no project."""
+    try:
+        return discovery.find_config(start)
+    except UsageError:
+        return None
+
+
 def images(start: Path) -> list[ImageOutline]:
     """Return the images of the project that the folder `start` belongs to, as far as specs can be read.
 
     The list is empty if there is no project. Raises ProjectError if its config is not TOML.
     """
-    try:
-        config = discovery.find_config(start)
-    except UsageError:
+    config = _config(start)
+    if config is None:
         return []
     root, settings = config.root, _table(config.table)
     glob = settings.get("specs", discovery.SPECS)

@@ -11,26 +11,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, Money, RegionPrices, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPrices, builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER, LOCK
 from qwenbuild.trust import Trust
 
-from . import declared_names, discovery, outside, prices, user_config, validation
+from . import declared_names, discovery, outside, prices, profiles, user_config, validation
 from .discovery import ConfigFile
 from .fields import Axis, DataFile, Fields, Range
+from .given import Given
+from .profiles import Budget, Profile
 
 _OF_REMOTES = r"^QWENBUILD_REMOTE_[A-Z0-9_]+$"
-
-
-class Budget(BaseModel):
-    """Limits on what one build spends."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    max_cost: Money | None = Field(default=None, description="the most that one build may cost, in CNY")
 
 
 class RemoteConfig(BaseModel):
@@ -86,6 +80,9 @@ class Config(BaseModel):
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="axes that images share; an image names them in its own `axes`"
     )
+    profiles: dict[str, Profile] = Field(
+        default_factory=dict, description="settings that --profile NAME puts over the others, by name"
+    )
 
     @field_validator("specs", "templates", "out")
     @classmethod
@@ -104,13 +101,22 @@ class Config(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project's root, its config, and the paths that follow from them."""
+    """A project's root, its config, and the paths that follow from them.
+
+    `given` is what the command line gives. The settings of its profile are in `config`, but for the defaults.
+    """
 
     root: Path
     config: Config
     catalogue: Catalogue = field(repr=False)
     file: ConfigFile = field(repr=False)
     trust: Trust = field(default_factory=Trust, repr=False, compare=False)
+    given: Given = field(default_factory=Given, repr=False)
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile that the command line chose; None for none."""
+        return self.config.profiles.get(self.given.profile)
 
     @property
     def searched(self) -> tuple[Path, ...]:
@@ -154,10 +160,13 @@ class Project:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 
-def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | None = None) -> Project:
+def find(
+    start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | None = None, given: Given | None = None
+) -> Project:
     """Return the project that the folder `start` belongs to; `trust` is by default what the user allows it.
 
-    Raises ProjectError or UsageError; Untrusted if the project lies, in part or whole, where `trust` does not allow it.
+    `given` is what the command line gives. Raises ProjectError or UsageError; Untrusted if the project lies, in part or
+    whole, where `trust` does not allow it.
     """
     file = discovery.find_config(start)
     trust = trust or user_config.trust_of(file.root, environ)
@@ -170,6 +179,7 @@ def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | No
     if wrong := [
         *user_config.misplaced(config.providers, file.source, file.keys),
         *declared_names.of_config(config.defaults.vars, config.axes, file.source, file.keys),
+        *profiles.problems(config.profiles, file.source, file.keys),
     ]:
         raise ProjectError(wrong)
     try:
@@ -178,7 +188,8 @@ def find(start: Path, environ: Mapping[str, str] = os.environ, trust: Trust | No
     except BadDeclaration as error:
         place = file.source.place((*file.keys, "models", error.model, error.key))
         raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
-    project = Project(file.root, config, catalogue, file, trust)
+    given = given or Given()
+    project = Project(file.root, profiles.applied(config, given.profile), catalogue, file, trust, given)
     inside = outside.contents(project.state_dir, levels=2)
     if wrong := list(outside.special(project.root, inside)):
         raise ProjectError(wrong)
@@ -200,7 +211,7 @@ def _known_keys(keys: Keys) -> list[str]:
     match keys:
         case ():
             return list(Config.model_fields)
-        case ("budget",):
+        case ("budget",) | ("profiles", _, "budget"):
             return list(Budget.model_fields)
         case ("remote",):
             return list(RemoteConfig.model_fields)
@@ -208,7 +219,9 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(ModelTable.model_fields)
         case ("models", _, "price_cny"):
             return list(RegionPrices.model_fields)
-        case ("defaults",):
+        case ("profiles", _):
+            return list(Profile.model_fields)
+        case ("defaults",) | ("profiles", _, "defaults"):
             return list(Fields.model_fields)
         case ("axes", _):
             return [*DataFile.model_fields, *Range.model_fields]

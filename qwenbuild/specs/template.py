@@ -251,6 +251,24 @@ class Templates:
             return None
         return found
 
+    def may_read(self, text: str) -> frozenset[str]:
+        """Return what a text can read: if it computes the name of a file, what any file of the folder reads."""
+        found = self.reads(text, set())
+        if found is not None:
+            return found
+        return frozenset().union(self._own(text), *map(self._own_of_file, self.names()))
+
+    def _own(self, text: str) -> frozenset[str]:
+        """Return the variables that a text itself reads; none if it can't be parsed."""
+        with contextlib.suppress(jinja2.TemplateError, RecursionError):
+            return variables(self._environment.parse(text))
+        return frozenset()
+
+    def _own_of_file(self, name: str) -> frozenset[str]:
+        with contextlib.suppress(ProjectError):
+            return self._own(self.text(name) or "")
+        return frozenset()
+
     def is_plain(self, text: str) -> bool:
         """Return whether a text leaves its context unchanged: it has few parts, and sets and includes nothing."""
         found = list(self._environment.parse(text).find_all(nodes.Node))

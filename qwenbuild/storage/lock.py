@@ -18,7 +18,7 @@ import time
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qwenbuild.digest import sha256
@@ -36,10 +36,15 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock file's content: `pins` by path. If a merge left conflicts, `theirs` are the pins of the other side."""
+    """A lock file's content: `pins` by path. If a merge left conflicts, `theirs` are the pins of the other side.
+
+    `others` are the pins of outputs that another profile made, or none if there is one now. They stay as long as the
+    present profile does not declare their paths.
+    """
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     theirs: Mapping[str, Pin] | None = None
+    others: Mapping[str, Pin] = field(default_factory=dict, repr=False)
     digest: str = field(default="", repr=False, compare=False)  # SHA-256 of the file's text, empty if there is no file
 
     @property
@@ -52,7 +57,15 @@ class Lock:
         ours, theirs = (
             {path: pin for path, pin in (pins or {}).items() if path not in paths} for pins in (self.pins, self.theirs)
         )
-        return Lock(ours, None if self.theirs is None else theirs)
+        others = {path: pin for path, pin in self.others.items() if path not in paths}
+        return Lock(ours, None if self.theirs is None else theirs, others)
+
+    def under(self, profile: str, profiles: Collection[str]) -> Lock:
+        """Return the lock for the present profile, empty for none; `profiles` are those that the config declares."""
+        if not (known := {"", *profiles} - {profile}):
+            return self
+        others = {path: pin for path, pin in self.every.items() if pin.profile in known}
+        return replace(self, others=others) if others or self.others else self
 
     def pinned(self, path: str, key: str) -> Pin | None:
         """Return the pin of an output if its request has `key`. If both sides of a conflict match, ours wins."""
@@ -80,7 +93,7 @@ def read(path: Path, known: Lock | None = None, valid_paths: Set[str] = frozense
     digest = sha256(text.encode())
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(parse(ours, shown, valid_paths), parse(theirs, shown, valid_paths), digest)
+        return Lock(parse(ours, shown, valid_paths), parse(theirs, shown, valid_paths), digest=digest)
     return Lock(parse_any_toml(text, shown), digest=digest)
 
 

@@ -1,7 +1,8 @@
 """The text of the lock: rendered from pins, and parsed into them.
 
-A lock is TOML. Only a lock with emulated images has version 2: older versions of qwenbuild must not take them for the
-service's. A lock without them has version 1.
+A lock is TOML, of the lowest version that can say what it says. A lock with emulated images has version 2, because
+older versions of qwenbuild must not take them for the service's. A lock that names a profile or variables of `--var`
+has version 3, because older versions know neither. Any other lock has version 1.
 
 A text in exactly the form that `render` gives is read by columns instead. For 10,000
 records this takes 0.04 s; the TOML parser takes 1.3 s. Every plan reads the lock.
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from functools import partial
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,14 +26,16 @@ from qwenbuild.files.toml import TomlFile
 from qwenbuild.problems import Problem
 from qwenbuild.request import SEED_MAX
 
-VERSION = 2
+VERSION = 3
 _HEAD = "# What each output is made of. Written by qwenbuild; commit it.\nversion = %d\n"
-HEAD = _HEAD % 1  # of a lock without emulated images
+HEAD = _HEAD % 1
+_HEADS = [_HEAD % version for version in range(1, VERSION + 1)]
 CHUNK_BYTES = 2**16  # bytes to parse at once; with larger chunks, allocating memory is slow
 
 _RECORD = '\n[[output]]\npath = %s\nname = %s\nkey = "%s"\nimage = "%s"\nmodel = %s\nseed = %s\n'
-_EMULATED = "emulated_by = %s\n"
 _LINES = _RECORD.count("\n")  # of a record
+_SHARED = _RECORD.count(" = ")  # values that each record has
+_MORE_LINES = ("emulated_by = ", "profile = ", "vars = ")
 _PLAIN_RECORD = _RECORD % ('"%s"', '"%s"', "%s", "%s", '"%s"', "%s")  # for texts that need no escape
 _RECORDS_AT_ONCE = 100
 _MOST_OTHER = 2**26  # characters of a lock in any other form: the TOML parser takes ten seconds for them
@@ -58,18 +62,26 @@ class Pin(NamedTuple):
     model: str
     seed: int
     emulated_by: str = ""  # the address of the emulator that made the image; empty for an image of the service
+    profile: str = ""  # the profile that the output was made with; empty for none
+    vars: tuple[str, ...] = ()  # the variables of `--var` that it depends on, each as `name=value`
+
+    @property
+    def version(self) -> int:
+        """The lowest version of a lock that can hold this pin."""
+        return 3 if self.profile or self.vars else 2 if self.emulated_by else 1
 
 
 def render(pins: Iterable[Pin]) -> str:
     """Return the text of a lock with these pins, sorted by path."""
     ordered = sorted(pins)
-    parts = [_HEAD % VERSION if any(pin.emulated_by for pin in ordered) else HEAD]
+    parts = [_HEAD % max((pin.version for pin in ordered), default=1)]
     for start in range(0, len(ordered), _RECORDS_AT_ONCE):
         some = ordered[start : start + _RECORDS_AT_ONCE]
         # tomli-w is slow, so it renders only records that may need an escape.
         texts = "".join([pin.path + pin.name + pin.model for pin in some])
-        is_plain = texts.isprintable() and not ('"' in texts or "\\" in texts or any(pin.emulated_by for pin in some))
-        parts += [_PLAIN_RECORD % pin[:-1] for pin in some] if is_plain else [_record(*pin) for pin in some]
+        is_plain = texts.isprintable() and not ('"' in texts or "\\" in texts)
+        record = _PLAIN_RECORD.__mod__ if is_plain else _record
+        parts += [record(pin[:_SHARED]) + (_more(*pin[_SHARED:]) if any(pin[_SHARED:]) else "") for pin in some]
     return "".join(parts)
 
 
@@ -92,15 +104,18 @@ def parse_rendered(chunks: Iterable[bytes], valid_paths: Set[str]) -> tuple[dict
     `valid_paths` is that of `parse`. Raises ValueError for any other text.
     """
     found: list[Pin] = []
-    head, hashed = HEAD, hashlib.sha256()
+    head: str | None = None
+    hashed = hashlib.sha256()
     for piece in _whole_records(chunks):
         hashed.update(piece)
         text = piece.decode()
-        if not text.startswith(head):
-            raise ValueError
-        if records := text.removeprefix(head):
-            found += _records(records.split("\n"))
-        head = ""
+        if head is None:
+            head = next((it for it in _HEADS if text.startswith(it)), None)
+            if head is None:
+                raise ValueError
+            text = text.removeprefix(head)
+        if text:
+            found += _records(text.split("\n")) if head == HEAD else _records_with_more(text.split("\n"))
     pins = {pin.path: pin for pin in found}
     others = pins.keys() - valid_paths
     distinct = set(clash_key("\n".join(pins)).split("\n")) if others else pins
@@ -127,7 +142,7 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
             key, claim = fault
             problems.append(Problem(claim, file.place(("output", number, *key))))
             continue
-        pin = Pin(**record)
+        pin = Pin(**{**record, "vars": tuple(record.get("vars", ()))})
         if before := paths.get(clash_key(pin.path)):
             claim = (
                 "this path is pinned twice" if before == pin.path else f"it clashes with {before} on some file systems"
@@ -146,12 +161,22 @@ def unix_lines(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _record(path: str, name: str, key: str, image: str, model: str, seed: int, emulated_by: str) -> str:
-    path, name, model, address = (
-        tomli_w.dumps({"value": value}).removeprefix("value = ").removesuffix("\n")
-        for value in (path, name, model, emulated_by)
-    )
-    return _RECORD % (path, name, key, image, model, seed) + (_EMULATED % address if emulated_by else "")
+def _record(shared: tuple[Any, ...]) -> str:
+    path, name, key, image, model, seed = shared
+    return _RECORD % (_quoted(path), _quoted(name), key, image, _quoted(model), seed)
+
+
+@lru_cache(maxsize=64)  # most records of a lock share these lines
+def _more(emulated_by: str, profile: str, variables: tuple[str, ...]) -> str:
+    """Return the lines of a record that others lack."""
+    texts = {"emulated_by": _quoted(emulated_by), "profile": _quoted(profile),
+             "vars": f"[{', '.join(map(_quoted, variables))}]"}  # fmt: skip
+    is_set = {"emulated_by": emulated_by, "profile": profile, "vars": variables}
+    return "".join(f"{name} = {text}\n" for name, text in texts.items() if is_set[name])
+
+
+def _quoted(text: str) -> str:
+    return tomli_w.dumps({"value": text}).removeprefix("value = ").removesuffix("\n")
 
 
 def _whole_records(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -179,7 +204,34 @@ def _records(lines: list[str]) -> Iterable[Pin]:
         raise ValueError
     first = _strings(path, "path"), _strings(name, "name"), _digests(key, "key"), _digests(image, "image")
     last = _each_once(model, partial(_strings, name="model")), _each_once(seed, _seeds)
-    return map(partial(tuple.__new__, Pin), zip(*first, *last, repeat("", count), strict=True))
+    more = repeat("", count), repeat("", count), repeat((), count)
+    return map(partial(tuple.__new__, Pin), zip(*first, *last, *more, strict=True))
+
+
+def _records_with_more(lines: list[str]) -> Iterable[Pin]:
+    """Return the pins of these lines of whole records, some of which have lines that others lack. Raises ValueError."""
+    shared: list[str] = []
+    more: dict[int, dict[str, Any]] = {}  # by the number of the record
+    for line in lines:
+        if line.startswith(_MORE_LINES):
+            number, rest = divmod(len(shared), _LINES)
+            name, value = _line(line)
+            if rest or name in more.setdefault(number - 1, {}):
+                raise ValueError
+            more[number - 1][name] = value
+        else:
+            shared.append(line)
+    if fault := next((fault for values in more.values() if (fault := _fault_of_more(values))), None):
+        raise ValueError(fault)
+    for number, pin in enumerate(_records(shared)):
+        yield pin._replace(**more[number]) if number in more else pin
+
+
+@lru_cache(maxsize=64)
+def _line(line: str) -> tuple[str, Any]:
+    """Return the key and the value of a line. Raises ValueError."""
+    [(name, value)] = tomllib.loads(line).items()
+    return name, tuple(value) if isinstance(value, list) else value
 
 
 def _each_once(lines: list[str], read: Callable[[list[str]], list[_T]]) -> list[_T]:
@@ -242,15 +294,26 @@ def _tables(file: TomlFile, shown: str) -> list[Any]:
     return tables
 
 
+def _fault_of_more(record: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the lines that a record may lack."""
+    for key in ("emulated_by", "profile"):
+        if type(record.get(key, "")) is not str:
+            return f"{key} must be a text"
+    names = record.get("vars", ())
+    if not isinstance(names, list | tuple) or any(type(name) is not str for name in names):
+        return "vars must be a list of texts"
+    return None
+
+
 def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
     """Return the keys that lead to the first mistake in a record, and the claim; None if the record is valid."""
     if not isinstance(record, dict):
         return (), "a table was expected"
     for key in record:
-        if key not in _FIELDS and key != "emulated_by":
+        if key not in _FIELDS and key not in Pin._fields:
             return (key,), f'unknown key "{key}"'
-    if type(record.get("emulated_by", "")) is not str:
-        return ("emulated_by",), "emulated_by must be a text"
+    if claim := _fault_of_more(record):
+        return (claim.partition(" ")[0],), claim
     for key, kind in _FIELDS.items():
         if key not in record:
             return (), f'"{key}" is missing'

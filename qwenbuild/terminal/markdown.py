@@ -11,6 +11,8 @@ from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.plan.review import Change
 from qwenbuild.problems import visible
 
+from .plan_view import given_lines
+
 MOST_CHARACTERS = 65_000
 """Longest comment; GitHub refuses more than 65,536 characters."""
 
@@ -30,6 +32,7 @@ def markdown(plan: Plan, changes: Sequence[Change] | None = None) -> str:
     counts += [f"{plan.count(Verdict.UP_TO_DATE):,} up to date"] if plan.count(Verdict.UP_TO_DATE) else []
     counts += [f"{len(plan.orphans):,} no longer declared"] if plan.orphans else []
     head = ["### qwenbuild plan", "", " · ".join(counts) or "nothing is selected", ""]
+    head += [f"{word}: {_code(value)}\n" for word, value in given_lines(plan)]
     head += _prices(plan)
     head += [f"Warning: {_code(problem.claim)}\n" for problem in (*plan.warnings, *plan.advice)]
     text = "\n".join(head).rstrip() + "\n"

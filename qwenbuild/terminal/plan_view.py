@@ -91,6 +91,8 @@ def show_plan(plan: Plan, *, every: bool) -> None:
     if unlisted := len(steps) + len(plan.orphans) - len(rows):
         click.echo(f"{'…':>10}  {unlisted:,} more; `plan --all` lists all")
     _show_in_flight(plan)
+    for word, value in given_lines(plan):
+        click.echo(f"{word:>10}  {visible(value)}")
     click.echo(counted(plan.counts))
     if plan.counts["unknown"]:
         click.echo(f"{'unknown':>10}  `qwenbuild tasks` asks the service; `build --resubmit` sends them again")
@@ -103,6 +105,12 @@ def show_plan(plan: Plan, *, every: bool) -> None:
         click.echo(f"{'in all':>10}  {money(plan.cost)}")
     if plan.shortest_s >= 1:
         click.echo(f"{'time':>10}  at least {duration(plan.shortest_s)}, because of the service's rate limits")
+
+
+def given_lines(plan: Plan) -> list[tuple[str, str]]:
+    """Return (word, value) for what the command line gives: the profile, and each variable."""
+    profile = plan.uses.given.profile
+    return [*([("profile", profile)] if profile else []), *(("--var", text) for text in plan.uses.variables)]
 
 
 def failure_lines(step: Step, told: set[str]) -> list[str]:
@@ -165,6 +173,8 @@ def show_status(plan: Plan, last_run: Mapping[str, Any] | None, *, as_json: bool
             if (count := counts.get(verdict))
         ]
         click.echo(f"{visible(name):<{width}}  {', '.join(parts)}")
+    for word, value in given_lines(plan):
+        click.echo(f"{word:>10}  {visible(value)}")
     for failure, names in _failed(plan):
         click.echo(f"{label('failed')}  {some_names(names)}: {visible(failure.reason)}")
     _show_in_flight(plan)

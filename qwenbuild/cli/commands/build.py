@@ -17,6 +17,7 @@ from ..arguments import (
     Money,
     PathFromProject,
     engine_of,
+    given,
     json_option,
     provider,
     selection,
@@ -56,6 +57,7 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     qwenbuild build                            everything
     qwenbuild build puppies/poster -w seed=1   some cells of one image
     qwenbuild build --provider draft           typeset drafts, for free
+    qwenbuild build --var campaign=spring      with another value of a variable
     qwenbuild build --force -w seed=7          render these cells again
     qwenbuild build --provider dashscope --max-cost 5
     qwenbuild build --shard 2/4 --junit junit.xml
@@ -144,6 +146,7 @@ def watch(
 @selection
 @click.option("--orphans", is_flag=True, help="Only outputs that no spec declares any more.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
+@given
 @trust_option
 @click.pass_obj
 def clean(project: Path, /, orphans: bool, dry_run: bool, **choices: Any) -> None:

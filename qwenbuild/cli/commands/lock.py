@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,14 +12,15 @@ from qwenbuild.errors import LockError
 from qwenbuild.noop_answers import LOCK_UP_TO_DATE
 from qwenbuild.terminal import style
 
-from ..arguments import engine_of, json_option, trust_option
+from ..arguments import engine_of, given, json_option, trust_option
 
 
 @click.command(short_help="Pin each output to its bytes, so that others get the same images.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a build would change the lock.")
+@given
 @trust_option
 @click.pass_obj
-def lock(project: Path, /, check: bool) -> None:
+def lock(project: Path, /, check: bool, **choices: Any) -> None:
     """Write qwenbuild.lock from the images that are there, without rendering. Every build writes it, too.
 
     \b
@@ -30,7 +32,7 @@ def lock(project: Path, /, check: bool) -> None:
     """
     from qwenbuild.storage.lock import NAME
 
-    engine = engine_of(project)
+    engine = engine_of(project, **choices)
     if check:
         engine.check_lock()
         click.echo(LOCK_UP_TO_DATE)

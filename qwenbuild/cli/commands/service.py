@@ -15,7 +15,7 @@ from qwenbuild.problems import visible
 from qwenbuild.terminal import style
 
 from .. import completion
-from ..arguments import engine_of, json_option, region_option, trust_option
+from ..arguments import engine_of, given, json_option, region_option, trust_option
 
 if TYPE_CHECKING:
     from qwenbuild.engine.engine import Engine
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(invoke_without_command=True, short_help="List what is in flight at the service, cancel it, or adopt it.")
 @region_option
+@given
 @click.option(
     "--status",
     type=click.Choice(["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"], case_sensitive=False),
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @json_option
 @trust_option
 @click.pass_context
-def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: bool) -> None:
+def tasks(ctx: click.Context, /, region: str | None, status: str | None, as_json: bool, **choices: Any) -> None:
     """List this project's submissions in flight, and the account's tasks of the last 24 hours.
 
     \b
@@ -49,7 +50,7 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
     from qwenbuild.terminal import tasks_view
 
     if ctx.invoked_subcommand is None:
-        engine = _engine(ctx.obj, region)
+        engine = _engine(ctx.obj, region, **choices)
         try:
             answers = () if status else lost_answers(engine)
             listed = engine.account_tasks(status or "")
@@ -65,9 +66,10 @@ def tasks(ctx: click.Context, region: str | None, status: str | None, as_json: b
 @tasks.command()
 @click.argument("task_id", nargs=-1, required=True)
 @region_option
+@given
 @trust_option
 @click.pass_obj
-def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> None:
+def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None, **choices: Any) -> None:
     """Cancel tasks that are still PENDING; the service can't cancel running ones.
 
     \b
@@ -75,7 +77,7 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
 
     Tries to cancel each task, and exits with 1 if any could not be cancelled.
     """
-    ended = _engine(project, region).cancel_tasks(task_id)
+    ended = _engine(project, region, **choices).cancel_tasks(task_id)
     for name, error in ended.items():
         if error is None:
             click.echo(f"{'cancelled':>10}  {visible(name)}")
@@ -88,9 +90,10 @@ def cancel(project: Path, /, task_id: tuple[str, ...], region: str | None) -> No
 @click.argument("task_id")
 @click.argument("cell", shell_complete=completion.select)
 @region_option
+@given
 @trust_option
 @click.pass_obj
-def adopt(project: Path, /, task_id: str, cell: str, region: str | None) -> None:
+def adopt(project: Path, /, task_id: str, cell: str, region: str | None, **choices: Any) -> None:
     """Decide that a task is the one whose answer a cell has lost; the next build collects its image.
 
     \b
@@ -100,16 +103,16 @@ def adopt(project: Path, /, task_id: str, cell: str, region: str | None) -> None
     The task must be one of the cell's candidates, which `qwenbuild tasks` lists. The service shows neither the
     size nor the seed of a task. The size is checked when the image is collected; the seed can't be checked.
     """
-    engine = _engine(project, region)
+    engine = _engine(project, region, **choices)
     from qwenbuild.engine import adoption
 
     submission = adoption.adopt(engine, task_id, cell)
     click.echo(f"{'adopted':>10}  {visible(submission.cell or cell)}  the next build collects the image")
 
 
-def _engine(project: Path, region: str | None) -> Engine:
+def _engine(project: Path, region: str | None, **choices: Any) -> Engine:
     """Return an engine whose provider has tasks."""
-    engine = engine_of(project)
+    engine = engine_of(project, **choices)
     from qwenbuild.engine.tasks import engine_with_tasks  # here, because `--help` needs no engine
 
     return engine_with_tasks(engine, region)

@@ -38,9 +38,11 @@ def main(project: str) -> None:
 @main.command()
 @click.argument("select", nargs=-1, shell_complete=completion.select)
 @click.option("-w", "--where", shell_complete=completion.where)
+@click.option("--profile", shell_complete=completion.profiles)
+@click.option("--var", shell_complete=completion.variables)
 @click.option("--interface", shell_complete=completion.one_of("sync", "async"))
 @click.option("--folder", shell_complete=completion.folders)
-def plan(select: tuple[str, ...], where: str, interface: str, folder: str) -> None:
+def plan(select: tuple[str, ...], where: str, profile: str, var: str, interface: str, folder: str) -> None:
     """A command with each kind of completion."""
 
 
@@ -212,3 +214,13 @@ def test_a_quoted_value_is_one_word_of_the_shell(value: str) -> None:
 def test_a_line_is_parsed_like_bash_does(line: str, expected: tuple[list[str], str, int]) -> None:
     """Words without quotes, the open quote, and the characters of the last word that bash keeps."""
     assert completion._parse_line(line) == expected
+
+
+def test_profiles_and_variables(posters: Workspace) -> None:
+    """After `name=` the value is the user's to type, so no space follows."""
+    config = (
+        "[profiles.print]\n[profiles.web]\n[profiles.web.defaults.vars]\nheadline = 'x'\n[defaults.vars]\nhue = 1\n"
+    )
+    posters.write({"qwenbuild.toml": config})
+    assert items(posters, completion.profiles, "p") == [("plain", "print")]
+    assert items(posters, completion.variables, "h") == [("open", "hue="), ("open", "headline=")]

@@ -99,3 +99,14 @@ def test_what_the_user_names_needs_no_approval(asking: Workspace, monkeypatch: p
     engine = load(asking.root, remote="https://cache.example/team")
     assert engine.remote is not None
     assert engine.project.trust.refused == []
+
+
+def test_what_a_profile_asks_for(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trust` shows it before anybody chooses the profile."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-canary")
+    project.write({
+        "qwenbuild.toml": 'provider = "null"\n[providers.dashscope]\nbase_url = "https://gateway.example"\n'
+                          '[profiles.real]\nprovider = "dashscope"\n[profiles.odd]\nprovider = "nosuch"\n',
+        "specs/a.toml": '[image.a]\nprompt = "x"\n',
+    })  # fmt: skip
+    assert [item.value for item in wishes(project.root, os.environ).new] == [ASKED[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qwenbuild import load
 from qwenbuild.specs.field_sources import Sources
 from tests.support.workspace import Workspace
 
@@ -98,6 +99,23 @@ def test_the_provider_of_the_config(project: Workspace) -> None:
     (project.root / "qwenbuild.toml").unlink()
     project.write({"pyproject.toml": '[tool.qwenbuild]\nprovider = "null"\n'})
     assert sources_of(project, name)["family"] == "pyproject.toml:2"
+
+
+def test_what_the_command_line_gives(project: Workspace) -> None:
+    """A variable of `--var` names the option; what a profile sets names the profile and its place."""
+    config = '[profiles.print]\nprovider = "draft"\ndefaults.size = "16:9"\ndefaults.vars.who = "Ann"\n'
+    spec = '[image.a]\nprompt = "{{ who }} {{ mood }}"\nvars.mood = "calm"\n'
+    project.write({"qwenbuild.toml": config, "specs/s.toml": spec})
+    engine = load(project.root, profile="print", variables=["mood=wild"])
+    [action] = engine.actions()
+    sources = Sources(engine.project, action, asked=False)
+    found = [sources.fields()[name] for name in ("family", "size")] + [
+        sources.variable(name) for name in ("who", "mood")
+    ]
+    assert [*map(str, found)] == [
+        "profile print, qwenbuild.toml:2", "profile print, qwenbuild.toml:3", "profile print, qwenbuild.toml:4",
+        "--var mood",
+    ]  # fmt: skip
 
 
 def test_data_that_changed_since(project: Workspace) -> None:

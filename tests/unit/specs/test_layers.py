@@ -6,8 +6,13 @@ import itertools
 
 import pytest
 
+from qwenbuild import load
+from qwenbuild.errors import Findings
 from qwenbuild.specs import layers
+from qwenbuild.specs.declaration import declare
+from qwenbuild.specs.given import Given
 from qwenbuild.specs.layers import Kind
+from qwenbuild.specs.project import find
 from tests.support.workspace import Workspace
 
 PLACES = {
@@ -42,6 +47,40 @@ def test_parameters_of_all_places_are_sent(project: Workspace) -> None:
     assert [it.request.parameters for it in project.actions()] == [
         '{"a":"model","b":"config","c":{"z":1},"d":"image","e":1}', '{"b":"config","c":{"z":1},"d":"image"}'
     ]  # fmt: skip
+
+
+PRECEDENCE = {
+    Kind.OPTION: "",
+    Kind.IMAGE: 'vars.who = "image"\n',
+    Kind.SPEC: 'vars = { who = "spec" }\n',
+    Kind.PROFILE: '[profiles.p.defaults]\nvars = { who = "profile" }\n',
+    Kind.CONFIG: '[defaults]\nvars = { who = "config" }\n',
+}
+
+
+@pytest.mark.parametrize("kinds", [it for size in range(1, 6) for it in itertools.combinations(PRECEDENCE, size)])
+def test_what_the_command_line_gives_has_its_place(project: Workspace, kinds: tuple[Kind, ...]) -> None:
+    """`--var` comes before the image, the image before its spec, that before the profile, and the defaults are last."""
+    text = {kind: written if kind in kinds else "" for kind, written in PRECEDENCE.items()}
+    profiled = text[Kind.PROFILE] or "[profiles.p]\n"
+    project.write({
+        "qwenbuild.toml": text[Kind.CONFIG] + profiled,
+        "specs/a.toml": f'{text[Kind.SPEC]}[image.a]\nprompt = "{{{{ who }}}}"\n{text[Kind.IMAGE]}',
+    })  # fmt: skip
+    given = Given({"who": "option"} if Kind.OPTION in kinds else {}, "p")
+    [declaration] = declare(find(project.root, given=given), project.specs(Findings()), Findings())
+    assert layers.variables(declaration.layers) == {"who": kinds[0].value}
+
+
+def test_one_variable_has_one_name(project: Workspace) -> None:
+    """A name in another form of Unicode is the same one: `--var` reaches it nevertheless."""
+    project.write({
+        "qwenbuild.toml": '[defaults.vars]\n"e\u0301" = 1\n',
+        "specs/a.toml": '[image.a]\nprompt = "{{ \u00e9 }}"\n',
+    })  # fmt: skip
+    assert project.prompts() == ["1"]
+    [action] = load(project.root, provider="null", variables=["e\u0301=2"]).actions()
+    assert action.request.prompt == "2"
 
 
 def test_variables_of_all_places_are_seen(project: Workspace) -> None:

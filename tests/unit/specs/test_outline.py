@@ -126,3 +126,13 @@ def test_shared_axes_are_offered(project: Workspace) -> None:
     [found] = outline.images(project.root)
     assert [*found.matrix] == ["hue", "copy", "seed"]
     assert [list(found.labels(axis)) for axis in found.matrix] == [["blue"], ["en"], ["1"]]
+
+
+def test_profiles_and_variables(project: Workspace) -> None:
+    """Variables are those of the config, its profiles, the specs and their images, each once."""
+    assert (outline.profiles(project.root / "specs"), outline.variables(project.root)) == ([], [])
+    config = "[defaults.vars]\na = 1\n[profiles.print.defaults.vars]\nb = 1\n[profiles.web]\nregion = 'x'\n"
+    spec = "vars = { c = 1, a = 2 }\n[image.x]\nprompt = 'x'\nvars.d = 1\n[image.y]\nvars = 3\n"
+    project.write({"qwenbuild.toml": config, "specs/a.toml": spec})
+    assert outline.profiles(project.root) == ["print", "web"]
+    assert outline.variables(project.root) == ["a", "b", "c", "d"]

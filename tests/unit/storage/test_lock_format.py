@@ -31,7 +31,10 @@ seed = 1
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 paths = texts.map(lambda text: f"{text}.png").filter(lambda path: path_fault(path) is None)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
-pins = st.builds(Pin, paths, texts, digests, digests, texts, st.integers(0, 2**31 - 1), st.just("") | texts)
+pins = st.builds(
+    Pin, paths, texts, digests, digests, texts, st.integers(0, 2**31 - 1), st.just("") | texts, st.just("") | texts,
+    st.just(()) | st.lists(texts, min_size=1, max_size=3).map(tuple),
+)  # fmt: skip
 locks = st.lists(pins, max_size=5, unique_by=lambda pin: clash_key(pin.path))
 
 
@@ -59,11 +62,25 @@ def test_pins_are_read_back(written: list[Pin]) -> None:
     """Any names, paths and models are read back as they were written, with the line breaks of any system."""
     text = render(written)
     assert tomllib.loads(text).get("output", []) == [
-        {name: value for name, value in pin._asdict().items() if value != "" or name != "emulated_by"}
+        {name: list(value) if name == "vars" else value for name, value in pin._asdict().items()
+         if name not in ("emulated_by", "profile", "vars") or value}
         for pin in sorted(written)
-    ]
+    ]  # fmt: skip
     assert parse(text, "x") == {pin.path: pin for pin in written}
     assert parse(text.replace("\n", "\r\n"), "x") == {pin.path: pin for pin in written}
+
+
+def test_what_the_command_line_gave_is_recorded() -> None:
+    """Only a lock that names a profile or variables has version 3; its other records stay as they are."""
+    made = PIN._replace(path="a/c.png", profile="print", vars=("campaign=spring", 'who="1"'))
+    assert render([PIN, made]).splitlines()[-2:] == [
+        'profile = "print"',
+        'vars = ["campaign=spring", "who=\\"1\\""]',
+    ]
+    assert render([PIN, made]).startswith(TEXT.replace("version = 1", "version = 3"))
+    assert parse_rendered([render([PIN, made]).encode()], set())[0] == {PIN.path: PIN, made.path: made}
+    only = ([made._replace(profile="")], [made._replace(vars=())])
+    assert [render(some).splitlines()[1] for some in only] == ["version = 3", "version = 3"]
 
 
 def test_an_emulated_image_is_recorded_as_such() -> None:
@@ -83,7 +100,10 @@ def test_a_change_is_a_small_difference() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("version = 1", "version = 3", "has format version 3; this qwenbuild reads up to version 2"),
+        ("version = 1", "version = 4", "has format version 4; this qwenbuild reads up to version 3"),
+        ("seed = 1", "seed = 1\nprofile = 1", "profile must be a text"),
+        ("seed = 1", "seed = 1\nvars = [1]", "vars must be a list of texts"),
+        ("seed = 1", 'seed = 1\nvars = "a=1"', "vars must be a list of texts"),
         ("seed = 1", "seed = 1\nemulated_by = 1", "emulated_by must be a text"),
         ("version = 1\n", "", "has no version"),
         ("version = 1", "version = true", "has no version"),
