@@ -68,6 +68,7 @@ def test_the_history_of_an_output(path: Path) -> None:
         found = [(past.key, past.image, past.request) for past in state.history("a.png")]
         assert found == [("0" * 64, "cd" * 32, None), (KEY, "ab" * 32, REQUEST.as_dict())]
         assert state.history("b.png") == []
+        assert state.images_written() == [("0" * 64, "cd" * 32), (KEY, "ab" * 32)]
 
 
 def test_many_writes_in_one_commit(path: Path) -> None:
