@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -190,10 +189,7 @@ def by_tombi(folder: Path, names: Iterable[str]) -> dict[str, set[int]]:
 def by_taplo(folder: Path, kind: str, names: Iterable[str]) -> set[str]:
     """Return the files that Taplo refuses."""
     schema = (folder / f"{kind}.schema.json").as_uri()
-    done = run(folder, "taplo", "--no-auto-config", "--colors", "never", "--schema", schema, *names)
-    found = {Path(path).name for path in re.findall(r'^ERROR taplo:lint_files: .* path="([^"]+)"', done.stderr, re.M)}
-    assert bool(found) is bool(done.returncode), done.stderr[-2000:]
-    return found
+    return {name for name in names if run(folder, "taplo", "--no-auto-config", "--schema", schema, name).returncode}
 
 
 def by_qwenbuild(path: Path, kind: str) -> set[int]:
@@ -248,7 +244,4 @@ def test_the_directive_of_a_spec_is_enough(folder: Path) -> None:
     directive = "#:schema ./spec.schema.json\n"
     names = write(folder, "any", {"wrong": f"{directive}modle = 1\n", "right": f'{directive}[image.a]\nprompt = "x"\n'})
     assert by_tombi(folder, names) == {"any-wrong.toml": {2}}
-    done = run(folder, "taplo", "--no-auto-config", *names)
-    assert done.returncode
-    assert "any-wrong.toml" in done.stderr
-    assert "any-right.toml" not in done.stderr
+    assert [run(folder, "taplo", "--no-auto-config", name).returncode for name in names] == [1, 0]
