@@ -46,6 +46,7 @@ prompt = '''
 {% for one in row.tags %}{{ one }}{% endfor %}
 {{ row.title }} {{ row.id }}'''
 watermark = false
+parameters = { style = { names = ["ink", 1.5] }, "we.ird" = true }
 [image.rows.matrix]
 row = { file = "data.jsonl" }
 [image.csv]
