@@ -130,8 +130,11 @@ def check(
             facts=_shown(found),
             hint="`qwenbuild build` renders and locks what is new; then commit the lock",
         )
-    same = (lock.pinned(pin.path, pin.key) or pin for pin in pins(actions, lock, {}, {}, uses))
-    if not is_written(lock, same):
+    expected = (
+        pin._replace(vars=known.vars) if (known := lock.pinned(pin.path, pin.key)) else pin
+        for pin in pins(actions, lock, {}, {}, uses)
+    )
+    if not is_written(lock, expected):
         raise LockError(
             f"{NAME} is not in qwenbuild's own form", hint="`qwenbuild lock` writes it anew; then commit it"
         )

@@ -17,7 +17,7 @@ from qwenbuild.files.text import line_of, nfc, whole_line
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 
-from . import axes
+from . import axes, variable_uses
 from .action import Action
 from .control_characters import texts_in
 from .declaration import Declaration
@@ -43,7 +43,7 @@ RULES: Mapping[str, str] = {
 }
 """The rules, and what each one finds."""
 
-_FILES = (Kind.IMAGE, Kind.SPEC, Kind.CONFIG)  # layers that stand in files, whatever a command line sets
+_FILES = (Kind.IMAGE, Kind.SPEC, Kind.PROFILE, Kind.CONFIG)  # layers that stand in files, whatever a command line sets
 _TEMPLATE = re.compile(r"\{\{.{0,40}?\}\}|\{%.{0,40}?%\}|\{\{|\{%", re.DOTALL)
 _SUFFIXES = (".j2", ".jinja", ".jinja2")  # of templates; other files in the folder may be anything
 
@@ -58,8 +58,10 @@ class Remark(NamedTuple):
 def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action]) -> list[Remark]:
     """Return what the rules find about the `chosen` actions, in the order of files and lines.
 
-    `actions` are all actions of the project. If all are chosen, unused templates are found, too.
+    `actions` are all actions of the project. If all are chosen, unused templates are found, too. Raises UsageError for
+    a variable of `--var` that nothing knows.
     """
+    variable_uses.uses(project, actions)
     linter = _Linter(project, actions)
     images = {id(action.declaration): action.declaration for action in chosen}
     found = [

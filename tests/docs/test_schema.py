@@ -120,6 +120,15 @@ CONFIGS = {
         seed = "x"  # wrong
         modle = "x"  # wrong
         """,
+    "profiles": """\
+        [profiles.a]
+        provider = 1  # wrong
+        regoin = "x"  # wrong
+        budget.max_cost = "much"  # wrong
+        defaults.seed = "x"  # wrong
+        [profiles.b.defaults.vars]
+        anything = { x = [1] }
+        """,
     "models": """\
         [models.m]
         interfaces = ["both"]  # wrong

@@ -10,6 +10,7 @@ import pytest
 from qwenbuild import load
 from qwenbuild.cli.commands.look import lint as command
 from qwenbuild.engine.scaffold import SPEC, TEMPLATE
+from qwenbuild.errors import UsageError
 from qwenbuild.specs import lint
 from tests.support.workspace import Workspace
 
@@ -238,3 +239,15 @@ def test_rules_are_named_in_the_help() -> None:
     """`lint --help` explains each of them."""
     for rule, what in lint.RULES.items():
         assert f"{rule:<16}  {what}\n" in (command.help or "")
+
+
+def test_an_unknown_variable_of_the_command_line(project: Workspace) -> None:
+    """A typo in `--var` does not pass in silence here, either; a profile's variable that nothing reads is found."""
+    project.write({
+        "qwenbuild.toml": 'provider = "null"\n[profiles.p.defaults.vars]\nidle = 1\n',
+        "specs/s.toml": '[image.a]\nprompt = "{{ who }}"\n',
+    })  # fmt: skip
+    with pytest.raises(UsageError, match="--var hwo"):
+        load(project.root, variables=["who=x", "hwo=x"]).lint()
+    [remark] = load(project.root, variables=["who=x"], profile="p").lint()
+    assert (remark.rule, str(remark.problem.place)) == ("unused-variable", "qwenbuild.toml:3:1")
