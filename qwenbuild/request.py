@@ -28,6 +28,9 @@ KEY_SCHEMA = 1
 SEED_MAX = 2_147_483_647
 """Largest seed of the service (qwen-image API reference, 2026-02: `seed`)."""
 
+RANDOM_SEED = -1
+"""In a request: the seed is drawn when the request is sent. Until then, `label` is the name of the cell."""
+
 _CONTROL = bytes({*range(32)} - {ord("\n")})
 _SIZE = re.compile(r"([1-9][0-9]{0,5})[*xX×]([1-9][0-9]{0,5})", re.ASCII)
 
@@ -68,8 +71,8 @@ class Request(NamedTuple):
 
     `family` is the provider family, such as "dashscope" or "draft-1". `seed` is 0 to `SEED_MAX`. `negative_prompt` may
     be empty. `label` is a text that the provider draws into the image: drafts show the cell's name. Most providers draw
-    none: then `label` is empty and not part of the key. `parameters` are the vendor parameters as canonical JSON (see
-    `parameters`); without any it is empty and not part of the key.
+    none: then `label` is empty and not part of the key, unless the seed is `RANDOM_SEED`. `parameters` are the vendor
+    parameters as canonical JSON (see `parameters`); without any it is empty and not part of the key.
     """
 
     family: str

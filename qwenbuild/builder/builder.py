@@ -24,6 +24,7 @@ from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
 from qwenbuild.request import Submission
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.remote import transfer
@@ -47,8 +48,11 @@ _PULLS = 8  # pulls at once; each holds one image in memory
 _NEEDS_PROVIDER = (Verdict.RENDER, Verdict.REATTACH, Verdict.UNKNOWN)
 
 
-def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
-    """Build in an event loop; return how it ended, and the outputs that it wrote or recognised, by path."""
+def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output], Mapping[str, Action]]:
+    """Build in an event loop; return how it ended, what it wrote or recognised, and the actions that it rendered.
+
+    Outputs and actions are by path. The actions have the seeds that were drawn.
+    """
     builder = Builder(run)
 
     async def build() -> Finished:
@@ -60,7 +64,7 @@ def carry_out(run: Run) -> tuple[Finished, Mapping[str, Output]]:
         finally:
             gc.unfreeze()
 
-    return asyncio.run(build()), builder.recorded
+    return asyncio.run(build()), builder.recorded, builder.rendered
 
 
 class Builder:
@@ -90,6 +94,11 @@ class Builder:
     def recorded(self) -> Mapping[str, Output]:
         """The outputs that this build wrote or recognised, by path."""
         return self._recorder.outputs
+
+    @property
+    def rendered(self) -> Mapping[str, Action]:
+        """The actions of the outputs that this build wrote, by path, with the seeds that were drawn."""
+        return self._recorder.drawn
 
     async def build(self) -> Finished:
         """Carry out the plan and return how it ended. One output's failure does not end the others."""

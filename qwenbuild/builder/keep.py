@@ -85,6 +85,15 @@ def stored(action: Action, run: Run, *, any_size: bool) -> tuple[Action, Entry |
     return action, None
 
 
+def keep_alias(store: Store, key: str, entry: Entry, image: bytes) -> None:
+    """Store the image of an entry also under `key`, the key of the request without its drawn seed. Raises StoreError.
+
+    The newest image takes the place of an earlier one, which stays under the key of its own request.
+    """
+    if provenance := store.provenance(entry):
+        store.put(key, image, canonical_json(provenance), replace=True, other_size=entry.other_size)
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A verified image of `request` with its provenance, ready for the store.

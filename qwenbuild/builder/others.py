@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable
 
 from qwenbuild.errors import Moderated, Refused, WrongSize
 from qwenbuild.events import ImageWaiting, Outcome
+from qwenbuild.plan.drawn_seeds import seed_of
 from qwenbuild.plan.judge import unknown_cause
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import emulator_address
 from qwenbuild.request import Submission
+from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
 
 from .endings import Endings
@@ -70,6 +72,15 @@ class Others:
                 await asyncio.sleep(_EVERY_S)
         return renders
 
+    def _stored(self, action: Action, *, any_size: bool) -> tuple[Action, Entry | None]:
+        """Return the store's entry for an action, and the action with the key, and the seed, of the entry."""
+        if action.is_seed_random:
+            seed = seed_of(self._run.store, action, self._run.lane.address)
+            if seed is None:
+                return action, None
+            action = action.drawn(seed, labelled=self._run.provider.labelled)
+        return stored(action, self._run, any_size=any_size)
+
     def _show(self, key: str, submission: Submission) -> None:
         if key not in self._shown:
             self._shown.add(key)
@@ -83,7 +94,7 @@ class Others:
         any_size = not (options.force or options.retry_failed)
         action, entry = step.action, None
         if not options.force:
-            action, entry = await asyncio.to_thread(stored, step.action, self._run, any_size=any_size)
+            action, entry = await asyncio.to_thread(self._stored, step.action, any_size=any_size)
         if entry and entry.other_size and not options.accept_size:
             self._endings.fail(step, WrongSize.kept(step.action.size, entry.other_size), begun_s)
             return None

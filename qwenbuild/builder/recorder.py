@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from qwenbuild.errors import QwenbuildError, StateError
+from qwenbuild.request import Request
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.outputs import Status
 from qwenbuild.storage.records import Failure, Output
@@ -30,12 +31,15 @@ class Recorder:
         self._pending: list[tuple[Output, Mapping[str, Any]]] = []
         self._failures: list[Failure] = []
         self.outputs: dict[str, Output] = {}  # every output that was added, by path
+        self.drawn: dict[str, Action] = {}  # the actions of these outputs that were rendered, with their seeds
 
     def add(self, action: Action, image: str, seen: Status) -> None:
         """Add an action's output: `image` is the SHA-256 of its bytes, `seen` its file status."""
         output = Output(action.output, action.key, image, seen.st_size, seen.st_mtime_ns, seen.st_ino, action.name)
         self._pending.append((output, action.recorded))
         self.outputs[output.path] = output
+        if isinstance(action.source, Request):
+            self.drawn[output.path] = action
 
     def fail(self, action: Action, error: QwenbuildError, host: str) -> None:
         """Add the failure of an action's output; `host` is the service's, empty if there is none."""

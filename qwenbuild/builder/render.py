@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -27,14 +28,15 @@ from qwenbuild.errors import (
 from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
-from qwenbuild.request import Submission
+from qwenbuild.request import SEED_MAX, Submission
+from qwenbuild.specs.action import Action
 
 from .batches import Batches
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
 from .journal import Elsewhere, RunJournal, settle_stored
-from .keep import verified
+from .keep import keep_alias, verified
 from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
@@ -179,17 +181,17 @@ class Rendering:
             self._skip(step)
             return
         try:  # the prompt is rendered once, and kept in memory until the image is made
-            action = step.action._replace(source=step.action.request)
+            action = self._with_seed(step)
         except QwenbuildError as error:  # pragma: no cover - a bug in qwenbuild; see `Action.request`
             self._endings.fail(step, error, begun_s)
             return
-        step = step._replace(action=action)
+        wanted, step = step.action, step._replace(action=action)
         collected = step.submission if step.verdict is Verdict.REATTACH else None
         # A paid render is reported as started when its key is claimed: until then stopping it loses nothing.
         is_claimed = bool(step.price or collected)
         start = (lambda: self._emit_started(step)) if is_claimed else None
         journal = RunJournal(
-            self._run, self._commits, action.request_key, action.request, lambda: self._is_closed(action.model.name),
+            self._run, self._commits, wanted.request_key, action.request, lambda: self._is_closed(action.model.name),
             step=step, collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
@@ -201,20 +203,23 @@ class Rendering:
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
             action = action.made_by(rendered.emulated_by)
             step = step._replace(action=action)
-            if step.price is None and not (forced or journal.is_open):
+            if step.price is None and not (forced or journal.is_open or wanted.is_seed_random):
                 facts = self._run.provider.name, action.key, action.request, rendered
                 await self._batches.add(step, await asyncio.to_thread(verified, *facts), begun_s)
                 return
             entry, image = await keep_sent(
                 self._run, journal, action.key, action.request, rendered, step.pinned, forced=forced
             )
+            if wanted.is_seed_random:
+                alias = wanted.made_by(rendered.emulated_by).key
+                await asyncio.to_thread(keep_alias, self._run.store, alias, entry, image)
             if not forced:
                 await journal.settle("done")
         except asyncio.CancelledError:  # the user does not want to wait
             self._leave(step, journal, begun_s)
             raise
         except (Detached, Stopped, QwenbuildError) as error:
-            await self._end_without_image(step, journal, error, begun_s)
+            await self._end_without_image(step._replace(action=wanted), journal, error, begun_s)
             return
         outcome = Outcome.REATTACHED if step.verdict is Verdict.REATTACH else Outcome.RENDERED
         if await self._kept(step, entry, image, outcome, begun_s):
@@ -223,6 +228,18 @@ class Rendering:
         else:
             # A forced image stays in flight: as long as its outputs hold the old image, they look up to date.
             await journal.release()
+
+    def _with_seed(self, step: Step) -> Action:
+        """Return a step's action with its request. A random seed is the one that was sent, else a new one.
+
+        Raises ProjectError.
+        """
+        action = step.action
+        if not action.is_seed_random:
+            return action._replace(source=action.request)
+        is_sent = step.verdict is Verdict.REATTACH and step.submission
+        seed = step.submission.request.seed if is_sent and step.submission else secrets.randbelow(SEED_MAX + 1)
+        return action.drawn(seed, labelled=self._run.provider.labelled)
 
     def _is_closed(self, model: str) -> bool:
         """Return whether no request of a model is sent any more."""

@@ -27,6 +27,7 @@ from qwenbuild import noop_snapshot
 from qwenbuild.errors import ProviderError
 from qwenbuild.options import Options
 from qwenbuild.plan import judge, leaving
+from qwenbuild.plan.drawn_seeds import with_drawn_seeds
 from qwenbuild.plan.emulation import nowhere
 from qwenbuild.plan.kept_requests import with_kept_requests
 from qwenbuild.plan.plan import Plan, Verdict
@@ -187,7 +188,8 @@ class Engine:
         """Return (actions under their recorded keys, the lock, the input paths)."""
         actions, pins, inputs = self._expand()
         at = self.address_of if any(map(emulator_address, self.routes.used.values())) else nowhere
-        every = judge.with_known_keys(with_kept_requests(actions, pins, state, at), pins, state, self.store, at)
+        drawn = actions if self.options.force else with_drawn_seeds(actions, pins, state, self.store, self.routes, at)
+        every = judge.with_known_keys(with_kept_requests(drawn, pins, state, at), pins, state, self.store, at)
         return every, pins, [*inputs, self.lock_path]
 
     def last_run(self) -> dict[str, Any] | None:
@@ -250,10 +252,11 @@ class Engine:
             with self.state(create=True) as state:
                 plan = make_plan(self, state, outputs, keys)
                 self._prepare(plan, state)
-                finished, recorded = self._carry_out(custody.warned(self, plan), state, emit, interrupt, begun_s, quiet)
+                plan = custody.warned(self, plan)
+                finished, recorded, made = self._carry_out(plan, state, emit, interrupt, begun_s, quiet)
                 last_run = snapshot.last_run(state)
             records = {**plan.records, **recorded}
-            written = [self.lock_path] if locking.write_built(self, plan, recorded) else []
+            written = [self.lock_path] if locking.write_built(self, plan, recorded, made) else []
             # The state is closed here, so its file's fingerprint is final; no other build can have begun.
             if arguments is not None and finished.complete and not (self.options.force or plan.strays or plan.warnings):
                 built = snapshot.Built(plan, self.routes, records, last_run, written, started_ns)
@@ -281,8 +284,8 @@ class Engine:
 
     def _carry_out(
         self, plan: Plan, state: State, emit: Emit | None, interrupt: Interrupt | None, begun_s: float, quiet: bool
-    ) -> tuple[Finished, Mapping[str, Output]]:
-        """Return how the build ended, and the outputs that it wrote or recognised, by path."""
+    ) -> tuple[Finished, Mapping[str, Output], Mapping[str, Action]]:
+        """See `builder.carry_out`."""
         from qwenbuild.builder.builder import carry_out  # here, because asyncio loads as long as a small plan takes
         from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.builder.run import Run

@@ -20,6 +20,7 @@ from .planning import make_plan, without_gc
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Plan
+    from qwenbuild.specs.action import Action
     from qwenbuild.storage.records import Output
     from qwenbuild.storage.state import State
 
@@ -89,9 +90,13 @@ def check_plan(plan: Plan, state: State) -> None:
     pins.check_edits(plan.steps)
 
 
-def write_built(engine: Engine, plan: Plan, recorded: Mapping[str, Output]) -> bool:
-    """Write the lock after a build that has `recorded` these outputs, by path; return whether the file changed."""
-    actions = as_recorded(plan.actions, recorded, engine.address_of)
+def write_built(engine: Engine, plan: Plan, recorded: Mapping[str, Output], made: Mapping[str, Action]) -> bool:
+    """Write the lock after a build that has `recorded` these outputs, by path; return whether the file changed.
+
+    `made` are the actions of what was rendered, by path, with the seeds that were drawn.
+    """
+    drawn = [made.get(it.output, it) if it.is_seed_random else it for it in plan.actions]
+    actions = as_recorded(drawn, recorded, engine.address_of)
     images = {path: output.image for path, output in recorded.items()}
     return write(engine, replace(plan, actions=actions), images, {**plan.records, **recorded})
 

@@ -214,7 +214,7 @@ def summary(gallery: Gallery, last_run: Mapping[str, Any] | None, plan: Plan) ->
     return {
         "kinds": dict(Counter(cell["kind"] for cell in gallery.model["cells"])),
         "models": dict(Counter(action.model.name for action in actions)),
-        "seeds": sorted({action.seed for action in actions}),
+        "seeds": sorted({action.seed for action in actions if not action.is_seed_random}),
         "last_run": last_run,
     }
 
@@ -234,7 +234,7 @@ def _activity(event: Activity) -> dict[str, Any]:
 def _values(action: Action) -> dict[str, str]:
     """Return a cell's value for each axis, and its image, model, size and seed."""
     common = {"image": action.declaration.name, "model": action.model.name, "size": str(action.size),
-              "seed": str(action.seed)}  # fmt: skip
+              "seed": "random" if action.is_seed_random else str(action.seed)}  # fmt: skip
     return {**common, **action.cell}
 
 

@@ -104,10 +104,17 @@ class Step(NamedTuple):
     @property
     def reason(self) -> str:
         """Why the verdict is what it is, such as `prompt changed: -red +blue`."""
+        text = self._reason
+        return f"{text}; its seed is not drawn yet" if self.action.is_seed_random and self.verdict is _RENDER else text
+
+    @property
+    def _reason(self) -> str:
         before = self.before
         if before is None:
             return self.cause or "its request changed"
         request = self.action.request.as_dict()
+        if self.action.is_seed_random:  # another seed follows from another request
+            request |= {name: before[name] for name in ("seed", "label") if name in before}
         difference = summary(before, request)
         if is_same(before, request):  # only the image of an emulator has another key than its request
             difference = PINNED if self.action.emulated else EMULATED

@@ -8,7 +8,7 @@ from qwenbuild.catalogue import Model
 from qwenbuild.emulation import FACT, emulated_key
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Problem
-from qwenbuild.request import Request, Size
+from qwenbuild.request import RANDOM_SEED, Request, Size
 from qwenbuild.routes import Choice
 
 from .declaration import Declaration, Value
@@ -74,6 +74,17 @@ class Action(NamedTuple):
         if not address:
             return self._replace(key=key, emulated=None) if self.emulated else self
         return self._replace(key=emulated_key(key, address), emulated=Emulated(address, key))
+
+    @property
+    def is_seed_random(self) -> bool:
+        """Whether the seed is drawn when the request is sent. Until then, no image has the key."""
+        return self.seed == RANDOM_SEED
+
+    def drawn(self, seed: int, *, labelled: bool) -> Action:
+        """Return this action with the seed that was drawn; `labelled` is the provider's attribute."""
+        request = self.request
+        request = request._replace(seed=seed, label=request.label if labelled else "")
+        return self._replace(key=request.key, seed=seed, source=request, emulated=None)
 
     @property
     def request(self) -> Request:

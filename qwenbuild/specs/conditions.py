@@ -96,7 +96,7 @@ def reader(axis: str, actions: Iterable[Action] | None = None) -> Callable[[Acti
                 ratio = action.model.ratio(action.size)
                 return [ratio] if axis == "ratio" else [str(action.size), ratio, action.size.wire]
             case "seed":
-                return [str(action.seed)]
+                return ["random"] if action.is_seed_random else [str(action.seed)]
             case "model":
                 return [action.model.name]
             case _:

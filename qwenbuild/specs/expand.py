@@ -17,7 +17,7 @@ from qwenbuild.files.paths import path_fault
 from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
-from qwenbuild.request import Request, Size
+from qwenbuild.request import RANDOM_SEED, Request, Size
 from qwenbuild.routes import Routes
 
 from . import layers
@@ -211,12 +211,13 @@ class _Expander:
             tidied(chosen["negative_prompt"]) if "negative_prompt" in chosen else texts.get("negative_prompt", "")
         )
         extend, watermark = self._flags or self._flags_of(values)
-        seed = self._seed if self._is_seed_fixed or "seed" in chosen else self._values_of.seed(values)
+        seed = chosen.get("seed", self._seed) if self._is_seed_fixed else self._values_of.seed(values)
+        is_labelled = self._labelled or seed == RANDOM_SEED
         return _request_of((
             self._family, model.name, texts["prompt"], negative,
-            chosen.get("size") or self._values_of.size(values, model), chosen.get("seed", seed),
+            chosen.get("size") or self._values_of.size(values, model), seed,
             chosen.get("prompt_extend", extend), chosen.get("watermark", watermark),
-            self._declaration.cell_name(values) if self._labelled else "", self._values_of.parameters(model),
+            self._declaration.cell_name(values) if is_labelled else "", self._values_of.parameters(model),
         ))  # fmt: skip
 
     def _flags_of(self, values: Sequence[Value]) -> tuple[bool, bool]:
@@ -228,6 +229,8 @@ class _Expander:
         seen = (self._by_canvas.get((model.name, size)) or self._seen_on_canvas(model, size)).copy()
         if not self._is_seed_fixed:
             seen["seed"] = self._values_of.seed(values)
+        if seen["seed"] == RANDOM_SEED:  # no text can depend on it
+            del seen["seed"]
         for axis, number in self._seen_at:
             seen[axis] = values[number].value
         return seen

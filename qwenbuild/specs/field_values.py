@@ -16,12 +16,12 @@ from qwenbuild.catalogue import Catalogue, Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import nfc
 from qwenbuild.problems import Problem
-from qwenbuild.request import SEED_MAX, Size, derived_seed
+from qwenbuild.request import RANDOM_SEED, SEED_MAX, Size, derived_seed
 
 from . import layers
 from .columns import model_of, size_of
 from .declaration import Declaration, Value
-from .fields import is_template
+from .fields import RANDOM, is_template
 from .shared_texts import SharedText
 from .template import Templates
 
@@ -58,7 +58,7 @@ class FieldValues:
         self._parameters: dict[str, str] = {}  # by the model's name
         self._checked: dict[tuple[str, str, str], Any] = {}  # by field, text and the model's name
         seed = self._written.get("seed")
-        self._seed = derived_seed(declaration.name) if seed is None else seed
+        self._seed = derived_seed(declaration.name) if seed is None else RANDOM_SEED if seed == RANDOM else seed
 
     @property
     def base(self) -> Mapping[str, object]:
@@ -86,7 +86,7 @@ class FieldValues:
         return self._sizes[model.name]
 
     def seed(self, values: Sequence[Value]) -> int:
-        """Return the seed of a cell whose seed no axis sets. Raises ProjectError."""
+        """Return the seed of a cell whose seed no axis sets; `RANDOM_SEED` for one to be drawn. Raises ProjectError."""
         return self._of_cell("seed", values, "", self._as_seed) if "seed" in self.texts else self._seed
 
     def flag(self, name: str, values: Sequence[Value]) -> bool:
@@ -143,7 +143,9 @@ class FieldValues:
     def _as_seed(self, text: str) -> int:
         if _NUMBER.fullmatch(text) and int(text) <= SEED_MAX:
             return int(text)
-        raise self._wrong("seed", f'seed "{text}"', text, f"a whole number from 0 to {SEED_MAX}")
+        if text == RANDOM:
+            return RANDOM_SEED
+        raise self._wrong("seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"')
 
     def _as_flag(self, name: str, text: str) -> bool:
         if text.lower() in _FLAGS:  # spreadsheets write TRUE

@@ -6,7 +6,7 @@ variables, such as `seed = "{{ row.seed }}"`: then `expand` checks its value in 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -78,6 +78,10 @@ Axis = Annotated[
 ]
 
 
+RANDOM: Final = "random"
+"""The seed of a cell whose seed is drawn when its request is sent."""
+
+
 def is_template(value: object) -> bool:
     """Return whether a field's value is a Jinja template and not a plain value."""
     return isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value)
@@ -87,10 +91,16 @@ def _or_template(value: object, validate: ValidatorFunctionWrapHandler) -> objec
     return value if is_template(value) else validate(value)
 
 
+def _or_random(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    return value if value == RANDOM or is_template(value) else validate(value)
+
+
 _Template = Annotated[str, Field(pattern=r"\{[{%#]")]
 _Seed = Annotated[
     Annotated[int | None, Field(ge=0, le=SEED_MAX)],
-    WrapValidator(_or_template, json_schema_input_type=Annotated[int, Field(ge=0, le=SEED_MAX)] | _Template),
+    WrapValidator(
+        _or_random, json_schema_input_type=Annotated[int, Field(ge=0, le=SEED_MAX)] | Literal["random"] | _Template
+    ),
 ]
 _Flag = Annotated[bool | None, WrapValidator(_or_template, json_schema_input_type=bool | _Template)]
 
@@ -104,7 +114,9 @@ class Fields(Strict):
     size: str | None = Field(
         default=None, description='"1328*1328", "1328x1328", or a ratio such as "1:1"; may be a template'
     )
-    seed: _Seed = Field(default=None, description="default: derived from spec and image name; may be a template")
+    seed: _Seed = Field(
+        default=None, description='"random": drawn when it is sent; default: derived from the name; may be a template'
+    )
     negative_prompt: str | None = Field(default=None, description="what the image should not show; may be a template")
     prompt_extend: _Flag = Field(
         default=None, description="let the service rewrite the prompt; default: false; may be a template"

@@ -1,0 +1,82 @@
+"""Drawn seeds: a cell whose seed is random has the seed that was drawn for its image, as long as its request stays.
+
+The seed stands in the lock, in the state's record of the output, and in the provenance of the image. The store has the
+image also under the key of the request without a seed, so that it is found if neither lock nor state know it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from qwenbuild.request import SEED_MAX
+from qwenbuild.routes import Routes
+from qwenbuild.specs.action import Action
+from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store
+
+from .emulation import AddressOf, keys_of, nowhere
+
+
+def with_drawn_seeds(
+    actions: Sequence[Action], lock: Lock, state: State, store: Store, routes: Routes, address_of: AddressOf = nowhere
+) -> Sequence[Action]:
+    """Return the actions; those whose random seed was drawn before have this seed."""
+    if not any(action.is_seed_random for action in actions):
+        return actions
+    found = _Found(actions, lock, state, store)
+    chosen = list(actions)
+    for number, action in enumerate(actions):
+        if action.is_seed_random:
+            labelled = routes.provider(action.choice).labelled
+            known = found.of(action, labelled, address_of(action))
+            chosen[number] = known or action
+    return chosen
+
+
+def seed_of(store: Store, action: Action, address: str) -> int | None:
+    """Return the seed of the image that the store has for a request without a seed; None if it has none."""
+    for key in keys_of(action.key, address):
+        entry = store.lookup(key, any_size=True)
+        request = (store.provenance(entry) or {}).get("request") if entry else None
+        seed = request.get("seed") if isinstance(request, dict) else None
+        if type(seed) is int and 0 <= seed <= SEED_MAX:
+            return seed
+    return None
+
+
+class _Found:
+    """Where the seeds of earlier builds stand."""
+
+    def __init__(self, actions: Sequence[Action], lock: Lock, state: State, store: Store) -> None:
+        self._lock, self._store = lock, store
+        random = [action.output for action in actions if action.is_seed_random]
+        outputs, declared = state.outputs(), {action.output for action in actions}
+        self._keys = {path: outputs[path].key for path in random if path in outputs}
+        self._requests = state.requests(set(self._keys.values()))
+        # An image of a cell that has another name now: its path is declared no more.
+        self._left = [pin for path, pin in lock.pins.items() if path not in declared]
+
+    def of(self, action: Action, labelled: bool, address: str) -> Action | None:
+        """Return the action with the seed that was drawn for it, None if there is none."""
+        for seed, key in self._candidates(action, address):
+            drawn = action.drawn(seed, labelled=labelled)
+            if key is None or key in keys_of(drawn.key, address):
+                self._left = [pin for pin in self._left if pin.key != key]
+                return drawn
+        return None
+
+    def _candidates(self, action: Action, address: str) -> Iterator[tuple[int, str | None]]:
+        """Yield (seed, the key that a request with this seed must have; None for any)."""
+        for pins in (self._lock.pins, self._lock.theirs or {}):
+            if pin := pins.get(action.output):
+                yield pin.seed, pin.key
+        if key := self._keys.get(action.output):
+            seed = json.loads(self._requests.get(key, "{}")).get("seed")
+            if type(seed) is int and 0 <= seed <= SEED_MAX:
+                yield seed, key
+        if (seed := seed_of(self._store, action, address)) is not None:
+            yield seed, None
+        for pin in self._left:
+            yield pin.seed, pin.key
