@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from qwenbuild.digest import sha256
@@ -53,6 +54,8 @@ def _variable(text: str) -> tuple[str, Any]:
     """Return the name and the value of a text `name=value`."""
     name, equals, value = text.partition("=")
     name = nfc(name.strip())
+    if text != text.encode("utf-8", "ignore").decode():  # Python hands on other bytes as surrogates
+        raise UsageError(f"--var {name}: not valid UTF-8")
     if not equals:
         raise UsageError(f"--var {text}: a value is missing", hint=f"--var {text or 'name'}=value")
     if name in SET:
@@ -79,7 +82,7 @@ def _value(name: str, text: str) -> Any:
     if not isinstance(value, str | list | dict) and plain(value) != text.strip():
         raise UsageError(
             f"--var {name}={text} is a value that templates print as {plain(value)}",
-            hint=f"--var {name}={plain(value)}, or for the text as written: --var '{name}=\"{text}\"'",
+            hint=f"--var {quote(f'{name}={plain(value)}')}, or for the text as written: --var '{name}=\"{text}\"'",
         )
     return value
 

@@ -50,6 +50,8 @@ def test_a_value_is_toml_or_a_text(text: str, value: object) -> None:
         ("x=1_000", "--var x=1_000 is a value that templates print as 1000"),
         ("x=1e3", "--var x=1e3 is a value that templates print as 1000.0"),
         ("x=0xff", "--var x=0xff is a value that templates print as 255"),
+        ("x=2026-11-27T10:00:00Z", "--var x=2026-11-27T10:00:00Z is a value that templates print as 2026-11-27 10:00"),
+        ("x=\udcff", "--var x: not valid UTF-8"),
         ('x=["a"', "--var x: not valid TOML: unclosed array"),
         ('x="a', '--var x: not valid TOML: '),
         ("x={a=1", "--var x: not valid TOML: unclosed inline table"),

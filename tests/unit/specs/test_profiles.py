@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from qwenbuild.errors import ProjectError, UsageError
 from qwenbuild.specs.given import Given
@@ -37,6 +42,33 @@ def test_a_profile_overrides_what_it_sets(project: Workspace, profile: str, prov
     project.write({"qwenbuild.toml": CONFIG})
     config = under(project, profile).config
     assert (config.provider, config.budget.max_cost) == (provider, Decimal(max_cost))
+
+
+_fields = st.fixed_dictionaries({}, optional={
+    "model": st.sampled_from(["qwen-image-plus", "qwen-image"]), "size": st.sampled_from(["1:1", "16:9"]),
+    "seed": st.integers(0, 9), "negative_prompt": st.just("dust"), "watermark": st.booleans(),
+    "output": st.just("x/{{ image }}-{{ hue }}.png"),
+    "vars": st.fixed_dictionaries({"who": st.sampled_from(["Ann", "Bo"])}),
+})  # fmt: skip
+
+
+def toml(table: dict[str, Any]) -> str:
+    """Return the fields as TOML, a line each."""
+    names = "".join(f"vars.{name} = {json.dumps(value)}\n" for name, value in table.get("vars", {}).items())
+    return tomli_w.dumps({name: value for name, value in table.items() if name != "vars"}) + names
+
+
+@given(_fields, _fields, _fields)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_profile_that_is_not_chosen_changes_nothing(
+    project: Workspace, defaults: dict[str, Any], top: dict[str, Any], profile: dict[str, Any]
+) -> None:
+    """Specs of today keep their keys and paths, whatever profiles the config declares."""
+    image = '[image.a]\nprompt = "{{ who | default }} {{ hue }}"\nmatrix.hue = ["red", "blue"]\n'
+    project.write({"qwenbuild.toml": f"[defaults]\n{toml(defaults)}", "specs/s.toml": toml(top) + image})
+    before = [(action.key, action.output, action.name) for action in project.actions()]
+    project.write({"qwenbuild.toml": f"[defaults]\n{toml(defaults)}[profiles.p.defaults]\n{toml(profile)}"})
+    assert [(action.key, action.output, action.name) for action in project.actions()] == before
 
 
 def test_an_unknown_profile(project: Workspace) -> None:
