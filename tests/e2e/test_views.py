@@ -16,7 +16,7 @@ from tests.e2e.terminals import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
-    "build", "watch", "plan", "explain", "status", "show", "clean", "report",
+    "build", "watch", "plan", "explain", "lint", "status", "show", "clean", "report",
     "lock", "verify", "cache", "gc", "doctor", "trust", "init", "schema", "completion",
     "tasks", "emulator",
 )  # fmt: skip
