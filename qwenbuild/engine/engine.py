@@ -97,16 +97,13 @@ class Engine:
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project; `choices` are fields of `Options` that replace this engine's."""
         options, is_same = replace(self.options, **choices), choices.keys().isdisjoint(("profile", "variables"))
-        other = Engine(self.project if is_same else self._found(options), options, self.environ)
+        other = Engine(self.project if is_same else routing.again(self, options), options, self.environ)
         other.read_cache, other.remote, other._last_lock = self.read_cache, self.remote, self._last_lock
         return other
 
     def reloaded(self) -> Engine:
         """Return an engine with the project's present config and these options. Raises what `load` raises."""
-        return Engine(self._found(self.options), self.options, self.environ)
-
-    def _found(self, options: Options) -> Project:
-        return routing.found(self.project.searched[0].parent, options, self.environ)
+        return Engine(routing.again(self, self.options), self.options, self.environ)
 
     @property
     def provider(self) -> Provider:

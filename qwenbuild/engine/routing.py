@@ -24,6 +24,11 @@ def found(start: Path, options: Options, environ: Mapping[str, str]) -> Project:
     return find(start, environ, given=Given.of(options))
 
 
+def again(engine: Engine, options: Options) -> Project:
+    """Return the engine's project as it is now, with what the options give; raises what `find` raises."""
+    return found(engine.project.searched[0].parent, options, engine.environ)
+
+
 def routes_of(project: Project, options: Options, environ: Mapping[str, str]) -> Routes:
     """Return the providers of a project's images. Raises UsageError if the default one can't be made.
 

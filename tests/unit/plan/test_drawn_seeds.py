@@ -12,7 +12,7 @@ import pytest
 from qwenbuild import load
 from qwenbuild.errors import LockError
 from qwenbuild.plan.plan import Verdict
-from qwenbuild.provider import Journal, Rendered
+from qwenbuild.provider import Journal
 from qwenbuild.request import Request
 from qwenbuild.storage import lock
 from tests.support.builds import Build, Service, accept
@@ -112,9 +112,9 @@ def test_what_is_in_flight_keeps_its_seed(build: Build) -> None:
     """A later build collects it, and sends nothing."""
     sent: list[int] = []
 
-    async def detached(request: Request, journal: Journal) -> Rendered | None:
+    async def detached(request: Request, journal: Journal) -> None:
         sent.append(request.seed)
-        return await accept(request, journal)
+        await accept(request, journal)
 
     build.provider = service = Service(detached, price="0.25")
     build.run(detach=True)

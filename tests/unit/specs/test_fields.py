@@ -32,6 +32,7 @@ def test_the_schema_knows_values_and_templates() -> None:
     schema = TypeAdapter(Fields).json_schema()["properties"]
     assert schema["seed"]["anyOf"] == [
         {"maximum": 2147483647, "minimum": 0, "type": "integer"},
+        {"const": "random", "type": "string"},
         {"pattern": r"\{[{%#]", "type": "string"},
     ]
     assert [one["type"] for one in schema["watermark"]["anyOf"]] == ["boolean", "string"]
