@@ -12,6 +12,7 @@ import jinja2
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
 
+from .declared_names import SET
 from .limits import OutOfSteps, TooDeep
 from .members import Refused
 from .sandbox import NOT_HERE
@@ -139,6 +140,8 @@ def _undefined(message: str, at: Callable[[str], Place], values: Mapping[str, An
             hint = 'a macro sees only its arguments: pass it, or import the macro "with context"'
         elif name == "lipsum":
             hint = "it would give another text in each run"
+        elif hint is None and name not in SET:
+            hint = f"declare it under [vars], or give it: --var {name}=VALUE"
         return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
     if name := _first(r'has no field "(.+)"$', message):
         place = at(name)

@@ -315,6 +315,29 @@ def test_an_error_in_the_config_stays_until_it_is_fixed(project: Workspace) -> N
     asyncio.run(use())
 
 
+def test_a_profile_and_variables_hold_through_saves(project: Workspace) -> None:
+    """Also when the config is saved; a profile that is gone from it, or a variable that nothing reads, is an error."""
+    config = 'provider = "null"\n[profiles.ball.defaults.vars]\nwhat = "ball"\n'
+    project.write({**FREE, "qwenbuild.toml": config, "templates/poster.j2": "{{ how }} {{ colour }} {{ what }}"})
+
+    async def use() -> None:
+        async with watching(project, profile="ball", variables=["how=one"]) as it:
+            await it.until(it.is_done)
+            assert it.prompts == ["one red ball", "one blue ball"]
+            project.write({"qwenbuild.toml": config.replace('"ball"', '"kite"')})
+            await it.until_prompts("one red kite", "one blue kite")
+            await it.until(it.is_done)
+            assert b'profile = "ball"\nvars = ["how=one"]\n' in (project.root / lock.NAME).read_bytes()
+            project.write({"qwenbuild.toml": 'provider = "null"\n'})
+            await it.until(lambda: 'no profile "ball"' in str(it.live.problems))
+            project.write({"qwenbuild.toml": config, "templates/poster.j2": "a {{ colour }} {{ what }}"})
+            await it.until(lambda: "--var how" in str(it.live.problems))
+            project.write({"templates/poster.j2": "{{ how }} {{ colour }} {{ what }}s"})
+            await it.until_prompts("one red balls", "one blue balls")
+
+    asyncio.run(use())
+
+
 def test_a_burst_is_one_reading(project: Workspace) -> None:
     """A thousand changed files, as by a branch switch, are read once, or twice if the system reports them in parts."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "templates/a.j2": "one"})
