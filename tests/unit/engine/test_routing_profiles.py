@@ -61,3 +61,13 @@ def test_other_options_find_the_project_again(project: Workspace) -> None:
     other = engine.with_options(profile="free", variables=["a=1"])
     assert (other.provider.name, other.project.given.variables) == ("null", {"a": 1})
     assert (other.is_locking, other.reloaded().provider.name) == (True, "null")
+
+
+def test_an_image_comes_before_the_profile(project: Workspace) -> None:
+    """What it does not choose is the profile's."""
+    spec = '[image.a]\nprompt = "a"\nregion = "singapore"\n[image.b]\nprompt = "b"\n'
+    project.write({"qwenbuild.toml": CONFIG, "specs/s.toml": spec})
+    engine = load(project.root, profile="china")
+    found = [accounted(engine.routes.provider(action.choice)) for action in engine.actions()]
+    accounts = [account.account() for account in found if account]
+    assert [(it["region"], it["interface"]) for it in accounts] == [("singapore", "async"), ("beijing", "async")]
