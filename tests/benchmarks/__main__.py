@@ -1,6 +1,7 @@
 """Measures the rows of the performance contract and prints a table; exits with 1 if a figure misses its limit.
 
-python -m tests.benchmarks                 every row; takes about an hour
+python -m tests.benchmarks                 every row that takes less than a minute
+python -m tests.benchmarks --long          the others, too
 python -m tests.benchmarks start no-op     some rows
 python -m tests.benchmarks growth          how the time grows with each dimension of the work; growth-csv: with one
 python -m tests.benchmarks --scale 0.01 --rounds 1
@@ -13,12 +14,13 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from .growth import ROWS as GROWTH
 from .measure import Figure
-from .rows import ROWS
+from .rows import LONG, ROWS
 
 _ROWS = {**ROWS, **GROWTH}
 
@@ -31,21 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures: list[Figure] = []
     sys.stdout.write(f"{machine(asked.folder)}\n\n{HEAD}")
     with tempfile.TemporaryDirectory(prefix="qwenbuild-benchmark-", dir=asked.folder) as folder:
-        for name in _names(asked.rows):
-            sys.stderr.write(f"{name}: setting up\n")
+        for name in _names(asked.rows, is_long=asked.long):
+            sys.stderr.write(f"{name}: ")
+            sys.stderr.flush()
+            begun_s = time.monotonic()
             (Path(folder) / name).mkdir()
             for figure in _ROWS[name](Path(folder) / name, asked.scale, asked.rounds):
                 figures.append(figure)
                 sys.stdout.write(line(figure))
                 sys.stdout.flush()
+            sys.stderr.write(f"{time.monotonic() - begun_s:.0f} s\n")
     missed = [figure for figure in figures if not figure.is_met]
     sys.stdout.write(f"\n{len(missed)} missed\n" if missed else "\nall met\n")
     return 1 if missed else 0
 
 
-def _names(asked: Sequence[str]) -> list[str]:
+def _names(asked: Sequence[str], *, is_long: bool) -> list[str]:
     """Return the names of the rows to measure: `growth` stands for all rows of growth, nothing for all others."""
-    return [name for row in asked or ROWS for name in (GROWTH if row == "growth" else [row])]
+    every = [name for name in ROWS if is_long or name not in LONG]
+    return [name for row in asked or every for name in (GROWTH if row == "growth" else [row])]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = ["growth", *_ROWS]
     parser.add_argument("rows", nargs="*", metavar="ROW", choices=[[], *names], help=f"one of: {', '.join(names)}")
+    parser.add_argument("--long", action="store_true", help=f"without ROW: also {', '.join(LONG)}")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the numbers of outputs (default: 1)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each command; the median counts (default: 5)")
     parser.add_argument("--folder", type=Path, help="work in this folder, and measure its disk (default: temporary)")

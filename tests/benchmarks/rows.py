@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .measure import REPOSITORY, Contender, Figure, Sample, alternate, compared, python, qwenbuild, scaled
@@ -268,16 +268,21 @@ def watch(folder: Path, scale: float, rounds: int) -> list[Figure]:
 
 
 def one_change(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """One row of a table of 10,000 is edited: the time beyond that of a project of one cell, and other tools' time."""
-    return _one_change(folder, scaled(10_000, scale), rounds, 0.5, with_others=True)
+    """One row of a table of 10,000 is edited: the time beyond that of a project of one cell."""
+    return _one_change(folder, scaled(10_000, scale), rounds, 0.5)
+
+
+def one_change_tools(folder: Path, scale: float, rounds: int) -> list[Figure]:
+    """The same edit, and one of 10,000 inputs edited for other tools, in one run."""
+    return _one_change(folder, count := scaled(10_000, scale), rounds, 0.5, _others(folder, count))
 
 
 def one_change_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
     """One row of a table of 100,000 is edited."""
-    return _one_change(folder, scaled(100_000, scale), min(rounds, 3), 3.0, with_others=False)
+    return _one_change(folder, scaled(100_000, scale), min(rounds, 3), 3.0)
 
 
-def _one_change(folder: Path, count: int, rounds: int, most_s: float, *, with_others: bool) -> list[Figure]:
+def _one_change(folder: Path, count: int, rounds: int, most_s: float, others: Sequence[Contender] = ()) -> list[Figure]:
     places = [built(folder / "one", 1), built(folder / "many", count)]
     edits = iter(range(10**9))
 
@@ -293,7 +298,6 @@ def _one_change(folder: Path, count: int, rounds: int, most_s: float, *, with_ot
 
     one, many = (Contender(f"qwenbuild, {number:,} rows", qwenbuild("build"), place.root, place.environ, edit(place))
                  for number, place in zip((1, count), places, strict=True))  # fmt: skip
-    others = _others(folder, count) if with_others else []
     found = alternate([one, many, *others[:3]], rounds) | alternate(others[3:], 1)
     job = f"one row of {count:,} changed"
     beyond = found[many.name].seconds - found[one.name].seconds
@@ -321,8 +325,11 @@ def _others(folder: Path, count: int) -> list[Contender]:
 
 ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
-    "million": million, "latency": latency, "claims": claims,
-    "latency-large": latency_large, "latency-quick": latency_quick, "cpu": cpu,
-    "loop": loop, "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
+    "million": million, "latency": latency, "claims": claims, "latency-large": latency_large,
+    "latency-quick": latency_quick, "cpu": cpu, "loop": loop, "restore": restore, "cold-build": cold_build,
+    "watch": watch, "one-change": one_change, "one-change-tools": one_change_tools,
     "one-change-large": one_change_large, "unchanged": unchanged, "restored-clone": restored_clone, "report": report,
 }  # fmt: skip
+
+LONG = ("no-op-large", "million", "latency-large", "one-change-tools", "one-change-large")
+"""Rows that take longer than a minute."""
