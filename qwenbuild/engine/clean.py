@@ -34,7 +34,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
             variable_uses.uses(engine.project, actions)  # an unknown variable is an error
             chosen = selection.select(actions, options, engine.project)
             if orphans_only:
-                doomed -= {*(action.output for action in actions), *locking.read(engine, None, frozenset()).others}
+                doomed -= {*(action.output for action in actions), *locking.read(engine, None).others}
             else:
                 doomed &= {action.output for action in chosen}
         outputs = engine.outputs()

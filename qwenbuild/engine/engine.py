@@ -168,9 +168,9 @@ class Engine:
         """Return every action, the lock, and the paths that the actions depend on."""
         reader, pins = self._reader(), Lock()
 
-        def recorded(valid_paths: AbstractSet[str]) -> Mapping[str, Pin]:
+        def recorded() -> Mapping[str, Pin]:
             nonlocal pins
-            pins = locking.read(self, self._last_lock, valid_paths)
+            pins = locking.read(self, self._last_lock)
             return pins.every
 
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-def read(engine: Engine, known: Lock | None, valid_paths: AbstractSet[str]) -> Lock:
+def read(engine: Engine, known: Lock | None) -> Lock:
     """Return the project's lock; see `lock.read`. An engine that does not use it ignores a faulty one."""
     project = engine.project
     try:
-        found = lock.read(engine.lock_path, known, valid_paths)
+        found = lock.read(engine.lock_path, known)
         return found.under(project.given.profile, project.config.profiles)
     except ProjectError:
         if engine.is_locking:

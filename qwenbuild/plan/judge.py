@@ -31,7 +31,7 @@ from .plan import _MISSING, _RENDER, _UP_TO_DATE, Orphan, Step, Verdict
 
 _STRANGE = "a file that qwenbuild did not write is in its place"
 
-# Makes a Step from a tuple of all fields in a third of the time that `Step(...)` takes: most steps are made this way.
+# Makes the same object as `Step(...)`, from a tuple of all fields: row cold-plan takes 5 % less.
 _step = partial(tuple.__new__, Step)
 
 

@@ -103,8 +103,7 @@ def prompts(
             yield labels, expander.prompt(seen), set(seen)
 
 
-# These make the same objects as the classes, from a tuple of all fields. They take a third of the time, which
-# matters for a plan of 1,000,000 cells.
+# These make the same objects as the classes, from a tuple of all fields: row cold-plan takes 5 % less.
 _action, _request_of = partial(tuple.__new__, Action), partial(tuple.__new__, Request)
 
 

@@ -28,14 +28,14 @@ class Record(Protocol):
         """The name of the cell."""
 
 
-Recorded = Callable[[AbstractSet[str]], Mapping[str, Record]]
-"""Returns the lock's records by path. The argument are paths that are known to be valid and distinct."""
+Recorded = Callable[[], Mapping[str, Record]]
+"""Returns the lock's records by path."""
 
 _DIGITS = 10  # of a digest: even if 10,000 cells share a path, two equal digests are as good as impossible
 _MARKED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\.png")
 
 
-def no_records(valid_paths: AbstractSet[str]) -> Mapping[str, Record]:
+def no_records() -> Mapping[str, Record]:
     """Return the records of a project that has no lock."""
     return {}
 
@@ -75,12 +75,11 @@ def settled(actions: list[Action], recorded: Recorded, findings: Findings) -> li
     outputs = [action.output for action in actions]
     is_distinct = _are_distinct(outputs)
     records: Mapping[str, Record] = {}
-    known = set(outputs)
     try:
-        records = recorded(known if is_distinct else frozenset())
+        records = recorded()
     except ProjectError as error:
         findings.add(error.problems)
-    moved = _recorded_marks(actions, known, records)
+    moved = _recorded_marks(actions, set(outputs), records)
     if not is_distinct:
         moved |= _step_aside(actions, records, moved)
     if moved:

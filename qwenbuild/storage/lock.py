@@ -17,7 +17,7 @@ import re
 import time
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,25 +75,24 @@ class Lock:
         return pin if pin and pin.key == key else None
 
 
-def read(path: Path, known: Lock | None = None, valid_paths: Set[str] = frozenset(), *, shown: str = NAME) -> Lock:
+def read(path: Path, known: Lock | None = None, *, shown: str = NAME) -> Lock:
     """Return the lock at `path`, an empty one if there is no file.
 
-    `known` is the result of an earlier call; it is returned if the text of the file is the same.
-    `valid_paths` are output paths that are known to be valid and distinct. Messages name the file as `shown`. Raises
-    ProjectError if the file is not a lock that this version can read.
+    `known` is the result of an earlier call; it is returned if the text of the file is the same. Messages name the file
+    as `shown`. Raises ProjectError if the file is not a lock that this version can read.
     """
     if not os.path.lexists(path):
         return Lock()
     with contextlib.suppress(ValueError, OSError):  # the slower code below reads any TOML and reports mistakes
         if known and known.digest == _digest(_chunks(path)):
             return known
-        pins, digest = parse_rendered(_chunks(path), valid_paths)
+        pins, digest = parse_rendered(_chunks(path))
         return Lock(pins, digest=digest)
     text = unix_lines(read_text(path, shown))
     digest = sha256(text.encode())
     if "\n<<<<<<< " in text or text.startswith("<<<<<<< "):
         ours, theirs = _sides(text)
-        return Lock(parse(ours, shown, valid_paths), parse(theirs, shown, valid_paths), digest=digest)
+        return Lock(parse(ours, shown), parse(theirs, shown), digest=digest)
     return Lock(parse_any_toml(text, shown), digest=digest)
 
 

@@ -112,18 +112,6 @@ def test_a_mistake_on_one_side_of_a_conflict(tmp_path: Path, ours: str, theirs: 
         lock.read(path, shown="sub/qwenbuild.lock")
 
 
-def test_paths_that_are_known_to_be_valid(tmp_path: Path) -> None:
-    """They are not examined again, on neither side of a conflict."""
-    odd = PIN._replace(path="CON.png")
-    text = lock_format.render([odd])
-    conflict = text.replace("seed = 1\n", "<<<<<<< HEAD\nseed = 1\n=======\nseed = 2\n>>>>>>> them\n")
-    found = lock.read(saved(tmp_path, conflict), valid_paths={odd.path})
-    assert (found.pins, found.theirs) == ({odd.path: odd}, {odd.path: odd._replace(seed=2)})
-    assert lock.read(saved(tmp_path, text), valid_paths={odd.path}).pins == {odd.path: odd}
-    with pytest.raises(ProjectError, match="not an output path"):
-        lock.read(tmp_path / lock.NAME)
-
-
 def test_outputs_are_counted_by_image(tmp_path: Path) -> None:
     """All pins of an image are counted together, whatever their cells."""
     others = [PIN._replace(path=f"{name}.png", name=name) for name in ("a/b[seed=2]", "c/d")]

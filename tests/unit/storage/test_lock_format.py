@@ -78,7 +78,7 @@ def test_what_the_command_line_gave_is_recorded() -> None:
         'vars = ["campaign=spring", "who=\\"1\\""]',
     ]
     assert render([PIN, made]).startswith(TEXT.replace("version = 1", "version = 3"))
-    assert parse_rendered([render([PIN, made]).encode()], set())[0] == {PIN.path: PIN, made.path: made}
+    assert parse_rendered([render([PIN, made]).encode()])[0] == {PIN.path: PIN, made.path: made}
     only = ([made._replace(profile="")], [made._replace(vars=())])
     assert [render(some).splitlines()[1] for some in only] == ["version = 3", "version = 3"]
 
@@ -158,9 +158,9 @@ def test_hand_edits_that_mean_the_same_are_read() -> None:
 
 def test_only_the_rendered_form_is_read_by_columns() -> None:
     """The quick parser refuses a text that has one space more than the rendered form."""
-    assert parse_rendered([TEXT.encode()], frozenset())[0] == {PIN.path: PIN}
+    assert parse_rendered([TEXT.encode()])[0] == {PIN.path: PIN}
     with pytest.raises(ValueError, match=r"^$"):
-        parse_rendered([TEXT.replace("seed = 1", "seed =  1").encode()], frozenset())
+        parse_rendered([TEXT.replace("seed = 1", "seed =  1").encode()])
 
 
 RECORD = TEXT.partition("version = 1\n")[2]
