@@ -6,6 +6,7 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
 │   └── Untrusted              the project asks for what the user has not approved           (exit 2)
 ├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
 ├── BudgetExceeded             the next request would pass the budget                       (stops the run)
+├── ImageBudgetExceeded        it would pass the budget of its image: the others go on
 ├── LockError                  `qwenbuild.lock` and what it is compared with differ         (exit 3)
 ├── ProjectBusy                another build holds the project's lock                       (exit 2)
 ├── StateError                 `.qwenbuild/` can't be read or written                       (stops the run)
