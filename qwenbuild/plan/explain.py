@@ -116,6 +116,9 @@ class Explainer:
         origin = sources.fields()
         fields = []
         for name, value in action.request.as_dict().items():
+            if name == "seed" and action.is_seed_random:
+                fields.append(Field(name, "not drawn yet", origin[name]))
+                continue
             was = before.get(name, "") if before else value
             if name not in ("label", "parameters"):  # the label is the cell's name
                 fields.append(Field(name, value, origin[name], None if was == value else was))

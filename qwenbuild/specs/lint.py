@@ -246,6 +246,8 @@ def _idle(
     }
     is_labelled = bool(left and cells[0].request.label)  # then the cell's name is in each request, and in its key
     for action in cells if left else ():
+        if action.is_seed_random:  # each cell is to have another image
+            return
         key = action.request._replace(label="").key if is_labelled else action.request_key
         labels = action.labels
         for number, groups in [*left.items()]:

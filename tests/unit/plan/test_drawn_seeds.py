@@ -146,3 +146,12 @@ def test_a_clone_has_the_seeds_of_the_lock(build: Build, tmp_path: Path) -> None
     engine = load(tmp_path / "clone")
     engine.routes = routes_of(build.provider)
     assert {step.verdict for step in engine.plan().steps} == {Verdict.UP_TO_DATE}
+
+
+def test_a_seed_that_is_not_drawn_is_explained(build: Build) -> None:
+    """`explain` says that there is none, and `lint` takes no axis of such an image for idle."""
+    engine = build.engine(select=["s/a[take=0]"])
+    [explained] = engine.explain()
+    [seed] = [field for field in explained.fields if field.name == "seed"]
+    assert (seed.value, str(seed.source)) == ("not drawn yet", "specs/s.toml:3")
+    assert engine.lint() == []
