@@ -28,7 +28,8 @@ from .template import Templates
 TEMPLATED = ("model", "size", "seed", "prompt_extend", "watermark")
 """Fields whose values are no texts, and that may be templates. A negative prompt is a template anyway."""
 
-_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"([0-9]{1,20})(?:\.0+)?", re.ASCII)  # a spreadsheet may write 42.0
+_SIGN = re.compile(r"\s*([*xX×:])\s*")  # between the numbers of a size
 _FLAGS = {"true": True, "false": False}
 
 
@@ -138,11 +139,11 @@ class FieldValues:
         return model_of(text, self._catalogue, partial(self._wrong, "model", f'unknown model "{text}"', text))
 
     def _as_size(self, text: str, model: Model) -> Size:
-        return size_of(text, model, partial(self._wrong, "size", f'size "{text}"', text))
+        return size_of(_SIGN.sub(r"\1", text), model, partial(self._wrong, "size", f'size "{text}"', text))
 
     def _as_seed(self, text: str) -> int:
-        if _NUMBER.fullmatch(text) and int(text) <= SEED_MAX:
-            return int(text)
+        if (number := _NUMBER.fullmatch(text)) and int(number[1]) <= SEED_MAX:
+            return int(number[1])
         if text == RANDOM:
             return RANDOM_SEED
         raise self._wrong("seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"')
@@ -154,6 +155,8 @@ class FieldValues:
 
     def _wrong(self, name: str, claim: str, text: str, reason: str) -> ProjectError:
         hint = None
-        if not text:
+        if name == "seed" and text == "-1":  # many tools' sign for a random seed
+            hint = "\"random\" draws one: seed = \"{{ 'random' if … == '-1' else … }}\""
+        elif not text:
             hint = f"a default for empty cells: {name} = \"{{{{ … or 'default' }}}}\""
         return ProjectError([Problem(claim, self._declaration.place_of(name), reason, hint=hint)])

@@ -67,6 +67,16 @@ def test_all_that_is_wrong_with_a_row_is_told_with_its_line(project: Workspace) 
     assert text.count("error: ") == 5
 
 
+def test_values_as_spreadsheets_write_them(project: Workspace) -> None:
+    """Numbers with zeros behind the point, spaces in sizes, capitals; `-1` is explained."""
+    rows = "id,title,model,size,seed,avoid,extend\na,Cat,qwen-image-plus,1328 x 1328,42.0,,FALSE\n"
+    project.write({"specs/jobs.toml": JOBS, "specs/jobs.csv": rows})
+    [action] = project.actions()
+    assert (str(action.size), action.seed) == ("1328x1328", 42)
+    project.write({"specs/jobs.csv": rows.replace("42.0", "-1")})
+    assert "hint: \"random\" draws one: seed = \"{{ 'random' if … == '-1' else … }}\"" in project.complaint()
+
+
 def test_an_undefined_column_names_the_rows_without_it(project: Workspace) -> None:
     """Rows of a TOML list may have different columns."""
     project.write({"specs/a.toml": '[image.a]\nprompt = "x {{ row.id }}"\nseed = "{{ row.seed }}"\n'
