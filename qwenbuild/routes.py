@@ -50,8 +50,8 @@ class Routes:
 
     def provider(self, choice: Choice) -> Provider:
         """Return the provider of images with this choice. Raises UsageError if there is none, or not with these."""
-        if self._is_fixed:
-            return self.default
+        if self._is_fixed:  # region and interface of an image still count
+            choice = choice._replace(provider="")
         if choice not in self._made:
             self._made[choice] = self._make(choice)
         return self._made[choice]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from qwenbuild.errors import AnswerLost, OutputError, QwenbuildError, Refused
+from qwenbuild.errors import AnswerLost, OutputError, ProviderError, QwenbuildError, Refused
 from qwenbuild.events import ImageFinished, Outcome
 from qwenbuild.plan.plan import Step, Verdict
 
@@ -86,7 +86,9 @@ class Endings:
         # If one output can't be written, the other outputs with the same bytes still can.
         finish = self.finish if isinstance(error, OutputError) else self.finish_all
         finish(step, outcome, time.monotonic() - begun_s, error)
-        if error.stops_run or self._run.options.fail_fast:
+        if error.stops_run and isinstance(error, ProviderError) and not self._run.options.fail_fast:
+            self._workers.give_up(self._run.lanes.of(step.action.choice).provider, error.claim)
+        elif error.stops_run or self._run.options.fail_fast:
             self._workers.stop(error.claim)
 
     def finish_rest(self) -> None:

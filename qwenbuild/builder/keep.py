@@ -85,15 +85,6 @@ def stored(action: Action, run: Run, *, any_size: bool) -> tuple[Action, Entry |
     return action, None
 
 
-def keep_alias(store: Store, key: str, entry: Entry, image: bytes) -> None:
-    """Store the image of an entry also under `key`, the key of the request without its drawn seed. Raises StoreError.
-
-    The newest image takes the place of an earlier one, which stays under the key of its own request.
-    """
-    if provenance := store.provenance(entry):
-        store.put(key, image, canonical_json(provenance), replace=True, other_size=entry.other_size)
-
-
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A verified image of `request` with its provenance, ready for the store.
@@ -126,11 +117,19 @@ def verified(provider: str, key: str, request: Request, rendered: Rendered) -> V
 
 def keep(
     store: Store, provider: str, key: str, request: Request, rendered: Rendered, *, pinned: str = "",
-    forced: bool = False, accept_size: bool = False,
+    forced: bool = False, accept_size: bool = False, alias: str = "",
 ) -> tuple[Entry, bytes]:  # fmt: skip
-    """Verify an image and store it: see `verified` and `keep_verified`."""
+    """Verify an image and store it: see `verified` and `keep_verified`.
+
+    `alias` is the key of the request without its drawn seed, empty if none was drawn. The store has the image also
+    under this key. An earlier image of the key makes room; it stays under the key of its own request.
+    """
     found = verified(provider, key, request, rendered)
-    return keep_verified(store, found, pinned=pinned, forced=forced, accept_size=accept_size)
+    try:
+        return keep_verified(store, found, pinned=pinned, forced=forced, accept_size=accept_size)
+    finally:
+        if alias and store.lookup(key, any_size=True):
+            store.put(alias, found.new.image, found.new.provenance, replace=True, other_size=found.other_size)
 
 
 def keep_verified(

@@ -36,7 +36,7 @@ from .budget import Spending
 from .commits import Commits
 from .endings import Endings
 from .journal import Elsewhere, RunJournal, settle_stored
-from .keep import keep_alias, verified
+from .keep import verified
 from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
@@ -86,12 +86,12 @@ class Rendering:
             async with provider.session(), self._batches.running():
                 await self._reconcile(renders)
                 while renders:
-                    await self._workers.drain(renders, provider.concurrency, self._render)
+                    await self._workers.drain(renders, provider.concurrency, self._render, provider)
                     await self._batches.finish()
                     renders = await self._others.outcomes() or await self._found_at_last()
-                await self._workers.drain(strays, provider.concurrency, self.strays.collect)
+                await self._workers.drain(strays, provider.concurrency, self.strays.collect, provider)
         except QwenbuildError as error:  # such as no writable store, no API key, a wrong setting
-            self._workers.give_up_part(error)
+            self._workers.give_up(provider, error.claim, error.problems)
         finally:
             for step, _, lost, begun_s in self._lost:
                 self._endings.fail(step, lost, begun_s)
@@ -192,7 +192,7 @@ class Rendering:
         start = (lambda: self._emit_started(step)) if is_claimed else None
         journal = RunJournal(
             self._run, self._commits, wanted.request_key, action.request, lambda: self._is_closed(action.model.name),
-            step=step, collected=collected, start=start, emit=self._emit,
+            step=step._replace(action=wanted), collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
             self.spending.pay(step.price, action.declaration.name, action.declaration.image.max_cost)
@@ -208,15 +208,12 @@ class Rendering:
                 await self._batches.add(step, await asyncio.to_thread(verified, *facts), begun_s)
                 return
             entry, image = await keep_sent(
-                self._run, journal, action.key, action.request, rendered, step.pinned, forced=forced
+                self._run, journal, wanted.request_key, action.request, rendered, step.pinned, forced=forced
             )
-            if wanted.is_seed_random:
-                alias = wanted.made_by(rendered.emulated_by).key
-                await asyncio.to_thread(keep_alias, self._run.store, alias, entry, image)
             if not forced:
                 await journal.settle("done")
         except asyncio.CancelledError:  # the user does not want to wait
-            self._leave(step, journal, begun_s)
+            self._leave(step._replace(action=wanted), journal, begun_s)
             raise
         except (Detached, Stopped, QwenbuildError) as error:
             await self._end_without_image(step._replace(action=wanted), journal, error, begun_s)
@@ -243,7 +240,7 @@ class Rendering:
 
     def _is_closed(self, model: str) -> bool:
         """Return whether no request of a model is sent any more."""
-        return self._workers.is_closed or model in self._refused
+        return self._workers.is_given_up(self._run.provider) or model in self._refused
 
     def _skip(self, step: Step) -> None:
         """End a step whose request is not sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import AnswerLost, QwenbuildError, WrongSize
@@ -19,13 +20,21 @@ from .workers import Workers
 
 
 async def keep_sent(
-    run: Run, journal: RunJournal, key: str, request: Request, rendered: Rendered, pinned: str, *, forced: bool
+    run: Run, journal: RunJournal, sent_key: str, request: Request, rendered: Rendered, pinned: str, *, forced: bool
 ) -> tuple[Entry, bytes]:
-    """Store an image that was sent for; see `keep`. After WrongSize, it is in the store, and nothing is in flight."""
+    """Store an image that was sent for; see `keep`. After WrongSize, it is in the store, and nothing is in flight.
+
+    `sent_key` is the key that was claimed: that of the request, unless its seed was drawn.
+    """
+    key, alias = request.key, "" if sent_key in (request.key, *request.older_keys) else sent_key
+    if not alias:
+        key = sent_key
+    if rendered.emulated_by:
+        key, alias = (emulated_key(it, rendered.emulated_by) if it else "" for it in (key, alias))
     try:
         return await asyncio.to_thread(
             keep, run.store, run.provider.name, key, request, rendered,
-            pinned=pinned, forced=forced, accept_size=run.options.accept_size,
+            pinned=pinned, forced=forced, accept_size=run.options.accept_size, alias=alias,
         )  # fmt: skip
     except WrongSize:
         await journal.settle("done")
@@ -43,14 +52,12 @@ class Strays:
         """Collect an image that no spec asks for: it is paid for, and a spec may ask for it again."""
         service = resumable(self._run.provider)
         assert service is not None, "only a resumable provider has strays, see `in_flight.strays`"
-        journal = RunJournal(
-            self._run, self._commits, stray.key, stray.request, lambda: self._workers.is_closed, collected=stray
-        )
+        is_closed = partial(self._workers.is_given_up, self._run.provider)
+        journal = RunJournal(self._run, self._commits, stray.key, stray.request, is_closed, collected=stray)
         try:
             taken = await journal.take()
             rendered = await self._workers.until_stopped(service.collect(taken, journal), journal)
-            key = emulated_key(stray.key, rendered.emulated_by) if rendered.emulated_by else stray.key
-            await keep_sent(self._run, journal, key, stray.request, rendered, "", forced=stray.forced)
+            await keep_sent(self._run, journal, stray.key, stray.request, rendered, "", forced=stray.forced)
             await journal.settle("done")
             self.collected += 1
         except Stopped:
@@ -60,7 +67,7 @@ class Strays:
                 await journal.lost()
             self._run.emit(Warned(error.problems))
             if error.stops_run:
-                self._workers.stop(error.claim)
+                self._workers.give_up(self._run.provider, error.claim)
         except Exception as error:  # a plugin's mistake must not end the others
             self._run.emit(Warned(broken(self._run.provider.name, error).problems))
         await journal.release()

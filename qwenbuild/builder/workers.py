@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qwenbuild.errors import QwenbuildError
 from qwenbuild.events import Stopping, Warned
 from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider, Stopped
@@ -30,19 +29,22 @@ class Workers:
     def __init__(self, run: Run) -> None:
         self._run = run
         self.parts = 1  # the number of providers that render in this build
+        self._given_up: set[int] = set()  # the identities of providers
         self.is_stopped = False  # no step is begun any more
         self.is_closed = False  # no request is sent any more
         self.problems: list[Problem] = []
         self._calls: dict[asyncio.Future[Any], RunJournal | None] = {}  # calls of the provider that are running
 
-    async def drain(self, queue: deque[_T], count: int, job: Callable[[_T], Awaitable[None]]) -> None:
-        """Run `job` for each item, `count` at a time, until the queue is empty or the build stops.
+    async def drain(
+        self, queue: deque[_T], count: int, job: Callable[[_T], Awaitable[None]], provider: Provider | None = None
+    ) -> None:
+        """Run `job` for each item, `count` at a time, until the queue is empty, or the build or `provider` is stopped.
 
         Raises the first exception of a job after all workers have ended.
         """
 
         async def worker() -> None:
-            while queue and not self.is_stopped:
+            while queue and not (self.is_stopped or id(provider) in self._given_up):
                 await job(queue.popleft())
 
         workers = [asyncio.create_task(worker()) for _ in range(min(count, len(queue)))]
@@ -78,13 +80,23 @@ class Workers:
             in_flight -= self._cancel(lambda journal: True)
         self._run.emit(Stopping(reason, in_flight, problems))
 
-    def give_up_part(self, error: QwenbuildError) -> None:
-        """Begin none of a provider's steps any more, because of an error; the other providers go on."""
+    def give_up(self, provider: Provider, reason: str, problems: Sequence[Problem] = ()) -> None:
+        """Begin none of a provider's steps any more, and send none of its requests; the other providers go on.
+
+        `problems` are those that no output's event has reported.
+        """
         if self.parts == 1:
-            self.stop(error.claim, error.problems)
-            return
-        self.problems += error.problems
-        self._run.emit(Warned(error.problems))
+            self.stop(reason, problems)
+        elif id(provider) not in self._given_up:
+            self._given_up.add(id(provider))
+            self._cancel(lambda it: it is not None and it.provider is provider)
+            self.problems += problems
+            if problems:
+                self._run.emit(Warned(problems))
+
+    def is_given_up(self, provider: Provider) -> bool:
+        """Whether no request is sent to a provider any more."""
+        return self.is_closed or id(provider) in self._given_up
 
     def stop_model(self, provider: Provider, model: str) -> None:
         """End the calls that have not sent their requests of this model; `until_stopped` raises Stopped for them."""

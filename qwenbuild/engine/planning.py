@@ -48,6 +48,8 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         steps = judge.judge(chosen, out, records, state, engine.store, lanes, options, pins)
         strays = [] if options.is_selecting else in_flight.strays(every, engine.store, lanes)
         found = lanes.warnings()
+        if not options.is_selecting:
+            found += lanes.uncollectable({action.request_key for action in every})
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote, engine.address_of)
     is_whole = not options.is_partial and outputs is None and keys is None

@@ -10,6 +10,7 @@ from typing import Any
 from qwenbuild.digest import canonical_json
 from qwenbuild.emulation import FACT
 from qwenbuild.problems import plain
+from qwenbuild.request import RANDOM_SEED
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 # Not compiled here, because compiling a pattern at import would slow down every command.
@@ -96,6 +97,8 @@ def _maker(request: Mapping[str, Any]) -> str:
 def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
         shown = "provider" if name == "family" else name.replace("_", " ")
+        if name == "seed" and new == RANDOM_SEED:
+            new = "random"
         return f"{shown} {plain(old) or 'none'} -> {plain(new) or 'none'}"
     # Most edits change a few words: compare only the text from the first to the last difference.
     one, other = _trimmed(str(old), str(new))

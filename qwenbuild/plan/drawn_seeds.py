@@ -57,9 +57,14 @@ class _Found:
         self._requests = state.requests(set(self._keys.values()))
         # An image of a cell that has another name now: its path is declared no more.
         self._left = [pin for path, pin in lock.pins.items() if path not in declared]
+        sent = state.open_submissions()
+        self._replacing = {it.key for it in sent if it.forced and it.handle}  # the new image is in flight
+        self._kept = {it.key: it.request for it in sent}  # a crash may have come before their seeds were recorded
 
     def of(self, action: Action, labelled: bool, address: str) -> Action | None:
         """Return the action with the seed that was drawn for it, None if there is none."""
+        if action.key in self._replacing:
+            return None
         for seed, key in self._candidates(action, address):
             drawn = action.drawn(seed, labelled=labelled)
             if key is None or key in keys_of(drawn.key, address):
@@ -78,5 +83,9 @@ class _Found:
                 yield seed, key
         if (seed := seed_of(self._store, action, address)) is not None:
             yield seed, None
+        if (request := self._kept.get(action.key)) and any(
+            self._store.lookup(it, any_size=True) for it in keys_of(request.key, address)
+        ):
+            yield request.seed, request.key
         for pin in self._left:
             yield pin.seed, pin.key

@@ -36,16 +36,18 @@ def narrowed(chosen: Sequence[Action], where: Iterable[str], actions: Sequence[A
 
     Conditions with `=` on one axis are alternatives. All others must hold together. A cell without the axis fits `!=`.
     `actions` are all actions of the project: the values that a condition can mean. Raises UsageError if a condition is
-    malformed or names no axis, if a condition with `!=` excludes nothing, and if no action fits.
+    malformed or names no axis, if one of several alternatives or an excluded value fits nothing, and if no action fits.
     """
     conditions = [_parsed(text) for text in where]
     for axis in dict.fromkeys(condition.axis for condition in conditions):
         of, some = reader(axis, actions), [condition for condition in conditions if condition.axis == axis]
         values = {nfc(value) for action in actions for value in of(action)}
-        if unwanted := [glob for each in some if each.is_not for glob in _excluded(each, values, of, actions)]:
+        if unwanted := [glob for each in some if each.is_not for glob in _meant(each, values, of, actions)]:
             fits = any_of(unwanted)
             chosen = [action for action in chosen if not any(map(fits, of(action)))]
         if wanted := [glob for each in some if not each.is_not for glob in alternatives(each.text, values)]:
+            if len(wanted) > 1:  # a single one that fits nothing chooses nothing
+                wanted = [glob for each in some if not each.is_not for glob in _meant(each, values, of, actions)]
             fits = any_of(wanted)
             chosen = [action for action in chosen if any(map(fits, of(action)))]
     if conditions and not chosen:
@@ -114,15 +116,15 @@ def _parsed(text: str) -> _Condition:
     return _Condition(name, axis.endswith("!"), value)
 
 
-def _excluded(
+def _meant(
     condition: _Condition, values: Collection[str], of: Callable[[Action], list[str]], actions: Sequence[Action]
 ) -> list[str]:
-    """Return the globs that a condition with `!=` excludes; raises UsageError if one of them fits no value."""
+    """Return the globs of a condition; raises UsageError if one of them fits no value."""
     globs = alternatives(condition.text, values)
     for glob in globs:
         if nfc(glob) not in values and not (not _GLOB.isdisjoint(glob) and any(map(any_of([glob]), values))):
             known = sorted(_labels(of, actions))
-            claim = f"no cell has {condition.axis}={glob}: {condition} excludes nothing"
+            claim = f"no cell has {condition.axis}={glob}" + f": {condition} excludes nothing" * condition.is_not
             raise UsageError(claim, facts=[f"values: {listing(known)}"], hint=did_you_mean(glob, known))
     return globs
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from qwenbuild import parameters
-from qwenbuild.catalogue import Catalogue, Model
+from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import nfc
 from qwenbuild.problems import Problem
@@ -30,6 +30,7 @@ TEMPLATED = ("model", "size", "seed", "prompt_extend", "watermark")
 
 _NUMBER = re.compile(r"([0-9]{1,20})(?:\.0+)?", re.ASCII)  # a spreadsheet may write 42.0
 _SIGN = re.compile(r"\s*([*xX×:])\s*")  # between the numbers of a size
+_INSTEAD = {"model": DEFAULT_MODEL, "size": "1:1", "seed": "random", "prompt_extend": "false", "watermark": "false"}
 _FLAGS = {"true": True, "false": False}
 
 
@@ -158,5 +159,5 @@ class FieldValues:
         if name == "seed" and text == "-1":  # many tools' sign for a random seed
             hint = "\"random\" draws one: seed = \"{{ 'random' if … == '-1' else … }}\""
         elif not text:
-            hint = f"a default for empty cells: {name} = \"{{{{ … or 'default' }}}}\""
+            hint = f"a default for empty cells: {name} = \"{{{{ … or '{_INSTEAD[name]}' }}}}\""
         return ProjectError([Problem(claim, self._declaration.place_of(name), reason, hint=hint)])

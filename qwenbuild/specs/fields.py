@@ -92,7 +92,11 @@ def _or_template(value: object, validate: ValidatorFunctionWrapHandler) -> objec
 
 
 def _or_random(value: object, validate: ValidatorFunctionWrapHandler) -> object:
-    return value if value == RANDOM or is_template(value) else validate(value)
+    if isinstance(value, str) and value != RANDOM and not is_template(value):
+        raise ValueError('a text in quotes; write a whole number, or "random", or a template such as "{{ row.seed }}"')
+    if value == -1:
+        raise ValueError('-1 is no seed; "random" draws one')
+    return value if isinstance(value, str) else validate(value)
 
 
 _Template = Annotated[str, Field(pattern=r"\{[{%#]")]

@@ -36,6 +36,8 @@ class Given:
     @classmethod
     def of(cls, options: Options) -> Given:
         """Return what the options give; of two values for one variable, the last. Raises UsageError."""
+        if options.profile == "":
+            raise UsageError("--profile names no profile", hint="without the option, no profile is used")
         return cls(dict(map(_variable, options.variables)), options.profile or "")
 
     def written(self, names: Iterable[str]) -> tuple[str, ...]:

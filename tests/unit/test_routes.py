@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.catalogue import builtin
+from qwenbuild.errors import UsageError
 from qwenbuild.provider import Provider, Settings
 from qwenbuild.providers.registry import create
 from qwenbuild.routes import DEFAULT, Choice, Routes
@@ -31,11 +32,13 @@ def test_each_provider_is_made_once() -> None:
     assert routes.names == "null, dashscope"
 
 
-@pytest.mark.parametrize("choice", [DEFAULT, Choice("draft"), Choice(region="beijing")])
-def test_the_users_own_choice_is_that_of_all_images(choice: Choice) -> None:
-    """With `--provider`, no image has another one."""
+def test_the_users_own_choice_is_that_of_all_images() -> None:
+    """With `--provider`, no image has another one; its own region and interface still count."""
     routes, asked = made("null", is_fixed=True)
-    assert (routes.provider(choice), asked) == (routes.default, [])
+    assert [routes.provider(it) for it in (DEFAULT, Choice("draft"))] == [routes.default] * 2
+    with pytest.raises(UsageError):
+        routes.provider(Choice("draft", region="beijing"))
+    assert asked == [Choice(region="beijing")]
 
 
 def test_prices_are_those_of_the_image_s_provider() -> None:

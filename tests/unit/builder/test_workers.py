@@ -14,8 +14,8 @@ from qwenbuild.builder.journal import RunJournal
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.catalogue import builtin
-from qwenbuild.errors import Refused
-from qwenbuild.events import Event, Stopping
+from qwenbuild.errors import Refused, UsageError
+from qwenbuild.events import Event, Stopping, Warned
 from qwenbuild.provider import Journal, Provider, Rendered, Settings, Stopped
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Submission
@@ -244,3 +244,28 @@ class Waiting(ScriptedProvider):
 
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
         raise AssertionError("nothing was left")
+
+
+def test_giving_up_one_of_two_providers(run: Run, events: list[Event]) -> None:
+    """None of its steps is begun any more; those of the other provider are. With one provider the build stops."""
+    workers, other = Workers(run), create("null", Settings({}, builtin(), {}))
+    workers.parts = 2
+    error = UsageError("no key")
+    workers.give_up(run.provider, error.claim, error.problems)
+    workers.give_up(run.provider, error.claim, error.problems)
+    queue, rest = deque([1, 2]), deque([3])
+
+    async def use() -> None:
+        await workers.drain(queue, 2, done, run.provider)
+        await workers.drain(rest, 2, done, other)
+
+    async def done(item: int) -> None:
+        ended.append(item)
+
+    ended: list[int] = []
+    asyncio.run(use())
+    assert (ended, workers.is_given_up(run.provider), workers.is_given_up(other)) == ([3], True, False)
+    assert (workers.problems, events) == ([*error.problems], [Warned(error.problems)])
+    alone = Workers(run)
+    alone.give_up(run.provider, error.claim)
+    assert alone.is_closed

@@ -58,6 +58,7 @@ def test_each_image_has_its_own_provider(mixed: Workspace) -> None:
 def test_the_command_line_comes_first(mixed: Workspace) -> None:
     """`--provider` is that of all images; `--region` that of all images of the service."""
     assert {family for family, _ in providers(mixed, provider="draft").values()} == {"draft-3"}
+    assert providers(mixed, provider="dashscope")["far"] == ("dashscope", "0.20")
     prices = providers(mixed, region="beijing")
     assert [prices[name][1] for name in ("sketch", "real", "far", "tasks")] == ["0", "0.20", "0.20", "0.20"]
 
@@ -106,3 +107,17 @@ def test_free_images_of_a_mixed_project_are_built_without_a_key(mixed: Workspace
     assert (finished.rendered, finished.skipped) == (2, 3)
     assert {path.name for path in (mixed.root / "out/s").iterdir()} == {"sketch.png", "plain.png"}
     assert "no API key" in finished.problems[0].claim
+
+
+def test_what_is_in_flight_at_a_provider_that_no_image_uses(mixed: Workspace) -> None:
+    """The plan says so, and how to collect it."""
+    engine = load(mixed.root)
+    action = next(it for it in engine.actions() if it.declaration.image_name == "far")
+    with engine.state(create=True) as state:
+        state.begin_run()
+        context = {"region": "beijing", "host": "dashscope.aliyuncs.com"}
+        state.accepted(state.intend(action.key, action.request.as_dict(), "dashscope", context, forced=False), "task:1")
+    mixed.write({"qwenbuild.toml": 'provider = "draft"\n', "specs/s.toml": '[image.sketch]\nprompt = "a sketch"\n'})
+    [problem] = load(mixed.root).plan().warnings
+    assert problem.claim == "1 image is in flight at a provider that no image uses now: not collected"
+    assert problem.hint == "`qwenbuild build --provider dashscope --region beijing` collects what that account made"

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import load
+from qwenbuild.digest import canonical_json
 from qwenbuild.errors import LockError
+from qwenbuild.files.provenance import with_provenance
 from qwenbuild.plan.plan import Verdict
-from qwenbuild.provider import Journal
-from qwenbuild.request import Request
+from qwenbuild.provider import Journal, Rendered
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Request, Size
 from qwenbuild.storage import lock
 from tests.support.builds import Build, Service, accept
 from tests.support.routes import routes_of
@@ -155,3 +158,60 @@ def test_a_seed_that_is_not_drawn_is_explained(build: Build) -> None:
     [seed] = [field for field in explained.fields if field.name == "seed"]
     assert (seed.value, str(seed.source)) == ("not drawn yet", "specs/s.toml:3")
     assert engine.lint() == []
+
+
+def test_an_image_of_another_size_is_paid_for_once(build: Build) -> None:
+    """It is kept, also without the state, and `--accept-size` takes it."""
+    sent: list[int] = []
+
+    async def wrong(request: Request, journal: Journal) -> Rendered:
+        sent.append(request.seed)
+        await accept(request, journal)
+        return Rendered(plain(Size(8, 8), b"abc"))
+
+    build.provider = Service(wrong, price="0.25")
+    assert build.run().failed == 4
+    for _ in range(2):
+        assert (build.run().failed, len(sent)) == (4, 4)
+        shutil.rmtree(build.root / ".qwenbuild")
+    assert (build.run(accept_size=True).restored, len(sent)) == (4, 4)
+
+
+def test_a_stray_is_found_by_its_cell_again(build: Build) -> None:
+    """An accepted image that another branch does not ask for is collected, and restored on the way back."""
+    build.run(detach=True)
+    build.place.write({"specs/s.toml": SPEC.replace("one", "two")})
+    assert (build.run().strays, build.run().rendered) == (4, 0)
+    build.place.write({"specs/s.toml": SPEC})
+    assert build.run().restored == 4
+
+
+def test_a_forced_image_in_flight_replaces_the_output(build: Build) -> None:
+    """It is no stray: the next build collects it, and the lock has its seed."""
+    build.run()
+    first = seeds(build)
+    build.run(force=True, detach=True)
+    assert {step.verdict for step in build.engine().plan().steps} == {Verdict.REATTACH}
+    assert build.run().reattached == 4
+    assert not {*seeds(build).values()} & {*first.values()}
+    assert build.run().up_to_date == 4
+
+
+def test_an_image_that_another_build_stored_meanwhile_is_taken(build: Build) -> None:
+    """Two clones share a store: the second one looks again before it sends."""
+    first = build.engine().plan().steps[0].action
+
+    async def overtaken(request: Request, journal: Journal) -> None:
+        if request.prompt == "one" and not built:
+            built.append(request.seed)
+            other = first.drawn(7, labelled=False)
+            image = with_provenance(plain(first.size, b"abc"), {"action_key": other.key, "request": other.recorded})
+            for key in (other.key, first.key):
+                build.engine().store.put(key, image, canonical_json({"request": other.recorded}))
+        await accept(request, journal)
+
+    built: list[int] = []
+    build.provider = Service(overtaken, price="0.25", concurrency=1)
+    finished = build.run()
+    assert (finished.rendered, finished.restored) == (3, 1)
+    assert seeds(build)["0"] == 7

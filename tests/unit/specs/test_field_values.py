@@ -63,7 +63,7 @@ def test_all_that_is_wrong_with_a_row_is_told_with_its_line(project: Workspace) 
     ):  # fmt: skip
         [block] = [block for block in text.split("\n\n") if block.startswith(f"error: {claim}\n")]
         assert f"  = row: specs/jobs.csv:{line} " in block
-    assert "a default for empty cells: seed = \"{{ … or 'default' }}\"" in text
+    assert "a default for empty cells: seed = \"{{ … or 'random' }}\"" in text
     assert text.count("error: ") == 5
 
 

@@ -106,3 +106,9 @@ def test_a_long_value_is_recorded_by_its_digest() -> None:
     """A lock repeats it for each output."""
     [text] = Given({"x": "a" * 1001}).written(["x"])
     assert text.startswith("x=sha256:") and len(text) == len("x=sha256:") + 64
+
+
+def test_an_empty_profile_is_an_error() -> None:
+    """Such as that of a variable of the shell that is not set."""
+    with pytest.raises(UsageError, match="--profile names no profile"):
+        Given.of(Options(profile=""))
