@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from qwenbuild.plan import leaving
@@ -20,7 +21,8 @@ def test_a_file_that_only_the_lock_knows_is_recorded(project: Workspace, tmp_pat
     (tmp_path / "file").write_bytes(b"image")
     seen = (tmp_path / "file").stat()
     pin = Pin(action.output, action.name, "b" * 64, "c" * 64, "m", 1)
-    was = (pin.key, PastRequests(State.of(project.root, create=False)))
+    with contextlib.closing(State.of(project.root, create=False)) as state:
+        was = (pin.key, PastRequests(state))
     step = Step(action, Verdict.RENDER, "", was, seen)
     lock = Lock({pin.path: pin})
     record = Output(pin.path, pin.key, pin.image, 5, seen.st_mtime_ns, seen.st_ino, pin.name)
