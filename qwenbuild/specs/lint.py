@@ -32,6 +32,7 @@ UNUSED_VARIABLE = "unused-variable"
 UNUSED_TEMPLATE = "unused-template"
 UNUSED_AXIS = "unused-axis"
 IDLE_AXIS = "idle-axis"
+UNREAD_COLUMN = "unread-column"
 
 RULES: Mapping[str, str] = {
     TEMPLATE_SYNTAX: "a prompt or a parameter holds `{{`, `{%` or a lone `}}` as text",
@@ -40,6 +41,7 @@ RULES: Mapping[str, str] = {
     UNUSED_TEMPLATE: "nothing uses a file of the templates folder",
     UNUSED_AXIS: "no image names a shared axis",
     IDLE_AXIS: "an axis changes no request",
+    UNREAD_COLUMN: "a column of data has the name of a field, but sets none",
 }
 """The rules, and what each one finds."""
 
@@ -71,6 +73,7 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
         *(linter.unused_templates() if len(chosen) == len(actions) else ()),
         *linter.shared_axes([*images.values()]),
         *linter.axes(images),
+        *linter.columns([*images.values()]),
     ]
     return [Remark(rule, problem) for rule, problem in sorted(found, key=lambda remark: in_order(remark[1]))]
 
@@ -220,6 +223,27 @@ class _Linter:
                 place = written.source.place(written.keys, key=True)
                 yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
 
+    def columns(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield the columns that have the name of a field of the request, and that no template reads."""
+        for declaration in images:
+            read = [self._read(text) for text in self._texts(declaration)]
+            if any(names is None for names, _ in read):
+                continue
+            files = {declaration.image.template or "", *(file for _, found in read for file in found)} - {""}
+            texts = "\n".join([*self._texts(declaration), *(self.templates.text(file) or "" for file in sorted(files))])
+            for axis, values in declaration.axes.items():
+                row = None if isinstance(values, range) else values[0]
+                read_of = _columns_read(axis, texts)
+                if not isinstance(row, Mapping) or read_of is None:
+                    continue
+                written = declaration.written[axis]
+                for name in row:
+                    field = name.strip().lower()
+                    if field in FIELDS and field not in declaration.axes and name not in read_of:
+                        claim = f'the column "{name}" of {axis} sets no field'
+                        hint = f'{field} = "{{{{ {axis}.{name} }}}}" lets it set the field'
+                        yield UNREAD_COLUMN, Problem(claim, written.source.place(written.keys, key=True), hint=hint)
+
     def _hint(self, declaration: Declaration, axis: str) -> str:
         if nfc(axis) in (self._reads(declaration, "output") or ()):
             return "a template reads it, but gives the same texts for all of its values"
@@ -230,6 +254,14 @@ class _Linter:
 def _at(layer: Layer) -> tuple[str, Keys]:
     """Return what tells the layers of different tables apart."""
     return layer.source.shown, layer.keys
+
+
+def _columns_read(axis: str, texts: str) -> set[str] | None:
+    """Return the columns of an axis that templates name; None if one of them may read the row as a whole."""
+    name = rf"\b{re.escape(axis)}\b"
+    if re.search(rf"{name}(?!\s*[.\[])", texts):
+        return None
+    return {*re.findall(rf"{name}\s*\.\s*(\w+)", texts), *re.findall(rf"{name}\s*\[\s*['\"]([^'\"]+)", texts)}
 
 
 def _idle(

@@ -117,6 +117,7 @@ def lint(project: Path, /, strict: bool, as_json: bool, **choices: Any) -> None:
     unused-template   nothing uses a file of the templates folder
     unused-axis       no image names a shared axis
     idle-axis         an axis changes no request
+    unread-column     a column of data has the name of a field, but sets none
     """
     from qwenbuild.terminal import lint_view
 

@@ -251,3 +251,28 @@ def test_an_unknown_variable_of_the_command_line(project: Workspace) -> None:
         load(project.root, variables=["who=x", "hwo=x"]).lint()
     [remark] = load(project.root, variables=["who=x"], profile="p").lint()
     assert (remark.rule, str(remark.problem.place)) == ("unused-variable", "qwenbuild.toml:3:1")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "expected"),
+    [
+        ("{{ k.prompt }}", "", ["size", "Seed"]),
+        ("{{ k.prompt }}", 'size = "{{ k.size }}"\n', ["Seed"]),
+        ("{{ k.prompt }}", 'size = "{{ k[\'size\'] }}"\nseed = "{{ k.Seed }}"\n', []),
+        ("{{ k.prompt }} {{ k.size }}", "", ["Seed"]),
+        ("{{ k.prompt }} {{ k | tojson }}", "", []),
+        ("{% include k.prompt %}", "", []),
+    ],
+)
+def test_columns_that_have_the_name_of_a_field(
+    project: Workspace, prompt: str, fields: str, expected: list[str]
+) -> None:
+    """A column sets no field by its name; templates that use the whole row may read each column."""
+    project.write({
+        "specs/k.csv": "id,size,Seed,prompt\na,16:9,1,hi.j2\nb,1:1,2,ho.j2\n",
+        "specs/a.toml": f'[image.x]\nprompt = "{prompt}"\n{fields}matrix.k = {{ file = "k.csv" }}\n',
+        "templates/hi.j2": "hi", "templates/ho.j2": "ho",
+    })  # fmt: skip
+    found = [it.problem for it in load(project.root).lint() if it.rule == "unread-column"]
+    assert [problem.claim for problem in found] == [f'the column "{name}" of k sets no field' for name in expected]
+    assert all(str(problem.place) == "specs/a.toml:{}:8".format(4 + fields.count("\n") - 1) for problem in found)
