@@ -21,7 +21,7 @@ ABSENT = (0, 0, 0, 0)
 NO_DIGEST = bytes(32)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe does not wait for its writer
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-BINARY = getattr(os, "OBINARY", 0)
+BINARY = getattr(os, "O_BINARY", 0)
 
 InputPrint = tuple[int, int, int, int]
 """Size, modification time in ns, change time in ns, inode."""
