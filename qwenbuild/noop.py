@@ -50,7 +50,7 @@ class Asked:
             is_known = all(it in _OF_PLAN for it in rest if it.startswith("-"))
         else:
             is_known = self.command == "build"
-        kept, is_locked = self._without_options(rest if is_known else ["", *rest])
+        kept, is_locked = self._without_options(rest if is_known else ["", *rest])  # see `find`
         self.build = [*kept, "--locked"] if is_locked and kept else kept
 
     def _after_project(self, rest: list[str]) -> list[str]:
@@ -118,6 +118,8 @@ def find(arguments: Sequence[str]) -> tuple[Asked, Found] | None:
     """Return what a command line asks for, and its answer if nothing has changed since it ran, else None."""
     try:
         asked = Asked(arguments)
+        if asked.build[:1] == [""]:  # no snapshot has an answer
+            return None
         snapshot = _nearest(asked.start)
         found = _answer(snapshot, asked)
         if found is None or not _is_known(asked, found) or _busy(snapshot.root):
