@@ -26,12 +26,15 @@ DEFAULT = Choice()
 class Routes:
     """The providers of one project with one set of options."""
 
-    def __init__(self, default: Provider, make: Callable[[Choice], Provider], is_fixed: bool = False) -> None:
+    def __init__(
+        self, default: Provider, make: Callable[[Choice], Provider], is_fixed: bool = False, name: str = ""
+    ) -> None:
         """`default` is the provider of images that choose nothing; `make` makes any other one.
 
-        With `is_fixed`, the user has named the provider of all images.
+        With `is_fixed`, the user has named the provider of all images. `name` is what an image writes to choose the
+        default provider.
         """
-        self.default, self._make, self._is_fixed = default, make, is_fixed
+        self.default, self._make, self._is_fixed, self._name = default, make, is_fixed, name
         self._made = {DEFAULT: default}
 
     @property
@@ -50,7 +53,7 @@ class Routes:
 
     def provider(self, choice: Choice) -> Provider:
         """Return the provider of images with this choice. Raises UsageError if there is none, or not with these."""
-        if self._is_fixed:  # region and interface of an image still count
+        if self._is_fixed or choice.provider == self._name:  # region and interface of an image still count
             choice = choice._replace(provider="")
         if choice not in self._made:
             self._made[choice] = self._make(choice)

@@ -101,6 +101,15 @@ def test_a_model_is_rendered_by_the_interface_that_it_has(project: Workspace) ->
         load(project.root).plan()
 
 
+def test_who_names_the_project_s_provider_gets_the_same_one(project: Workspace) -> None:
+    """The limits of an account are those of one provider, so two of them would send twice as much at once."""
+    spec = '[image.a]\nprompt = "a"\n[image.b]\nprompt = "b"\nprovider = "dashscope"\n'
+    project.write({"qwenbuild.toml": "", "specs/s.toml": spec})
+    engine = load(project.root)
+    assert len(engine.plan().renders) == 2
+    assert [*engine.routes.used.values()] == [engine.provider]
+
+
 def test_free_images_of_a_mixed_project_are_built_without_a_key(mixed: Workspace) -> None:
     """What the service would render is left, and its error is told."""
     finished = load(mixed.root).build()
