@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qwenbuild.options import Options
 from qwenbuild.provider import OPTIONS, Provider, Settings, asked_by
-from qwenbuild.providers.registry import create, takes
+from qwenbuild.providers.registry import create
 from qwenbuild.routes import DEFAULT, Choice, Routes
 from qwenbuild.specs.given import Given
 from qwenbuild.specs.project import Project, find
@@ -41,15 +41,14 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
             project.config.providers.get(name, {}), project.catalogue, environ, options.jobs, project.trust
         )
         given = {option: getattr(options, option) or getattr(choice, option) for option in OPTIONS}
-        if choice != DEFAULT:  # what is meant for the service does not concern, say, drafts
-            given = {option: value for option, value in given.items() if takes(name, option)}
         preferred = {option: getattr(project.profile, option, None) for option in OPTIONS}
-        provider = create(name, settings, given, preferred)
+        is_own = choice != DEFAULT  # then what is meant for the service may not concern the provider, such as drafts
+        provider = create(name, settings, given, preferred, lenient=is_own)
         for item in asked_by(provider):  # so that plans can tell what is not approved
             project.trust.allows(item)
         return provider
 
-    return Routes(make(DEFAULT), make, is_fixed=options.provider is not None)
+    return Routes(make(DEFAULT), make, is_fixed=options.provider is not None, name=project.config.provider)
 
 
 def submissions_of(engine: Engine, state: State, provider: Provider) -> Submissions:

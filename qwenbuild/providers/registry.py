@@ -43,10 +43,13 @@ def create(
     settings: Settings,
     options: Mapping[str, str | None] | None = None,
     preferred: Mapping[str, str | None] | None = None,
+    *,
+    lenient: bool = False,
 ) -> Provider:
     """Return the provider `name`; `options` are command-line options (see `provider.OPTIONS`), None for not given.
 
-    `preferred` are values of the same options that a profile sets: a provider that does not take one ignores it.
+    `preferred` are values of the same options that a profile sets: a provider that does not take one ignores it. With
+    `lenient`, this holds for `options`, too.
     Raises UsageError if no such provider is installed, if it can't be loaded, or if it does not take an option.
     Raises the QwenbuildError of the provider itself; any other exception becomes a ProviderError.
     """
@@ -59,8 +62,8 @@ def create(
         raise UsageError(
             f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
         )
-    given = {option: value for option, value in (options or {}).items() if value}
     taken = options_of(factory)
+    given = {option: value for option, value in (options or {}).items() if value and (option in taken or not lenient)}
     for option in given:
         if option not in taken:
             raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does')
@@ -74,15 +77,6 @@ def create(
     except Exception as error:
         raise broken(name, error) from error
     return provider
-
-
-def takes(name: str, option: str) -> bool:
-    """Return whether a provider takes an option of `provider.OPTIONS`; True if it can't be loaded."""
-    try:
-        factory = _factory(name)
-    except Exception:  # `create` reports it
-        return True
-    return factory is None or option in options_of(factory)
 
 
 def create_drafter(settings: Settings) -> DraftProvider:
