@@ -34,7 +34,6 @@ def _main() -> None:
     if asked := os.environ.get("_QWENBUILD_COMPLETE"):
         _complete(asked)
         sys.exit(0)
-    from . import noop
     from .version import __version__
 
     match sys.argv[1:]:
@@ -42,6 +41,8 @@ def _main() -> None:
             _leave(0)
         case ["--help" | "-h"] if _wrote(_help()):
             _leave(0)
+    from . import noop
+
     if (found := noop.find(sys.argv[1:])) and _showed(*found, begun):
         _leave(0)
     import threading
@@ -118,8 +119,7 @@ def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
     from . import noop_answers as answers
 
     if asked.command != "build":
-        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        return _wrote(answers.shown(asked, found, coloured=coloured))
+        return _wrote(answers.shown(asked, found, in_colour=answers.coloured(sys.stdout)))
     if asked.junit:
         from pathlib import Path
 

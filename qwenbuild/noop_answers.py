@@ -5,10 +5,14 @@ The slow path prints the same, and takes some of its lines from here. This modul
 
 from __future__ import annotations
 
+import os
+
 from .state_folder import LOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO, Any
+
     from .noop import Asked, Found
 
 LOCK_UP_TO_DATE = f"up to date: {LOCK}"
@@ -27,9 +31,19 @@ def orphaned(count: int) -> str:
 
 def last_build(started_at_s: float, ends: str) -> str:
     """Return the line that says when the last build began (seconds since 1970), and how its outputs ended."""
+    return f"last build {local_time(started_at_s)}: {ends}"
+
+
+def local_time(at_s: float) -> str:
+    """Return seconds since 1970 as local time with its offset: `2026-02-03 14:05:00+01:00`."""
     from datetime import datetime
 
-    return f"last build {datetime.fromtimestamp(started_at_s).astimezone().isoformat(' ', 'seconds')}: {ends}"
+    return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
+
+
+def coloured(stream: IO[Any]) -> bool:
+    """Return True if `stream` is a terminal that may be coloured."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def build_events(found: Found, seconds: float) -> str:
@@ -41,8 +55,8 @@ def build_events(found: Found, seconds: float) -> str:
     return "".join([started, "\n", *cells, finished, str(round(seconds, 3)), end, "\n"])
 
 
-def shown(asked: Asked, found: Found, *, coloured: bool) -> str:
-    """Return what a command that changes nothing prints. `coloured`: its reader is a terminal that may be coloured."""
+def shown(asked: Asked, found: Found, *, in_colour: bool) -> str:
+    """Return what a command that changes nothing prints."""
     if asked.command == "lock":
         return f"{LOCK_UP_TO_DATE}\n"
     if asked.command == "plan":
@@ -50,7 +64,7 @@ def shown(asked: Asked, found: Found, *, coloured: bool) -> str:
     events, started_at_s, ends, *images = found.status
     if asked.as_json:
         return events
-    dim, plain = ("\x1b[2m", "\x1b[0m") if coloured else ("", "")
+    dim, plain = ("\x1b[2m", "\x1b[0m") if in_colour else ("", "")
     names, counts = images[::2], list(map(int, images[1::2]))
     width = max(map(len, names))
     lines = [f"{name:<{width}}  {dim}{count:,} up to date{plain}" for name, count in zip(names, counts, strict=True)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qwenbuild.builder.lost_answers import LostAnswers
 from qwenbuild.candidates import Candidate, Likeness
 from qwenbuild.errors import UsageError
+from qwenbuild.noop_answers import local_time
 from qwenbuild.options import Options
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import ServiceTask, task_service
@@ -133,10 +134,9 @@ def _refuse(
         )
     if owner := next((it for it in recent if it.handle == task.handle), None):
         _refuse_owned(task_id, owner)
-    from datetime import datetime
 
     def clock(at_s: float | None) -> str:
-        return "unknown" if at_s is None else datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
+        return "unknown" if at_s is None else local_time(at_s)
 
     raise UsageError(
         f"task {task_id} can't belong to {cell}",

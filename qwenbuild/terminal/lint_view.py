@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from qwenbuild.specs.lint import Remark
 
-from .style import PROBLEM_STYLES, styled, write
+from .style import warning_lines, write
 
 
 def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
@@ -22,7 +22,7 @@ def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
         write(json.dumps(as_dict(remark), ensure_ascii=False) for remark in remarks)
         click.echo(json.dumps({"event": "linted", "findings": len(remarks), "rules": dict(counts)}))
         return
-    write(line for remark in remarks for line in (*_lines(remark), ""))
+    write(line for it in remarks for line in (*warning_lines(it.problem, it.rule, sys.stdout), ""))
     many = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
     click.echo(f"{len(remarks):,} found: {many}" if remarks else "nothing found")
 
@@ -33,11 +33,3 @@ def as_dict(remark: Remark) -> dict[str, Any]:
     where = {"path": place.path, "line": place.line, "column": place.column} if place else {}
     table = {"event": "finding", "rule": remark.rule, "claim": problem.claim, **where}
     return {**table, "facts": [*problem.facts], "hint": problem.hint}
-
-
-def _lines(remark: Remark) -> Iterable[str]:
-    (_, claim), *rest = remark.problem.lines()
-    head = styled(f"{remark.rule}:", sys.stdout, fg="yellow", bold=True)
-    yield f"{head} {claim.removeprefix('error: ')}"
-    for role, text in rest:
-        yield styled(text, sys.stdout, **PROBLEM_STYLES.get(role, {}))

@@ -5,17 +5,17 @@ Colour is used only on a terminal, and never if NO_COLOR is set.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from qwenbuild.noop_answers import coloured as coloured
+from qwenbuild.noop_answers import local_time as local_time
 from qwenbuild.problems import Problem, visible
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ _MOST_NAMES = 5  # of cells that failed for one reason
 _MOST_SAID = 300  # characters of what a service says in a line that changes in place
 
 
-def coloured(stream: IO[Any]) -> bool:
-    """Return True if `stream` is a terminal that may be coloured."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
 def styled(text: str, stream: IO[Any], **styles: Any) -> str:
     """Return `text` with click's `styles` if `stream` may be coloured, else unchanged."""
     return click.style(text, **styles) if styles and coloured(stream) else text
@@ -107,11 +102,12 @@ def warnings(found: Iterable[Problem]) -> None:
             click.echo(line, err=True)
 
 
-def warning_lines(problem: Problem) -> list[str]:
-    """Return the lines that show a problem as a warning."""
+def warning_lines(problem: Problem, word: str = "warning", stream: IO[Any] | None = None) -> list[str]:
+    """Return the lines that show a problem as a warning that begins with `word`; `stream` defaults to stderr."""
     (_, claim), *rest = problem.lines()
-    head = styled("warning:", sys.stderr, fg="yellow", bold=True)
-    below = [styled(text, sys.stderr, **PROBLEM_STYLES.get(role, {})) for role, text in rest]
+    stream = stream or sys.stderr
+    head = styled(f"{word}:", stream, fg="yellow", bold=True)
+    below = [styled(text, stream, **PROBLEM_STYLES.get(role, {})) for role, text in rest]
     return [f"{head} {claim.removeprefix('error: ')}", *below]
 
 
@@ -129,11 +125,6 @@ def duration(seconds: float) -> str:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def local_time(at_s: float) -> str:
-    """Return seconds since 1970 as local time with its offset: `2026-02-03 14:05:00+01:00`."""
-    return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
 
 
 def clock(at_s: float) -> str:

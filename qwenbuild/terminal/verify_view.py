@@ -12,7 +12,7 @@ from qwenbuild.plan.lacking import after_verify
 from qwenbuild.problems import visible
 from qwenbuild.storage.verify import Fault, Mismatch
 
-from .style import label, outputs, warnings
+from .style import label, outputs, warnings, write
 
 _MOST_LISTED = 1000  # files of one kind
 
@@ -27,8 +27,8 @@ def show(
     if as_json:
         _show_json(pinned, mismatches, strangers, emulated)
         return
-    _list([(label(it.fault), it.pin.path) for it in mismatches])
-    _list([(label("unlocked"), path) for path in strangers])
+    _list([(it.fault, it.pin.path) for it in mismatches])
+    _list([("unlocked", path) for path in strangers])
     if mismatches:
         hint = "`qwenbuild build` brings back what is missing"
         if any(mismatch.fault is Fault.DIFFERS for mismatch in mismatches):
@@ -45,8 +45,7 @@ def show(
 
 def _list(lines: Sequence[tuple[str, str]]) -> None:
     """Write the first lines, and the number of all others: a folder may hold any number of files."""
-    for word, path in lines[:_MOST_LISTED]:
-        click.echo(f"{word}  {visible(path)}")
+    write(f"{label(word)}  {visible(path)}" for word, path in lines[:_MOST_LISTED])
     if len(lines) > _MOST_LISTED:
         click.echo(f"{'…':>10}  {len(lines) - _MOST_LISTED:,} more; `verify --json` lists all")
 

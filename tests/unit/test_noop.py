@@ -64,7 +64,7 @@ def test_the_fast_path_agrees_with_the_slow_path(
 def fast_text(*arguments: str) -> str | None:
     """Return what the fast path prints, None if it does not answer."""
     found = noop.find(arguments)
-    return shown(*found, coloured=False) if found else None
+    return shown(*found, in_colour=False) if found else None
 
 
 def slow_text(*arguments: str) -> str:

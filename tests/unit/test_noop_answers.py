@@ -44,12 +44,12 @@ def test_the_last_build_has_its_local_time(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_commands_print(arguments: list[str], expected: str) -> None:
     """Each command has the counts in its own form."""
     known = found("{}\n", "", "", "a/b", "1200", "a/long", "34")
-    assert shown(Asked(arguments), known, coloured=False) == expected
+    assert shown(Asked(arguments), known, in_colour=False) == expected
 
 
 def test_a_status_with_orphans_and_a_last_build() -> None:
     """Both have a line below those of the images."""
-    text = shown(Asked(["status"]), found("", "0.5", "1 rendered", "a/b", "1", orphans=1), coloured=True)
+    text = shown(Asked(["status"]), found("", "0.5", "1 rendered", "a/b", "1", orphans=1), in_colour=True)
     image, orphans, last = text.splitlines()
     assert (image, orphans) == ("a/b  \x1b[2m1 up to date\x1b[0m", orphaned(1))
     assert re.fullmatch(r"last build \S+ \S+: 1 rendered", last)
