@@ -136,9 +136,18 @@ class Shard(click.ParamType[tuple[int, int]]):
         return number, of
 
 
+def _with(function: _F, *parts: Callable[[_F], _F]) -> _F:
+    """Add arguments and options to a command, in the order in which its help shows them."""
+    for part in reversed(parts):
+        function = part(function)
+    return function
+
+
 def selection(function: _F) -> _F:
     """Add the argument SELECT and the options that narrow the selection."""
-    for option in reversed((
+    return _with(
+        function,
+        click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select),
         click.option("-w", "--where", multiple=True, metavar="AXIS=GLOB", shell_complete=completion.where,
                      help='Only cells whose axis matches, such as -w seed=1,2 or -w "palette=sun*"; '
                           "-w axis!=GLOB: only those that do not match. Repeatable."),
@@ -146,21 +155,18 @@ def selection(function: _F) -> _F:
                      help="Only images with this tag. Repeatable: any of the tags."),
         click.option("--exclude", multiple=True, metavar="SELECT", shell_complete=completion.select,
                      help="Leave out what this names; every form of SELECT. Repeatable."),
-    )):  # fmt: skip
-        function = option(function)
-    return click.argument("select", nargs=-1, metavar="[SELECT]...", shell_complete=completion.select)(function)
+    )  # fmt: skip
 
 
 def given(function: _F) -> _F:
     """Add the options that give values from outside: --var and --profile."""
-    for option in reversed((
+    return _with(
+        function,
         click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", shell_complete=completion.variables,
                      help="Give a template variable this value, in TOML; a text needs no quotes. Repeatable."),
         click.option("--profile", metavar="NAME", shell_complete=completion.profiles,
                      help="Use this profile of the config."),
-    )):  # fmt: skip
-        function = option(function)
-    return function
+    )  # fmt: skip
 
 
 def region_option(function: _F) -> _F:
@@ -173,7 +179,8 @@ def region_option(function: _F) -> _F:
 
 def provider(function: _F) -> _F:
     """Add the options that say who renders what, what may be sent again, and which remote cache is used."""
-    for option in reversed((
+    return _with(
+        function,
         given,
         click.option("--provider", metavar="NAME", shell_complete=completion.providers,
                      help="Render with this provider instead of the project's."),
@@ -193,9 +200,7 @@ def provider(function: _F) -> _F:
         click.option("--all-errors", is_flag=True,
                      help="Show all mistakes of an image in full, not only the first twenty."),
         trust_option,
-    )):  # fmt: skip
-        function = option(function)
-    return function
+    )  # fmt: skip
 
 
 def _trust(ctx: click.Context, param: click.Parameter, value: bool) -> None:

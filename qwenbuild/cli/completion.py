@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -199,17 +199,17 @@ def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 def _cells(images: Iterable[ImageOutline], name: str, incomplete: str) -> list[CompletionItem[Any]]:
     """Complete the name of a cell; `incomplete` follows the bracket, such as `seed=1,pal`."""
-    match = _DONE.match(incomplete)
-    done = match[0] if match else ""
+    done = _done(incomplete)
     head, pair = f"{name}[{done}", incomplete[len(done) :]
     _, named = parse_cell_name(f"{head.rstrip(',')}]") or ("", {})
     left = dict.fromkeys(axis for image in images for axis in image.matrix if axis not in named)
-    pairs = [item.value for item in _pairs(images, pair, left, quoted)]
-    if "=" not in pair:
-        return [CompletionItem(head + value, type=_OPEN) for value in pairs]
-    if left.keys() - {pair.partition("=")[0]}:
-        return [CompletionItem(f"{head}{value},", type=_OPEN) for value in pairs]
-    return [CompletionItem(f"{head}{value}]") for value in pairs]
+    axis, equals, value = pair.partition("=")
+    if not equals:
+        return [CompletionItem(head + item.value, type=_OPEN) for item in _matching((f"{it}=" for it in left), pair)]
+    found = [f"{head}{axis}={item.value}" for item in _matching(map(quoted, _labels(images, axis)), value)]
+    if left.keys() - {axis}:
+        return [CompletionItem(f"{cell},", type=_OPEN) for cell in found]
+    return [CompletionItem(f"{cell}]") for cell in found]
 
 
 def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
@@ -220,15 +220,17 @@ def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     asked = [str(name).partition("[")[0] for name in ctx.params.get("select") or ()]
     images = _images(ctx)
     chosen = [image for image in images if image.spec in asked or image.full_name in asked] or images
-    axes = [*(axis for image in chosen for axis in image.matrix), *_FIELDS]
     axis, equals, text = incomplete.partition("=")
-    whole = _pairs(chosen, incomplete, axes)
-    done = _DONE.match(text)
-    if whole or not equals or not done or not done[0]:
-        return whole
-    named = {*split_labels(done[0])}
-    more = _labels(chosen, axis, lambda label: quoted(label) if label.isprintable() and label not in named else "")
-    return [CompletionItem(f"{axis}={done[0]}{item.value}") for item in _matching(more, text[done.end() :])]
+    if not equals:
+        axes = [*(axis for image in chosen for axis in image.matrix), *_FIELDS]
+        return _matching([f"{name}=" for name in axes], incomplete, _OPEN)
+    labels, done = _labels(chosen, axis.removesuffix("!")), _done(text)
+    found = [item.value for item in _matching(filter(None, labels), text)]
+    if done and not found:
+        named = {*split_labels(done)}
+        more = (quoted(label) for label in labels if label.isprintable() and label not in named)
+        found = [done + item.value for item in _matching(more, text.removeprefix(done))]
+    return [CompletionItem(f"{axis}={value}") for value in found]
 
 
 def tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
@@ -271,23 +273,19 @@ def _start(ctx: click.Context) -> Path:
     return ctx.find_root().params.get("project") or Path()
 
 
-def _pairs(
-    images: Iterable[ImageOutline], incomplete: str, axes: Iterable[str], written: Callable[[str], str] = str
-) -> list[CompletionItem[Any]]:
-    """Complete `axis=` for `axes`, or `axis=value` for the values that the axis has in `images`, as `written`."""
-    axis, equals, value = incomplete.partition("=")
-    if not equals:
-        return _matching([f"{name}=" for name in axes], incomplete, _OPEN)
-    return [CompletionItem(f"{axis}={item.value}") for item in _matching(_labels(images, axis, written), value)]
+def _done(text: str) -> str:
+    """Return the parts of a list that are written already, with the comma behind them."""
+    match = _DONE.match(text)
+    return match[0] if match else ""
 
 
-def _labels(images: Iterable[ImageOutline], axis: str, written: Callable[[str], str]) -> list[str]:
-    """Return the values that an axis has in `images`, as `written`, without empty ones."""
-    values: dict[str, None] = {}
+def _labels(images: Iterable[ImageOutline], axis: str) -> list[str]:
+    """Return the values that an axis has in `images`."""
+    labels: dict[str, None] = {}
     for image in images:
         with contextlib.suppress(Exception):  # a mistake in a spec or data file
-            values.update(dict.fromkeys(map(written, image.labels(axis.removesuffix("!")))))
-    return [value for value in values if value]
+            labels.update(dict.fromkeys(image.labels(axis)))
+    return list(labels)
 
 
 def _matching(values: Iterable[str], incomplete: str, kind: str = "plain") -> list[CompletionItem[Any]]:
