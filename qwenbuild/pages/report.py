@@ -166,30 +166,28 @@ def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small
     def names(digest: str) -> list[str]:
         return [f"thumbnails/{digest}{SUFFIX}", *([] if small else [f"images/{digest}.png"])]
 
-    wanted = {
-        digest: places
-        for digest, places in sources.items()
-        if None in [target.written(name) for name in names(digest)]
+    missing = {
+        digest: lacking
+        for digest in sources
+        if (lacking := [name for name in names(digest) if not target.keep(name)])
     }  # fmt: skip
     thumbnails = Thumbnails()
 
     def put(digest: str) -> bool:
-        image = cache(lambda: read(digest, wanted[digest]))
+        image = cache(lambda: read(digest, sources[digest]))
         shown = thumbnails.of(digest, image)
-        thumbnail, *full = names(digest)
-        if shown is not None and target.written(thumbnail) is None:
-            target.put(thumbnail, shown)
-        for name in full:
-            if target.written(name) is None and (content := image()) is not None:
+        for name in missing[digest]:
+            content = shown if name.endswith(SUFFIX) else image()
+            if content is not None:
                 target.put(name, content)
         return shown is not None
 
     damaged: list[Path] = []
     try:
-        for done, (digest, is_image) in enumerate(zip(wanted, thumbnails.side_by_side(put, wanted), strict=True)):
-            tell(done + 1, len(wanted))
+        for done, (digest, is_image) in enumerate(zip(missing, thumbnails.side_by_side(put, missing), strict=True)):
+            tell(done + 1, len(missing))
             if not is_image:
-                damaged.append(wanted[digest][-1])
+                damaged.append(sources[digest][-1])
     finally:
         thumbnails.close()
     return damaged

@@ -61,13 +61,12 @@ class ReportFolder:
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
-    def written(self, name: str) -> int | None:
-        """Return the size of a file that an earlier report wrote, and keep the file; None if there is none."""
-        mark = self._files.get(name)
-        if mark is None:
-            return None
+    def keep(self, name: str) -> bool:
+        """Keep a file that an earlier report wrote; return False if it wrote none, or if it has changed since."""
+        if name not in self._files:
+            return False
         self._wanted.add(name)
-        return mark[0]
+        return True
 
     def keep_all(self) -> None:
         """Keep all files that the earlier report wrote."""

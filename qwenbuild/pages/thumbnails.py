@@ -14,6 +14,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -50,11 +51,8 @@ class Thumbnails:
         The image is read from the first of `places` that has its bytes. Returns None if no place has
         them, or if the file is not an image.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.make, digest, places)
-
-    def make(self, digest: str, places: Sequence[Path]) -> bytes | None:
-        """Do what `get` does, in this thread."""
-        return self.of(digest, lambda: read(digest, places))
+        content = partial(read, digest, places)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.of, digest, content)
 
     def of(self, digest: str, content: Callable[[], bytes | None]) -> bytes | None:
         """Return the thumbnail of the image with this digest; `content` gives its bytes, and is called if it is new."""
@@ -70,7 +68,7 @@ class Thumbnails:
             return small
 
     def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `make` and `of`."""
+        """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `of`."""
         return self._pool.map(act, items)
 
     def close(self) -> None:

@@ -136,7 +136,7 @@ qb.app = (() => {
       }
       said.push(Object.keys(data.summary.models).join(", "));
       const { seeds } = data.summary;
-      said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
+      if (seeds.length) said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
       said.push(new Date(data.made_at_s * 1000).toLocaleString());
     }
     if (data.progress) {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from qwenbuild.engine.engine import load
 from qwenbuild.errors import OutputError, UsageError
 from qwenbuild.pages.report import STATIC, WEB
+from tests.support.trouble import most_bytes
 from tests.support.workspace import Workspace
 
 SPEC = """
@@ -118,16 +119,13 @@ def test_a_full_disk_is_told(pets: Workspace, tmp_path: Path) -> None:
     """If a file can't be written, the error names the folder and the reason."""
     engine = load(pets.root)
     engine.build()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with contextlib.ExitStack() as disk:
 
-    def fill(done: int, total: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        def fill(done: int, total: int) -> None:
+            disk.enter_context(most_bytes(100))
 
-    try:
         with pytest.raises(OutputError, match="page can't be written: File too large") as caught:
             engine.report(tmp_path / "page", tell=fill)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.hint == "free some space there, or let -o name another folder"
 
 

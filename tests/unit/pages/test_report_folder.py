@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from qwenbuild.errors import UsageError
 from qwenbuild.files.user_folders import cache_folder
 from qwenbuild.pages.report_folder import DATA, ReportFolder
+from tests.support.trouble import most_bytes
 
 _IMAGE = f"images/{'0' * 64}.png"
 _DETAIL = "details/0.js"
@@ -35,7 +34,7 @@ def report(tmp_path: Path) -> Path:
 def test_files_that_are_as_they_were_written_are_known(report: Path) -> None:
     """A file that nobody changed counts as written, and so does the basis."""
     again = opened(report)
-    assert (again.basis, again.written(_IMAGE), again.written("images/other.png")) == ("first", len(_IMAGE), None)
+    assert (again.basis, again.keep(_IMAGE), again.keep("images/other.png")) == ("first", True, False)
 
 
 @pytest.mark.parametrize(("name", "basis"), [(_IMAGE, "first"), (_DETAIL, "")])
@@ -45,14 +44,14 @@ def test_a_changed_file_is_not_known(report: Path, name: str, basis: str) -> Non
     (report / name).unlink()
     (report / name).write_bytes(content)
     again = opened(report)
-    assert (again.written(name), again.basis) == (None, basis)
+    assert (again.keep(name), again.basis) == (False, basis)
 
 
 def test_a_project_brings_no_record(report: Path, tmp_path: Path) -> None:
     """Files that came with a folder are not known, whatever they are named."""
     report.rename(tmp_path / "clone")
     again = opened(tmp_path / "clone")
-    assert (again.written(_IMAGE), again.basis) == (None, "")
+    assert (again.keep(_IMAGE), again.basis) == (False, "")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 2}', '{"format": 1, "basis": "x", "files": 3}'])
@@ -85,18 +84,9 @@ def test_all_files_can_be_kept(report: Path) -> None:
     assert opened(report).basis == "first"
 
 
-@pytest.fixture
-def _small_files() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.mark.usefixtures("_small_files")
 def test_a_file_that_can_not_be_written_stays_as_it_was(report: Path) -> None:
     """If the disk is full in the middle of a file, the old file stays, and no half of the new one."""
-    with pytest.raises(OSError, match="too large"):
+    with most_bytes(100), pytest.raises(OSError, match="too large"):
         opened(report).put(DATA, bytes(1000))
     assert (report / DATA).read_bytes() == DATA.encode()
     assert list(report.glob("*.part")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_thumbnail_is_made_once(tmp_path: Path) -> None:
     first = asyncio.run(thumbnails.get(digest, [tmp_path / "missing", place]))
     place.unlink()
     assert first is not None
-    assert thumbnails.make(digest, [place]) == first
+    assert thumbnails.of(digest, partial(read, digest, [place])) == first
     thumbnails.close()
 
 
@@ -60,11 +61,11 @@ def test_a_thumbnail_that_lost_its_end_is_made_again(tmp_path: Path, length: int
     place, digest = tmp_path / "image.png", sha256(content)
     place.write_bytes(content)
     thumbnails = Thumbnails(tmp_path / "small")
-    whole = thumbnails.make(digest, [place])
+    whole = thumbnails.of(digest, partial(read, digest, [place]))
     assert whole is not None
     kept = tmp_path / "small" / digest[:2] / f"{digest}.webp"
     kept.write_bytes(whole[:length])
-    assert thumbnails.make(digest, [place]) == whole
+    assert thumbnails.of(digest, partial(read, digest, [place])) == whole
     assert kept.read_bytes() == whole
     thumbnails.close()
 
@@ -75,7 +76,7 @@ def test_projects_share_the_users_thumbnails(tmp_path: Path) -> None:
     digest = sha256(content)
     (tmp_path / "image.png").write_bytes(content)
     thumbnails, cache = Thumbnails(), cache_folder()
-    made = thumbnails.make(digest, [tmp_path / "image.png"])
+    made = thumbnails.of(digest, partial(read, digest, [tmp_path / "image.png"]))
     assert cache
     [kept] = (cache / "thumbnails").rglob("*.webp")
     assert kept.read_bytes() == made
