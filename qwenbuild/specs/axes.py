@@ -35,9 +35,9 @@ class WrittenAxis:
     keys: Keys
     folder: Path  # data files are relative to it
 
-    def place(self, *keys: str | int) -> Place:
-        """Return the place of the axis, or of what stands at `keys` in it."""
-        return self.source.place((*self.keys, *keys))
+    def place(self, *keys: str | int, key: bool = False) -> Place:
+        """Return the place of the axis, or of what stands at `keys` in it, or with `key` of the last key."""
+        return self.source.place((*self.keys, *keys), key=key)
 
     @property
     def data_file(self) -> Path | None:
@@ -51,8 +51,8 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
     Raises ProjectError if `axes` names an axis that is shared nowhere, or that the matrix has, too.
     """
     image, keys = spec.content.image[image_name], ("image", image_name)
-    folder, found, problems = spec.path.parent, dict[str, WrittenAxis](), list[Problem]()
-    shared = {**of_config(project), **of_spec(spec)}
+    found, problems = dict[str, WrittenAxis](), list[Problem]()
+    shared = {**of_config(project), **of_spec(spec)} if image.axes else {}
     for number, name in enumerate(image.axes):
         place = partial(spec.source.place, (*keys, "axes", number))
         if name not in shared:
@@ -65,9 +65,13 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
             found[name] = shared[name]
     if problems:
         raise ProjectError(problems)
-    for name, values in image.matrix.items():
-        found[name] = WrittenAxis(values, spec.source, (*keys, "matrix", name), folder)
-    return found
+    return found | of_image(spec, image_name)
+
+
+def of_image(spec: Spec, image_name: str) -> dict[str, WrittenAxis]:
+    """Return the axes of an image's matrix."""
+    matrix, keys = spec.content.image[image_name].matrix, ("image", image_name, "matrix")
+    return {name: WrittenAxis(values, spec.source, (*keys, name), spec.path.parent) for name, values in matrix.items()}
 
 
 def of_spec(spec: Spec) -> dict[str, WrittenAxis]:
@@ -86,8 +90,10 @@ def of_config(project: Project) -> dict[str, WrittenAxis]:
 
 def data_files(project: Project, specs: Iterable[Spec]) -> set[Path]:
     """Return the data files that the specs and the config name; they may be missing."""
-    found = {path for spec in specs for path in spec.data_files}
-    return found | {path for axis in of_config(project).values() if (path := axis.data_file)}
+    tables = [of_config(project)]
+    for spec in specs:
+        tables += [of_spec(spec), *(of_image(spec, name) for name in spec.content.image)]
+    return {path for table in tables for axis in table.values() if (path := axis.data_file)}
 
 
 def table_row(table: dict[str, Any], number: int, place: Callable[..., Place]) -> Row:

@@ -60,12 +60,14 @@ def narrowed(chosen: Sequence[Action], where: Iterable[str], actions: Sequence[A
 
 def alternatives(text: str, values: Collection[str]) -> list[str]:
     """Return the globs that a condition's text stands for; `values` are those of the axis, in Unicode's form NFC."""
+    is_one = ("," not in text and '"' not in text) or _fits(text, values)
+    return [text] if is_one else [*split_labels(text)]
+
+
+def _fits(text: str, values: Collection[str]) -> bool:
+    """Return whether a text is one of the values, or fits one as a glob."""
     whole = nfc(text)
-    if whole in values or ("," not in text and '"' not in text):
-        return [text]
-    if not _GLOB.isdisjoint(whole) and any(map(any_of([text]), values)):
-        return [text]
-    return [*split_labels(text)]
+    return whole in values or (not _GLOB.isdisjoint(whole) and any(map(any_of([whole]), values)))
 
 
 def any_of(globs: Iterable[str]) -> Callable[[str], bool]:
@@ -122,7 +124,7 @@ def _meant(
     """Return the globs of a condition; raises UsageError if one of them fits no value."""
     globs = alternatives(condition.text, values)
     for glob in globs:
-        if nfc(glob) not in values and not (not _GLOB.isdisjoint(glob) and any(map(any_of([glob]), values))):
+        if not _fits(glob, values):
             known = sorted(_labels(of, actions))
             claim = f"no cell has {condition.axis}={glob}" + f": {condition} excludes nothing" * condition.is_not
             raise UsageError(claim, facts=[f"values: {listing(known)}"], hint=did_you_mean(glob, known))

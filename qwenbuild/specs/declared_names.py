@@ -25,9 +25,6 @@ FIELDS = ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermar
 RESERVED = ("spec", "image", "width", "height", "ratio")
 """Names that qwenbuild sets for templates; an axis or variable can't have them."""
 
-LONGEST = 200
-"""The most characters of a name."""
-
 SET = frozenset({*RESERVED, "model", "size", "seed"})
 """Names that templates always see."""
 
@@ -47,7 +44,8 @@ _IMAGE_KEYS = {  # of an image that are not axes, with what to write instead
     "include": "it stands beside the matrix, not in it: [[image.NAME.include]]",
 }
 _IMAGE_NAME = re.compile(r"[^\W_][\w.-]*")
-_TAG = re.compile(r"[\w.][\w.-]*")
+_LABEL = re.compile(r"[\w.][\w.-]*")  # a tag, or the name of a profile
+_LONGEST = 200  # characters of a name
 
 
 def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
@@ -76,7 +74,7 @@ def of_config(
 
 
 def _image(name: str, source: TomlFile) -> Iterator[Problem]:
-    if not _IMAGE_NAME.fullmatch(name) or len(name) > LONGEST:
+    if not _IMAGE_NAME.fullmatch(name) or len(name) > _LONGEST:
         why = _too_long(name) or "letters, digits, _, - and ., first a letter or digit"
         yield Problem(f'not an image name: "{name}"', source.place(("image", name), key=True), why)
 
@@ -84,12 +82,16 @@ def _image(name: str, source: TomlFile) -> Iterator[Problem]:
 def _tags(tags: Sequence[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
     known: set[str] = set()
     for number, tag in enumerate(map(nfc, tags)):
-        if not _TAG.fullmatch(tag) or len(tag) > LONGEST:
-            why = _too_long(tag) or "letters, digits, _, - and ., first no -"
+        if why := label_fault(tag):
             yield Problem(f'not a tag: "{tag}"', source.place((*keys, number)), why)
         elif tag in known:
             yield Problem(f'the tag "{tag}" stands here twice', source.place((*keys, number)), "remove one of them")
         known.add(tag)
+
+
+def label_fault(name: str) -> str:
+    """Return why no tag and no profile can have this name; empty if they can."""
+    return _too_long(name) or ("" if _LABEL.fullmatch(name) else "letters, digits, _, - and ., first no -")
 
 
 def variable_fault(name: str) -> str:
@@ -126,7 +128,7 @@ def _fault(name: str, allowed: str) -> str:
 
 
 def _too_long(name: str) -> str:
-    return f"{len(name):,} characters; at most {LONGEST}" if len(name) > LONGEST else ""
+    return f"{len(name):,} characters; at most {_LONGEST}" if len(name) > _LONGEST else ""
 
 
 def _same(image_name: str, image: Image, content: SpecFile, source: TomlFile) -> Iterator[Problem]:

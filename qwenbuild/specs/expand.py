@@ -155,8 +155,7 @@ class _Expander:
             if layer is None or name in declaration.axes:
                 continue
             try:
-                text = getattr(layer.fields, name)
-                compiled[name] = templates.inline(text, partial(layer.source.place_in, (*layer.keys, name)))
+                compiled[name] = templates.inline(getattr(layer.fields, name), layer.place_in(name))
             except ProjectError as error:
                 problems += error.problems
         if problems:

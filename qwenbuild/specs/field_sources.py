@@ -80,14 +80,14 @@ class Sources:
             if name in layer.fields.vars:
                 return self._of_layer(layer, "vars", name)
         if name == "image":
-            return Source(Kind.IMAGE, "the image's name", declaration.spec.source.place(declaration.keys, key=True))
+            return Source(Kind.IMAGE, "the image's name", declaration.place(key=True))
         return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
 
     def parameter(self, name: str) -> Source:
         """Return the source of a vendor parameter."""
         for layer in self._declaration.layers:
             if name in layer.fields.parameters:
-                return Source(layer.kind, "", layer.place("parameters", name))
+                return self._of_layer(layer, "parameters", name)
         file, model = self._project.file, self._action.request.model
         if name in self._project.catalogue.models[model].parameters:
             place = file.source.place((*file.keys, "models", model, "parameters", name))
@@ -113,19 +113,17 @@ class Sources:
                 return Source(layer.kind, "", layer.place(*keys))
 
     def _prompt(self) -> Source:
-        image, source = self._declaration.image, self._declaration.spec.source
-        if image.template is None:
-            return Source(Kind.IMAGE, "", source.place((*self._declaration.keys, "prompt")))
-        words = f"template {self._project.config.templates}/{image.template}"
-        return Source(Kind.IMAGE, words, source.place((*self._declaration.keys, "template")))
+        declaration, name = self._declaration, self._declaration.image.template
+        if name is None:
+            return Source(Kind.IMAGE, "", declaration.place("prompt"))
+        words = f"template {self._project.config.templates}/{name}"
+        return Source(Kind.IMAGE, words, declaration.place("template"))
 
     def _axis(self, axis: str) -> Source:
         """Return the source of the cell's value of an axis: an include, a data file or the matrix."""
-        declaration, source = self._declaration, self._declaration.spec.source
+        declaration = self._declaration
         if self._included is not None:
-            return Source(
-                Kind.INCLUDE, f"include, {axis}", source.place((*declaration.keys, "include", self._included, axis))
-            )
+            return Source(Kind.INCLUDE, f"include, {axis}", declaration.place("include", self._included, axis))
         wanted, written = self._action.cell[axis], declaration.written[axis]
         place = written.place()
         match written.values:

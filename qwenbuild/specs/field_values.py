@@ -47,7 +47,7 @@ class FieldValues:
             layer = layers.setting(declaration.layers, name)
             if layer and is_template(written):
                 try:
-                    template = templates.inline(written, partial(layer.source.place_in, (*layer.keys, name)))
+                    template = templates.inline(written, layer.place_in(name))
                     self.texts[name] = SharedText(name, template, declaration, {})
                 except ProjectError as error:
                     problems += error.problems
@@ -115,9 +115,11 @@ class FieldValues:
             "seed": partial(self.seed, values),
             **{name: partial(self.flag, name, values) for name in ("prompt_extend", "watermark")},
         }
-        for name in checks.keys() & self.texts.keys():
+        for name, check in checks.items():
+            if name not in self.texts:
+                continue
             try:
-                checks[name]()
+                check()
             except ProjectError as error:
                 found += error.problems
         return found

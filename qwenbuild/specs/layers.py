@@ -6,9 +6,10 @@ those of the config. The nearest place that sets a field wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild.catalogue import Model
@@ -50,6 +51,10 @@ class Layer:
     def place(self, *keys: str | int, key: bool = False) -> Place:
         """Return the place of a value in the table, or with `key` of its key."""
         return self.source.place((*self.keys, *keys), key=key)
+
+    def place_in(self, *keys: str) -> Callable[[int, str], Place]:
+        """Return a function that maps (line of the text at `keys` from 1, token on it) to the token's place."""
+        return partial(self.source.place_in, (*self.keys, *keys))
 
 
 def of(project: Project, spec: Spec, image_name: str) -> Sequence[Layer]:

@@ -22,7 +22,6 @@ from .action import Action
 from .control_characters import texts_in
 from .declaration import Declaration
 from .declared_names import FIELDS
-from .fields import Fields
 from .layers import Kind, Layer
 from .lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, PromptRules
 from .project import Project
@@ -96,7 +95,7 @@ class _Linter:
         The fields `without` do not count.
         """
         found: frozenset[str] = frozenset()
-        for text in self._texts(declaration, *without):
+        for text in variable_uses.texts(declaration, self.templates, *without):
             read, _ = self._read(text)
             if read is None:
                 return None
@@ -108,15 +107,6 @@ class _Linter:
             files: set[str] = set()
             self._known[text] = self.templates.reads(text, files), files
         return self._known[text]
-
-    def _texts(self, declaration: Declaration, *without: str) -> Iterator[str]:
-        """Yield the templates of an image: the prompt, and the fields that may be templates."""
-        image = declaration.image
-        yield (self.templates.text(image.template) if image.template else image.prompt) or ""
-        for name in Fields.model_fields:
-            is_set = name not in without and name not in declaration.axes
-            if is_set and isinstance(value := declaration.setting(name), str):
-                yield value
 
     # --- rules ---
 
@@ -170,7 +160,7 @@ class _Linter:
         """Yield the files of the templates folder that no image uses, directly or through another template."""
         used: set[str] = set()
         for declaration in self._declarations:
-            for text in self._texts(declaration):
+            for text in variable_uses.texts(declaration, self.templates):
                 read, files = self._read(text)
                 if read is None:
                     return
@@ -178,7 +168,7 @@ class _Linter:
             used |= {declaration.image.template or ""}
         used = {*map(nfc, used)}
         suffixes = {*_SUFFIXES, *(PurePosixPath(name).suffix for name in used)}
-        for name in self.templates.names():
+        for name in self.templates.names:
             path = PurePosixPath(name)
             is_template = path.suffix in suffixes and path.stem.upper() not in ("README", "LICENSE", "CHANGELOG")
             if nfc(name) not in used and is_template and not any(part.startswith(".") for part in path.parts):
@@ -203,7 +193,7 @@ class _Linter:
             shared += axes.of_spec(spec).values()
         for axis in shared:
             if (axis.source.shown, axis.keys) not in used:
-                name, place = axis.keys[-1], axis.source.place(axis.keys, key=True)
+                name, place = axis.keys[-1], axis.place(key=True)
                 hint = f'an image names it: axes = ["{name}"]'
                 yield UNUSED_AXIS, Problem(f'no image names the axis "{name}"', place, hint=hint)
 
@@ -219,30 +209,29 @@ class _Linter:
                 claim = f"axis `{axis}` changes no request: {duplicates:,} of {total:,} cells are duplicates"
                 facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
                 hint = self._hint(declaration, axis)
-                written = declaration.written[axis]
-                place = written.source.place(written.keys, key=True)
+                place = declaration.written[axis].place(key=True)
                 yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
 
     def columns(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the columns that have the name of a field of the request, and that no template reads."""
         for declaration in images:
-            read = [self._read(text) for text in self._texts(declaration)]
+            own = [*variable_uses.texts(declaration, self.templates)]
+            read = [*map(self._read, own)]
             if any(names is None for names, _ in read):
                 continue
             files = {declaration.image.template or "", *(file for _, found in read for file in found)} - {""}
-            texts = "\n".join([*self._texts(declaration), *(self.templates.text(file) or "" for file in sorted(files))])
+            texts = "\n".join([*own, *(self.templates.text(file) or "" for file in sorted(files))])
             for axis, values in declaration.axes.items():
                 row = None if isinstance(values, range) else values[0]
                 read_of = _columns_read(axis, texts)
                 if not isinstance(row, Mapping) or read_of is None:
                     continue
-                written = declaration.written[axis]
                 for name in row:
                     field = name.strip().lower()
                     if field in FIELDS and field not in declaration.axes and name not in read_of:
                         claim = f'the column "{name}" of {axis} sets no field'
                         hint = f'{field} = "{{{{ {axis}.{name} }}}}" lets it set the field'
-                        yield UNREAD_COLUMN, Problem(claim, written.source.place(written.keys, key=True), hint=hint)
+                        yield UNREAD_COLUMN, Problem(claim, declaration.written[axis].place(key=True), hint=hint)
 
     def _hint(self, declaration: Declaration, axis: str) -> str:
         if nfc(axis) in (self._reads(declaration, "output") or ()):

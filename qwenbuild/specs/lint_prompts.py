@@ -117,7 +117,7 @@ class _Origins:
         for layer in declaration.layers:
             for name, value in layer.fields.vars.items():
                 if name not in declaration.axes and spot.is_from(value):
-                    return layer.source.place_in((*layer.keys, "vars", name), 1, spot.token)
+                    return layer.place_in("vars", name)(1, spot.token)
         return None
 
     def template(self, token: str) -> Place:

@@ -260,7 +260,7 @@ class Cells:
             return []
         facts = [f"{sets:,} different sets of axes, and {self._declaration.cells:,} cells"]
         hint = "entries that name the same axes cost little"
-        place = self._source.place((*self._declaration.keys, "exclude", 0))
+        place = self._declaration.place("exclude", 0)
         return [Problem("the exclude entries take too long", place, facts=facts, hint=hint)]
 
     def _inclusion(self, number: int, *, is_told: bool) -> Cell:

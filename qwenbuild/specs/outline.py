@@ -85,7 +85,7 @@ def variables(start: Path) -> list[str]:
     config = _config(start)
     if config is None:
         return []
-    settings, found = _table(config.table), images(start)
+    settings, found = _table(config.table), _images(config)
     places = [settings, *_table(settings.get("profiles")).values()]
     tables = [*(_table(it).get("defaults") for it in places), *(it.file for it in found), *(it.table for it in found)]
     return list(dict.fromkeys(name for table in tables for name in _table(_table(table).get("vars"))))
@@ -105,8 +105,10 @@ def images(start: Path) -> list[ImageOutline]:
     The list is empty if there is no project. Raises ProjectError if its config is not TOML.
     """
     config = _config(start)
-    if config is None:
-        return []
+    return _images(config) if config else []
+
+
+def _images(config: discovery.ConfigFile) -> list[ImageOutline]:
     root, settings = config.root, _table(config.table)
     glob = settings.get("specs", discovery.SPECS)
     if not isinstance(glob, str) or discovery.glob_fault(glob):

@@ -6,7 +6,6 @@ each other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ from .fields import Fields
 
 if TYPE_CHECKING:
     from .project import Config
-
-_NAME = re.compile(r"[\w.][\w.-]*")
 
 
 class Budget(BaseModel):
@@ -71,9 +68,9 @@ def applied(config: Config, name: str) -> Config:
 def problems(profiles: Mapping[str, Profile], source: TomlFile, keys: tuple[str, ...]) -> Iterator[Problem]:
     """Yield the problems of the names of profiles and of their variables; `keys` are those of the config's table."""
     for name, profile in profiles.items():
-        if not _NAME.fullmatch(name) or len(name) > declared_names.LONGEST:
+        if why := declared_names.label_fault(name):
             place = source.place((*keys, "profiles", name), key=True)
-            yield Problem(f'not a profile\'s name: "{name}"', place, "letters, digits, _, - and ., first no -")
+            yield Problem(f'not a profile\'s name: "{name}"', place, why)
         yield from declared_names.of_variables(
             profile.defaults.vars, source, (*keys, "profiles", name, "defaults", "vars")
         )

@@ -24,7 +24,7 @@ from qwenbuild.routes import Routes
 from . import expand
 from .action import Action
 from .declaration import Declaration
-from .layers import Kind
+from .fields import Fields
 from .output_paths import Recorded, settled
 from .project import Project
 from .sandbox import environment
@@ -39,7 +39,8 @@ class _Expansion:
     """The actions of one image, and everything that they depend on."""
 
     spec: Spec = field(repr=False)
-    basis: tuple[str, ...]  # see `_basis`
+    fields: Sequence[Fields] = field(repr=False)  # of the layers
+    provider: tuple[str, bool]  # its family, and whether it is labelled
     axes: str  # the values of the axes, as text
     texts: Mapping[str, str | None]  # the templates' texts by name; None: no such file
     actions: Sequence[Action] = field(repr=False)
@@ -98,13 +99,14 @@ class ReadCache:
         kept = self._expansions.get(declaration.name)
         if kept is None or repr(declaration.axes) != kept.axes or not _are_unchanged(kept.texts, now):
             return None
-        if _basis(declaration, routes) != kept.basis:
+        fields = _fields(declaration)
+        if _provider(declaration, routes) != kept.provider or not _are_equal(fields, kept.fields):
             return None
         if declaration.spec is kept.spec:
             return kept
         # Messages show where the image stands now, so the actions get the new declaration.
         actions = [action._replace(declaration=declaration) for action in kept.actions]
-        return replace(kept, spec=declaration.spec, actions=actions)
+        return replace(kept, spec=declaration.spec, fields=fields, actions=actions)
 
     def _expanded(
         self, project: Project, declaration: Declaration, routes: Routes, findings: Findings, *, keep: bool
@@ -112,8 +114,8 @@ class ReadCache:
         """Expand an image; with `keep`, its actions hold their requests."""
         templates = self._templates(project)
         actions = list(expand.cells(project.catalogue, templates, declaration, routes, findings, keep=keep))
-        basis = _basis(declaration, routes)
-        return _Expansion(declaration.spec, basis, repr(declaration.axes), templates.texts, actions)
+        provider, axes = _provider(declaration, routes), repr(declaration.axes)
+        return _Expansion(declaration.spec, _fields(declaration), provider, axes, templates.texts, actions)
 
     def _templates(self, project: Project) -> Templates:
         return Templates(project.templates, project.config.templates, partial(environment, compiled=self._bytecode))
@@ -134,17 +136,25 @@ class _Bytecode(BytecodeCache):
             self._codes[bucket.key] = bucket.checksum, bucket.code
 
 
-def _basis(declaration: Declaration, routes: Routes) -> tuple[str, ...]:
-    """Return what an image's actions depend on beside its axes and templates: all that its layers set.
+def _fields(declaration: Declaration) -> Sequence[Fields]:
+    return tuple([layer.fields for layer in declaration.layers])
 
-    The parts are texts, because Python takes 1 for equal to True.
-    """
-    stated = [
-        layer.fields.model_copy(update={"image": {}}) if layer.kind is Kind.SPEC else layer.fields
-        for layer in declaration.layers
-    ]
+
+def _provider(declaration: Declaration, routes: Routes) -> tuple[str, bool]:
     provider = routes.provider(declaration.choice)
-    return (*map(repr, stated), provider.family, str(provider.labelled))
+    return provider.family, provider.labelled
+
+
+def _are_equal(fields: Sequence[Fields], others: Sequence[Fields]) -> bool:
+    """Return whether layers set the same for an image. Most are the same objects, and making texts takes long."""
+    return len(fields) == len(others) and all(
+        one is other or _stated(one) == _stated(other) for one, other in zip(fields, others, strict=True)
+    )
+
+
+def _stated(fields: Fields) -> str:
+    """Return what a layer sets, without the images of a spec. It is a text, because for Python 1 is equal to True."""
+    return repr({name: value for name, value in fields if name != "image"})
 
 
 def _are_unchanged(texts: Mapping[str, str | None], now: Templates) -> bool:

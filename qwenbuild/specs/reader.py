@@ -148,7 +148,7 @@ class Reader:
             if reason := self._routes.provider(action.choice).check(model):
                 image = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place
-                place = stated or image.spec.source.place(image.keys)
+                place = stated or image.place()
                 found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
         return list(found.values())
 
@@ -165,11 +165,12 @@ def _useless(declaration: Declaration, provider: Provider) -> Iterator[Problem]:
     One that stands elsewhere may be meant for another provider, such as the one of the command line.
     """
     beside = layers.setting(declaration.layers, "provider")
+    if beside is None or provider.name != declaration.choice.provider:
+        return
     for option in OPTIONS:
-        layer = layers.setting(declaration.layers, option)
-        is_meant = layer is beside and provider.name == declaration.choice.provider
-        if layer and is_meant and option not in options_of(type(provider)):
-            yield Problem(f'the provider "{provider.name}" takes no {option}', layer.place(option, key=True))
+        is_beside = layers.setting(declaration.layers, option) is beside
+        if is_beside and option not in options_of(type(provider)):
+            yield Problem(f'the provider "{provider.name}" takes no {option}', beside.place(option, key=True))
 
 
 def check_renders(renders: int, most: int) -> None:

@@ -16,7 +16,6 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 
 from qwenbuild.catalogue import Money
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.text import read_text
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_limits import MAX_BYTES
@@ -89,14 +88,6 @@ class Spec:
     path: Path
     content: SpecFile = field(repr=False)
     source: TomlFile = field(repr=False)
-
-    @property
-    def data_files(self) -> list[Path]:
-        """The data files that the axes name; they may be missing."""
-        axes = [values for it in (*self.content.image.values(),) for values in it.matrix.values()] + [
-            *self.content.axes.values()
-        ]
-        return [as_spelled(self.path.parent, values.file) for values in axes if isinstance(values, DataFile)]
 
 
 def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | None = None) -> Spec | None:

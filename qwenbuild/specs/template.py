@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -153,7 +155,7 @@ class Templates:
         self._shown = shown
         self._texts: dict[str, str] = {}  # every file read so far, by template name
         self._missing: set[str] = set()
-        self._names: list[str] | None = None
+        self._inline: dict[str, CodeType] = {}  # the code of texts in specs: images may inherit one text
         self._environment = sandbox(jinja2.FunctionLoader(self._load))
 
     @property
@@ -168,8 +170,7 @@ class Templates:
 
     def text(self, name: str) -> str | None:
         """Return the text of the file `name`; None if there is no such file. Raises ProjectError."""
-        if name not in self._texts and name not in self._missing:
-            self._load(name)
+        self._load(name)
         return self._texts.get(name)
 
     def named(self, name: str, locate: Locate) -> Template:
@@ -190,7 +191,8 @@ class Templates:
         `locate` finds the lines of the text in the spec.
         """
         try:
-            code = self._environment.compile(text, filename=INLINE)
+            if (code := self._inline.get(text)) is None:
+                code = self._inline[text] = self._environment.compile(text, filename=INLINE)
         except Exception as error:
             raise ProjectError([self.problem(error, locate, {})]) from None
         globals_ = self._environment.make_globals(None)
@@ -254,19 +256,21 @@ class Templates:
     def may_read(self, text: str) -> frozenset[str]:
         """Return what a text can read: if it computes the name of a file, what any file of the folder reads."""
         found = self.reads(text, set())
-        if found is not None:
-            return found
-        return frozenset().union(self._own(text), *map(self._own_of_file, self.names()))
+        return self._own(text) | self._all_read if found is None else found
+
+    @cached_property
+    def _all_read(self) -> frozenset[str]:
+        """The variables that the files of the folder read."""
+        found: frozenset[str] = frozenset()
+        for name in self.names:
+            with contextlib.suppress(ProjectError):
+                found |= self._own(self.text(name) or "")
+        return found
 
     def _own(self, text: str) -> frozenset[str]:
         """Return the variables that a text itself reads; none if it can't be parsed."""
         with contextlib.suppress(jinja2.TemplateError, RecursionError):
             return variables(self._environment.parse(text))
-        return frozenset()
-
-    def _own_of_file(self, name: str) -> frozenset[str]:
-        with contextlib.suppress(ProjectError):
-            return self._own(self.text(name) or "")
         return frozenset()
 
     def is_plain(self, text: str) -> bool:
@@ -289,12 +293,11 @@ class Templates:
         finally:
             self._environment.texts.is_escaping = False
 
-    def names(self) -> list[str]:
-        """Return the names of all files in the folder at the time of the first call."""
-        if self._names is None:
-            files = (path for path in self._folder.rglob("*") if path.is_file()) if self._folder.is_dir() else ()
-            self._names = sorted(path.relative_to(self._folder).as_posix() for path in files)
-        return self._names
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The names of all files in the folder, sorted, as they were when they were first asked for."""
+        files = (path for path in self._folder.rglob("*") if path.is_file()) if self._folder.is_dir() else ()
+        return sorted(path.relative_to(self._folder).as_posix() for path in files)
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         if name in self._missing:
@@ -344,4 +347,4 @@ class Templates:
                 return locate(failure.line, token)
             return self._place(failure.name, failure.line, token)
 
-        return problem_of(failure, at, values, self._environment, self._shown, self.names)
+        return problem_of(failure, at, values, self._environment, self._shown, lambda: self.names)

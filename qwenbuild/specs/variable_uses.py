@@ -6,7 +6,7 @@ may be any file of the templates folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -18,13 +18,10 @@ from . import layers
 from .action import Action
 from .declaration import Declaration
 from .declared_names import SET
-from .field_values import TEMPLATED
-from .fields import is_template
+from .fields import Fields
 from .given import Given, field_hint
 from .project import Project
 from .template import Templates
-
-_TEXTS = (*TEMPLATED, "negative_prompt", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,15 @@ def _declared(image: Declaration) -> Mapping[str, Any]:
     return layers.variables([layer for layer in image.layers if layer.kind is not layers.Kind.OPTION])
 
 
+def texts(image: Declaration, templates: Templates, *without: str) -> Iterator[str]:
+    """Yield the templates of an image: the prompt, and the fields that may be templates, but those `without`."""
+    yield (templates.text(image.image.template) if image.image.template else image.image.prompt) or ""
+    for name in Fields.model_fields:
+        is_set = name not in without and name not in image.axes
+        if is_set and isinstance(value := image.setting(name), str):
+            yield value
+
+
 class _Reads:
     """What the templates of images read. Each file is read once."""
 
@@ -112,12 +118,9 @@ class _Reads:
 
     def of(self, image: Declaration) -> frozenset[str]:
         """Return the names that the templates of an image may read."""
-        written = image.image.prompt
-        if image.image.template is not None:
-            written = self._templates.text(image.image.template)
-        fields = [image.setting(name) for name in _TEXTS if name not in image.axes]
-        texts = [written or "", *(text for text in fields if is_template(text))]
-        for text in texts:
+        found: frozenset[str] = frozenset()
+        for text in texts(image, self._templates):
             if text not in self._by_text:
                 self._by_text[text] = self._templates.may_read(text)
-        return frozenset().union(*(self._by_text[text] for text in texts))
+            found |= self._by_text[text]
+        return found

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.specs.axes import Resolver, WrittenAxis, table_row
+from qwenbuild.specs.axes import Resolver, WrittenAxis, data_files, table_row
 from qwenbuild.specs.fields import DataFile, Range
 from tests.support.workspace import Workspace
 
@@ -56,3 +56,16 @@ def test_an_id_of_a_table_is_a_text_or_a_number(project: Workspace) -> None:
     with pytest.raises(ProjectError, match="an id must be a text or a number") as caught:
         table_row({"id": {}}, 1, place)
     assert str(caught.value.problems[0].place) == "specs/a.toml:3:20"
+
+
+def test_data_files_of_a_project(project: Workspace) -> None:
+    """Those of the config, the shared axes of specs, and the images; they may be missing."""
+    project.write({
+        "qwenbuild.toml": '[axes]\na = { file = "a.csv" }\nb = [1]\n',
+        "specs/s.toml": 'axes.c = { file = "c.csv" }\n[image.x]\nprompt = "x"\nmatrix.d = { file = "../d.csv" }\n'
+                        '[image.y]\nprompt = "y"\nmatrix.e = { count = 2 }\n',
+    })  # fmt: skip
+    found = data_files(project.project, project.specs(Findings()))
+    assert sorted(path.resolve().relative_to(project.root.resolve()).as_posix() for path in found) == [
+        "a.csv", "d.csv", "specs/c.csv"
+    ]  # fmt: skip

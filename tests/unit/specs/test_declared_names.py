@@ -59,6 +59,13 @@ def test_what_is_no_tag(project: Workspace, tags: str, expected: str) -> None:
     assert text.startswith(f"error: {expected}")
 
 
+def test_why_a_tag_or_a_profile_can_not_have_a_name() -> None:
+    """It is too long, or has other characters."""
+    assert [declared_names.label_fault(name) for name in ("a" * 200, "a" * 201, "a b")] == [
+        "", "201 characters; at most 200", "letters, digits, _, - and ., first no -"
+    ]  # fmt: skip
+
+
 def image_of(name: str, where: str) -> str:
     """Return a spec whose prompt reads `name`, declared `where`."""
     return {

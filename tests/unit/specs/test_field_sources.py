@@ -118,6 +118,19 @@ def test_what_the_command_line_gives(project: Workspace) -> None:
     ]  # fmt: skip
 
 
+def test_a_parameter_of_a_profile(project: Workspace) -> None:
+    """Its source names the profile, as that of a field or a variable does."""
+    project.write({
+        "qwenbuild.toml": '[profiles.print.defaults]\nsize = "16:9"\nparameters.a = 1\n',
+        "specs/s.toml": '[image.x]\nprompt = "x"\n',
+    })  # fmt: skip
+    engine = load(project.root, profile="print")
+    [action] = engine.actions()
+    sources = Sources(engine.project, action, asked=False)
+    assert str(sources.fields()["size"]) == "profile print, qwenbuild.toml:2"
+    assert str(sources.parameter("a")) == "profile print, qwenbuild.toml:3"
+
+
 def test_data_that_changed_since(project: Workspace) -> None:
     """If the row is gone, the source is the place of the axis."""
     name = "s/poster[flower=rose,seed=1,size=1328x1328]"

@@ -36,6 +36,15 @@ def test_the_nearest_place_wins(project: Workspace, kinds: tuple[Kind, ...]) -> 
     assert layers.variables(declaration.layers) == {"who": kinds[0].value}
 
 
+def test_places_in_texts(project: Workspace) -> None:
+    """A token is found in its line of a text, in any table of the layer."""
+    spec = '[image.a]\nprompt = "x"\noutput = "{{ who }}.png"\nvars.who = """\nAnn\nBo"""\n'
+    [declaration] = project.write({"specs/a.toml": spec}).declarations()
+    layer = declaration.layers[0]
+    found = [layer.place_in("output")(1, "who"), layer.place_in("vars", "who")(2, "Bo")]
+    assert [(it.line, it.column, it.width) for it in found] == [(3, 14, 3), (6, 1, 2)]
+
+
 def test_parameters_of_all_places_are_sent(project: Workspace) -> None:
     """Of two with one name the nearer wins, as a whole; those of the model are the farthest."""
     project.write({

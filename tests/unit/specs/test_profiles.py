@@ -99,6 +99,7 @@ def test_an_unknown_profile(project: Workspace) -> None:
          '"size" is a name that qwenbuild sets; a variable can\'t take it', 2, None),
         ("[profiles.'-a']\n", 'not a profile\'s name: "-a"', 1, None),
         ("[profiles.'']\n", 'not a profile\'s name: ""', 1, None),
+        (f"[profiles.{'a' * 201}]\n", f'not a profile\'s name: "{"a" * 201}"', 1, None),
         ("[profiles.a]\nprovider = 3\n", "provider: wrong type, a whole number", 2, None),
     ],
 )  # fmt: skip

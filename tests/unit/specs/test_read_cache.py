@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qwenbuild.engine import engine as engines
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import QwenbuildError
@@ -59,6 +61,36 @@ def test_a_cache_changes_nothing_but_the_time(project: Workspace) -> None:
     for edit in [{}, *EDITS, FILES]:
         project.write(edit)
         assert result_of(cached) == result_of(engines.load(project.root)), edit
+
+
+def test_what_a_layer_sets_is_compared_with_its_type(project: Workspace) -> None:
+    """For Python 1 is equal to True, but templates print them as they are written."""
+    spec = 'vars = { top = %s }\n[image.a]\nprompt = "{{ top }} {{ own }}"\nvars.own = %s\n'
+    project.write({**FILES, "specs/a.toml": spec % (1, 1)})
+    cached = engines.load(project.root)
+    cached.read_cache = ReadCache()
+    for top, own in ((1, 1), ("true", 1), ("true", "true"), ("1.0", "true")):
+        project.write({"specs/a.toml": spec % (top, own)})
+        assert result_of(cached) == result_of(engines.load(project.root)), (top, own)
+
+
+CHOICES: list[dict[str, Any]] = [
+    {}, {"variables": ["mood=1"]}, {"variables": ["mood=1"]}, {"variables": ["mood=true"]}, {"profile": "print"},
+    {"profile": "web"}, {"profile": "print", "variables": ["mood=1"]}, {"provider": "draft"}, {},
+]  # fmt: skip
+
+
+def test_engines_with_other_options_share_a_cache(project: Workspace) -> None:
+    """Each reads what an engine without a cache reads."""
+    project.write({
+        "qwenbuild.toml": '[defaults.vars]\nmood = "calm"\n[profiles.print.defaults.vars]\nmood = 1\n'
+                          '[profiles.web.defaults.vars]\nmood = true\n',
+        "specs/a.toml": '[image.a]\nprompt = "{{ mood }}"\n',
+    })  # fmt: skip
+    cached = engines.load(project.root)
+    cached.read_cache = ReadCache()
+    for choices in CHOICES:
+        assert result_of(cached.with_options(**choices)) == result_of(engines.load(project.root, **choices)), choices
 
 
 def test_an_unchanged_image_is_not_expanded_again(project: Workspace) -> None:

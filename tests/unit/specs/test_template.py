@@ -668,3 +668,17 @@ def test_what_was_taken_away_says_what_to_use(folder: Folder, text: str, hint: s
 def test_numbers_can_be_padded(folder: Folder, text: str, expected: str) -> None:
     """By filter, operator and method."""
     assert folder.inline(text).render({}) == expected
+
+
+def test_one_text_of_several_places(tmp_path: Path) -> None:
+    """A mistake in it is told at the place of each."""
+    templates = Templates(tmp_path, "templates")
+    made = {
+        3: templates.inline("{{ nothing }}", lambda line, token: Place("s.toml", 3)),
+        7: templates.inline("{{ nothing }}", lambda line, token: Place("s.toml", 7)),
+    }
+    for line, template in made.items():
+        with pytest.raises(ProjectError) as caught:
+            template.render({})
+        assert [problem.place for problem in caught.value.problems] == [Place("s.toml", line)]
+        assert template.render({"nothing": line}) == str(line)
