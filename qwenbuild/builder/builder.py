@@ -26,14 +26,13 @@ from qwenbuild.problems import Problem
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
+from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.remote import transfer
 from qwenbuild.storage.remote.transfer import Pushing
 
 from . import restore
-from .batches import Batches
 from .budget import Spending
-from .commits import Commits
 from .endings import Endings
 from .interrupt import Threads
 from .journal import settle_stored
@@ -77,18 +76,18 @@ class Builder:
         self._endings = Endings(run, self._workers, self._recorder)
         self._spending = Spending(run.options.max_cost)
         self._outputs = Writing(run, self._endings, self._recorder)
-        self._parts = {id(lane.provider): self._part(replace(run, lane=lane)) for lane in run.lanes}
+        self._parts = {
+            id(lane.provider): Rendering(
+                replace(run, lane=lane), self._workers, self._endings, self._spending, self._kept, self._all_kept
+            )
+            for lane in run.lanes
+        }
+        self._strays: Sequence[tuple[Submission, Lane]] = ()  # that the plan has, each with the lane that collects it
         self._carrying_out: asyncio.Task[None] | None = None
         # Connecting takes time, so a build whose images are all here does not connect.
         needs_remote = any(step.shared or step.verdict in _NEEDS_PROVIDER for step in run.plan.steps)
         self._pushing = Pushing(run.remote, run.store) if run.remote and needs_remote else None
         self._damaged: set[str] = set()  # keys whose stored bytes could not be used
-
-    def _part(self, run: Run) -> tuple[Commits, Rendering]:
-        """Return what renders the images of one provider."""
-        commits = Commits(run.submissions)
-        batches = Batches(run, self._endings, self._kept, self._all_kept)
-        return commits, Rendering(run, commits, batches, self._workers, self._endings, self._spending, self._kept)
 
     @property
     def recorded(self) -> Mapping[str, Output]:
@@ -111,8 +110,8 @@ class Builder:
         self._warn(plan.warnings)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder.running())
-            for commits, _ in self._parts.values():
-                await stack.enter_async_context(commits.running())
+            for rendering in self._parts.values():
+                await stack.enter_async_context(rendering.commits.running())
             if run.remote and self._pushing:
                 await stack.enter_async_context(run.remote)
                 await stack.enter_async_context(self._pushing.running())
@@ -146,7 +145,7 @@ class Builder:
             **self._counts,
             seconds=time.monotonic() - self._run.begun_s,
             orphans=len(self._run.plan.orphans),
-            strays=sum(rendering.strays.collected for _, rendering in self._parts.values()),
+            strays=sum(rendering.strays.collected for rendering in self._parts.values()),
             interrupted=self._run.interrupt.count > 0,
             signal=self._run.interrupt.signal,
             cost={currency: str(amount) for currency, amount in self._spending.amounts.items()},
@@ -158,14 +157,17 @@ class Builder:
             self._run.emit(Warned(problems))
 
     def _begin(self) -> int:
-        """Clean up what a crash left, and return the number of this run in the state."""
+        """Clean up what a crash left, find who collects the strays, and return the number of this run in the state."""
         run = self._run
         run.outputs.sweep()
         for lane in run.lanes:
             if any(is_done(it, run.store) for it in lane.submissions.mirrored() if it.provider == lane.provider.name):
                 with contextlib.suppress(LedgerError):  # a build that renders reports it; others can wait
                     lane.submissions.prepare()
-                    settle_stored(replace(run, lane=lane))
+                    settle_stored(lane.submissions, run.store)
+        if wanted := set() if run.options.detach else {it.key for it in run.plan.strays}:
+            found = run.lanes.collected_by()
+            self._strays = [(it, lane) for it, lane in found if lane and it.key in wanted]
         return run.state.begin_run()
 
     async def _carry_out(self) -> None:
@@ -201,21 +203,19 @@ class Builder:
         await self._workers.drain(batches, count, lambda steps: self._restore(steps, renders))
         await self._workers.drain(copies, count, lambda step: self._copy(step, renders))
         await self._workers.drain(pulls, _PULLS, lambda step: self._pull(step, renders))
-        strays = () if self._run.options.detach else self._run.plan.strays
-        if (renders or strays) and not self._workers.is_stopped:
-            await self._render_all(renders, strays)
+        if (renders or self._strays) and not self._workers.is_stopped:
+            await self._render_all(renders)
 
-    async def _render_all(self, renders: Iterable[Step], strays: Iterable[Submission]) -> None:
+    async def _render_all(self, renders: Iterable[Step]) -> None:
         """Render the steps and collect the strays; each provider works on its own at the same time."""
-        lanes, work = list(self._run.lanes), dict[int, tuple[deque[Step], deque[Submission]]]()
+        work: dict[int, tuple[deque[Step], deque[Submission]]] = {}
         for step in renders:
             provider = self._run.lanes.of(step.action.choice).provider
             work.setdefault(id(provider), (deque(), deque()))[0].append(step)
-        for stray in strays:
-            lane = next((it for it in lanes if it.can_collect(stray)), self._run.lane)
+        for stray, lane in self._strays:
             work.setdefault(id(lane.provider), (deque(), deque()))[1].append(stray)
         self._workers.parts = len(work)
-        parts = [asyncio.create_task(self._parts[at][1].run(*left)) for at, left in work.items()]
+        parts = [asyncio.create_task(self._parts[at].run(*left)) for at, left in work.items()]
         try:
             await asyncio.gather(*parts)
         finally:  # a task group would wrap the error of a view

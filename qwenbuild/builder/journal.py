@@ -15,6 +15,8 @@ from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step
 from qwenbuild.provider import Detached, Provider, Stopped, resumable
 from qwenbuild.request import Request, Submission
+from qwenbuild.storage.store import Store
+from qwenbuild.storage.submissions import Submissions
 
 from .commits import Commits
 from .keep import stored
@@ -24,11 +26,11 @@ SHOWN_S: Final = 3.0
 """A request that is delayed for less than this is not reported."""
 
 
-def settle_stored(run: Run) -> None:
+def settle_stored(submissions: Submissions, store: Store) -> None:
     """Settle the submissions whose image is in the store already. Only a crash leaves them open."""
-    for submission in run.submissions.open():
-        if not submission.is_held and is_done(submission, run.store):
-            run.submissions.settle(submission, "done")
+    for submission in submissions.open():
+        if not submission.is_held and is_done(submission, store):
+            submissions.settle(submission, "done")
 
 
 class Elsewhere(Stopped):

@@ -31,7 +31,7 @@ from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, s
 from qwenbuild.request import SEED_MAX, Submission
 from qwenbuild.specs.action import Action
 
-from .batches import Batches
+from .batches import AllKept, Batches
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
@@ -55,18 +55,20 @@ def _adopted(step: Step, answer: Answer) -> Step:
 class Rendering:
     """The renders of one provider in a build.
 
-    `spending` is what all renders of the build cost. `strays` collects what no step asks for.
+    `commits` must be running as long as `run` is, and longer. `strays` collects what no step asks for.
     """
 
     def __init__(
-        self, run: Run, commits: Commits, batches: Batches, workers: Workers, endings: Endings, spending: Spending,
-        kept: Kept,
-    ) -> None:  # fmt: skip
-        """`kept` is called for each image that is in the store; it ends the step. Free images go to `batches`."""
-        self._run, self._commits, self._batches, self._workers = run, commits, batches, workers
-        self._endings, self._kept = endings, kept
-        self.spending = spending
-        self.strays = Strays(run, commits, workers)
+        self, run: Run, workers: Workers, endings: Endings, spending: Spending, kept: Kept, all_kept: AllKept
+    ) -> None:
+        """`kept` and `all_kept` are called for images that are in the store; they end the steps.
+
+        `spending` is what all renders of the build cost.
+        """
+        self._run, self._workers, self._endings, self._spending = run, workers, endings, spending
+        self._kept, self._batches = kept, Batches(run, endings, kept, all_kept)
+        self.commits = Commits(run.submissions)
+        self.strays = Strays(run, self.commits, workers)
         self._others = Others(run, workers, endings, kept)
         self._lost_answers = LostAnswers(run.provider, run.submissions)
         self._lost: list[tuple[Step, RunJournal, QwenbuildError, float]] = []  # steps that may still be found
@@ -82,7 +84,7 @@ class Rendering:
             if any(step.price or step.verdict is Verdict.UNKNOWN for step in renders):
                 await asyncio.to_thread(self._run.store.prepare)
             await asyncio.to_thread(self._run.submissions.prepare)
-            await asyncio.to_thread(settle_stored, self._run)
+            await asyncio.to_thread(settle_stored, self._run.submissions, self._run.store)
             async with provider.session(), self._batches.running():
                 await self._reconcile(renders)
                 while renders:
@@ -191,11 +193,11 @@ class Rendering:
         is_claimed = bool(step.price or collected)
         start = (lambda: self._emit_started(step)) if is_claimed else None
         journal = RunJournal(
-            self._run, self._commits, wanted.request_key, action.request, lambda: self._is_closed(action.model.name),
+            self._run, self.commits, wanted.request_key, action.request, lambda: self._is_closed(action.model.name),
             step=step._replace(action=wanted), collected=collected, start=start, emit=self._emit,
         )  # fmt: skip
         try:
-            self.spending.pay(step.price, action.declaration.name, action.declaration.image.max_cost)
+            self._spending.pay(step.price, action.declaration.name, action.declaration.image.max_cost)
             if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
@@ -261,6 +263,10 @@ class Rendering:
             self._run.emit(Warned(error.problems))
         self._endings.finish_all(step._replace(was=None, cause=f"not sent: {error.claim}"), Outcome.SKIPPED)
 
+    def _refund(self, step: Step) -> None:
+        """Count the price of a step no more: its request was not billed."""
+        self._spending.refund(step.price, step.action.declaration.name)
+
     def _emit_started(self, step: Step) -> None:
         self._emit(ImageStarted(step.action.name, step.action.output, step.verdict, step.reason))
 
@@ -280,7 +286,7 @@ class Rendering:
             self._endings.fail(step, error, begun_s)
         else:
             if journal.unbilled:
-                self.spending.refund(step.price, step.action.declaration.name)
+                self._refund(step)
             self._endings.finish_all(step, Outcome.SUBMITTED if journal.handle else Outcome.SKIPPED)
 
     async def _end_without_image(
@@ -291,10 +297,10 @@ class Rendering:
             case Detached():
                 self._endings.finish_all(step, Outcome.SUBMITTED, time.monotonic() - begun_s)
             case Elsewhere():
-                self.spending.refund(step.price, step.action.declaration.name)
+                self._refund(step)
                 await self._others.add(step)
             case Stopped():
-                self.spending.refund(step.price, step.action.declaration.name)
+                self._refund(step)
                 self._skip(step)
             case ImageBudgetExceeded():
                 self._skip_over_budget(step, error)
@@ -309,7 +315,7 @@ class Rendering:
                 if isinstance(error, AnswerLost):
                     await journal.lost()
                 if journal.unbilled:
-                    self.spending.refund(step.price, step.action.declaration.name)
+                    self._refund(step)
                 if journal.unbilled and isinstance(error, Refused):
                     await journal.explain(error)
                 if may_find:

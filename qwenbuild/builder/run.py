@@ -40,6 +40,7 @@ class Run:
     interrupt: Interrupt
     begun_s: float
     remote: Remote | None = None
+    quiet: bool = False
 
     @property
     def provider(self) -> Provider:
@@ -54,5 +55,3 @@ class Run:
     def price(self, action: Action) -> Price | None:
         """Return what one image of an action costs, None if it is free. The action may belong to any part."""
         return self.lanes.of(action.choice).provider.price(action.model.name)
-
-    quiet: bool = False

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
 
 from qwenbuild.errors import OutputChanged, OutputError, QwenbuildError, StoreError
 from qwenbuild.events import Outcome
 from qwenbuild.plan.plan import Step
-from qwenbuild.storage.outputs import Copy
+from qwenbuild.storage.outputs import Status
 
 from . import restore
 from .endings import Endings
 from .keep import keep_replaced
 from .recorder import Recorder
 from .run import Run
+
+_T = TypeVar("_T")
 
 YIELD_EVERY: Final = 8
 """The outputs that end between two yields to other tasks: emitting events takes time."""
@@ -56,11 +59,12 @@ class Writing:
         """Write the outputs of steps and of their followers; all of them wait for the disk together."""
         every = [each for it in ready for each in self._with_followers(it)]
         allowed = [it for it in every if not self._is_refused(it)]
-        written = await asyncio.to_thread(restore.place, allowed, self._run.outputs, self._copied)
+        outputs = self._run.outputs
+        written = await asyncio.to_thread(restore.place, allowed, outputs, lambda it: self._placed(it, outputs.copy))
         for number, (it, result) in enumerate(written, 1):
             if isinstance(result, QwenbuildError):
                 self._endings.fail(it.step, result, it.begun_s)
-            elif result is not None:  # pragma: no branch - `_copied` never returns None
+            elif result is not None:  # pragma: no branch - `Outputs.copy` never returns None
                 self._end(it, result)
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -84,7 +88,7 @@ class Writing:
         if self._is_refused(it):
             return False
         try:
-            written = await asyncio.to_thread(self._placed, it)
+            written = await asyncio.to_thread(self._placed, it, self._run.outputs.write)
         except (OutputError, StoreError) as error:
             self._endings.fail(it.step, error, it.begun_s)
             return isinstance(error, OutputChanged)
@@ -95,14 +99,8 @@ class Writing:
         self._recorder.add(it.step.action, it.digest, written)
         self._endings.finish(it.step, it.outcome, time.monotonic() - it.begun_s)
 
-    def _placed(self, it: Ready) -> os.stat_result:
-        """Write an output, and return its file status. Raises OutputError, StoreError."""
-        store, outputs, name = self._run.store, self._run.outputs, it.step.action.output
-        keep_replaced(store, outputs.path(name), it.step.seen)
-        return outputs.write(name, store.blob_path(it.digest), it.image, it.step.seen)
-
-    def _copied(self, it: Ready) -> Copy:
-        """Write a temporary file for an output. Raises OutputError, StoreError."""
-        store, outputs, name = self._run.store, self._run.outputs, it.step.action.output
-        keep_replaced(store, outputs.path(name), it.step.seen)
-        return outputs.copy(name, store.blob_path(it.digest), it.image, it.step.seen)
+    def _placed(self, it: Ready, place: Callable[[str, Path, bytes, Status | None], _T]) -> _T:
+        """Keep the file that an output replaces, and return what `place` does: `Outputs.write`, or its `copy`."""
+        store, name = self._run.store, it.step.action.output
+        keep_replaced(store, self._run.outputs.path(name), it.step.seen)
+        return place(name, store.blob_path(it.digest), it.image, it.step.seen)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qwenbuild.builder.keep import keep_replaced
 from qwenbuild.plan.ownership import pinned_outputs
 from qwenbuild.specs import selection, variable_uses
-from qwenbuild.storage import lock
 from qwenbuild.storage.build_lock import hold_build_lock
 
 from . import locking
@@ -23,9 +22,9 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
     nothing is removed, and the answer is the same. Raises ProjectBusy, and what `Engine.actions` raises.
     """
     with hold_build_lock(engine.project.state_dir), engine.state(create=True) as state:
-        records, out = state.outputs(), engine.project.out
+        records, out, locked = state.outputs(), engine.project.out, locking.read(engine, None)
         if engine.is_locking:  # a clone has only the lock's
-            pins = [pin for path, pin in lock.read(engine.lock_path).pins.items() if path not in records]
+            pins = [pin for path, pin in locked.pins.items() if path not in records]
             records |= {record.path: record for record, is_own in pinned_outputs(pins, out) if is_own}
         doomed = set(records)
         options = engine.options
@@ -34,7 +33,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
             variable_uses.uses(engine.project, actions)  # an unknown variable is an error
             chosen = selection.select(actions, options, engine.project)
             if orphans_only:
-                doomed -= {*(action.output for action in actions), *locking.read(engine, None).others}
+                doomed -= {*(action.output for action in actions), *locked.others}
             else:
                 doomed &= {action.output for action in chosen}
         outputs = engine.outputs()

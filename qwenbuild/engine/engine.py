@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -23,14 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenbuild import noop_snapshot
 from qwenbuild.errors import ProviderError
 from qwenbuild.options import Options
-from qwenbuild.plan import judge, leaving
+from qwenbuild.plan import judge
 from qwenbuild.plan.drawn_seeds import with_drawn_seeds
-from qwenbuild.plan.emulation import nowhere
+from qwenbuild.plan.emulation import AddressOf, nowhere
 from qwenbuild.plan.kept_requests import with_kept_requests
-from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.plan.plan import Plan
 from qwenbuild.provider import Provider, emulator_address
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
@@ -39,18 +37,16 @@ from qwenbuild.specs.read_cache import ReadCache
 from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
 from qwenbuild.storage import lock
-from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.lanes import Lanes
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.outputs import Outputs
-from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.storage.submissions import Submissions
 
-from . import custody, locking, routing, snapshot, trusting
+from . import locking, routing, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -110,9 +106,11 @@ class Engine:
         """The provider of images that choose none."""
         return self.routes.default
 
-    def address_of(self, action: Action) -> str:
-        """Return the address at which an emulator may answer the provider of an action; empty for none."""
-        return emulator_address(self.routes.provider(action.choice))
+    @property
+    def address_of(self) -> AddressOf:
+        """What returns where an emulator may answer an action's provider. Ask for it once the actions are known."""
+        is_any = any(map(emulator_address, self.routes.used.values()))
+        return (lambda it: emulator_address(self.routes.provider(it.choice))) if is_any else nowhere
 
     @property
     def max_cost(self) -> Decimal | None:
@@ -184,7 +182,7 @@ class Engine:
     def declared(self, state: State) -> tuple[Sequence[Action], Lock, list[Path]]:
         """Return (actions under their recorded keys, the lock, the input paths)."""
         actions, pins, inputs = self._expand()
-        at = self.address_of if any(map(emulator_address, self.routes.used.values())) else nowhere
+        at = self.address_of
         drawn = actions if self.options.force else with_drawn_seeds(actions, pins, state, self.store, self.routes, at)
         every = judge.with_known_keys(with_kept_requests(drawn, pins, state, at), pins, state, self.store, at)
         return every, pins, [*inputs, self.lock_path]
@@ -242,56 +240,9 @@ class Engine:
         In the main thread, Ctrl-C stops the build in two stages (see `Interrupt`). Raises ProjectError, UsageError,
         LockError, TooManyRenders, ProjectBusy, StateError.
         """
-        begun_s, started_ns = time.monotonic(), time.time_ns()
-        if self.options.locked:
-            locking.check_locked_options(self)
-        with hold_build_lock(self.project.state_dir):
-            with self.state(create=True) as state:
-                plan = make_plan(self, state, outputs, keys)
-                self._prepare(plan, state)
-                plan = custody.warned(self, plan)
-                finished, recorded, made = self._carry_out(plan, state, emit, interrupt, begun_s, quiet)
-                last_run = snapshot.last_run(state)
-            records = {**plan.records, **recorded}
-            written = [self.lock_path] if locking.write_built(self, plan, recorded, made) else []
-            # The state is closed here, so its file's fingerprint is final; no other build can have begun.
-            if arguments is not None and finished.complete and not (self.options.force or plan.strays or plan.warnings):
-                built = snapshot.Built(plan, self.routes, records, last_run, written, started_ns)
-                snapshot.write(self.project, built, arguments)
-        return finished
+        from .building import build
 
-    def _prepare(self, plan: Plan, state: State) -> None:
-        """Raise if the plan must not be built; else make the project and the store ready."""
-        if self.options.locked:
-            locking.check_plan(plan, state)
-        if self.options.detach:
-            from . import tasks
-
-            tasks.check_detach(self)
-        self.check_renders(plan)
-        trusting.check_plan(self, plan)
-        if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
-            noop_snapshot.forget(str(self.project.root))
-            self.store.register(self.project.root)
-        if known := leaving.records(plan):
-            state.record(known, {})  # the lock is about to drop them: from now on the state knows them
-        if self.options.force:  # if the build were killed, the old pins would bring back the replaced images
-            replaced = {step.action.output for step in plan.steps}
-            locking.write(self, replace(plan, lock=plan.lock.without(replaced)), {}, {})
-
-    def _carry_out(
-        self, plan: Plan, state: State, emit: Emit | None, interrupt: Interrupt | None, begun_s: float, quiet: bool
-    ) -> tuple[Finished, Mapping[str, Output], Mapping[str, Action]]:
-        """See `builder.carry_out`."""
-        from qwenbuild.builder.builder import carry_out  # here, because asyncio loads as long as a small plan takes
-        from qwenbuild.builder.interrupt import Interrupt
-        from qwenbuild.builder.run import Run
-
-        with self.lanes(state) as lanes:
-            return carry_out(Run(
-                plan, self.effective, lanes.of(), lanes, self.outputs(), state, self.store,
-                emit or (lambda event: None), interrupt or Interrupt(), begun_s, self.remote, quiet,
-            ))  # fmt: skip
+        return build(self, emit, interrupt, arguments=arguments, outputs=outputs, keys=keys, quiet=quiet)
 
     # --- in modules of their own ---
 

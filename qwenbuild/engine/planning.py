@@ -46,10 +46,10 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     records, out = state.outputs(), engine.project.out
     with engine.lanes(state) as lanes:
         steps = judge.judge(chosen, out, records, state, engine.store, lanes, options, pins)
-        strays = [] if options.is_selecting else in_flight.strays(every, engine.store, lanes)
-        found = lanes.warnings()
-        if not options.is_selecting:
-            found += lanes.uncollectable({action.request_key for action in every})
+        flying = [] if options.is_selecting else lanes.collected_by()
+        declared = {action.request_key for action in every} if flying else set()
+        strays = in_flight.strays(flying, declared, engine.store)
+        found = [*lanes.warnings(), *in_flight.uncollectable(flying, declared)]
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote, engine.address_of)
     is_whole = not options.is_partial and outputs is None and keys is None

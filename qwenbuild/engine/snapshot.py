@@ -6,7 +6,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -74,6 +73,8 @@ def write(project: Project, built: Built, arguments: Sequence[str]) -> None:
         if present and (asked.build or present.cells):
             noop_snapshot.save(root, present.with_answer(answer))
             return
+        from concurrent.futures import ThreadPoolExecutor  # here: plans never use it, and loading it takes 5 ms
+
         with ThreadPoolExecutor(1) as pool:  # row one-change: hashing 18 MB takes 25 ms, and needs no Python
             after = [None] * len(own) + [built.started_ns] * len(inputs)
             prints = pool.map(partial(_input, root), [*own, *inputs], after)

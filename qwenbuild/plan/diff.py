@@ -26,28 +26,28 @@ def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     words: list[str] = []
     for name in changed:
         one, other = old.get(name, ""), new.get(name, "")
-        words += parameters(one, other) if name == "parameters" else [_field(name, one, other)]
+        words += _parameters(one, other) if name == "parameters" else [_field(name, one, other)]
     return "; ".join(words) or _label(old, new)
 
 
-def parameters(old: object, new: object) -> list[str]:
+def _parameters(old: object, new: object) -> list[str]:
     """Return how two tables of vendor parameters differ; anything else counts as no parameters."""
     before, after = (table if isinstance(table, dict) else {} for table in (old, new))
     found = []
     for name in {**after, **before}:
-        one, other = (_json(table[name]) if name in table else "" for table in (before, after))
+        one, other = (canonical_json(it[name]).decode() if name in it else "" for it in (before, after))
         if not other:
-            found.append(f"parameter {name} removed, was {one}")
+            found.append(f"parameter {name} removed, was {_cut(one)}")
         elif not one:
-            found.append(f"parameter {name} added: {other}")
+            found.append(f"parameter {name} added: {_cut(other)}")
         elif one != other:
-            found.append(f"parameter {name} changed: {one} -> {other}")
+            is_shown = _cut(one) != _cut(other)
+            found.append(f"parameter {name} changed" + (f": {_cut(one)} -> {_cut(other)}" if is_shown else ""))
     return found
 
 
-def _json(value: object) -> str:
-    """Return a parameter's value as JSON; a long text is cut."""
-    text = canonical_json(value).decode()
+def _cut(text: str) -> str:
+    """Return a parameter's value as a summary shows it."""
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 

@@ -7,16 +7,20 @@ image also under the key of the request without a seed, so that it is found if n
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from qwenbuild.request import SEED_MAX
 from qwenbuild.routes import Routes
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.lock import Lock
+from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 from .emulation import AddressOf, keys_of, nowhere
+from .kept_requests import MOST_SEEDS
 
 
 def with_drawn_seeds(
@@ -39,11 +43,21 @@ def seed_of(store: Store, action: Action, address: str) -> int | None:
     """Return the seed of the image that the store has for a request without a seed; None if it has none."""
     for key in keys_of(action.key, address):
         entry = store.lookup(key, any_size=True)
-        request = (store.provenance(entry) or {}).get("request") if entry else None
-        seed = request.get("seed") if isinstance(request, dict) else None
-        if type(seed) is int and 0 <= seed <= SEED_MAX:
+        provenance = store.provenance(entry) if entry else None
+        if (seed := _seed((provenance or {}).get("request"))) is not None:
             return seed
     return None
+
+
+def _seed(request: object) -> int | None:
+    """Return the seed of a recorded request, None if it has none."""
+    seed = request.get("seed") if isinstance(request, dict) else None
+    return seed if type(seed) is int and 0 <= seed <= SEED_MAX else None
+
+
+def _labels(name: str) -> str:
+    """Return the labels in a cell's name, which stay if the image gets another name."""
+    return name.partition("[")[2]
 
 
 class _Found:
@@ -55,8 +69,11 @@ class _Found:
         outputs, declared = state.outputs(), {action.output for action in actions}
         self._keys = {path: outputs[path].key for path in random if path in outputs}
         self._requests = state.requests(set(self._keys.values()))
-        # An image of a cell that has another name now: its path is declared no more.
-        self._left = [pin for path, pin in lock.pins.items() if path not in declared]
+        # Images of cells that have another name now, by key: all of them under "", and those with the same labels.
+        self._left: defaultdict[str, dict[str, Pin]] = defaultdict(dict)
+        for pin in lock.left(declared).values():
+            for labels in ("", _labels(pin.name)):
+                self._left[labels][pin.key] = pin
         sent = state.open_submissions()
         self._replacing = {it.key for it in sent if it.forced and it.handle}  # the new image is in flight
         self._kept = {it.key: it.request for it in sent}  # a crash may have come before their seeds were recorded
@@ -68,7 +85,9 @@ class _Found:
         for seed, key in self._candidates(action, address):
             drawn = action.drawn(seed, labelled=labelled)
             if key is None or key in keys_of(drawn.key, address):
-                self._left = [pin for pin in self._left if pin.key != key]
+                if key and (pin := self._left[""].get(key)):
+                    for labels in ("", _labels(pin.name)):
+                        self._left[labels].pop(key, None)
                 return drawn
         return None
 
@@ -77,15 +96,15 @@ class _Found:
         for pins in (self._lock.pins, self._lock.theirs or {}):
             if pin := pins.get(action.output):
                 yield pin.seed, pin.key
-        if key := self._keys.get(action.output):
-            seed = json.loads(self._requests.get(key, "{}")).get("seed")
-            if type(seed) is int and 0 <= seed <= SEED_MAX:
-                yield seed, key
+        key = self._keys.get(action.output, "")
+        if (seed := _seed(json.loads(self._requests.get(key, "{}")))) is not None:
+            yield seed, key
         if (seed := seed_of(self._store, action, address)) is not None:
             yield seed, None
         if (request := self._kept.get(action.key)) and any(
             self._store.lookup(it, any_size=True) for it in keys_of(request.key, address)
         ):
             yield request.seed, request.key
-        for pin in self._left:
-            yield pin.seed, pin.key
+        # A renamed image leaves one pin for each cell. If each cell tried all of them, the time would be a square.
+        alike, every = (islice(self._left[it].items(), MOST_SEEDS) for it in (_labels(action.name), ""))
+        yield from [(pin.seed, key) for key, pin in {**dict(alike), **dict(every)}.items()]

@@ -40,7 +40,7 @@ def with_emulated_keys(
     and then the store.
     """
     chosen = list(actions)
-    open_: list[int] = []
+    open_: dict[int, Action] = {}  # the emulated action by number
     elsewhere = {pin.key for pins in (lock.pins, lock.theirs or {}) for pin in pins.values()}
     for number, action in enumerate(actions):
         emulated = action.made_by(address_of(action))
@@ -53,11 +53,10 @@ def with_emulated_keys(
         if known:
             chosen[number] = known[0]
         else:
-            open_.append(number)
-    twins = {number: actions[number].made_by(address_of(actions[number])) for number in open_}
-    absent = store.absent({key for it in open_ for key in (actions[it].key, twins[it].key)})
-    for number in open_:
-        action, emulated = actions[number], twins[number]
+            open_[number] = emulated
+    absent = store.absent({key for number, it in open_.items() for key in (actions[number].key, it.key)})
+    for number, emulated in open_.items():
+        action = actions[number]
         is_here = action.key not in absent and store.lookup(action.key, any_size=True)
         if not is_here and emulated.key not in absent and store.lookup(emulated.key, any_size=True):
             chosen[number] = emulated

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import cache, cached_property
 
+from qwenbuild.problems import Problem
 from qwenbuild.provider import accounted
 from qwenbuild.request import Submission
-from qwenbuild.specs.action import Action
-from qwenbuild.storage.lanes import Lane, Lanes
+from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
+InFlight = Iterable[tuple[Submission, Lane | None]]
+"""Submissions of the project, each with the lane that can collect it: see `Lanes.collected_by`."""
 
-def strays(actions: Iterable[Action], store: Store, lanes: Lanes) -> list[Submission]:
-    """Return collectable submissions of the project that no action asks for; `actions` are all of the project's."""
-    in_flight = {(it.uid, it.id): it for lane in lanes for it in lane.submissions.own() if lane.can_collect(it)}
-    declared = {action.request_key for action in actions} if in_flight else ()
-    return [it for it in in_flight.values() if it.key not in declared and not is_done(it, store)]
+
+def strays(in_flight: InFlight, declared: Set[str], store: Store) -> list[Submission]:
+    """Return collectable submissions that no action asks for; `declared` are the keys of all of the project's."""
+    return [it for it, lane in in_flight if lane and it.key not in declared and not is_done(it, store)]
+
+
+def uncollectable(in_flight: InFlight, declared: Set[str]) -> list[Problem]:
+    """Return a problem if accepted requests of this project are of a provider or a region that no image uses now.
+
+    `declared` are the keys that the project's images ask for: what is in flight for them is told beside them.
+    """
+    left = [
+        it for it, lane in in_flight if lane is None and it.handle and not it.is_held and it.key not in declared
+    ]  # fmt: skip
+    if not left:
+        return []
+    first, count = left[0], "1 image is" if len(left) == 1 else f"{len(left):,} images are"
+    where = f"{first.provider} {first.context.get('region', '')}".strip()
+    region = f" --region {first.context['region']}" if first.context.get("region") else ""
+    hint = f"`qwenbuild build --provider {first.provider}{region}` collects what that account made"
+    claim = f"{count} in flight at a provider that no image uses now: not collected"
+    return [Problem(claim, facts=(f"such as {first.cell or first.key[:12]}: {where}",), hint=hint)]
 
 
 def is_done(submission: Submission, store: Store) -> bool:

@@ -117,7 +117,7 @@ class _Judge:
 
     def _lane(self, action: Action) -> LaneView:
         """Return what the provider of an action knows."""
-        choice = action.declaration.choice
+        choice = action.choice
         if choice not in self._views:
             self._views[choice] = LaneView(self._lanes.of(choice), self._state, self._store)
         return self._views[choice]

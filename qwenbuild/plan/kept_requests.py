@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qwenbuild.request import Request, derived_seed
 from qwenbuild.specs.action import Action
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from qwenbuild.storage.records import Output
     from qwenbuild.storage.state import State
 
-_MOST_SEEDS = 100  # that are tried for each cell without a record; one rename leaves one
+MOST_SEEDS: Final = 100
+"""The seeds of left pins that are tried for each cell without a record: each takes a hash."""
 
 
 def with_kept_requests(
@@ -38,14 +39,11 @@ def with_kept_requests(
     pins = lock.pins
     declarations = {id(it.declaration): it.declaration for it in actions}
     reread = {number for number, it in declarations.items() if _may_be_blank(it)}
-    sources = {id(it.source): it for it in actions if not isinstance(it.source, Request)}  # cells of an image share one
-    reread |= {
-        id(it.declaration) for it in sources.values() if not isinstance(it.source, Request) and it.source.is_escaped
-    }
+    some = {id(it.source): it for it in actions}.values()  # cells of an image share one source
+    reread |= {id(it.declaration) for it in some if not isinstance(it.source, Request) and it.source.is_escaped}
     if not (pins or reread):
         return actions
-    declared = {action.output for action in actions}
-    left = {pin.key: pin.seed for path, pin in pins.items() if path not in declared and path not in lock.others}
+    left = {pin.key: pin.seed for pin in lock.left({action.output for action in actions}).values()}
     recorded = _Recorded(actions, state)
     kept = list(actions)
 
@@ -73,7 +71,7 @@ def with_kept_requests(
             continue
         elif pin.key not in keys_of(action.key, address_of(action)) and not keep(number, {pin.key}, [pin.seed]):
             left[pin.key] = pin.seed
-    seeds = sorted(set(left.values()))[:_MOST_SEEDS]
+    seeds = sorted(set(left.values()))[:MOST_SEEDS]
     for number in new:
         keep(number, left.keys(), seeds)
     return kept

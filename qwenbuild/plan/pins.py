@@ -81,10 +81,8 @@ def differences(
             why = summary(before, request) if before else "its request changed"
             why = PINNED if old.emulated_by and (before is None or is_same(before, request)) else why
             found.append(f"{action.name}: {why}{_other_variables(old.vars, uses.of(action))}")
-    declared = {action.output for action in actions}
-    declared |= lock.others.keys()
-    found += [f"{pin.name}: no longer declared" for path, pin in lock.pins.items() if path not in declared]
-    return found
+    left = lock.left({action.output for action in actions})
+    return found + [f"{pin.name}: no longer declared" for pin in left.values()]
 
 
 def _profile(name: str) -> str:

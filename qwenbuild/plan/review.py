@@ -106,8 +106,8 @@ def changes(plan: Plan, before: Lock, request_of: Callable[[str], Mapping[str, A
         elif (now := plan.lock.pins.get(action.output)) and now.key == pin.key and now.image != pin.image:
             found.append(Change("repinned", action.name, action.output, step))
     if len(plan.steps) == len(plan.actions):
-        declared = {*(action.output for action in plan.actions), *before.others}
-        found += [Change("dropped", it.name, path) for path, it in before.pins.items() if path not in declared]
+        left = before.left({action.output for action in plan.actions})
+        found += [Change("dropped", it.name, path) for path, it in left.items()]
     return found
 
 

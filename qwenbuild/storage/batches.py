@@ -20,7 +20,7 @@ from pathlib import Path
 from qwenbuild.digest import sha256
 from qwenbuild.files import atomic
 
-from .action_result import IMAGE, PROVENANCE, Entry, render
+from .action_result import Entry
 from .store import BLOB_MODE, Store
 
 _File = tuple[str, str]  # the path of a temporary file, and the path that it shall have
@@ -51,11 +51,10 @@ def put_all(store: Store, images: Sequence[NewImage]) -> list[bool]:
     try:
         atomic.make_folder(store.staging)
         for new in images:
-            entry = new.entry
-            files = {IMAGE: (entry.image, len(new.image)), PROVENANCE: (entry.provenance, len(new.provenance))}
-            _stage(store, new.image, store.blob_path(entry.image), blobs)
-            _stage(store, new.provenance, store.blob_path(entry.provenance), blobs)
-            _stage(store, render(files), store.result_path(entry.key), results)
+            *two, result = store.contents(new.entry, new.image, new.provenance).items()
+            for blob in two:
+                _stage(store, *blob, blobs)
+            _stage(store, *result, results)
         # The names of new folders become safe together with the names of the blobs.
         changed = _make_folders(path for _, path in (*blobs, *results))
         atomic.sync([temporary for temporary, _ in (*blobs, *results)])
@@ -75,10 +74,10 @@ def put_all(store: Store, images: Sequence[NewImage]) -> list[bool]:
     return are_there
 
 
-def _stage(store: Store, content: bytes, path: Path, staged: list[_File]) -> None:
-    """Write a temporary file, and add it to `staged`."""
+def _stage(store: Store, path: str, content: bytes, staged: list[_File]) -> None:
+    """Write a temporary file for `path`, and add it to `staged`."""
     temporary = atomic.stage(content, store.staging, mode=BLOB_MODE, durable=False)
-    staged.append((os.fspath(temporary), os.fspath(path)))
+    staged.append((os.fspath(temporary), path))
 
 
 def _finish(store: Store, entry: Entry, result: _File) -> bool:

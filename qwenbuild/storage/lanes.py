@@ -5,7 +5,7 @@ A lane belongs to one route. What is in flight in another region, or with anothe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from qwenbuild.problems import Problem
@@ -61,29 +61,20 @@ class Lanes:
 
     def own(self) -> list[Submission]:
         """Return the open submissions of this project, whatever provider made them."""
-        found: dict[tuple[str, int], Submission] = {}
+        return [it for it, _ in self.collected_by()]
+
+    def collected_by(self) -> list[tuple[Submission, Lane | None]]:
+        """Return the open submissions of this project, each with the first lane that can collect it; None if none can.
+
+        A submission is as its lane sees it: what is another account for one region is the present one for another.
+        """
+        found: dict[str | int, tuple[Submission, Lane | None]] = {}
         for lane in self:
             for it in lane.submissions.own():
-                if it.provider == lane.provider.name or (it.uid, it.id) not in found:
-                    found[it.uid, it.id] = it
+                at, can = it.uid or abs(it.id), lane.can_collect(it)  # lanes differ in the id
+                if at not in found or (found[at][1] is None and (can or it.provider == lane.provider.name)):
+                    found[at] = it, lane if can else None
         return list(found.values())
-
-    def uncollectable(self, declared: Set[str]) -> list[Problem]:
-        """Return a problem if accepted requests of this project are of a provider or a region that no image uses now.
-
-        `declared` are the keys that the project's images ask for: what is in flight for them is told beside them.
-        """
-        lanes = list(self)
-        open_ = (it for it in self.own() if it.handle and not it.is_held and it.key not in declared)
-        left = [it for it in open_ if not any(lane.can_collect(it) for lane in lanes)]
-        if not left:
-            return []
-        first, count = left[0], "1 image is" if len(left) == 1 else f"{len(left):,} images are"
-        where = f"{first.provider} {first.context.get('region', '')}".strip()
-        region = f" --region {first.context['region']}" if first.context.get("region") else ""
-        hint = f"`qwenbuild build --provider {first.provider}{region}` collects what that account made"
-        claim = f"{count} in flight at a provider that no image uses now: not collected"
-        return [Problem(claim, facts=(f"such as {first.cell or first.key[:12]}: {where}",), hint=hint)]
 
     def warnings(self) -> list[Problem]:
         """Return what the submissions of all lanes warn of, each problem once."""

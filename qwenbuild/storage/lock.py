@@ -60,6 +60,10 @@ class Lock:
         others = {path: pin for path, pin in self.others.items() if path not in paths}
         return Lock(ours, None if self.theirs is None else theirs, others)
 
+    def left(self, declared: Collection[str]) -> dict[str, Pin]:
+        """Return the pins that no profile declares any more, by path; `declared` are the present profile's paths."""
+        return {path: pin for path, pin in self.pins.items() if path not in declared and path not in self.others}
+
     def under(self, profile: str, profiles: Collection[str]) -> Lock:
         """Return the lock for the present profile, empty for none; `profiles` are those that the config declares."""
         if not (known := {"", *profiles} - {profile}):

@@ -291,14 +291,14 @@ def _tables(file: TomlFile, shown: str) -> list[Any]:
     return tables
 
 
-def _fault_of_more(record: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the lines that a record may lack."""
+def _fault_of_more(record: Mapping[str, Any]) -> tuple[tuple[str, ...], str] | None:
+    """Return what `_fault` returns, for the lines that a record may lack."""
     for key in ("emulated_by", "profile"):
         if type(record.get(key, "")) is not str:
-            return f"{key} must be a text"
+            return (key,), f"{key} must be a text"
     names = record.get("vars", ())
     if not isinstance(names, list | tuple) or any(type(name) is not str for name in names):
-        return "vars must be a list of texts"
+        return ("vars",), "vars must be a list of texts"
     return None
 
 
@@ -309,8 +309,8 @@ def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
     for key in record:
         if key not in _FIELDS and key not in Pin._fields:
             return (key,), f'unknown key "{key}"'
-    if claim := _fault_of_more(record):
-        return (claim.partition(" ")[0],), claim
+    if fault := _fault_of_more(record):
+        return fault
     for key, kind in _FIELDS.items():
         if key not in record:
             return (), f'"{key}" is missing'
@@ -321,6 +321,6 @@ def _fault(record: Any) -> tuple[tuple[str, ...], str] | None:
             return (key,), f"{key} must be 64 lower-case hexadecimal digits"
     if not 0 <= record["seed"] <= SEED_MAX:
         return ("seed",), f"seed must be between 0 and {SEED_MAX}"
-    if fault := path_fault(record["path"]):
-        return ("path",), f"not an output path: {fault}"
+    if wrong := path_fault(record["path"]):
+        return ("path",), f"not an output path: {wrong}"
     return None

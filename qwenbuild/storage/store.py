@@ -145,9 +145,14 @@ class Store:
         """Return the path of a blob. The blob may be missing."""
         return Path(_sharded(self._blobs, digest))
 
-    def result_path(self, key: str) -> Path:
-        """Return the path of an action result. The result may be missing."""
-        return Path(_sharded(self._results, key))
+    def contents(self, entry: Entry, image: bytes, provenance: bytes) -> dict[str, bytes]:
+        """Return the content of an entry's files by path: its two blobs, then its action result."""
+        files = {name_of(entry.other_size): (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
+        return {
+            _sharded(self._blobs, entry.image): image,
+            _sharded(self._blobs, entry.provenance): provenance,
+            _sharded(self._results, entry.key): render(files),
+        }
 
     def put(
         self, key: str, image: bytes, provenance: bytes, *, replace: bool = False, other_size: Size | None = None
@@ -160,12 +165,7 @@ class Store:
         When this returns, the entry survives a power cut. Raises StoreError; then the store has not changed.
         """
         entry = Entry(key, sha256(image), len(image), sha256(provenance), other_size)
-        files = {name_of(other_size): (entry.image, len(image)), PROVENANCE: (entry.provenance, len(provenance))}
-        content = {
-            _sharded(self._blobs, entry.image): image,
-            _sharded(self._blobs, entry.provenance): provenance,
-            _sharded(self._results, key): render(files),
-        }
+        content = self.contents(entry, image, provenance)
         try:
             try:
                 return self._put(entry, content, replace=replace)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
+from qwenbuild import Engine, load
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.emulation import emulated_key
 from qwenbuild.errors import AnswerLost, Refused, ServiceFault
@@ -14,6 +16,7 @@ from qwenbuild.events import Event, ImageStarted, Stopping, Warned
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
+from qwenbuild.routes import Routes
 from qwenbuild.storage.ledger import Ledger
 from tests.support.builds import Build, ScriptedProvider, Service
 
@@ -150,3 +153,40 @@ def test_a_stray_that_another_build_has_collected(build: Build, service: Service
                 ledger.settle(sent.uid, "done")
 
     assert (build.run(settle).strays, service.collected) == (0, [])
+
+
+class Region(Service):
+    """The scripted service in one region: only the account there can collect its images."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(self._accept, price="0.25")
+        self._region = region
+
+    def account(self) -> dict[str, str]:
+        return {"host": f"{self._region}.example", "region": self._region, "account": "me"}
+
+    def needs_account(self, handle: str) -> bool:
+        return True
+
+    async def _accept(self, request: Request, journal: Journal) -> None:
+        await journal.intend(self.account())
+        await journal.accepted(f"task:{request.prompt}")
+
+
+def test_strays_of_two_regions(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is collected where it was sent, though both providers have the same name."""
+
+    def engine(**choices: Any) -> Engine:
+        engine = load(build.root, **choices)
+        engine.routes = Routes(here, lambda choice: there)
+        return engine
+
+    here, there = Region("here"), Region("there")
+    monkeypatch.setattr(build, "engine", engine)
+    spec = '[image.a]\nprompt = "one"\n[image.b]\nprompt = "two"\nprovider = "draft"\n'
+    build.place.write({"specs/s.toml": spec})
+    assert build.run(detach=True).submitted == 2
+    build.place.write({"specs/s.toml": spec.replace('"one"', '"three"').replace('"two"', '"four"')})
+    assert ([*engine().plan().warnings], len(engine().plan().strays)) == ([], 2)
+    assert build.run().strays == 2
+    assert (here.collected, there.collected) == (["task:one"], ["task:two"])

@@ -54,6 +54,13 @@ def test_parameters_differ_by_name() -> None:
     assert summary({**old, "parameters": "?"}, {**old, "parameters": {"a": 1}}) == "parameter a added: 1"
 
 
+def test_long_parameters_differ_wherever_they_do() -> None:
+    """Whole values are compared; if what is shown of both is the same, only the name is told."""
+    old, new, third = ({**PUPPIES.as_dict(), "parameters": {"a": f"{b}{'x' * 90}{e}"}} for b, e in ("_1", "_2", "-2"))
+    assert (summary(old, new), summary(old, old)) == ("parameter a changed", "key changed")
+    assert summary(new, third) == f'parameter a changed: "_{"x" * 57}… -> "-{"x" * 57}…'
+
+
 def test_a_field_that_only_one_side_has() -> None:
     """A field that only an older request has is shown."""
     old = {**PUPPIES.as_dict(), "style": "oil"}

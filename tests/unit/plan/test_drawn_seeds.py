@@ -13,10 +13,11 @@ from qwenbuild import load
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import LockError
 from qwenbuild.files.provenance import with_provenance
+from qwenbuild.plan.kept_requests import MOST_SEEDS
 from qwenbuild.plan.plan import Verdict
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
-from qwenbuild.request import Request, Size
+from qwenbuild.request import RANDOM_SEED, Request, Size
 from qwenbuild.storage import lock
 from tests.support.builds import Build, Service, accept
 from tests.support.routes import routes_of
@@ -109,6 +110,28 @@ def test_a_renamed_image_keeps_its_seeds(build: Build) -> None:
     build.place.write({"specs/s.toml": SPEC.replace("image.a", "image.b")})
     assert sorted(seeds(build).values()) == sorted(drawn.values())
     assert build.run().rendered == 0
+
+
+def test_many_renamed_cells_keep_their_seeds(build: Build) -> None:
+    """Their labels tell which pin is whose, so not every cell tries every pin."""
+    count = MOST_SEEDS + 20
+    prompts = ", ".join(f'"{number}"' for number in range(count))
+    spec = f'[image.a]\nprompt = "{{{{ it }}}}"\nseed = "random"\nmatrix.it = [{prompts}]\n'
+    build.place.write({"specs/s.toml": spec})
+    build.run()
+    drawn = {step.action.cell["it"]: step.action.seed for step in build.engine().plan().steps}
+    build.place.write({"specs/s.toml": spec.replace("image.a", "image.b")})
+    assert {step.action.cell["it"]: step.action.seed for step in build.engine().plan().steps} == drawn
+
+
+def test_a_seed_of_another_profile_is_not_taken_over(build: Build) -> None:
+    """The other profile still declares its output."""
+    build.place.write({"qwenbuild.toml": 'provider = "null"\n[profiles.other]\n'})
+    build.run(profile="other")
+    build.place.write({"specs/s.toml": SPEC.replace("image.a", "image.b")})
+    assert set(seeds(build).values()) == {RANDOM_SEED}
+    build.place.write({"qwenbuild.toml": 'provider = "null"\n'})
+    assert len(set(seeds(build).values())) == 4
 
 
 def test_what_is_in_flight_keeps_its_seed(build: Build) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+
+import pytest
 
 from qwenbuild import load
 from qwenbuild.plan.in_flight import strays
-from qwenbuild.provider import Provider
+from qwenbuild.provider import Provider, accounted
 from qwenbuild.providers.null import NullProvider
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
@@ -30,10 +33,46 @@ def test_a_stray(project: Workspace) -> None:
 
         def found(provider: Provider) -> list[str]:
             lanes = lanes_of(provider, lambda it: Submissions(state, None, it, project.root))
-            return [it.key for it in strays(engine.actions(), engine.store, lanes)]
+            declared = {action.request_key for action in engine.actions()}
+            return [it.key for it in strays(lanes.collected_by(), declared, engine.store)]
 
         service = Collecting.__new__(Collecting)
         service.__dict__.update(engine.provider.__dict__)
         assert (found(engine.provider), found(service)) == ([], [])
         project.write({"specs/s.toml": '[image.b]\nprompt = "b"\n'})
         assert (found(engine.provider), found(service)) == ([], [action.key])
+
+
+@pytest.mark.parametrize("default", ["singapore", "beijing"])
+@pytest.mark.parametrize("region", ["singapore", "beijing"])
+def test_two_regions(project: Workspace, monkeypatch: pytest.MonkeyPatch, default: str, region: str) -> None:
+    """The lane of its region collects a stray; there is a warning only if no image uses that region."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-mine")
+    other = "beijing" if default == "singapore" else "singapore"
+    spec = '[image.a]\nprompt = "a"\n'
+    config = f'[providers.dashscope]\nregion = "{default}"\n'
+    project.write({"qwenbuild.toml": config, "specs/s.toml": f'{spec}[image.b]\nprompt = "b"\nregion = "{other}"\n'})
+    engine = load(project.root)
+    [action, _] = engine.actions()
+    with engine.state(create=True) as state, engine.lanes(state) as lanes:
+        [lane] = [it for it in lanes if account(it.provider)["region"] == region]
+        lane.submissions.prepare()
+        sent = lane.submissions.intend(
+            "1" * 64, action.request, account(lane.provider), cell="s/old", forced=False, price=None, replaces="",
+            is_stored=lambda: False,
+        )  # fmt: skip
+        assert sent
+        lane.submissions.accept(sent, "task:1")
+    plan = load(project.root).plan()
+    assert ([it.key for it in plan.strays], plan.warnings) == (["1" * 64], ())
+    project.write({"specs/s.toml": spec})
+    plan = load(project.root).plan()
+    is_used = region == default
+    assert [it.key for it in plan.strays] == ["1" * 64] * is_used
+    assert [it.facts for it in plan.warnings] == [(f"such as s/old: dashscope {region}",)] * (not is_used)
+
+
+def account(provider: Provider) -> Mapping[str, str]:
+    found = accounted(provider)
+    assert found
+    return found.account()
