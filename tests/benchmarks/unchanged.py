@@ -35,7 +35,7 @@ def _no_op(job: str, folder: Path, count: int, rounds: int, most: float, *, with
     found = alternate(contenders, rounds)
     if with_doit:
         doit = Tool.doit(folder / "doit", count)
-        found |= alternate([Contender("doit", doit.command, doit.root)], min(rounds, 5))
+        found |= alternate([Contender("doit", doit.command, doit.root)], min(rounds, 3))
     return compared(f"{job}, {count:,} outputs", found, "ninja", {"qwenbuild": most})
 
 
