@@ -343,8 +343,9 @@ ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
     "million": million, "latency": latency, "latency-thousand": latency_thousand, "latency-large": latency_large,
     "latency-quick": latency_quick, "claims": claims, "claims-thousand": claims_thousand, "cpu": cpu, "loop": loop,
-    "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change, "one-change-tools": one_change_tools,
-    "one-change-large": one_change_large, "unchanged": unchanged, "restored-clone": restored_clone, "report": report,
+    "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
+    "one-change-tools": one_change_tools, "one-change-large": one_change_large, "unchanged": unchanged,
+    "restored-clone": restored_clone, "report": report,
 }  # fmt: skip
 
 LONG = ("no-op-large", "million", "latency-thousand", "latency-large", "latency-quick", "claims-thousand",
