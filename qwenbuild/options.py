@@ -13,7 +13,7 @@ class Options:
     """What the user asked for; None means that the project's config decides.
 
     - `select` names specs, images, cells or outputs; `tags` are tags of images; `where` holds conditions such as
-      `axis=glob`. Empty: all cells. `exclude` names what is left out.
+      `axis=glob`. Empty: all cells. `exclude` names what is left out. `picked` chooses only starred cells.
     - `shard` is (number, count): build only part `number` (from 1) of `count` equal parts.
     - `variables` are texts `name=value`: values of template variables. `profile` names a profile of the config.
     - `provider`, `region`, `interface` and `remote` replace the config's values of these names.
@@ -34,6 +34,7 @@ class Options:
     tags: Sequence[str] = ()
     where: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    picked: bool = False
     shard: tuple[int, int] | None = None
     variables: Sequence[str] = ()
     profile: str | None = None
@@ -57,8 +58,8 @@ class Options:
 
     @property
     def is_selecting(self) -> bool:
-        """Whether these options choose cells by their names, tags or values."""
-        return bool(self.select or self.tags or self.where or self.exclude)
+        """Whether these options choose cells by their names, tags, values or stars."""
+        return bool(self.select or self.tags or self.where or self.exclude or self.picked)
 
     @property
     def is_partial(self) -> bool:

@@ -1,4 +1,4 @@
-"""The names of the config, of the lock, and of what lies in `.qwenbuild/`, the folder of all that is derived.
+"""The names of the config, of the lock, of the picks, and of what lies in `.qwenbuild/`, the folder of all that is derived.
 
 The no-op fast path reads these names, so this module imports nothing.
 """
@@ -6,6 +6,7 @@ The no-op fast path reads these names, so this module imports nothing.
 CONFIG = "qwenbuild.toml"
 SHARED_CONFIG = "pyproject.toml"  # of other tools, too
 LOCK = "qwenbuild.lock"
+PICKS = "picks.toml"
 FOLDER = ".qwenbuild"
 STATE = "state.sqlite3"
 BUILD_LOCK = "lock"

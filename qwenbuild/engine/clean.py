@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qwenbuild.builder.keep import keep_replaced
 from qwenbuild.plan.ownership import pinned_outputs
-from qwenbuild.specs import selection, variable_uses
+from qwenbuild.specs import variable_uses
 from qwenbuild.storage.build_lock import hold_build_lock
 
 from . import locking
@@ -31,7 +31,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
         if orphans_only or options.is_selecting:
             actions = engine.actions()
             variable_uses.uses(engine.project, actions)  # an unknown variable is an error
-            chosen = selection.select(actions, options, engine.project)
+            chosen = engine.selected(actions)
             if orphans_only:
                 doomed -= {*(action.output for action in actions), *locked.others}
             else:

@@ -36,7 +36,7 @@ from qwenbuild.specs.project import Project
 from qwenbuild.specs.read_cache import ReadCache
 from qwenbuild.specs.reader import Reader, check_renders
 from qwenbuild.specs.spec import Spec
-from qwenbuild.storage import lock
+from qwenbuild.storage import lock, picks
 from qwenbuild.storage.lanes import Lanes
 from qwenbuild.storage.lock import Lock
 from qwenbuild.storage.lock_format import Pin
@@ -46,17 +46,24 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.storage.submissions import Submissions
 
-from . import locking, routing, trusting
+from . import locking, picking, routing, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
     from qwenbuild.builder.interrupt import Interrupt
     from qwenbuild.events import Emit, Finished
     from qwenbuild.pages.report import Written
+    from qwenbuild.pages.sheet import Choices
+    from qwenbuild.pages.sheet import Written as Sheet
     from qwenbuild.plan.explain import Explanation
     from qwenbuild.plan.review import Change
+    from qwenbuild.plan.stars import Starred
     from qwenbuild.provider import ServiceTask
     from qwenbuild.specs.lint import Remark
+    from qwenbuild.storage.picks import Picks
+
+    from .keeping import Keeping
+    from .picking import Picked
 
 
 def load(path: str | os.PathLike[str] = ".", options: Options | None = None, **choices: Any) -> Engine:
@@ -129,6 +136,11 @@ class Engine:
         return self.project.root / lock.NAME
 
     @property
+    def picks_path(self) -> Path:
+        """The path of the project's `picks.toml`, which may not exist."""
+        return self.project.root / picks.NAME
+
+    @property
     def is_locking(self) -> bool:
         """Whether this engine reads and writes the lock, which pins images of the project's own providers only."""
         return self.options.provider in (None, self.project.config.provider)
@@ -175,7 +187,7 @@ class Engine:
             with self.state() as state:
                 actions, inputs = reader.actions(locking.image_counts(self, state), recorded)
         finally:
-            self.inputs = reader.inputs
+            self.inputs = [*reader.inputs, self.picks_path]
         self._last_lock = pins if self.read_cache else None
         return actions, pins if self.is_locking else Lock(others=pins.others), inputs
 
@@ -185,7 +197,7 @@ class Engine:
         at = self.address_of
         drawn = actions if self.options.force else with_drawn_seeds(actions, pins, state, self.store, self.routes, at)
         every = judge.with_known_keys(with_kept_requests(drawn, pins, state, at), pins, state, self.store, at)
-        return every, pins, [*inputs, self.lock_path]
+        return every, pins, [*inputs, self.lock_path, self.picks_path]
 
     def last_run(self) -> dict[str, Any] | None:
         """Return when the last build started and finished, and its summary; None before the first build."""
@@ -196,6 +208,10 @@ class Engine:
         """Return the project's submissions that no build has collected yet."""
         with self.state() as state, self.lanes(state) as lanes:
             return lanes.own()
+
+    def selected(self, actions: Sequence[Action]) -> list[Action]:
+        """Return those of all actions that the options choose: see `picking.selected`."""
+        return picking.selected(self, actions)
 
     # --- planning ---
 
@@ -261,12 +277,50 @@ class Engine:
             folder = folder or self.project.state_dir / "report"
             return report.write(folder, self.project, plan, state, self.store, self.routes, small=small, tell=tell)
 
+    def sheet(self, path: Path, choices: Choices | None = None, tell: Callable[[int, int], None] | None = None) -> Sheet:
+        """Write a contact sheet of all cells to `path`, a PNG, PDF or HTML file; see `sheet.write`."""
+        from qwenbuild.pages import sheet
+
+        asked = choices or sheet.Choices()
+        sheet.check(path, asked)
+        with self.state() as state:
+            plan = make_plan(self, state)
+            return sheet.write(path, self.project, plan, state, self.store, self.routes, asked, tell)
+
     def lint(self) -> list[Remark]:
         """Return what specs and templates say, but most likely do not mean: see `lint.remarks`. Changes nothing."""
-        from qwenbuild.specs import lint, selection
+        from qwenbuild.specs import lint
 
         actions = self.actions()
-        return lint.remarks(self.project, actions, selection.select(actions, self.effective, self.project))
+        return lint.remarks(self.project, actions, self.selected(actions))
+
+    def picks(self) -> Picks:
+        """Return the project's stars. Raises ProjectError if `picks.toml` has a mistake."""
+        return picks.read(self.picks_path)
+
+    def stars(self) -> list[Starred]:
+        """Return each star, the best rank first, and whether its cell still has the image that was starred."""
+        return picking.listed(self)
+
+    def pick(
+        self, cells: Sequence[str] = (), note: str | None = None, rank: int | None = None, *, drop: bool = False
+    ) -> Picked:
+        """Star cells with the image that each has now, or with `drop` take their stars away; write `picks.toml`.
+
+        `cells` takes every form of SELECT; the options' selection counts, too. A `note` or `rank` of None stays as it
+        was; "" and 0 remove it. Raises UsageError for what names no cell, ProjectError if the file has a mistake.
+        """
+        return picking.pick(self, cells, note, rank, drop=drop)
+
+    def keep(self, cells: Sequence[str] = ()) -> Keeping:
+        """Return the edits of specs that keep only these cells of their images; `write` of the result makes them.
+
+        `cells` takes every form of SELECT; the options' selection counts, too. Images without a chosen cell stay as
+        they are. Nothing is changed yet. Raises UsageError if no cell is named, or if a spec can't be changed safely.
+        """
+        from . import keeping
+
+        return keeping.keep(self, cells)
 
     def review(self, revision: str) -> tuple[Plan, list[Change]]:
         """Return the plan, and how it differs from the lock of another git revision: see `review.review`."""

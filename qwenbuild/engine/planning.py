@@ -7,6 +7,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qwenbuild.plan import in_flight, judge, sharing
@@ -18,6 +19,8 @@ from qwenbuild.specs import selection, variable_uses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from qwenbuild.trust import problem
+
+from . import picking
 
 if TYPE_CHECKING:
     from qwenbuild.storage.remote.cache import Remote
@@ -36,7 +39,7 @@ def make_plan(
 def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, keys: AbstractSet[str] | None) -> Plan:
     (every, pins, inputs), options = engine.declared(state), engine.effective
     uses = variable_uses.uses(engine.project, every)
-    chosen = selection.select(every, options, engine.project)
+    chosen = engine.selected(every)
     if options.shard:
         chosen = selection.shard(chosen, *options.shard)
     if outputs is not None:
@@ -53,7 +56,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote, engine.address_of)
     is_whole = not options.is_partial and outputs is None and keys is None
-    return Plan(
+    plan = Plan(
         steps,
         orphans=judge.orphans(every, out, records, pins) if is_whole else [],
         shortest_s=_shortest_s(engine.routes, steps),
@@ -66,6 +69,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         has_remote=engine.remote is not None,
         uses=uses,
     )
+    return replace(plan, of_stars=of_stars) if (of_stars := picking.advice(engine, plan)) else plan
 
 
 def _shortest_s(routes: Routes, steps: Sequence[Step]) -> float:

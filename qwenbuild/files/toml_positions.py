@@ -9,7 +9,7 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -28,21 +28,50 @@ _CONTINUED = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 that begin no charac
 _KEY_TYPES = ("bare_key", "quoted_key", "dotted_key")
 
 
+class Header(NamedTuple):
+    """The line of a `[table]` or `[[table]]`: its number from 0, and the names in it."""
+
+    row: int
+    names: tuple[str, ...]
+
+
+def headers(text: str) -> list[Header]:
+    """Return the headers of all tables of a valid TOML text, in their order."""
+    return [
+        Header(node.start_point[0], tuple([_name(part) for part in _parts(header)]))
+        for node in _root(text).children
+        if node.type in ("table", "table_array_element") and (header := _header(node)) is not None
+    ]
+
+
+def comments(text: str) -> dict[int, str]:
+    """Return each comment of a valid TOML text by its line, counted from 0."""
+    found, pending = dict[int, str](), [_root(text)]
+    while pending:
+        node = pending.pop()
+        if node.type == "comment":
+            found[node.start_point[0]] = (node.text or b"").decode().rstrip()
+        pending += node.children
+    return found
+
+
 @lru_cache(maxsize=8)  # one file often has several problems
 def spans(text: str) -> dict[Keys, tuple[Span, Span]]:
     """Return, for each path of keys in a valid TOML text, the spans of its key and of its value."""
-    import tree_sitter_toml
-    from tree_sitter import Language, Parser
-
-    content = text.encode()
-    root = Parser(Language(tree_sitter_toml.language())).parse(content).root_node
-    reader = _Reader(content.split(b"\n"))
-    for node in root.children:
+    reader = _Reader(text.encode().split(b"\n"))
+    for node in _root(text).children:
         if node.type == "pair":
             reader.pair(node, ())
         elif node.type in ("table", "table_array_element"):
             reader.table(node)
     return reader.spans
+
+
+def _root(text: str) -> Node:
+    import tree_sitter_toml
+    from tree_sitter import Language, Parser
+
+    return Parser(Language(tree_sitter_toml.language())).parse(text.encode()).root_node
 
 
 class _Reader:
@@ -56,10 +85,7 @@ class _Reader:
 
     def table(self, node: Node) -> None:
         """Collect a `[table]` or an element `[[of.an.array]]`, with its header and its pairs."""
-        header = next(
-            (child for child in node.children if child.type in ("bare_key", "quoted_key", "dotted_key")), None
-        )
-        if header is None:
+        if (header := _header(node)) is None:
             return
         names = [_name(part) for part in _parts(header)]
         parent = self._with_indices(names[:-1])
@@ -134,6 +160,11 @@ def _count(piece: bytes) -> int:
 
 def _named_children(node: Node) -> Iterator[Node]:
     return (child for child in node.children if child.is_named and child.type != "comment")
+
+
+def _header(table: Node) -> Node | None:
+    """Return the key in the brackets of a table; None if the parser has not understood it."""
+    return next((child for child in table.children if child.type in _KEY_TYPES), None)
 
 
 def _parts(key: Node) -> list[Node]:

@@ -25,10 +25,7 @@ def hold_build_lock(folder: Path) -> Iterator[None]:
     path = folder / BUILD_LOCK
     try:
         regular.check(path, follow=False)  # locking empties the file, also one that a link leads to
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            atomic.write(ignore, b"*\n", folder / "tmp")
+        make_state_folder(folder)
         lock = FileLock(path, timeout=_TIMEOUT_S, poll_interval=0.02)
         lock.acquire()
     except Timeout:
@@ -45,3 +42,11 @@ def hold_build_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def make_state_folder(folder: Path) -> None:
+    """Make the state's folder if it is missing. Git ignores what is in it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        atomic.write(ignore, b"*\n", folder / "tmp")
