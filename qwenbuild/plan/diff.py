@@ -30,6 +30,11 @@ def summary(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(words) or _label(old, new)
 
 
+def kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return which fields of two requests differ, without their values: `prompt changed; seed changed`."""
+    return "; ".join(f"{_shown(name)} changed" for name in _different(old, new) if name != "label")
+
+
 def _parameters(old: object, new: object) -> list[str]:
     """Return how two tables of vendor parameters differ; anything else counts as no parameters."""
     before, after = (table if isinstance(table, dict) else {} for table in (old, new))
@@ -96,14 +101,18 @@ def _maker(request: Mapping[str, Any]) -> str:
 
 def _field(name: str, old: object, new: object) -> str:
     if not name.endswith("prompt"):
-        shown = "provider" if name == "family" else name.replace("_", " ")
         if name == "seed" and new == RANDOM_SEED:
             new = "random"
-        return f"{shown} {plain(old) or 'none'} -> {plain(new) or 'none'}"
+        return f"{_shown(name)} {plain(old) or 'none'} -> {plain(new) or 'none'}"
     # Most edits change a few words: compare only the text from the first to the last difference.
     one, other = _trimmed(str(old), str(new))
     one, other = _trimmed(one[::-1], other[::-1])
-    return f"{name.replace('_', ' ')} changed: {_words(one[::-1], other[::-1])}"
+    return f"{_shown(name)} changed: {_words(one[::-1], other[::-1])}"
+
+
+def _shown(name: str) -> str:
+    """Return a field's name as people know it."""
+    return "provider" if name == "family" else name.replace("_", " ")
 
 
 @lru_cache(maxsize=256)  # editing a template changes the prompts of all its cells in the same way

@@ -7,7 +7,7 @@ changes, so reading it later gives the same text. Requests are read in batches: 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from qwenbuild.errors import StateError
 
@@ -45,11 +45,19 @@ class PastRequests:
             except ValueError:
                 start = self._keys.index(key)
             keys, self._after_batch = self._keys[start : start + KEYS_PER_QUERY], start + KEYS_PER_QUERY
-            found: Mapping[str, str] = {}
-            with (
-                contextlib.suppress(StateError),
-                contextlib.closing(State(self._path, create=False, is_checked=True)) as state,
-            ):
-                found = state.requests(keys)
-            self._batch = batch = {**dict.fromkeys(keys, ""), **found}
+            self._batch = batch = self._read(keys)
         return batch[key]
+
+    def read(self, keys: Iterable[str]) -> None:
+        """Read the requests of these added keys at once: `text` reads those between them, too, and more slowly."""
+        self._given |= self._read([key for key in keys if key not in self._given])
+
+    def _read(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return the text of each key; empty for those that are not recorded."""
+        found: Mapping[str, str] = {}
+        with (
+            contextlib.suppress(StateError),
+            contextlib.closing(State(self._path, create=False, is_checked=True)) as state,
+        ):
+            found = state.requests(keys)
+        return {**dict.fromkeys(keys, ""), **found}

@@ -32,6 +32,15 @@ def test_requests_are_read_in_any_order(past: PastRequests) -> None:
     assert {key: past.text(key) for key in KNOWN} == expected
 
 
+def test_requests_are_read_ahead(past: PastRequests, tmp_path: Path) -> None:
+    """Those that were read at once need the state no more."""
+    wanted = [f"{number:064}" for number in range(0, 1200, 100)]
+    past.read([*wanted, "f" * 64])
+    (tmp_path / "state.sqlite3").unlink()
+    assert [past.text(key) for key in wanted] == [canonical_json(KNOWN[key]).decode() for key in wanted]
+    assert past.text("f" * 64) == past.text(f"{1:064}") == ""
+
+
 def test_an_unknown_request_is_empty(past: PastRequests) -> None:
     """The text of a key that was never recorded is empty."""
     assert past.text("f" * 64) == ""

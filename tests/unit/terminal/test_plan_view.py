@@ -10,7 +10,7 @@ import pytest
 
 from qwenbuild import load
 from qwenbuild.candidates import Candidate, Likeness, Search
-from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.plan.plan import Orphan, Plan, Verdict
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.records import Failure
@@ -38,19 +38,59 @@ def test_a_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"      time  at least .+, because of the service's rate limits", lines[-1])
 
 
-def test_a_long_plan(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A thousand steps are listed and the others counted; `every` lists all of them."""
+def test_a_large_plan_has_an_overview(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """`every` lists all of its cells."""
     project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 1, count = 1100 } }\n'})
     plan = load(project.root).plan()
     plan_view.show_plan(plan, every=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[999].split() == ["render", "s/a[seed=1000]", "never", "rendered"]
-    assert lines[1000:1002] == [
-        "         …  100 more; `plan --all` lists all",
+    assert capsys.readouterr().out.splitlines() == [
+        "image  render        cost",
+        "s/a   1,100  242.19 CNY",
+        "    render  never rendered, 1,100 cells",
+        "            s/a[seed=1], s/a[seed=2], s/a[seed=3] and 1,097 more",
+        "         …  `qwenbuild plan --all` lists each cell",
         "1,100 to render",
+        "      cost  242.19 CNY  (qwen-image-plus: 1,100 at 0.220177)",
+        "      time  at least 9 min 10 s, because of the service's rate limits",
     ]
     plan_view.show_plan(plan, every=True)
     assert len(capsys.readouterr().out.splitlines()) == 1103
+
+
+def test_orphans_are_counted_if_they_do_not_fit(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A few are named."""
+    project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n'})
+    plan = load(project.root).plan()
+    orphans = [Orphan(f"s/{number}.png", "s/x", False) for number in range(30)]
+    plan_view.show_plan(replace(plan, orphans=orphans[:2]), every=False)
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "    render  s/a      never rendered",
+        "    orphan  s/0.png  no spec declares it",
+        "    orphan  s/1.png  no spec declares it",
+    ]
+    plan_view.show_plan(replace(plan, orphans=orphans), every=False)
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "    render  s/a  never rendered",
+        "    orphan  30 undeclared outputs; `qwenbuild clean --orphans` removes them",
+        "1 to render, 30 orphans",
+    ]
+    plan_view.show_plan(replace(plan, orphans=orphans), every=True)
+    assert len(capsys.readouterr().out.splitlines()) == 33
+
+
+def test_what_is_given_and_what_models_cost_is_cut(project: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """So a plan fits on a screen, however many variables and models it has."""
+    model = 'interfaces = ["sync"]\nsizes = ["1328*1328"]\nprice_cny = { singapore = "0.10" }\n'
+    models = "".join(f"[models.m{at}]\n{model}" for at in range(7))
+    images = "".join(f'[image.i{at}]\nprompt = "{{{{ v{at} }}}}"\nmodel = "m{at}"\n' for at in range(7))
+    variables = "".join(f"v{at} = 1\n" for at in range(7))
+    config = 'provider = "dashscope"\n'
+    project.write({"qwenbuild.toml": config + models, "specs/s.toml": f"[vars]\n{variables}{images}"})
+    given = [f"v{at}=2" for at in range(7)]
+    plan_view.show_plan(load(project.root, variables=given).plan(), every=False)
+    lines = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()]
+    assert "4 more" in lines
+    assert "3 more models" in lines
 
 
 def test_an_empty_plan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +117,7 @@ def test_candidates_stand_below_their_cell(project: Workspace, capsys: pytest.Ca
     ]
     assert lines[2].startswith("            by the list of ")
     assert lines[3] == "    render  s/a[seed=2]  never rendered"
-    assert "   unknown  `qwenbuild tasks` asks the service; `build --resubmit` sends them again" in lines
+    assert "   unknown  `qwenbuild tasks` asks the service; `qwenbuild build --resubmit` sends them again" in lines
     table = plan_view.step_dict(steps[0])
     assert ([it["id"] for it in table["candidates"]], table["searched_at_s"]) == (["t\x1b"], 7.0)
     assert "candidates" not in plan_view.step_dict(steps[1])
