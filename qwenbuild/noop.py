@@ -14,7 +14,7 @@ import sys
 
 from .noop_files import NO_LINK, NO_WAIT
 from .noop_snapshot import DAMAGE, Snapshot, read
-from .state_folder import BUILD_LOCK, CONFIG, FOLDER, SHARED_CONFIG
+from .state_folder import BUILD_LOCK, CONFIG, FOLDER, PICKS, SHARED_CONFIG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ _SWITCHES = ("--fail-fast", "--overwrite")
 _NUMBERS = ("-j", "--jobs", "--max-cost", "--max-renders")
 _SELECTING = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
 _VALUES = (*_SELECTING, "--profile", "--var")
-_OF_PLAN = (*_SELECTING, "--overwrite", "--max-renders")  # the options of `plan` that the fast path knows
+_PICKED = "--picked"
+_OF_PLAN = (*_SELECTING, _PICKED, "--overwrite", "--max-renders")  # the options of `plan` that the fast path knows
 _OTHERS = {"status": ([], ["--json"]), "lock": (["--check"],)}  # the arguments of commands that are answered only so
 
 
@@ -52,6 +53,11 @@ class Asked:
             is_known = self.command == "build"
         kept, is_locked = self._without_options(rest if is_known else ["", *rest])  # see `find`
         self.build = [*kept, "--locked"] if is_locked and kept else kept
+
+    @property
+    def needs_picks(self) -> bool:
+        """Whether the answer depends on the stars: they select, or a command shows what has become of them."""
+        return self.command in ("plan", "status") or _PICKED in self.build
 
     def _after_project(self, rest: list[str]) -> list[str]:
         """Take `-C DIR` off the front; return the other arguments."""
@@ -90,12 +96,12 @@ class Asked:
 
 
 class Found:
-    """A build with nothing to do: the numbers of its outputs and of the project's orphans."""
+    """A build with nothing to do: the numbers of its outputs and of the project's orphans, and of pieces of advice."""
 
-    __slots__ = ("_snapshot", "count", "orphans")
+    __slots__ = ("_snapshot", "advice", "count", "orphans")
 
-    def __init__(self, count: int, orphans: int, snapshot: Snapshot) -> None:
-        self.count, self.orphans, self._snapshot = count, orphans, snapshot
+    def __init__(self, count: int, orphans: int, advice: int, snapshot: Snapshot) -> None:
+        self.count, self.orphans, self.advice, self._snapshot = count, orphans, advice, snapshot
 
     @property
     def json(self) -> list[str]:
@@ -124,14 +130,15 @@ def find(arguments: Sequence[str]) -> tuple[Asked, Found] | None:
         found = _answer(snapshot, asked)
         if found is None or not _is_known(asked, found) or _busy(snapshot.root):
             return None
-        return (asked, found) if snapshot.holds() or snapshot.content_holds() else None
+        ignored = b"" if asked.needs_picks else os.fsencode(PICKS)
+        return (asked, found) if snapshot.holds(ignored) or snapshot.content_holds(ignored) else None
     except DAMAGE:
         return None
 
 
-def answer(asked: Asked, root: str, count: int, orphans: int) -> bytes:
+def answer(asked: Asked, root: str, count: int, orphans: int, advice: int) -> bytes:
     """Return what the snapshot of the project at `root` keeps of a command line and its result."""
-    return os.fsencode(f"{_line(asked, root)}{_SEPARATOR}{count}/{orphans}")
+    return os.fsencode(f"{_line(asked, root)}{_SEPARATOR}{count}/{orphans}/{advice}")
 
 
 def _is_known(asked: Asked, found: Found) -> bool:
@@ -140,9 +147,9 @@ def _is_known(asked: Asked, found: Found) -> bool:
         case "build":
             return not (asked.build and (asked.as_json or asked.junit))
         case "plan":
-            return not found.orphans
+            return not (found.orphans or found.advice)
         case _:
-            return not asked.build
+            return not (asked.build or found.advice)
 
 
 def _nearest(start: str) -> Snapshot:
@@ -166,8 +173,7 @@ def _answer(snapshot: Snapshot, asked: Asked) -> Found | None:
     for text in map(os.fsdecode, snapshot.answers):
         line, _, counts = text.rpartition(_SEPARATOR)
         if line == wanted:
-            count, orphans = map(int, counts.split("/"))
-            return Found(count, orphans, snapshot)
+            return Found(*map(int, counts.split("/")), snapshot=snapshot)
     return None
 
 

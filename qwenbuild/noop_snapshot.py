@@ -45,7 +45,7 @@ SETTLED_NS = 50_000_000
 """Several ticks of the coarsest kernel clock (10 ms). A younger input may change without a new time."""
 
 DAMAGE = (OSError, ValueError, IndexError, TypeError, StopIteration)  # TypeError: a file may end within a number
-_MAGIC = f"qwenbuild snapshot 4 {__version__} {sys.version} {sys.prefix}"
+_MAGIC = f"qwenbuild snapshot 5 {__version__} {sys.version} {sys.prefix}"
 _ENVIRON = ("QWENBUILD_", "DASHSCOPE_", "XDG_", "HOME", "LOCALAPPDATA", "PYTHON")
 _LEFT_OUT = ("DASHSCOPE_API_KEY=", "QWENBUILD_REMOTE_")  # secrets: no verdict depends on them, no file may hold them
 _MOST_BYTES = 1 << 29  # of a snapshot: a million outputs need half of it
@@ -89,23 +89,26 @@ class Snapshot:
         """The name and the path of each output of the whole project, in the order of the plan."""
         return self._raw[len(self._raw) - self._length :]
 
-    def holds(self) -> bool:
-        """Whether all inputs and outputs have the recorded fingerprints."""
+    def holds(self, ignored: bytes = b"") -> bool:
+        """Whether all inputs and outputs have the recorded fingerprints. The input `ignored` may have any other."""
         used = 0
         for path in self.inputs:
-            if input_print(self._path(path)) != tuple(self.numbers[used : used + 4]):
+            if path != ignored and input_print(self._path(path)) != tuple(self.numbers[used : used + 4]):
                 return False
             used += 4
         return all_same(self._columns())
 
-    def content_holds(self) -> bool:
-        """Whether all inputs and outputs have the recorded content. If so, the file gets their present fingerprints."""
+    def content_holds(self, ignored: bytes = b"") -> bool:
+        """Whether all inputs and outputs have the recorded content. If so, the file gets their present fingerprints.
+
+        The input `ignored` may have any other content; then its record stays.
+        """
         begun_ns, is_settled, number = time.time_ns(), True, 0
         present: list[int] = []
         for relative in self.inputs:
             path = self._path(relative)
-            found = input_print(path)
             recorded = tuple(self.numbers[4 * number : 4 * number + 4])
+            found = recorded if relative == ignored else input_print(path)
             # A link that leads out of the project needs the user's approval, whatever it leads to.
             is_other = ABSENT in (found, recorded) or self._is_linked(relative)
             if found != recorded and (is_other or input_digest(path) != self._digest(number)):

@@ -1,4 +1,4 @@
-"""The names of the config, of the lock, of the picks, and of what lies in `.qwenbuild/`, the folder of all that is derived.
+"""The names of the config, the lock, the picks, and what lies in `.qwenbuild/`, the folder of all that is derived.
 
 The no-op fast path reads these names, so this module imports nothing.
 """

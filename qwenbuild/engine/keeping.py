@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.files import atomic
-from qwenbuild.problems import listing
+from qwenbuild.plan import stars
+from qwenbuild.problems import Problem, listing
 from qwenbuild.specs import keeping
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.declaration import Declaration
@@ -58,9 +59,11 @@ class Keeping:
 
     - `changes`: the edits, none if all cells of all images are chosen.
     - `kept`: the names of the chosen cells; `dropped`: those of the cells that are declared no more.
-    - `orphans`: how many of the dropped cells have an image on record.
+    - `orphans`: how many of the dropped cells have an image on record; `outside`: of these, how many are not in the
+      store, but only below `out/`.
     - `entries`: the new `only` of each image, by the image's name.
     - `alone`: the images that have no chosen cell, and stay as they are.
+    - `warnings`: what to say about stars whose cells no spec declares.
     """
 
     engine: Engine = field(repr=False)
@@ -68,8 +71,10 @@ class Keeping:
     kept: Sequence[str]
     dropped: Sequence[str]
     orphans: int
+    outside: int
     entries: Mapping[str, Sequence[Entry]]
     alone: Sequence[str]
+    warnings: Sequence[Problem]
     _wanted: Wanted = field(repr=False)
 
     @property
@@ -119,25 +124,28 @@ def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
         raise UsageError("`keep` needs to know which cells", hint=hint)
     with engine.state() as state:
         every, pins, _ = engine.declared(state)
-        recorded = state.outputs().keys() | pins.every.keys()
+        images = {path: it.image for path, it in (*pins.every.items(), *state.outputs().items())}
     chosen = {action.name for action in chooser.selected(every)}
-    images: dict[int, list[Action]] = {}
+    of_image: dict[int, list[Action]] = {}
     for action in every:
-        images.setdefault(id(action.declaration), []).append(action)
-    names = {number: [action.name for action in actions] for number, actions in images.items()}
-    alone = [actions[0].declaration.name for number, actions in images.items() if chosen.isdisjoint(names[number])]
+        of_image.setdefault(id(action.declaration), []).append(action)
+    names = {number: [action.name for action in actions] for number, actions in of_image.items()}
+    alone = [actions[0].declaration.name for number, actions in of_image.items() if chosen.isdisjoint(names[number])]
     some = [
         actions[0].declaration
-        for number, actions in images.items()
+        for number, actions in of_image.items()
         if 0 < sum(name in chosen for name in names[number]) < len(actions)
     ]
     of_some = {id(declaration) for declaration in some}
     dropped = [it for it in every if id(it.declaration) in of_some and it.name not in chosen]
     gone = {it.name for it in dropped}
+    orphans = [digest for it in dropped if (digest := images.get(it.output))]
+    outside = sum(not engine.store.blob_path(digest).exists() for digest in orphans)
     entries = {declaration.name: _entries(engine, declaration, chosen) for declaration in some}
     return Keeping(
         engine, _changes(engine, some, entries), [name for it in every if (name := it.name) in chosen],
-        [it.name for it in dropped], sum(it.output in recorded for it in dropped), entries, alone,
+        [it.name for it in dropped], len(orphans), outside, entries, alone,
+        stars.unknown(every, engine.picks()) if chooser.options.picked else [],
         {it.name: (it.output, it.key) for it in every if it.name not in gone},
     )  # fmt: skip
 

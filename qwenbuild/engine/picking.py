@@ -51,8 +51,9 @@ def pick(
 
 def _drop(engine: Engine, cells: Sequence[str], known: Picks) -> Picked:
     """Take stars away. The name of a starred cell needs no spec that declares the cell."""
-    doomed = {nfc(name) for name in cells if nfc(name) in known}
-    others = [name for name in cells if nfc(name) not in known]
+    is_exact = not engine.options.is_selecting
+    doomed = {nfc(name) for name in cells if is_exact and nfc(name) in known}
+    others = [name for name in cells if nfc(name) not in doomed]
     chosen = engine.with_options(select=[*engine.options.select, *others])
     if chosen.options.is_selecting:
         try:

@@ -28,6 +28,7 @@ FILES = {
     "templates/x.j2": '{% include "base.j2" %} {% include "extra.j2" ignore missing %} {{ row.what }}',
     "templates/base.j2": "poster of",
 }
+STARS = 'version = 1\n[[pick]]\ncell = "b/y"\n[[pick]]\ncell = "a/x[row=one,seed=1]"\n'
 SETTLE_S = 0.07  # a snapshot is written only for inputs that are older than 50 ms when the build starts
 
 
@@ -68,7 +69,7 @@ class Place:
 def made(top: Path, arguments: Sequence[str] = (), *, settle_s: float = SETTLE_S, **options: Any) -> Place:
     """Make and build a project; its folder becomes the working directory."""
     (top / "project").mkdir(parents=True)
-    Workspace(top / "project").write(FILES)
+    Workspace(top / "project").write({**FILES, **({"picks.toml": STARS} if options.get("picked") else {})})
     os.chdir(top / "project")
     os.environ["QWENBUILD_CACHE_DIR"] = str(top / "store")
     place = Place(top, list(arguments), options)
@@ -387,6 +388,17 @@ def lock_of_before(place: Place, number: int) -> None:
         shutil.copy2(kept, path) if number % 4 == 1 else rewrite(path, kept.read_text("utf-8"), number)
     elif path.exists():
         shutil.copy2(path, kept)
+
+
+@edit
+def star(place: Place, number: int) -> None:
+    """Another cell is starred, a cell that no spec declares, or the file has a mistake or is gone."""
+    texts = (STARS, STARS.replace("b/y", "b/z"), STARS.replace("b/y", "b/q"), STARS.replace("pick", "peck"), "")
+    path = place.root / "picks.toml"
+    if text := texts[number % len(texts)]:
+        rewrite(path, text, number)
+    else:
+        path.unlink(missing_ok=True)
 
 
 INPUTS = ("specs/b.toml", "specs/rows.csv", "templates/base.j2", "qwenbuild.toml", "specs", "templates")

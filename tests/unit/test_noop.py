@@ -11,17 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenbuild import noop, noop_snapshot
+from qwenbuild import load, noop, noop_snapshot
 from qwenbuild.cli.main import run
 from qwenbuild.errors import ProjectError, QwenbuildError
 from qwenbuild.noop_answers import shown
-from tests.support.edits import EDITS, Place, made
+from tests.support.edits import EDITS, STARS, Place, made
 
 COMMANDS: list[tuple[list[str], dict[str, Any]]] = [
     ([], {}),
     (["build", "-w", "seed=1"], {"where": ["seed=1"]}),
     (["build", "--overwrite", "b"], {"select": ["b"], "overwrite": True}),
     (["build", "--locked"], {"locked": True}),
+    (["build", "--picked"], {"picked": True}),
 ]
 
 
@@ -225,6 +226,34 @@ def test_several_command_lines_share_a_snapshot(tmp_path: Path) -> None:
     assert (place.fast(), parts.fast()) == (None, 4)
     place.build()
     assert (place.fast(), place.slow()) == (5, 5)
+
+
+@pytest.mark.usefixtures("back_again")
+def test_stars_concern_those_who_ask_for_them(tmp_path: Path) -> None:
+    """An edit of `picks.toml` keeps no build from being instant, unless stars select; `plan` and `status` see it."""
+    place = made(tmp_path)
+    picked = Place(place.top, ["build", "--picked"], {"picked": True})
+    (place.root / "picks.toml").write_text(STARS)
+    assert (place.fast(), fast_text("plan"), fast_text("status")) == (6, None, None)
+    place.build()
+    picked.build()
+    assert (place.fast(), picked.fast(), fast_text("plan"), fast_text("plan", "--picked")) == (
+        6, 2, "6 up to date\n", "2 up to date\n",
+    )  # fmt: skip
+    (place.root / "picks.toml").write_text(STARS.replace("b/y", "b/z"))
+    assert (place.fast(), picked.fast(), fast_text("plan"), fast_text("plan", "--picked")) == (6, None, None, None)
+
+
+@pytest.mark.usefixtures("back_again")
+def test_advice_about_stars_is_shown_each_time(tmp_path: Path) -> None:
+    """A starred image that has changed keeps no build from being instant, but `plan` and `status` tell of it."""
+    place = made(tmp_path)
+    (place.root / "picks.toml").write_text(f'{STARS}image = "{64 * "0"}"\n')
+    (place.root / "specs/b.toml").write_text('[image.y]\nprompt = "a red ball"\n')
+    place.build()
+    assert (place.fast(), fast_text("plan"), fast_text("status")) == (5, None, None)
+    [advice] = load().plan().of_stars
+    assert advice.claim == "1 starred image has changed since it was starred: a/x[row=one,seed=1]"
 
 
 @pytest.mark.usefixtures("back_again")

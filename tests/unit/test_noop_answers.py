@@ -13,7 +13,7 @@ from qwenbuild.noop_snapshot import Snapshot, pack
 def found(*status: str, orphans: int = 0) -> Found:
     """Return what a snapshot with this `status` knows about 1,234 outputs."""
     parts = [[], [], [text.encode() for text in status], []]
-    return Found(1234, orphans, Snapshot("", pack([], [], parts, [], b"")))
+    return Found(1234, orphans, 0, Snapshot("", pack([], [], parts, [], b"")))
 
 
 def test_lines_that_a_build_prints() -> None:

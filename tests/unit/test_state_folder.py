@@ -28,7 +28,7 @@ def test_the_fast_path_sees_a_running_build(tmp_path: Path, monkeypatch: pytest.
     """While a build holds its lock, the snapshot is not trusted."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir()
-    answer = noop.answer(noop.Asked(["build"]), str(tmp_path), 0, 0)
+    answer = noop.answer(noop.Asked(["build"]), str(tmp_path), 0, 0, 0)
     noop_snapshot.save(str(tmp_path), noop_snapshot.pack([], [], [[answer], [], [], []], [], b""))
     assert noop.find(["build"])
     with hold_build_lock(tmp_path / FOLDER):
