@@ -5,7 +5,11 @@ qb.detail = (() => {
   let dialog = null;
   let path = "";
   let shown = ""; // the cell as the dialog shows it, in JSON
-  let beside = ""; // digest of the earlier image that the slider compares with
+  let beside = ""; // digest of the picture that the present one is compared with: an earlier image, or a draft
+  let settings = qb.pair.fresh();
+  let sight = qb.viewer.view(); // what of the picture is visible; it stays while the user goes from cell to cell
+  let pair = null;
+  let others = []; // the pictures that the present one can be compared with: the draft, then earlier images, the newest first
   let closed = () => {};
 
   function open(target, onclose) {
@@ -13,28 +17,20 @@ qb.detail = (() => {
     beside = "";
     closed = onclose || closed;
     if (!dialog) {
-      dialog = qb.dialog("detail", "", qb.el("div", { class: "detail-body" }), () => { dialog = null; shown = ""; closed(path); });
-      const steps = qb.el("div", { class: "steps" }, qb.button("‹", () => step(-1), { title: "Previous (←)", "aria-label": "Previous cell" }),
-        qb.button("›", () => step(1), { title: "Next (→)", "aria-label": "Next cell" }));
+      sight = qb.viewer.view();
+      dialog = qb.dialog("detail", "", qb.el("div", { class: "detail-body" }), () => { dialog = null; pair = null; shown = ""; closed(path); });
+      const steps = qb.el("div", { class: "steps" }, qb.button("‹", () => step("ArrowLeft"), { title: "Previous (←)", "aria-label": "Previous cell" }),
+        qb.button("›", () => step("ArrowRight"), { title: "Next (→)", "aria-label": "Next cell" }));
       dialog.querySelector(".dialog-head").insertBefore(steps, dialog.querySelector(".close"));
-      dialog.addEventListener("keydown", keys);
+      qb.keys.focus(dialog);
     }
     show();
   }
 
-  function keys(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea")) return;
-    if (event.key === "ArrowLeft") step(-1);
-    else if (event.key === "ArrowRight") step(1);
-    else if (event.key === "f") { qb.favourites.toggle(path); show(true); }
-    else return;
-    event.preventDefault();
-  }
-
-  function step(by) {
-    const order = qb.grid.order;
-    const next = order[order.indexOf(path) + by];
-    if (!next) return;
+  // Goes to the cell that the key leads to in the grid.
+  function step(key) {
+    const next = qb.grid.beside(key, path);
+    if (!next || next === path) return;
     path = next;
     beside = "";
     qb.app.opened(path);
@@ -61,39 +57,77 @@ qb.detail = (() => {
     const facts = qb.el("div", { class: "facts", tabindex: 0, role: "region", "aria-label": "About this cell" }, failure ? qb.el("p", { class: "failure" }, failure) : about(cell, detail));
     const before = keep && body.querySelector(".picture");
     const picture = before && before.dataset.of === look(cell) ? before : view(cell, detail);
-    const held = document.activeElement && dialog.contains(document.activeElement) ? document.activeElement.dataset.act : "";
+    const focused = document.activeElement;
+    const held = focused && dialog.contains(focused) ? focused.dataset.act : "";
     body.replaceChildren(picture, facts);
     if (scroll) facts.scrollTop = scroll;
     const again = held && body.querySelector(`[data-act="${held}"]`);
     if (again) again.focus();
   }
 
-  const look = (cell) => `${cell.image}|${cell.kind}|${beside}`;
+  const look = (cell) => [cell.image, cell.kind, cell.draft, beside, beside && settings.mode].join("|");
 
   function view(cell, detail) {
     const picture = qb.el("div", { class: `picture ${cell.kind}`, "data-of": look(cell) });
+    [pair, others] = [null, []];
     picture.style.setProperty("--ratio", String(cell.size[0] / cell.size[1]));
     if (!cell.image) {
       const blank = qb.el("div", { class: "blank", dir: "auto" }, qb.el("span", {}, cell.why || "not rendered yet"));
       blank.style.aspectRatio = `${cell.size[0]} / ${cell.size[1]}`;
       picture.append(blank);
     } else {
-      const sources = beside ? [qb.model.image(beside), qb.model.image(cell.image)] : [qb.model.image(cell.image)];
-      picture.append(qb.viewer.make(sources, cell.size, cell.name));
+      pair = beside ? qb.pair.make({ source: qb.model.image(beside), size: cell.size, label: beside === cell.draft ? ["draft"] : beside === cell.kept ? ["last image"] : ["before"] },
+        { source: qb.model.image(cell.image), size: cell.size, label: beside === cell.draft ? ["last image"] : beside === cell.kept ? ["draft"] : ["after"] }, cell.name, settings, sight) : null;
+      picture.append(pair ? pair.box : qb.viewer.make([qb.viewer.image(qb.model.image(cell.image), cell.name, cell.size)], cell.size, cell.name, sight));
+      others = [...(cell.draft ? [{ image: cell.kept ?? cell.draft }] : []), ...(detail ? detail.history : []).filter((one) => one.image !== cell.image)];
+      if (others.length) picture.append(strip(others));
     }
-    const past = (detail ? detail.history : []).filter((one) => one.image !== cell.image);
-    if (past.length && cell.image) picture.append(strip(cell, past));
     return picture;
   }
 
-  // The cell's earlier images, the newest first. Choosing one compares it with the present image.
-  function strip(cell, past) {
-    const choose = (digest) => { beside = beside === digest ? "" : digest; show(true); };
-    return qb.el("div", { class: "history", role: "group", "aria-label": "Earlier images" }, qb.el("span", {}, "Earlier"),
-      past.map((one, i) => qb.el("button", {
-        type: "button", "aria-pressed": String(beside === one.image), "data-act": `past-${i}`, title: when(one.at_s),
-        "aria-label": `Compare with the image of ${when(one.at_s)}`, onclick: () => choose(one.image),
+  // The pictures that the present one can be compared with.
+  function strip(found) {
+    const named = (one) => (one.at_s ? `image of ${when(one.at_s)}` : qb.model.cell(path).kept ? "last image" : "draft");
+    const buttons = qb.el("div", { class: "earlier", role: "group", "aria-label": "Earlier images" }, qb.el("span", {}, found[0].at_s ? "Earlier" : "Compare"),
+      found.map((one, i) => qb.el("button", {
+        type: "button", "aria-pressed": String(beside === one.image), "data-act": `past-${i}`, title: named(one),
+        "aria-label": `Compare with the ${named(one)}`, onclick: () => against(beside === one.image ? "" : one.image),
       }, qb.el("img", { src: qb.model.thumbnail(one.image), alt: "", loading: "lazy" }))));
+    return qb.el("div", { class: "history" }, buttons, beside ? qb.pair.buttons(settings.mode, choose) : null);
+  }
+
+  function against(digest) {
+    beside = digest;
+    settings.after = true;
+    show(true);
+  }
+
+  // Compares in this way with the chosen picture, else with the first one.
+  function choose(mode) {
+    if (!others.length) {
+      qb.toast("There is no earlier image to compare with");
+      return true;
+    }
+    settings.mode = mode;
+    against(beside || others[0].image);
+    return true;
+  }
+
+  // The first press shows the earlier image, the next one the present image.
+  function flip() {
+    if (pair && settings.mode === "blink") pair.flip();
+    else {
+      choose("blink");
+      settings.after = false;
+    }
+    return true;
+  }
+
+  async function star() {
+    const done = qb.picks.toggle(path);
+    show(true);
+    await done;
+    if (dialog) show(true);
   }
 
   function about(cell, detail) {
@@ -132,9 +166,9 @@ qb.detail = (() => {
       bar.append(qb.button(text, () => qb.app.render([cell], !fresh), { class: "primary", disabled, "data-act": "render",
         title: qb.model.mayRender ? null : "To render, open the address that the terminal shows" }));
     }
-    const favourite = qb.favourites.has(path);
+    const isStarred = qb.picks.has(path);
     bar.append(
-      qb.button(favourite ? "★ Favourite" : "☆ Favourite", () => { qb.favourites.toggle(path); show(true); }, { "aria-pressed": String(favourite), "data-act": "favourite", title: "f" }),
+      qb.button(isStarred ? "★ Starred" : "☆ Star", star, { "aria-pressed": String(isStarred), "data-act": "star", title: "f" }),
       qb.button("Copy name", () => qb.copy(cell.name, "the cell’s name"), { "data-act": "copy" }));
     if (cell.image && !qb.model.data.small) bar.append(qb.el("a", { class: "button", href: qb.model.image(cell.image), target: "_blank", rel: "noopener", "data-act": "open" }, "Open file"));
     return bar;
@@ -152,11 +186,17 @@ qb.detail = (() => {
     return qb.el("div", {}, text, key);
   }
 
+  // A size as people read it: "16:9 · 1664 × 928", or the pixels alone.
+  function sized(wire) {
+    const text = wire.replace("*", "x"), name = qb.captions.size(text), pixels = text.replace("x", " × ");
+    return name === text ? pixels : `${name} · ${pixels}`;
+  }
+
   function facts(cell, detail) {
     const { request } = detail;
     return list([
-      ["file", cell.path], ...qb.model.data.axes.filter((axis, i) => cell.at[i] >= 0).map((axis) => [axis.name, qb.model.value(cell, axis.name)]),
-      ["model", request.model], ["size", request.size.replace("*", " × ")], ["seed", String(request.seed)],
+      ["file", cell.path], ...qb.model.data.axes.filter((axis, i) => cell.at[i] >= 0 && axis.name !== "size").map((axis) => [axis.name, qb.model.value(cell, axis.name)]),
+      ["model", request.model], ["size", sized(request.size)], ["seed", String(request.seed)],
       ["prompt extension", request.prompt_extend ? "on" : "off"],
       ...Object.entries(request.parameters || {}).map(([name, value]) => [`parameter ${name}`, JSON.stringify(value)]), ["price", qb.money(detail.price) || "free"], ["action key", cell.key],
     ]);
@@ -185,6 +225,14 @@ qb.detail = (() => {
     const cell = qb.model.cell(path);
     if (!cell || JSON.stringify(cell) !== shown) show(true);
   }
+
+  qb.keys.add("detail", "Open image", [
+    { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], shown: "← → ↑ ↓", what: "the images beside it in the grid", act: (event) => step(event.key) },
+    { keys: ["f"], shown: "f", what: "star the image", act: star },
+    ...qb.viewer.keys(() => sight, true),
+    ...qb.pair.keys(choose, flip).map((entry) => ({ ...entry, what: entry.what.replace("the other image; hold it to see the other", "the earlier image; hold it to see it").replace("two images", "the image and an earlier one") })),
+    { keys: ["Escape"], shown: "Esc", what: "back to the grid", act: () => false },
+  ]);
 
   return { open, update, close: () => dialog && dialog.close(), get path() { return dialog ? path : ""; } };
 })();

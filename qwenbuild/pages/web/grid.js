@@ -6,16 +6,18 @@ qb.grid = (() => {
   const sheet = qb.el("div", { class: "sheet" });
   const heads = qb.el("div", { class: "heads", role: "row", "aria-rowindex": 1 });
   const table = qb.el("div", { class: "table", role: "grid", "aria-label": "Images" }, heads, sheet);
+  const above = qb.el("p", { class: "shared", dir: "auto", hidden: true });
   let isDrawing = false;
   let plan = null; // the result of pivot.layout
+  let origin = 0; // pixels from the top of what scrolls to the first line
   let active = ""; // path of the cell that has the focus, or had it last
   let places = new Map(); // by path: [number of the line, number in the line, number among all]
   let order = []; // paths, in reading order
   const shown = new Map(); // elements, by the number of the line
   const tiles = new Map(); // elements, by path
-  let handlers = { open() {}, mark() {}, marked: () => false, favourite: () => false };
+  let handlers = { open() {}, mark() {}, marked: () => false, starred: () => false };
 
-  root.append(table);
+  root.append(above, table);
   root.addEventListener("scroll", () => {
     if (isDrawing) return;
     isDrawing = true;
@@ -23,7 +25,9 @@ qb.grid = (() => {
   }, { passive: true });
 
   function set(layout) {
+    const anchor = plan && plan.lines.length ? anchored() : null;
     plan = layout;
+    qb.captions.arrange(plan);
     places = new Map();
     layout.lines.forEach((line, number) => line.tiles?.forEach(({ cell }, i) => places.set(cell.path, [number, i, places.size])));
     order = [...places.keys()];
@@ -43,13 +47,53 @@ qb.grid = (() => {
       return element;
     }));
     table.setAttribute("aria-rowcount", layout.lines.length + 1);
+    say();
+    origin = sheet.offsetTop;
+    const place = anchor && places.get(anchor.path);
+    if (place) root.scrollTop = origin + plan.lines[place[0]].top - anchor.offset;
     draw();
     if (focused) focus();
   }
 
+  // Says above the grid what all cells share.
+  function say() {
+    const parts = qb.captions.common(plan);
+    above.hidden = !parts;
+    qb.refill(above, parts ? [qb.el("span", {}, parts)] : []);
+    above.title = above.textContent;
+  }
+
+  // The cell that stays where it is when the arrangement changes, and its distance from the top of the visible area.
+  function anchored() {
+    if (!root.scrollTop) return null;
+    const path = inView(active) ? active : firstInView();
+    const place = places.get(path);
+    return place ? { path, offset: origin + plan.lines[place[0]].top - root.scrollTop } : null;
+  }
+
+  function inView(path) {
+    const place = places.get(path);
+    if (!place) return false;
+    const top = origin + plan.lines[place[0]].top;
+    return top + plan.lines[place[0]].height > root.scrollTop + (heads.hidden ? 0 : heads.offsetHeight) && top < root.scrollTop + root.clientHeight;
+  }
+
+  function firstInView() {
+    for (let number = first(root.scrollTop - origin); number < plan.lines.length; number += 1) {
+      if (plan.lines[number].tiles) return plan.lines[number].tiles[0].cell.path;
+    }
+    return active;
+  }
+
+  // Makes the active cell one that the user sees, so that a key does not act on a cell that was scrolled away.
+  function wake() {
+    if (plan && !inView(active)) move(firstInView(), false);
+    return active;
+  }
+
   function draw() {
     if (!plan) return;
-    const from = root.scrollTop - MARGIN, to = root.scrollTop + root.clientHeight + MARGIN;
+    const from = root.scrollTop - origin - MARGIN, to = root.scrollTop - origin + root.clientHeight + MARGIN;
     const left = root.scrollLeft - MARGIN, right = root.scrollLeft + root.clientWidth + MARGIN;
     const wanted = new Set();
     for (let number = first(from); number < plan.lines.length && plan.lines[number].top < to; number += 1) wanted.add(number);
@@ -88,6 +132,7 @@ qb.grid = (() => {
     if (line.kind === "head") {
       element.append(qb.el("div", { role: "rowheader", dir: "auto" }, qb.el("bdi", {}, line.label),
         qb.el("span", { class: "count" }, qb.number(line.count))));
+      if (line.shared?.length) element.append(qb.el("div", { role: "gridcell", class: "common", dir: "auto" }, qb.dotted(line.shared)));
     }
     // Screen readers need the elements in the order of the lines.
     const after = [...shown.keys()].filter((other) => other > number).sort((a, b) => a - b)[0];
@@ -131,22 +176,20 @@ qb.grid = (() => {
   function paint(element, cell) {
     const standing = qb.standing(cell);
     const [mat, caption, check] = element.children;
-    const marked = handlers.marked(cell.path), favourite = handlers.favourite(cell.path);
+    const marked = handlers.marked(cell.path), starred = handlers.starred(cell.path);
     element.className = `tile ${cell.kind} is-${standing.tone}${marked ? " marked" : ""}`;
     element.tabIndex = cell.path === active ? 0 : -1;
     element.setAttribute("aria-selected", marked);
     check.checked = marked;
     check.setAttribute("aria-label", `Select ${cell.name}`);
     picture(mat, cell);
-    const badge = qb.kinds[cell.kind], name = title(cell);
-    const quiet = standing.tone === "up_to_date" || standing.tone === "edited";
-    const word = quiet ? cell.why || "" : cell.why ? `${standing.word}: ${cell.why}` : standing.word;
-    const price = standing.tone === "render" ? qb.money(cell.price) : "";
+    const { badge, word, price } = qb.captions.state(cell);
+    const name = qb.captions.values(cell, plan.lines[places.get(cell.path)[0]]);
     qb.refill(caption, [
-      qb.el("div", { class: "values", title: cell.name }, favourite ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
+      qb.el("div", { class: "values", title: qb.captions.tip(cell) }, starred ? qb.el("span", { class: "star", "aria-hidden": "true" }, "★ ") : null, name),
       qb.el("div", { class: "state" }, badge ? [qb.el("span", { class: "badge" }, badge), " "] : null,
         word ? [qb.el("span", { class: "standing", title: cell.why || null }, word), " "] : null, price ? qb.el("span", { class: "price" }, price) : null),
-      qb.el("div", { class: "hidden" }, [word ? "" : standing.word, favourite ? "favourite" : "", cell.name].filter(Boolean).join(", "))]);
+      qb.el("div", { class: "hidden" }, [word ? "" : standing.word, starred ? "starred" : "", cell.name].filter(Boolean).join(", "))]);
   }
 
   function picture(mat, cell) {
@@ -176,16 +219,10 @@ qb.grid = (() => {
     element.classList.toggle("tall", cell.size[1] > cell.size[0] * 1.3);
   }
 
-  // The cell's values that the headings of its row and column do not show.
-  function title(cell) {
-    const said = new Set([...plan.rows, ...plan.columns]);
-    const parts = qb.model.data.axes.filter((axis, i) => !said.has(axis.name) && axis.name !== "image" && cell.at[i] >= 0 && qb.model.declares(cell, axis.name))
-      .map((axis) => (axis.name === "seed" ? `seed ${qb.model.value(cell, "seed")}` : qb.model.value(cell, axis.name)));
-    return qb.dotted(parts.length ? parts : [qb.model.value(cell, "image") || cell.name]);
-  }
-
   function repaint() {
     if (!plan) return;
+    plan.cells = plan.cells.map((cell) => qb.model.cell(cell.path) || cell);
+    say();
     for (const [path, element] of tiles) {
       const cell = qb.model.cell(path);
       if (cell) paint(element, cell);
@@ -205,9 +242,9 @@ qb.grid = (() => {
     const place = places.get(active);
     if (!place) { root.focus(); return; }
     const line = plan.lines[place[0]];
-    const headroom = plan.heads.length ? 36 : 8;
-    if (line.top - headroom < root.scrollTop) root.scrollTop = line.top - headroom - (plan.rows.length ? 44 : 0);
-    else if (line.top + line.height > root.scrollTop + root.clientHeight - 8) root.scrollTop = line.top + line.height - root.clientHeight + 16;
+    const headroom = plan.heads.length ? 36 : 8, top = origin + line.top;
+    if (top - headroom < root.scrollTop) root.scrollTop = top - headroom - (plan.rows.length ? 44 : 0);
+    else if (top + line.height > root.scrollTop + root.clientHeight - 8) root.scrollTop = top + line.height - root.clientHeight + 16;
     const { x, width } = line.tiles[place[1]];
     if (x < root.scrollLeft) root.scrollLeft = x - 24;
     else if (x + width > root.scrollLeft + root.clientWidth) root.scrollLeft = x + width - root.clientWidth + 24;
@@ -220,9 +257,9 @@ qb.grid = (() => {
   }
 
   // The path of the cell that a key leads to; null for other keys.
-  function beside(key) {
-    const place = places.get(active);
-    if (!place) return active;
+  function beside(key, from = active) {
+    const place = places.get(from);
+    if (!place) return from;
     const at = place[2];
     const line = plan.lines[place[0]], x = line.tiles[place[1]].x;
     const page = Math.max(1, Math.floor(root.clientHeight / (line.height + 16)));
@@ -248,22 +285,20 @@ qb.grid = (() => {
     }
   }
 
-  sheet.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" && event.target.matches(".tile")) {
-      event.preventDefault();
-      handlers.open(active);
-      return;
-    }
+  // Moves to the cell that a key leads to.
+  function go(event) {
+    wake();
     const next = beside(event.key);
-    if (next) {
-      event.preventDefault();
-      move(next);
-    }
-  });
+    if (next) move(next);
+  }
+
+  // Opens the active cell.
+  function enter() {
+    if (wake()) handlers.open(active);
+  }
 
   return {
-    set, draw, repaint, focus, move,
+    set, draw, repaint, focus, move, wake, go, enter, beside,
     get active() { return active; },
     get order() { return order; },
     get room() { return root.clientWidth; },

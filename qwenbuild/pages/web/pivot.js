@@ -4,7 +4,7 @@ qb.pivot = (() => {
   const GAP = 16;
   const CAPTION = 42;
   const HEAD = 44;
-  const TILES = { small: 132, medium: 208, large: 320 };
+  const TILES = { small: 132, medium: 208, large: 320, huge: 480 };
 
   // Reads the choice from the address.
   function read() {
@@ -13,7 +13,7 @@ qb.pivot = (() => {
     for (const [name, value] of found) if (name.startsWith("f.")) filters[name.slice(2)] = value;
     const list = (name) => (found.has(name) ? found.get(name).split(",").filter(Boolean) : null);
     return {
-      rows: list("rows"), columns: list("cols"), text: found.get("q") || "", verdict: found.get("verdict") || "",
+      rows: list("rows"), columns: list("cols"), text: found.get("q") || "", verdict: found.get("verdict") || "", stars: found.get("show") || "",
       filters, tile: TILES[found.get("tile")] ? found.get("tile") : "medium", cell: found.get("cell") || "",
     };
   }
@@ -24,6 +24,7 @@ qb.pivot = (() => {
     if (choice.columns && choice.columns.length) parameters.set("cols", choice.columns.join(","));
     if (choice.text) parameters.set("q", choice.text);
     if (choice.verdict) parameters.set("verdict", choice.verdict);
+    if (choice.stars) parameters.set("show", choice.stars);
     for (const [axis, value] of Object.entries(choice.filters)) parameters.set(`f.${axis}`, value);
     if (choice.tile !== "medium") parameters.set("tile", choice.tile);
     if (choice.cell) parameters.set("cell", choice.cell);
@@ -74,7 +75,7 @@ qb.pivot = (() => {
     const { rows, columns } = axesOf(choice, data);
     const padding = room < 720 ? 16 : 24;
     const wide = Math.max(200, room - 2 * padding);
-    const least = Math.min(TILES[choice.tile], choice.tile === "large" ? wide : (wide - GAP) / 2);
+    const least = Math.min(TILES[choice.tile], TILES[choice.tile] >= TILES.large ? wide : (wide - GAP) / 2);
     const byRow = grouping(rows, data), byColumn = grouping(columns, data);
     const groups = new Map();
     const columnKeys = new Set();
