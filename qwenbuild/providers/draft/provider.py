@@ -22,7 +22,7 @@ from qwenbuild.request import Request
 if TYPE_CHECKING:
     from .workers import WorkerPool
 
-FAMILY = "draft-3"
+FAMILY = "draft-4"
 """Part of every action key of a draft. It must change whenever the pixels of any draft change."""
 
 _WORTH_PROCESSES = 32  # drafts of a session before processes start; starting one takes as long as ten drafts
@@ -74,8 +74,10 @@ class DraftProvider:
 
         broken = fonts.broken_fonts()
         if broken:
-            hint = f"{sys.executable} -m pip install --force-reinstall justmytype-intl-cjk"
-            return [Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", tuple(broken), hint)]
+            packages = " ".join(sorted({package for _, package in broken}))
+            hint = f"{sys.executable} -m pip install --force-reinstall {packages}"
+            facts = tuple(message for message, _ in broken)
+            return [Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", facts, hint)]
         return [Finding("fonts", Level.OK, "the fonts of drafts are installed")]
 
     async def png(self, request: Request) -> bytes:

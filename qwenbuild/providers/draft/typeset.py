@@ -10,14 +10,20 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .fonts import WIDE, Fill, Typeface
+from .shaping import clusters
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-TIGHT, LOOSE = 1.12, 1.36  # line heights in ems: for titles (descenders just clear the next line), and for reading
+TIGHT, LOOSE, TALL = (
+    1.12,
+    1.36,
+    1.6,
+)  # line heights in ems: for titles (descenders just clear the next line), for reading, for tall scripts
 
 _GLYPH_TOP = 0.88  # of a Chinese character above its baseline, in ems
 _WORTH_A_BREAK = 0.4  # if a text shrinks below this share of its largest size, its words are broken instead
@@ -25,6 +31,8 @@ _WORTH_FEWER_LINES = 0.6  # a text without spaces shrinks to this share of its s
 _MOST_BALANCED = 4  # lines; with more lines nobody sees whether they are balanced
 _NEVER_FIRST = frozenset("，。、；：！？）」』】》〉”’…·ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.;:!?)]}%")
 _NEVER_LAST = frozenset("（「『【《〈“‘([{#$¥￥")
+_TALL_SCRIPTS = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u0900-\u109f\u1780-\u17ff]")  # marks above and below
+_BEFORE_SYLLABLE = frozenset("เแโใไເແໂໃໄ")  # Thai and Lao vowels that begin a syllable, so a line may break before them
 _TRIMMED = " ,.;:，、。；：…"  # removed before an ellipsis
 
 _Measure = Callable[[str], float]
@@ -66,6 +74,8 @@ def fit(
     """
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     face = Typeface.of(text, weight)
+    if _TALL_SCRIPTS.search(text):
+        leading = max(leading, TALL)
     if width < 2 * least_px:  # no room for a letter and an ellipsis
         return _block([], face, least_px, leading, whole=not text)
     pieces = _pieces(text)
@@ -115,6 +125,8 @@ def fit_ends(text: str, width: int, *, px: int, weight: int) -> Block:
 def draw(canvas: ImageDraw, block: Block, x: int, y: int, width: int, *, align: float, fill: Fill) -> None:
     """Draw a block from (x, y) into a box `width` pixels wide. `align` is 0 for left, 0.5 for centred, 1 for right."""
     ascent = _GLYPH_TOP + (block.leading - TIGHT) / 2
+    if block.face.rtl:
+        align = 1 - align
     for number, line in enumerate(block.lines):
         left = x + round((width - block.face.width_px(line, block.size_px)) * align)
         if align == 0:  # removes the white space left of large letters, so that all lines start at the same edge
@@ -148,7 +160,7 @@ def _pieces(text: str) -> list[str]:
         at = 0
         for index in range(1, len(part)):
             before, after = part[index - 1], part[index]
-            breakable = WIDE.match(before) or WIDE.match(after)
+            breakable = WIDE.match(before) or WIDE.match(after) or after in _BEFORE_SYLLABLE
             if breakable and after not in _NEVER_FIRST and before not in _NEVER_LAST and not after.isspace():
                 pieces.append(part[at:index])
                 at = index
@@ -182,7 +194,13 @@ def _most_letters(piece: str, room: float, measure: _Measure) -> int:
         end += 1
     while end > 1 and measure(piece[:end]) > room:  # some letters change their width next to others
         end -= 1
-    return max(1, end)
+    return _whole(piece, max(1, end))
+
+
+def _whole(text: str, end: int) -> int:
+    """Return the last place up to `end`, but not 0, at which no letter is parted from its marks; else the next one."""
+    ends = list(accumulate(len(part) for part in clusters(text)))
+    return max((each for each in ends if each <= end), default=ends[0])
 
 
 def _balanced(pieces: list[str], room: int, measure: _Measure) -> list[str]:
@@ -211,7 +229,7 @@ def _cut(pieces: list[str], face: Typeface, width: int, most_lines: int, px: int
         return _block(lines, face, px, leading, whole=True)
     full = last = lines[most_lines - 1]
     while last and measure(last + ellipsis(last)) > width:
-        last = last[:-1]
+        last = last[: -len(clusters(last)[-1])]
     if " " in last and not (full + " ")[len(last) :].startswith(" "):
         last = last.rpartition(" ")[0]
     last = last.rstrip(_TRIMMED)

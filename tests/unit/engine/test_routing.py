@@ -49,7 +49,7 @@ def providers(project: Workspace, **choices: Any) -> dict[str, tuple[str, str]]:
 def test_each_image_has_its_own_provider(mixed: Workspace) -> None:
     """The plan has the price of each, and the sum."""
     assert providers(mixed) == {
-        "sketch": ("draft-3", "0"), "real": ("dashscope", "0.220177"), "far": ("dashscope", "0.20"),
+        "sketch": ("draft-4", "0"), "real": ("dashscope", "0.220177"), "far": ("dashscope", "0.20"),
         "tasks": ("dashscope", "0.220177"), "plain": ("null-1", "0"),
     }  # fmt: skip
     assert {currency: str(amount) for currency, amount in load(mixed.root).plan().cost.items()} == {"CNY": "0.640354"}
@@ -57,7 +57,7 @@ def test_each_image_has_its_own_provider(mixed: Workspace) -> None:
 
 def test_the_command_line_comes_first(mixed: Workspace) -> None:
     """`--provider` is that of all images; `--region` that of all images of the service."""
-    assert {family for family, _ in providers(mixed, provider="draft").values()} == {"draft-3"}
+    assert {family for family, _ in providers(mixed, provider="draft").values()} == {"draft-4"}
     assert providers(mixed, provider="dashscope")["far"] == ("dashscope", "0.20")
     prices = providers(mixed, region="beijing")
     assert [prices[name][1] for name in ("sketch", "real", "far", "tasks")] == ["0", "0.20", "0.20", "0.20"]
@@ -67,7 +67,7 @@ def test_an_image_s_choice_may_stand_at_the_top_of_its_spec(project: Workspace) 
     """It is nearer than the config's."""
     project.write({"qwenbuild.toml": 'provider = "draft"\n', "specs/s.toml": 'provider = "null"\n' + SPEC})
     assert {name: family for name, (family, _) in providers(project).items()} == {
-        "sketch": "draft-3", "real": "null-1", "far": "null-1", "tasks": "null-1", "plain": "null-1",
+        "sketch": "draft-4", "real": "null-1", "far": "null-1", "tasks": "null-1", "plain": "null-1",
     }  # fmt: skip
 
 
