@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .noop_answers import COLOURS
 from .noop_files import NO_LINK, NO_WAIT
 from .noop_snapshot import DAMAGE, Snapshot, read
 from .state_folder import BUILD_LOCK, CONFIG, FOLDER, PICKS, SHARED_CONFIG
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _SEPARATOR = "\x1f"
 # Options that a build without work does not care about, and those whose value belongs to what is built.
-_SWITCHES = ("--fail-fast", "--overwrite")
+_SWITCHES = ("--fail-fast", "-k", "--keep-going", "--overwrite", "-v", "--verbose")
 _NUMBERS = ("-j", "--jobs", "--max-cost", "--max-renders")
 _SELECTING = ("-w", "--where", "--tag", "--exclude", "--provider", "--region", "--interface", "--remote", "--shard")
 _VALUES = (*_SELECTING, "--profile", "--var")
@@ -35,15 +36,16 @@ class Asked:
     """What a command line asks for.
 
     `start` is the folder in which it starts, `command` the command (`build`, `plan`, `status` or `lock`), and `build`
-    the arguments that say what is built: none for the whole project. `as_json` and `junit` (a path, empty for none) say
-    how the result is shown.
+    the arguments that say what is built: none for the whole project. `as_json`, `is_quiet`, `colour` (a value of
+    `--color`) and `junit` (a path, empty for none) say how the result is shown.
     """
 
-    __slots__ = ("as_json", "build", "command", "junit", "start")
+    __slots__ = ("as_json", "build", "colour", "command", "is_quiet", "junit", "start")
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self.start, self.as_json, self.junit = os.getcwd(), False, ""
-        rest = self._after_project(list(arguments))
+        self.start, self.as_json, self.is_quiet, self.junit = os.getcwd(), False, False, ""
+        self.colour = "auto"
+        rest = self._after_project(self._without_colour(arguments))
         self.command = rest.pop(0) if rest and not rest[0].startswith("-") else "build"
         if self.command in _OTHERS:
             is_known, self.as_json, rest = rest in _OTHERS[self.command], "--json" in rest, []
@@ -58,6 +60,23 @@ class Asked:
     def needs_picks(self) -> bool:
         """Whether the answer depends on the stars: they select, or a command shows what has become of them."""
         return self.command in ("plan", "status") or _PICKED in self.build
+
+    def _without_colour(self, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments without `--color WHEN`, which may stand anywhere before `--`."""
+        rest, end = list(arguments), arguments.index("--") if "--" in arguments else len(arguments)
+        for at in range(end - 1, -1, -1):
+            if rest[at].startswith("--color="):
+                found, size = rest[at].removeprefix("--color="), 1
+            elif rest[at] == "--color" and at + 1 < end:
+                found, size = rest[at + 1], 2
+            else:
+                continue
+            if found not in COLOURS:
+                return ["", *rest]  # the slow path says what is wrong
+            self.colour = found if self.colour == "auto" else self.colour
+            del rest[at : at + size]
+            end -= size
+        return rest
 
     def _after_project(self, rest: list[str]) -> list[str]:
         """Take `-C DIR` off the front; return the other arguments."""
@@ -83,6 +102,8 @@ class Asked:
                 is_locked = True
             elif argument == "--json":
                 self.as_json = True
+            elif argument in ("-q", "--quiet"):
+                self.is_quiet = True
             elif argument == "--junit" and value:
                 self.junit, at = os.path.join(self.start, value), at + 1
             elif argument in _NUMBERS and value.isascii() and value.isdecimal() and int(value):
@@ -173,7 +194,8 @@ def _answer(snapshot: Snapshot, asked: Asked) -> Found | None:
     for text in map(os.fsdecode, snapshot.answers):
         line, _, counts = text.rpartition(_SEPARATOR)
         if line == wanted:
-            return Found(*map(int, counts.split("/")), snapshot=snapshot)
+            count, orphans, advice = map(int, counts.split("/"))
+            return Found(count, orphans, advice, snapshot)
     return None
 
 

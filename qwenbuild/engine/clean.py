@@ -8,6 +8,7 @@ from qwenbuild.builder.keep import keep_replaced
 from qwenbuild.plan.ownership import pinned_outputs
 from qwenbuild.specs import variable_uses
 from qwenbuild.storage.build_lock import hold_build_lock
+from qwenbuild.storage.gc import renew
 
 from . import locking
 
@@ -40,6 +41,7 @@ def clean(engine: Engine, *, orphans_only: bool = False, dry_run: bool = False) 
         if not dry_run:
             for path in doomed:
                 keep_replaced(engine.store, out / path, records[path])
+                renew(engine.store, records[path].key, records[path].image)
         result = [(path, outputs.remove(records[path], dry_run=dry_run)) for path in sorted(doomed)]
         if not dry_run:
             state.forget(path for path, removed in result if removed)

@@ -27,6 +27,7 @@ from qwenbuild.specs.declaration import Declaration
 from qwenbuild.specs.keeping import Choice, Entry, Unsafe
 from qwenbuild.specs.template import Templates
 from qwenbuild.storage.build_lock import make_state_folder
+from qwenbuild.storage.gc import renew
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -76,6 +77,7 @@ class Keeping:
     alone: Sequence[str]
     warnings: Sequence[Problem]
     _wanted: Wanted = field(repr=False)
+    _images: Sequence[tuple[str, str]] = field(repr=False)  # key and digest of each orphan
 
     @property
     def diff(self) -> str:
@@ -106,6 +108,8 @@ class Keeping:
             why = why or "the project would not declare exactly the chosen cells"
             names = listing([change.shown for change in self.changes])
             raise UsageError(f"{names} can't be changed safely: {why}", facts=_by_hand(self.entries), hint=_HAND)
+        for key, image in self._images:
+            renew(self.engine.store, key, image)
 
     def _restore(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -124,7 +128,8 @@ def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
         raise UsageError("`keep` needs to know which cells", hint=hint)
     with engine.state() as state:
         every, pins, _ = engine.declared(state)
-        images = {path: it.image for path, it in (*pins.every.items(), *state.outputs().items())}
+        images = {path: (pin.key, pin.image) for path, pin in pins.every.items()}
+        images |= {path: (output.key, output.image) for path, output in state.outputs().items()}
     chosen = {action.name for action in chooser.selected(every)}
     of_image: dict[int, list[Action]] = {}
     for action in every:
@@ -139,14 +144,14 @@ def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
     of_some = {id(declaration) for declaration in some}
     dropped = [it for it in every if id(it.declaration) in of_some and it.name not in chosen]
     gone = {it.name for it in dropped}
-    orphans = [digest for it in dropped if (digest := images.get(it.output))]
-    outside = sum(not engine.store.blob_path(digest).exists() for digest in orphans)
+    orphans = [image for it in dropped if (image := images.get(it.output))]
+    outside = sum(not engine.store.blob_path(digest).exists() for _, digest in orphans)
     entries = {declaration.name: _entries(engine, declaration, chosen) for declaration in some}
     return Keeping(
         engine, _changes(engine, some, entries), [name for it in every if (name := it.name) in chosen],
         [it.name for it in dropped], len(orphans), outside, entries, alone,
         stars.unknown(every, engine.picks()) if chooser.options.picked else [],
-        {it.name: (it.output, it.key) for it in every if it.name not in gone},
+        {it.name: (it.output, it.key) for it in every if it.name not in gone}, orphans,
     )  # fmt: skip
 
 

@@ -1,11 +1,12 @@
 """Garbage collection of the store: plans which files to remove and why, and removes them.
 
-Without criteria, only useless files are removed: blobs that no action result names for 30 days, results without
+Without criteria, only useless files are removed: blobs that no action result names for 90 days, results without
 their image, quarantined blobs, leftovers of crashes. An image was paid for, and a new render would be
 different. So an entry is removed only if
 
 - it meets every criterion that the user gave ("unreferenced and not used for 30 days"). With a size
-  limit, the least recently used of these entries are removed until the store is small enough; and
+  limit, the least recently used of these entries are removed until the store is small enough;
+- it was not used for 90 days, if "unreferenced" is the only criterion: its project may want it back; and
 - no output of a registered project refers to it, or `spare_referenced` is False.
 
 Builds may run at the same time. Each file is removed under the store's lock, and only if it is unchanged
@@ -23,7 +24,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from qwenbuild.errors import UsageError
+from qwenbuild.errors import StoreError, UsageError
 
 from . import lock
 from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
@@ -31,8 +32,11 @@ from .state import State
 from .store import TEMPORARY_LIFE_S, Store, second_key
 from .store_place import default_root
 
-_UNNAMED_LIFE_S = 30 * 86_400.0  # blobs without a result stay for a while: a build keeps what it replaces in a clone
-_REGISTRATION_LIFE_S = 90 * 86_400.0  # a project's folder may be on a disk that is not mounted now
+KEPT_DAYS = 90
+"""How long the store keeps what no project uses any more, unless told otherwise."""
+
+_KEPT_S = KEPT_DAYS * 86_400.0  # also blobs without a result: a build keeps what it replaces in a clone
+_REGISTRATION_LIFE_S = _KEPT_S  # a project's folder may be on a disk that is not mounted now
 _BATCH = 1024  # files to remove before the lock is released, so that builds can take it
 _PAUSE_S = 0.02  # between batches; a waiting build tries to take the lock more often than this
 
@@ -120,13 +124,16 @@ def plan_gc(
     """Return what to remove by the rules of this module; changes nothing.
 
     `older_than_s` chooses entries that were not used for this many seconds. `unreferenced` chooses entries
-    that are not in `referenced_keys`. `max_bytes` is the size that the store should not exceed.
+    that are not in `referenced_keys`; alone, only those that were not used for 90 days. `max_bytes` is the size that
+    the store should not exceed.
     `referenced_keys` are the action keys of all outputs of all projects in `Store.projects`.
     Raises UsageError for negative numbers, and StoreError.
     """
     if (older_than_s or 0) < 0 or (max_bytes or 0) < 0:
         raise UsageError("an age or a size can't be negative")
     now_s = time.time()
+    if unreferenced and older_than_s is None and max_bytes is None:
+        older_than_s = _KEPT_S
     try:
         # Results are listed before blobs. A build may store both in between. Then its blobs count as
         # new and stay. In the other order, its result would seem to have no image.
@@ -205,6 +212,20 @@ def collect_garbage(
     return planned, None if dry_run else apply_gc(store, planned)
 
 
+def renew(store: Store, key: str, image: str) -> None:
+    """Let the time begin anew for which the store keeps an image that no project will use. Never raises.
+
+    `image` is the digest of the bytes that were made for `key`.
+    """
+    for known in (key, second_key(key, image)):
+        with contextlib.suppress(StoreError):
+            entry = store.lookup(known, any_size=True)
+            if entry and entry.image == image:
+                store.touch(entry)
+    with contextlib.suppress(OSError):
+        os.utime(store.blob_path(image))
+
+
 def _referenced_keys(store: Store) -> set[str]:
     """Return the keys of the store's entries that the states and locks of all projects refer to."""
     referenced: set[str] = set()
@@ -227,7 +248,7 @@ def _unusable_results(results: Sequence[_Result], blobs: Container[str]) -> Iter
 
 def _unused_blobs(blobs: Mapping[str, Stamp], users: Counter[str], now_s: float) -> Iterator[Removal]:
     for name, stamp in blobs.items():
-        if not users[name] and _age_s(stamp, now_s) > _UNNAMED_LIFE_S:
+        if not users[name] and _age_s(stamp, now_s) > _KEPT_S:
             yield Removal("", "no action result names this file", (stamp,))
 
 

@@ -204,65 +204,58 @@ def _faults(file: TomlFile, number: int, table: dict[str, Any]) -> Iterator[Prob
 
 
 class _Block(NamedTuple):
-    """A `[[pick]]` table in the text: the lines before it (blank, or comments), and its own lines."""
+    """A `[[pick]]` table in the text: what stands above it (blank lines and comments), and its own text."""
 
     cell: str
-    before: Sequence[str]
-    own: Sequence[str]
+    above: str
+    own: str
 
 
 def _edited(text: str, picks: Picks) -> str:
     """Return the text of a valid file with other picks. Comments and the tables of unchanged picks stay as they are."""
     head, blocks, tail = _split(text.replace("\r\n", "\n"))
-    written: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
-    left: list[str] = []  # comments that stand apart from a star that is dropped
+    written: dict[str, str] = {}
+    left = ""  # comments that stand apart from a star that is dropped
     for block in blocks:
-        before = [*left, *("".join(block.before).lstrip("\n").splitlines(keepends=True) if left else block.before)]
-        left = []
+        above = left + (block.above.lstrip("\n") if left else block.above)
+        left = ""
         if block.cell in picks and block.cell not in written:
-            written[block.cell] = before, block.own
+            written[block.cell] = above.lstrip("\n") + _table(picks.by_cell[block.cell], block.own)
         else:
-            left = _apart(before)
-    parts = ["".join(head)]
-    for pick in picks:
-        above, own = written.get(pick.cell, ((), ()))
-        parts.append("".join(above).lstrip("\n") + _table(pick, "".join(own)))
-    parts.append("".join([*left, *tail]))
+            left = _apart(above)
+    tables = [written.get(pick.cell) or _table(pick) for pick in picks]
+    parts = [head, *tables, left + (tail.lstrip("\n") if left else tail)]
     return "\n".join(f"{part}\n" for it in parts if (part := it.strip("\n")))
 
 
-def _split(text: str) -> tuple[Sequence[str], Sequence[_Block], Sequence[str]]:
-    """Return the lines before the first star, its blocks, and the lines behind the last star."""
+def _split(text: str) -> tuple[str, Sequence[_Block], str]:
+    """Return the text before the first star, its blocks, and the text behind the last star."""
     lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
     cells = [table["cell"] for table in TomlFile.parse(NAME, text).table.get("pick", [])]
-    begins, ends = [0] * len(cells), [0] * len(cells)
-    others = [0]  # the last line of what is no star
+    begins, ends = [0] * len(cells), [0] * len(cells)  # the lines of each table
+    at = 0  # the last line of the head
     for keys, (key, value) in spans(text).items():
         match keys:
             case ("pick", int(number), *rest):
                 begins[number] = begins[number] if rest else key[0][0] - 1
                 ends[number] = max(ends[number], value[1][0])
-            case ("pick",):
-                pass
-            case _:
-                others.append(value[1][0])
-    if not cells:
-        return lines, [], []
-    at = max([it for it in others if it <= begins[0]], default=0)
-    head, blocks = lines[:at], []
+            case ("version",):
+                at = value[1][0]
+    head, blocks = "".join(lines[:at]), []
     for cell, begin, end in zip(cells, begins, ends, strict=True):
-        blocks.append(_Block(nfc(cell), lines[at:begin], lines[begin:end]))
+        blocks.append(_Block(nfc(cell), "".join(lines[at:begin]), "".join(lines[begin:end])))
         at = end
-    return head, blocks, lines[at:]
+    return head, blocks, "".join(lines[at:])
 
 
-def _apart(lines: Sequence[str]) -> list[str]:
+def _apart(text: str) -> str:
     """Return the comments that a blank line separates from what follows them."""
+    lines = text.splitlines(keepends=True)
     blank = max([number for number, line in enumerate(lines) if not line.strip()], default=-1)
-    return [*lines[: blank + 1]]
+    return "".join(lines[: blank + 1])
 
 
-def _table(pick: Pick, own: str) -> str:
+def _table(pick: Pick, own: str = "") -> str:
     """Return the `[[pick]]` table of a star; `own` is its present text, empty if there is none."""
     if not own:
         return "[[pick]]\n" + tomli_w.dumps(pick.as_dict())

@@ -115,7 +115,8 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> None:
 @click.option(
     "--max-size", type=Bytes(), metavar="SIZE", help="Remove the least recently used entries until this size."
 )
-@click.option("--unreferenced", is_flag=True, help="Remove entries that no project uses for its outputs.")
+@click.option("--unreferenced", is_flag=True,
+              help="Remove entries that no project uses for its outputs (by default after 90 days).")  # fmt: skip
 @click.option("--used", is_flag=True, help="Also remove entries that projects use for their outputs.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used: bool, dry_run: bool) -> None:
@@ -123,11 +124,13 @@ def gc(older_than: float | None, max_size: int | None, unreferenced: bool, used:
 
     \b
     qwenbuild gc                                only what crashes left over
-    qwenbuild gc --unreferenced --older-than 30d --dry-run
+    qwenbuild gc --unreferenced --dry-run       what no project has used for 90 days
+    qwenbuild gc --unreferenced --older-than 7d
     qwenbuild gc --max-size 20GB
 
     An entry is removed only if it meets all given criteria. Without --used, entries that projects use for
-    their outputs are kept.
+    their outputs are kept, orphans included. Once `clean --orphans` has removed an output, its image stays for 90
+    days, unless --older-than or --max-size says otherwise.
     """
     from qwenbuild.storage.gc import collect_garbage
     from qwenbuild.storage.store_place import default_root

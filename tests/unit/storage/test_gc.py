@@ -17,7 +17,7 @@ from qwenbuild import load
 from qwenbuild.digest import sha256
 from qwenbuild.errors import StateError, UsageError
 from qwenbuild.storage.action_result import Entry
-from qwenbuild.storage.gc import Collected, Collection, apply_gc, collect_garbage, plan_gc
+from qwenbuild.storage.gc import Collected, Collection, apply_gc, collect_garbage, plan_gc, renew
 from qwenbuild.storage.store import Store
 from tests.support.stores import DAY_S, age, result_path, rewrite, stored_files
 from tests.support.workspace import Workspace
@@ -105,11 +105,28 @@ def test_criteria_narrow(store: Store) -> None:
     """An entry is removed only if it meets all criteria."""
     entries = _filled(store, {"a": 40, "b": 35, "c": 1})
     keys = frozenset({entries["a"].key})
-    assert _chosen(plan_gc(store, unreferenced=True, referenced_keys=keys), entries) == ["b", "c"]
+    assert _chosen(plan_gc(store, unreferenced=True, max_bytes=0, referenced_keys=keys), entries) == ["b", "c"]
     assert _chosen(
         plan_gc(store, unreferenced=True, older_than_s=30 * DAY_S, referenced_keys=keys), entries
     ) == ["b"]  # fmt: skip
     assert _chosen(plan_gc(store, older_than_s=30 * DAY_S, max_bytes=0), entries) == ["a", "b"]
+
+
+def test_what_no_project_uses_stays_for_ninety_days(store: Store) -> None:
+    """Another age is for the user to say. `renew` lets the time begin anew, for a result and for a lone blob."""
+    entries = _filled(store, {"a": 91, "b": 89, "c": 0, "d": 91})
+    assert _chosen(plan_gc(store, unreferenced=True), entries) == ["a", "d"]
+    assert _chosen(plan_gc(store, unreferenced=True, older_than_s=0), entries) == ["a", "d", "b", "c"]
+    renew(store, entries["d"].key, entries["d"].image)
+    assert _chosen(plan_gc(store, unreferenced=True), entries) == ["a"]
+    result_path(store, entries["a"].key).unlink()
+    blobs = [store.blob_path(entries["a"].image), store.blob_path(entries["a"].provenance)]
+    for blob in blobs:
+        age(blob, 91)
+    assert len(plan_gc(store).removals) == 2
+    renew(store, entries["a"].key, entries["a"].image)
+    [left] = plan_gc(store).removals
+    assert left.files[0].path == str(blobs[1])
 
 
 def test_what_projects_refer_to_is_spared_by_default(store: Store) -> None:
@@ -155,18 +172,18 @@ def test_a_blob_that_a_new_entry_names_is_kept(store: Store) -> None:
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
     for digest in (entry.image, entry.provenance):
-        age(store.blob_path(digest), 31)
+        age(store.blob_path(digest), 91)
     collection = plan_gc(store)
     again = store.put(KEY, b"image", b"{}")
     assert (apply_gc(store, collection), store.read(again)) == (Collected(0, 0, 2), b"image")
 
 
-def test_blobs_without_a_result_go_when_they_are_a_month_old(store: Store) -> None:
+def test_blobs_without_a_result_go_when_they_are_ninety_days_old(store: Store) -> None:
     """A younger blob stays: a build keeps what it replaces, and stores images before their results."""
     entry = store.put(KEY, b"image", b"{}")
     result_path(store, KEY).unlink()
-    age(store.blob_path(entry.image), 31)
-    age(store.blob_path(entry.provenance), 29)
+    age(store.blob_path(entry.image), 91)
+    age(store.blob_path(entry.provenance), 89)
     collection = plan_gc(store)
     assert [(removal.why, removal.bytes_freed) for removal in collection.removals] == [
         ("no action result names this file", 5)
@@ -284,5 +301,5 @@ def test_images_of_every_project_are_spared(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         collect_garbage(os.environ, unreferenced=True)
     shutil.rmtree(other.root)
-    planned, done = collect_garbage(os.environ, unreferenced=True, dry_run=True)
+    planned, done = collect_garbage(os.environ, unreferenced=True, older_than_s=0, dry_run=True)
     assert (planned.entries, done) == (1, None)
