@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from qwenbuild.errors import LedgerError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
-from qwenbuild.plan import lacking
+from qwenbuild.plan import lacking, leaving
 from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
@@ -102,7 +102,8 @@ class Builder:
     async def build(self) -> Finished:
         """Carry out the plan and return how it ended. One output's failure does not end the others."""
         run, plan = self._run, self._run.plan
-        is_idle = not plan.strays and all(
+        dropped, returned = leaving.dropped(plan), leaving.returned(plan)
+        is_idle = not (plan.strays or dropped or returned) and all(
             step.verdict is Verdict.UP_TO_DATE and not step.adopted for step in plan.steps
         )
         number = None if is_idle else await asyncio.to_thread(self._begin)
@@ -130,7 +131,10 @@ class Builder:
             self._warn([lack])
         finished = self._finished()
         if number is not None:
-            summary = {**self._counts, "cost": finished.cost}
+            summary = {
+                **self._counts, "cost": finished.cost, "seconds": round(finished.seconds, 3),
+                "exit_code": finished.exit_code, "dropped": dropped, "returned": returned,
+            }  # fmt: skip
             with contextlib.suppress(StateError):  # a full disk was reported when it mattered
                 await asyncio.to_thread(run.state.end_run, number, summary)
         run.emit(finished)

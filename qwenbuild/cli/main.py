@@ -21,8 +21,8 @@ from qwenbuild.terminal import style
 from qwenbuild.terminal.outlet import is_closed_terminal, mute
 from qwenbuild.version import __version__
 
-from .arguments import Commands
-from .commands import build, cache, lock, look, service, setup, trust
+from .arguments import Commands, with_colour
+from .commands import build, cache, choose, history, lock, look, service, setup, sheet, trust
 from .completion import folders
 
 
@@ -30,7 +30,7 @@ from .completion import folders
 @click.option("-C", "--project", type=click.Path(path_type=Path), default=Path(), metavar="DIR", shell_complete=folders,
               help="Use the project in DIR (default: the one around the current folder). "
                    "All paths on the command line start in DIR.")  # fmt: skip
-@click.version_option(__version__, message="qwenbuild %(version)s")
+@click.version_option(__version__, "-V", "--version", message="qwenbuild %(version)s")
 @click.pass_context
 def main(ctx: click.Context, project: Path) -> None:
     """make for images: specs in, Qwen-Image renders out, nothing rendered twice.
@@ -45,16 +45,19 @@ def main(ctx: click.Context, project: Path) -> None:
     Without a command, `build` runs.
     """
     ctx.obj = project
-    ctx.color = style.coloured(sys.stdout)
 
 
 for _command in (  # in the order of the help: the daily commands first
     build.build, build.watch, look.plan, look.explain, look.lint, look.status, look.show, build.clean, look.report,
+    sheet.sheet,
+    history.list_outputs, history.log, history.diff, history.cost,
+    choose.pick, choose.keep,
     lock.lock, lock.verify, cache.cache, cache.gc,
     setup.doctor, trust.trust, setup.init, setup.schema, setup.completion,
-    service.tasks, service.emulator,
+    service.tasks, service.emulator, setup.help_,
 ):  # fmt: skip
     main.add_command(_command)
+with_colour(main)
 
 
 def run(arguments: list[str] | None = None, made: list[object] | None = None) -> int:

@@ -23,7 +23,8 @@ from qwenbuild.specs.project import Project
 from qwenbuild.state_folder import FOLDER, STATE
 from qwenbuild.storage import gc, lock
 from qwenbuild.storage.claimant import lock_fault, unfit
-from qwenbuild.storage.ledger import FILE, Ledger
+from qwenbuild.storage.ledger import Ledger
+from qwenbuild.storage.ledger_file import FILE
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import Origin, StorePlace, find_place

@@ -1,19 +1,31 @@
-"""Leaving images: own files that only the lock knows, and that a build is about to replace or to call orphans.
+"""Leaving images: own files that only the lock knows, and outputs that a build drops from the lock.
 
-The state is told of them before the lock forgets them. So it later finds their bytes in the store.
+The state is told of such files before the lock forgets them. So it later finds their bytes in the store.
 """
 
 from __future__ import annotations
 
 from qwenbuild.storage.records import Output
 
-from .plan import Plan, Step
+from .plan import Plan, Step, Verdict
 
 
 def records(plan: Plan) -> list[Output]:
     """Return the records that the state is to have before the plan is carried out."""
     orphans = [orphan.pinned for orphan in plan.orphans if orphan.pinned]
     return [*orphans, *filter(None, (_replaced(step, plan) for step in plan.steps if step.was))]
+
+
+def dropped(plan: Plan) -> list[str]:
+    """Return the paths that the lock has, and that no spec declares any more."""
+    return sorted(plan.lock.left({action.output for action in plan.actions})) if plan.lock.pins else []
+
+
+def returned(plan: Plan) -> list[str]:
+    """Return the paths of outputs that are there, but not in the lock: a spec declares them again."""
+    pins = plan.lock.pins
+    paths = [step.action.output for step in plan.steps if step.verdict is Verdict.UP_TO_DATE] if pins else []
+    return sorted(path for path in paths if path not in pins)
 
 
 def _replaced(step: Step, plan: Plan) -> Output | None:

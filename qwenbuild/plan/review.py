@@ -62,7 +62,7 @@ def base(root: Path, revision: str) -> Lock | None:
     if commit.returncode:
         inside = _git(root, "rev-parse", "--is-inside-work-tree")
         if inside.returncode:
-            raise UsageError(f"{root} is in no git repository", hint="--base compares with a revision of one")
+            raise UsageError(f"{root} is in no git repository", hint="only there revisions can be compared")
         hint = "is it fetched? A shallow checkout has few: `git fetch --depth=1 origin REV`"
         raise UsageError(f'no revision "{visible(revision)}"', hint=hint)
     found = commit.stdout.decode().strip()
@@ -81,7 +81,7 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
             stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_S, check=False,
         )  # fmt: skip
     except FileNotFoundError:
-        raise UsageError("git is not installed", hint="--base reads the lock of another revision with it") from None
+        raise UsageError("git is not installed", hint="the lock of another revision is read with it") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"git failed: {error}") from None
 

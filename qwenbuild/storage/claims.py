@@ -12,6 +12,9 @@ from qwenbuild.request import Request
 ENVIRON: Final = "QWENBUILD_LEDGER_DIR"
 """The environment variable that names the folder of the ledger."""
 
+ASSUMED: Final = "price_assumed"
+"""The name in a row's context that is true if nobody knows the price, and the row has an assumed one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -28,14 +27,12 @@ from qwenbuild.emulation import FACT
 from qwenbuild.errors import LedgerError
 from qwenbuild.files import atomic
 
+from . import ledger_file
 from .claimant import Claimant, is_alive, lock_fault, unfit
 from .claims import ENVIRON, Claim, Held, Intent, Left, Row, Stored
-from .ledger_hints import hint_of
+from .ledger_file import FILE
 from .ledger_schema import COLUMNS, SCHEMA, VERSION, WITH_PARAMETERS
 
-FILE: Final = "ledger.sqlite3"
-_BUSY_S = 10.0  # longer than any transaction of a healthy process
-_LOOK_BUSY_S = 2.0  # a plan does not wait longer for a locked ledger
 _ALIVE_S = 0.1  # a claimant that was alive is not asked again for so long: asking takes 2 ms
 _AT_ONCE = 500  # values of one query; SQLite takes at least 999
 
@@ -52,27 +49,14 @@ class Ledger:
         self._alive: dict[str, float] = {}  # the `time.monotonic()` at which a claimant was last seen alive
         self._lock = threading.RLock()
         with self._faults():
-            if create:
-                atomic.make_folder(folder)
-            mode = "rwc" if create else "rw"
-            uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-            busy_s = _BUSY_S if create else _LOOK_BUSY_S
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_s)
+            self._db, version = ledger_file.connect(self.path, create=create)
             try:
-                self._db.execute("PRAGMA trusted_schema=OFF")
-                self._migrate()
+                self._migrate(version)
             except BaseException:
                 self._db.close()
                 raise
 
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > WITH_PARAMETERS:
-            raise LedgerError(
-                f"{self.path} was written by a newer qwenbuild",
-                facts=[f"its format is {version}, this one knows {WITH_PARAMETERS}"],
-                hint="upgrade qwenbuild",
-            )
+    def _migrate(self, version: int) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         if version == 0:
@@ -339,9 +323,5 @@ class Ledger:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn errors of SQLite and of the file system into LedgerError."""
-        with self._lock:
-            try:
-                yield
-            except (sqlite3.Error, OSError) as error:
-                raise LedgerError(f"{self.path}: {error}", hint=hint_of(error, self.path)) from error
+        with self._lock, ledger_file.faults(self.path):
+            yield

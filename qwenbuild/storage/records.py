@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import stat
 from typing import Any, Final, NamedTuple
 
 from qwenbuild.digest import canonical_json
 from qwenbuild.errors import ProviderError, QwenbuildError
+from qwenbuild.events import Outcome
 from qwenbuild.parameters import recorded
 from qwenbuild.request import Request, Submission
 
@@ -20,6 +22,7 @@ from .action_result import checked_digest
 DAMAGE: Final = (ValueError, KeyError, TypeError, RecursionError)
 """The errors that the functions below raise for cells that hold something else."""
 
+_AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(E[+-]?[0-9]{1,2})?", re.ASCII)
 _LAST_TIME_S = 1e11  # the year 5138
 
 
@@ -93,6 +96,37 @@ class PastImage(NamedTuple):
     request: dict[str, Any] | None
 
 
+class Run(NamedTuple):
+    """A build. Times are in seconds since the epoch. Without an end it is running, or was killed.
+
+    `summary` counts the outputs by `events.Outcome`, and has `cost` (decimal texts by currency), `seconds` and
+    `exit_code`; builds of older versions lack some of them. `dropped` and `returned` are paths of outputs that the
+    build did not write: no spec declares them any more, or one declares them again.
+    """
+
+    number: int
+    started_at_s: float
+    finished_at_s: float | None
+    summary: dict[str, Any] | None
+    dropped: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the build took, None if it is unknown."""
+        if self.summary is None or self.finished_at_s is None:
+            return None
+        return float(self.summary.get("seconds", max(0.0, self.finished_at_s - self.started_at_s)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return when the build began and ended, and its summary, as a JSON-ready table."""
+        return {"started_at_s": self.started_at_s, "finished_at_s": self.finished_at_s, "summary": self.summary}
+
+
+RUN_COLUMNS: Final = "id, started_at_s, finished_at_s, summary"
+"""The columns that `run` takes, in its order."""
+
+
 def request_fields(text: object) -> dict[str, Any]:
     """Return the fields of a recorded request: texts, numbers, truths, and parameters. Anything else is left out."""
     fields = _table(text)
@@ -125,13 +159,25 @@ def failure(path: object, key: object, host: object, at_s: object, is_final: obj
     )
 
 
-def run(begun_s: object, ended_s: object, summary: object) -> dict[str, Any]:
-    """Return what a row of the state says of a build."""
-    return {
-        "started_at_s": _time_s(begun_s),
-        "finished_at_s": None if ended_s is None else _time_s(ended_s),
-        "summary": None if summary is None else _table(summary),
-    }
+def run(number: int, begun_s: object, ended_s: object, summary: object) -> Run:
+    """Return the build in a row of the state."""
+    said = None if summary is None else _table(summary)
+    dropped, returned = (tuple(map(_text, said.pop(name, ()))) if said else () for name in ("dropped", "returned"))
+    if said is not None:
+        _check_summary(said)
+    return Run(number, _time_s(begun_s), None if ended_s is None else _time_s(ended_s), said, dropped, returned)
+
+
+def _check_summary(summary: dict[str, Any]) -> None:
+    """Raise one of DAMAGE if a summary holds what no build writes."""
+    if not 0 <= float(summary.get("seconds", 0)) < _LAST_TIME_S:
+        raise ValueError("a time was expected")
+    for name in (*Outcome, "exit_code"):
+        if type(summary.get(name, 0)) is not int:
+            raise TypeError("a number was expected")
+    for amount in dict(summary.get("cost", {})).values():
+        if not _AMOUNT.fullmatch(_text(amount)):
+            raise ValueError("an amount was expected")
 
 
 def _table(text: object) -> dict[str, Any]:

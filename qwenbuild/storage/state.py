@@ -25,17 +25,15 @@ from qwenbuild.candidates import ADOPTED
 from qwenbuild.digest import canonical_json
 from qwenbuild.emulation import FACT
 from qwenbuild.errors import StateError
-from qwenbuild.files import regular
 from qwenbuild.request import Submission
 from qwenbuild.state_folder import FOLDER, STATE
 
 from . import state_file
-from .records import DAMAGE, Failure, Output, PastImage, failure, request_fields, run, submission
+from .records import DAMAGE, RUN_COLUMNS, Failure, Output, PastImage, Run, failure, request_fields, run, submission
 from .state_file import Steps
 from .state_schema import HISTORY, SCHEMA, TO_2, TO_3, VERSION, WITH_PARAMETERS
 
 KEYS_PER_QUERY = 500  # every SQLite accepts at least 999 values
-_UNREACHABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY)
 
 
 def state_path(project_root: Path) -> Path:
@@ -124,7 +122,7 @@ class State:
         with self._faults():
             return list(self._written("key, image"))
 
-    def _written(self, columns: str, which: str = "", *values: str) -> Iterable[Any]:
+    def _written(self, columns: str, which: str = "", *values: Any) -> Iterable[Any]:
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
             return ()
         return self._db.execute(f"SELECT {columns} FROM history {which} ORDER BY id DESC", values)  # noqa: S608
@@ -292,11 +290,13 @@ class State:
 
     def last_run(self) -> dict[str, Any] | None:
         """Return when the last build started and ended (seconds since the epoch), and its summary."""
+        return next((it.as_dict() for it in self.runs(1)), None)
+
+    def runs(self, most: int = -1) -> list[Run]:
+        """Return the builds, the newest first. `most` is how many, -1 for all."""
         with self._faults():
-            row = self._db.execute(
-                "SELECT started_at_s, finished_at_s, summary FROM runs ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-            return row and run(*row)
+            rows = self._db.execute(f"SELECT {RUN_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?", (most,))  # noqa: S608
+            return [run(*row) for row in rows]
 
     # --- transactions ---
 
@@ -334,16 +334,4 @@ class State:
             try:
                 yield
             except (sqlite3.Error, OSError, *DAMAGE) as error:
-                raise StateError(f"{self.path}: {error}", hint=_hint(error)) from error
-
-
-def _hint(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits name the kind of an I/O error
-    if code == sqlite3.SQLITE_FULL:
-        return "free some disk space"
-    if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk, if the files of WAL mode can't be made
-        return "check that its disk has free space and its folder is writable"
-    is_in_the_way = isinstance(error, regular.NotRegular | IsADirectoryError)
-    if (isinstance(error, OSError) and not is_in_the_way) or code in _UNREACHABLE:
-        return "check that the folder is writable"
-    return "move the file away and build again: the store has the images, the ledger has the paid submissions"
+                raise StateError(f"{self.path}: {error}", hint=state_file.hint_of(error)) from error

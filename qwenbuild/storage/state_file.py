@@ -31,6 +31,9 @@ _SUPER_JOURNAL: Final = bytes.fromhex(
 _MOST_BYTES_A_CELL: Final = 64 * 2**20
 _STEPS_A_CALL: Final = 1_000_000
 _LEAST_CALLS: Final = 200  # some seconds; a query of a million outputs needs 30
+_UNREACHABLE: Final = (
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY
+)  # fmt: skip
 _STEPS_A_BYTE: Final = 20  # a row takes at least a dozen bytes, and no query takes 200 steps for a row
 
 _Fingerprint = tuple[int, ...]
@@ -169,3 +172,16 @@ def _size_bytes(path: Path) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def hint_of(error: Exception) -> str:
+    """Return what the user can do about an error of SQLite, of the file system, or a damaged row."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits name the kind of an I/O error
+    if code == sqlite3.SQLITE_FULL:
+        return "free some disk space"
+    if code == sqlite3.SQLITE_IOERR:  # also raised on a full disk, if the files of WAL mode can't be made
+        return "check that its disk has free space and its folder is writable"
+    is_in_the_way = isinstance(error, regular.NotRegular | IsADirectoryError)
+    if (isinstance(error, OSError) and not is_in_the_way) or code in _UNREACHABLE:
+        return "check that the folder is writable"
+    return "move the file away and build again: the store has the images, the ledger has the paid submissions"

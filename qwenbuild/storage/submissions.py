@@ -27,8 +27,9 @@ from qwenbuild.problems import Problem, plain
 from qwenbuild.provider import Price, Provider, accounted, result_life_s
 from qwenbuild.request import Request, Submission
 
-from .claims import ENVIRON, Intent, Row
-from .ledger import FILE, Ledger
+from .claims import ASSUMED, ENVIRON, Intent, Row
+from .ledger import Ledger
+from .ledger_file import FILE
 from .ledger_hints import damaged_hint
 from .state import State
 from .store import Store
@@ -195,6 +196,7 @@ class Submissions:
             number = self._state.intend(key, request.as_dict(), self._provider, context, forced=forced)
             return Submission(number, key, request, self._provider, "", context, time.time(), forced)
         amount, currency = (price.amount, price.currency) if price else (None, "")
+        context = {**context, ASSUMED: True} if price and price.is_assumed else context
         intent = Intent(
             key, request, self._provider, self._project, cell, context, forced, amount, currency, replaces
         )  # fmt: skip

@@ -20,7 +20,7 @@ from qwenbuild.files.provenance import read_provenance
 from qwenbuild.specs.action import Action
 from qwenbuild.storage import lock
 from qwenbuild.storage.action_result import is_digest, parse_files
-from qwenbuild.storage.ledger import FILE
+from qwenbuild.storage.ledger_file import FILE
 from qwenbuild.storage.state import state_path
 from qwenbuild.storage.store import Store
 

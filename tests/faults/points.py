@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from qwenbuild.specs.action import Action
-from qwenbuild.storage.ledger import FILE
+from qwenbuild.storage.ledger_file import FILE
 
 from . import audit, injector
 from .audit import Wire

@@ -19,7 +19,7 @@ from qwenbuild.files.provenance import read_provenance
 from qwenbuild.specs.action import Action
 from qwenbuild.state_folder import FOLDER
 from qwenbuild.storage import lock
-from qwenbuild.storage.ledger import FILE
+from qwenbuild.storage.ledger_file import FILE
 from qwenbuild.storage.store import Store
 
 from . import injector

@@ -20,7 +20,7 @@ from qwenbuild.errors import LedgerError, Refused
 from qwenbuild.provider import Detached, Price, Stopped
 from qwenbuild.request import Submission
 from qwenbuild.storage.lanes import Lane
-from qwenbuild.storage.ledger import FILE
+from qwenbuild.storage.ledger_file import FILE
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import ScriptedProvider

@@ -31,3 +31,16 @@ def test_a_file_that_only_the_lock_knows_is_recorded(project: Workspace, tmp_pat
     assert leaving.records(Plan([step], [orphan], lock=lock)) == [orphan.pinned, record]
     assert leaving.records(Plan([step], lock=lock, records={pin.path: record})) == []
     assert leaving.records(Plan([step._replace(was=None)], lock=lock)) == []
+
+
+def test_outputs_that_a_build_drops_or_takes_back(project: Workspace) -> None:
+    """The lock has what no spec declares, or lacks what is there. Without a lock, nothing is told."""
+    [action] = project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n'}).actions()
+    steps = [Step(action, Verdict.UP_TO_DATE, "")]
+    lock = Lock({path: Pin(path, "s/b", "b" * 64, "c" * 64, "m", 1) for path in ("s/c.png", "s/b.png")})
+    plan = Plan(steps, lock=lock, actions=[action])
+    assert (leaving.dropped(plan), leaving.returned(plan)) == (["s/b.png", "s/c.png"], ["s/a.png"])
+    rendered = Plan([Step(action, Verdict.RENDER, "")], lock=lock, actions=[action])
+    assert leaving.returned(rendered) == []
+    alone = Plan(steps, actions=[action])
+    assert (leaving.dropped(alone), leaving.returned(alone)) == ([], [])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwenbuild.storage.outputs import is_untouched
-from qwenbuild.storage.records import DAMAGE, Output, request_fields, run
+from qwenbuild.storage.records import DAMAGE, Output, Run, request_fields, run
 
 
 def test_a_record_stands_for_the_status_of_its_file(tmp_path: Path) -> None:
@@ -38,5 +38,29 @@ def test_the_fields_of_a_recorded_request() -> None:
 
 def test_a_run_that_has_not_ended() -> None:
     """It has neither an end nor a summary."""
-    assert run(1.0, None, None) == {"started_at_s": 1.0, "finished_at_s": None, "summary": None}
-    assert run(1.0, 2.0, '{"rendered":1}') == {"started_at_s": 1.0, "finished_at_s": 2.0, "summary": {"rendered": 1}}
+    begun = run(7, 1.0, None, None)
+    assert (begun, begun.seconds) == (Run(7, 1.0, None, None), None)
+    assert begun.as_dict() == {"started_at_s": 1.0, "finished_at_s": None, "summary": None}
+
+
+def test_a_run_that_has_ended() -> None:
+    """The outputs that it dropped are no part of its summary. Older versions did not record how long it took."""
+    older = run(7, 1.0, 2.5, '{"rendered":1}')
+    assert (older, older.seconds) == (Run(7, 1.0, 2.5, {"rendered": 1}), 1.5)
+    text = '{"rendered":1,"seconds":2,"dropped":["a"],"returned":["b"],"cost":{"CNY":"0.20"},"exit_code":1}'
+    ended = run(8, 1.0, 2.5, text)
+    assert ended == Run(
+        8, 1.0, 2.5, {"rendered": 1, "seconds": 2, "cost": {"CNY": "0.20"}, "exit_code": 1}, ("a",), ("b",)
+    )
+    assert (ended.seconds, ended.as_dict()["summary"]) == (2.0, ended.summary)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    ['{"rendered":"1"}', '{"exit_code":null}', '{"cost":7}', '{"cost":{"CNY":1}}', '{"cost":{"CNY":"1e999999999"}}',
+     '{"cost":{"CNY":"NaN"}}', '{"dropped":7}', '{"dropped":[7]}', '{"seconds":-1}', '{"seconds":"soon"}', "[]"],
+)  # fmt: skip
+def test_a_summary_that_no_build_writes(summary: str) -> None:
+    """It counts as damage, because views would show it."""
+    with pytest.raises(DAMAGE):
+        run(1, 1.0, 2.0, summary)

@@ -460,6 +460,8 @@ def test_runs_have_times(path: Path) -> None:
         run = state.last_run()
         assert run is not None
         assert (run["finished_at_s"], run["summary"]) == (None, None)
+        assert [it.number for it in state.runs()] == [first + 1, first]
+        assert [it.number for it in state.runs(1)] == [first + 1]
 
 
 def test_keys_that_were_sent_to_this_machine(tmp_path: Path) -> None:
