@@ -9,26 +9,21 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
-
-from . import parameters
+from .model_tables import AreaPrice, ModelTable, RegionPrices
 from .problems import did_you_mean, listing
 from .request import Size
 
 INTERFACES = ("sync", "async")
-REGIONS = ("singapore", "beijing")
 DEFAULT_MODEL = "qwen-image-plus"
 
 _RATIO = re.compile(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", re.ASCII)
-_PACE = re.compile(r"0*[1-9][0-9]{0,8}/(second|minute)", re.ASCII)
-_SIZE = {"pattern": "^[1-9][0-9]{0,5}[*xX×][1-9][0-9]{0,5}$", "type": "string"}
 _SECONDS = {"second": 1.0, "minute": 60.0}
 
 
@@ -40,144 +35,18 @@ class BadDeclaration(ValueError):
         self.model, self.key, self.reason = model, key, reason
 
 
-def _refusing(fault: Callable[[Any], str]) -> AfterValidator:
-    def check(value: Any) -> Any:
-        if reason := fault(value):
-            raise ValueError(reason)
-        return value
-
-    return AfterValidator(check)
-
-
-_JSON_VALUE = {"additionalProperties": True, "type": ["string", "number", "boolean", "array", "object"]}  # no dates
-
-Parameters = Annotated[
-    dict[
-        Annotated[str, _refusing(parameters.name_fault)],
-        Annotated[Any, _refusing(parameters.value_fault), WithJsonSchema(_JSON_VALUE)],
-    ],
-    _refusing(parameters.size_fault),
-    Field(
-        json_schema_extra={
-            "maxProperties": parameters.MOST, "propertyNames": {"not": {"enum": [*parameters.FIELDS]}},
-        }
-    ),
-]  # fmt: skip
-"""A table of vendor parameters, as TOML has it."""
-
-
-Money = Annotated[
-    Decimal,
-    Field(ge=0),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": r"^\+?[0-9.][0-9_.]*([eE][+-]?[0-9]+)?$"},
-            ]
-        }
-    ),
-]
-"""An amount of money, as a number or a text. Pydantic's own pattern for it is none that editors can read."""
-
-
-class RegionPrices(BaseModel):
-    """The price of one image in CNY, by region."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    beijing: Money | None = None
-    singapore: Money | None = None
-
-
-class ModelTable(BaseModel):
-    """A table `[models."name"]` of a config, or of `catalogue.toml`. A key that is not stated keeps its value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, strict=True)
-
-    interfaces: Annotated[
-        list[Literal["sync", "async"]] | None,
-        Field(description="sync, async, or both", json_schema_extra={"minItems": 1}),
-    ] = None
-    sizes: Annotated[
-        str | list[str] | None,
-        Field(
-            description='"fixed" (the five common sizes), "any", or a list of sizes',
-            json_schema_extra={"anyOf": [{"enum": ["fixed", "any"]}, {"items": _SIZE, "minItems": 1, "type": "array"}]},
-        ),
-    ] = None
-    default_size: Annotated[str | None, Field(description="the size of a request that names none")] = None
-    pixels: Annotated[
-        list[int] | None,
-        Field(
-            description='the smallest and the largest number of pixels, if sizes = "any"',
-            json_schema_extra={"minItems": 2, "maxItems": 2},
-        ),
-    ] = None
-    prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a prompt")] = None
-    negative_prompt_limit: Annotated[int | None, Field(ge=0, description="most characters of a negative prompt")] = None
-    submits: Annotated[
-        str | None,
-        Field(
-            description='most requests in a time, such as "2/second"',
-            json_schema_extra={"pattern": f"^{_PACE.pattern}$"},
-        ),
-    ] = None
-    concurrent: Annotated[int | None, Field(ge=0, description="most async tasks at once; 0: no limit")] = None
-    price_cny: Annotated[
-        RegionPrices | None, Field(strict=False, description="the price of one image in CNY, by region")
-    ] = None
-    parameters: Annotated[
-        Parameters | None, Field(description="vendor parameters of each request, sent as they are")
-    ] = None
-
-    @field_validator("interfaces", mode="before")
-    @classmethod
-    def _has_interfaces(cls, value: object) -> object:
-        if not isinstance(value, list) or not value:
-            raise ValueError('must be a list of "sync", "async", or both')
-        return value
-
-    @field_validator("sizes", mode="before")
-    @classmethod
-    def _has_sizes(cls, value: object) -> object:
-        sizes = value if isinstance(value, list) else []
-        if value in ("fixed", "any") or (sizes and all(isinstance(text, str) and Size.parse(text) for text in sizes)):
-            return value
-        raise ValueError('must be "fixed", "any", or a list such as ["1024*1024"]')
-
-    @field_validator("pixels", mode="before")
-    @classmethod
-    def _is_range_of_pixels(cls, value: object) -> object:
-        if not isinstance(value, list) or [type(number) for number in value] != [int, int]:
-            raise ValueError("must be the smallest and the largest number of pixels, such as [262144, 4194304]")
-        if not 0 < value[0] <= value[1]:
-            raise ValueError("must have the smallest number first, 1 or more")
-        return value
-
-    @field_validator("submits", mode="before")
-    @classmethod
-    def _is_pace(cls, value: object) -> object:
-        if not isinstance(value, str) or not _PACE.fullmatch(value):
-            raise ValueError('must be a pace such as "2/second" or "30/minute"')
-        return value
-
-    @field_validator("price_cny", mode="before")
-    @classmethod
-    def _is_table_of_prices(cls, value: object) -> object:
-        if isinstance(value, dict):
-            return value
-        raise ValueError('must be a table such as { beijing = "0.20", singapore = "0.22" }')
-
-
 @dataclass(frozen=True, slots=True)
 class Model:
     """The service's facts about one model.
 
     `sizes` lists the offered sizes. If it is empty, the model offers every size whose number of pixels is within
     `pixels`. `ratios` maps names such as `16:9` to sizes. Prompt limits count characters. `submits_per_s` (requests per
-    second) and `concurrent` (async tasks at once; 0: no limit) apply to each account. `price_cny` maps a region to the
-    price of one image in CNY. `parameters` are vendor parameters that each request to the model has.
+    second) and `concurrent` (async tasks at once; 0: no limit) apply to each account. `most_ratio` is how many times
+    longer one side of an image may be than the other; 0: no limit.
+
+    `price_cny` maps a region to the prices of one image in CNY, the smallest area first; `price_source` says who states
+    them, and when. With `price_about` only third parties do. `parameters` are vendor parameters that each request to
+    the model has; `parameter_values` are the only values that some of them may have.
     """
 
     name: str
@@ -190,8 +59,23 @@ class Model:
     negative_prompt_limit: int
     submits_per_s: float
     concurrent: int
-    price_cny: Mapping[str, Decimal]
+    price_cny: Mapping[str, Sequence[AreaPrice]]
+    price_source: str = ""
+    price_about: bool = False
+    most_ratio: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameter_values: Mapping[str, Sequence[object]] = field(default_factory=dict)
+
+    def price(self, region: str, size: Size | None = None) -> Decimal | None:
+        """Return the price of one image in CNY in a region; None if it is not known.
+
+        Without `size` the image has the default size.
+        """
+        pixels = (size := size or self.default_size).width * size.height
+        for step in self.price_cny.get(region, ()):
+            if step.up_to_pixels is None or pixels <= step.up_to_pixels:
+                return step.price
+        return None
 
     def size(self, text: str) -> Size:
         """Return the size that `text` names (`1328*1328`, `1328x1328` or `1:1`).
@@ -208,6 +92,8 @@ class Model:
             raise ValueError(
                 f"{self.name} takes {low:,} to {high:,} pixels in all; this has {size.width * size.height:,}"
             )
+        if self.most_ratio and max(size.width, size.height) > self.most_ratio * min(size.width, size.height):
+            raise ValueError(f"{self.name} takes ratios from 1:{self.most_ratio} to {self.most_ratio}:1")
         return size
 
     def ratio(self, size: Size) -> str:
@@ -244,8 +130,17 @@ class Catalogue:
             raise ValueError(f"known models: {listing(self.models)}{'; ' + hint if hint else ''}") from None
 
     def highest_price(self, region: str) -> Decimal:
-        """Return the highest price of one image in a region, in CNY."""
-        return max(each.price_cny[region] for each in self.models.values() if region in each.price_cny)
+        """Return the highest price of one image in a region, in CNY; if none is known there, in all regions."""
+        return max(self._prices(region) or self._prices(""))
+
+    def lowest_price(self, region: str) -> Decimal:
+        """Return the lowest price of one image in a region, in CNY; if none is known there, in all regions."""
+        return min(self._prices(region) or self._prices(""))
+
+    def _prices(self, region: str) -> list[Decimal]:
+        """Return all prices in a region; empty: in all regions."""
+        tables = [it.price_cny for it in self.models.values()]
+        return [it.price for table in tables for name, steps in table.items() for it in steps if region in ("", name)]
 
     def extended(self, declared: Mapping[str, ModelTable | Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with `declared` models added; a known name overrides only the keys it states.
@@ -269,8 +164,16 @@ def builtin() -> Catalogue:
 
 def _trusted(table: Mapping[str, Any]) -> ModelTable:
     """Return a table of `catalogue.toml` without validation: a test validates the file, and each plan saves 2 ms."""
-    prices = {region: Decimal(price) for region, price in table["price_cny"].items()}
+    if "price_cny" not in table:
+        return ModelTable.model_construct(**table)
+    prices = {region: _trusted_prices(stated) for region, stated in table["price_cny"].items()}
     return ModelTable.model_construct(**{**table, "price_cny": RegionPrices.model_construct(None, **prices)})
+
+
+def _trusted_prices(stated: str | list[dict[str, Any]]) -> Decimal | list[AreaPrice]:
+    if isinstance(stated, str):
+        return Decimal(stated)
+    return [AreaPrice.model_construct(None, **{**step, "price": Decimal(step["price"])}) for step in stated]
 
 
 @cache
@@ -305,8 +208,8 @@ def _declared(model: Model, table: ModelTable) -> Model:
         count, _, unit = stated.pop("submits").partition("/")
         stated["submits_per_s"] = int(count) / _SECONDS[unit]
     if "price_cny" in stated:
-        prices = stated["price_cny"]
-        stated["price_cny"] = {region: price for region, price in prices if price is not None}
+        stated["price_cny"] = {region: _steps(price) for region, price in stated["price_cny"] if price is not None}
+        stated = {"price_source": "", "price_about": False, **stated}
     model = replace(model, **stated)
     try:
         if default_size is not None:
@@ -316,6 +219,12 @@ def _declared(model: Model, table: ModelTable) -> Model:
         reason = str(error) if default_size is not None else f"{model.default_size} no longer fits: {error}"
         raise BadDeclaration(model.name, "default_size", reason) from None
     return model
+
+
+def _steps(stated: Decimal | Sequence[AreaPrice]) -> Sequence[AreaPrice]:
+    if isinstance(stated, Decimal):
+        return (AreaPrice.model_construct(None, up_to_pixels=None, price=stated),)
+    return tuple(stated)
 
 
 def _sizes(stated: str | Sequence[str]) -> dict[str, Any]:

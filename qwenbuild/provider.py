@@ -5,7 +5,8 @@ A provider turns a request into image bytes. Other packages add providers as ent
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
 What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
-`makes_drafts`, `options_of`, `asked_by`), and nowhere else: no other module tests a provider's class or name.
+`makes_drafts`, `options_of`, `asked_by`, `price_of`), and nowhere else: no other module tests a provider's class or
+name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from qwenbuild.problems import did_you_mean, listing
 from .candidates import Search
 from .catalogue import Catalogue
 from .finding import Finding
-from .request import Request, Submission
+from .request import Request, Size, Submission
 from .trust import Item, Trust
 
 OPTIONS: Final = ("region", "interface")
@@ -53,12 +54,20 @@ class Settings:
 class Price:
     """An amount of money; `currency` is an ISO 4217 code.
 
-    `is_assumed`: nobody knows the price, and this amount is counted in its place.
+    `is_assumed`: nobody knows the price, and this amount is counted in its place. `is_about`: not the service
+    states the price, but others do.
     """
 
     amount: Decimal
     currency: str = "CNY"
     is_assumed: bool = False
+    is_about: bool = False
+
+    @property
+    def each(self) -> str:
+        """The amount as a text: `0.25`, `about 0.25`, or `0.55 assumed, for want of a price`."""
+        about, assumed = "about " * self.is_about, " assumed, for want of a price" * self.is_assumed
+        return f"{about}{self.amount.normalize():f}{assumed}"
 
     @staticmethod
     def by_currency(prices: Iterable[Price | None], before: Mapping[str, Decimal] | None = None) -> dict[str, Decimal]:
@@ -159,7 +168,7 @@ class Provider(Protocol):
         """Return why this provider can't render with a model, or None. Plans call it: no I/O."""
 
     def price(self, model: str) -> Price | None:
-        """Return what one image of a model costs, or None if it is free."""
+        """Return what one image of a model costs in its default size, or None if it is free."""
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return the least time in seconds for these renders (a count for each model) under the provider's limits."""
@@ -229,6 +238,14 @@ class TaskService(Protocol):
 
 
 @runtime_checkable
+class PricedBySize(Protocol):
+    """A provider whose prices depend on the size of the image. The others have one price for each model."""
+
+    def price_of(self, model: str, size: Size) -> Price | None:
+        """Return what one image of a model costs in this size, or None if it is free."""
+
+
+@runtime_checkable
 class Asking(Protocol):
     """A provider that would send a secret to a server that only the project names. It is made with `Settings.trust`.
 
@@ -252,6 +269,11 @@ class Accounted(Protocol):
 
     def needs_account(self, handle: str) -> bool:
         """Return whether only the account that made a handle can collect the image by it."""
+
+
+def price_of(provider: Provider, model: str, size: Size) -> Price | None:
+    """Return what one image costs at a provider, or None if it is free."""
+    return provider.price_of(model, size) if isinstance(provider, PricedBySize) else provider.price(model)
 
 
 def asked_by(provider: Provider) -> Sequence[Item]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from .provider import Price, Provider
+from .provider import Price, Provider, price_of
+from .request import Size
 
 
 class Choice(NamedTuple):
@@ -47,9 +48,13 @@ class Routes:
         """The names of the providers, such as `dashscope, draft`."""
         return ", ".join(dict.fromkeys(provider.name for provider in self._made.values()))
 
-    def price(self, choice: Choice, model: str) -> Price | None:
-        """Return what one image of a model costs with this choice, None if it is free."""
-        return self.provider(choice).price(model)
+    def price(self, choice: Choice, model: str, size: Size) -> Price | None:
+        """Return what one image of a model costs in a size with this choice, None if it is free."""
+        return price_of(self.provider(choice), model, size)
+
+    def costs(self, choice: Choice, model: str) -> bool:
+        """Return whether images of a model cost money with this choice."""
+        return self.provider(choice).price(model) is not None
 
     def provider(self, choice: Choice) -> Provider:
         """Return the provider of images with this choice. Raises UsageError if there is none, or not with these."""

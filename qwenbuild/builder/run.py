@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qwenbuild.events import Emit
 from qwenbuild.options import Options
 from qwenbuild.plan.plan import Plan
-from qwenbuild.provider import Price, Provider
+from qwenbuild.provider import Price, Provider, price_of
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.lanes import Lane, Lanes
 from qwenbuild.storage.outputs import Outputs
@@ -54,4 +54,4 @@ class Run:
 
     def price(self, action: Action) -> Price | None:
         """Return what one image of an action costs, None if it is free. The action may belong to any part."""
-        return self.lanes.of(action.choice).provider.price(action.model.name)
+        return price_of(self.lanes.of(action.choice).provider, action.model.name, action.size)

@@ -14,7 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from qwenbuild.errors import UsageError
-from qwenbuild.problems import did_you_mean, visible
+from qwenbuild.noop_answers import COLOURS, set_colour
+from qwenbuild.problems import did_you_mean, listing, visible
+from qwenbuild.regions import REGIONS
 from qwenbuild.trust import TRUST_ENV
 
 from . import completion
@@ -32,18 +34,27 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _UNITS_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
+_OTHER_NAMES = {"why": "explain"}
+_BEFORE_COMMANDS = ("-C", "--project", "--color")  # each has a value
+_ALONE = ("--help", "-h", "--version", "-V")
+
+
 class Commands(click.Group):
     """A group of commands whose default is `build`, and which suggests a near name for an unknown command."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a name, which may be another name of it."""
+        return super().get_command(ctx, _OTHER_NAMES.get(cmd_name, cmd_name))
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert `build` after `-C DIR` if no command follows. The context's `meta` keeps the arguments as given."""
+        """Insert `build` if no command follows `-C DIR` and `--color WHEN`. `meta` keeps the arguments as given."""
         ctx.meta[GIVEN] = list(args)
         at = 0
-        while at < len(args) and args[at].startswith(("-C", "--project")):
-            at += 2 if args[at] in ("-C", "--project") else 1
+        while at < len(args) and args[at].startswith(_BEFORE_COMMANDS):
+            at += 2 if args[at] in _BEFORE_COMMANDS else 1
         if ctx.resilient_parsing and at >= len(args):  # shell completion: any command may follow
             return super().parse_args(ctx, args)
-        if at >= len(args) or (args[at].startswith("-") and args[at] not in ("--help", "-h", "--version")):
+        if at >= len(args) or (args[at].startswith("-") and args[at] not in _ALONE):
             args = [*args[:at], "build", *args[at:]]
         return super().parse_args(ctx, args)
 
@@ -155,6 +166,7 @@ def selection(function: _F) -> _F:
                      help="Only images with this tag. Repeatable: any of the tags."),
         click.option("--exclude", multiple=True, metavar="SELECT", shell_complete=completion.select,
                      help="Leave out what this names; every form of SELECT. Repeatable."),
+        click.option("--picked", is_flag=True, help="Only starred cells; see `qwenbuild pick`."),
     )  # fmt: skip
 
 
@@ -172,8 +184,8 @@ def given(function: _F) -> _F:
 def region_option(function: _F) -> _F:
     """Add the option --region."""
     return click.option(
-        "--region", metavar="REGION", shell_complete=completion.one_of("singapore", "beijing"),
-        help="The service's region: singapore or beijing.",
+        "--region", metavar="REGION", shell_complete=completion.one_of(*REGIONS),
+        help=f"The service's region: {listing(REGIONS)}.",
     )(function)  # fmt: skip
 
 
@@ -221,6 +233,29 @@ def shard_option(function: _F) -> _F:
     return click.option("--shard", type=Shard(), metavar="K/N", help="Only the K-th of N parts, for a CI matrix.")(
         function
     )
+
+
+def quiet_option(function: _F) -> _F:
+    """Add the option --quiet."""
+    return click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print only errors and warnings.")(function)
+
+
+def _colour(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    set_colour(value)
+    is_forced: bool | None = True if os.environ.get("FORCE_COLOR") else None  # None: as click finds the stream
+    at: click.Context | None = ctx
+    while at:
+        at.color, at = is_forced, at.parent
+
+
+def with_colour(command: click.Command) -> None:
+    """Add the option --color to a command and to those below it, so that it may stand before and after each."""
+    command.params.append(click.Option(
+        ["--color"], type=click.Choice(COLOURS), default="auto", metavar="WHEN", expose_value=False, is_eager=True,
+        callback=_colour, help="Use colours: auto (on terminals), always or never.",
+    ))  # fmt: skip
+    for other in command.commands.values() if isinstance(command, click.Group) else ():
+        with_colour(other)
 
 
 def json_option(function: _F) -> _F:

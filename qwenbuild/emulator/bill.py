@@ -5,7 +5,6 @@ Invariant: a charge keeps the whole exchange that ordered the image, without its
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -49,9 +48,10 @@ class Bill:
 
     def totals(self) -> list[tuple[str, str, int, Decimal]]:
         """Return (account, model, number of images, amount in CNY) for each account and model, sorted."""
-        prices = {(charge.account, charge.order.model): charge.price_cny for charge in self.charges}
-        counts = Counter((charge.account, charge.order.model) for charge in self.charges)
-        return [(*key, count, prices[key] * count) for key, count in sorted(counts.items())]
+        amounts: dict[tuple[str, str], list[Decimal]] = {}
+        for it in self.charges:
+            amounts.setdefault((it.account, it.order.model), []).append(it.price_cny)
+        return [(*key, len(prices), sum(prices, Decimal(0))) for key, prices in sorted(amounts.items())]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from qwenbuild.catalogue import REGIONS, Catalogue, builtin
+from qwenbuild.catalogue import Catalogue, builtin
 from qwenbuild.digest import sha256
+from qwenbuild.regions import REGION_IDS, REGIONS
+from qwenbuild.request import Size
 
 from .bill import Bill, Charge
 from .exchange import Exchange
@@ -31,7 +33,6 @@ DAY_S = 86_400.0
 QUERIES_PER_S = 20.0
 """How many task queries an account may send each second (Model Studio, asynchronous task management, 2026-03)."""
 
-_REGION_IDS = {"beijing": "cn-beijing", "singapore": "ap-southeast-1"}
 
 Link = Callable[[str], str]
 """Makes an absolute URL from a path with its query."""
@@ -77,7 +78,8 @@ class Service:
             raise Refusal("InvalidApiKey", "No API-key provided.")
         foreign = any(key.startswith(f"sk-{region}-") for region in REGIONS if region != self.terms.region)
         known = key in self.terms.keys if self.terms.keys else key.startswith("sk-") and len(key) > len("sk-")
-        if foreign or not known or not key.isascii() or not key.isprintable():
+        is_plan = key.startswith("sk-sp-")  # keys of coding plans are for other services (third parties, October 2026)
+        if foreign or is_plan or not known or not key.isascii() or not key.isprintable():
             raise Refusal("InvalidApiKey")
         return sha256(key.encode())[:12]
 
@@ -103,7 +105,7 @@ class Service:
                 "choices": [{"finish_reason": "stop", "message": {"content": content, "role": "assistant"}}],
                 "task_metric": {"FAILED": 0, "SUCCEEDED": len(images), "TOTAL": len(images)},
             },
-            "usage": {"height": size.height, "image_count": len(images), "width": size.width},
+            "usage": _usage(images[0].order.model, len(images), size),
             "request_id": new_id(),
         }
 
@@ -233,7 +235,7 @@ class Service:
         self, account: str, order: Order, exchange: Exchange, now: float, ready_s: float, task_id: str = ""
     ) -> list[Image]:
         """Charge for an order and return its images. Their links live from `ready_s` on."""
-        price = self.terms.catalogue.models[order.model].price_cny.get(self.terms.region, Decimal(0))
+        price = self.terms.catalogue.models[order.model].price(self.terms.region, order.size) or Decimal(0)
         images = []
         for index in range(order.count):
             charge = Charge(account, order, price, now, exchange, task_id)
@@ -256,7 +258,7 @@ class Service:
         return {
             "api_key_id": number[:6], "caller_parent_id": number, "caller_uid": number,
             **{name: int(at_s * 1000) for name, at_s in times.items() if at_s is not None},
-            "model_name": task.order.model, "region": _REGION_IDS[self.terms.region],
+            "model_name": task.order.model, "region": REGION_IDS[self.terms.region],
             "request_id": task.request_id, "status": task.status, "task_id": task.id,
             "user_api_unique_key": f"apikey:v1:aigc:text2image:image-synthesis:{task.order.model}",
         }  # fmt: skip
@@ -277,6 +279,14 @@ def _window(query: Mapping[str, str], now: float) -> tuple[float, float]:
     if not 0 <= end - start <= DAY_S:
         raise Refusal("InvalidParameter", "The time between start_time and end_time must not exceed 24 hours.")
     return start, end
+
+
+def _usage(model: str, count: int, size: Size) -> dict[str, Any]:
+    """Return the usage in an answer: the newer models have other names for it (third parties, October 2026)."""
+    if model.startswith(("qwen-image-2.1", "qwen-image-3.0")):
+        facts: dict[str, Any] = {"input_image_count": 0, "output_image_count": count, "output_image_type": "png"}
+        return {**facts, "output_height": size.height, "output_width": size.width}
+    return {"height": size.height, "image_count": count, "width": size.width}
 
 
 def _failure(code: str) -> dict[str, str]:

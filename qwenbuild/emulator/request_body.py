@@ -187,6 +187,9 @@ def _size(parameters: Mapping[str, Any], model: Model) -> Size:
     low, high = model.pixels
     if not model.sizes and not low <= size.width * size.height <= high:
         raise Refusal("InvalidParameter", f"the total pixels of size must be between {low} and {high}.")
+    if model.most_ratio and max(size.width, size.height) > model.most_ratio * min(size.width, size.height):
+        most = model.most_ratio
+        raise Refusal("InvalidParameter", f"the ratio of size must be between 1:{most} and {most}:1.")
     return size
 
 
@@ -203,8 +206,8 @@ def _count(parameters: Mapping[str, Any], model: Model) -> int:
     count = parameters.get("n")
     if count is None:
         return 1
-    # The 2.0 models draw up to six images a request (model pages, mid-2026), all others one.
-    most = 6 if model.name.startswith("qwen-image-2.0") else 1
+    # These models draw up to six images a request (model pages, mid-2026; 3.0: third parties), all others one.
+    most = 6 if model.name.startswith(("qwen-image-2.0", "qwen-image-3.0")) else 1
     if type(count) is not int or not 1 <= count <= most:
         raise Refusal(
             "InvalidParameter", "num_images_per_prompt must be 1" if most == 1 else f"n must be between 1 and {most}."

@@ -70,9 +70,9 @@ def warned(engine: Engine, plan: Plan) -> Plan:
     if not engine.is_locking or engine.remote or plan.count(Verdict.UP_TO_DATE) == len(plan.steps):
         return plan
     steps = (step for step in plan.steps if step.verdict in _HERE and not step.action.emulated)
-    price = cache(engine.routes.price)
+    costs = cache(engine.routes.costs)
     found = on_this_machine_alone(
-        engine.project, (it.action.output for it in steps if price(it.action.choice, it.action.model.name))
+        engine.project, (it.action.output for it in steps if costs(it.action.choice, it.action.model.name))
     )
     return replace(plan, warnings=[*plan.warnings, found]) if found else plan
 

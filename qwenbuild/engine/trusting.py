@@ -72,5 +72,5 @@ def remote_of(project: Project, asked: str | None, environ: Mapping[str, str]) -
 def check_plan(engine: Engine, plan: Plan) -> None:
     """Raise Untrusted if the plan costs money, or collects what did, and something is not approved."""
     models = {(step.action.choice, step.action.model.name) for step in plan.steps if step.verdict in _PAYING}
-    if plan.strays or any(engine.routes.price(choice, model) for choice, model in models):
+    if plan.strays or any(engine.routes.costs(choice, model) for choice, model in models):
         engine.project.trust.require(*engine.project.trust.asked)

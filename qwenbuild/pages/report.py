@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.digest import sha256
-from qwenbuild.errors import OutputError
+from qwenbuild.errors import OutputError, ProjectError
 from qwenbuild.noop_files import input_digest
 from qwenbuild.plan.plan import Plan
 from qwenbuild.problems import Problem, listing
 from qwenbuild.routes import Routes
 from qwenbuild.specs.project import Project
+from qwenbuild.storage import picks
+from qwenbuild.storage.picks import Picks
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 from qwenbuild.version import __version__
@@ -40,8 +42,9 @@ CHUNK = 50
 """How many cells' details are in one file."""
 
 WEB = files("qwenbuild.pages") / "web"
-STATIC = ("index.html", "style.css", "icon.svg", "dom.js", "model.js", "pivot.js", "grid.js", "viewer.js", "diff.js",
-          "detail.js", "compare.js", "favourites.js", "app.js")  # fmt: skip
+_SCRIPTS = ("dom", "access", "model", "keys", "captions", "pivot", "grid", "viewer", "pair", "diff", "detail",
+            "compare", "picks", "seen", "edit", "app")  # fmt: skip
+STATIC = ("index.html", "style.css", "icon.svg", *(f"{name}.js" for name in _SCRIPTS))
 _MOST_EARLIER = 1  # earlier images of a cell in a report: the one that was replaced last
 
 _Tell = Callable[[int, int], None]
@@ -77,7 +80,8 @@ def write(
     """
     target = ReportFolder(folder, {*STATIC, DATA})
     galleries = GalleryMaker(project, store)
-    gallery = galleries.gallery(plan, state, routes)
+    stars, faults = _stars(project)
+    gallery = galleries.gallery(plan, state, routes, picks=stars)
     try:
         target.prepare()
         basis, sources = _basis(plan, state, gallery, small=small), dict(gallery.files)
@@ -96,7 +100,7 @@ def write(
     except OSError as error:
         hint = "free some space there, or let -o name another folder"
         raise OutputError(f"{folder} can't be written: {error.strerror or error}", hint=hint) from error
-    return Written(folder / "index.html", len(plan.steps), size, _warnings(project, damaged))
+    return Written(folder / "index.html", len(plan.steps), size, [*faults, *unshown(project, damaged, "the report")])
 
 
 def _basis(plan: Plan, state: State, gallery: Gallery, *, small: bool) -> str:
@@ -110,6 +114,14 @@ def _basis(plan: Plan, state: State, gallery: Gallery, *, small: bool) -> str:
     return sha256(repr(basis).encode("utf-8", "surrogatepass"))
 
 
+def _stars(project: Project) -> tuple[Picks, Sequence[Problem]]:
+    """Return the stars; none if their file has mistakes, which are returned, too."""
+    try:
+        return picks.read(project.root / picks.NAME), ()
+    except ProjectError as error:
+        return Picks(), error.problems
+
+
 def _content_of(path: Path) -> bytes:
     try:
         return input_digest(path)
@@ -121,7 +133,7 @@ def _details(
     galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, routes: Routes
 ) -> tuple[dict[str, bytes], _Sources, bool]:
     """Return the files with details, where earlier images are, and whether the store had all that the details show."""
-    prices = {step.action.output: routes.price(step.action.choice, step.action.model.name) for step in plan.steps}
+    prices = {it.output: routes.price(it.choice, it.model.name, it.size) for it in (step.action for step in plan.steps)}
     found, past = galleries.details(list(plan.steps), state, prices)
     for detail in found.values():
         detail["history"] = _earlier(detail["history"], gallery)
@@ -193,10 +205,11 @@ def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small
     return damaged
 
 
-def _warnings(project: Project, damaged: Sequence[Path]) -> list[Problem]:
+def unshown(project: Project, damaged: Sequence[Path], page: str) -> list[Problem]:
+    """Return the warning about files that are no images, so that `page` does not show them."""
     if not damaged:
         return []
     what = "1 file is" if len(damaged) == 1 else f"{len(damaged):,} files are"
     names = [project.shown(path) for path in damaged]
     hint = "open it in another program; `qwenbuild build --overwrite` replaces files that were changed by hand"
-    return [Problem(f"{what} no whole image, and the report does not show it", facts=[listing(names)], hint=hint)]
+    return [Problem(f"{what} no whole image, and {page} does not show it", facts=[listing(names)], hint=hint)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 from qwenbuild.problems import Problem
-from qwenbuild.provider import accounted
+from qwenbuild.provider import accounted, price_of
 from qwenbuild.request import Submission
 from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.state import State
@@ -55,7 +55,7 @@ class LaneView:
         self._submissions, self._store = lane.submissions, store
         self.address, self.host = lane.address, lane.submissions.host
         self.is_paid = accounted(lane.provider) is not None
-        self.price = cache(lane.provider.price)
+        self.price = cache(partial(price_of, lane.provider))
         # Keys whose image an emulator may have made for an older version, which took no notice of that.
         self.doubtful = state.keys_sent_to_this_machine() if self.is_paid else frozenset()
         # Keys whose stored image an earlier forced build of this project is about to replace. The state has them, but

@@ -232,7 +232,7 @@ class _Judge:
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
         # What is free is rendered again: looking it up would take longer.
         lane = self._lane(action)
-        is_paid = not forced and lane.price(action.model.name) is not None
+        is_paid = not forced and lane.price(action.model.name, action.size) is not None
         may_be_emulated = bool(lane.address) and not action.emulated
         for it in (action, *([action.made_by(lane.address)] if may_be_emulated else [])) if is_paid else ():
             if kept := self._ownership.kept(it.key, pinned):
@@ -245,7 +245,7 @@ class _Judge:
 
     def _is_held(self, action: Action) -> bool:
         """Whether no render may replace pinned bytes, because it would cost money and give other bytes."""
-        return bool(self._lane(action).price(action.model.name) and not self._options.relock)
+        return bool(self._lane(action).price(action.model.name, action.size) and not self._options.relock)
 
     def _missing(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
@@ -262,7 +262,7 @@ class _Judge:
         if submission and is_real and not self._options.resubmit:
             cause = unknown_cause(submission, "an earlier build")
             return Step(action, Verdict.UNKNOWN, cause, None, seen, None, submission, pinned=pinned)
-        price = lane.price(action.model.name)
+        price = lane.price(action.model.name, action.size)
         if pinned and lane.is_paid and shows_unmarked(self._store.blob_path(pinned)):
             cause, pinned = PINNED, ""
         if pinned and self._is_held(action):

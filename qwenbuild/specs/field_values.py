@@ -7,7 +7,7 @@ image. Its text is validated as a written value would be.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ from qwenbuild import parameters
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import nfc
-from qwenbuild.problems import Problem
+from qwenbuild.problems import Problem, did_you_mean, listing
 from qwenbuild.request import RANDOM_SEED, SEED_MAX, Size, derived_seed
 
 from . import layers
-from .columns import model_of, size_of
+from .columns import model_of, size_of, toml
 from .declaration import Declaration, Value
 from .fields import RANDOM, is_template
 from .shared_texts import SharedText
@@ -104,8 +104,21 @@ class FieldValues:
             if fault := parameters.size_fault(table):
                 claim = f"the parameters of {self._declaration.name}, with those of all places: {fault}"
                 raise ProjectError([Problem(claim, self._declaration.place("parameters"))])
+            if problems := list(self._wrong_parameters(table, model)):
+                raise ProjectError(problems)
             text = self._parameters[model.name] = parameters.as_text(table)
         return text
+
+    def _wrong_parameters(self, table: Mapping[str, Any], model: Model) -> Iterator[Problem]:
+        """Yield a problem for each vendor parameter with a value that the model is known not to take."""
+        for name, value in table.items():
+            known = model.parameter_values.get(name, [value])
+            if not any(type(it) is type(value) and it == value for it in known):
+                where = next((it for it in self._declaration.layers if name in it.fields.parameters), None)
+                place = where.place("parameters", name) if where else self._declaration.place()
+                expected = f"expected {listing(map(toml, known))}"
+                near = did_you_mean(str(value), [it for it in known if isinstance(it, str)])
+                yield Problem(f"{model.name} does not take {name} = {toml(value)}", place, expected, hint=near)
 
     def problems(self, values: Sequence[Value], model: Model) -> list[Problem]:
         """Return the problems of all fields of a cell that are templates."""

@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from qwenbuild.catalogue import Parameters
+from qwenbuild.model_tables import Parameters
 from qwenbuild.request import SEED_MAX
 
 from .axis_values import form

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qwenbuild.catalogue import Money
 from qwenbuild.errors import UsageError
 from qwenbuild.files.toml import TomlFile
+from qwenbuild.model_tables import Money
 from qwenbuild.problems import Problem, did_you_mean, listing
 
 from . import declared_names

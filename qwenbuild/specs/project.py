@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from qwenbuild.catalogue import BadDeclaration, Catalogue, ModelTable, RegionPrices, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
+from qwenbuild.model_tables import AreaPrice, ModelPrices, ModelTable, RegionPrices
 from qwenbuild.problems import Problem
 from qwenbuild.state_folder import FOLDER, LOCK
 from qwenbuild.trust import Trust
@@ -76,6 +77,9 @@ class Config(BaseModel):
     remote: RemoteConfig = Field(default_factory=RemoteConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
     models: dict[str, ModelTable] = Field(default_factory=dict, description="models that the catalogue lacks, by name")
+    prices: dict[str, ModelPrices] = Field(
+        default_factory=dict, description="the price of one image in CNY, by model, in place of the catalogue's"
+    )
     defaults: Fields = Field(default_factory=Fields, description="fields and variables for the images of all specs")
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="axes that images share; an image names them in its own `axes`"
@@ -183,8 +187,9 @@ def find(
     ]:
         raise ProjectError(wrong)
     try:
-        catalogue = builtin().extended(config.models)
-        catalogue = catalogue.extended(prices.corrections(config.models, trust))
+        declared = prices.with_prices(config, file.source, file.keys)
+        catalogue = builtin().extended(declared)
+        catalogue = catalogue.extended(prices.corrections(declared, catalogue.models, config.prices, trust))
     except BadDeclaration as error:
         place = file.source.place((*file.keys, "models", error.model, error.key))
         raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
@@ -217,8 +222,10 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(RemoteConfig.model_fields)
         case ("models", _):
             return list(ModelTable.model_fields)
-        case ("models", _, "price_cny"):
+        case ("models", _, "price_cny") | ("prices", _):
             return list(RegionPrices.model_fields)
+        case ("models", _, "price_cny", _, _) | ("prices", _, _) | ("prices", _, _, _):
+            return list(AreaPrice.model_fields)
         case ("profiles", _):
             return list(Profile.model_fields)
         case ("defaults",) | ("profiles", _, "defaults"):

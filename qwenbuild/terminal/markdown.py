@@ -45,7 +45,8 @@ def _prices(plan: Plan) -> Iterator[str]:
         yield "|---|--:|--:|--:|"
         for line in plan.bill:
             model, each, total = _code(line.model).replace("|", "\\|"), line.each, line.total
-            price = f"{each.amount.normalize():f} {each.currency}{' (assumed)' * each.is_assumed}"
+            about = "about " * each.is_about
+            price = f"{about}{each.amount.normalize():f} {each.currency}{' (assumed)' * each.is_assumed}"
             yield f"| {model} | {line.renders:,} | {price} | **{total.amount:.2f} {total.currency}** |"
         yield ""
     if plan.shortest_s >= 90:

@@ -34,12 +34,14 @@ from .submission_view import expiry, submission_dict, submission_lines
 
 if TYPE_CHECKING:
     from qwenbuild.plan.plan import Orphan, Plan, Step
+    from qwenbuild.plan.review import Change
     from qwenbuild.storage.records import Failure
 
 _WIDEST_NAME = 80  # columns; a longer name moves only its own reason
 _SOON_S = 6 * 3600  # a result that expires sooner is shown in colour
 _LINES = 25  # of a plan, unless the terminal has fewer or all is asked for
 _FEWEST = 10  # of a plan: a lower terminal scrolls
+_CHANGES = 20  # against another revision
 _MOST = 4  # lines for what is given, and for the prices of models
 
 
@@ -56,11 +58,23 @@ def step_dict(step: Step) -> dict[str, Any]:
         table["price"] = {"amount": str(step.price.amount), "currency": step.price.currency}
         if step.price.is_assumed:
             table["price"]["assumed"] = True
+        if step.price.is_about:
+            table["price"]["about"] = True
     if step.submission:
         table |= submission_dict(step.submission)
     if step.failure:
         table["failure"] = step.failure.as_dict()
     return table
+
+
+def show_changes(changes: Sequence[Change], base: str, *, every: bool) -> None:
+    """Write how the outputs differ from the lock of the revision `base`; without `every` only the first ones."""
+    wide = width(sys.stdout)
+    for change in changes if every else changes[:_CHANGES]:
+        write(hanging(label(change.kind), f"{visible(change.name)}  {visible(change.reason)}", wide))
+    if not every and len(changes) > _CHANGES:
+        click.echo(f"{'…':>10}  {len(changes) - _CHANGES:,} more; `qwenbuild plan --base {visible(base)} --all`")
+    click.echo(f"{len(changes):,} outputs differ from {visible(base)}\n")
 
 
 def show_plan(plan: Plan, *, every: bool) -> None:
@@ -145,7 +159,7 @@ def _end(plan: Plan, wide: int | None) -> Iterator[str]:
     bill = plan.bill
     for line in bill[:_MOST]:
         total = money({line.total.currency: line.total.amount})
-        each = f"{line.each.amount.normalize():f}{' assumed, for want of a price' * line.each.is_assumed}"
+        each = line.each.each
         yield from hanging("cost", f"{total}  ({line.model}: {line.renders:,} at {each})", wide)
     if len(bill) > _MOST:
         yield f"{'…':>10}  {len(bill) - _MOST:,} more models"

@@ -13,6 +13,8 @@ import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import UsageError
@@ -20,6 +22,9 @@ from qwenbuild.events import Delayed, ImageFinished, ImageStarted
 from qwenbuild.plan.plan import Plan, Step
 from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import Price
+from qwenbuild.storage.picks import Picks
+
+from . import choosing
 
 _APART_S = 0.1  # least time between two revisions that one subscriber gets
 
@@ -52,7 +57,8 @@ class UnderWay:
 class Live:
     """The state of one watch.
 
-    `plan`: the last good plan, None before the first. `problems`: the errors in the files now, or of the last build.
+    `engine`: the project as it was read last. `plan`: the last good plan, None before the first. `picks`: the stars, as
+    they were last without a mistake. `problems`: the errors in the files now, or of the last build.
     `drafts`: the digest of each draft in the store, by output path, for cells whose images cost money.
     `spent`: money by currency. `cost_left`: in CNY, None for no limit. `events`: the last event of each cell, by name.
     `is_faulty`: True if the files have errors, so that nothing can be rendered. `wishes`: the renders that the user
@@ -60,9 +66,11 @@ class Live:
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.project, self.store = engine.project, engine.store
         self.routes = engine.routes
         self.plan: Plan | None = None
+        self.picks = Picks()
         self.problems: Sequence[Problem] = ()
         self.revision = 0
         self.drafts: dict[str, str] = {}
@@ -102,9 +110,9 @@ class Live:
     def wish(self, names: Collection[str], *, force: bool = False) -> None:
         """Queue renders of these cells. They cost money if the provider charges.
 
-        Cells that are up to date are rendered only with `force`. If a cell's request changes before its
-        render begins, the cell is left out. Raises UsageError if a cell is not declared any more, or if the
-        project's files have errors.
+        Cells that are being rendered are not queued again, cells that are up to date only with `force`. If a cell's
+        request changes before its render begins, the cell is left out. Raises UsageError if a cell is not declared any
+        more, or if the project's files have errors.
         """
         if self.is_faulty:
             raise UsageError("the project's files have errors", hint="rendering is possible again once they are fixed")
@@ -112,9 +120,30 @@ class Live:
         if unknown := [name for name in names if name not in steps]:
             raise UsageError(f"not declared any more: {listing(unknown)}")
         for name, step in steps.items():
+            if self._is_under_way(step):
+                continue
             earlier = self.wishes.get(name)
             self.wishes[name] = Wish(step.action.key, force or bool(earlier and earlier.force))
         self.changed()
+
+    async def pick(self, names: Collection[str], *, drop: bool = False, note: str | None = None) -> None:
+        """Star cells, with `drop` take their stars away, with `note` write a note on them; write `picks.toml`.
+
+        Raises UsageError and ProjectError if the file can't be changed.
+        """
+        engine, plan = self.engine, self.plan or Plan(())
+        if drop:
+            change = partial(choosing.unstar, engine, names)
+        elif note is not None:
+            change = partial(choosing.annotate, engine, names, note)
+        else:
+            change = partial(choosing.star, engine, [*self._steps(names).values()], plan)
+        self.picks = await asyncio.to_thread(change)
+        self.changed()
+
+    async def keep(self, names: Collection[str], shown: str = "") -> dict[str, Any]:
+        """Return what keeping only these cells writes, and write it if the page has shown it: see `choosing.keep`."""
+        return await asyncio.to_thread(choosing.keep, self.engine, names, shown)
 
     def price(self, names: Collection[str], *, force: bool = True) -> dict[str, Decimal]:
         """Return what rendering these cells costs, by currency. Without `force`, only missing images count.
@@ -123,7 +152,7 @@ class Live:
         """
         chosen = {step.action.key: step for step in self._steps(names).values() if force or step.price}
         return Price.by_currency(
-            self.routes.price(step.action.choice, step.action.model.name) for step in chosen.values()
+            self.routes.price(step.action.choice, step.action.model.name, step.action.size) for step in chosen.values()
         )
 
     # --- for the watch ---
@@ -133,6 +162,11 @@ class Live:
         self.revision += 1
         self._has_changed.set()
         self._has_changed = asyncio.Event()
+
+    def _is_under_way(self, step: Step) -> bool:
+        """Return whether a running build has this request of a cell."""
+        ordered = self.under_way.left.get(step.action.output) if self.under_way else None
+        return ordered is not None and ordered.action.key == step.action.key
 
     def _steps(self, names: Collection[str]) -> dict[str, Step]:
         wanted = frozenset(names)

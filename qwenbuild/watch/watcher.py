@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 
 from qwenbuild.engine.engine import Engine
 from qwenbuild.errors import ProjectBusy, QwenbuildError, UsageError
@@ -46,6 +46,7 @@ from .builds import Order
 from .drafts import Drafts
 from .file_events import FileEvents, Images, Inputs, reported_names
 from .live_state import Live, UnderWay
+from .reading import read
 
 _SETTLED_S = 1.0  # time without a save before `auto` spends money: an editor may write a file in two steps
 _REFRESH_S = 0.5  # least time between two plans that follow a build's progress
@@ -76,6 +77,7 @@ class Watch:
         self._is_outdated = True  # True if the files must be read again although nothing was saved
         self._is_config_faulty = False
         self._fault: QwenbuildError | None = None  # the error of the last reading
+        self._of_picks: Sequence[Problem] = ()  # the mistakes in `picks.toml`
         self._build_problems: Sequence[Problem] = ()
         self._wanted: dict[str, str] = {}  # the plan's keys, by output path
         self._event_keys: dict[str, str] = {}  # the key that the last event of each cell belongs to, by output path
@@ -154,14 +156,16 @@ class Watch:
             loop.call_later(_SETTLED_S, self._wake.set)
         config = {name for path in self._engine.project.searched for name in reported_names(str(path))}
         is_config_new = bool(saved & config) or self._is_config_faulty
-        engine, plan, fault = await asyncio.to_thread(_plan, self._engine, is_config_new)
-        self._is_config_faulty = is_config_new and engine is self._engine
-        self._engine = engine
+        reading = await asyncio.to_thread(partial(read, self._engine, is_config_new=is_config_new))
+        plan, fault = reading.plan, reading.fault
+        self._is_config_faulty = is_config_new and reading.engine is self._engine
+        self._engine = self.live.engine = reading.engine
         if is_first and isinstance(fault, UsageError):
             raise fault
         before = self._wanted, str(self._fault)
         earlier = self.live.plan  # kept until the new plan is shown: freeing a large plan takes as long as showing one
-        self._fault = fault
+        self._fault, self._of_picks = fault, reading.of_picks
+        self.live.picks = self.live.picks if reading.picks is None else reading.picks
         if plan:
             self._wanted = {step.action.output: step.action.key for step in plan.steps}
             self._adopt(plan)
@@ -197,9 +201,9 @@ class Watch:
             live.wishes = {name: wish for name, wish in live.wishes.items() if wish.key in keys}
         if self._order and not self._order.interrupt.count and self._order.is_obsolete(self._wanted):
             self._order.interrupt.request()
-        price = cache(self._engine.routes.price)
+        costs = cache(self._engine.routes.costs)
         live.drafts = self.drafts.want(
-            it.action for it in plan.steps if _is_missing(it) and price(it.action.choice, it.action.model.name)
+            it.action for it in plan.steps if _is_missing(it) and costs(it.action.choice, it.action.model.name)
         )  # fmt: skip
 
     def _replanned(self, saved: set[str]) -> Replanned:
@@ -211,7 +215,8 @@ class Watch:
 
     def _show(self) -> None:
         self.live.is_faulty = self._fault is not None
-        self.live.problems = (*(self._fault.problems if self._fault else ()), *self._build_problems)
+        of_files = self._fault.problems if self._fault else ()
+        self.live.problems = (*of_files, *self._of_picks, *self._build_problems)
         limit, spent = self._engine.max_cost, self.live.spent.get("CNY", Decimal(0))
         self.live.cost_left = None if limit is None else max(Decimal(0), limit - spent)
         self.live.changed()
@@ -299,7 +304,7 @@ class Watch:
                 live.delayed.pop(event.name, None)
                 self._refresh_soon()
                 if outcome is Outcome.RENDERED:
-                    price = self._engine.routes.price(step.action.choice, step.action.model.name)
+                    price = self._engine.routes.price(step.action.choice, step.action.model.name, step.action.size)
                     live.spent = Price.by_currency([price], live.spent)
             case Stopping(reason=reason, problems=problems) if reason != "interrupted":
                 self._build_problems = (*self._build_problems, *problems)
@@ -320,20 +325,6 @@ class Watch:
     def _refresh_now(self) -> None:
         self._refresh, self._is_outdated = None, True
         self._wake.set()
-
-
-def _plan(engine: Engine, is_config_new: bool) -> tuple[Engine, Plan | None, QwenbuildError | None]:
-    """Return the engine of the project as it is now, and its plan or the error; runs in a thread."""
-    try:
-        if is_config_new:
-            reloaded, root = engine.reloaded(), engine.project.root
-            if reloaded.project.root != root:
-                raise UsageError(f"{root} has no config any more", facts=[f"found instead: {reloaded.project.root}"])
-            reloaded.read_cache = ReadCache()
-            engine = reloaded
-        return engine, engine.plan(), None
-    except QwenbuildError as error:
-        return engine, None, error
 
 
 def _as_ordered(step: Step, order: Order) -> Step:

@@ -45,6 +45,64 @@ def test_a_plan_shows_the_price_by_model_and_the_shortest_time(emulator: Running
     assert emulator.requests() == []
 
 
+TODAYS = """
+model = "qwen-image-3.0-pro"
+
+[image.poster]
+prompt = "a"
+prompt_extend = true
+matrix.size = ["1500*1500", "2048*2048", "4096*512"]
+
+[image.poster.parameters]
+prompt_extend_mode = "agent"
+enable_thinking = false
+"""
+
+
+def test_a_price_depends_on_the_size(emulator: Running, tmp_path: Path) -> None:
+    """The plan says `about` where only third parties state a price, and the service charges what the plan said."""
+    studio = Studio.make(tmp_path, emulator, {"all": TODAYS})
+    plan = studio.here("plan")
+    assert "      cost  1.65 CNY  (qwen-image-3.0-pro: 3 at about 0.550443)" in plan.out.splitlines()
+    beijing = studio.here("plan", "--region", "beijing")
+    assert [line for line in beijing.out.splitlines() if line.endswith(")") or "in all" in line][-3:] == [
+        "      cost  0.50 CNY  (qwen-image-3.0-pro: 2 at about 0.25)",
+        "      cost  0.50 CNY  (qwen-image-3.0-pro: 1 at about 0.5)",
+        "    in all  1.00 CNY",
+    ]
+    steps = [line for line in studio.here("plan", "--region", "beijing", "--json").events if line["event"] == "step"]
+    assert [step["price"] for step in steps] == [
+        {"amount": amount, "currency": "CNY", "about": True} for amount in ("0.25", "0.50", "0.25")
+    ]
+    assert studio.here("build", "-w", "size=1500x1500").code == 0
+    [record] = emulator.bill()["records"]
+    assert (record["size"], record["price_cny"], record["parameters"]) == (
+        "1500*1500", "0.550443", {"enable_thinking": False, "prompt_extend_mode": "agent"}
+    )  # fmt: skip
+
+
+def test_a_parameter_that_a_model_does_not_take(emulator: Running, tmp_path: Path) -> None:
+    """The values of known parameters are checked before anything is sent; the message has the nearest one."""
+    studio = Studio.make(tmp_path, emulator, {"all": TODAYS.replace('"agent"', '"agents"').replace("false", "0")})
+    ran = studio.here("plan")
+    assert ran.code == 2
+    assert 'error: qwen-image-3.0-pro does not take prompt_extend_mode = "agents"' in ran.err
+    assert '\n10 | prompt_extend_mode = "agents"\n' in ran.err
+    assert '^^^^^^^^ expected "direct", "agent"\n' in ran.err
+    assert 'did you mean "agent"?' in ran.err
+    assert "error: qwen-image-3.0-pro does not take enable_thinking = 0" in ran.err
+    assert emulator.requests() == []
+
+
+def test_a_key_of_a_coding_plan(emulator: Running, tmp_path: Path) -> None:
+    """The service refuses it, and the message says why."""
+    studio = Studio.make(tmp_path, emulator, {"all": MODELS})
+    plan_key = replace(studio, extra={**studio.extra, "DASHSCOPE_API_KEY": "sk-sp-5f1d"})
+    ran = plan_key.here("build", "-w", "seed=1")
+    assert ran.code != 0
+    assert "the key begins with sk-sp-: it belongs to a coding plan, which makes no images" in ran.err
+
+
 def test_a_model_without_the_interface(emulator: Running, tmp_path: Path) -> None:
     """Every command reports the error with the place of the declaration; nothing is sent."""
     studio = Studio.make(tmp_path, emulator, {"all": MODELS})

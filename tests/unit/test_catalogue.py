@@ -15,7 +15,11 @@ from tests.support.workspace import Workspace
 
 FIVE = {"16:9": "1664*928", "4:3": "1472*1104", "1:1": "1328*1328", "3:4": "1104*1472", "9:16": "928*1664"}
 FIXED = ["qwen-image-max", "qwen-image-max-2025-12-30", "qwen-image-plus", "qwen-image-plus-2026-01-09", "qwen-image"]
-ANY = ["qwen-image-2.0", "qwen-image-2.0-pro"]
+ANY = [
+    "qwen-image-2.0", "qwen-image-2.0-pro", "qwen-image-2.0-2026-03-03", "qwen-image-2.0-pro-2026-03-03",
+    "qwen-image-2.0-pro-2026-04-22", "qwen-image-2.0-pro-2026-06-22", "qwen-image-2.1-pro", "qwen-image-3.0",
+    "qwen-image-3.0-pro",
+]  # fmt: skip
 
 
 def declared(table: dict[str, Any], name: str = "my-model") -> Model:
@@ -29,11 +33,13 @@ def wrong_size(model: str, text: str) -> str:
 
 
 def test_the_vendors_models() -> None:
-    """There are seven models; each has interfaces, a pace and prices."""
+    """Each model has interfaces, a pace and prices; `about` marks prices that only third parties state."""
     rows = {
-        name: (",".join(facts.interfaces), facts.submits_per_s, facts.concurrent, *map(str, facts.price_cny.values()))
-        for name, facts in builtin().models.items()
-    }
+        name: (
+            ",".join(facts.interfaces), facts.submits_per_s, facts.concurrent,
+            *(str(facts.price(region)) for region in ("beijing", "singapore")), *["about"] * facts.price_about,
+        ) for name, facts in builtin().models.items()
+    }  # fmt: skip
     assert rows == {
         "qwen-image-max": ("sync", 2 / 60, 0, "0.50", "0.550443"),
         "qwen-image-max-2025-12-30": ("sync", 2 / 60, 0, "0.50", "0.550443"),
@@ -42,13 +48,43 @@ def test_the_vendors_models() -> None:
         "qwen-image": ("sync,async", 2.0, 2, "0.25", "0.256873"),
         "qwen-image-2.0": ("sync", 2.0, 0, "0.20", "0.256873"),
         "qwen-image-2.0-pro": ("sync", 2 / 60, 0, "0.50", "0.550443"),
+        "qwen-image-2.0-2026-03-03": ("sync", 2.0, 0, "0.20", "0.256873", "about"),
+        "qwen-image-2.0-pro-2026-03-03": ("sync", 2 / 60, 0, "0.50", "0.550443", "about"),
+        "qwen-image-2.0-pro-2026-04-22": ("sync", 2 / 60, 0, "0.50", "0.550443", "about"),
+        "qwen-image-2.0-pro-2026-06-22": ("sync", 2 / 60, 0, "0.50", "0.550443", "about"),
+        "qwen-image-2.1-pro": ("sync", 2 / 60, 0, "None", "None"),
+        "qwen-image-3.0": ("sync", 2.0, 0, "0.22", "0.220177", "about"),
+        "qwen-image-3.0-pro": ("sync", 2 / 60, 0, "0.50", "0.550443", "about"),
     }
+    assert all(facts.price_source for facts in builtin().models.values() if facts.price_cny)
+
+
+def test_a_price_depends_on_the_area() -> None:
+    """A limit belongs to the lower price; without a size the default one counts."""
+    pro = builtin().model("qwen-image-3.0-pro")
+    prices = [str(pro.price("beijing", size)) for size in (Size(512, 512), Size(1500, 1500), Size(1501, 1500), None)]
+    assert prices == ["0.25", "0.25", "0.50", "0.50"]
+    assert pro.price("frankfurt") is None
+    assert builtin().highest_price("frankfurt") == Decimal("0.550443")
+    assert [builtin().lowest_price(region) for region in ("singapore", "frankfurt")] == [
+        Decimal("0.220177"), Decimal("0.20")
+    ]  # fmt: skip
+
+
+def test_a_side_may_be_eight_times_the_other() -> None:
+    """Longer images of the 3.0 models are refused before they are sent."""
+    assert builtin().model("qwen-image-3.0").size("4096*512") == Size(4096, 512)
+    assert wrong_size("qwen-image-3.0", "4104*512") == "qwen-image-3.0 takes ratios from 1:8 to 8:1"
 
 
 def test_prompt_limits() -> None:
-    """A prompt has at most 800 characters, or 1,300 for 2.0; a negative prompt has at most 500."""
+    """A prompt has at most 800 characters, or 1,300 since 2.0; a negative prompt has at most 500. 2.1 takes none."""
     limits = {name: (facts.prompt_limit, facts.negative_prompt_limit) for name, facts in builtin().models.items()}
-    assert limits == {**dict.fromkeys(FIXED, (800, 500)), **dict.fromkeys(ANY, (1300, 500))}
+    assert limits == {
+        **dict.fromkeys(FIXED, (800, 500)),
+        **dict.fromkeys(ANY, (1300, 500)),
+        "qwen-image-2.1-pro": (1300, 0),
+    }
 
 
 @pytest.mark.parametrize("model", FIXED)
@@ -111,7 +147,9 @@ def test_an_unknown_model() -> None:
         builtin().model("qwen-image-pls")
     assert str(caught.value) == (
         "known models: qwen-image-max, qwen-image-max-2025-12-30, qwen-image-plus, qwen-image-plus-2026-01-09, "
-        'qwen-image, qwen-image-2.0, qwen-image-2.0-pro; did you mean "qwen-image-plus"?'
+        "qwen-image, qwen-image-2.0, qwen-image-2.0-pro, qwen-image-2.0-2026-03-03, qwen-image-2.0-pro-2026-03-03, "
+        "qwen-image-2.0-pro-2026-04-22, qwen-image-2.0-pro-2026-06-22, qwen-image-2.1-pro and 2 more; "
+        'did you mean "qwen-image-plus"?'
     )
 
 
@@ -148,15 +186,15 @@ def test_a_declared_model_can_state_every_key() -> None:
     }  # fmt: skip
     assert (facts.pixels, facts.prompt_limit, facts.negative_prompt_limit) == ((1, 10**9), 100, 0)
     assert (facts.submits_per_s, facts.concurrent) == (0.5, 5)
-    assert facts.price_cny == {"beijing": Decimal("0.1"), "singapore": Decimal(2)}
+    assert (facts.price("beijing"), facts.price("singapore")) == (Decimal("0.1"), Decimal(2))
 
 
 def test_a_known_model_keeps_the_keys_that_are_not_stated() -> None:
     """With a new price, the sizes stay as they are."""
     facts = declared({"price_cny": {"beijing": "9"}}, "qwen-image-2.0")
     before = builtin().model("qwen-image-2.0")
-    assert (facts.sizes, facts.pixels, facts.prompt_limit, facts.price_cny) == (
-        before.sizes, before.pixels, 1300, {"beijing": Decimal(9)}
+    assert (facts.sizes, facts.pixels, facts.prompt_limit, facts.price("beijing"), facts.price("singapore")) == (
+        before.sizes, before.pixels, 1300, Decimal(9), None
     )  # fmt: skip
     assert builtin().model("qwen-image-2.0") is before
 
@@ -235,14 +273,18 @@ def test_a_wrong_value_is_shown_in_its_place(project: Workspace, line: str, clai
             "zzz = 1",
             'unknown key "zzz" in [models.my-model]',
             "known: interfaces, sizes, default_size, pixels, prompt_limit, negative_prompt_limit, submits, concurrent, "
-            "price_cny, parameters",
+            "price_cny, price_source, price_about, most_ratio, parameters, parameter_values",
         ),
         (
             "price_cny.bejing = 1",
             'unknown key "bejing" in [models.my-model.price_cny]',
             'did you mean "beijing"?',
         ),
-        ("price_cny.tokyo = 1", 'unknown key "tokyo" in [models.my-model.price_cny]', "known: beijing, singapore"),
+        (
+            "price_cny.tokyo = 1",
+            'unknown key "tokyo" in [models.my-model.price_cny]',
+            "known: singapore, beijing, virginia, hongkong, frankfurt",
+        ),
     ],
 )
 def test_an_unknown_key_is_shown_with_the_nearest_known_one(
@@ -290,4 +332,4 @@ def test_the_catalogue_file_is_valid() -> None:
 def test_a_catalogue_is_dated() -> None:
     """The date is the day on which prices and limits were read."""
     assert isinstance(builtin(), Catalogue)
-    assert builtin().date == "2026-07-15"
+    assert builtin().date == "2026-10-11"

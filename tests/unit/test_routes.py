@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import UsageError
-from qwenbuild.provider import Provider, Settings
+from qwenbuild.provider import Price, Provider, Settings
 from qwenbuild.providers.registry import create
+from qwenbuild.request import Size
 from qwenbuild.routes import DEFAULT, Choice, Routes
+
+SQUARE = Size(1328, 1328)
 
 
 def made(name: str, *, is_fixed: bool = False) -> tuple[Routes, list[Choice]]:
@@ -42,7 +47,11 @@ def test_the_users_own_choice_is_that_of_all_images() -> None:
 
 
 def test_prices_are_those_of_the_image_s_provider() -> None:
-    """The same model is free as a draft."""
+    """The same model is free as a draft, and the size may matter."""
     routes, _ = made("dashscope")
-    assert routes.price(DEFAULT, "qwen-image-plus") is not None
-    assert routes.price(Choice("draft"), "qwen-image-plus") is None
+    assert routes.price(DEFAULT, "qwen-image-plus", SQUARE) is not None
+    assert routes.price(Choice("draft"), "qwen-image-plus", SQUARE) is None
+    assert [routes.costs(choice, "qwen-image-plus") for choice in (DEFAULT, Choice("draft"))] == [True, False]
+    beijing = Routes(create("dashscope", Settings({"region": "beijing"}, builtin(), {})), lambda choice: pytest.fail())
+    found = [beijing.price(DEFAULT, "qwen-image-3.0-pro", Size(side, side)) for side in (1500, 1501)]
+    assert found == [Price(Decimal("0.25"), is_about=True), Price(Decimal("0.50"), is_about=True)]

@@ -12,6 +12,7 @@ import click
 
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.problems import visible
+from qwenbuild.regions import REGIONS
 from qwenbuild.terminal import style
 
 from .. import completion
@@ -130,7 +131,7 @@ def _engine(project: Path, region: str | None, **choices: Any) -> Engine:
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of random faults: the same seed, the same faults.")
 @click.option("--limits", type=click.FloatRange(0), default=1.0, metavar="FACTOR", show_default=True,
               help="Multiply the service's rate limits by this; 0 removes them.")  # fmt: skip
-@click.option("--region", type=click.Choice(["singapore", "beijing"]), default="singapore", show_default=True,
+@click.option("--region", type=click.Choice(REGIONS), default=REGIONS[0], show_default=True,
               help="Region whose keys are accepted and whose prices are charged.")  # fmt: skip
 @click.option("--faults", "explain", is_flag=True, help="Explain how faults are written.")
 def emulator(explain: bool, **choices: Any) -> None:

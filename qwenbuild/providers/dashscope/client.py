@@ -70,6 +70,7 @@ class Client:
         """
         self.endpoint = endpoint
         self.account = key.fingerprint
+        self._is_plan = key.is_plan
         self._key = key
         self.mask = Mask(key.reveal())
         self._facts = (
@@ -227,7 +228,7 @@ class Client:
         if answer.code:
             raise error_codes.answered(
                 answer.code, answer.message, status=answer.status, request_id=answer.request_id,
-                retry_after_s=answer.retry_after_s, account=self._facts,
+                retry_after_s=answer.retry_after_s, account=self._facts, is_plan=self._is_plan,
             )  # fmt: skip
         if not 200 <= answer.status < 300 or not answer.body:
             raise error_codes.unexplained(

@@ -48,6 +48,11 @@ class ApiKey:
         """12 hex digits that differ between keys. They don't reveal the key, which has at least 128 random bits."""
         return sha256(b"qwenbuild account\0" + self._value.encode())[:12]
 
+    @property
+    def is_plan(self) -> bool:
+        """True for a key of a coding plan, which the image service refuses (third parties, October 2026)."""
+        return self._value.startswith("sk-sp-")
+
     def __repr__(self) -> str:
         return f"ApiKey(***, origin={self.origin!r})"
 

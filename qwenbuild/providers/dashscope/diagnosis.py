@@ -18,6 +18,7 @@ from . import wire
 from .client import Client
 from .credentials import ApiKey, find_key
 from .endpoint import Endpoint
+from .error_codes import KEYS_URL, PLAN_KEY
 
 _PATIENCE_S: Final = 15.0  # longest wait for the service
 _MOST_SKEW_S: Final = 60.0  # a larger difference of the clocks gets a warning
@@ -45,6 +46,8 @@ def _key(key: ApiKey) -> Finding:
     if not key.reveal().startswith("sk-"):
         claim = f"the key from {key.origin} does not begin with sk-, as API keys do"
         return Finding("key", Level.WARN, claim, hint="copy the API key, not the account's AccessKey")
+    if key.is_plan:
+        return Finding("key", Level.WARN, f"{PLAN_KEY} (from {key.origin})", hint=f"other keys: {KEYS_URL}")
     if os.name == "posix" and os.path.isfile(key.origin) and os.stat(key.origin).st_mode & 0o077:
         claim = f"other users of this machine may read {key.origin}"
         return Finding("key", Level.WARN, claim, hint=f"chmod 600 {key.origin}")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from qwenbuild.catalogue import REGIONS
 from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
+from qwenbuild.regions import REGION_IDS, REGIONS
 
 BASE_URL_ENVS: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")  # the SDK's v1 and v2 names
 WORKSPACE_ENV: Final = "DASHSCOPE_WORKSPACE_ID"
@@ -24,8 +24,16 @@ WORKSPACE_ENV: Final = "DASHSCOPE_WORKSPACE_ID"
 BASE_URLS: Final = {
     "singapore": "https://dashscope-intl.aliyuncs.com/api/v1",
     "beijing": "https://dashscope.aliyuncs.com/api/v1",
+    "virginia": "https://dashscope-us.aliyuncs.com/api/v1",
+    "hongkong": "https://cn-hongkong.dashscope.aliyuncs.com/api/v1",
 }
-_WORKSPACE_HOSTS: Final = {"singapore": ".ap-southeast-1.maas.aliyuncs.com", "beijing": ".cn-beijing.maas.aliyuncs.com"}
+"""The hosts that all workspaces share. Frankfurt has none: its hosts belong to workspaces."""
+
+WORKSPACE_URLS: Final = {
+    region: f"https://{{workspace_id}}.{name}.maas.aliyuncs.com/api/v1" for region, name in REGION_IDS.items()
+}
+"""The hosts of single workspaces, which the vendor recommends. `trial` in place of an id has lower limits."""
+
 _MISPRINT: Final = "dashscope-max.aliyuncs.com"  # in the first curl example of the API reference of 2026-02-10
 _WORKSPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
@@ -86,7 +94,16 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
     given = environ[variable] if variable else table.get("base_url")
     if given is None:
         region = region or REGIONS[0]
-        return Endpoint(BASE_URLS[region], region, workspace)
+        if region in BASE_URLS:
+            return Endpoint(BASE_URLS[region], region, workspace)
+        if not workspace:
+            url = WORKSPACE_URLS[region]
+            raise UsageError(
+                f"the region {region} needs a workspace id: its hosts belong to workspaces",
+                facts=[f"such as {url}"],
+                hint=f"set {WORKSPACE_ENV}, or workspace under [providers.dashscope]",
+            )
+        return Endpoint(WORKSPACE_URLS[region].replace("{workspace_id}", workspace), region, workspace)
     origin = variable or "base_url"
     if not isinstance(given, str):
         raise UsageError(f"{origin} is not a text", hint=f'write base_url = "{BASE_URLS["singapore"]}"')
@@ -106,7 +123,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
         raise UsageError(
             f"{origin} points to {actual}, but the region is {region}",
             facts=[f"{origin}: {parts.netloc}"],
-            hint=f"choose one of them; the address of {region} is {BASE_URLS[region]}",
+            hint=f"choose one of them; the address of {region} is {BASE_URLS.get(region) or WORKSPACE_URLS[region]}",
         )
     is_users = bool(variable or actual)
     return Endpoint(parts.geturl().rstrip("/"), actual or region or REGIONS[0], workspace, is_users)
@@ -138,7 +155,8 @@ def _is_loopback(host: str) -> bool:
 
 def _region_of(host: str) -> str | None:
     """Return the region of a host of the vendor, None for any other host."""
-    for region, url in BASE_URLS.items():
-        if host == urlsplit(url).hostname or host.endswith(_WORKSPACE_HOSTS[region]):
+    for region, url in WORKSPACE_URLS.items():
+        shared = urlsplit(BASE_URLS.get(region, "")).hostname
+        if host == shared or host.endswith(urlsplit(url).netloc.removeprefix("{workspace_id}")):
             return region
     return None

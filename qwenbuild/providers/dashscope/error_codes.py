@@ -34,6 +34,9 @@ _TRANSIENT = "nothing was billed; build again later, finished images are kept"
 _SLOWER = 'lower the pace: [providers.dashscope] submits = "1/second", or ask the vendor for a higher limit'
 _QUOTA = "raise the model's quota in the Model Studio console, or build again later"
 _BILL = "settle the account's bill in the Alibaba Cloud console, then build again: finished images are kept"
+PLAN_KEY: Final = "the key begins with sk-sp-: it belongs to a coding plan, which makes no images"
+"""Source: third parties, October 2026."""
+
 _BUY = "activate the model in the Model Studio console, or pick another model"
 
 
@@ -132,11 +135,13 @@ def answered(
     request_id: str = "",
     retry_after_s: float | None = None,
     account: Sequence[str] = (),
+    is_plan: bool = False,
 ) -> ProviderError:
     """Return the error that the service's `code` and `message` mean.
 
     `status` is the HTTP status, which decides for an unknown code; 0 if the code is in a task's result.
-    `account` are facts about key and region, which errors of the account and of its models show.
+    `account` are facts about key and region, which errors of the account and of its models show. `is_plan`: the key is
+    one of a coding plan.
     """
     found = rule_of(code)
     name, rule = found or ("", _unknown(status))
@@ -147,6 +152,8 @@ def answered(
         rule = Rule(ModelRefused, "the free quota of this model is used up", "turn on billing, or pick another model")
     elif ("not support" in said and "synchronous" in said) or "url error" in said:
         rule = Rule(ModelRefused, "the model does not have this interface", _INTERFACE)
+    if is_plan and rule is RULES["invalidapikey"]:
+        rule = Rule(AccountError, rule.claim, f"{PLAN_KEY}; other keys: {KEYS_URL}")
     facts = [f"service says: {': '.join(filter(None, (code, message)))}"] if code or message else []
     if status and not code:
         facts.append(f"status: {status}")

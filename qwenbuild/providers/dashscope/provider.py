@@ -19,7 +19,7 @@ from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
-from qwenbuild.request import Request, Submission
+from qwenbuild.request import Request, Size, Submission
 from qwenbuild.trust import Item, Kind, secret
 
 from .credentials import KEY_ENV, find_key
@@ -120,10 +120,16 @@ class DashScopeProvider:
         return self.interface if self.interface in known else known[0]
 
     def price(self, model: str) -> Price:
+        """Return the catalogue's price of one image of the default size: see `price_of`."""
+        return self.price_of(model, self._catalogue.model(model).default_size)
+
+    def price_of(self, model: str, size: Size) -> Price:
         """Return the catalogue's price of one image in the region; without one, the highest there is assumed."""
-        region = self.endpoint.region
-        amount = self._catalogue.model(model).price_cny.get(region)
-        return Price(builtin().highest_price(region), is_assumed=True) if amount is None else Price(amount)
+        region, known = self.endpoint.region, self._catalogue.model(model)
+        amount = known.price(region, size)
+        if amount is None:
+            return Price(builtin().highest_price(region), is_assumed=True)
+        return Price(amount, is_about=known.price_about)
 
     def shortest_s(self, renders: Mapping[str, int]) -> float:
         """Return the earliest time of the last submit, in seconds from the first. Each model has its own pace."""

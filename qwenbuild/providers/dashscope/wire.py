@@ -340,8 +340,9 @@ def tables(source: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _scalars(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the integers of a table; the service's `usage` holds only integers."""
-    return {key: value for key, value in source.items() if type(value) is int and key.isascii()}
+    """Return the integers and the short texts of a table, such as `output_image_type` in the service's `usage`."""
+    known = {key: value for key, value in source.items() if key.isascii()}
+    return {key: it for key, it in known.items() if type(it) is int or (isinstance(it, str) and len(it) <= 40)}
 
 
 def _present(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,10 +38,10 @@ class Client:
         found: str = answer["output"]["task_id"]
         return found
 
-    def render(self, now: float, model: str = "qwen-image-plus", n: int = 1) -> dict[str, Any]:
+    def render(self, now: float, model: str = "qwen-image-plus", n: int = 1, size: str = "1328*1328") -> dict[str, Any]:
         """Make a sync call and return its answer."""
         messages = [{"role": "user", "content": [{"text": "a cat"}]}]
-        body = {"model": model, "input": {"messages": messages}, "parameters": {"n": n, "size": "1328*1328"}}
+        body = {"model": model, "input": {"messages": messages}, "parameters": {"n": n, "size": size}}
         images = self.service.render(self.account, body, self.exchange(), now, asynchronous=False)
         return self.service.sync_answer(images, "http://h{}".format)
 
@@ -76,6 +76,7 @@ def refused(code: str, message: str = "") -> Any:
         ("Bearer sk-", "Invalid API-key provided."),
         ("Bearer sk-ä", "Invalid API-key provided."),
         ("Bearer sk-beijing-1", "Invalid API-key provided."),
+        ("Bearer sk-sp-1", "Invalid API-key provided."),
     ],
 )
 def test_a_missing_or_wrong_key_is_refused(header: str | None, message: str) -> None:
@@ -397,6 +398,18 @@ def test_the_bill_counts_images_by_account_and_model() -> None:
         {"account": client.account, "model": "qwen-image-2.0", "count": 3, "amount": "0.60"},
         {"account": client.account, "model": "qwen-image-plus", "count": 2, "amount": "0.40"},
     ]
+
+
+def test_a_price_by_area_is_charged_by_the_images_area() -> None:
+    """Two images of one model may cost different amounts; the newer models name their usage anew."""
+    client = Client(replace(FREE, region="beijing"))
+    small = client.render(T0, "qwen-image-3.0-pro", size="1500*1500")
+    client.render(T0, "qwen-image-3.0-pro", size="2048*2048")
+    assert client.service.bill.totals() == [(client.account, "qwen-image-3.0-pro", 2, Decimal("0.75"))]
+    assert small["usage"] == {
+        "input_image_count": 0, "output_image_count": 1, "output_image_type": "png", "output_height": 1500,
+        "output_width": 1500,
+    }  # fmt: skip
 
 
 def test_the_bill_names_every_image() -> None:

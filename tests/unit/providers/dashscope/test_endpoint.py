@@ -10,6 +10,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.providers.dashscope.endpoint import Endpoint, find_endpoint
 
 INTL, CN = "https://dashscope-intl.aliyuncs.com/api/v1", "https://dashscope.aliyuncs.com/api/v1"
+US = "https://dashscope-us.aliyuncs.com/api/v1"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,17 @@ INTL, CN = "https://dashscope-intl.aliyuncs.com/api/v1", "https://dashscope.aliy
         ({"base_url": INTL}, {"DASHSCOPE_HTTP_BASE_URL": CN}, Endpoint(CN, "beijing")),
         ({}, {"DASHSCOPE_BASE_URL": CN}, Endpoint(CN, "beijing")),
         ({}, {"DASHSCOPE_BASE_URL": CN, "DASHSCOPE_HTTP_BASE_URL": INTL}, Endpoint(INTL, "singapore")),
+        ({"region": "virginia"}, {}, Endpoint(US, "virginia")),
+        ({"region": "hongkong"}, {}, Endpoint("https://cn-hongkong.dashscope.aliyuncs.com/api/v1", "hongkong")),
+        ({"base_url": US}, {}, Endpoint(US, "virginia")),
+        (
+            {"region": "frankfurt", "workspace": "ws-1"}, {},
+            Endpoint("https://ws-1.eu-central-1.maas.aliyuncs.com/api/v1", "frankfurt", "ws-1"),
+        ),
+        (
+            {"base_url": "https://trial.us-east-1.maas.aliyuncs.com/api/v1"}, {},
+            Endpoint("https://trial.us-east-1.maas.aliyuncs.com/api/v1", "virginia"),
+        ),
         ({"workspace": "ws-1"}, {}, Endpoint(INTL, "singapore", "ws-1")),
         ({"workspace": "ws-1"}, {"DASHSCOPE_WORKSPACE_ID": "ws-2"}, Endpoint(INTL, "singapore", "ws-2")),
         (
@@ -63,6 +75,11 @@ def test_the_endpoint_follows_config_and_environment(
         ({"base_url": "https://host:99999"}, "base_url is not a URL"),
         ({"base_url": "https://user:secret@host/api/v1"}, "base_url holds a user name or password"),
         ({"base_url": "https://{workspace_id}.x/api/v1"}, "base_url needs a workspace id, and none is set"),
+        ({"region": "frankfurt"}, "the region frankfurt needs a workspace id: its hosts belong to workspaces"),
+        (
+            {"region": "frankfurt", "base_url": "https://ws-1.us-east-1.maas.aliyuncs.com/api/v1", "workspace": "ws-1"},
+            "base_url points to virginia, but the region is frankfurt",
+        ),
         ({"base_url": 5}, "base_url is not a text"),
         ({"workspace": "a/../b"}, '"a/../b" is not a workspace id'),
         ({"workspace": "ws-1\n"}, '"ws-1\n" is not a workspace id'),

@@ -33,7 +33,7 @@ def provider(emulator: Running, interface: str, key: str = "sk-emulator", **tabl
 @BOTH
 def test_an_emulators_image_is_told_from_the_services(emulator: Running, interface: str) -> None:
     """By the marks of the answers, the journal and the result name the emulator; a later build finds it, too."""
-    mine, journal, request = provider(emulator, interface), Journal(), request_of()
+    mine, journal, request = provider(emulator, interface, timeout_s=60.0), Journal(), request_of()
     address = emulator.base_url.removesuffix("/api/v1")
 
     async def main() -> tuple[Rendered, Rendered]:

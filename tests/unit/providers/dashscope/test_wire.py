@@ -153,10 +153,11 @@ def test_a_sync_answer_gives_link_and_facts() -> None:
                 {"text": "here"}, {"image": "https://a.aliyuncs.com/x.png?Expires=1"}]}}],
             "task_metric": {"FAILED": 0, "SUCCEEDED": 1, "TOTAL": 1},
         },
-        "usage": {"height": 928, "image_count": 1, "width": 1664, "odd": {"x": 1}},
+        "usage": {"height": 928, "image_count": 1, "width": 1664, "output_image_type": "png", "odd": {"x": 1}},
         "request_id": "d0250a3d",
     }).encode())  # fmt: skip
-    facts = {"request_id": "d0250a3d", "usage": {"height": 928, "image_count": 1, "width": 1664}}
+    usage = {"height": 928, "image_count": 1, "width": 1664, "output_image_type": "png"}
+    facts = {"request_id": "d0250a3d", "usage": usage}
     assert wire.result(answer) == wire.Result("https://a.aliyuncs.com/x.png?Expires=1", "", "", facts)
 
 
