@@ -78,8 +78,7 @@ def check(path: Path, choices: Choices) -> None:
             claim, facts=[f"the suffix says the format: {listing(_SEALS)}"], hint=did_you_mean(suffix, _SEALS)
         )
     if choices.paper not in PAPERS_MM:
-        hint = did_you_mean(choices.paper, PAPERS_MM)
-        raise UsageError(f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"], hint=hint)
+        raise UsageError(f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"])
     try:
         present = regular.read(path, _MOST_BYTES)
     except FileNotFoundError:

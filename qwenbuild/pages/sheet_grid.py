@@ -111,8 +111,8 @@ def grid(plan: Plan, gallery: Gallery, rows: str | None, columns: str | None) ->
 def _sections(cells: Sequence[_Cell], rows: str | None, columns: str | None, *, is_named: bool) -> Iterator[Section]:
     """Yield the sections of images with the same axes; with `is_named` each heading names its image."""
     actions = [action for action, _ in cells]
-    values = {axis: _values(actions, axis) for axis in dict.fromkeys(["image", *actions[0].declaration.axes, *FIELDS])}
-    axes = [axis for axis in values if axis == "image" or axis in actions[0].declaration.axes]
+    axes = list(dict.fromkeys(["image", *(axis for action in actions for axis in action.declaration.axes)]))
+    values = {axis: _values(actions, axis) for axis in dict.fromkeys([*axes, *FIELDS, *filter(None, (rows, columns))])}
     free = {axis: len(values[axis]) for axis in axes if len(values[axis]) > 1}
     across, down = _chosen(rows, columns, free)
     rest = [axis for axis in axes if axis not in (across, down) and (axis in free or (axis == "image" and is_named))]

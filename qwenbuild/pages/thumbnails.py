@@ -17,11 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from qwenbuild.digest import sha256
 from qwenbuild.files import atomic, regular
 from qwenbuild.files.user_folders import cache_folder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -104,17 +107,33 @@ def read(digest: str, places: Sequence[Path]) -> bytes | None:
 
 def shrink(content: bytes) -> bytes | None:
     """Return an image as WebP with sides of at most `SIDE_PX` and the same aspect ratio; None if it is not an image."""
-    from PIL import Image
+    return scaled(content, (SIDE_PX, SIDE_PX), partial(encoded, kind="WEBP", quality=_QUALITY, method=0))
+
+
+def scaled(content: bytes, box: tuple[int, int], use: Callable[[Image], _R], *, is_exact: bool = False) -> _R | None:
+    """Return what `use` makes of an image, scaled down to fit into `box` (width, height); None if it is not an image.
+
+    `is_exact` takes more time for a sharper image.
+    """
+    import PIL.Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
+        with PIL.Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > _MOST_PIXELS:
                 return None
             mode = "RGBA" if image.has_transparency_data else "RGB"  # a palette can't be interpolated
             shown = image if image.mode == mode else image.convert(mode)
-            shown.thumbnail((SIDE_PX, SIDE_PX), reducing_gap=1.0)
-            out = io.BytesIO()
-            shown.save(out, "WEBP", quality=_QUALITY, method=0)
-            return out.getvalue()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a hand-edited file may be anything
+            if is_exact:
+                shown.thumbnail(box, PIL.Image.Resampling.LANCZOS)
+            else:
+                shown.thumbnail(box, reducing_gap=1.0)
+            return use(shown)
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):  # a hand-edited file may be anything
         return None
+
+
+def encoded(image: Image, kind: str, **settings: int) -> bytes:
+    """Return an image in a format such as WEBP or JPEG, with Pillow's settings of that format."""
+    out = io.BytesIO()
+    image.save(out, kind, **settings)
+    return out.getvalue()

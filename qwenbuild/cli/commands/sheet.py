@@ -24,8 +24,8 @@ from ..arguments import PathFromProject, engine_of, provider, selection
 @click.option("--tile", "tile_px", type=click.IntRange(32, 8192), metavar="PX",
               help="The longer side of an image in pixels, 300 to an inch "
                    "(default: 512; in a PDF as large as the paper allows).")  # fmt: skip
-@click.option("--paper", default="A4", metavar="NAME", shell_complete=completion.one_of("A4", "A3", "letter"),
-              help="The paper of a PDF: A4 (default), A3 or letter.")  # fmt: skip
+@click.option("--paper", type=click.Choice(["A4", "A3", "letter"], case_sensitive=False), default="A4",
+              help="The paper of a PDF (default: A4).")  # fmt: skip
 @provider
 @click.pass_obj
 def sheet(
@@ -57,4 +57,5 @@ def sheet(
     style.warnings(written.warnings)
     pages = f"{written.pages} pages, " if written.pages > 1 else ""
     size = style.byte_size(written.size_bytes)
-    click.echo(f"{'wrote':>10}  {written.path}  ({written.cells:,} cells, {pages}{size})")
+    cells = f"{written.cells:,} cell{'s' * (written.cells != 1)}"
+    click.echo(f"{'wrote':>10}  {written.path}  ({cells}, {pages}{size})")
