@@ -45,6 +45,8 @@ def _show(explanation: Explanation) -> None:
         for line in (*failure.facts, *([failure.hint] if failure.hint else [])):
             _fact("", visible(line))
     price = f", for {money({remedy.price.currency: remedy.price.amount})}" if remedy.price else ""
+    if remedy.price and remedy.price.is_about:
+        price = price.replace("for ", "for about ", 1)
     if remedy.price and remedy.price.is_assumed:
         price += " (assumed, for want of a price)"
     _fact("remedy", f"{remedy.effect}{price}")

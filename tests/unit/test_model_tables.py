@@ -32,7 +32,8 @@ def test_the_forms_of_a_price(stated: object, expected: object) -> None:
 @pytest.mark.parametrize(
     "stated",
     [
-        [], [{"price": 1}, {"price": 2}], [{"up_to_pixels": 9, "price": 1}], [{"up_to_pixels": 0, "price": 1}, {"price": 1}],
+        [], [{"price": 1}, {"price": 2}], [{"up_to_pixels": 9, "price": 1}],
+        [{"up_to_pixels": 0, "price": 1}, {"price": 1}],
         [{"up_to_pixels": 9, "price": 1}, {"up_to_pixels": 8, "price": 1}, {"price": 2}], {"tokyo": 1}, -1, "dear",
     ],
 )  # fmt: skip
