@@ -47,6 +47,8 @@ qb.captions = (() => {
       ...Object.entries(qb.model.data.shared || {}).map(([name, value]) => worded(name, value))] : [];
   }
 
+  const amounts = (cell) => Object.entries(cell.price || {}).join();
+
   // What all visible cells share, as texts; null if there is nothing to say. Called anew when cells change.
   function common(plan) {
     const { cells } = plan;
@@ -59,10 +61,12 @@ qb.captions = (() => {
       parts.push(first.kind === "draft" ? "drafts" : qb.kinds[first.kind]);
     }
     if (["render", "restore", "reattach"].includes(standing.tone) && cells.every((cell) => !cell.why && qb.standing(cell).tone === standing.tone)) {
-      const price = JSON.stringify(first.price);
-      if (cells.every((cell) => JSON.stringify(cell.price) === price)) {
+      const price = amounts(first);
+      if (cells.every((cell) => amounts(cell) === price)) {
         shared.word = true;
-        parts.push([standing.word, standing.tone === "render" && first.price ? `${qb.money(first.price)} each` : ""].filter(Boolean).join(", "));
+        const word = cells.length < qb.model.data.cells.length ? standing.word : ""; // the header says it of all cells
+        const said = [word, standing.tone === "render" && first.price ? `${qb.money(first.price)} each` : ""].filter(Boolean).join(", ");
+        if (said) parts.push(said);
       }
     }
     return parts.length ? [`All ${qb.plural(cells.length, "cell")}: `, ...qb.dotted(parts)] : null;

@@ -43,12 +43,15 @@ qb.compare = (() => {
       qb.el("strong", {}, qb.plural(cells.length, "cell")), qb.el("span", { class: "hint" }, fits ? "" : `${cells.length < 2 ? "select another one" : `select at most ${MOST}`} to compare`),
       qb.button("Compare", open, { class: "primary", disabled: !fits, title: "c", "data-act": "compare" }),
       stale().length ? qb.button(qb.app.priced(stale()), () => qb.app.render(stale(), false), { disabled: !qb.model.mayRender, "data-act": "render" }) : null,
-      qb.button("Star", () => [...chosen].filter((path) => !qb.picks.has(path)).forEach(star), { "data-act": "star" }),
+      qb.button("Star", () => qb.picks.add(chosen), { "data-act": "star" }),
+      qb.button("Keep only these", () => qb.picks.keep(chosen), { "data-act": "keep" }),
       qb.button("Clear", clear, { title: "Clear the selection (Esc)", "data-act": "clear" }),
     ]);
   }
 
   // --- the comparison ---
+
+  const allDrafts = (cells) => cells.every((cell) => cell.kind === "draft");
 
   const cellsShown = () => paths.map((path) => qb.model.cell(path));
 
@@ -59,7 +62,7 @@ qb.compare = (() => {
     settings = qb.pair.fresh();
     view = qb.viewer.view();
     looks = "";
-    dialog = qb.dialog("compare", `Compare ${paths.length}`, qb.el("div", { class: "compared" }), () => { dialog = null; pair = null; });
+    dialog = qb.dialog("compare", "", qb.el("div", { class: "compared" }), () => { dialog = null; pair = null; });
     dialog.querySelector(".dialog-head").insertBefore(qb.el("div", { class: "modes-place" }), dialog.querySelector(".close"));
     refresh();
     qb.keys.focus(dialog);
@@ -71,6 +74,7 @@ qb.compare = (() => {
     const cells = cellsShown();
     const now = JSON.stringify([mode === "side", mode === "side" ? 0 : [current, other].sort(), cells.map((cell) => [cell.image, cell.kind])]);
     const body = dialog.querySelector(".compared");
+    dialog.querySelector("h2").textContent = `Compare ${cells.length} ${allDrafts(cells) ? "drafts" : "images"}`;
     if (now !== looks) {
       looks = now;
       const isHeld = body.contains(document.activeElement);
@@ -89,9 +93,9 @@ qb.compare = (() => {
 
   // A picture's number, what differs from the others, and its star.
   function label(number, cells) {
-    const cell = cells[number], isStarred = qb.picks.has(cell.path);
+    const cell = cells[number], isStarred = qb.picks.has(cell.path), badge = allDrafts(cells) ? "" : qb.kinds[cell.kind];
     return [
-      qb.button([qb.el("kbd", {}, String(number + 1)), qb.kinds[cell.kind] ? qb.el("span", { class: "badge" }, qb.kinds[cell.kind]) : null, differing(cell, cells)],
+      qb.button([qb.el("kbd", {}, String(number + 1)), badge ? qb.el("span", { class: "badge" }, badge) : null, differing(cell, cells)],
         () => show(number), { class: "choice", "aria-pressed": String(number === current), "data-act": `show-${number}` }),
       qb.button(isStarred ? "★" : "☆", () => star(cell.path), { class: "star-button", title: isStarred ? "Remove the star (f)" : "Star (f)",
         "aria-pressed": String(isStarred), "aria-label": `Star ${cell.name}`, "data-act": `star-${number}` }),

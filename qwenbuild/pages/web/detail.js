@@ -14,7 +14,7 @@ qb.detail = (() => {
 
   function open(target, onclose) {
     path = target;
-    beside = "";
+    beside = compared();
     closed = onclose || closed;
     if (!dialog) {
       sight = qb.viewer.view();
@@ -27,12 +27,15 @@ qb.detail = (() => {
     show();
   }
 
+  // The image that a report of differences compares the cell with.
+  const compared = () => qb.model.cell(path)?.before || "";
+
   // Goes to the cell that the key leads to in the grid.
   function step(key) {
     const next = qb.grid.beside(key, path);
     if (!next || next === path) return;
     path = next;
-    beside = "";
+    beside = compared();
     qb.app.opened(path);
     show();
   }
@@ -87,7 +90,7 @@ qb.detail = (() => {
 
   // The pictures that the present one can be compared with.
   function strip(found) {
-    const named = (one) => (one.at_s ? `image of ${when(one.at_s)}` : qb.model.cell(path).kept ? "last image" : "draft");
+    const named = (one) => (one.label ? `image of ${one.label}` : one.at_s ? `image of ${when(one.at_s)}` : qb.model.cell(path).kept ? "last image" : "draft");
     const buttons = qb.el("div", { class: "earlier", role: "group", "aria-label": "Earlier images" }, qb.el("span", {}, found[0].at_s ? "Earlier" : "Compare"),
       found.map((one, i) => qb.el("button", {
         type: "button", "aria-pressed": String(beside === one.image), "data-act": `past-${i}`, title: named(one),
@@ -169,7 +172,8 @@ qb.detail = (() => {
     const isStarred = qb.picks.has(path);
     bar.append(
       qb.button(isStarred ? "★ Starred" : "☆ Star", star, { "aria-pressed": String(isStarred), "data-act": "star", title: "f" }),
-      qb.button("Copy name", () => qb.copy(cell.name, "the cell’s name"), { "data-act": "copy" }));
+      qb.button("Copy name", () => qb.copy(cell.name, "the cell’s name"), { "data-act": "copy" }),
+      ...qb.edit.buttons(cell, detail));
     if (cell.image && !qb.model.data.small) bar.append(qb.el("a", { class: "button", href: qb.model.image(cell.image), target: "_blank", rel: "noopener", "data-act": "open" }, "Open file"));
     return bar;
   }
@@ -229,8 +233,10 @@ qb.detail = (() => {
   qb.keys.add("detail", "Open image", [
     { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], shown: "← → ↑ ↓", what: "the images beside it in the grid", act: (event) => step(event.key) },
     { keys: ["f"], shown: "f", what: "star the image", act: star },
+    { keys: ["d"], shown: "d", what: "show drafts, or the last images", act: () => qb.app.toggleDrafts() },
+    { keys: ["e"], shown: "e", what: "edit the template, else the spec", act: () => dialog.querySelector("[data-act^=edit-]")?.click() },
     ...qb.viewer.keys(() => sight, true),
-    ...qb.pair.keys(choose, flip).map((entry) => ({ ...entry, what: entry.what.replace("the other image; hold it to see the other", "the earlier image; hold it to see it").replace("two images", "the image and an earlier one") })),
+    ...qb.pair.keys(choose, flip).map((entry) => ({ ...entry, what: entry.what.replace("the other image", "the earlier image").replace("two images", "the image and an earlier one") })),
     { keys: ["Escape"], shown: "Esc", what: "back to the grid", act: () => false },
   ]);
 

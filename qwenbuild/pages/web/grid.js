@@ -13,9 +13,10 @@ qb.grid = (() => {
   let active = ""; // path of the cell that has the focus, or had it last
   let places = new Map(); // by path: [number of the line, number in the line, number among all]
   let order = []; // paths, in reading order
+  let seen = []; // the data that `say` has read
   const shown = new Map(); // elements, by the number of the line
   const tiles = new Map(); // elements, by path
-  let handlers = { open() {}, mark() {}, marked: () => false, starred: () => false };
+  let handlers = { open() {}, resize() {}, mark() {}, marked: () => false, starred: () => false };
 
   root.append(above, table);
   root.addEventListener("scroll", () => {
@@ -23,6 +24,17 @@ qb.grid = (() => {
     isDrawing = true;
     requestAnimationFrame(() => { isDrawing = false; draw(); });
   }, { passive: true });
+
+  // A pinch on a trackpad, or the wheel with Ctrl, changes the size of the tiles; the page itself keeps its size.
+  let pinched = 0;
+  root.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    pinched += event.deltaY * (event.deltaMode ? 20 : 1);
+    if (Math.abs(pinched) < 60) return;
+    handlers.resize(-Math.sign(pinched));
+    pinched = 0;
+  }, { passive: false });
 
   function set(layout) {
     const anchor = plan && plan.lines.length ? anchored() : null;
@@ -57,6 +69,7 @@ qb.grid = (() => {
 
   // Says above the grid what all cells share.
   function say() {
+    seen = [qb.model.data, qb.model.data.cells];
     const parts = qb.captions.common(plan);
     above.hidden = !parts;
     qb.refill(above, parts ? [qb.el("span", {}, parts)] : []);
@@ -221,8 +234,10 @@ qb.grid = (() => {
 
   function repaint() {
     if (!plan) return;
-    plan.cells = plan.cells.map((cell) => qb.model.cell(cell.path) || cell);
-    say();
+    if (seen[0] !== qb.model.data || seen[1] !== qb.model.data.cells) {
+      plan.cells = plan.cells.map((cell) => qb.model.cell(cell.path) || cell);
+      say();
+    }
     for (const [path, element] of tiles) {
       const cell = qb.model.cell(path);
       if (cell) paint(element, cell);

@@ -53,7 +53,7 @@ qb.keys = (() => {
   function help() {
     if (view() === "help") return;
     const table = (group) => qb.el("section", {}, qb.el("h3", {}, group.title), qb.el("dl", {}, group.entries.flatMap(({ shown, what }) =>
-      [qb.el("dt", {}, shown.split(" ").map((key) => qb.el("kbd", {}, key))), qb.el("dd", {}, what)])));
+      [qb.el("dt", {}, shown.split(" ").flatMap((key) => [qb.el("kbd", {}, key), " "])), qb.el("dd", {}, what)])));
     qb.dialog("help", "Keys", qb.el("div", { class: "sheets", tabindex: 0, role: "region", "aria-label": "Keys" }, VIEWS.flatMap((name) => groups.filter((group) => group.view === name)).map(table)));
   }
 

@@ -1,8 +1,7 @@
 // Two pictures in one frame: with a slider between them, one after the other, one over the other, or their difference.
 "use strict";
 qb.pair = (() => {
-  const MODES = [["slider", "Slider", "w"], ["blink", "Blink", "b"], ["overlay", "Overlay", "o"], ["difference", "Difference", "d"]];
-  const HOLD_MS = 400; // a key that is down for longer is held
+  const MODES = [["slider", "Slider", "w"], ["blink", "Blink", "b"], ["overlay", "Overlay", "o"], ["difference", "Difference", "m"]];
 
   const said = (one) => one.label.join(" · ");
 
@@ -113,18 +112,17 @@ qb.pair = (() => {
 
   // The keys of a view that may show a pair. `choose` takes a mode, `flip` shows the other picture; false if there is no pair.
   function keys(choose, flip) {
-    let since = 0, isRepeated = false;
+    let isHeld = false; // whether the keyboard has repeated the key
     return [
       { keys: ["b"], shown: "b", what: "blink: show the other image; hold it to see the other for a moment",
         act: (event) => {
-          if (event.repeat) { isRepeated = true; return true; }
-          [since, isRepeated] = [event.timeStamp, false];
-          return flip();
+          isHeld = event.repeat;
+          return isHeld || flip();
         },
-        release: (event) => { if (isRepeated || event.timeStamp - since > HOLD_MS) flip(); } },
+        release: () => { if (isHeld) flip(); } },
       { keys: ["w"], shown: "w", what: "a slider between two images", act: () => choose("slider") },
       { keys: ["o"], shown: "o", what: "one image over the other", act: () => choose("overlay") },
-      { keys: ["d"], shown: "d", what: "the difference of two images", act: () => choose("difference") },
+      { keys: ["m"], shown: "m", what: "the difference of two images (one minus the other)", act: () => choose("difference") },
     ];
   }
 
