@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
-from qwenbuild.specs import outline
+from qwenbuild.specs import discovery, outline
 from qwenbuild.specs.cell_names import parse_cell_name, quoted, split_labels
 from qwenbuild.specs.outline import ImageOutline
 
@@ -187,7 +187,15 @@ def _escaped(text: str, quote: str) -> str:
 
 
 def select(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """Complete the names of specs and images, the axes of a cell after a bracket, and otherwise files."""
+    """Complete the names of specs and images, the axes of a cell after a bracket, and otherwise files.
+
+    After `pick --drop`, complete the starred cells instead.
+    """
+    if ctx.params.get("drop"):
+        from qwenbuild.storage import picks  # here, because no other completion needs it
+
+        root = discovery.find_config(_start(ctx)).root
+        return _matching([pick.cell for pick in picks.read(root / picks.NAME)], incomplete)
     images = _images(ctx)
     name, bracket, cell = incomplete.partition("[")
     if bracket:
@@ -231,6 +239,11 @@ def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
         more = (quoted(label) for label in labels if label.isprintable() and label not in named)
         found = [done + item.value for item in _matching(more, text.removeprefix(done))]
     return [CompletionItem(f"{axis}={value}") for value in found]
+
+
+def axes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete the axis that a sheet is arranged by."""
+    return _matching([*(axis for image in _images(ctx) for axis in image.matrix), "image", "spec", *_FIELDS], incomplete)
 
 
 def tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:

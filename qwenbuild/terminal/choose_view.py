@@ -77,7 +77,7 @@ def _facts(keeping: Keeping) -> Iterator[str]:
     kept, dropped = (Counter(name.partition("[")[0] for name in names) for names in (keeping.kept, keeping.dropped))
     for image, count in kept.items():
         every = count + dropped[image]
-        what = f"{count:,} of {every:,} cells" if count < every else f"all {every:,} cells: nothing to change"
+        what = f"{count:,} of {every:,} cells" if count < every else "all its cells, so nothing changes"
         yield f"{'keeps':>10}  {visible(image)}: {what}"
     if keeping.alone:
         yield f"{'unchanged':>10}  none of their cells is chosen: {visible(listing(keeping.alone))}"
@@ -95,7 +95,7 @@ def _store(keeping: Keeping) -> str:
     if not keeping.outside:
         return f"their bytes are in {place}; `qwenbuild gc` keeps them for 90 days"
     there = keeping.orphans - keeping.outside
-    return f"{there:,} of them are in {place}, {keeping.outside:,} only in {visible(str(keeping.engine.project.out))}"
+    return f"{there:,} in {place}, {keeping.outside:,} only in {visible(str(keeping.engine.project.out))}"
 
 
 def show_kept(keeping: Keeping) -> None:

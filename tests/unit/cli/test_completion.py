@@ -124,6 +124,16 @@ def test_tags_of_all_images(posters: Workspace, incomplete: str, expected: list[
     assert items(posters, completion.tags, incomplete) == [("plain", tag) for tag in expected]
 
 
+def test_starred_cells_whose_stars_are_dropped(posters: Workspace) -> None:
+    """After `--drop`, the starred cells are completed, also those that no spec declares."""
+    posters.write({"picks.toml": 'version = 1\n[[pick]]\ncell = "old/cell"\n[[pick]]\ncell = "posters/card"\n'})
+    with main.make_context("qwenbuild", ["-C", str(posters.root), "plan"]) as root:
+        context = click.Context(plan, parent=root)
+        context.params["drop"] = True
+        found = completion.select(context, plan.params[0], "o")
+    assert [item.value for item in found] == ["old/cell"]
+
+
 def test_a_data_file_with_mistakes_has_no_values(posters: Workspace) -> None:
     """Completion never fails."""
     posters.write({"specs/flowers.csv": '"'})
