@@ -60,16 +60,19 @@ class QwenbuildError(Exception):
     is_final: ClassVar[bool] = False
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, claim: str, *, facts: Sequence[str] = (), hint: str | None = None) -> None:
+    def __init__(
+        self, claim: str, *, place: Place | None = None, facts: Sequence[str] = (), hint: str | None = None
+    ) -> None:
         super().__init__(claim)
         self.claim = claim
+        self.place = place
         self.facts = tuple(facts)
         self.hint = hint
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The problems to show, at least one."""
-        return (Problem(self.claim, facts=self.facts, hint=self.hint),)
+        return (Problem(self.claim, self.place, facts=self.facts, hint=self.hint),)
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.problems))

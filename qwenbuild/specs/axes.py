@@ -1,6 +1,7 @@
 """Axes: finds what a spec or the config writes for an axis, resolves it to the axis's values, and reads data files.
 
-Values are not checked here: `matrix` checks what request fields accept. A range stays lazy.
+- Values are not checked here: `matrix` checks what request fields accept. A range stays lazy.
+- An image without a matrix may have includes. Then these are all its cells, and its axes are those that they name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from qwenbuild.files.paths import as_spelled
 from qwenbuild.files.text import nfc
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
-from qwenbuild.problems import Place, Problem, did_you_mean, listing
+from qwenbuild.problems import Place, Problem, did_you_mean, listing, plain
 
 from . import axis_values, rows
 from .fields import DataFile, Range
@@ -34,9 +35,14 @@ class WrittenAxis:
     source: TomlFile = field(repr=False)
     keys: Keys
     folder: Path  # data files are relative to it
+    entries: Sequence[int] = ()  # of an image without a matrix: the number of the include that has each value
 
     def place(self, *keys: str | int, key: bool = False) -> Place:
         """Return the place of the axis, or of what stands at `keys` in it, or with `key` of the last key."""
+        if self.entries:
+            at, *within = keys or (0,)
+            *includes, _, axis = self.keys
+            return self.source.place((*includes, self.entries[int(at)], axis, *within), key=key)
         return self.source.place((*self.keys, *keys), key=key)
 
     @property
@@ -51,6 +57,8 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
     Raises ProjectError if `axes` names an axis that is shared nowhere, or that the matrix has, too.
     """
     image, keys = spec.content.image[image_name], ("image", image_name)
+    if not image.has_matrix:
+        return _of_includes(spec, image_name)
     found, problems = dict[str, WrittenAxis](), list[Problem]()
     shared = {**of_config(project), **of_spec(spec)} if image.axes else {}
     for number, name in enumerate(image.axes):
@@ -72,6 +80,26 @@ def of_image(spec: Spec, image_name: str) -> dict[str, WrittenAxis]:
     """Return the axes of an image's matrix."""
     matrix, keys = spec.content.image[image_name].matrix, ("image", image_name, "matrix")
     return {name: WrittenAxis(values, spec.source, (*keys, name), spec.path.parent) for name, values in matrix.items()}
+
+
+def _of_includes(spec: Spec, image_name: str) -> dict[str, WrittenAxis]:
+    """Return the axes of an image without a matrix: what its includes name, each with the values that they give."""
+    spellings: dict[str, str] = {}  # of the axes
+    values: dict[str, list[Any]] = {}
+    entries: dict[str, list[int]] = {}
+    known: set[tuple[str, str]] = set()
+    for number, cell in enumerate(spec.content.image[image_name].include):
+        for name, value in cell.items():
+            axis = spellings.setdefault(nfc(name), name)
+            if isinstance(value, dict) or (axis, plain(value)) not in known:
+                known.add((axis, plain(value)))
+                values.setdefault(axis, []).append(value)
+                entries.setdefault(axis, []).append(number)
+    folder = spec.path.parent
+    return {
+        axis: WrittenAxis(given, spec.source, ("image", image_name, "include", 0, axis), folder, entries[axis])
+        for axis, given in values.items()
+    }
 
 
 def of_spec(spec: Spec) -> dict[str, WrittenAxis]:
@@ -108,13 +136,15 @@ def table_row(table: dict[str, Any], number: int, place: Callable[..., Place]) -
 
 
 def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
-    """Return the image; its exclusions and inclusions name the axes as the matrix spells them."""
+    """Return the image; its entries name the axes as the matrix spells them."""
     names = {nfc(axis): axis for axis in axes if not axis.isascii()}
     if not names:
         return image
-    rules = {kind: [{names.get(nfc(axis), axis): value for axis, value in rule.items()} for rule in given]
-             for kind, given in (("exclude", image.exclude), ("include", image.include))}  # fmt: skip
-    return image.model_copy(update=rules)
+    entries = {
+        kind: [{names.get(nfc(axis), axis): value for axis, value in entry.items()} for entry in getattr(image, kind)]
+        for kind in ("exclude", "include", "only")
+    }
+    return image.model_copy(update=entries)
 
 
 class Resolver:
@@ -130,9 +160,10 @@ class Resolver:
             case []:
                 raise ProjectError([Problem(f"axis {axis.keys[-1]} has no values: the matrix is empty", axis.place())])
             case list(values):
+                numbers = axis.entries or range(len(values))
                 return [
-                    table_row(value, index + 1, partial(axis.place, index)) if isinstance(value, dict) else value
-                    for index, value in enumerate(values)
+                    table_row(value, number + 1, partial(axis.place, index)) if isinstance(value, dict) else value
+                    for index, (number, value) in enumerate(zip(numbers, values, strict=True))
                 ]
             case Range(start=start, count=count, step=step):
                 return axis_values.numbers(start, count, step)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from qwenbuild.routes import Choice
 
 from . import axes, layers
 from .axes import WrittenAxis
-from .axis_values import combinations
+from .axis_values import combinations, length
 from .cell_names import cell_name, quoted
 from .layers import Layer
 from .project import Project
@@ -56,7 +57,7 @@ class Declaration:
     written: Mapping[str, WrittenAxis] = field(repr=False)  # the axes as written, by name
     layers: Sequence[Layer] = field(repr=False)  # what sets the fields, the nearest first
     choice: Choice  # of the provider
-    cells: int  # an upper bound: excluded cells are counted too; `matrix.count` is exact for up to a million
+    cells: int  # an upper bound, see `_most_cells`; `matrix.count` is exact for up to a million
     sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
 
     @property
@@ -72,6 +73,10 @@ class Declaration:
     def keys(self) -> Keys:
         """The keys of the image in its spec."""
         return ("image", self.image_name)
+
+    def row_number(self, axis: str, entry: int) -> int:
+        """Return the number of a row that the include number `entry` gives, if the row has no `id`."""
+        return (length(self.axes[axis]) if self.image.has_matrix else entry) + 1
 
     def place(self, *keys: str | int, key: bool = False) -> Place:
         """Return the place of what stands at `keys` in the image, or with `key` of the last key."""
@@ -109,13 +114,26 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
                     findings.add(error.problems, f"{spec.name}/{name}")
             if len(resolved) < len(written):
                 continue
-            cells = len(image.include) + combinations(resolved.values())
             image = axes.as_axes_are_spelled(image, resolved)
+            cells = _most_cells(image, resolved)
             sorted_axes = sorted((axis, number) for number, axis in enumerate(resolved))
             of_image = layers.of(project, spec, name)
             choice = _choice(of_image)
             declarations.append(Declaration(spec, name, image, resolved, written, of_image, choice, cells, sorted_axes))
     return declarations
+
+
+def _most_cells(image: Image, values: Mapping[str, Sequence[Any]]) -> int:
+    """Return an upper bound of an image's cells. It counts excluded cells, and cells that several entries match."""
+    if not image.has_matrix:
+        return len(image.include) or 1
+    of_matrix = combinations(values.values())
+    if image.only:
+        named = Counter(frozenset(entry) for entry in image.only)  # the number of entries for each set of axes
+        most = [many * combinations(it for axis, it in values.items() if axis not in axes)
+                for axes, many in named.items()]  # fmt: skip
+        of_matrix = min(of_matrix, sum(most))
+    return len(image.include) + of_matrix
 
 
 def _choice(of_image: Sequence[Layer]) -> Choice:

@@ -57,6 +57,7 @@ def problems(content: SpecFile, source: TomlFile) -> dict[str, list[Problem]]:
             *_tags(image.tags, source, ("image", name, "tags")),
             *of_variables(image.vars, source, ("image", name, "vars")),
             *_axes(image.matrix, source, ("image", name, "matrix")),
+            *_axes_of_includes(image, source, ("image", name, "include")),
             *_same(name, image, content, source),
         ]
     return {name: each for name, each in found.items() if each}
@@ -120,6 +121,14 @@ def _axes(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Proble
             image_name = str(keys[1]) if keys[0] == "image" else "NAME"
             hint = _IMAGE_KEYS.get(name, "").replace("NAME", image_name) or None
             yield Problem(f'not an axis name: "{name}"', source.place((*keys, name), key=True), why, hint=hint)
+
+
+def _axes_of_includes(image: Image, source: TomlFile, keys: Keys) -> Iterator[Problem]:
+    """Yield the problems of the axes that the includes of an image without a matrix name, each name once."""
+    known: set[str] = set()
+    for number, cell in enumerate([] if image.has_matrix else image.include):
+        yield from _axes([axis for axis in cell if axis not in known], source, (*keys, number))
+        known |= cell.keys()
 
 
 def _fault(name: str, allowed: str) -> str:

@@ -7,7 +7,8 @@ before anything is paid for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,13 +23,15 @@ from qwenbuild.routes import Routes
 
 from . import layers
 from .action import Action
+from .axis_values import combinations
 from .cell_problems import problems_of, prompt_keys, prompt_problem
 from .control_characters import first_control
 from .declaration import Declaration, Value
 from .declared_names import FIELDS
 from .field_values import FieldValues
+from .grid import COUNTED
 from .matrix import Cells
-from .output_paths import Recorded, default_path, has_default_path, marked_path, settled
+from .output_paths import Before, Recorded, default_path, has_default_path, marked_path, settled
 from .row_places import RowPlaces
 from .shared_texts import CANVAS, SharedText
 from .template import Template, Templates, tidied
@@ -49,7 +52,19 @@ def expand(
     actions = [
         action for declaration in declarations for action in cells(catalogue, templates, declaration, routes, findings)
     ]
-    return settled(actions, recorded, findings)
+    return settled(actions, before_only(catalogue, templates), recorded, findings)
+
+
+def before_only(catalogue: Catalogue, templates: Templates) -> Before:
+    """Return what gives the cells that an image would have without `only`. Above a million, it gives none."""
+
+    def cells_of(declaration: Declaration) -> Iterator[Sequence[Value]]:
+        whole = replace(declaration, image=declaration.image.model_copy(update={"only": []}))
+        if combinations(whole.axes.values()) <= COUNTED:
+            with contextlib.suppress(ProjectError):  # those of the image's own cells are reported
+                yield from (values for values, _ in Cells(whole, catalogue, FieldValues(whole, catalogue, templates)))
+
+    return cells_of
 
 
 def cells(
@@ -81,6 +96,14 @@ def cells(
                 refuse(values, error)
     except ProjectError as error:
         findings.add(error.problems, declaration.name)
+
+
+def sketch(
+    catalogue: Catalogue, templates: Templates, declaration: Declaration
+) -> Callable[[tuple[Value, ...], Model], Action]:
+    """Return what makes actions without a key: of cells that may be left out. It raises ProjectError."""
+    fields = FieldValues(declaration, catalogue, templates)
+    return _Expander(templates, declaration, fields, "", labelled=False).sketch
 
 
 def prompts(
@@ -189,6 +212,14 @@ class _Expander:
         except UnicodeEncodeError:
             claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"
             raise ProjectError([prompt_problem(self._declaration, claim)]) from None
+
+    def sketch(self, values: tuple[Value, ...], model: Model) -> Action:
+        """Return an action without a key, and with the path that the spec gives to the cell; raises ProjectError."""
+        texts = self._rendered(values, model, [text for text in self._texts_of if text.name == "output"])
+        output = texts["output"] if texts else default_path(self._stem, values)
+        size = values[self._size_at].value if self._size_at is not None else self._values_of.size(values, model)
+        seed = self._values_of.seed(values) if "seed" not in self._axes else values[self._axes.index("seed")].value
+        return Action(output, "", self._declaration, values, model, size, seed, self)
 
     def request(self, values: tuple[Value, ...], model: Model) -> Request:
         """Return the request of a cell again, made of the same templates and data as the first time."""

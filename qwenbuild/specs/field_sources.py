@@ -19,7 +19,6 @@ from qwenbuild.request import derived_seed
 from . import layers, rows
 from .action import Action
 from .axes import table_row
-from .axis_values import length
 from .columns import size_label
 from .declaration import Declaration
 from .fields import DataFile
@@ -172,4 +171,4 @@ def _included_label(declaration: Declaration, number: int, axis: str, cell: Mapp
     if not isinstance(value, dict):
         return plain(value)
     place = partial(declaration.place, "include", number, axis)
-    return str(table_row(value, length(declaration.axes[axis]) + 1, place))
+    return str(table_row(value, declaration.row_number(axis, number), place))

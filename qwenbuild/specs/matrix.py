@@ -1,30 +1,28 @@
 """The matrix: makes the cells of an image from its axes.
 
-Iterating `Cells` makes one cell after another. So the size of a matrix is known before it is expanded.
+Iterating `Cells` makes one cell after another. So the size of a matrix is known before it is expanded. An image without
+a matrix has the cells that its includes give. Without includes it is one cell.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, Protocol
 
 from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
 from qwenbuild.errors import MOST_PROBLEMS, ProjectError
-from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem, did_you_mean, listing, plain
 
+from . import rules
 from .axes import table_row
-from .axis_values import length
-from .columns import checked, column, model_of, size_label, toml, wrong
+from .columns import checked, column, model_of, toml, wrong
 from .declaration import Declaration, Value
 from .fields import is_template
-from .grid import MOST_COMPARISONS, Exclusions, Grid
+from .grid import COUNTED, Grid, Rules
 from .rows import Row
-
-COUNTED = 1_000_000  # cells; up to this size, a matrix with exclusions is counted exactly
 
 Cell = tuple[tuple[Value, ...], Model]
 """The values in the order of the axes, and the model."""
@@ -42,8 +40,8 @@ class ModelChoice(Protocol):
 
 
 def count(declaration: Declaration, catalogue: Catalogue) -> int:
-    """Return the number of cells: exact for up to a million combinations, else the number before exclusion."""
-    if not declaration.image.exclude or declaration.cells > COUNTED:
+    """Return the number of cells: exact for up to a million, else an upper bound."""
+    if not (declaration.image.exclude or declaration.image.only) or declaration.cells > COUNTED:
         return declaration.cells
     try:
         return sum(1 for _ in Cells(declaration, catalogue, _Any(catalogue)))
@@ -64,7 +62,7 @@ class _Any:
 
 
 class Cells:
-    """The cells of one image: the product of its axes, less `exclude`, plus `include`.
+    """The cells of one image: the product of its axes, less `exclude`, plus `include`, of which `only` may leave some.
 
     Iterating yields the cells. Sizes are resolved for the model of the cell, so that a ratio means the right size.
     Raises ProjectError, with all problems of the matrix, before the first cell.
@@ -83,7 +81,7 @@ class Cells:
         self._choice = choice if is_template(declaration.setting("model")) and "model" not in declaration.axes else None
         self._refuse = refuse
         self._source = declaration.spec.source
-        self._numbers = {axis: number for number, axis in enumerate(declaration.axes)}
+        self._only_of: dict[str, Rules] = {}  # by the model's name
 
     @cached_property
     def _with_rows(self) -> dict[str, tuple[dict[str, Any], bool]]:
@@ -98,37 +96,46 @@ class Cells:
     def __iter__(self) -> Iterator[Cell]:
         image = self._declaration.image
         if not self._declaration.axes:
-            if image.exclude or image.include:
-                which = "exclude" if image.exclude else "include"
-                raise wrong(f"{which} needs a matrix", self._place(which))
-            try:
-                model = self._default_model() if self._choice is None else self._choice.model(())
-            except ProjectError as error:
-                if self._choice is None:
-                    raise
-                self._refuse((), error)
-                return
-            yield (), model
+            yield from self._single()
             return
         grids, included = self.resolved()
-        are_all_excluded = not included
-        for values, grid in self._chosen(grids) if self._choice else _products(grids):
-            if grid is not None and len(grid.excluded) and grid.excluded.match(values):
-                continue
-            are_all_excluded = False
+        included = [cell for cell in included if not image.only or self._only(cell[1]).match(cell[0])]
+        is_empty = not included
+        for values, grid in self._chosen(grids) if self._choice and image.has_matrix else _products(grids):
+            is_empty = False
             if grid is not None:
                 yield values, grid.model
-        if are_all_excluded:
+        if is_empty and image.only:
+            which = "that `exclude` leaves " if image.exclude else ""
+            raise wrong("`only` leaves out every cell", self._place("only"), f"no cell {which}matches an entry")
+        if is_empty:
             raise wrong("every cell is excluded: the matrix is empty", self._place("exclude"))
         yield from included
+
+    def _single(self) -> Iterator[Cell]:
+        """Yield the cell of an image without axes."""
+        for name in ("exclude", "include", "only"):
+            if getattr(self._declaration.image, name):
+                claim = "this include names no axis" if name == "include" else f"{name} needs a matrix"
+                raise wrong(claim, self._place(name))
+        try:
+            yield (), self._default_model() if self._choice is None else self._choice.model(())
+        except ProjectError as error:
+            if self._choice is None:
+                raise
+            self._refuse((), error)
 
     def _chosen(self, grids: Sequence[Grid]) -> Iterator[tuple[tuple[Value, ...], Grid | None]]:
         """Yield each combination with the grid of its model; cells without a model are refused, and have none."""
         assert self._choice is not None
-        of_model, at = {grid.model.name: grid for grid in grids}, self._numbers.get("size")
+        of_model, axes = {grid.model.name: grid for grid in grids}, [*self._declaration.axes]
+        at = axes.index("size") if "size" in axes else None
         sizes = {it.model.name: dict(zip(map(id, self._plain[at]), it.columns[at], strict=True))
                  for it in grids} if at is not None else {}  # fmt: skip
-        for values in itertools.product(*self._plain):
+        plain = self._plain
+        numbers = {number for grid in grids for number in grid.numbers} if self._declaration.image.only else ()
+        some = (tuple([plain[at][number] for at, number in enumerate(cell)]) for cell in sorted(numbers))
+        for values in some if self._declaration.image.only else itertools.product(*plain):
             try:
                 grid = of_model[self._choice.model(values).name]
             except ProjectError as error:
@@ -137,7 +144,8 @@ class Cells:
                 continue
             if at is not None:
                 values = (*values[:at], sizes[grid.model.name][id(values[at])], *values[at + 1 :])
-            yield values, grid
+            if grid.stays(values):
+                yield values, grid
 
     @cached_property
     def _plain(self) -> list[list[Value]]:
@@ -148,36 +156,72 @@ class Cells:
         ]
 
     def resolved(self) -> tuple[list[Grid], list[Cell]]:
-        """Return (the values for each model, the included cells); raises ProjectError with all problems."""
+        """Return (the values for each model, the included cells); raises ProjectError with all problems.
+
+        `only` may leave out some of the included cells.
+        """
         image, axes = self._declaration.image, self._declaration.axes
+        rules.check_axes(self._declaration)
         problems: list[Problem] = []
         grids: list[Grid] = []
-        for model in self._models(problems):
+        for model in self._models(problems) if image.has_matrix else ():
             columns = [
                 [Value.of(model.name, model.name)]
                 if axis == "model"
                 else column(axis, values, self._declaration.written[axis], model, problems)
                 for axis, values in axes.items()
             ]
-            grids.append(Grid(model, columns, Exclusions(self._rule(rule, model) for rule in image.exclude)))
-        if not problems:
-            problems += self._exclusion_problems(grids)
-            problems += self._too_much_work(grids)
-        included: list[Cell] = []
-        seen: set[tuple[str, ...]] = set()
-        for number in range(len(image.include)):
-            try:
-                cell = self._inclusion(number, is_told=len(problems) < MOST_PROBLEMS)
-                labels = tuple(value.label for value in cell[0])
-                if labels in seen or any(grid.model is cell[1] and grid.holds(cell[0]) for grid in grids):
-                    raise wrong("this cell is in the matrix already", self._place("include", number))
-                seen.add(labels)
-                included.append(cell)
-            except ProjectError as error:
-                problems += error.problems
+            excluded = rules.rules(self._declaration, "exclude", model)
+            grids.append(Grid(model, columns, excluded, self._only(model) if image.only else None))
+        if image.exclude and not image.has_matrix:
+            problems.append(Problem("exclude needs a matrix", self._place("exclude")()))
+        is_grid_valid = not problems
+        included = self._inclusions(grids, problems)
+        if is_grid_valid:
+            problems = [*rules.problems(self._declaration, grids, included), *problems]
         if problems:
             raise ProjectError(problems)
         return grids, included
+
+    def _inclusions(self, grids: Sequence[Grid], problems: list[Problem]) -> list[Cell]:
+        """Return the included cells. Problems go into `problems`."""
+        cells: dict[tuple[str, ...], Cell] = {}
+        first: dict[tuple[str, ...], int] = {}  # the numbers of the includes, by the labels of their cells
+        repeated: list[tuple[int, int | None, Cell]] = []  # an include, and the one before it that has its cell
+        for number in range(len(self._declaration.image.include)):
+            try:
+                cell = self._inclusion(number, is_told=len(problems) < MOST_PROBLEMS)
+            except ProjectError as error:
+                problems += error.problems
+                continue
+            labels = tuple([value.label for value in cell[0]])
+            if labels in first:
+                repeated.append((number, first[labels], cell))
+            elif any(grid.model is cell[1] and grid.holds(cell[0]) for grid in grids):
+                repeated.append((number, None, cell))
+            else:
+                first[labels], cells[labels] = number, cell
+        if repeated:
+            problems.append(self._repetition(repeated))
+        return [*cells.values()]
+
+    def _repetition(self, repeated: Sequence[tuple[int, int | None, Cell]]) -> Problem:
+        """Return one problem of all includes that repeat a cell."""
+        places = [self._declaration.place("include", number) for number, _, _ in repeated]
+        facts = []
+        for place, (_, earlier, (values, _)) in zip(places[:MOST_PROBLEMS], repeated, strict=False):
+            which = "the matrix" if earlier is None else f"line {self._declaration.place('include', earlier).line}"
+            facts.append(f"{place.path}:{place.line}  {which} has {self._declaration.cell_name(values)}")
+        if more := [str(place.line) for place in places[MOST_PROBLEMS:]]:
+            facts.append(f"and {len(more):,} more, on lines {', '.join(more)}")
+        claim = f"{len(repeated):,} includes repeat cells" if len(repeated) > 1 else "this include repeats a cell"
+        return Problem(claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it")
+
+    def _only(self, model: Model) -> Rules:
+        """Return the entries of `only` as labels of a model."""
+        if model.name not in self._only_of:
+            self._only_of[model.name] = rules.rules(self._declaration, "only", model)
+        return self._only_of[model.name]
 
     def _models(self, problems: list[Problem]) -> list[Model]:
         """Return the models of the matrix. Problems go into `problems`, except those of single cells."""
@@ -218,61 +262,16 @@ class Cells:
             raise wrong(f"model: {toml(name)} is not a model's name", place)
         return model_of(name, self._catalogue, lambda reason: wrong(f'unknown model "{name}"', place, reason))
 
-    def _rule(self, rule: Mapping[str, Any], model: Model) -> list[tuple[int, str]]:
-        """Return (number of the axis, label) for each axis that an exclusion names; unknown names are left out."""
-        return [
-            (at, size_label(rule[axis], model) if axis == "size" else plain(rule[axis]))
-            for at, axis in enumerate(self._declaration.axes)
-            if axis in rule
-        ]
-
-    def _exclusion_problems(self, grids: Sequence[Grid]) -> list[Problem]:
-        """Return the problems of the exclusions: unknown axes, and values that no cell has."""
-        problems: list[Problem] = []
-        for number, rule in enumerate(self._declaration.image.exclude):
-            keys = (*self._declaration.keys, "exclude", number)
-            if not rule:
-                claim = "this exclude names no axis: it would remove every cell"
-                problems.append(Problem(claim, self._source.place(keys)))
-            for axis, value in rule.items():
-                try:
-                    self._known_axis(axis, (*keys, axis))
-                    is_told = len(problems) < MOST_PROBLEMS
-                    self._known_value(axis, value, grids, (*keys, axis), is_told=is_told)
-                except ProjectError as error:
-                    problems += error.problems
-        return problems
-
-    def _known_value(self, axis: str, value: Any, grids: Sequence[Grid], keys: Keys, *, is_told: bool) -> None:
-        """Raise ProjectError if no cell has the value. If the error `is_told`, it names the nearest values."""
-        at = self._numbers[axis]
-        if any((size_label(value, it.model) if axis == "size" else plain(value)) in it.labels[at] for it in grids):
-            return
-        labels = dict.fromkeys(label for grid in grids for label in grid.labels[at]) if is_told else {}
-        near = did_you_mean(plain(value), labels) or f"values: {listing(labels)}"
-        claim = f'axis {axis} has no value "{plain(value)}": this excludes nothing'
-        raise wrong(claim, partial(self._source.place, keys), near)
-
-    def _too_much_work(self, grids: Sequence[Grid]) -> list[Problem]:
-        """Return a problem if the entries of `exclude` name too many different sets of axes for so many cells."""
-        sets = max((len(grid.excluded) for grid in grids), default=0)
-        if sets * min(self._declaration.cells, COUNTED) <= MOST_COMPARISONS:
-            return []
-        facts = [f"{sets:,} different sets of axes, and {self._declaration.cells:,} cells"]
-        hint = "entries that name the same axes cost little"
-        place = self._declaration.place("exclude", 0)
-        return [Problem("the exclude entries take too long", place, facts=facts, hint=hint)]
-
     def _inclusion(self, number: int, *, is_told: bool) -> Cell:
         """Return the cell of an `include`. Raises ProjectError; if the error `is_told`, it names the nearest ids."""
         image, axes = self._declaration.image, self._declaration.axes
         cell, keys = image.include[number], (*self._declaration.keys, "include", number)
         for axis in cell:
-            self._known_axis(axis, (*keys, axis))
+            rules.check_axis(self._declaration, axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
             claim = f"this include leaves out {listing(missing)}"
             raise wrong(claim, partial(self._source.place, keys), "an include names every axis")
-        raw = {axis: self._included(axis, cell[axis], (*keys, axis), is_told=is_told) for axis in axes}
+        raw = {axis: self._included(number, axis, cell[axis], is_told=is_told) for axis in axes}
         places = {axis: partial(self._source.place, (*keys, axis)) for axis in axes}
         if "model" in cell:
             model = self._model(cell["model"], places["model"])
@@ -282,11 +281,11 @@ class Cells:
             model = self._choice.model([checked(axis, value, None, places[axis]) for axis, value in raw.items()])
         return tuple([checked(axis, value, model, places[axis]) for axis, value in raw.items()]), model
 
-    def _included(self, axis: str, value: Any, keys: Keys, *, is_told: bool) -> Any:
-        """Return the value that an `include` at `keys` gives to an axis: a row, or the value as written."""
-        written = self._declaration.axes[axis]
+    def _included(self, number: int, axis: str, value: Any, *, is_told: bool) -> Any:
+        """Return the value that an `include` gives to an axis: a row, or the value as written."""
+        written, place = self._declaration.axes[axis], self._place("include", number, axis)
         if isinstance(value, dict):
-            return table_row(value, length(written) + 1, lambda key: self._source.place((*keys, key)))
+            return table_row(value, self._declaration.row_number(axis, number), lambda key: place())
         if axis not in self._with_rows:
             return value
         known, all_are_rows = self._with_rows[axis]
@@ -294,20 +293,12 @@ class Cells:
         if found is None and all_are_rows:
             ids = [plain(row) for row in written] if is_told else ()
             hint = did_you_mean(plain(value), ids) or f"ids: {listing(ids)}"
-            raise wrong(f'axis {axis} has no row "{value}"', partial(self._source.place, keys), hint)
+            raise wrong(f'axis {axis} has no row "{value}"', place, hint)
         return value if found is None else found
-
-    def _known_axis(self, axis: str, keys: Keys) -> None:
-        if axis not in self._declaration.axes:
-            hint = did_you_mean(axis, self._declaration.axes) or f"axes: {listing(self._declaration.axes)}"
-            place = self._source.place(keys, key=True)
-            raise ProjectError(
-                [Problem(f'no axis "{axis}" in the matrix of {self._declaration.name}', place, hint=hint)]
-            )
 
 
 def _products(grids: Sequence[Grid]) -> Iterator[tuple[tuple[Value, ...], Grid]]:
-    """Yield each combination of the values of each grid."""
+    """Yield each cell of each grid that stays."""
     for grid in grids:
-        for values in itertools.product(*grid.columns):
+        for values in grid:
             yield values, grid

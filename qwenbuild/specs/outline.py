@@ -39,10 +39,17 @@ class ImageOutline(NamedTuple):
 
     @property
     def matrix(self) -> Mapping[str, Any]:
-        """The axes as written: the shared ones that the image names, and its own."""
+        """The axes as written: shared ones that the image names, and its own; if it has none, those of its includes."""
         own, named = _table(self.table.get("matrix")), self.table.get("axes")
         shared = {**_table(self.config.get("axes")), **_table(self.file.get("axes"))}
+        if not (own or named):
+            return {axis: [] for cell in self._entries("include") for axis in cell}
         return {**{name: shared[name] for name in named if name in shared}, **own} if isinstance(named, list) else own
+
+    def _entries(self, kind: str) -> list[Mapping[str, Any]]:
+        """The entries of `include` or `only` as written."""
+        written = self.table.get(kind)
+        return [entry for entry in written if isinstance(entry, dict)] if isinstance(written, list) else []
 
     @property
     def tags(self) -> list[str]:
@@ -55,6 +62,10 @@ class ImageOutline(NamedTuple):
         from . import rows
         from .axis_values import form, numbers, table_row
 
+        only = self._entries("only")
+        if only and all(axis in entry for entry in only):
+            yield from dict.fromkeys(plain(entry[axis]) for entry in only)
+            return
         written = self.matrix.get(axis, self.table.get(axis, self.file.get(axis)))
         is_of_config = axis not in _table(self.table.get("matrix")) and axis not in _table(self.file.get("axes"))
         folder = self.root if is_of_config else self.folder
@@ -69,7 +80,7 @@ class ImageOutline(NamedTuple):
                     yield str(table_row(value, number)) if isinstance(value, dict) else plain(value)
             case "value" if written is not None:
                 yield plain(written)
-        for cell in self.table.get("include", ()):
+        for cell in self._entries("include"):
             if axis in cell and not isinstance(cell[axis], dict):
                 yield plain(cell[axis])
 

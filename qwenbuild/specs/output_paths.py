@@ -2,6 +2,7 @@
 
 Different cells never share a default path. If they would, because file systems or `slug` take their values for one, the
 first cell keeps the path, and the others get a digest of their name. A path that the lock records for a cell stays.
+`only` changes no path: the cells that it leaves out count, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import groupby
 from typing import Protocol
 
 from qwenbuild.digest import sha256
@@ -30,6 +32,9 @@ class Record(Protocol):
 
 Recorded = Callable[[], Mapping[str, Record]]
 """Returns the lock's records by path."""
+
+Before = Callable[[Declaration], Iterable[Sequence[Value]]]
+"""Returns the cells that an image would have without `only`, in order. It gives none if they are too many."""
 
 _DIGITS = 10  # of a digest: even if 10,000 cells share a path, two equal digests are as good as impossible
 _MARKED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\.png")
@@ -66,8 +71,10 @@ def has_default_path(declaration: Declaration) -> bool:
     return declaration.setting("output") is None
 
 
-def settled(actions: list[Action], recorded: Recorded, findings: Findings) -> list[Action]:
+def settled(actions: list[Action], before: Before, recorded: Recorded, findings: Findings) -> list[Action]:
     """Return the actions with distinct default paths. Problems of other paths that clash go into `findings`.
+
+    The actions of one image stand together.
 
     Two paths clash if some file system takes them for one file, if one would be a folder of the other, or if they
     spell one folder in two ways: on some file systems an orphan would be another cell's file.
@@ -79,13 +86,15 @@ def settled(actions: list[Action], recorded: Recorded, findings: Findings) -> li
         records = recorded()
     except ProjectError as error:
         findings.add(error.problems)
-    moved = _recorded_marks(actions, set(outputs), records)
-    if not is_distinct:
-        moved |= _step_aside(actions, records, moved)
+    every = _with_left_out(actions, outputs, before)
+    moved = _recorded_marks(every, set(outputs), records)
+    if not is_distinct or every is not actions:
+        moved |= _step_aside(every, records, moved)
     if moved:
         actions = [
             action._replace(output=moved[number]) if number in moved else action
-            for number, action in enumerate(actions)
+            for number, action in enumerate(every)
+            if action.key
         ]
         is_distinct = _are_distinct([action.output for action in actions])
     if not is_distinct:
@@ -103,6 +112,32 @@ def _are_distinct(outputs: Sequence[str]) -> bool:
         spellings |= above
     folders = {*clash_keys(list(spellings))}
     return len(paths) == len(outputs) and len(folders) == len(spellings) and paths.isdisjoint(folders)
+
+
+def _with_left_out(actions: list[Action], outputs: Sequence[str], before: Before) -> list[Action]:
+    """Return the actions, and in their places the cells that `only` leaves out and whose default path is wanted.
+
+    These cells are actions without a key. If there are none, the result is `actions` itself.
+    """
+    images = {id(it.declaration): it.declaration for it in actions if it.declaration.image.only}
+    if not any(map(has_default_path, images.values())):
+        return actions
+    wanted, found = {*clash_keys(outputs)}, list[Action]()
+    for _, group in groupby(actions, key=lambda it: id(it.declaration)):
+        some = [*group]
+        declaration, kept = some[0].declaration, iter(some)
+        is_asked = declaration.image.only and has_default_path(declaration)
+        cells = [*before(declaration)] if is_asked else []
+        paths = [default_path(declaration.name, values) for values in cells]
+        following = next(kept, None)
+        for values, path, key in zip(cells, paths, clash_keys(paths), strict=True):
+            if following and [it.label for it in values] == [it.label for it in following.values]:
+                found.append(following)
+                following = next(kept, None)
+            elif key in wanted:
+                found.append(some[0]._replace(output=path, key="", values=tuple(values)))
+        found += [*([following] if following else []), *kept]
+    return found if len(found) > len(actions) else actions
 
 
 def _marked(action: Action) -> str:

@@ -92,7 +92,8 @@ class ReadCache:
             actions += expansion.actions
             names.update(dict.fromkeys(expansion.texts))
         self._expansions = expansions
-        return settled(actions, recorded, findings), [as_spelled(project.templates, name) for name in names]
+        whole = expand.before_only(project.catalogue, now)
+        return settled(actions, whole, recorded, findings), [as_spelled(project.templates, name) for name in names]
 
     def _kept(self, declaration: Declaration, routes: Routes, now: Templates) -> _Expansion | None:
         """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""

@@ -136,7 +136,7 @@ class Reader:
                 return None
         largest = max(new, key=lambda name: new[name])
         facts = [f"largest matrix: {largest}"]
-        return _too_many(sum(new.values()), self._max_renders, "smaller axes or more excludes need fewer", facts)
+        return _too_many(sum(new.values()), self._max_renders, "smaller axes, `exclude` or `only` need fewer", facts)
 
     def _refused_by_provider(self, actions: Iterable[Action]) -> list[Problem]:
         """Return one problem for each image and each reason why the provider can't render its requests."""

@@ -48,12 +48,17 @@ def check(
         for sample in _samples(declaration):
             for _ in expand.cells(catalogue, templates, sample, routes, findings):
                 pass
-    settled(small, no_records, findings)
+    settled(small, expand.before_only(catalogue, templates), no_records, findings)
 
 
 def _samples(declaration: Declaration) -> Iterator[Declaration]:
     """Yield small declarations: of each axis all values, with the first value of all other axes."""
-    image = declaration.image.model_copy(update={"exclude": [], "include": []})
+    if not declaration.image.has_matrix:
+        listed = declaration.image.include[:_MOST_CELLS]
+        image = declaration.image.model_copy(update={"include": listed, "only": []})
+        yield replace(declaration, image=image, cells=len(listed))
+        return
+    image = declaration.image.model_copy(update={"exclude": [], "include": [], "only": []})
     first = {axis: values[:1] for axis, values in declaration.axes.items()}
     left = _MOST_WORK // len(first)  # the work for a cell grows with its axes, and so does the number of samples
     for axis, values in declaration.axes.items():

@@ -13,6 +13,7 @@ from qwenbuild.files.text import nfc
 from qwenbuild.options import Options
 from qwenbuild.problems import did_you_mean, listing
 
+from . import absence
 from .action import Action
 from .cell_names import parse_cell_name
 from .conditions import any_of, narrowed, reader
@@ -87,9 +88,7 @@ class _Known:
             return {exact}
         found: set[str] = set()
         if name.endswith(".png"):
-            out = f"{PurePosixPath(self._project.config.out)}/"
-            paths = {path.removeprefix(out) for path in _paths(name, self._project)}
-            found = {self._paths[path] for path in paths if path in self._paths}
+            found = {self._paths[path] for path in self._below_out(name) if path in self._paths}
         found = found or {action.output for action in self._matching(name)}
         if not found:
             bare = self._bare.get(_bare(nfc(name)), [])
@@ -97,8 +96,23 @@ class _Known:
         if not found and parse_cell_name(name) is None:
             raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
         if not found:
-            raise _nothing(name, self._actions)
+            raise self._left_out(name) or _nothing(name, self._actions)
         return found
+
+    def _left_out(self, name: str) -> UsageError | None:
+        """Return the error for a name of cells that `exclude` or `only` leaves out; None for another name."""
+        images = [some[0].declaration for some in self._images.values()]
+        if name.endswith(".png") and (error := absence.of_paths(name, images, self._below_out(name), self._project)):
+            return error
+        whole, cell = parse_cell_name(name) or ("", {})
+        spec, image = (any_of([glob]) for glob in _halves(whole))
+        named = [it for it in images if spec(it.spec.name) and image(it.image_name)] if cell else []
+        return absence.of_cells(name, named, cell, self._project)
+
+    def _below_out(self, name: str) -> set[str]:
+        """Return the paths below the output folder that a path of the command line may mean."""
+        out = f"{PurePosixPath(self._project.config.out)}/"
+        return {path.removeprefix(out) for path in _paths(name, self._project)}
 
     def _matching(self, name: str) -> Iterator[Action]:
         """Yield the actions that a name matches, which may be the path of a spec, or hold globs."""

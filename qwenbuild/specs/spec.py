@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from qwenbuild.catalogue import Money
 from qwenbuild.errors import Findings, ProjectError
 from qwenbuild.files.text import read_text
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_limits import MAX_BYTES
 from qwenbuild.files.toml_positions import Keys
+from qwenbuild.model_tables import Money
 from qwenbuild.problems import Place, Problem
 
 from . import declared_names
@@ -58,8 +58,17 @@ class Image(Chosen):
         default_factory=list, description="cells to leave out: those that match all values of an entry"
     )
     include: list[dict[str, Scalar | dict[str, Any]]] = Field(
-        default_factory=list, description="cells to add; each entry names every axis"
+        default_factory=list,
+        description="cells to add; each entry names every axis; without a matrix, these are all cells",
     )
+    only: list[dict[str, Scalar]] = Field(
+        default_factory=list, description="cells to build: if there is an entry, only those that match one"
+    )
+
+    @property
+    def has_matrix(self) -> bool:
+        """Whether the image has axes of its own or shared ones. Without any, its cells are those of `include`."""
+        return bool(self.matrix or self.axes)
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Image:

@@ -143,7 +143,7 @@ def test_too_many_renders(sandbox: Sandbox) -> None:
     assert ran.err == (
         "error: 1,000,000,000,008 new renders; at most 10,000 are allowed\n"
         "  = largest matrix: vast/vast\n"
-        "  = hint: --max-renders 1000000000008 allows them; smaller axes or more excludes need fewer\n\n"
+        "  = hint: --max-renders 1000000000008 allows them; smaller axes, `exclude` or `only` need fewer\n\n"
     )
     assert sandbox.here("plan").code == 2
 

@@ -21,9 +21,9 @@ ORDINARY = (
     "class", "def", "lambda", "await", "yield", "__init__", "__class__", "_",
     # names inside Jinja and qwenbuild
     "context", "environment", "resolve", "undefined", "missing", "blocks", "name", "n", "id", "file", "start", "count",
-    "step", "key", "label", "items", "keys", "get", "family", "only", "copy",
+    "step", "key", "label", "items", "keys", "get", "family", "copy",
     # keys that images gained later: specs of earlier versions may have axes of these names
-    *(NEWER := ("axes", "tags", "provider", "region", "interface", "max_cost", "parameters")),
+    *(NEWER := ("axes", "tags", "provider", "region", "interface", "max_cost", "parameters", "only")),
 )  # fmt: skip
 ALL = (*GIVEN, *SET, *FIELDS, *IMAGE_KEYS, *UNREADABLE, *ORDINARY)
 
@@ -108,6 +108,15 @@ def test_a_name_that_templates_can_not_read_is_refused(project: Workspace, name:
 def test_an_axis_may_have_every_ordinary_name(project: Workspace, name: str) -> None:
     """Names of Jinja's functions, words of Python and names inside qwenbuild are ordinary."""
     assert project.write({"specs/a.toml": image_of(name, "axis")}).prompts() == ["A house"]
+
+
+def test_includes_name_the_axes_of_an_image_without_a_matrix(project: Workspace) -> None:
+    """Each wrong name is told once."""
+    text = project.write({"specs/a.toml": '[image.x]\nprompt = "x"\ninclude = [{ ratio = 1 }, { ratio = 2, n = 1 }]\n'})
+    assert text.complaint() == (
+        'error: not an axis name: "ratio"\n --> specs/a.toml:3:14\n  |\n'
+        "3 | include = [{ ratio = 1 }, { ratio = 2, n = 1 }]\n  |              ^^^^^ reserved"
+    )
 
 
 @pytest.mark.parametrize("name", GIVEN)

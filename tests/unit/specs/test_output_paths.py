@@ -194,6 +194,32 @@ def test_a_long_name_of_an_image_is_cut(project: Workspace) -> None:
     assert [path_fault(path) for path in outputs] == [None, None]
 
 
+@pytest.mark.parametrize("own", ["", 'output = "a/logo-c-{{ other }}.png"\n'])
+def test_only_changes_no_path(project: Workspace, own: str) -> None:
+    """A cell keeps its path although the one that it stepped aside for is left out, of whichever image that is."""
+    matrix = '[image.{}]\nprompt = "logo"\nmatrix = {{ lang = ["C", "C++", "a-b", "a"], other = ["c", "b-c"] }}\n'
+    second = f'[image.logo-a]\nprompt = "logo"\n{own}matrix = {{ other = ["c", "b-c"] }}\n'
+    images = matrix.format("logo") + second
+    before = {(it.name, it.output, it.key) for it in project.write({"specs/a.toml": images}).actions()}
+    assert sum("-1d980ce080" in path or path.count("-") > 3 for _, path, _ in before) > 1
+    for lang, other in [(lang, other) for lang in ("C", "C++", "a-b", "a") for other in ("c", "b-c")]:
+        only = f'[[image.logo.only]]\nlang = "{lang}"\nother = "{other}"\n'
+        after = {(it.name, it.output, it.key) for it in project.write({"specs/a.toml": images + only}).actions()}
+        assert len(after) == 3
+        assert after < before
+
+
+def test_only_keeps_recorded_paths(project: Workspace) -> None:
+    """The lock may still know the cell that is left out, or no longer."""
+    spec = logos(["C", "C++", "C#"])
+    lock = {"C++": "a/logo-c.png"}
+    first = {str(it.values[0].value): it.output for it in project.write(spec).actions(recorded(lock))}
+    for lang, path in first.items():
+        project.write({"specs/a.toml": f'{spec["specs/a.toml"]}only = [{{ lang = "{lang}" }}]\n'})
+        for records in (recorded(first), recorded({lang: path}), recorded(lock)):
+            assert [it.output for it in project.actions(records)] == [path]
+
+
 @given(st.lists(st.text("aA-+ ①1.ﬁfi*[]é落\u0301", min_size=1, max_size=80).filter(str.strip), unique=True, max_size=8))
 def test_distinct_values_have_distinct_paths(values: list[str]) -> None:
     """Whatever the values are, each cell has a path of its own that every file system takes."""
@@ -211,4 +237,4 @@ def test_distinct_values_have_distinct_paths(values: list[str]) -> None:
 def test_nothing_is_copied_if_no_paths_clash(project: Workspace) -> None:
     """The usual case costs no work for each cell beyond the comparison."""
     actions = project.write(logos(["a", "b"])).actions()
-    assert settled(actions, no_records, Findings()) is actions
+    assert settled(actions, lambda _: [], no_records, Findings()) is actions

@@ -41,6 +41,9 @@ EDITS: list[dict[str, str]] = [
     {"templates/part.j2": "{% include 'more.j2' %}"},
     {"templates/more.j2": "{{ seed }}"},
     {"specs/b.toml": "[image.ball]\nprompt = 1\n"},
+    {"specs/b.toml": '[image.ball]\nprompt = "b"\nmatrix.n = ["C", "C++"]\n'},
+    {"specs/b.toml": '[image.ball]\nprompt = "b"\nmatrix.n = ["C", "C++"]\nonly = [{ n = "C++" }]\n'},
+    {"specs/a.toml": A + "\n# a note"},
     {"specs/b.toml": '[image.ball]\nprompt = "b"\n'},
 ]
 

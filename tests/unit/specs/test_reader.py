@@ -104,7 +104,7 @@ def test_a_vast_matrix_is_refused_before_it_is_expanded(project: Workspace) -> N
     assert str(caught.value) == (
         "error: 1,000,001 new renders; at most 10,000 are allowed\n"
         "  = largest matrix: a/vast\n"
-        "  = hint: --max-renders 1000001 allows them; smaller axes or more excludes need fewer"
+        "  = hint: --max-renders 1000001 allows them; smaller axes, `exclude` or `only` need fewer"
     )
 
 

@@ -27,12 +27,22 @@ def test_each_value_of_a_vast_matrix_is_tried(project: Workspace) -> None:
 
 
 def test_what_excludes_of_a_vast_matrix_name_is_checked(project: Workspace) -> None:
-    """As long as its axes are not vast themselves."""
+    """As long as its axes are not vast themselves. So is what its `only` entries name."""
     project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nmatrix = { n = { count = 200 }, m = { count = 200 } }\n'
                                    "[[image.a.exclude]]\nn = 999\n"})  # fmt: skip
     assert claims(project) == ['axis n has no value "999": this excludes nothing']
+    project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nmatrix = { n = { count = 200 }, m = { count = 200 } }\n'
+                                   "only = [{ n = 999 }, { m = 1 }]\n"})  # fmt: skip
+    assert claims(project) == ['axis n has no value "999": no cell matches this entry']
     project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nmatrix.n = { count = 1_000_000_000_000 }\n'})
     assert claims(project) == []
+
+
+def test_the_includes_of_an_image_without_a_matrix_are_tried(project: Workspace) -> None:
+    """Each of them."""
+    entries = "".join(f"[[image.a.include]]\nn = {number}\n" for number in range(10_001))
+    project.write({"specs/s.toml": f'[image.a]\nprompt = "{{{{ 1 / (9000 - n) }}}}"\n{entries}'})
+    assert claims(project) == ["template failed: division by zero"]
 
 
 def test_small_matrices_are_expanded_as_a_whole(project: Workspace) -> None:
