@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild.errors import UsageError
+from qwenbuild.pages.pairs import Pairs
 from qwenbuild.plan import comparison
 from qwenbuild.plan.comparison import Comparison, Made, Side
 from qwenbuild.plan.review import base
@@ -18,8 +20,11 @@ from qwenbuild.storage.state import State
 
 from . import locking
 from .history import request_of
+from .planning import make_plan
 
 if TYPE_CHECKING:
+    from qwenbuild.pages.report import Written
+
     from .engine import Engine
 
 _NOW = float("inf")
@@ -33,19 +38,48 @@ def compare(engine: Engine, old: str, new: str | None = None) -> Comparison:
     built now. Raises UsageError for a text that names neither, StateError, ProjectError for a faulty lock.
     """
     with engine.state() as state:
-        runs = state.runs()
-        before = _side(engine, state, runs, old)
-        if new is not None:
-            after = _side(engine, state, runs, new)
-        elif _run(runs, old):
-            after = _built(state, runs, "now", _NOW)
-        else:
-            after = _locked(locking.read(engine, None), "now")
+        return _compared(engine, state, old, new)
 
-        def requests(keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-            return {key: found for key, found in request_of(engine, state, keys).items() if found}
 
-        return comparison.compare(before, after, requests)
+def report(
+    engine: Engine, base: str, folder: Path | None = None, *, small: bool = False,
+    tell: Callable[[int, int], None] | None = None,
+) -> Written:  # fmt: skip
+    """Write the page of the selected cells that differ from a build or a revision, each with its image there.
+
+    `folder` is by default below `.qwenbuild/`; see `Engine.report` for the other arguments. Raises what `compare` and
+    `Engine.report` raise, and UsageError if no cell differs.
+    """
+    from qwenbuild.pages import report
+
+    folder = folder or engine.project.state_dir / "report-diff"
+    with engine.state() as state:
+        found = _compared(engine, state, base, None)
+        plan = make_plan(engine, state, {it.path for it in found.differences})
+        if not plan.steps:
+            hint = "`qwenbuild diff` shows what differs"
+            raise UsageError(f"no selected cell differs from {visible(found.old.label)}", hint=hint)
+        keys = {it.old.key for it in found.differences if it.old and it.new}
+        pairs = Pairs.of(found, request_of(engine, state, keys), engine.store)
+        return report.write(
+            folder, engine.project, plan, state, engine.store, engine.routes, small=small, tell=tell, pairs=pairs
+        )
+
+
+def _compared(engine: Engine, state: State, old: str, new: str | None) -> Comparison:
+    runs = state.runs()
+    before = _side(engine, state, runs, old)
+    if new is not None:
+        after = _side(engine, state, runs, new)
+    elif _run(runs, old):
+        after = _built(state, runs, "now", _NOW)
+    else:
+        after = _locked(locking.read(engine, None), "now")
+
+    def requests(keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return {key: found for key, found in request_of(engine, state, keys).items() if found}
+
+    return comparison.compare(before, after, requests)
 
 
 def _side(engine: Engine, state: State, runs: list[Run], text: str) -> Side:

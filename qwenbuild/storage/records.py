@@ -99,24 +99,19 @@ class PastImage(NamedTuple):
 class Run(NamedTuple):
     """A build. Times are in seconds since the epoch. Without an end it is running, or was killed.
 
-    `summary` counts the outputs by `events.Outcome`, and has `cost` (decimal texts by currency), `seconds` and
-    `exit_code`; builds of older versions lack some of them. `dropped` and `returned` are paths of outputs that the
-    build did not write: no spec declares them any more, or one declares them again.
+    `summary` counts the outputs by `events.Outcome`, and has `cost`: decimal texts by currency. `seconds` is how long
+    the build took. Builds of older versions have no `exit_code`, and the oldest no `cost`. `dropped` and `returned` are
+    paths of outputs that the build did not write: no spec declares them any more, or one declares them again.
     """
 
     number: int
     started_at_s: float
     finished_at_s: float | None
     summary: dict[str, Any] | None
+    seconds: float | None = None
+    exit_code: int | None = None
     dropped: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float | None:
-        """How long the build took, None if it is unknown."""
-        if self.summary is None or self.finished_at_s is None:
-            return None
-        return float(self.summary.get("seconds", max(0.0, self.finished_at_s - self.started_at_s)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return when the build began and ended, and its summary, as a JSON-ready table."""
@@ -161,23 +156,20 @@ def failure(path: object, key: object, host: object, at_s: object, is_final: obj
 
 def run(number: int, begun_s: object, ended_s: object, summary: object) -> Run:
     """Return the build in a row of the state."""
-    said = None if summary is None else _table(summary)
-    dropped, returned = (tuple(map(_text, said.pop(name, ()))) if said else () for name in ("dropped", "returned"))
-    if said is not None:
-        _check_summary(said)
-    return Run(number, _time_s(begun_s), None if ended_s is None else _time_s(ended_s), said, dropped, returned)
-
-
-def _check_summary(summary: dict[str, Any]) -> None:
-    """Raise one of DAMAGE if a summary holds what no build writes."""
-    if not 0 <= float(summary.get("seconds", 0)) < _LAST_TIME_S:
-        raise ValueError("a time was expected")
-    for name in (*Outcome, "exit_code"):
-        if type(summary.get(name, 0)) is not int:
-            raise TypeError("a number was expected")
-    for amount in dict(summary.get("cost", {})).values():
+    begun, ended = _time_s(begun_s), None if ended_s is None else _time_s(ended_s)
+    if summary is None:
+        return Run(number, begun, ended, None)
+    said = _table(summary)
+    dropped, returned = (tuple(map(_text, said.pop(name, ()))) for name in ("dropped", "returned"))
+    code = said.pop("exit_code", None)
+    took = said.pop("seconds", None if ended is None else max(0.0, ended - begun))
+    counts = [said.get(end.value, 0) for end in Outcome]
+    if any(type(count) is not int for count in (*counts, code or 0)):
+        raise TypeError("a number was expected")
+    for amount in dict(said.get("cost", {})).values():
         if not _AMOUNT.fullmatch(_text(amount)):
             raise ValueError("an amount was expected")
+    return Run(number, begun, ended, said, None if took is None else _time_s(float(took)), code, dropped, returned)
 
 
 def _table(text: object) -> dict[str, Any]:

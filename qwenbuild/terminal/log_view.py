@@ -36,7 +36,7 @@ def build_dict(run: Run) -> dict[str, Any]:
         "event": "build", "number": run.number, "started_at_s": run.started_at_s, "finished_at_s": run.finished_at_s,
         "seconds": run.seconds if run.seconds is None else round(run.seconds, 3),
         "outcomes": {end.value: summary[end] for end in Outcome if summary.get(end)},
-        "dropped": list(run.dropped), "cost": summary.get("cost"), "exit_code": summary.get("exit_code"),
+        "dropped": list(run.dropped), "cost": summary.get("cost"), "exit_code": run.exit_code,
     }  # fmt: skip
 
 
@@ -67,12 +67,10 @@ def _about(run: Run) -> str:
     parts.append(f"{len(run.dropped):,} dropped" if run.dropped else "")
     words = ", ".join(filter(None, parts)) or "nothing to do"
     cost = money({visible(name): amount for name, amount in said["cost"].items()}) if said.get("cost") else "free"
-    code = said.get("exit_code")
-    exit_ = f"exit {_UNKNOWN if code is None else code}"
-    if code:
-        exit_ = styled(exit_, sys.stdout, fg="red")
+    code = f"exit {_UNKNOWN if run.exit_code is None else run.exit_code}"
+    code = styled(code, sys.stdout, fg="red") if run.exit_code else code
     took = _UNKNOWN if run.seconds is None else duration(run.seconds)
-    return f"{took:>10}  {words}  {cost if 'cost' in said else _UNKNOWN}  {exit_}"
+    return f"{took:>10}  {words}  {cost if 'cost' in said else _UNKNOWN}  {code}"
 
 
 def _image_lines(images: Sequence[PastImage]) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import subprocess
 
 import pytest
 
 from qwenbuild import load
-from qwenbuild.engine.comparison import compare
+from qwenbuild.engine.comparison import compare, report
 from qwenbuild.errors import UsageError
 from qwenbuild.storage.state import state_path
 from tests.support.workspace import Workspace
@@ -115,3 +116,27 @@ def test_a_build_that_is_not_on_record(place: Workspace) -> None:
     with pytest.raises(UsageError, match="no build 3") as caught:
         compare(load(place.root), "3")
     assert caught.value.facts == ("no build is on record",)
+
+
+def test_a_report_of_what_differs(place: Workspace) -> None:
+    """It has only the cells that differ, with the image of the other side; without any, there is no report."""
+    told: list[tuple[int, int]] = []
+    written = report(load(place.root), "1", tell=lambda done, total: told.append((done, total)))
+    assert (written.index, written.cells) == (place.root / ".qwenbuild/report-diff/index.html", 2)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    text = (written.index.parent / "data.js").read_text("utf-8")
+    model = json.loads(text.split("qwenbuildData.model = ")[1].rstrip(";\n"))
+    with load(place.root).state() as state:
+        first = state.history("s/a.png")[-1].image
+    assert [cell.get("before") for cell in model["cells"]] == [first, None]
+    assert model["compared"] == {"label": "build 1", "dropped": 0}
+    detail = (written.index.parent / "details/0.js").read_text("utf-8")
+    assert f'"history":[{{"image":"{first}"' in detail
+    again = report(load(place.root), "1", tell=lambda done, total: told.append((done, total)))
+    assert (again.cells, len(told)) == (2, 3)
+    other = report(load(place.root), "2", place.root / "page")
+    assert (other.index, other.cells) == (place.root / "page/index.html", 1)
+    with pytest.raises(UsageError, match="no selected cell differs from build 3"):
+        report(load(place.root), "3")
+    with pytest.raises(UsageError, match="no selected cell differs from build 1"):
+        report(load(place.root, select=["s/b"]), "1")

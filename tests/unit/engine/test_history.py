@@ -40,7 +40,7 @@ def test_builds_are_listed(project: Workspace) -> None:
         (3, (), ("s/b.png",)), (2, ("s/b.png",), ()), (1, (), ())
     ]  # fmt: skip
     assert found[0].summary is not None
-    assert (found[0].summary["up_to_date"], found[0].summary["exit_code"], found[0].summary["cost"]) == (2, 0, {})
+    assert (found[0].summary["up_to_date"], found[0].exit_code, found[0].summary["cost"]) == (2, 0, {})
     assert [it.number for it in builds(load(project.root), 1)] == [3]
 
 

@@ -14,7 +14,7 @@ from qwenbuild.terminal import log_view
 from qwenbuild.terminal.style import local_time
 
 WHEN = local_time(1_790_000_000.0)
-RUN = Run(12, 1_790_000_000.0, 1_790_000_005.0, {"cost": {}, "exit_code": 0, "seconds": 4.0})
+RUN = Run(12, 1_790_000_000.0, 1_790_000_005.0, {"cost": {}}, 4.0, 0)
 IMAGE = PastImage(Written("s/a.png", "k" * 64, "1234567890abcdef", 1_790_000_000.0, ""), "s/a", 12, "first", True)
 
 
@@ -25,25 +25,27 @@ def line(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("summary", "dropped", "said"),
+    ("summary", "code", "dropped", "said"),
     [
-        ({"rendered": 4, "failed": 1, "up_to_date": 9_000, "cost": {"CNY": "0.80"}, "exit_code": 1}, 0,
+        ({"rendered": 4, "failed": 1, "up_to_date": 9_000, "cost": {"CNY": "0.80"}}, 1, 0,
          "4 rendered, 1 failed  0.80 CNY  exit 1"),
-        ({"restored": 2, "cost": {}, "exit_code": 0}, 3, "2 restored, 3 dropped  free  exit 0"),
-        ({"up_to_date": 3, "cost": {}, "exit_code": 0}, 0, "nothing to do  free  exit 0"),
-        ({"rendered": 1}, 0, "1 rendered  –  exit –"),
-        ({"rendered": 1, "cost": {"\x1b[2J": "1"}, "exit_code": 0}, 0, "1 rendered  1.00 \\x1b[2J  exit 0"),
+        ({"restored": 2, "cost": {}}, 0, 3, "2 restored, 3 dropped  free  exit 0"),
+        ({"up_to_date": 3, "cost": {}}, 0, 0, "nothing to do  free  exit 0"),
+        ({"rendered": 1}, None, 0, "1 rendered  –  exit –"),
+        ({"rendered": 1, "cost": {"\x1b[2J": "1"}}, 0, 0, "1 rendered  1.00 \\x1b[2J  exit 0"),
     ],
 )  # fmt: skip
-def test_a_build(summary: dict[str, object], dropped: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_build(
+    summary: dict[str, object], code: int | None, dropped: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its line says what it did; what an older version did not record is a dash."""
-    run = RUN._replace(summary=summary, dropped=("x",) * dropped)
-    assert line(run, capsys) == f"       5 s  {said}"
+    run = RUN._replace(summary=summary, exit_code=code, dropped=("x",) * dropped)
+    assert line(run, capsys) == f"       4 s  {said}"
 
 
 def test_a_build_that_has_not_ended(capsys: pytest.CaptureFixture[str]) -> None:
     """It is running, or was killed: nobody knows what it did."""
-    run = RUN._replace(summary=None, finished_at_s=None)
+    run = Run(12, 1_790_000_000.0, None, None)
     assert line(run, capsys) == "         –  has not ended: it is running, or was killed"
     assert log_view.build_dict(run) == {
         "event": "build", "number": 12, "started_at_s": 1_790_000_000.0, "finished_at_s": None, "seconds": None,
@@ -53,7 +55,7 @@ def test_a_build_that_has_not_ended(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_summary_without_an_end(capsys: pytest.CaptureFixture[str]) -> None:
     """How long it took is not known."""
-    assert line(RUN._replace(finished_at_s=None), capsys) == "         –  nothing to do  free  exit 0"
+    assert line(RUN._replace(seconds=None), capsys) == "         –  nothing to do  free  exit 0"
 
 
 def test_builds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,5 +96,5 @@ def test_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     monkeypatch.setenv("COLUMNS", "50")
     log_view.show_images([PastImage(IMAGE.written, "s/a", 12, "x" * 99, True)], as_json=False)
     assert capsys.readouterr().out == f"12  {WHEN}  1234567890ab  xxxx…\n"
-    run = RUN._replace(summary={"failed": 1, "cost": {}, "exit_code": 1})
+    run = RUN._replace(summary={"failed": 1, "cost": {}}, exit_code=1)
     assert line(run, capsys).endswith("free  \x1b[31mexit 1\x1b[0m")

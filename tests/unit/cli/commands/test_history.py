@@ -57,3 +57,12 @@ def test_cost_needs_a_project_only_for_its_own_costs(command: Command) -> None:
     assert command("cost")[0] == 2
     code, out, _ = command("cost", "--all-projects", "--by", "month", "--json")
     assert (code, [json.loads(line)["kind"] for line in out.splitlines()]) == (0, ["total", "unknown", "in_flight"])
+
+
+def test_a_report_of_pairs(command: Command) -> None:
+    """`report --diff` writes only what differs."""
+    command("build", "-w", "seed=1")
+    command("build")
+    code, out, _ = command("report", "--diff", "1", "-o", "page")
+    assert (code, "(1 cell" in out, Path("page/index.html").exists()) == (0, True, True)
+    assert command("report", "--diff", "2")[2].startswith("error: no selected cell differs from build 2\n")
