@@ -37,7 +37,7 @@ def _main() -> None:
     from .version import __version__
 
     match sys.argv[1:]:
-        case ["--version"] if _wrote(f"qwenbuild {__version__}\n"):
+        case ["--version" | "-V"] if _wrote(f"qwenbuild {__version__}\n"):
             _leave(0)
         case ["--help" | "-h"] if _wrote(_help()):
             _leave(0)
@@ -118,6 +118,7 @@ def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
     """Show the answer for an unchanged project. Return False if that fails: then the command line says why."""
     from . import noop_answers as answers
 
+    answers.set_colour(asked.colour)
     if asked.command != "build":
         return _wrote(answers.shown(asked, found, in_colour=answers.coloured(sys.stdout)))
     if asked.junit:
@@ -132,6 +133,8 @@ def _showed(asked: noop.Asked, found: noop.Found, begun: float) -> bool:
             return False
     if asked.as_json:
         return _wrote(answers.build_events(found, time.perf_counter() - begun))
+    if asked.is_quiet:
+        return True
     more = f"{answers.orphaned(found.orphans)}\n" if found.orphans else ""
     _wrote(answers.nothing_to_do(found.count, time.perf_counter() - begun) + more, sys.stderr)
     return True

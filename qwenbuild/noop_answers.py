@@ -41,9 +41,24 @@ def local_time(at_s: float) -> str:
     return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
 
 
+COLOURS = ("auto", "always", "never")
+"""The values of `--color`."""
+
+
 def coloured(stream: IO[Any]) -> bool:
-    """Return True if `stream` is a terminal that may be coloured."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Return True if `stream` may be coloured: a terminal, and anything with FORCE_COLOR, but nothing with NO_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def set_colour(when: str) -> None:
+    """Have everything coloured or nothing, as `--color` says. The programs that this command starts do so, too."""
+    if when != "auto":
+        for name, value in (("NO_COLOR", "never"), ("FORCE_COLOR", "always")):
+            os.environ.pop(name, None)
+            if when == value:
+                os.environ[name] = "1"
 
 
 def build_events(found: Found, seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""The views of `build`: a live line on a terminal, plain lines in a pipe, JSON with `--json`.
+"""The views of `build`: a live block on a terminal, a line for each tenth in a pipe, JSON with `--json`.
 
-On a terminal the live line shows counts and the time left; images that need attention stay above it.
-In a pipe each image that was made has a line. `--json` prints one event a line.
+On a terminal the block shows counts, the time left and failures; the failures stay in full when the build has ended.
+In a pipe each image has a line if there are few, or if all are asked for. `--json` prints one event a line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import click
 
@@ -20,7 +20,6 @@ from qwenbuild.events import (
     Event,
     Finished,
     ImageFinished,
-    ImageStarted,
     ImageWaiting,
     LookingUp,
     NotSent,
@@ -30,28 +29,27 @@ from qwenbuild.events import (
     Warned,
     as_dict,
 )
-from qwenbuild.noop_answers import nothing_to_do, orphaned
 from qwenbuild.problems import visible
 
+from . import build_summary
+from .alike import Alike, Group
 from .style import (
-    OUTCOME_STYLES,
     duration,
     label,
     local_time,
-    money,
     some_names,
     styled,
     waiting,
     warning_lines,
-    without_ids,
 )
-
-if TYPE_CHECKING:
-    from .live_line import LiveLine
 
 _MADE = frozenset({Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED})
 _REPEATED_S = 60.0  # a reason for delays is shown once in this time
-_ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
+_SILENT_S = 300.0  # in a pipe; CI services end jobs that say nothing for 10 minutes
+_FEW = 10  # images: each is a tenth of them or more
+
+ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
+"""The outcomes of outputs that the user must look at."""
 
 
 class View(Protocol):
@@ -75,20 +73,35 @@ class JsonView:
 
 
 class LineView:
-    """Prints a line for each image that was made or needs attention, and a summary."""
+    """Prints a line for each tenth of the images, one for each image that needs attention, and a summary.
 
-    def __init__(self) -> None:
+    `is_verbose`: each image that was made has a line, as always if they are few. `out` is the output folder as people
+    know it; with it, the summary says where the files are and what to do next.
+    """
+
+    is_verbose = False
+
+    def __init__(self, *, is_verbose: bool | None = None, out: str = "") -> None:
+        if is_verbose is not None:
+            self.is_verbose = is_verbose
+        self._out = out
         self._total = 0
         self._done = 0
-        self._alike: dict[tuple[Any, ...], list[str]] = {}  # the cells of each failure: the first was shown in full
+        self._counts: Counter[str] = Counter()
+        self._begun_s = self._told_s = time.monotonic()
+        self._alike = Alike()
         self._delays: dict[str, float] = {}  # when a reason of a delay was shown last, by `time.monotonic()`
 
     def emit(self, event: Event) -> None:
         match event:
             case ImageFinished():  # first: most events are of this kind
-                self.finished_image(event)
+                made = event.outcome in _MADE
+                self._done += made or event.outcome is Outcome.FAILED
+                self._counts[event.outcome] += 1
+                self.finished_image(event, made)
             case Started(plan=plan):
                 self._total = sum(plan[verdict] for verdict in ("render", "restore", "reattach", "failed"))
+                self._begun_s = self._told_s = time.monotonic()
             case LookingUp(submissions=count):
                 answers = "1 lost answer" if count == 1 else f"{count:,} lost answers"
                 self.say(f"{'looking up':>10}  {answers}: asking the service what became of them")
@@ -111,7 +124,12 @@ class LineView:
             case Finished():
                 self.close()
                 self.show_alike()
-                _summary(event)
+                self.summary(event)
+
+    def summary(self, event: Finished) -> None:
+        """Write what was made, what it cost, and what is left to do."""
+        for line in build_summary.lines(event, self._out, is_refused=self._alike.has_refused):
+            self.say(line)
 
     def delayed(self, event: Delayed) -> None:
         """Show that an image is tried again later: a line for each reason, and again if that lasts long."""
@@ -120,27 +138,43 @@ class LineView:
             self._delays[event.reason] = now_s
             self.say(waiting([event], 0.0))
 
-    def finished_image(self, event: ImageFinished) -> None:
-        """Show the outcome of one output."""
-        made = event.outcome in _MADE
-        self._done += made or event.outcome is Outcome.FAILED
-        if made:
-            counter = f"[{self._done}/{self._total}]"
-            self.say(f"{counter:>9} {event.outcome:<10} {visible(event.name)} ({visible(event.reason)})")
-        elif event.outcome in _ATTENTION:
+    def finished_image(self, event: ImageFinished, made: bool) -> None:
+        """Show the outcome of one output, or how far the build is."""
+        if event.outcome in ATTENTION:
             self.attention(event)
+        if self.is_verbose or self._total <= _FEW:
+            if made:
+                self.one_image(event)
+        elif made or event.outcome is Outcome.FAILED:
+            now_s, tenth = time.monotonic(), self._done * 10 // self._total
+            if tenth > (self._done - 1) * 10 // self._total or now_s - self._told_s >= _SILENT_S:
+                self._told_s = now_s
+                self.say(self._progress(now_s - self._begun_s))
+
+    def one_image(self, event: ImageFinished) -> None:
+        """Show an image that was made."""
+        counter = f"[{self._done}/{self._total}]"
+        self.say(f"{counter:>9} {event.outcome:<10} {visible(event.name)} ({visible(event.reason)})")
+
+    def _progress(self, seconds: float) -> str:
+        """Return the line that says how far the build is."""
+        ends = [f"{self._counts[end]:,} {end.value}" for end in Outcome if end in _MADE | {Outcome.FAILED}]
+        left = seconds / self._done * (self._total - self._done)
+        counts = ", ".join(text for text in ends if not text.startswith("0 "))
+        about = f", about {duration(left)} left" if self._done < self._total and left >= 1 else ""
+        total = f"{self._total:,}"
+        return f"[{self._done:>{len(total)},}/{total}] {counts} in {duration(seconds)}{about}"
 
     def attention(self, event: ImageFinished) -> None:
         """Show an output that the user must look at: failed, unknown, missing or edited.
 
-        A failure like one that was shown before is only counted.
+        One like another that was shown before is only counted.
         """
-        if event.problems:
-            said = ((problem.claim, without_ids(problem.facts)) for problem in event.problems)
-            cells = self._alike.setdefault((event.outcome, *said), [])
-            cells.append(event.name)
-            if len(cells) > 1:
-                return
+        if self._alike.add(event).is_new:
+            self.say_in_full(event)
+
+    def say_in_full(self, event: ImageFinished) -> None:
+        """Show an output and all that is known about what is wrong with it."""
         self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
         lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
         for line in lines:
@@ -148,11 +182,14 @@ class LineView:
 
     def show_alike(self) -> None:
         """Show how many further outputs failed like one that was shown, and some of their names."""
-        for (outcome, *_), (first, *others) in self._alike.items():
-            if others:
-                same = f"{len(others):,} more, for the same reason as {visible(first)}"
-                self.say(f"{label(outcome, sys.stderr)} {same}: {some_names(others)}")
-        self._alike.clear()
+        for group in self._alike.taken():
+            self.say_others(group)
+
+    def say_others(self, group: Group) -> None:
+        """Show the outputs that need attention for the same reason as the first."""
+        if others := group.names[1:]:
+            same = f"{len(others):,} more, for the same reason as {visible(group.first.name)}"
+            self.say(f"{label(group.first.outcome, sys.stderr)} {same}: {some_names(others)}")
 
     def say(self, text: str) -> None:
         """Write a line to standard error."""
@@ -162,72 +199,37 @@ class LineView:
         """Do nothing: plain lines change no terminal."""
 
 
-class LiveView(LineView):
-    """Shows one live line with counts and the time left; only what needs attention stays."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._progress: LiveLine | None = None
-        self._delayed: dict[str, Delayed] = {}  # by cell
-        self._counts: Counter[str] = Counter()
-        self._others: set[str] = set()  # projects that this build waits for
+class QuietView(LineView):
+    """Prints only what is wrong: failures, warnings, and why a build stops."""
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, ImageStarted) and self._progress is None:
-            self._open()
-        if isinstance(event, ImageWaiting):
-            if event.project in self._others:
-                return  # one line for each project is enough
-            self._others.add(event.project)
-        super().emit(event)
+        if not isinstance(event, LookingUp | ImageWaiting | Delayed):
+            super().emit(event)
 
-    def finished_image(self, event: ImageFinished) -> None:
-        self._counts[event.outcome] += 1
-        self._delayed.pop(event.name, None)
-        made = event.outcome in _MADE
-        if made and self._progress is None and self._total > 50:
-            self._open()
-        self._done += made or event.outcome is Outcome.FAILED
-        if event.outcome in _ATTENTION:
+    def finished_image(self, event: ImageFinished, made: bool) -> None:
+        if event.outcome in ATTENTION:
             self.attention(event)
-        if self._progress is not None:
-            self._progress.show(self._done, visible(event.name), self._failed())
 
-    def delayed(self, event: Delayed) -> None:
-        if self._progress is None:
-            self._open()
-        self._delayed[event.name] = event
-
-    def _failed(self) -> str:
-        failed = self._counts[Outcome.FAILED]
-        return f" · {failed} failed" if failed else ""
-
-    def _open(self) -> None:
-        from .live_line import LiveLine  # rich loads as long as a small build takes
-
-        self._progress = LiveLine(sys.stderr, self._total, self._delayed)
-        self._progress.show(self._done, "", "")
-        self._progress.start()
-
-    def say(self, text: str) -> None:
-        if self._progress is None:
-            super().say(text)
-        else:
-            from rich.text import Text
-
-            self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
-
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+    def summary(self, event: Finished) -> None:
+        pass
 
 
-def view(as_json: bool) -> View:
-    """Return the JSON view, or the view that suits standard error: live on a terminal, else lines."""
+def view(as_json: bool, *, is_verbose: bool = False, is_quiet: bool = False, out: str = "") -> View:
+    """Return the JSON view, or the view that suits standard error: live on a terminal, else lines.
+
+    `out` is the output folder as people know it.
+    """
     if as_json:
         return JsonView()
-    return LiveView() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineView()
+    if is_quiet:
+        return QuietView()
+    if not sys.stderr.isatty():
+        return LineView(is_verbose=is_verbose)
+    if os.environ.get("TERM") == "dumb":
+        return LineView(is_verbose=is_verbose, out=out)
+    from .live_view import LiveView
+
+    return LiveView(is_verbose=is_verbose, out=out)
 
 
 def _stopping(event: Stopping) -> str:
@@ -238,32 +240,3 @@ def _stopping(event: Stopping) -> str:
     renders = "1 render is" if event.in_flight == 1 else f"{event.in_flight} renders are"
     waiting = f"; {renders} in flight and will be kept" if event.in_flight else ""
     return f"stopping{waiting}. Press Ctrl-C again to leave at once."
-
-
-def _summary(event: Finished) -> None:
-    """Write the counts of a build, its time and its cost, then what to do about images that are left."""
-    counts = [
-        (event.rendered, "rendered"), (event.reattached, "reattached"), (event.restored, "restored"),
-        (event.submitted, "submitted"), (event.failed, "failed"), (event.unknown, "unknown"),
-        (event.missing, "missing"), (event.edited, "edited"), (event.skipped, "skipped"),
-    ]  # fmt: skip
-    stream = sys.stderr
-    parts = [styled(f"{count:,} {word}", stream, **OUTCOME_STYLES[word]) for count, word in counts if count]
-    if not parts:
-        click.echo(nothing_to_do(event.up_to_date, event.seconds), nl=False, err=True)
-    else:
-        if event.up_to_date:
-            parts.append(styled(f"{event.up_to_date:,} up to date", stream, dim=True))
-        cost = f", {money(event.cost)}" if event.cost else ""
-        click.echo(f"{', '.join(parts)} in {duration(event.seconds)}{cost}", err=True)
-    if event.interrupted:
-        click.echo("interrupted: all finished images are kept; build again to continue", err=True)
-    if event.unknown:
-        click.echo("unknown images may have been billed; --resubmit sends them again", err=True)
-    if event.edited:
-        click.echo("edited files were kept; --overwrite replaces them", err=True)
-    if event.strays:
-        what, them = ("1 image", "it") if event.strays == 1 else (f"{event.strays:,} images", "them")
-        click.echo(f"collected {what} that no spec declares any more; the store keeps {them}", err=True)
-    if event.orphans:
-        click.echo(orphaned(event.orphans), err=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from .style import coloured
+if TYPE_CHECKING:
+    from .live_block import LiveBlock
 
 
 @contextmanager
@@ -17,16 +20,8 @@ def progress(word: str, *, shown: bool = True, in_pipes: bool = False) -> Iterat
 
     Nothing is shown unless `shown` is true. Without `in_pipes`, nothing is shown unless standard error is a terminal.
     """
-    if shown and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        terminal = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
-        text = TextColumn("{task.description:>10}")
-        columns = text, BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=terminal, transient=True) as display:
-            task = display.add_task(word, total=None)
-            yield lambda done, total: display.update(task, completed=done, total=total)
+    if shown and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        yield from _drawn(word)
         return
 
     def tell(done: int, total: int) -> None:
@@ -34,3 +29,23 @@ def progress(word: str, *, shown: bool = True, in_pipes: bool = False) -> Iterat
             click.echo(f"{word:>10}  {done:,} of {total:,} images", err=True)
 
     yield tell
+
+
+def _drawn(word: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield the function that draws the bar of a build, and remove the bar in the end."""
+    block: LiveBlock | None = None
+
+    def tell(done: int, total: int) -> None:
+        nonlocal block
+        if block is None:
+            from .live_block import LiveBlock
+
+            block = LiveBlock(sys.stderr, total, word=word)
+            block.start()
+        block.show(done, 0)
+
+    try:
+        yield tell
+    finally:
+        if block is not None:
+            block.stop()

@@ -6,7 +6,6 @@ Colour is used only on a terminal, and never if NO_COLOR is set.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
@@ -87,12 +86,12 @@ def problems(found: Iterable[Problem]) -> None:
             if role == "error":
                 head, claim = text.split(" ", 1)
                 text = f"{styled(head, stream, fg='red', bold=True)} {styled(claim, stream, bold=True)}"
-                click.echo(text, err=True)
             else:
-                click.echo(styled(text, stream, **PROBLEM_STYLES.get(role, {})), err=True)
+                text = styled(text, stream, **PROBLEM_STYLES.get(role, {}))
+            click.echo(text, err=True, color=coloured(stream))
         click.echo(err=True)
     if len(found) > 1:
-        click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True)
+        click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True, color=coloured(stream))
 
 
 def warnings(found: Iterable[Problem]) -> None:
@@ -127,9 +126,14 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def rate(each_s: float) -> str:
+    """Return how many are made in a second, or in a minute if they are fewer: `1.2/s`, `40/min`."""
+    return f"{each_s:.1f}/s" if each_s >= 1 else f"{each_s * 60:.1f}/min"
+
+
 def clock(at_s: float) -> str:
-    """Return seconds since 1970 as local time of day: `14:05:00`."""
-    return time.strftime("%H:%M:%S", time.localtime(at_s))
+    """Return seconds since 1970 as local time of day with its offset: `14:05:00+01:00`."""
+    return local_time(at_s).partition(" ")[2]
 
 
 def waiting(delayed: Sequence[Delayed], now_s: float) -> str:

@@ -41,6 +41,8 @@ _STYLES = {"error": "bold red", "place": "blue", "gutter": "blue", "caret": "bol
 class WatchLines(LineView):
     """Prints a line for each reading of the files and each image, on standard error."""
 
+    is_verbose = True
+
     def emit(self, event: Event) -> None:
         match event:
             case Replanned():

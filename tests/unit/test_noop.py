@@ -177,6 +177,12 @@ def test_a_snapshot_is_written_into_no_other_file(tmp_path: Path, monkeypatch: p
         (["--project=specs", "--locked"], [], "specs", False, ""),
         (["--project", "specs", "build", "--junit", "x.xml"], [], "specs", False, "specs/x.xml"),
         (["build", "-j", "4", "--fail-fast", "--overwrite", "--max-cost", "5"], [], "", False, ""),
+        (["build", "-k", "--keep-going", "-v", "--verbose", "-q", "--quiet"], [], "", False, ""),
+        (["--color", "never", "-C", "specs", "build", "--color=always", "a"], ["a"], "specs", False, ""),
+        (["--color=always", "status", "--json"], [], "", True, ""),
+        (["build", "--color", "blue"], ["", "build", "--color", "blue"], "", False, ""),
+        (["build", "--", "--color", "never"], ["--", "--color", "never"], "", False, ""),
+        (["build", "-n"], ["-n"], "", False, ""),
         (["build", "-j", "0"], ["-j", "0"], "", False, ""),
         (["build", "--locked", "puppies"], ["puppies", "--locked"], "", False, ""),
         (["--tag", "--json", "--exclude", "--locked"], ["--tag", "--json", "--exclude", "--locked"], "", False, ""),
@@ -208,6 +214,12 @@ def test_what_a_command_line_asks_for(
     assert (asked.build, asked.as_json) == (build, as_json)
     assert asked.start == os.path.normpath(tmp_path / start)
     assert asked.junit == (str(tmp_path / junit) if junit else "")
+
+
+def test_the_last_colour_counts() -> None:
+    """As on the slow path."""
+    for arguments, colour in (([], "auto"), (["--color", "never", "plan", "--color=always"], "always")):
+        assert noop.Asked(arguments).colour == colour
 
 
 @pytest.mark.usefixtures("back_again")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import io
+import os
 import re
 import time
 
 import pytest
 
 from qwenbuild.noop import Asked, Found
-from qwenbuild.noop_answers import last_build, nothing_to_do, orphaned, shown
+from qwenbuild.noop_answers import coloured, last_build, nothing_to_do, orphaned, set_colour, shown
 from qwenbuild.noop_snapshot import Snapshot, pack
 
 
@@ -14,6 +16,20 @@ def found(*status: str, orphans: int = 0) -> Found:
     """Return what a snapshot with this `status` knows about 1,234 outputs."""
     parts = [[], [], [text.encode() for text in status], []]
     return Found(1234, orphans, 0, Snapshot("", pack([], [], parts, [], b"")))
+
+
+@pytest.mark.parametrize(
+    ("when", "colours"), [("auto", ("", "1")), ("always", (None, "1")), ("never", ("1", None))]
+)  # fmt: skip
+def test_colours_are_set_for_the_whole_command(
+    when: str, colours: tuple[str | None, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment says so, to the programs that it starts, too; `auto` leaves it as it is."""
+    monkeypatch.setenv("NO_COLOR", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    set_colour(when)
+    assert (os.environ.get("NO_COLOR"), os.environ.get("FORCE_COLOR")) == colours
+    assert coloured(io.StringIO()) == (when != "never")
 
 
 def test_lines_that_a_build_prints() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,13 @@ from ..arguments import (
     given,
     json_option,
     provider,
+    quiet_option,
     selection,
     shard_option,
     trust_option,
 )
 from ..startup import loading
+from . import look
 
 if TYPE_CHECKING:
     from qwenbuild.events import Event
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 @click.command()
 @selection
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails (default: continue).")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, as `plan` does; build nothing.")
+@click.option("--fail-fast/--keep-going", " /-k", "fail_fast", default=False,
+              help="Stop at the first image that fails, or build the others (the default).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Render the selected images again, and pay again.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that were edited by hand.")
 @click.option("--locked", is_flag=True, help="Fail before rendering anything if the lock would change.")
@@ -49,13 +55,18 @@ if TYPE_CHECKING:
 )
 @provider
 @json_option
+@quiet_option
+@click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Print a line for each image that is made.")
 @click.pass_obj
-def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -> None:
+def build(
+    project: Path, /, as_json: bool, is_quiet: bool, is_verbose: bool, dry_run: bool, junit: Path | None, **choices: Any
+) -> None:
     """Render what is missing or out of date, and nothing else.
 
     \b
     qwenbuild build                            everything
     qwenbuild build puppies/poster -w seed=1   some cells of one image
+    qwenbuild build -n                         what would be done, and what it costs
     qwenbuild build --provider draft           typeset drafts, for free
     qwenbuild build --var campaign=spring      with another value of a variable
     qwenbuild build --force -w seed=7          render these cells again
@@ -65,6 +76,12 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
     SELECT names specs, images, cells or outputs; without it everything is built. Files edited by hand
     are kept, equal requests are rendered once, and if an image fails the others are still built.
     """
+    if dry_run:
+        engine = engine_of(project, **choices)
+        if engine.options.locked:
+            engine.check_lock()
+        look.show_plan(engine, engine.plan(), as_json=as_json)
+        return
     with loading():  # also the builder: the engine would import it later, when Ctrl-C raises an exception
         from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.terminal import build_view
@@ -82,25 +99,26 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
         if not is_closed_terminal(error):
             interrupt.request()
 
-    outlet = Outlet(build_view.view(as_json), unshown)
+    with contextlib.ExitStack() as ending:
+        if recording:
+            ending.callback(recording.write)
+        try:
+            engine = engine_of(project, **choices)
+            out = os.path.join(os.path.relpath(engine.project.out), "")
+            outlet = Outlet(build_view.view(as_json, is_verbose=is_verbose, is_quiet=is_quiet, out=out), unshown)
+            ending.callback(outlet.close)
 
-    def emit(event: Event) -> None:
-        outlet.emit(event)
-        if recording:
-            recording.emit(event)
+            def emit(event: Event) -> None:
+                outlet.emit(event)
+                if recording:
+                    recording.emit(event)
 
-    try:
-        finished = engine_of(project, **choices).build(
-            emit, interrupt, arguments=click.get_current_context().meta[GIVEN], quiet=not (as_json or junit)
-        )
-    except (QwenbuildError, KeyboardInterrupt) as error:
-        if recording:
-            recording.fail(error)
-        raise
-    finally:
-        outlet.close()
-        if recording:
-            recording.write()
+            given_line = click.get_current_context().meta[GIVEN]
+            finished = engine.build(emit, interrupt, arguments=given_line, quiet=not (as_json or junit))
+        except (QwenbuildError, KeyboardInterrupt) as error:
+            if recording:
+                recording.fail(error)
+            raise
     if outlet.error and not is_closed_terminal(outlet.error) and not finished.signal:
         raise outlet.error
     sys.exit(finished.exit_code)
@@ -109,8 +127,8 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
 @click.command(short_help="Follow the files: show the effect of each save at once, for free.")
 @selection
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
-              help="Serve the page on this port (default: any free port).")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT",
+              help="Serve the page on this port, 0 on any (default: the project's own, else the next).")  # fmt: skip
 @click.option("--no-preview", "preview", flag_value=False, default=True, help="Serve no page.")
 @click.option("--auto", is_flag=True, help="Render without being asked, within the budget.")
 @click.option("--max-cost", type=Money(), metavar="CNY", help="Spend at most this in one watch.")
@@ -119,7 +137,7 @@ def build(project: Path, /, as_json: bool, junit: Path | None, **choices: Any) -
 @json_option
 @click.pass_obj
 def watch(
-    project: Path, /, open_page: bool, port: int, preview: bool, auto: bool, as_json: bool, **choices: Any
+    project: Path, /, open_page: bool, port: int | None, preview: bool, auto: bool, as_json: bool, **choices: Any
 ) -> None:
     """Follow specs, templates and data; plan again at each save, and show the images on a page.
 
@@ -135,7 +153,7 @@ def watch(
 
     from qwenbuild.terminal import watch_session
 
-    if not preview and (open_page or port):
+    if not preview and (open_page or port is not None):
         raise UsageError(f"--no-preview serves no page, but {'--open' if open_page else '--port'} needs one")
 
     asked = watch_session.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)

@@ -13,10 +13,14 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import plan_view, style
 
-from ..arguments import PathFromProject, engine_of, json_option, provider, selection, shard_option
+from ..arguments import PathFromProject, engine_of, json_option, provider, quiet_option, selection, shard_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qwenbuild.engine.engine import Engine
     from qwenbuild.plan.plan import Plan
+    from qwenbuild.plan.review import Change
 
 
 @click.command()
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 @shard_option
 @click.option("--base", metavar="REV", help="Also list the changes against the lock of this git revision.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown for a comment on a pull request.")
-@click.option("--all", "every", is_flag=True, help="Also list what is up to date, and all steps of a long plan.")
+@click.option("--all", "every", is_flag=True, help="List every cell, also those that are up to date.")
 @provider
 @json_option
 @click.pass_obj
@@ -43,16 +47,27 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other")
     engine = engine_of(project, **choices)
-    from qwenbuild.plan import review
-    from qwenbuild.terminal import markdown
-
     planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
-    engine.check_renders(planned)
     if as_markdown:
+        from qwenbuild.terminal import markdown
+
+        engine.check_renders(planned)
         click.echo(markdown.markdown(planned, changes), nl=False)
         return planned
+    show_plan(engine, planned, changes, base=base or "", as_json=as_json, every=every)
+    return planned
+
+
+def show_plan(
+    engine: Engine, planned: Plan, changes: Sequence[Change] | None = None, *, base: str = "", as_json: bool = False,
+    every: bool = False,
+) -> None:  # fmt: skip
+    """Print a plan, as text or as JSON; before it, its `changes` against the lock of the revision `base`."""
+    engine.check_renders(planned)
     style.warnings([*planned.warnings, *planned.advice])
     if as_json:
+        from qwenbuild.plan import review
+
         style.write(json.dumps(review.change_dict(change), ensure_ascii=False) for change in changes or ())
         style.write(json.dumps(plan_view.step_dict(step), ensure_ascii=False) for step in planned.steps)
         for orphan in planned.orphans:
@@ -60,15 +75,12 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
             click.echo(json.dumps(table, ensure_ascii=False))
         click.echo(json.dumps(planned.summary))
     else:
-        for change in changes or ():
-            click.echo(f"{style.label(change.kind)}  {visible(change.name)}  {visible(change.reason)}")
         if changes is not None:
-            click.echo(f"{len(changes):,} outputs differ from {visible(base or '')}\n")
+            plan_view.show_changes(changes, base, every=every)
         plan_view.show_plan(planned, every=every)
-    return planned
 
 
-@click.command(short_help="Show why an output has its verdict, and how to bring it up to date.")
+@click.command(short_help="Show why an output has its verdict, and how to bring it up to date. Also: why.")
 @selection
 @provider
 @json_option
@@ -146,15 +158,32 @@ def status(project: Path, /, as_json: bool, **choices: Any) -> Plan:
 
 
 @click.command(short_help="Print the provenance in an image.")
-@click.argument("image", type=PathFromProject())
+@click.argument("image", type=PathFromProject(), required=False)
+@click.option("--picked", is_flag=True, help="Print the provenance in the outputs of all starred cells.")
 @json_option
-def show(image: Path, as_json: bool) -> None:
+@click.pass_obj
+def show(project: Path, /, image: Path | None, picked: bool, as_json: bool) -> None:
     """Print the provenance in IMAGE.png: its request, model, seed and key.
 
     \b
     qwenbuild show out/icons/sun.png
+    qwenbuild show --picked
     qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
+    if (image is None) != picked:
+        raise UsageError("`show` needs an image, or --picked for all starred cells", hint="qwenbuild show out/x.png")
+    if image:
+        _show(image, as_json=as_json)
+        return
+    engine = engine_of(project, picked=True)
+    for number, action in enumerate(engine.selected(engine.actions())):
+        if not as_json:
+            click.echo(("\n" if number else "") + visible(action.name))
+        _show(engine.project.out / action.output, as_json=as_json)
+
+
+def _show(image: Path, *, as_json: bool) -> None:
+    """Print the provenance in an image. Raises UsageError if it has none."""
     from qwenbuild.files.provenance import read_provenance_file
     from qwenbuild.plan.lacking import PULL
     from qwenbuild.storage.outputs import pointed
@@ -179,24 +208,34 @@ def show(image: Path, as_json: bool) -> None:
 @click.option("-o", "--output", type=PathFromProject(), metavar="DIR",
               help="Write it to this folder (default: .qwenbuild/report).")  # fmt: skip
 @click.option("--small", is_flag=True, help="Leave out full-size images: small enough for a CI artifact.")
+@click.option("--diff", "base", metavar="RUN|REV", default="",
+              help="Only what differs from this build or git revision, with its image there beside the present one.")
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @provider
+@quiet_option
 @click.pass_obj
-def report(project: Path, /, output: Path | None, small: bool, show_page: bool, **choices: Any) -> None:
+def report(
+    project: Path, /, output: Path | None, small: bool, base: str, show_page: bool, is_quiet: bool, **choices: Any
+) -> None:
     """Write a page with every cell: its image or what is missing, prompt, provenance and price.
 
     \b
     qwenbuild report --open
     qwenbuild report puppies -w seed=1 -o public
     qwenbuild report --small -o artifact
+    qwenbuild report --diff 12 --open       what changed since build 12, in pairs
 
     The files are static: they open from disk and from any web server. Spends nothing.
     """
+    from qwenbuild.engine import comparison
     from qwenbuild.terminal.progress import progress
 
     engine = engine_of(project, **choices)
-    with progress("writing", in_pipes=True) as tell:
-        written = engine.report(output, small=small, tell=tell)
+    with progress("writing", shown=not is_quiet, in_pipes=True) as tell:
+        if base:
+            written = comparison.report(engine, base, output, small=small, tell=tell)
+        else:
+            written = engine.report(output, small=small, tell=tell)
     style.warnings(written.warnings)
     click.echo(f"{'wrote':>10}  {written.index}  ({written.cells:,} cells, {style.byte_size(written.size_bytes)})")
     if show_page:

@@ -1,4 +1,4 @@
-"""The commands that set up a machine and a project: doctor, init, schema, completion."""
+"""The commands that set up a machine and a project, and that help: doctor, init, schema, completion, help."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import click
+
+from qwenbuild.errors import UsageError
+from qwenbuild.problems import did_you_mean, visible
 
 from ..arguments import PathFromProject, json_option, trust_option
 from ..completion import SHELLS, script
@@ -109,3 +112,31 @@ def completion(shell: str) -> None:
     ~/.bashrc. For zsh, ~/.zfunc must be in `fpath` before ~/.zshrc runs `compinit`.
     """
     click.echo(script(shell), nl=False)
+
+
+def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the commands that begin so."""
+    root = ctx.find_root().command
+    return [name for name in getattr(root, "commands", ()) if name.startswith(incomplete)]
+
+
+@click.command("help", short_help="Show how a command is used.")
+@click.argument("command", nargs=-1, shell_complete=_commands)
+@click.pass_context
+def help_(ctx: click.Context, command: tuple[str, ...]) -> None:
+    """Show how COMMAND is used; without one, show all commands.
+
+    \b
+    qwenbuild help build
+    qwenbuild help cache push
+    """
+    shown = ctx.find_root()
+    for name in command:
+        group = shown.command
+        known = group.list_commands(shown) if isinstance(group, click.Group) else []
+        found = group.get_command(shown, name) if isinstance(group, click.Group) else None
+        if found is None:
+            hint = did_you_mean(name, known) or f"`{shown.command_path} --help` lists what there is"
+            raise UsageError(f'no command "{visible(" ".join(command))}"', hint=hint)
+        shown = click.Context(found, info_name=name, parent=shown)
+    click.echo(shown.get_help())

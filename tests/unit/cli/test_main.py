@@ -41,7 +41,10 @@ def test_the_help_that_is_kept(command: Command, monkeypatch: pytest.MonkeyPatch
         ("build t", 'nothing is named "t"', ""),
         ("build -w seed", 'not a condition: "seed"', "write -w AXIS=VALUE"),
         ("build -w seed=9", "no cell matches seed=9", ""),
-        ("show", "Missing argument 'IMAGE'", "`qwenbuild show --help`"),
+        ("help bild", 'no command "bild"', 'did you mean "build"?'),
+        ("help cache x", 'no command "cache x"', "`qwenbuild cache --help` lists what there is"),
+        ("--color blue", "Invalid value for '--color': 'blue' is not one of", "`qwenbuild --help`"),
+        ("build --color", "Option '--color' requires an argument", ""),
         ("show nosuch.png", "nosuch.png can't be read: No such file", ""),
         (
             "build --provider null --detach",
@@ -86,6 +89,47 @@ def test_a_group_by_itself(command: Command) -> None:
     code, out, err = command("cache")
     assert (code, out) == (2, "")
     assert err == command("cache", "--help")[1]
+
+
+def test_help_of_a_command(command: Command) -> None:
+    """`help` shows what `--help` shows, of all commands, of one, and of one below another."""
+    assert command("help") == command("--help")
+    assert command("help", "build") == command("build", "--help")
+    assert command("help", "cache", "push") == command("cache", "push", "--help")
+
+
+def test_why_is_explain(command: Command) -> None:
+    """Under both names a command does the same."""
+    assert command("why", "-w", "seed=1") == command("explain", "-w", "seed=1")
+
+
+@pytest.mark.parametrize("line", ["--color always status", "status --color=always", "-C . --color=always status"])
+def test_colours_in_a_pipe(command: Command, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--color` stands before or after the command, and decides for pipes, too."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.setenv(name, "")
+    assert "\x1b[32m2 to render\x1b[0m" in command(*line.split())[1]
+    assert "\x1b" not in command(*line.replace("always", "never").split())[1]
+
+
+def test_colours_of_errors_in_a_pipe(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of a terminal."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.setenv(name, "")
+    assert command("build", "nosuch", "--color", "always")[2].startswith("\x1b[31m\x1b[1merror:\x1b[0m ")
+
+
+def test_a_quiet_build(command: Command) -> None:
+    """It prints nothing if all is well, whether or not there is something to do."""
+    assert command("build", "-q") == command("build", "--quiet", "-k") == (0, "", "")
+
+
+def test_a_dry_run_is_a_plan(command: Command) -> None:
+    """With the options of the build; nothing is built."""
+    assert command("build", "-n", "-w", "seed=1") == command("plan", "-w", "seed=1")
+    assert command("--dry-run", "--json")[1] == command("plan", "--json")[1]
+    assert command("build", "-n", "--locked")[0] == 3
+    assert command("plan")[1].splitlines()[-1] == "2 to render"
 
 
 def test_the_order_of_options(command: Command) -> None:

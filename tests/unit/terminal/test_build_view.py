@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -16,9 +17,11 @@ from qwenbuild.events import (
     Outcome,
     Started,
     Stopping,
+    Warned,
 )  # fmt: skip
 from qwenbuild.problems import Problem
-from qwenbuild.terminal.build_view import JsonView, LineView, LiveView, view
+from qwenbuild.terminal.build_view import JsonView, LineView, QuietView, view
+from qwenbuild.terminal.live_view import LiveView
 from qwenbuild.terminal.style import clock, local_time
 
 PLAN = {
@@ -128,33 +131,55 @@ def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("finished", "text"),
-    [
-        (Finished(0, 0, 12_345, 0, 0, 0, 0.018), "nothing to do: 12,345 up to date in 0.02 s\n"),
-        (
-            Finished(2, 1, 3, 0, 0, 0, 65.2, reattached=4, submitted=5, cost={"CNY": "0.44"}),
-            "2 rendered, 4 reattached, 1 restored, 5 submitted, 3 up to date in 1 min 5 s, 0.44 CNY\n",
-        ),
-        (
-            Finished(0, 0, 0, 1, 2, 3, 5, skipped=4, orphans=6, interrupted=True),
-            "1 failed, 3 unknown, 2 edited, 4 skipped in 5 s\n"
-            "interrupted: all finished images are kept; build again to continue\n"
-            "unknown images may have been billed; --resubmit sends them again\n"
-            "edited files were kept; --overwrite replaces them\n"
-            "6 outputs are no longer declared; `qwenbuild clean --orphans` removes them\n",
-        ),
-        (
-            Finished(0, 0, 3, 0, 0, 0, 0.5, orphans=1),
-            "nothing to do: 3 up to date in 0.50 s\n"
-            "1 output is no longer declared; `qwenbuild clean --orphans` removes it\n",
-        ),
-    ],
-)
-def test_the_summary(finished: Finished, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The summary has counts, time and cost, then what to do about images that are left."""
-    LineView().emit(finished)
-    assert capsys.readouterr().err == text
+def test_many_images_have_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the numbers of outcomes; failures are told at once, those alike at the end."""
+    shown = LineView()
+    shown.emit(Started("null", {**PLAN, "render": 1000, "restore": 0, "reattach": 0}))
+    for at in range(1000):
+        failed = at % 500 == 10
+        problems = [Problem("torn")] if failed else []
+        outcome = Outcome.FAILED if failed else Outcome.RENDERED
+        shown.emit(ImageFinished(f"s/{at}", "s/a.png", outcome, "torn", 0.1, problems))
+    shown.emit(Finished(998, 0, 0, 2, 0, 0, 1.0))
+    lines = [re.sub(r" in .*", "", line) for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "    failed s/10",
+        "           error: torn",
+        *(f"[{done:>5,}/1,000] {done - 1} rendered, 1 failed" for done in range(100, 600, 100)),
+        *(f"[{done:>5,}/1,000] {done - 2} rendered, 2 failed" for done in range(600, 1100, 100)),
+        "    failed 1 more, for the same reason as s/10: s/510",
+        "998 rendered, 2 failed",
+    ]
+
+
+def test_a_verbose_build_has_a_line_for_each_image(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many there are."""
+    shown = LineView(is_verbose=True)
+    shown.emit(Started("null", {**PLAN, "render": 1000, "restore": 0, "reattach": 0}))
+    for _ in range(2):
+        shown.emit(ended(Outcome.RENDERED))
+    assert capsys.readouterr().err.splitlines() == [
+        " [1/1000] rendered   s/\\x1ba (why)",
+        " [2/1000] rendered   s/\\x1ba (why)",
+    ]
+
+
+def test_a_quiet_build_says_only_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of images that were made, and no summary."""
+    shown = QuietView()
+    shown.emit(Started("null", PLAN))
+    shown.emit(LookingUp(1))
+    shown.emit(Delayed("s/a", "x.png", "slower", 1e9))
+    shown.emit(ended(Outcome.RENDERED))
+    shown.emit(Warned([Problem("no remote")]))
+    shown.emit(ended(Outcome.FAILED, "torn", Problem("torn")))
+    shown.emit(ended(Outcome.FAILED, "torn", Problem("torn")))
+    shown.emit(Finished(1, 0, 0, 2, 0, 0, 1.0, orphans=3))
+    assert capsys.readouterr().err == (
+        "warning: no remote\n"
+        "    failed s/\\x1ba\n           error: torn\n"
+        "    failed 1 more, for the same reason as s/\\x1ba: s/\\x1ba\n"
+    )
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,3 +197,4 @@ def test_which_view() -> None:
     """Without a terminal the view prints lines, or JSON if asked for."""
     assert type(view(as_json=True)) is JsonView
     assert type(view(as_json=False)) is LineView
+    assert type(view(as_json=False, is_quiet=True)) is QuietView
