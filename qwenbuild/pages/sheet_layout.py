@@ -30,6 +30,7 @@ MOST_PIXELS = 89_478_485
 _MM = DPI / 25.4  # pixels
 _MARGIN = round(10 * _MM)
 _LARGEST, _SMALLEST = round(80 * _MM), round(25 * _MM)  # tiles on paper
+_SMALLEST_IN_PNG = 96
 _STEP = 4  # pixels between the sizes that are tried
 _FLOW_COLUMNS = 6  # on paper
 _HEAD_EMS = 14.0  # the widest label of a row
@@ -72,21 +73,31 @@ class Layout:
 
 
 def on_one_page(grid: Grid, lettering: Lettering, tile_px: int | None) -> Layout:
-    """Return the layout of a PNG; raises UsageError if the image would have too many pixels."""
+    """Return the layout of a PNG. Without `tile_px`, the tiles become smaller until the image has few enough pixels.
+
+    Raises UsageError if it would have too many all the same.
+    """
     columns, flowing = _columns(grid)
+    per_row = max(columns, math.ceil(math.sqrt(flowing * 1.5)))
     tile = tile_px or TILE_PX
-    made = _Setter(grid, lettering, tile, max(columns, math.ceil(math.sqrt(flowing * 1.5))), None).layout()
-    [page] = made.pages
-    if page.width * page.height > MOST_PIXELS:
-        fitting = int(tile * math.sqrt(MOST_PIXELS / (page.width * page.height)) * 0.95)
-        raise UsageError(
-            f"the sheet would have {page.width:,}x{page.height:,} pixels, which few programs open",
-            facts=[
-                f"{len(grid.tiles):,} cells with tiles of {tile:,} pixels; an image has at most {MOST_PIXELS:,} pixels"
-            ],
-            hint=f"--tile {fitting} fits; so does a PDF (-o sheet.pdf); or select fewer cells",
-        )
-    return made
+    made = _Setter(grid, lettering, tile, per_row, None).layout()
+    fitting = made
+    while _pixels(fitting) > MOST_PIXELS and tile >= _SMALLEST_IN_PNG:
+        tile = min(tile - 1, int(tile * math.sqrt(MOST_PIXELS / _pixels(fitting))))
+        fitting = _Setter(grid, lettering, tile, per_row, None).layout()
+    is_possible = _pixels(fitting) <= MOST_PIXELS
+    if is_possible and (fitting is made or not tile_px):
+        return fitting
+    width, height = made.pages[0].width, made.pages[0].height
+    raise UsageError(
+        f"the sheet would have {width:,}x{height:,} pixels, which few programs open",
+        facts=[f"{len(grid.tiles):,} cells; an image has at most {MOST_PIXELS:,} pixels"],
+        hint=(f"--tile {tile} fits; " if is_possible else "") + "a PDF has room for all (-o sheet.pdf)",
+    )
+
+
+def _pixels(layout: Layout) -> int:
+    return layout.pages[0].width * layout.pages[0].height
 
 
 def on_paper(grid: Grid, lettering: Lettering, tile_px: int | None, paper: str) -> Layout:

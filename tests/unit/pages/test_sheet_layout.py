@@ -84,15 +84,30 @@ def test_a_flow_is_about_as_wide_as_high() -> None:
     assert said(layout.pages[0])[:3] == ["title", "seed=0", "seed=1"]
 
 
-def test_an_image_of_too_many_pixels_is_refused() -> None:
-    """The message has a size of tiles that fits."""
+def test_an_image_of_many_cells_has_smaller_tiles() -> None:
+    """Unless the user says how large they are: then the message has a size that fits."""
+    layout = image(table(20, 20))
+    check(layout)
+    assert 400 < layout.tile_px < 512
+    assert 0.9 < layout.pages[0].width * layout.pages[0].height / MOST_PIXELS <= 1
     with pytest.raises(UsageError) as caught:
-        image(table(20, 20))
-    lines = str(caught.value).splitlines()
-    assert lines[0] == "error: the sheet would have 10,961x10,939 pixels, which few programs open"
-    assert lines[1] == f"  = 400 cells with tiles of 512 pixels; an image has at most {MOST_PIXELS:,} pixels"
-    assert lines[2] == "  = hint: --tile 420 fits; so does a PDF (-o sheet.pdf); or select fewer cells"
-    assert image(table(20, 20), tile_px=420).pages[0].width > 8_000
+        image(table(20, 20), tile_px=512)
+    assert str(caught.value) == (
+        "error: the sheet would have 10,961x10,939 pixels, which few programs open\n"
+        f"  = 400 cells; an image has at most {MOST_PIXELS:,} pixels\n"
+        f"  = hint: --tile {layout.tile_px} fits; a PDF has room for all (-o sheet.pdf)"
+    )
+    assert image(table(20, 20), tile_px=layout.tile_px) == layout
+
+
+def test_an_image_of_far_too_many_cells_is_refused() -> None:
+    """Its pictures would show nothing."""
+    with pytest.raises(UsageError) as caught:
+        image(table(100, 120))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  = 12,000 cells; an image has at most {MOST_PIXELS:,} pixels",
+        "  = hint: a PDF has room for all (-o sheet.pdf)",
+    ]
 
 
 def test_paper_is_turned_for_larger_pictures() -> None:
