@@ -117,6 +117,13 @@ def _partial_excludes(place: Project, count: int) -> None:
     _seeds(place, count, "".join(f"[[image.poster.exclude]]\nseed = {seed}\n" for seed in range(2, count // 2 + 1)))
 
 
+def _only(place: Project, count: int) -> None:
+    """Of N cells, the half that as many entries of `only` name."""
+    half = max(1, count // 2)
+    _seeds(place, count, "".join(f'[[image.poster.only]]\nstyle = "{_text(1)}"\nseed = {seed}\n'
+                                 for seed in range(1, half + 1)))  # fmt: skip
+
+
 # --- files and tables ---
 
 
@@ -329,6 +336,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "includes": Dimension(_includes),
     "excludes": Dimension(_excludes),
     "partial-excludes": Dimension(_partial_excludes),
+    "only": Dimension(_only),
     "images": Dimension(_images),
     "specs": Dimension(_specs, share=0.25),
     "templates": Dimension(_templates, share=0.25),

@@ -151,6 +151,72 @@ def test_too_many(sandbox: Sandbox) -> None:
     assert sandbox.here("explain", "nosuch").code == 2
 
 
+SWEEP = """\
+[image.poster]
+prompt = "{{ mood }}"
+matrix = { mood = ["C", "C++", "C#"], seed = { start = 1, count = 100 } }
+[[image.poster.exclude]]
+seed = 7
+"""
+ONLY = """\
+[[image.poster.only]]
+mood = "C++"
+seed = 3
+[[image.poster.only]]
+mood = "C"
+seed = 4
+"""
+
+
+def test_what_is_left_out(sandbox: Sandbox) -> None:
+    """The reason of a cell's absence is the answer, by its name and by its path, for `build`, too."""
+    sandbox.write({"specs/sweep.toml": SWEEP + ONLY})
+    ran = sandbox.here("explain", "sweep/poster[mood=C,seed=7]")
+    assert (ran.code, ran.out) == (2, "")
+    assert (
+        ran.err
+        == """\
+error: sweep/poster[mood=C,seed=7] is left out: this `exclude` entry matches it
+ --> specs/sweep.toml:4:3
+  |
+4 | [[image.poster.exclude]]
+  |   ^^^^^^^^^^^^^^^^^^^^
+
+"""
+    )
+    reason = "is left out: none of the 2 `only` entries matches it\n --> specs/sweep.toml:6:3\n"
+    for command in (["explain"], ["explain", "--json"], ["build"], ["plan"]):
+        ran = sandbox.here(*command, "sweep/poster[mood=C,seed=5]")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"error: sweep/poster[mood=C,seed=5] {reason}")
+    told = sandbox.here("explain", "out/sweep/poster-c-5.png").err
+    assert told.startswith(f"error: out/sweep/poster-c-5.png (sweep/poster[mood=C,seed=5]) {reason}")
+    assert (
+        'nothing is named "sweep/poster[mood=C,seed=500]"'
+        in sandbox.here("explain", "sweep/poster[mood=C,seed=500]").err
+    )
+
+
+def test_what_only_keeps_stays_up_to_date(sandbox: Sandbox) -> None:
+    """Also a cell whose path has a digest. Its images are not rendered again, and the others come back for free."""
+    sandbox.write({"specs/sweep.toml": SWEEP})
+    sandbox.build_here("sweep")
+    before = {path.name for path in (sandbox.root / "out/sweep").iterdir()}
+    sandbox.write({"specs/sweep.toml": SWEEP + ONLY})
+    ran = sandbox.here("plan", "--json", "sweep")
+    assert [step["verdict"] for step in ran.events[:-1]] == ["up_to_date"] * 2
+    shutil.rmtree(sandbox.root / ".qwenbuild")
+    (sandbox.root / "qwenbuild.lock").unlink()
+    sandbox.build_here("sweep")
+    assert {path.name for path in (sandbox.root / "out/sweep").iterdir()} == before
+    assert [step["verdict"] for step in sandbox.here("plan", "--json", "sweep").events[:-1]] == ["up_to_date"] * 2
+    sandbox.write({"specs/sweep.toml": SWEEP})
+    assert {step["verdict"] for step in sandbox.here("plan", "--json", "sweep").events[:-1]} <= {
+        "up_to_date",
+        "restore",
+    }
+
+
 def test_hostile_text(sandbox: Sandbox) -> None:
     """Control characters of prompts, names and provenance never reach the terminal."""
     text = json.dumps("owned \u202eeert \u2066")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
 from qwenbuild.errors import Findings, ProjectError
-from qwenbuild.specs.axes import Resolver, WrittenAxis, data_files, table_row
+from qwenbuild.specs.axes import Resolver, WrittenAxis, data_files, table_row, written
 from qwenbuild.specs.fields import DataFile, Range
 from tests.support.workspace import Workspace
 
@@ -56,6 +57,36 @@ def test_an_id_of_a_table_is_a_text_or_a_number(project: Workspace) -> None:
     with pytest.raises(ProjectError, match="an id must be a text or a number") as caught:
         table_row({"id": {}}, 1, place)
     assert str(caught.value.problems[0].place) == "specs/a.toml:3:20"
+
+
+def test_includes_are_the_axes_of_an_image_without_a_matrix(project: Workspace) -> None:
+    """Each value stands where an include first gives it. Rows are numbered by their include."""
+    project.write({"specs/a.toml": """\
+[image.a]
+prompt = "x"
+[[image.a.include]]
+n = 1
+copy = { title = "x" }
+[[image.a.include]]
+n = 1
+copy = { title = "y" }
+[[image.a.include]]
+copy = { id = [] }
+n = 2
+"""})  # fmt: skip
+    [spec] = project.specs(Findings())
+    axes = written(project.project, spec, "a")
+    assert {name: axis.values for name, axis in axes.items()} == {
+        "n": [1, 2],
+        "copy": [{"title": "x"}, {"title": "y"}, {"id": []}],
+    }
+    assert [str(axes["n"].place(at)) for at in range(2)] == ["specs/a.toml:4:5", "specs/a.toml:11:5"]
+    assert str(axes["n"].place(key=True)) == "specs/a.toml:4:1"
+    with pytest.raises(ProjectError) as caught:
+        Resolver(project.project).resolve(axes["copy"])
+    assert str(caught.value.problems[0].place) == "specs/a.toml:10:15"
+    first = replace(axes["copy"], values=axes["copy"].values[:2], entries=axes["copy"].entries[:2])
+    assert [*map(str, Resolver(project.project).resolve(first))] == ["1", "2"]
 
 
 def test_data_files_of_a_project(project: Workspace) -> None:

@@ -47,6 +47,22 @@ def test_labels_of_an_axis_or_field(project: Workspace, axis: str, labels: list[
     assert list(poster(project).labels(axis)) == labels
 
 
+def test_labels_that_only_leaves(project: Workspace) -> None:
+    """If all entries of `only` name an axis, it has just their values. Otherwise it may have all."""
+    spec = '[image.x]\nprompt = "x"\nmatrix = { n = [1, 2, 3], m = [4, 5] }\nonly = [{ n = 3, m = 4 }, { n = 1 }]\n'
+    [found] = outline.images(project.write({"specs/a.toml": spec}).root)
+    assert {axis: [*found.labels(axis)] for axis in found.matrix} == {"n": ["3", "1"], "m": ["4", "5"]}
+
+
+def test_axes_of_an_image_without_a_matrix(project: Workspace) -> None:
+    """They are those that its includes name. What is no table is left out."""
+    spec = '[image.x]\nprompt = "x"\ninclude = [{ n = 1, m = "a" }, { n = 2, m = "a" }]\n'
+    spec += '[image.y]\nprompt = "x"\ninclude = [1]\n[image.z]\nprompt = "x"\ninclude = 1\n'
+    found = outline.images(project.write({"specs/a.toml": spec}).root)
+    assert [[*image.matrix] for image in found] == [["n", "m"], [], []]
+    assert list(dict.fromkeys(found[0].labels("n"))) == ["1", "2"]
+
+
 @pytest.mark.parametrize(("tags", "found"), [('["web", 3]', ["web"]), ('"web"', []), ("{}", [])])
 def test_tags_as_written(project: Workspace, tags: str, found: list[str]) -> None:
     """What is no tag is left out."""
