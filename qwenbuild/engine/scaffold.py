@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typing import Final
 
 from qwenbuild.errors import UsageError
 from qwenbuild.files import regular
+from qwenbuild.specs import discovery, project
+from qwenbuild.specs.project import Project
 from qwenbuild.specs.spec import schema
 from qwenbuild.storage.lock import NAME
 
@@ -81,10 +84,14 @@ def files(images: Images = Images.GIT) -> dict[str, str]:
     return {
         "qwenbuild.toml": CONFIG,
         "specs/poster.toml": SPEC,
-        "specs/spec.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
+        "specs/spec.schema.json": _schema(),
         "templates/poster.j2": TEMPLATE,
         **{name: "".join(f"{line}\n" for line in lines) for name, lines in _for_git(images).items()},
     }
+
+
+def _schema() -> str:
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _for_git(images: Images) -> dict[str, list[str]]:
@@ -118,6 +125,37 @@ def write(folder: Path, images: Images = Images.GIT) -> list[str]:
     if answers and _extend(folder / ".gitignore", answers):
         written = [*dict.fromkeys([*written, ".gitignore"])]
     return written
+
+
+def without_specs(folder: Path, *, around: bool) -> Project | None:
+    """Return the project of `folder` if it has no spec yet; with `around` also that of a folder above.
+
+    Raises ProjectError if its config is wrong.
+    """
+    with contextlib.suppress(UsageError):
+        root = discovery.find_config(folder).root
+        if around or root == Path(os.path.abspath(folder)):
+            found = project.find(folder)
+            return None if found.spec_paths() else found
+    return None
+
+
+def write_first_spec(of: Project) -> list[Path]:
+    """Write a first spec where the config of a project looks for specs, and its template; return their paths.
+
+    Raises UsageError if one of the files exists already, can't be written, or if no path for the spec is certain.
+    """
+    glob = of.config.specs
+    if set(glob) & set("?[]{}"):
+        raise UsageError(f"no spec was written: the config wants a path that matches {glob}", hint="write one there")
+    parts = [part.replace("*", "poster", 1).replace("*", "") for part in glob.split("/") if part != "**"]
+    spec = of.root.joinpath(*parts)
+    first, _, rest = SPEC.partition("\n")
+    new = {spec: SPEC, spec.with_name(first.rpartition("/")[2]): _schema()} if spec.suffix == ".toml" else {spec: rest}
+    new[of.templates / "poster.j2"] = TEMPLATE
+    if taken := [str(path) for path in new if os.path.lexists(path) and path.suffix != ".json"]:
+        raise UsageError(f"these files exist already: {', '.join(taken)}", hint="`init` overwrites nothing")
+    return [path for path, text in new.items() if not os.path.lexists(path) and _write(path, text)]
 
 
 def ignored(folder: Path, images: Images) -> list[str]:

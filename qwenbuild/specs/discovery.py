@@ -65,7 +65,7 @@ def find_config(start: Path) -> ConfigFile:
     raise UsageError(
         f"no project here: neither {CONFIG} nor [tool.qwenbuild] in pyproject.toml",
         facts=[f"looked in {folder} and every folder above"],
-        hint="`qwenbuild init` makes a project, `-C DIR` names one",
+        hint="`qwenbuild init` makes a project here; `-C DIR` names one elsewhere",
     )
 
 

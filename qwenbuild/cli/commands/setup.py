@@ -43,9 +43,10 @@ def doctor(project: Path, /, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=PathFromProject(), default=Path())
+@click.argument("folder", type=PathFromProject(), required=False)
 @click.option("--images", type=click.Choice(list(_HOMES)), help="Where images live, besides each machine's store.")
-def init(folder: Path, images: str | None) -> None:
+@click.pass_obj
+def init(project: Path, /, folder: Path | None, images: str | None) -> None:
     """Write a small project into FOLDER (default: here).
 
     \b
@@ -55,9 +56,18 @@ def init(folder: Path, images: str | None) -> None:
 
     Images live in git (the default), in git with Git LFS, or only in the store and in a remote cache. On a terminal,
     `init` asks. The answer is in .gitignore and .gitattributes; files that exist already get the lines that they lack.
+    A project that has a config but no spec gets a first spec and its template.
     """
     from qwenbuild.engine import scaffold
 
+    if bare := scaffold.without_specs(folder or project, around=folder is None):
+        if images:
+            raise UsageError("--images is for a new project, and this one has a config", hint="qwenbuild init")
+        for path in scaffold.write_first_spec(bare):
+            click.echo(f"{'wrote':>10}  {os.path.relpath(path)}")
+        click.echo("next: qwenbuild plan")
+        return
+    folder = folder or project
     chosen = scaffold.Images(images or _asked_where())
     for name in scaffold.write(folder, chosen):
         click.echo(f"{'wrote':>10}  {folder / name}")

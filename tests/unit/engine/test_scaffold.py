@@ -122,3 +122,52 @@ def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     assert not done.stderr, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "spec"),
+    [
+        ("", "specs/poster.toml"),
+        ('specs = "images/**/*.toml"\ntemplates = "prompts"\n', "images/poster.toml"),
+        ('specs = "art.toml"\n', "art.toml"),
+        ('specs = "*/*.spec"\n', "poster/poster.spec"),
+    ],
+)
+def test_a_project_without_specs_gets_a_first_one(tmp_path: Path, config: str, spec: str) -> None:
+    """It is where the config looks for specs, and can be planned at once; the config stays as it is."""
+    (tmp_path / "qwenbuild.toml").write_text(config + 'provider = "draft"\n')
+    bare = scaffold.without_specs(tmp_path, around=False)
+    assert bare
+    written = [path.relative_to(tmp_path).as_posix() for path in scaffold.write_first_spec(bare)]
+    assert written[0] == spec
+    assert len(load(tmp_path).plan().steps) == 11
+    assert (tmp_path / "qwenbuild.toml").read_text() == config + 'provider = "draft"\n'
+    assert scaffold.without_specs(tmp_path, around=False) is None
+
+
+def test_which_project_has_no_specs(tmp_path: Path) -> None:
+    """That of the folder, or of one above if that is asked for; no folder without a project has one."""
+    assert scaffold.without_specs(tmp_path, around=True) is None
+    assert scaffold.without_specs(tmp_path / "nosuch", around=True) is None
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "qwenbuild.toml").write_text("")
+    assert scaffold.without_specs(tmp_path / "inner", around=False) is None
+    found = scaffold.without_specs(tmp_path / "inner", around=True)
+    assert found and found.root == tmp_path
+
+
+def test_a_first_spec_overwrites_nothing(tmp_path: Path) -> None:
+    """A template of the same name stays; a glob without a certain path is told."""
+    (tmp_path / "qwenbuild.toml").write_text("")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/poster.j2").write_text("mine")
+    bare = scaffold.without_specs(tmp_path, around=False)
+    assert bare
+    with pytest.raises(UsageError, match=r"these files exist already: .*poster\.j2"):
+        scaffold.write_first_spec(bare)
+    (tmp_path / "qwenbuild.toml").write_text('specs = "specs/?.toml"\n')
+    bare = scaffold.without_specs(tmp_path, around=False)
+    assert bare
+    with pytest.raises(UsageError, match=r"the config wants a path that matches specs/\?\.toml"):
+        scaffold.write_first_spec(bare)
+    assert not (tmp_path / "specs").exists()

@@ -59,7 +59,7 @@ def test_no_project_anywhere(tmp_path: Path) -> None:
     assert complaint(tmp_path) == (
         "error: no project here: neither qwenbuild.toml nor [tool.qwenbuild] in pyproject.toml\n"
         f"  = looked in {tmp_path} and every folder above\n"
-        "  = hint: `qwenbuild init` makes a project, `-C DIR` names one"
+        "  = hint: `qwenbuild init` makes a project here; `-C DIR` names one elsewhere"
     )
 
 

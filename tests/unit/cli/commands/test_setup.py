@@ -1,4 +1,4 @@
-"""The commands doctor, init, schema and completion."""
+"""The commands doctor, init, schema, completion and help."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ def test_init_writes_a_project(command: Command) -> None:
     assert (code, out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
     assert command("-C", "posters", "plan")[0] == 0
     assert command("init", "posters")[0] == 2
+
+
+def test_init_writes_a_first_spec_where_there_is_a_config(command: Command) -> None:
+    """The message about missing specs says so, and it is true in each folder of the project."""
+    Path("bare/inner").mkdir(parents=True)
+    Path("bare/qwenbuild.toml").write_text('provider = "draft"\n')
+    assert "`qwenbuild init` writes a first spec" in command("-C", "bare/inner", "plan")[2]
+    assert command("init", "bare", "--images", "git")[0] == 2
+    code, out, _ = command("-C", "bare/inner", "init")
+    assert (code, out.splitlines()) == (0, [
+        "     wrote  bare/specs/poster.toml", "     wrote  bare/specs/spec.schema.json",
+        "     wrote  bare/templates/poster.j2", "next: qwenbuild plan",
+    ])  # fmt: skip
+    assert command("-C", "bare", "plan")[1].splitlines()[-1] == "11 to render"
+    assert command("init", "bare")[0] == 2
 
 
 def test_schema_describes_specs_or_the_config(command: Command) -> None:
