@@ -305,19 +305,11 @@ class Engine:
     def pick(
         self, cells: Sequence[str] = (), note: str | None = None, rank: int | None = None, *, drop: bool = False
     ) -> Picked:
-        """Star cells with the image that each has now, or with `drop` take their stars away; write `picks.toml`.
-
-        `cells` takes every form of SELECT; the options' selection counts, too. A `note` or `rank` of None stays as it
-        was; "" and 0 remove it. Raises UsageError for what names no cell, ProjectError if the file has a mistake.
-        """
+        """Star cells with their present images, or with `drop` take their stars away: see `picking.pick`."""
         return picking.pick(self, cells, note, rank, drop=drop)
 
     def keep(self, cells: Sequence[str] = ()) -> Keeping:
-        """Return the edits of specs that keep only these cells of their images; `write` of the result makes them.
-
-        `cells` takes every form of SELECT; the options' selection counts, too. Images without a chosen cell stay as
-        they are. Nothing is changed yet. Raises UsageError if no cell is named, or if a spec can't be changed safely.
-        """
+        """Return the edits of specs that keep only these cells of their images: see `keeping.keep`."""
         from . import keeping
 
         return keeping.keep(self, cells)

@@ -121,7 +121,11 @@ _HAND = "nothing was changed; write this by hand into the table of the image"
 
 
 def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
-    """Return the edits that keep only these cells: see `Engine.keep`."""
+    """Return the edits of specs that keep only these cells of their images; `write` of the result makes them.
+
+    `cells` takes every form of SELECT; the options' selection counts, too. Images without a chosen cell stay as they
+    are. Nothing is changed yet. Raises UsageError if no cell is named, or if a spec can't be changed safely.
+    """
     chooser = engine.with_options(select=[*engine.options.select, *cells])
     if not chooser.options.is_selecting:
         hint = "`qwenbuild keep CELL…` keeps these cells, `qwenbuild keep --picked` the starred ones"

@@ -31,7 +31,11 @@ class Picked(NamedTuple):
 def pick(
     engine: Engine, cells: Sequence[str], note: str | None = None, rank: int | None = None, *, drop: bool = False
 ) -> Picked:
-    """Star cells, or take their stars away: see `Engine.pick`."""
+    """Star cells with the image that each has now, or with `drop` take their stars away; write `picks.toml`.
+
+    `cells` takes every form of SELECT; the options' selection counts, too. A `note` or `rank` of None stays as it was;
+    "" and 0 remove it. Raises UsageError for what names no cell, ProjectError if the file has a mistake.
+    """
     known = engine.picks()
     if drop:
         return _drop(engine, cells, known)
@@ -72,7 +76,7 @@ def _drop(engine: Engine, cells: Sequence[str], known: Picks) -> Picked:
 
 
 def listed(engine: Engine) -> list[Starred]:
-    """Return every star with what has become of it: see `Engine.stars`."""
+    """Return each star, the best rank first, with what has become of its cell."""
     known = engine.picks()
     return stars.of_plan(_plan(engine), known) if known else []
 

@@ -1,8 +1,9 @@
 """Keeping: the `only` entries that keep some cells of an image, and the text of its spec with them.
 
-The text is spliced: the lines of the new tables go in, those of earlier ones go out, and every other byte stays. A
-library that writes the whole file anew can't promise that for tables out of order. The result is parsed again, and must
-say what it should. Where it does not, as for images in inline tables, the spec can't be changed safely.
+The text is spliced: the lines of the new tables go in, those of earlier ones go out, and every other byte stays.
+tomlkit writes only keys and values. It would put tables behind the comment of the next table (its issue 295), and a
+table behind dotted keys would take in the keys that follow (its issue 588). The result is parsed again, and must say
+what it should. Where it does not, as for images in inline tables, the spec can't be changed safely.
 """
 
 from __future__ import annotations

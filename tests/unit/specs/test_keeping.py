@@ -16,7 +16,7 @@ from qwenbuild.specs.keeping import Choice, Entry, Unsafe, in_one_line, with_onl
 from qwenbuild.specs.template import Templates
 from tests.support.workspace import Workspace
 
-ONLY = [{"seed": 1, "palette": "sunset"}]
+ONLY: list[Entry] = [{"seed": 1, "palette": "sunset"}]
 TABLE = '[[image.x.only]]\nseed = 1\npalette = "sunset"\n'
 
 
@@ -199,7 +199,7 @@ def test_the_tables_stand_behind_the_image(before: str, after: str) -> None:
 def test_a_long_array_gets_a_line_for_each_entry() -> None:
     """It is indented as its key is."""
     long = 30 * "a"
-    many = [{"seed": number, "palette": long} for number in (1, 2, 3)]
+    many: list[Entry] = [{"seed": number, "palette": long} for number in (1, 2, 3)]
     found = with_only('[image.x]\n  prompt = "a"\n  only = [{ seed = 3 }]\n', "x", many)
     lines = [f'      {{ seed = {number}, palette = "{long}" }},\n' for number in (1, 2, 3)]
     assert found == f'[image.x]\n  prompt = "a"\n  only = [\n{"".join(lines)}  ]\n'
