@@ -369,11 +369,29 @@ def test_captions_say_what_differs(shown: Any) -> None:
     assert captions(shown) == ["1:1", "16:9"]
 
 
-def test_a_heading_says_what_its_cells_share(shown: Any) -> None:
+SIZES = """
+[image.icon]
+prompt = "an icon"
+size = "1:1"
+matrix.seed = [1, 2]
+[image.wide]
+prompt = "a banner"
+matrix.seed = [1, 2]
+"""
+
+
+def test_a_heading_says_what_its_cells_share(project: Workspace, page: Any) -> None:
     """Values that the cells below one heading share stand beside it, not below each picture."""
-    shown.get_by_label("Filter by name or prompt").fill("calm seed=1")
-    shown.get_by_label("Rows", exact=True).select_option("size")
-    expect(shown.get_by_role("rowheader")).to_have_text(["1328x13281", "1664x9281"])
+    project.write({"qwenbuild.toml": 'provider = "null"', "specs/a.toml": SIZES})
+    page.goto(load(project.root).report().index.as_uri())
+    expect(page.get_by_role("rowheader")).to_have_text(["a/icon2", "a/wide2"])
+    expect(page.locator(".common")).to_have_text(["1:1", "16:9"])
+    assert captions(page) == ["seed 1", "seed 2", "seed 1", "seed 2"]
+    page.get_by_label("Rows", exact=True).select_option("size")
+    page.get_by_label("Columns").select_option("seed")
+    expect(page.get_by_role("rowheader")).to_have_text(["1:12", "16:92"])
+    expect(page.get_by_role("columnheader")).to_have_text(["seed 1", "seed 2"])
+    expect(page.locator(".common")).to_have_text(["a/icon", "a/wide"])
 
 
 def test_drafts_are_called_drafts_once(project: Workspace, page: Any) -> None:

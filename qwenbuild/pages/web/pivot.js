@@ -60,13 +60,13 @@ qb.pivot = (() => {
   function grouping(names, data) {
     const at = names.map((name) => data.axes.findIndex((axis) => axis.name === name));
     return {
-      of: (cell) => at.map((number) => cell.at[number]).join(","),
+      of: at.length ? (cell) => at.map((number) => cell.at[number]).join(",") : () => "",
       order: (a, b) => {
         const left = a.split(",").map(Number), right = b.split(",").map(Number);
         for (let i = 0; i < left.length; i += 1) if (left[i] !== right[i]) return (left[i] < 0) - (right[i] < 0) || left[i] - right[i];
         return 0;
       },
-      label: (key) => key === "" ? "" : key.split(",").map((value, i) => (Number(value) < 0 ? "—" : data.axes[at[i]].values[value])).join(" · "),
+      label: (key) => key === "" ? "" : key.split(",").map((value, i) => (Number(value) < 0 ? "—" : qb.captions.worded(names[i], data.axes[at[i]].values[value]))).join(" · "),
     };
   }
 
