@@ -34,11 +34,14 @@ _CLOCK_S = 0.001  # SQLite's clock, which stamps images, counts milliseconds
 def compare(engine: Engine, old: str, new: str | None = None) -> Comparison:
     """Return how `new` differs from `old`: each is the number of a build, or a git revision.
 
-    A build is compared as its state and lock were when it had ended. Without `new`, `old` is compared with what is
-    built now. Raises UsageError for a text that names neither, StateError, ProjectError for a faulty lock.
+    A build is compared as its state was when it had ended. Without `new`, `old` may be `old..new`, as git writes it;
+    else it is compared with what is built now. Raises UsageError for a text that names neither, StateError,
+    ProjectError for a faulty lock.
     """
+    if new is None and ".." in old:
+        old, _, new = old.partition("..")
     with engine.state() as state:
-        return _compared(engine, state, old, new)
+        return _compared(engine, state, old, new or None)
 
 
 def report(

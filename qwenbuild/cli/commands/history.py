@@ -83,7 +83,7 @@ def diff(project: Path, /, old: str, new: str | None, as_json: bool, **choices: 
     qwenbuild diff 12                       build 12 and now
     qwenbuild diff 12 13                    what build 13 did
     qwenbuild diff main                     the lock of main and the present one
-    qwenbuild diff v1.0 v2.0
+    qwenbuild diff v1.0..v2.0
 
     `qwenbuild log` has the numbers of builds. Repinned means another image of the same request.
     `qwenbuild report --diff` shows the images side by side.

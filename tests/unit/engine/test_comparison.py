@@ -55,7 +55,8 @@ def test_two_builds(place: Workspace) -> None:
     )  # fmt: skip
     assert differences(place, "2", "3") == ("build 2, build 3", [("added", "s/b", "added")])
     assert differences(place, "1", "3") == ("build 1, build 3", [ADDED, CHANGED])
-    assert differences(place, "1") == ("build 1, now", [ADDED, CHANGED])
+    assert differences(place, "1") == differences(place, "1..") == ("build 1, now", [ADDED, CHANGED])
+    assert differences(place, "2..3") == differences(place, "2", "3")
     assert differences(place, "3") == ("build 3, now", [])
     back = differences(place, "3", "1")
     assert back == (
