@@ -468,6 +468,7 @@ def test_the_difference_is_that_of_the_pixels(shown: Any) -> None:
     """The difference view says how many pixels differ and by how much, and the slider amplifies it."""
     dialog = compared(shown, 0, 1)
     shown.keyboard.press("m")
+    expect(dialog.locator(".found")).to_contain_text("of the pixels differ")  # both images are there
     colours = shown.evaluate("""() => [...document.querySelectorAll(".compare .layer img")].map((image) => {
         const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
