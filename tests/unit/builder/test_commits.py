@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,6 @@ COUNT = 50
 def path(tmp_path: Path) -> Path:
     """The path of the state."""
     return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def state(path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(path)
-    yield state
-    state.close()
 
 
 def request(number: int) -> Request:

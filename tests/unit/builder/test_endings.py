@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -36,14 +34,6 @@ class Stage:
     def ended(self) -> list[tuple[str, Outcome]]:
         """Name and outcome of each step that ended, in order."""
         return [(event.name, event.outcome) for event in self.events if isinstance(event, ImageFinished)]
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
 
 
 def stage(place: Workspace, state: State, *, fail_fast: bool = False, quiet: bool = False) -> Stage:

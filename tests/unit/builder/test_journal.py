@@ -32,28 +32,22 @@ Journey = Callable[[RunJournal], Awaitable[None]]
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
-
-
-@pytest.fixture
 def root(project: Workspace) -> Path:
     """The folder of a project with one image to render."""
     project.write({"specs/s.toml": '[image.a]\nprompt = "a"\n', "qwenbuild.toml": 'provider = "null"\n'})
     return project.root
 
 
-def travel(state: State, root: Path, journey: Journey, *, is_closed: bool = False, **choices: Any) -> RunJournal:
+def travel(
+    state: State, root: Path, journey: Journey, *, is_closed: Callable[[], bool] = lambda: False, **choices: Any
+) -> RunJournal:
     """Make a journal of the project's step, let a provider use it, and return it."""
     run = run_of(root, state, **choices)
     action = run.plan.steps[0].action
 
     async def use() -> RunJournal:
         commits = Commits(state)
-        journal = RunJournal(run, commits, action.key, action.request, lambda: is_closed)
+        journal = RunJournal(run, commits, action.key, action.request, is_closed)
         async with commits.running():
             await journey(journal)
         return journal
@@ -121,7 +115,7 @@ def test_nothing_is_sent_once_the_build_stops(state: State, root: Path) -> None:
         await journal.intend({})
 
     with pytest.raises(Stopped):
-        travel(state, root, journey, is_closed=True)
+        travel(state, root, journey, is_closed=lambda: True)
     assert only(state) is None
 
 
@@ -479,12 +473,5 @@ def test_a_closed_build_does_not_wait_to_send(state: State, root: Path, sends: b
         else:
             seen.append(False)
 
-    async def use() -> None:
-        run = run_of(root, state)
-        action = run.plan.steps[0].action
-        commits = Commits(state)
-        async with commits.running():
-            await journey(RunJournal(run, commits, action.key, action.request, lambda: closed))
-
-    asyncio.run(use())
+    travel(state, root, journey, is_closed=lambda: closed)
     assert seen == [not sends]

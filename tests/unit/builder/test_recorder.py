@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,14 +23,6 @@ def actions(project: Workspace) -> list[Action]:
     return project.write(
         {"specs/s.toml": '[image.a]\nprompt = "a"\nmatrix = { seed = { start = 0, count = 10 } }\n'}
     ).actions()
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
 
 
 def test_everything_is_recorded_in_the_end(actions: list[Action], state: State, tmp_path: Path) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from qwenbuild.storage.state import State
 from tests.support.runs import run_of
 from tests.support.workspace import Workspace
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
 
 
 def test_the_options_of_a_run_have_the_configs_values(project: Workspace, state: State) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,14 +32,6 @@ def events() -> list[Event]:
 def make_run(place: Workspace, state: State, events: list[Event], provider: Provider | None = None) -> Run:
     place.write({"qwenbuild.toml": 'provider = "null"\n', "specs/s.toml": '[image.a]\nprompt = "a"\n'})
     return run_of(place.root, state, events.append, provider)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +59,6 @@ class Scene:
 
     def path(self, number: int) -> Path:
         return self.run.outputs.path(self.run.plan.steps[number].action.output)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    """An empty state."""
-    state = State(tmp_path / "state.sqlite3")
-    yield state
-    state.close()
 
 
 @pytest.mark.parametrize("together", [False, True])

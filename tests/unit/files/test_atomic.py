@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,8 @@ import pytest
 from qwenbuild.files import atomic
 from tests.faults import injector
 from tests.support.trouble import most_bytes, other_file_system
+
+pytest_plugins = ("tests.support.injected",)
 
 _WRITER = """
 import itertools, sys
@@ -313,15 +314,6 @@ def test_sweep_of_old_files_spares_the_young(tmp_path: Path) -> None:
 
 
 # --- the order in which files, and their names, reach the disk ---
-
-
-@pytest.fixture(scope="module")
-def library() -> Iterator[Path]:
-    """The library that records the calls of a process."""
-    if reason := injector.reason_against():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory() as folder:
-        yield injector.build(Path(folder))
 
 
 _SCRIPT = """

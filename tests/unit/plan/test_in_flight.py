@@ -10,16 +10,11 @@ import pytest
 from qwenbuild import load
 from qwenbuild.plan.in_flight import strays
 from qwenbuild.provider import Provider, accounted
-from qwenbuild.providers.null import NullProvider
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
+from tests.support.builds import Service
 from tests.support.routes import lanes_of
 from tests.support.workspace import Workspace
-
-
-class Collecting(NullProvider):
-    async def collect(self, submission: object, journal: object) -> None:
-        raise NotImplementedError
 
 
 def test_a_stray(project: Workspace) -> None:
@@ -36,8 +31,8 @@ def test_a_stray(project: Workspace) -> None:
             declared = {action.request_key for action in engine.actions()}
             return [it.key for it in strays(lanes.collected_by(), declared, engine.store)]
 
-        service = Collecting.__new__(Collecting)
-        service.__dict__.update(engine.provider.__dict__)
+        service = Service()
+        service.name = "null"
         assert (found(engine.provider), found(service)) == ([], [])
         project.write({"specs/s.toml": '[image.b]\nprompt = "b"\n'})
         assert (found(engine.provider), found(service)) == ([], [action.key])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,8 @@ from tests.faults.disk import Disk, State
 from tests.support.pngs import made_for
 from tests.support.stores import result_path
 from tests.support.trouble import most_bytes
+
+pytest_plugins = ("tests.support.injected",)
 
 SIZE = Size(8, 8)
 
@@ -125,15 +126,6 @@ from qwenbuild.storage.store import Store
 from tests.unit.storage.test_batches import image
 put_all(Store(Path(sys.argv[1])), [image(number) for number in range(int(sys.argv[2]))])
 """
-
-
-@pytest.fixture(scope="module")
-def library() -> Iterator[Path]:
-    """The library that records the calls of a process."""
-    if reason := injector.reason_against():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory() as folder:
-        yield injector.build(Path(folder))
 
 
 def recorded(library: Path, store: Store, count: int) -> Sequence[injector.Call]:

@@ -17,16 +17,11 @@ from qwenbuild.routes import DEFAULT, Choice, Routes
 from qwenbuild.storage.lanes import Lane, Lanes
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
-from tests.support.builds import ScriptedProvider
+from tests.support.builds import ScriptedProvider, Service
 from tests.support.routes import routes_of
 
 REQUEST = Request("other", "qwen-image-plus", "a dog", "", Size(1328, 1328), 1, False, False)
 OTHER = Choice("other")
-
-
-class Service(ScriptedProvider):
-    async def collect(self, submission: Submission, journal: object) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture

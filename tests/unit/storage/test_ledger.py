@@ -186,7 +186,6 @@ import os, sys
 from pathlib import Path
 from tests.unit.storage.test_ledger import intent
 from qwenbuild.storage.ledger import Ledger
-from qwenbuild.storage.ledger_schema import VERSION, WITH_PARAMETERS
 ledger = Ledger(Path(sys.argv[1]))
 ledger.prepare()
 ledger.accepted(ledger.intend(intent()).uid, "task:7")
