@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from qwenbuild.plan.review import Change
     from qwenbuild.storage.records import Failure
 
-_WIDEST_NAME = 80  # columns; a longer name moves only its own reason
+_WIDEST_NAME = 80  # columns in a pipe; a longer name moves only its own reason
 _SOON_S = 6 * 3600  # a result that expires sooner is shown in colour
 _LINES = 25  # of a plan, unless the terminal has fewer or all is asked for
 _FEWEST = 10  # of a plan: a lower terminal scrolls
@@ -118,11 +118,13 @@ def _listed(steps: Sequence[Step], orphans: Sequence[Orphan], wide: int | None) 
         state = "a Git LFS pointer; " if orphan.is_pointer else "edited; " if orphan.edited else ""
         rows.append((label("orphan"), visible(orphan.path), f"{state}no spec declares it", ()))
     dim = partial(click.style, dim=True) if coloured(sys.stdout) else str
-    widest = max((it for _, name, *_ in rows if (it := columns(name)) <= _WIDEST_NAME), default=0)
+    widths = [columns(name) for _, name, *_ in rows]
     below = None if wide is None else max(wide - 12, 10)  # columns beside the verdict
-    if below is not None:
+    if below is None:
+        widest = max((it for it in widths if it <= _WIDEST_NAME), default=0)
+    else:
         longest = max((columns(visible(reason)) for *_, reason, _ in rows), default=0)
-        widest = min(widest, below - 2 - min(longest, below // 2))
+        widest = min(max(widths, default=0), below - 2 - min(longest, below // 2))
     for verdict, name, reason, notes in rows:
         name = shortened(name, None if below is None else widest)
         indent = " " * (14 + widest)

@@ -1,4 +1,4 @@
-"""Commands on a pseudo-terminal, which a test reads, types into and closes.
+"""Commands on a pseudo-terminal, which a test reads, types into and closes; and on a screen of tmux, as people see it.
 
 PYTEST_DONT_REWRITE: its assertions carry their own messages, and tests import from it.
 """
@@ -11,10 +11,14 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import subprocess
 import termios
 import time
 from collections.abc import Iterator, Sequence
+
+import pytest
 
 from .harness import COMMAND, Sandbox
 
@@ -89,3 +93,54 @@ def on_a_terminal(
         terminal.process.kill()
         terminal.process.wait()
         terminal.close()
+
+
+_ENDED = "(ended)"
+
+
+class Screen:
+    """A screen of tmux on which a command runs."""
+
+    def __init__(self, sandbox: Sandbox, size: tuple[int, int], arguments: Sequence[str]) -> None:
+        self._environ = {**sandbox.environ, "TMUX_TMPDIR": str(sandbox.root.parent), "TERM": "xterm-256color"}
+        for name in ("NO_COLOR", "COLUMNS", "LINES", "TMUX"):
+            self._environ.pop(name, None)
+        wide, high = map(str, size)
+        line = f"clear; {shlex.join([COMMAND, *arguments])}; printf '{_ENDED}'; sleep 600"
+        new = ["-f", "/dev/null", "new-session", "-d", "-x", wide, "-y", high, "-c", str(sandbox.root)]
+        self._tmux(*new, "sh", "-c", line)
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-L", "screen", *arguments], env=self._environ, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def until(self, text: str = _ENDED) -> list[str]:
+        """Return the lines of the screen once they have `text`; by default once the command has ended."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while text not in (shown := self._tmux("capture-pane", "-p")):
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.05)
+        return [line.rstrip() for line in shown.rstrip("\n").splitlines()]
+
+    def is_wrapped(self) -> bool:
+        """Whether a line of the screen goes on in the next one."""
+        both = [self._tmux("capture-pane", "-p", *joined).rstrip("\n").splitlines() for joined in ([], ["-J"])]
+        return len(both[0]) != len(both[1])
+
+    def close(self) -> None:
+        """End the command and its screen."""
+        self._tmux("kill-server")
+
+
+@contextlib.contextmanager
+def on_a_screen(sandbox: Sandbox, size: tuple[int, int], *arguments: str) -> Iterator[Screen]:
+    """Run `qwenbuild` on a screen of (columns, lines), and end it at the end of the context."""
+    if not shutil.which("tmux"):
+        pytest.skip("this system has no tmux")
+    screen = Screen(sandbox, size, arguments)
+    try:
+        yield screen
+    finally:
+        screen.close()

@@ -16,9 +16,9 @@ from tests.e2e.terminals import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
-    "build", "watch", "plan", "explain", "lint", "status", "show", "clean", "report",
-    "lock", "verify", "cache", "gc", "doctor", "trust", "init", "schema", "completion",
-    "tasks", "emulator",
+    "build", "watch", "plan", "explain", "lint", "status", "show", "clean", "report", "sheet", "ls", "log", "diff",
+    "cost", "pick", "keep", "lock", "verify", "cache", "gc", "doctor", "trust", "init", "schema", "completion",
+    "tasks", "emulator", "help",
 )  # fmt: skip
 HOSTILE = "owned \u202eeert \u2066"
 
@@ -108,13 +108,14 @@ def test_a_pipe(sandbox: Sandbox) -> None:
 
 
 def test_a_terminal(sandbox: Sandbox) -> None:
-    """On a terminal a build shows a live line, which it removes in the end, and a coloured summary, which stays."""
+    """On a terminal a build shows a live block, which it removes in the end, and a coloured summary, which stays."""
     sandbox.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.2\n'})
     code, written = on_terminal(sandbox, "build", "-j1")
     assert code == 0
     assert "building" in written
     assert re.search(r"[1-7]/8", written)
     assert "\x1b[32m8 rendered\x1b[0m in " in written
+    assert written.endswith("     files  out/\r\n      next  `qwenbuild report --open` shows the images on a page\r\n")
     assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is shown again
     code, written = on_terminal(sandbox, "plan", "--all", "icons")
     assert written.startswith("\x1b[2mup to date\x1b[0m  icons/sun   \x1b[2mup to date\x1b[0m\r\n")
@@ -204,7 +205,7 @@ def test_status(sandbox: Sandbox) -> None:
 
 
 def test_init(tmp_path: Path) -> None:
-    """`init` writes a project that can be built; into a folder with a project it writes nothing."""
+    """`init` writes a project that can be built; into a folder with a project and specs it writes nothing."""
     outside = Sandbox(tmp_path, tmp_path / "store")
     ran = outside.run("init", "posters")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "next: cd posters && qwenbuild build")
