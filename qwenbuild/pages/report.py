@@ -35,6 +35,7 @@ from qwenbuild.storage.store import Store
 from qwenbuild.version import __version__
 
 from .gallery import Gallery, GalleryMaker, summary
+from .pairs import Pairs
 from .report_folder import DATA, ReportFolder
 from .thumbnails import SUFFIX, Thumbnails, read
 
@@ -45,6 +46,7 @@ WEB = files("qwenbuild.pages") / "web"
 _SCRIPTS = ("dom", "access", "model", "keys", "captions", "pivot", "grid", "viewer", "pair", "diff", "detail",
             "compare", "picks", "seen", "edit", "app")  # fmt: skip
 STATIC = ("index.html", "style.css", "icon.svg", *(f"{name}.js" for name in _SCRIPTS))
+NO_PAIRS = Pairs()
 _MOST_EARLIER = 1  # earlier images of a cell in a report: the one that was replaced last
 
 _Tell = Callable[[int, int], None]
@@ -71,8 +73,11 @@ def write(
     *,
     small: bool = False,
     tell: _Tell | None = None,
+    pairs: Pairs = NO_PAIRS,
 ) -> Written:
     """Write the report of a plan into `folder`. A `small` report has thumbnails, but no full-size images.
+
+    `pairs` has the earlier images that cells are compared with.
 
     `tell` is called with the number of images that were written, and the number of all that must be. An image that
     can't be shown is a warning. Raises UsageError if the folder holds something else, OutputError if a file can't be
@@ -84,15 +89,15 @@ def write(
     gallery = galleries.gallery(plan, state, routes, picks=stars)
     try:
         target.prepare()
-        basis, sources = _basis(plan, state, gallery, small=small), dict(gallery.files)
+        basis, sources = _basis(plan, state, gallery, pairs, small=small), {**pairs.files, **gallery.files}
         if target.basis == basis:
             target.keep_all()
             details: dict[str, bytes] = {}
         else:
-            details, past, is_whole = _details(galleries, gallery, plan, state, routes)
+            details, past, is_whole = _details(galleries, gallery, plan, state, routes, pairs)
             sources, basis = {**past, **sources}, basis if is_whole else ""
         page = {name: (WEB / name).read_bytes() for name in STATIC}
-        page[DATA] = _script("model", {**_model(gallery, state, plan, routes), "small": small})
+        page[DATA] = _script("model", {**pairs.marked(_model(gallery, state, plan, routes)), "small": small})
         damaged = _write_images(target, sources, tell or (lambda done, total: None), small=small)
         for name, content in (details | page).items():
             target.put(name, content)
@@ -100,17 +105,19 @@ def write(
     except OSError as error:
         hint = "free some space there, or let -o name another folder"
         raise OutputError(f"{folder} can't be written: {error.strerror or error}", hint=hint) from error
-    return Written(folder / "index.html", len(plan.steps), size, [*faults, *unshown(project, damaged, "the report")])
+    warnings = [*faults, *pairs.warnings, *unshown(project, damaged, "the report")]
+    return Written(folder / "index.html", len(plan.steps), size, warnings)
 
 
-def _basis(plan: Plan, state: State, gallery: Gallery, *, small: bool) -> str:
+def _basis(plan: Plan, state: State, gallery: Gallery, pairs: Pairs, *, small: bool) -> str:
     """Return a digest of all that a report's details and its set of images depend on."""
     steps = [
         (it.action.output, it.action.key, it.verdict, it.before, it.price, plan.records.get(it.action.output))
         for it in plan.steps
     ]
     inputs = [(str(path), _content_of(path)) for path in plan.inputs]
-    basis = (__version__, small, inputs, steps, state.images_written(), sorted(gallery.files))
+    basis = (__version__, small, inputs, steps, state.images_written(), sorted(gallery.files), pairs.label,
+             sorted((path, it["image"]) for path, it in pairs.earlier.items()))  # fmt: skip
     return sha256(repr(basis).encode("utf-8", "surrogatepass"))
 
 
@@ -130,13 +137,14 @@ def _content_of(path: Path) -> bytes:
 
 
 def _details(
-    galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, routes: Routes
+    galleries: GalleryMaker, gallery: Gallery, plan: Plan, state: State, routes: Routes, pairs: Pairs
 ) -> tuple[dict[str, bytes], _Sources, bool]:
     """Return the files with details, where earlier images are, and whether the store had all that the details show."""
     prices = {it.output: routes.price(it.choice, it.model.name, it.size) for it in (step.action for step in plan.steps)}
     found, past = galleries.details(list(plan.steps), state, prices)
-    for detail in found.values():
-        detail["history"] = _earlier(detail["history"], gallery)
+    for path, detail in found.items():
+        chosen = pairs.earlier.get(path)
+        detail["history"] = [chosen] if chosen else [] if pairs.label else _earlier(detail["history"], gallery)
     kept = {it["image"] for detail in found.values() for it in detail["history"]}
     files: dict[str, bytes] = {}
     paths = list(found)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from qwenbuild.engine.comparison import report
 from qwenbuild.engine.engine import load
 from tests.support.watched import built
 from tests.support.workspace import Workspace
@@ -92,3 +93,25 @@ def test_only_visible_tiles_of_ten_thousand_exist(project: Workspace, page: Any)
     page.locator(".tile").last.focus()
     page.keyboard.press("Home")
     expect(page.locator(".tile:focus")).to_have_attribute("data-path", "big/sweep-cat-dawn-1.png")
+
+
+def test_what_differs_opens_as_a_pair(project: Workspace, page: Any) -> None:
+    """A report of differences compares each cell with its image in that build, also in the next cell."""
+    spec = '[image.a]\nprompt = "A {{ animal }}"\nmatrix = { animal = ["cat", "dog", "fox"] }\nseed = 1\n'
+    project.write({"qwenbuild.toml": 'provider = "null"', "specs/s.toml": spec})
+    built(project)
+    project.write({"specs/s.toml": spec.replace("A {{", "Two {{").replace('"fox"', '"owl"')})
+    built(project)
+    page.goto(report(load(project.root), "1").index.as_uri())
+    expect(page.locator("#run")).to_contain_text("compared with build 1, which has 1 more")
+    page.locator(".tile").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("slider", name="Before and after")).to_be_visible()
+    expect(dialog.locator(".earlier button")).to_have_attribute("title", "image of build 1")
+    expect(dialog.get_by_role("heading", name="Changed words")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator("h2")).to_contain_text("dog")
+    expect(dialog.get_by_role("slider", name="Before and after")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator("h2")).to_contain_text("owl")
+    expect(dialog.get_by_role("slider")).to_have_count(0)
