@@ -138,6 +138,7 @@ qb.app = (() => {
       const { seeds } = data.summary;
       if (seeds.length) said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
       said.push(new Date(data.made_at_s * 1000).toLocaleString());
+      if (data.compared) said.push(`compared with ${data.compared.label}${data.compared.dropped ? `, which has ${qb.number(data.compared.dropped)} more` : ""}`);
     }
     if (data.progress) {
       const { done, total, running, seconds } = data.progress;
