@@ -80,6 +80,6 @@ def _copied(step: Step, store: Store, outputs: Outputs) -> Copy | None:
     image = store.image(entry, action.key, action.size)
     if image is None:
         return None
-    store.touch(entry)
+    store.touch(entry.key)
     keep_replaced(store, outputs.path(action.output), step.seen)
     return outputs.copy(action.output, store.blob_path(entry.image), image, step.seen)

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from qwenbuild.errors import StoreError, UsageError
+from qwenbuild.errors import UsageError
 
 from . import lock
 from .action_result import IMAGE, MAX_BYTES, is_digest, parse_files
@@ -218,10 +218,7 @@ def renew(store: Store, key: str, image: str) -> None:
     `image` is the digest of the bytes that were made for `key`.
     """
     for known in (key, second_key(key, image)):
-        with contextlib.suppress(StoreError):
-            entry = store.lookup(known, any_size=True)
-            if entry and entry.image == image:
-                store.touch(entry)
+        store.touch(known)
     with contextlib.suppress(OSError):
         os.utime(store.blob_path(image))
 

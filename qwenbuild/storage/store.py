@@ -197,10 +197,10 @@ class Store:
         except OSError as error:
             raise self.failure(error, "written") from error
 
-    def touch(self, entry: Entry) -> None:
-        """Mark the entry as used now, for garbage collection by age. Never raises."""
+    def touch(self, key: str) -> None:
+        """Mark the entry of `key` as used now, for garbage collection by age. Never raises."""
         with contextlib.suppress(OSError):
-            os.utime(_sharded(self._results, entry.key))
+            os.utime(_sharded(self._results, key))
 
     def register(self, project_root: Path) -> None:
         """Record that the project uses the store, and remove leftovers of crashes. Call it once per build.

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.harness import COMMAND, Sandbox
 from tests.e2e.terminals import Terminal
 
@@ -46,6 +48,7 @@ def made(tmp_path: Path, files: dict[str, str]) -> Sandbox:
     return Sandbox(root, tmp_path / "store").write({"qwenbuild.toml": 'provider = "null"\n', **files})
 
 
+@pytest.mark.timeout(400)  # a dozen commands about 2,000 cells: ten seconds of CPU time
 def test_from_two_thousand_cells_to_four(tmp_path: Path) -> None:
     """The winners are kept, in the repository and in a clone; without the tables, all come back for free."""
     sandbox = made(tmp_path, {"specs/sweep.toml": SWEEP, ".gitignore": ".qwenbuild/\nout/\n"})

@@ -86,7 +86,7 @@ def test_entries_go_by_age(store: Store) -> None:
 def test_using_an_entry_makes_it_young(store: Store) -> None:
     """`touch` marks an entry as used, and so does a `put` of its key."""
     entries = _filled(store, {"a": 40, "b": 40})
-    store.touch(entries["a"])
+    store.touch(entries["a"].key)
     assert _chosen(plan_gc(store, older_than_s=30 * DAY_S), entries) == ["b"]
 
 
@@ -157,7 +157,7 @@ def test_what_was_used_since_the_plan_is_kept(store: Store) -> None:
     shared = store.put(sha256(b"shares"), b"touched".ljust(1000, b"."), b"{}")
     age(result_path(store, shared.key), 40)
     collection = plan_gc(store, max_bytes=0)
-    store.touch(entries["touched"])
+    store.touch(entries["touched"].key)
     store.put(entries["put"].key, b"another", b"{}", replace=True)
     collected = apply_gc(store, collection)
     assert (collected.entries, collected.kept > 0) == (2, True)

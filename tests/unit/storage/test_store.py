@@ -159,7 +159,7 @@ def test_an_emptied_cache_folder_is_filled_again(store: Store) -> None:
     for path in sorted(store.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert (store.lookup(KEY), store.read(entry), store.provenance(entry)) == (None, None, None)
-    store.touch(entry)
+    store.touch(entry.key)
     assert store.put(KEY, b"image", b"{}") == store.lookup(KEY) == entry
 
 
@@ -357,7 +357,7 @@ def test_a_store_without_permissions_is_a_clear_error() -> None:
                     action()
                 assert caught.value.claim == f"the store can't be {verb}: permission denied"
             store.register(Path("/"))
-            store.touch(Entry("0" * 64, "0" * 64, 1, "0" * 64))
+            store.touch("0" * 64)
 
 
 def test_a_file_in_the_stores_place_is_a_clear_error(tmp_path: Path) -> None:
@@ -536,10 +536,10 @@ def test_using_an_entry_marks_it(store: Store) -> None:
     """Its result file gets the present time; an entry that is gone is no error."""
     entry = store.put(KEY, b"image", b"{}")
     os.utime(result_path(store, KEY), (1, 1))
-    store.touch(entry)
+    store.touch(entry.key)
     assert time.time() - result_path(store, KEY).stat().st_mtime < 100
     result_path(store, KEY).unlink()
-    store.touch(entry)
+    store.touch(entry.key)
 
 
 def test_a_store_that_is_emptied_during_a_put(store: Store) -> None:
