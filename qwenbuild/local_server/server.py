@@ -25,11 +25,13 @@ from .guard import LOOPBACK_NAMES, guarded
 _STOP_S = 1  # how long calls in flight may go on when the server stops
 _KEEP_ALIVE_S = 75  # longer than clients keep a connection, so no client sends on a connection that is being closed
 _BACKLOG = 2048
+_NEXT = 20  # how many ports are tried before any free one is taken
 
 
 class LocalServer:
     """A server for one ASGI application, at `host` and `port` (0 takes any free port).
 
+    With `or_next`, a port that is in use is no error: one of the next ports is taken, or else any free port.
     With `any_port`, `Host` may have another port than the server, because a container or a tunnel may map ports.
     `headers` are added to every answer.
     """
@@ -39,10 +41,11 @@ class LocalServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        or_next: bool = False,
         any_port: bool = False,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        self._host, self._port = host, port
+        self._host, self._port, self._or_next = host, port, or_next
         self._any_port, self._headers = any_port, headers
         self._server: _Server | None = None
 
@@ -53,7 +56,7 @@ class LocalServer:
         `stopping` is called first when the context ends; then calls in flight get a second to finish.
         Raises UsageError for an unknown host and for a port that is in use or out of range.
         """
-        listener = _bind(self._host, self._port)
+        listener = _bind_one(self._host, self._port) if self._or_next else _bind(self._host, self._port)
         host, port = listener.getsockname()[:2]
         names = {*LOOPBACK_NAMES, self._host.lower()} if _is_loopback(self._host) else None
         guard = guarded(application, names, None if self._any_port else port, self._headers)
@@ -122,6 +125,13 @@ def _is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ip_address(host).is_loopback
     return False
+
+
+def _bind_one(host: str, port: int) -> socket.socket:
+    for candidate in range(port, port + _NEXT):
+        with contextlib.suppress(UsageError):
+            return _bind(host, candidate)
+    return _bind(host, 0)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -12,11 +12,13 @@ A cell's `kind` says what its picture is:
 | old | the image that a render would replace |
 | edited | a file that was changed by hand |
 | none | missing: there is no picture yet |
+
+A cell whose request changed has both pictures: `image` is the last real one (`old`), and `draft` is the digest of the
+draft. So a save hides nothing that was paid for.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,24 +27,24 @@ from pathlib import Path
 from typing import Any
 
 from qwenbuild.events import Delayed, ImageFinished, ImageStarted, Outcome
+from qwenbuild.files.text import nfc
+from qwenbuild.plan import stars
 from qwenbuild.plan.plan import Plan, Step, Verdict
-from qwenbuild.problems import Problem, plain
+from qwenbuild.plan.stars import Since, Starred
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Price, makes_drafts
 from qwenbuild.routes import Routes
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.axis_values import length
-from qwenbuild.specs.declaration import Declaration
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.outputs import POINTER, digest
+from qwenbuild.storage.picks import Picks
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 from qwenbuild.storage.store import Store
 
 Activity = ImageStarted | ImageFinished | Delayed | None
 """The last event of a cell; None if the cell is queued for a render that has not started."""
-
-_MOST_LITERALS = 10_000  # values of an axis; a longer axis is a range of numbers, whose labels are TOML already
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,14 @@ class GalleryMaker:
 
     def gallery(
         self, plan: Plan, state: State, routes: Routes, drafts: Mapping[str, str] | None = None,
-        activities: Mapping[str, Activity] | None = None,
+        activities: Mapping[str, Activity] | None = None, picks: Picks | None = None,
     ) -> Gallery:  # fmt: skip
         """Return the gallery of a plan; `routes` has the providers of its images.
 
         `drafts`: digests of drafts by output path. `activities`: the last event of each cell by name.
         """
         maker = _CellMaker(self, routes, state.outputs(), drafts or {}, activities or {})
+        maker.stars = {it.pick.cell: it for it in stars.of_plan(plan, picks)} if picks else {}
         common, labels = self._common_and_labels([step.action for step in plan.steps])
         model = {
             "project": self._project.root.name,
@@ -99,7 +102,10 @@ class GalleryMaker:
             axes = _axes(actions)
             common = {
                 "axes": [{"name": name, "values": list(values)} for name, values in axes.items()],
-                "literals": _literals(declarations.values()),
+                "ratios": {
+                    str(it.size): name for it in actions if (name := it.model.ratio(it.size)) in it.model.ratios
+                },
+                "shared": _shared(actions, axes),
             }
             self._labels_basis, self._labels = basis, (common, [_label(action, axes) for action in actions])
         return self._labels
@@ -118,13 +124,14 @@ class GalleryMaker:
         for step in steps:
             action, record = step.action, records.get(step.action.output)
             price = prices.get(action.output)
-            past = [it for it in state.history(action.output) if self._store.blob_path(it.image).exists()]
+            past = [it for it in state.history(action.output) if self.has(it.image)]
             files.update({it.image: [self._store.blob_path(it.image)] for it in past})
             entry = self._store.lookup(record.key if record and step.verdict is not Verdict.RESTORE else action.key)
             found[action.output] = {
                 "segments": segments[action.output],
                 "request": action.request.as_dict(),
                 "before": step.before,
+                "places": places(self._project, step.action),
                 "history": [
                     {"image": it.image, "key": it.key, "at_s": round(it.at_s, 3), "request": it.request} for it in past
                 ],
@@ -143,6 +150,10 @@ class GalleryMaker:
             self._edited[mark] = digest(self._project.out / step.action.output, seen)
         return self._edited[mark]
 
+    def has(self, image: str) -> bool:
+        """Return whether the store has an image."""
+        return self._store.blob_path(image).exists()
+
     def places(self, image: str, output: str) -> list[Path]:
         """Return where the bytes of an image may be: in the store, else at the output path."""
         return [self._store.blob_path(image), self._project.out / output]
@@ -157,13 +168,15 @@ class _CellMaker:
     ) -> None:  # fmt: skip
         self._galleries, self._routes = galleries, routes
         self._records, self._drafts, self._activities = records, drafts, activities
+        self.stars: Mapping[str, Starred] = {}
         self.files: dict[str, Sequence[Path]] = {}
 
     def cell(self, step: Step, label: Mapping[str, Any]) -> dict[str, Any]:
         action = step.action
         kind, image = self._picture(step)
-        if image:
-            self.files.setdefault(image, self._galleries.places(image, action.output))
+        draft = self._drafts.get(action.output, "") if kind == "old" else ""
+        for digest_shown in filter(None, (image, draft)):
+            self.files.setdefault(digest_shown, self._galleries.places(digest_shown, action.output))
         cell: dict[str, Any] = {
             **label,
             "verdict": step.verdict.value,
@@ -171,6 +184,11 @@ class _CellMaker:
             "kind": kind if image else "none",
             "image": image,
         }
+        if draft:
+            cell["draft"] = draft
+        if self.stars and (starred := self.stars.get(nfc(label["name"]))):
+            pick, is_changed = starred.pick, starred.since is Since.CHANGED
+            cell["star"] = {"note": pick.note, "rank": pick.rank, "changed": is_changed}
         if step.cause == POINTER:
             cell["why"] = POINTER
         if step.price:
@@ -189,13 +207,27 @@ class _CellMaker:
                 return "edited", self._galleries.edited(step)
             case Verdict.RESTORE if step.entry:
                 return self._kind(action), step.entry.image
-        if action.output in self._drafts:
-            return "draft", self._drafts[action.output]
-        return ("old", record.image) if record and step.seen is not None else ("none", "")
+        if record and (step.seen is not None or self._galleries.has(record.image)):
+            return "old", record.image
+        return ("draft", self._drafts[action.output]) if action.output in self._drafts else ("none", "")
 
     def _kind(self, action: Action) -> str:
         """Return whether a provider's image of an action is a draft or an image."""
         return "draft" if makes_drafts(self._routes.provider(action.choice)) else "image"
+
+
+def places(project: Project, action: Action) -> list[dict[str, Any]]:
+    """Return the files of the project in which a cell can be edited: `what` it is, the `file`, the `line` from 1."""
+    declaration, template = action.declaration, action.declaration.image.template
+    place = declaration.place("prompt" if template is None else "template")
+    found = [("spec", place.path, max(1, place.line))]
+    if template is not None:
+        found.insert(0, ("template", f"{project.config.templates}/{template}", 1))
+    return [{"what": what, "file": file, "line": line} for what, file, line in found if _is_inside(project, file)]
+
+
+def _is_inside(project: Project, file: str) -> bool:
+    return (project.root / file).resolve().is_relative_to(project.root.resolve())
 
 
 def amounts(money: Mapping[str, Decimal]) -> dict[str, str]:
@@ -253,6 +285,13 @@ def _axes(actions: Collection[Action]) -> dict[str, dict[str, int]]:
     return {axis: axes[axis] for axis in ordered if axis == "image" or axis in declared or len(axes[axis]) > 1}
 
 
+def _shared(actions: Collection[Action], axes: Collection[str]) -> dict[str, str]:
+    """Return what all cells have in common and no axis says: their model, size and seed."""
+    return (
+        {} if not actions else {name: value for name, value in _values(next(iter(actions))).items() if name not in axes}
+    )
+
+
 def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """Return a cell's name, path, size, key and prompt, and the number of its value on each axis (-1: none)."""
     values = _values(action)
@@ -264,16 +303,3 @@ def _label(action: Action, axes: Mapping[str, Mapping[str, int]]) -> dict[str, A
         "key": action.key,
         "prompt": action.request.prompt,
     }
-
-
-def _literals(declarations: Iterable[Declaration]) -> dict[str, dict[str, dict[str, str]]]:
-    """Return the TOML of values that are not texts: image -> axis -> label -> TOML."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    for it in declarations:
-        for axis, values in it.axes.items():
-            if length(values) > _MOST_LITERALS:
-                continue
-            written = {plain(value): json.dumps(value) for value in values if isinstance(value, bool | int | float)}
-            if written:
-                found.setdefault(it.name, {})[axis] = written
-    return found

@@ -1,8 +1,8 @@
 """The preview: serves the page that shows a running watch and follows its changes.
 
 Invariants:
-- The local server refuses other machines and other sites' pages. Calls that spend money also need the token,
-  which is only in the address that `started` gets.
+- The local server refuses other machines and other sites' pages. What changes something also needs a proof of the key,
+  which is only in the address that `started` gets (see `access`).
 - Images are served by digest, and only those of the project's own cells.
 - The event loop never reads the disk: files, state and store are read in threads.
 """
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,15 +18,18 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from qwenbuild.errors import QwenbuildError
 from qwenbuild.local_server.guard import PAGE_HEADERS
+from qwenbuild.local_server.ports import port_of
 from qwenbuild.local_server.server import LocalServer
 from qwenbuild.storage.action_result import is_digest
 from qwenbuild.storage.state import State
 
+from .access import Access
+from .acts import Acts, as_json, refusal
 from .gallery import Gallery, GalleryMaker, amounts, frames
 from .live import Live, UnderWay
 from .report import STATIC, WEB
@@ -37,29 +37,31 @@ from .thumbnails import Thumbnails, read
 
 _PAUSE = 4  # the pause after a gallery, in multiples of its making: leaves processor time to rendering
 _KEPT_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-_MOST_BYTES = 1_000_000  # of a request's body
 _MOST_DIGITS = 20  # of the number of a gallery; Python refuses to read one of more than 4,300
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-async def serve(live: Live, port: int, started: Callable[[str], None]) -> None:
-    """Serve the page of a watch until this task is cancelled. Port 0 means any free port.
+async def serve(live: Live, port: int | None, started: Callable[[str], None]) -> None:
+    """Serve the page of a watch until this task is cancelled.
 
-    `started` is called with the page's address, which holds the token, once the server answers.
-    Raises UsageError if the port is in use.
+    The port is by default the project's own, or the next free one (see `ports`); 0 means any free port. `started` is
+    called with the page's address, which holds the key, once the server answers. Raises UsageError if the port is used.
     """
-    token = secrets.token_urlsafe(24)
-    page = Preview(live, token)
-    async with LocalServer(port=port, headers=PAGE_HEADERS).serving(page.application, page.close) as origin:
-        started(f"{origin}/#token={token}")
+    root = live.project.root
+    server = LocalServer(port=port_of(root) if port is None else port, or_next=port is None, headers=PAGE_HEADERS)
+    access = await asyncio.to_thread(Access, root)
+    page = Preview(live, access)
+    async with server.serving(page.application, page.close) as origin:
+        access.port = int(origin.rpartition(":")[2])
+        started(f"{origin}/#token={access.key}")
         await asyncio.Event().wait()
 
 
 class Preview:
     """One preview: its ASGI application, and the state between requests. Call `close` at the end."""
 
-    def __init__(self, live: Live, token: str) -> None:
-        self._live, self._token = live, token
+    def __init__(self, live: Live, access: Access) -> None:
+        self._live, self._access = live, access
         self._galleries = GalleryMaker(live.project, live.store)
         self._thumbnails = Thumbnails()
         self._gallery = Gallery({"cells": []}, {})
@@ -78,8 +80,7 @@ class Preview:
             Route("/", self._static), Route("/data.js", self._marker), Route("/model.json", self._model),
             Route("/details.json", self._details), Route("/events", self._events),
             Route("/thumbnails/{digest}.webp", self._thumbnail), Route("/images/{digest}.png", self._image),
-            Route("/price", self._price, methods=["POST"]), Route("/render", self._render, methods=["POST"]),
-            Route("/{name}", self._static),
+            *Acts(live, access).routes, Route("/{name}", self._static),
         ])  # fmt: skip
 
     def close(self) -> None:
@@ -92,7 +93,7 @@ class Preview:
     async def _static(self, request: Request) -> Response:
         name = request.path_params.get("name", "index.html")
         if name not in STATIC:
-            return _refusal(404, "no such file")
+            return refusal(404, "no such file")
         content = await asyncio.to_thread((WEB / name).read_bytes)
         return Response(content, media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": "no-cache"})
 
@@ -111,13 +112,14 @@ class Preview:
         if self._shape[0] <= known <= number:
             cells = model.pop("cells")
             model["changed"] = [[at, cell] for at, cell in enumerate(cells) if self._versions[cell["path"]][0] > known]
-            for name in ("axes", "literals"):
-                model.pop(name, None)  # without a plan there are none
-        return _json({**model, **self._status(), "number": number, "revision": self._revision})
+            model.pop("axes", None)  # without a plan there are none
+        return as_json({**model, **self._status(), "number": number, "revision": self._revision})
 
     def _status(self) -> dict[str, Any]:
         live = self._live
         return {
+            "challenge": self._access.challenge,
+            "identity": self._access.identity,
             "problems": frames(live.problems),
             "planned": live.plan is not None,
             "progress": _progress(live.under_way) if live.under_way else None,
@@ -134,12 +136,12 @@ class Preview:
         plan, revision, number, begun = live.plan, live.revision, self._number + 1, clock()
         if plan is None:
             return
-        routes, drafts = live.routes, dict(live.drafts)
+        routes, drafts, picks = live.routes, dict(live.drafts), live.picks
         activities = {**live.events, **dict.fromkeys(_queued(live)), **live.delayed}
 
         def make() -> Gallery:
             with contextlib.closing(self._state()) as state:
-                gallery = self._galleries.gallery(plan, state, routes, drafts, activities)
+                gallery = self._galleries.gallery(plan, state, routes, drafts, activities, picks)
             self._note_changes(gallery.model, number)
             return gallery
 
@@ -149,7 +151,7 @@ class Preview:
         self._next_at = clock() + _PAUSE * (clock() - begun)
 
     def _note_changes(self, model: Mapping[str, Any], number: int) -> None:
-        shape = [model["axes"], model["literals"], [cell["path"] for cell in model["cells"]]]
+        shape = [model["axes"], [cell["path"] for cell in model["cells"]]]
         if shape != self._shape[1]:
             self._shape = (number, shape)
         versions: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -163,7 +165,7 @@ class Preview:
         plan, path = self._live.plan, request.query_params.get("path", "")
         step = next((step for step in plan.steps if step.action.output == path), None) if plan else None
         if step is None:
-            return _refusal(404, "no such cell")
+            return refusal(404, "no such cell")
 
         def make() -> tuple[dict[str, Any], dict[str, Sequence[Path]]]:
             with contextlib.closing(self._state()) as state:
@@ -173,9 +175,9 @@ class Preview:
         try:
             detail, past = await asyncio.to_thread(make)
         except QwenbuildError as error:
-            return _refusal(409, str(error))
+            return refusal(409, str(error))
         self._past.update(past)
-        return _json({**detail, "price": amounts(self._live.price([step.action.name]))})
+        return as_json({**detail, "price": amounts(self._live.price([step.action.name]))})
 
     def _state(self) -> State:
         return State.of(self._live.project.root, create=False)
@@ -220,29 +222,6 @@ class Preview:
             closing.cancel()
             following.cancel()
 
-    # --- what costs money ---
-
-    async def _price(self, request: Request) -> Response:
-        """Return what rendering cells costs."""
-        names, force = await _wanted(request)
-        return _json({"price": amounts(self._live.price(names, force=force))})
-
-    async def _render(self, request: Request) -> Response:
-        """Queue renders of cells. Needs the token."""
-        given = request.headers.get("x-qwenbuild-token", "")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            return _refusal(403, "this page was opened without its token; use the address that the terminal shows")
-        names, force = await _wanted(request)
-        plan = self._live.plan
-        known = {step.action.name for step in plan.steps} if plan else set()
-        if not names or not set(names) <= known:
-            return _refusal(409, "these cells are not declared any more")
-        try:
-            await self._live.render(names, force=force)
-        except QwenbuildError as error:
-            return _refusal(409, str(error))
-        return _json({"queued": len(names)}, 202)
-
 
 def _queued(live: Live) -> Iterator[str]:
     """Yield the names of the cells that wait for a render."""
@@ -257,31 +236,7 @@ def _progress(build: UnderWay) -> dict[str, Any]:
     return {"done": build.total - len(build.left), "total": build.total, "running": running, "seconds": seconds}
 
 
-async def _wanted(request: Request) -> tuple[list[str], bool]:
-    """Return the names of cells in a request's body, and `force`. An unusable body gives no names."""
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _MOST_BYTES:
-            return [], False
-    try:
-        body = json.loads(content)
-        names, force = body["names"], body.get("force", False)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return [], False
-    sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return (names, force is True) if sound else ([], False)
-
-
-def _json(value: Mapping[str, Any], status: int = 200) -> Response:
-    return JSONResponse(value, status, headers={"Cache-Control": "no-store"})
-
-
 def _image(content: bytes | None, media_type: str) -> Response:
     if content is None:
-        return _refusal(404, "no such image")
+        return refusal(404, "no such image")
     return Response(content, media_type=media_type, headers=_KEPT_FOREVER)
-
-
-def _refusal(status: int, reason: str) -> Response:
-    return Response(f"{reason}\n", status, media_type="text/plain")

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The options of `watch`; `port` 0 takes any free port."""
+    """The options of `watch`; `port` None is the project's own, 0 any free one."""
 
     auto: bool = False
     preview: bool = True
     open_page: bool = False
-    port: int = 0
+    port: int | None = None
     as_json: bool = False
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from qwenbuild.engine.engine import load
 from tests.support.watched import Running, built, previewing
 from tests.support.workspace import Workspace
 
@@ -192,25 +191,6 @@ def test_compare_zooms_together(shown: Any) -> None:
     expect(shown.locator(".compare .level")).to_have_text(["1.4×"] * 3)
 
 
-def test_favourites_become_a_selection(running: Running, shown: Any) -> None:
-    """The commands and the TOML of the favourites select exactly these cells."""
-    shown.locator(".tile").first.focus()
-    shown.keyboard.press("f")
-    shown.keyboard.press("End")
-    shown.keyboard.press("f")
-    shown.get_by_role("button", name="2 Favourites").click()
-    commands, tables = shown.locator(".favourites pre").all_inner_texts()
-    assert commands.splitlines() == [
-        "qwenbuild build pets/dog -w mood=calm -w place=sea -w size=1328x1328",
-        "qwenbuild build pets/cat -w seed=3",
-    ]
-    assert "[[image.cat.include]]\nseed = 3" in tables
-    for line in commands.splitlines():
-        words = line.split()[2:]
-        chosen = load(running.watched.project.root, select=[words[0]], where=words[2::2]).plan()
-        assert len(chosen.steps) == 1
-
-
 def test_keys_alone_are_enough(shown: Any) -> None:
     """All of the page can be used with the keyboard, and the focus is never lost."""
     shown.keyboard.press("Tab")
@@ -248,10 +228,20 @@ def test_axe_finds_nothing(shown: Any) -> None:
         expect(shown.locator("[aria-busy]")).to_have_count(0)
         audit(shown)
         shown.keyboard.press("Escape")
-    for name in ("Render 9", "1 Favourites"):
+    shown.keyboard.press("c")
+    for key in ("b", "o", "m"):
+        shown.keyboard.press(key)
+        expect(shown.get_by_role("dialog").locator(".slide")).to_be_visible()
+        audit(shown)
+    shown.keyboard.press("Escape")
+    for name in ("Render 9", "1 star"):
         shown.get_by_role("button", name=name).click()
         audit(shown)
         shown.keyboard.press("Escape")
+    shown.locator("#tray").get_by_role("button", name="Keep only these").click()
+    expect(shown.locator(".patch")).to_be_visible()
+    audit(shown)
+    shown.keyboard.press("Escape")
 
 
 def audit(page: Any) -> None:

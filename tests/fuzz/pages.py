@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import shutil
 import socket
@@ -94,11 +95,22 @@ _queries = st.lists(
     max_size=3,
 ).map(lambda it: f"?{'&'.join(it)}" if it else "")
 _known_calls = st.tuples(
-    st.sampled_from(["GET /model.json?since=", "GET /details.json?path=", "POST /price?x=", "POST /render?x="]), _odd
+    st.sampled_from(
+        [
+            "GET /model.json?since=",
+            "GET /details.json?path=",
+            "POST /price?x=",
+            "POST /render?x=",
+            "POST /pick?x=",
+            "POST /keep?x=",
+            "POST /session?x=",
+        ]
+    ),
+    _odd,
 ).map(lambda it: f"{it[0]}{quote(it[1].encode('utf-8', 'surrogatepass'))}")
 _headers = st.lists(
     st.tuples(
-        st.sampled_from(["X-Qwenbuild-Token", "Content-Type", "Range", "If-None-Match", "Accept-Encoding",
+        st.sampled_from(["X-Qwenbuild-Proof", "Content-Type", "Range", "If-None-Match", "Accept-Encoding",
                          "Cookie", "Expect",
                          "Transfer-Encoding", "Content-Length", "Connection", "Upgrade", "Origin", "X-é"]),
         _odd,
@@ -125,7 +137,7 @@ def _requests(draw: st.DrawFn) -> bytes:
     if body and draw(st.integers(0, 9)):
         lines.append(f"Content-Length: {len(body)}")
     if draw(st.integers(0, 3)):
-        lines.append("X-Qwenbuild-Token: {token}")
+        lines.append("X-Qwenbuild-Proof: {proof}")
     head = "\r\n".join([*lines, "Connection: close", "", ""])
     if draw(st.integers(0, 9)) == 0:
         head = draw(mutated([head]))
@@ -140,7 +152,11 @@ def _served(folder: Path) -> Iterator[Check]:
 
         def check(request: bytes) -> None:
             """The server answers, or closes the connection; it never fails."""
-            sent = request.replace(b"{token}", preview.token.encode()).replace(b"{much}", b"x" * 1_100_000)
+            sent = request.replace(b"{much}", b"x" * 4_100_000)
+            if b"{proof}" in sent:
+                act, body = re.match(rb"\w* ?/?(\w*)", sent), sent.partition(b"\r\n\r\n")[2]
+                proof = preview.proof(act[1].decode() if act else "", body)
+                sent = sent.replace(b"{proof}", proof.encode())
             status = _status(preview, sent)
             assert status is None or 200 <= status < 500, f"status {status}"
 

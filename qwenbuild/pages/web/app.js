@@ -9,17 +9,20 @@ qb.app = (() => {
   let hidden = ""; // the errors that the user has hidden, in JSON
   let building = false;
 
+  const SHOWN = { starred: (cell) => qb.picks.has(cell.path), changed: (cell) => qb.picks.changed(cell), unseen: (cell) => qb.seen.unseen(cell) };
+
   // --- arranging ---
 
   function arrange() {
     if (!model.data) return;
-    cells = pivot.visible(choice, model.data);
+    cells = pivot.visible(choice, model.data).filter(SHOWN[choice.stars] || (() => true));
     grid.set(pivot.layout(choice, model.data, cells, grid.room));
     status();
     emptiness();
   }
 
   function choose(change, push = false) {
+    if (change.stars === "unseen") qb.seen.begin();
     choice = { ...choice, ...change };
     pivot.write(choice, push);
     arrange();
@@ -49,6 +52,7 @@ qb.app = (() => {
       select("Columns", options(rows), columns[0] || "", (name) => choose({ columns: name ? [name] : [] })),
       select("Status", [["", "any"], ...Object.entries(qb.verdicts), ["failed", "failed"], ["draft", "drafts"]]
         .filter(([key]) => !key || key === choice.verdict || count(key)), choice.verdict, (verdict) => choose({ verdict }), { class: choice.verdict ? "set" : "" }),
+      select("Show", [["", "all"], ["starred", "starred"], ["changed", qb.picks.note], ["unseen", "unseen"]], choice.stars, (stars) => choose({ stars }), { class: choice.stars ? "set" : "" }),
       select("Tiles", Object.keys(pivot.TILES).map((name) => [name, name]), choice.tile, (tile) => choose({ tile })),
       axes.length ? qb.button(set ? `Filters · ${set}` : "Filters", () => { filtering = !filtering; controls(); arrange(); },
         { "aria-expanded": String(filtering), "aria-label": "Filters" }) : null,
@@ -68,13 +72,13 @@ qb.app = (() => {
   function clear() {
     qb.byId("text").value = "";
     filtering = false;
-    choose({ text: "", verdict: "", filters: {} });
+    choose({ text: "", verdict: "", stars: "", filters: {} });
   }
 
   const count = (key) => (key === "failed" ? model.data.cells.some((cell) => cell.activity === "failed")
     : key === "draft" ? model.data.cells.some((cell) => cell.kind === "draft") : model.data.counts[key] > 0);
 
-  const narrowed = () => choice.text || choice.verdict || Object.keys(choice.filters).length > 0;
+  const narrowed = () => choice.text || choice.verdict || choice.stars || Object.keys(choice.filters).length > 0;
 
   function emptiness() {
     qb.byId("nothing")?.remove();
@@ -99,8 +103,9 @@ qb.app = (() => {
       .map(([key, word]) => `${qb.number(data.counts[key])} ${word}`);
     const all = Object.entries(qb.verdicts).find(([key]) => data.cells.length && data.counts[key] === data.cells.length);
     const failed = data.cells.filter(qb.hasFailed).length;
-    const drafts = data.cells.filter((cell) => cell.kind === "draft").length;
-    qb.refill(qb.byId("counts"), [...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
+    const drafts = data.cells.filter((cell) => cell.kind === "draft").length, behind = data.cells.filter((cell) => cell.kind === "old" && cell.draft).length;
+    qb.refill(qb.byId("counts"), [...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "",
+      behind ? `${qb.plural(behind, "old image")}: d shows ${behind === 1 ? "its draft" : "the drafts"}` : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
       .filter(Boolean).map((text) => qb.el("span", {}, text)), failed ? qb.el("span", { class: "bad" }, `${qb.number(failed)} failed`) : null]);
     qb.refill(qb.byId("run"), run());
     progress(data.progress);
@@ -134,9 +139,6 @@ qb.app = (() => {
         said.push(`last build: ${ends.join(", ") || "nothing to do"} in ${qb.duration((last.finished_at_s || last.started_at_s) - last.started_at_s)}`);
         if (Object.keys(last.summary.cost || {}).length) said.push(qb.money(last.summary.cost));
       }
-      said.push(Object.keys(data.summary.models).join(", "));
-      const { seeds } = data.summary;
-      if (seeds.length) said.push(seeds.length > 3 ? `${seeds.length} seeds` : `seed ${seeds.join(", ")}`);
       said.push(new Date(data.made_at_s * 1000).toLocaleString());
       if (data.compared) said.push(`compared with ${data.compared.label}${data.compared.dropped ? `, which has ${qb.number(data.compared.dropped)} more` : ""}`);
     }
@@ -151,8 +153,10 @@ qb.app = (() => {
     return said.filter(Boolean).map((text) => qb.el("span", {}, text));
   }
 
-  // The cells among `some` that a click can render.
-  const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !["running", "queued", "waiting"].includes(cell.activity)) : []);
+  // The cells among `some` that a click can render: not those that are being rendered, or have just been.
+  const BUSY = ["queued", "running", "waiting", "rendered", "restored", "reattached", "submitted"];
+  const asked = new Set(); // names that this page has sent, until the server's answer shows them
+  const renderable = (some) => (model.live ? some.filter((cell) => cell.verdict === "render" && !BUSY.includes(cell.activity) && !asked.has(cell.name)) : []);
 
   // Equal requests are rendered, and paid for, once.
   function cost(some) {
@@ -171,15 +175,20 @@ qb.app = (() => {
     qb.refill(qb.byId("actions"), [
       all().length ? qb.button(priced(all()), () => render(all(), false), { class: "primary", "data-act": "render", disabled: !mayRender,
         title: mayRender ? null : "To render, open the address that the terminal shows" }) : null,
-      qb.button(`★ ${qb.favourites.count}`, qb.favourites.open, { "aria-label": `★ ${qb.favourites.count} Favourites`, title: "Favourites", "data-act": "favourites" }),
-      qb.button("?", help, { "aria-label": "? Keys", title: "Keys (?)", "data-act": "help" }),
+      qb.button(`★ ${qb.picks.count}`, qb.picks.open, { "aria-label": `★ ${qb.plural(qb.picks.count, "star")}`, title: "Stars", "data-act": "stars" }),
+      qb.button("?", qb.keys.help, { "aria-label": "? Keys", title: "Keys (?)", "data-act": "help" }),
     ]);
   }
 
+  // What to know about the server, and the offer of what an earlier version kept in this browser.
   function notice() {
     const element = qb.byId("notice");
-    element.hidden = !offline;
-    element.textContent = offline ? "The preview has stopped, and this page shows its last state. `qwenbuild watch` starts it again." : "";
+    const said = offline ? [qb.el("span", {}, "The preview has stopped, and this page shows its last state. `qwenbuild watch` starts it again, and the page goes on.")]
+      : model.isForeign ? [qb.el("span", {}, "Another project, or another version of qwenbuild, is served at this address now. This page shows its last state."),
+        qb.button("Reload", () => location.reload(), { "data-act": "reload" })]
+        : [qb.picks.offer()];
+    element.hidden = !said[0];
+    qb.refill(element, said);
   }
 
   function frames(found) {
@@ -226,42 +235,53 @@ qb.app = (() => {
   }
 
   async function queue(names, force) {
+    for (const name of names) asked.add(name);
+    actions();
     try {
       await model.render(names, force);
       qb.toast(`${qb.plural(names.length, "image")} queued`);
+      await model.refresh();
     } catch (error) {
       qb.toast(error.message);
     }
+    for (const name of names) asked.delete(name);
+    changed();
   }
 
-  // --- keys ---
+  // --- keys in the grid ---
 
-  const KEYS = [["← → ↑ ↓", "move among the images"], ["Enter", "open an image"], ["x", "select an image"], ["c", "compare two to four selected"],
-    ["f", "make an image a favourite"], ["/", "filter"], ["Esc", "close, or clear the selection"], ["+ − 0", "zoom an open image"], ["?", "these keys"]];
+  const act = (name) => () => { if (grid.wake()) qb[name].toggle(grid.active); };
 
-  function help() {
-    qb.dialog("help", "Keys", qb.el("dl", { class: "sheets" }, KEYS.flatMap(([keys, what]) => [qb.el("dt", {}, keys.split(" ").map((key) => qb.el("kbd", {}, key))), qb.el("dd", {}, what)])));
+  // Makes the tiles larger or smaller by one size; by none: the usual size.
+  function resize(by) {
+    const sizes = Object.keys(pivot.TILES);
+    const tile = by ? sizes[Math.min(sizes.length - 1, Math.max(0, sizes.indexOf(choice.tile) + by))] : "medium";
+    if (tile === choice.tile) return;
+    choice = { ...choice, tile };
+    pivot.write(choice);
+    grid.set(pivot.layout(choice, model.data, cells, grid.room));
+    qb.byId("choices").querySelector("[aria-label=Tiles]").value = tile;
+    qb.announce(`${tile} tiles`);
   }
 
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.target.matches("input:not([type=checkbox]), select, textarea")) {
-      if (event.key === "Escape") grid.focus();
-      return;
-    }
-    const acts = {
-      "/": () => qb.byId("text").focus(), "?": help, c: qb.compare.open, Escape: qb.compare.clear,
-      x: () => grid.active && qb.compare.toggle(grid.active), f: () => grid.active && qb.favourites.toggle(grid.active),
-    };
-    if (acts[event.key]) {
-      event.preventDefault();
-      acts[event.key]();
-    }
-  });
+  qb.keys.add("grid", "Grid", [
+    { keys: [...qb.keys.ARROWS, "Home", "End", "PageUp", "PageDown"], shown: "← → ↑ ↓ Home End PgUp PgDn", what: "move among the images", act: grid.go },
+    { keys: ["Enter"], shown: "Enter", what: "open the image", act: grid.enter },
+    { keys: ["x"], shown: "x", what: "select the image", act: act("compare") },
+    { keys: ["f"], shown: "f", what: "star the image", act: act("picks") },
+    { keys: ["d"], shown: "d", what: "show drafts, or the last images", act: toggleDrafts },
+    { keys: ["c"], shown: "c", what: "compare two to four selected images", act: qb.compare.open },
+    { keys: ["+", "="], shown: "+", what: "larger tiles", act: () => resize(1) },
+    { keys: ["-", "_"], shown: "−", what: "smaller tiles", act: () => resize(-1) },
+    { keys: ["0"], shown: "0", what: "tiles of the usual size", act: () => resize(0) },
+    { keys: ["/"], shown: "/", what: "filter by name or prompt", act: () => qb.byId("text").focus() },
+    { keys: ["Escape"], shown: "Esc", what: "clear the selection", act: qb.compare.clear },
+  ]);
 
   // --- address ---
 
   function open(path) {
+    qb.seen.open(model.cell(path));
     const from = choice.cell;
     choice.cell = path;
     pivot.write(choice, !from);
@@ -289,19 +309,29 @@ qb.app = (() => {
   let first = true;
   model.listen((what) => {
     const was = offline;
-    if (what === "offline" || what === "online") {
-      offline = what === "offline";
-      if (was !== offline && model.data) notice();
+    if (["offline", "online", "foreign"].includes(what)) {
+      offline = what === "foreign" ? offline : what === "offline";
+      if (model.data) notice();
+      if (was && !offline) mend();
       if (!model.data) qb.byId("counts").textContent = "waiting for the preview…";
       return;
     }
     if (first) {
       first = false;
-      qb.favourites.load();
+      qb.picks.start();
+      if (pivot.read().stars === "unseen") qb.seen.begin();
       follow();
+      qb.seen.soon();
       return;
     }
-    if (what === "shape" || (what === "cells" && (choice.verdict || choice.text))) {
+    if (what === "shape") arrange();
+    changed();
+    qb.seen.soon();
+  });
+
+  // Draws what may have changed. A filter by status, text or star may match other cells now.
+  function changed() {
+    if (choice.verdict || choice.text || choice.stars) {
       controls();
       arrange();
     } else {
@@ -310,8 +340,36 @@ qb.app = (() => {
     }
     qb.compare.draw();
     qb.detail.update();
-  });
-  grid.use({ open, mark: qb.compare.toggle, marked: qb.compare.has, favourite: qb.favourites.has });
+  }
+
+  // Loads the pictures again that could not be loaded while the server was away.
+  function mend() {
+    for (const image of document.querySelectorAll(".broken img")) {
+      image.closest(".broken").classList.remove("broken");
+      image.src = image.getAttribute("src");
+    }
+  }
+
+  // --- drafts behind images ---
+
+  // While the pointer is on a tile, its draft is shown.
+  function peek(event) {
+    const tile = event.target.closest?.(".tile"), cell = tile && model.cell(tile.dataset.path);
+    const image = tile?.querySelector(".mat img");
+    if (!image || !cell?.draft || model.drafting) return;
+    const over = event.type === "pointerover";
+    tile.classList.toggle("peek", over);
+    image.src = qb.model.thumbnail(over ? cell.draft : cell.image);
+  }
+  for (const type of ["pointerover", "pointerout"]) qb.byId("grid").addEventListener(type, peek);
+  qb.byId("grid").addEventListener("scroll", qb.seen.soon, { passive: true });
+
+  function toggleDrafts() {
+    if (!model.data.cells.some((cell) => cell.draft)) return;
+    model.showDrafts(!model.drafting);
+    qb.announce(model.drafting ? "Drafts are shown" : "The last images are shown");
+  }
+  grid.use({ open, resize, mark: qb.compare.toggle, marked: qb.compare.has, starred: qb.picks.has });
 
   let typing = 0;
   qb.byId("text").addEventListener("input", () => {
@@ -330,7 +388,7 @@ qb.app = (() => {
   }).observe(qb.byId("grid"));
 
   return {
-    frames, render, renderable, priced, favouritesChanged: actions, start: model.start,
+    frames, render, renderable, priced, starsChanged: () => { if (model.data) changed(); }, toggleDrafts, start: model.start,
     opened: (path) => { choice.cell = path; pivot.write(choice); grid.move(path, false); },
   };
 })();

@@ -4,10 +4,12 @@ qb.model = (() => {
   const source = window.qwenbuildData || {};
   const live = Boolean(source.live);
   const listeners = [];
+  const RETRY_MS = 1000;
   const waiting = new Map(); // details being fetched, by path
   let data = null;
   let byPath = new Map();
-  let token = "";
+  let drafting = false; // whether drafts are shown in place of the images that they would replace
+  let isForeign = false; // whether the server at this address is now that of another project or version
   let fetching = null;
   let again = false;
 
@@ -17,15 +19,17 @@ qb.model = (() => {
     byPath = new Map(data.cells.map((cell, number) => [cell.path, number]));
   }
 
-  // Moves the token from the address to the session, so that no bookmark and no screenshot shows it.
-  function takeToken() {
-    const parameters = new URLSearchParams(location.hash.slice(1));
-    if (parameters.has("token")) {
-      sessionStorage.setItem("qwenbuild-token", parameters.get("token"));
-      parameters.delete("token");
-      history.replaceState(null, "", `#${parameters}`);
-    }
-    token = sessionStorage.getItem("qwenbuild-token") || "";
+  // The cell as it is shown. `kept` is its last real image while its draft is shown.
+  function dressed(cell) {
+    const { kept, ...rest } = cell;
+    const plain = kept === undefined ? cell : { ...rest, image: kept, kind: "old" };
+    return drafting && plain.draft ? { ...plain, image: plain.draft, kind: "draft", kept: plain.image } : plain;
+  }
+
+  function showDrafts(is) {
+    drafting = is;
+    data.cells = data.cells.map(dressed);
+    tell("cells");
   }
 
   async function refresh() {
@@ -39,7 +43,13 @@ qb.model = (() => {
         const since = data && data.number !== undefined ? `?since=${data.number}` : "";
         const answer = await fetch(`model.json${since}`);
         if (!answer.ok) throw new Error(`the preview answered ${answer.status}`);
-        take(await answer.json());
+        const fresh = await answer.json();
+        const was = isForeign;
+        isForeign = Boolean(data) && data.identity !== fresh.identity;
+        if (isForeign !== was) tell("foreign");
+        if (isForeign) return;
+        await qb.access.greet(fresh.challenge);
+        take(fresh);
       } while (again);
     })();
     try {
@@ -51,34 +61,46 @@ qb.model = (() => {
 
   function take(fresh) {
     if (!fresh.changed) {
-      data = fresh;
-      data.axes ||= [];
+      data = { ...fresh, axes: fresh.axes || [], cells: fresh.cells.map(dressed) };
       index();
       tell("shape");
       return;
     }
     const cells = data.cells;
-    for (const [number, cell] of fresh.changed) cells[number] = cell;
+    for (const [number, cell] of fresh.changed) cells[number] = dressed(cell);
     const changed = fresh.changed.length;
-    data = { ...data, ...fresh, cells, axes: data.axes, literals: data.literals };
+    data = { ...data, ...fresh, cells, axes: data.axes };
     tell(changed ? "cells" : "status");
   }
 
+  // Follows the server's changes. The browser connects again by itself, unless it was answered by another server.
   function follow() {
     const events = new EventSource("events");
     events.onmessage = () => refresh().then(() => tell("online"), () => tell("offline"));
-    events.onerror = () => tell("offline");
+    events.onerror = () => {
+      tell("offline");
+      if (events.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
+    };
+  }
+
+  // Takes the key of an address that was opened in this tab, in which the page stands already.
+  async function renew() {
+    if (!new URLSearchParams(location.hash.slice(1)).has("token") || !data) return;
+    await qb.access.start();
+    await qb.access.greet(data.challenge, true);
+    tell("status");
   }
 
   async function start() {
-    if (!live) {
-      data = { counts: {}, axes: [], cells: [], literals: {}, problems: [], ...source.model };
-      index();
-      tell("shape");
+    if (live) {
+      await qb.access.start();
+      window.addEventListener("hashchange", renew);
+      follow();
       return;
     }
-    takeToken();
-    follow();
+    data = { counts: {}, axes: [], cells: [], problems: [], ...source.model };
+    index();
+    tell("shape");
   }
 
   function chunk(number) {
@@ -94,21 +116,23 @@ qb.model = (() => {
   async function details(path) {
     if (!live) return (await chunk(Math.floor(byPath.get(path) / data.chunk)))[path];
     if (!waiting.has(path)) {
-      waiting.set(path, fetch(`details.json?path=${encodeURIComponent(path)}`).then(async (answer) => {
-        waiting.delete(path);
+      waiting.set(path, fetch(`details.json?path=${encodeURIComponent(path)}`).catch(away).then(async (answer) => {
         if (!answer.ok) throw new Error(await answer.text());
         return answer.json();
-      }));
+      }).finally(() => waiting.delete(path)));
     }
     return waiting.get(path);
   }
 
-  async function post(path, body) {
-    const answer = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Qwenbuild-Token": token },
-      body: JSON.stringify(body),
-    }).catch(() => { throw new Error("the preview does not answer"); });
+  const away = () => { throw new Error("the preview does not answer"); };
+
+  // Acts at the server. A server that has just started has another challenge, and refuses the first proof.
+  async function act(name, body, again = true) {
+    const answer = await qb.access.send(name, JSON.stringify(body)).catch(away);
+    if (answer.status === 403 && again && qb.access.may) {
+      await refresh();
+      return act(name, body, false);
+    }
     if (!answer.ok) throw new Error((await answer.text()).trim());
     return answer.json();
   }
@@ -116,7 +140,12 @@ qb.model = (() => {
   return {
     live,
     get data() { return data; },
-    get mayRender() { return live && token !== ""; },
+    get mayRender() { return live && qb.access.may; },
+    get isForeign() { return isForeign; },
+    get drafting() { return drafting; },
+    showDrafts,
+    refresh,
+    act,
     start,
     details,
     listen: (listener) => listeners.push(listener),
@@ -124,8 +153,8 @@ qb.model = (() => {
     number: (path) => byPath.get(path),
     thumbnail: (digest) => `thumbnails/${digest}.webp`,
     image: (digest) => (data.small ? `thumbnails/${digest}.webp` : `images/${digest}.png`),
-    price: (names, force) => post("price", { names, force }),
-    render: (names, force = false) => post("render", { names, force }),
+    price: (names, force) => act("price", { names, force }),
+    render: (names, force = false) => act("render", { names, force }),
     // Whether the axis is part of the cell's own matrix. Every cell has a model, a size and a seed besides.
     declares: (cell, axis) => cell.name.includes(`[${axis}=`) || cell.name.includes(`,${axis}=`),
     value: (cell, axis) => {

@@ -130,6 +130,25 @@ def test_a_port_that_is_in_use_is_an_error() -> None:
     )
 
 
+def test_the_next_port_is_taken_if_one_may() -> None:
+    """With `or_next`, a port in use is no error: the server listens on a later one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        async def talk(client: httpx.AsyncClient, origin: str) -> int:
+            assert (await client.get(origin)).text == "hello"
+            return int(origin.rpartition(":")[2])
+
+        assert served(LocalServer(port=port, or_next=True), talk) != port
+    assert served(LocalServer(port=port, or_next=True), talk) == port
+
+
+def test_any_free_port_is_taken_if_there_is_no_next_one() -> None:
+    """After the last port of all, any free one is taken."""
+    with socket.create_server(("127.0.0.1", 65535)):
+        assert status(LocalServer(port=65535, or_next=True)) == 200
+
+
 async def begins(scope: Scope, receive: Receive, send: Send) -> None:
     """An application that begins an answer and does not end it."""
     await send({"type": "http.response.start", "status": 200, "headers": []})

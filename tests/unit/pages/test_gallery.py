@@ -52,7 +52,7 @@ def detail(pets: Workspace, number: int) -> dict[str, Any]:
 
 
 def test_each_verdict_has_its_kind_of_picture(pets: Workspace) -> None:
-    """Restorable, edited, outdated and new cells show what they have; a draft replaces an old image."""
+    """Restorable, edited, outdated and new cells show what they have; a deleted image is still in the store."""
     paths = [cell["path"] for cell in gallery_of(pets).model["cells"]]
     assert kinds(gallery_of(pets)) == ["image"] * 4
     (pets.root / "out" / paths[0]).unlink()
@@ -60,8 +60,21 @@ def test_each_verdict_has_its_kind_of_picture(pets: Workspace) -> None:
     pets.write({"specs/pets.toml": SPEC.replace('"wild"', '"wild", "new"')})
     assert kinds(gallery_of(pets)) == ["image", "edited", "image", "image", "none", "none"]
     pets.write({"specs/pets.toml": SPEC.replace('dog"', 'hound"')})
+    assert kinds(gallery_of(pets)) == ["old", "edited", "old", "old"]
+    shutil.rmtree(load(pets.root).store.root)
     assert kinds(gallery_of(pets)) == ["none", "edited", "old", "old"]
-    assert kinds(gallery_of(pets, {paths[2]: "0" * 64})) == ["none", "edited", "draft", "old"]
+
+
+def test_a_draft_hides_no_image(pets: Workspace) -> None:
+    """A cell whose request changed has its last image and the draft; a cell without an image has the draft alone."""
+    before = gallery_of(pets).model["cells"]
+    pets.write({"specs/pets.toml": SPEC.replace('dog"', 'hound"').replace('"wild"', '"wild", "new"')})
+    draft = "0" * 64
+    gallery = gallery_of(pets, {cell["path"]: draft for cell in gallery_of(pets).model["cells"]})
+    assert [(cell["kind"], cell["image"], cell.get("draft")) for cell in gallery.model["cells"]] == [
+        *(("old", cell["image"], draft) for cell in before), *[("draft", draft, None)] * 2,
+    ]  # fmt: skip
+    assert gallery.files.keys() == {draft, *(cell["image"] for cell in before)}
 
 
 def test_a_git_lfs_pointer_is_no_picture(pets: Workspace) -> None:
@@ -93,7 +106,16 @@ def test_axes_keep_their_order(pets: Workspace) -> None:
     model = gallery_of(pets).model
     assert [axis["name"] for axis in model["axes"]] == ["image", "mood", "prompt_extend", "seed"]
     assert [cell["at"] for cell in model["cells"]] == [[0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 1]]
-    assert model["literals"] == {"pets/dog": {"seed": {"1": "1", "2": "2"}, "prompt_extend": {"true": "true"}}}
+
+
+def test_what_all_cells_share_is_said_once(pets: Workspace) -> None:
+    """The model says what no axis says. A size has a name if the catalogue has one for it."""
+    model = gallery_of(pets).model
+    assert model["shared"] == {"model": "qwen-image-plus", "size": "1664x928"}
+    assert model["ratios"] == {"1664x928": "16:9"}
+    pets.write({"specs/pets.toml": SPEC + 'model = "qwen-image-2.0"\nsize = "1000*1024"'})
+    model = gallery_of(pets).model
+    assert (model["shared"], model["ratios"]) == ({"model": "qwen-image-2.0", "size": "1000x1024"}, {})
 
 
 def test_a_cell_shows_its_last_event(pets: Workspace) -> None:

@@ -117,32 +117,6 @@ def test_details_say_where_each_part_of_a_prompt_comes_from(running: Running) ->
     assert httpx.get(f"{running.origin}/details.json?path=../x").status_code == 404
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "é"])
-def test_rendering_needs_the_token(running: Running, token: str) -> None:
-    """Without the token nothing is rendered."""
-    headers = [(b"X-Qwenbuild-Token", token.encode())]
-    body = {"names": ["pets/dog[mood=wild,seed=1]"]}
-    assert httpx.post(f"{running.origin}/render", json=body, headers=headers).status_code == 403
-    assert running.watched.rendered == []
-
-
-def test_rendering_asks_the_watch_for_these_cells(running: Running) -> None:
-    """With the token, the watch is asked to render exactly these cells."""
-    headers = {"X-Qwenbuild-Token": running.token}
-    names = ["pets/dog[mood=wild,seed=1]"]
-    answer = httpx.post(f"{running.origin}/render", json={"names": names}, headers=headers)
-    assert (answer.status_code, answer.json()) == (202, {"queued": 1})
-    assert running.watched.rendered == [(names, False)]
-
-
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"names": 1}', '{"names": []}', '{"names": ["nobody"]}', "[" * 9999])
-def test_a_request_that_makes_no_sense_renders_nothing(running: Running, body: str) -> None:
-    """A body that names no known cell is refused."""
-    headers = {"X-Qwenbuild-Token": running.token}
-    assert httpx.post(f"{running.origin}/render", content=body, headers=headers).status_code == 409
-    assert running.watched.rendered == []
-
-
 def test_the_event_stream_has_each_revision(running: Running) -> None:
     """The event stream gives the revision now, and then each later one."""
     with httpx.stream("GET", f"{running.origin}/events") as stream:

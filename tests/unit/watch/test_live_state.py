@@ -8,7 +8,7 @@ import pytest
 
 from qwenbuild.engine import engine as engines
 from qwenbuild.errors import UsageError
-from qwenbuild.watch.live_state import Live
+from qwenbuild.watch.live_state import Live, UnderWay
 from tests.support.workspace import Workspace
 
 SPEC = """
@@ -88,6 +88,37 @@ def test_a_wish_keeps_the_request_that_was_priced(live: Live) -> None:
     assert {name: (wish.key, wish.force) for name, wish in live.wishes.items()} == {
         "a/ball": (keys["a/ball"], True), "a/kite": (keys["a/kite"], False),
     }  # fmt: skip
+
+
+def test_what_is_being_rendered_is_not_queued_again(live: Live) -> None:
+    """A second page may ask for a cell whose render has been ordered; another request of that cell is queued."""
+    assert live.plan is not None
+    ball, kite = (next(it for it in live.plan.steps if it.action.name == name) for name in ("a/ball", "a/kite"))
+    old = kite._replace(action=kite.action._replace(key="0" * 64))
+    live.under_way = UnderWay({ball.action.output: ball, kite.action.output: old}, set(), 2, 0.0)
+    live.wish(["a/ball", "a/kite"], force=True)
+    assert [*live.wishes] == ["a/kite"]
+
+
+def test_stars_are_known_at_once(live: Live) -> None:
+    """The page needs no reading of the files to see its own star."""
+
+    async def use() -> None:
+        await live.pick(["a/ball"])
+        assert [*live.picks.by_cell] == ["a/ball"]
+        await live.pick(["a/ball"], note="round")
+        assert live.picks.by_cell["a/ball"].note == "round"
+        await live.pick(["a/ball"], drop=True)
+
+    before = live.revision
+    asyncio.run(use())
+    assert (len(live.picks), live.revision) == (0, before + 3)
+
+
+def test_keeping_is_shown_before_it_is_written(live: Live) -> None:
+    """A project whose cells are all chosen has no diff."""
+    found = asyncio.run(live.keep(["a/ball"]))
+    assert (found["diff"], found["said"]) == ("", ["Unchanged, because no cell of theirs is chosen: a/same, a/kite"])
 
 
 def test_impossible_wishes_are_refused(live: Live) -> None:
