@@ -49,7 +49,8 @@ def coloured(stream: IO[Any]) -> bool:
     """Return True if `stream` may be coloured: a terminal, and anything with FORCE_COLOR, but nothing with NO_COLOR."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+    is_forced = os.environ.get("FORCE_COLOR", "0").lower() not in ("", "0", "false")
+    return is_forced or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def set_colour(when: str) -> None:

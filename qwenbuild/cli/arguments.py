@@ -242,10 +242,9 @@ def quiet_option(function: _F) -> _F:
 
 def _colour(ctx: click.Context, param: click.Parameter, value: str) -> None:
     set_colour(value)
-    is_forced: bool | None = True if os.environ.get("FORCE_COLOR") else None  # None: as click finds the stream
     at: click.Context | None = ctx
     while at:
-        at.color, at = is_forced, at.parent
+        at.color, at = True, at.parent  # click removes no colours: what has some was asked whether it may
 
 
 def with_colour(command: click.Command) -> None:

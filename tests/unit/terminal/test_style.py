@@ -48,17 +48,39 @@ def test_money() -> None:
 
 @pytest.mark.parametrize(
     ("environ", "expected"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+    ],
 )
 def test_colour(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: bool) -> None:
-    """Only terminals are coloured, and not if NO_COLOR is set to something or the terminal is dumb."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    """Terminals are coloured unless they are dumb; NO_COLOR forbids it everywhere, FORCE_COLOR else allows it."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert style.coloured(Terminal()) == expected
-    assert not style.coloured(io.StringIO())
+    assert style.coloured(io.StringIO()) == (expected and "FORCE_COLOR" in environ)
     assert (style.styled("x", Terminal(), fg="red") != "x") == expected
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+def test_force_color_can_be_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """These values force nothing, as elsewhere."""
+    monkeypatch.setenv("FORCE_COLOR", value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert not style.coloured(io.StringIO())
+
+
+@pytest.mark.parametrize(("each_s", "text"), [(12.34, "12.3/s"), (1, "1.0/s"), (0.5, "30.0/min")])
+def test_rates(each_s: float, text: str) -> None:
+    """A rate is shown by the second, or by the minute if it is low."""
+    assert style.rate(each_s) == text
 
 
 def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
