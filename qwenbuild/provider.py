@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol, runtime_checkable
 
 from qwenbuild.errors import ProviderError, UsageError
-from qwenbuild.problems import did_you_mean, listing
+from qwenbuild.problems import Problem, did_you_mean, listing
 
 from .candidates import Search
 from .catalogue import Catalogue
@@ -83,15 +83,16 @@ class Price:
 class Rendered:
     """An image as the provider made it: PNG bytes, and JSON-ready facts for its provenance.
 
-    A provider whose renders are deterministic puts only deterministic facts here (no times).
-    `verified` is True if the provider has decoded or encoded the bytes itself; otherwise the builder
-    verifies them. `emulated_by` is the address of the emulator that made the image, empty for an image of the service.
+    A provider whose renders are deterministic puts only deterministic facts here. `verified`: the provider has decoded
+    or encoded the bytes itself; otherwise the builder verifies them. `emulated_by` is the emulator's address, empty for
+    an image of the service. The build shows the `warnings`; a provider gives each only once in a session.
     """
 
     png: bytes = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
     verified: bool = False
     emulated_by: str = ""
+    warnings: Sequence[Problem] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,10 +318,9 @@ def result_life_s(provider: Provider) -> float | None:
 
 
 def emulator_address(provider: Provider) -> str:
-    """Return the address at which an emulator may answer this provider: its attribute `emulator_address`, else empty.
+    """Return scheme, host and port at which an emulator may answer: the attribute `emulator_address`, else empty.
 
-    The address is that of the configured base URL: scheme, host and port. The vendor's own hosts are no emulators.
-    """
+    They are those of the configured base URL. The vendor's own hosts are no emulators."""
     return str(getattr(provider, "emulator_address", ""))
 
 

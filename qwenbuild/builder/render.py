@@ -201,6 +201,8 @@ class Rendering:
             if not is_claimed:
                 self._emit_started(step)
             rendered = await self._rendered(step, journal)
+            if rendered.warnings:
+                self._run.emit(Warned(rendered.warnings))
             rendered = replace(rendered, facts={**rendered.facts, **self._run.plan.uses.facts(action)})
             forced = self._run.options.force or bool(step.submission and step.submission.forced)
             action = action.made_by(rendered.emulated_by)

@@ -19,9 +19,13 @@ from qwenbuild.request import Request
 
 from . import typeset
 from .fonts import BLACK, Typeface
-from .layout import Layout, On, layout
-from .palette import WHITE, Colour, Palette, contrast, palette, readable
+from .layout import layout
+from .motifs import MOTIFS
+from .oklch import WHITE, Colour, contrast, readable
+from .palette import Palette, palette
+from .placed import Layout, On
 from .scenes import SCENES
+from .workers import Draft
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,19 +38,23 @@ _FINE = 2  # shapes are drawn at this many times their size
 _COLOURS = 256  # of a PNG palette
 
 
-def png(request: Request) -> bytes:
-    """Return the draft of a request as PNG bytes, exactly of the request's size."""
-    out = io.BytesIO()
+def draft(request: Request) -> Draft:
+    """Return the draft of a request."""
+    out, plan = io.BytesIO(), layout(request)
     # Level 1: drafts are flat. Higher levels take three times as long and save a tenth of the bytes.
-    image(request).save(out, "PNG", compress_level=1)
-    return out.getvalue()
+    _image(request, plan).save(out, "PNG", compress_level=1)
+    return Draft(out.getvalue(), plan.missing)
 
 
 def image(request: Request) -> Image:
     """Return the draft of a request as an image of mode P, exactly of the request's size."""
+    return _image(request, layout(request))
+
+
+def _image(request: Request, plan: Layout) -> Image:
     from PIL import Image, ImageDraw
 
-    plan, colours = layout(request), palette(request.prompt, request.seed)
+    colours = palette(request.prompt, request.seed, request.negative_prompt)
     canvas = Image.new("RGB", request.size, colours.paper)
     if min(plan.picture[2:]) > 0:
         canvas.paste(_picture(request, plan, colours), plan.picture[:2])
@@ -63,6 +71,7 @@ def image(request: Request) -> Image:
         On.BUBBLE: WHITE,
         On.BADGE: colours.pop,
         On.CAPTION: colours.light,
+        On.PANEL: colours.paper,
     }
     texts = set()
     for item in plan.placed:
@@ -83,10 +92,12 @@ def _picture(request: Request, plan: Layout, colours: Palette) -> Image:
     opening = " ".join(request.prompt.split()[:3])[:24]
     chosen = int(sha256(f"{request.seed} {opening}".encode("utf-8", "replace"))[:4], 16)
     chance = bytes.fromhex(sha256(f"{request.seed} {request.prompt}".encode("utf-8", "replace")))
-    SCENES[chosen % len(SCENES)](draw, *art.size, colours, chance)
-
-    if plan.caption:
-        draw.rectangle((0, art.height - plan.caption.height * _FINE, *art.size), fill=colours.light)
+    caption = plan.caption.height * _FINE if plan.caption else 0
+    draws = MOTIFS.get(plan.kind) or SCENES[chosen % len(SCENES)]
+    # A motif stands in the middle of what the caption leaves; a scene goes on below the caption.
+    draws(draw, art.width, art.height - (caption if plan.kind in MOTIFS else 0), colours, chance)
+    if caption:
+        draw.rectangle((0, art.height - caption, *art.size), fill=colours.light)
     _round_corners(draw, *art.size, round(plan.unit * _FINE * 0.02), colours.paper)
     return art.reduce(_FINE)
 
@@ -101,6 +112,13 @@ def _furnish(canvas: Image, plan: Layout, colours: Palette) -> None:
             _cut_out(
                 canvas, x + inset, y + inset, size, size, colour, lambda mask, w, h: mask.ellipse((0, 0, w, h), 255)
             )
+    if plan.panel:
+        radius = round(plan.unit * 0.02) * _FINE
+        x, y, width, height = plan.panel
+        _cut_out(
+            canvas, x, y, width * _FINE, height * _FINE, colours.paper,
+            lambda mask, w, h: mask.rounded_rectangle((0, 0, w, h), radius, 255),
+        )  # fmt: skip
     if plan.bubble:
         tail = round(min(plan.unit * 0.034, plan.bubble.width / 4)) * _FINE
         radius = round(min(plan.unit * 0.03, plan.bubble.height / 2)) * _FINE

@@ -11,8 +11,11 @@ from enum import StrEnum
 
 from qwenbuild import quoted_texts
 
+from .colour_words import colours
 from .fonts import WIDE
-from .palette import Colour, colours
+from .oklch import Colour
+from .positions import ANYWHERE, Spot, spot
+from .wishes import has_title, is_textless
 
 
 class Part(StrEnum):
@@ -30,13 +33,14 @@ class Part(StrEnum):
 class Text:
     """A text for the image.
 
-    `colour` is the colour that the prompt asks for. `quoted` is False for the prompt's own words.
+    `colour` is the colour that the prompt asks for, `spot` the place. `quoted` is False for the prompt's own words.
     """
 
     text: str
     part: Part
     colour: Colour | None = None
     quoted: bool = True
+    spot: Spot = ANYWHERE
 
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]")
@@ -66,16 +70,24 @@ _LIKELIEST = (
 _MOST = 12  # texts; a poster has no room for more
 
 
-def texts(prompt: str) -> list[Text]:
-    """Return the texts of a prompt. Exactly one is the headline; a blank prompt has no texts."""
+def texts(prompt: str, negative_prompt: str = "") -> list[Text]:
+    """Return the texts of a prompt. One is the headline, unless the prompt wants no title or no text, or is blank."""
+    if is_textless(prompt, negative_prompt):
+        return []
     found: list[Text] = []
-    last = 0
+    last = placed = 0
     for start, end, words in quoted_texts.find(prompt):
         before, after = prompt[last:start], prompt[end : end + 120]
-        last = end
-        found.append(Text(words, _part(before, after), _colour(words, before, after)))
+        if found and re.match(r"\s*\+[^.。]*$", prompt[placed:start]):  # as in “Title” + “text”: both in one place
+            where, used = found[-1].spot, 0
+        else:
+            where, used = spot(prompt[placed:start], "" if _ends_sentence(words, after) else after)
+        last, placed = end, end + used  # what places one text does not place the next one
+        found.append(Text(words, _part(before, after), _colour(words, before, after), spot=where))
     if not found:
         return _own_words(prompt)
+    if not has_title(prompt) and all(text.part is not Part.HEADLINE for text in found):
+        return found[:_MOST]
     headline = min(range(len(found)), key=lambda index: _LIKELIEST.index(found[index].part))
     for index, text in enumerate(found):
         if index == headline:
@@ -113,14 +125,17 @@ def _part(before: str, after: str) -> Part:
     return Part.BODY
 
 
+def _ends_sentence(words: str, after: str) -> bool:
+    """Return whether a sentence ends inside the quotes: “Play ball!” At the bottom …"""
+    return words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|[整底顶左右上下]|$", after) is not None
+
+
 def _colour(words: str, before: str, after: str) -> Colour | None:
     """Return the colour that the sentence gives to a text's letters: first after the text, then before it."""
-    # A sentence can end inside the quotes: “Play ball!” The palette …
-    ended = words[-1] in ".!?。！？" and re.match(r"\s+[A-Z]|整|$", after)
-    ending = "" if ended else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", after)[0]
+    ending = "" if _ends_sentence(words, after) else re.split(r"[“「『«\"，；]|[.。;](?:\s|$)", after)[0]
     opening = re.split(r"[.。!?！？;；，]\s*", before)[-1]
     for clause, nearest in ((ending, 0), (opening, -1)):
-        if re.search(r"font|letter|text|type|script|字", clause) and (named := colours(clause)):
+        if re.search(r"font|letter|text|type|script|字", clause) and (named := colours(clause, themes=False)):
             return named[nearest]
     return None
 

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from qwenbuild.finding import Finding, Level
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Journal, Price, Rendered, Settings, reject_unknown
 from qwenbuild.request import Request
 
@@ -42,6 +43,7 @@ class DraftProvider:
         reject_unknown(settings.table, (), self.name)
         self.concurrency = settings.jobs or os.cpu_count() or 1
         self._pool: WorkerPool
+        self._told: set[str] = set()  # the scripts that this session has warned of
         self._in_thread = 0 if only_processes else _WORTH_PROCESSES if self.concurrency > 1 else math.inf
 
     def check(self, model: str) -> str | None:
@@ -61,12 +63,16 @@ class DraftProvider:
         """Keep the drawing workers while the context lasts."""
         from .workers import WorkerPool  # imported late: plans need a provider, but no workers
 
+        self._told.clear()
         async with WorkerPool(self.concurrency, self._in_thread).running() as self._pool:
             yield
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the draft of a request."""
-        return Rendered(await self.png(request), verified=True)
+        made = await self._pool.draft(request)
+        new = [script for script in made.missing if script not in self._told]
+        self._told.update(new)
+        return Rendered(made.png, verified=True, warnings=[_no_font(script) for script in new])
 
     async def diagnose(self, project_provider: str | None) -> Sequence[Finding]:
         """Return whether the fonts of drafts can be used; they come with qwenbuild, so broken ones always fail."""
@@ -82,4 +88,10 @@ class DraftProvider:
 
     async def png(self, request: Request) -> bytes:
         """Return the draft of a request as PNG. Must be called inside a session."""
-        return await self._pool.png(request)
+        return (await self._pool.draft(request)).png
+
+
+def _no_font(script: str) -> Problem:
+    """Return the warning that no font has a script; symbols and emoji count as scripts."""
+    what = script if script in ("emoji", "symbols") else f"letters of the script {script}"
+    return Problem(f"drafts show bars for {what}", facts=("no font has them",), hint="real images are not affected")

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .palette import Colour, Palette
+from .oklch import Colour
+from .palette import Palette
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

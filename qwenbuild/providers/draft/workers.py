@@ -2,8 +2,8 @@
 
 Processes are used because drawing holds the interpreter's lock.
 
-The parent writes each request to a worker process as one line of JSON. The process answers with the
-length of the PNG (four bytes, big-endian) and the PNG. A worker imports nothing from the working
+The parent writes each request to a worker process as one line of JSON. The process answers with one line of JSON, which
+has the length of the PNG and the scripts that no font has, and with the PNG. A worker imports nothing from the working
 folder, and Ctrl-C does not reach it. A worker ends when its input ends, so it never outlives its parent.
 """
 
@@ -18,13 +18,20 @@ import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from qwenbuild.request import Request
 
 _PROGRAM = f"from {__name__} import serve; serve()"
 _STOPPING_S = 2.0
 _DRAFTS_AFTER_DEATH = 100  # drawn in the thread after a process died, before another one is started
+
+
+class Draft(NamedTuple):
+    """The draft of a request as PNG, exactly of the request's size, and the scripts that no font has."""
+
+    png: bytes
+    missing: tuple[str, ...]
 
 
 class Worker:
@@ -46,8 +53,8 @@ class Worker:
             )
         )
 
-    async def png(self, request: Request) -> bytes:
-        """Return the draft of a request as PNG; raises OSError or EOFError if the process has died.
+    async def draft(self, request: Request) -> Draft:
+        """Return the draft of a request; raises OSError or EOFError if the process has died.
 
         If the caller is cancelled here, it must kill the process: the rest of the answer is still to come.
         """
@@ -56,7 +63,8 @@ class Worker:
         assert out is not None
         into.write(json.dumps(request.as_dict()).encode() + b"\n")
         await into.drain()
-        return await out.readexactly(int.from_bytes(await out.readexactly(4), "big"))
+        length, missing = json.loads(await out.readuntil(b"\n"))
+        return Draft(await out.readexactly(length), tuple(missing))
 
     def kill(self) -> None:
         """End the process at once."""
@@ -86,24 +94,24 @@ class WorkerPool:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Keep the thread and the processes while the context lasts. `png` works only inside the context."""
+        """Keep the thread and the processes while the context lasts. `draft` works only inside the context."""
         with ThreadPoolExecutor(1, "qwenbuild-draft") as self._thread:
             try:
                 yield self
             finally:
                 await asyncio.gather(*(worker.stop() for worker in self.started))
 
-    async def png(self, request: Request) -> bytes:
-        """Return the draft of a request as PNG."""
+    async def draft(self, request: Request) -> Draft:
+        """Return the draft of a request."""
         self._begun += 1
-        content = await self._in_process(request) if self._begun > self._in_thread else None
-        if content is None:
-            from .artwork import png  # imported late: a parent whose processes draw needs no fonts
+        made = await self._in_process(request) if self._begun > self._in_thread else None
+        if made is None:
+            from .artwork import draft  # imported late: a parent whose processes draw needs no fonts
 
-            content = await asyncio.get_running_loop().run_in_executor(self._thread, png, request)
-        return content
+            made = await asyncio.get_running_loop().run_in_executor(self._thread, draft, request)
+        return made
 
-    async def _in_process(self, request: Request) -> bytes | None:
+    async def _in_process(self, request: Request) -> Draft | None:
         """Return the draft drawn by a worker process, or None if the process died or could not be started."""
         async with self._seats:
             worker = None
@@ -113,7 +121,7 @@ class WorkerPool:
                 else:
                     worker = await Worker.start()
                     self.started.append(worker)
-                content = await worker.png(request)
+                made = await worker.draft(request)
             except (OSError, EOFError):
                 self._begun = -_DRAFTS_AFTER_DEATH
             except asyncio.CancelledError:
@@ -122,16 +130,16 @@ class WorkerPool:
                 raise
             else:
                 self._idle.append(worker)
-                return content
+                return made
         return None
 
 
 def serve() -> None:
     """Answer requests on standard input until it ends. This is what a worker process runs."""
-    from .artwork import png
+    from .artwork import draft
 
     with open(0, "rb") as into, open(1, "wb") as out:
         for line in into:
-            content = png(Request.from_dict(json.loads(line)))
-            out.write(len(content).to_bytes(4, "big") + content)
+            png, missing = draft(Request.from_dict(json.loads(line)))
+            out.write(json.dumps([len(png), missing]).encode() + b"\n" + png)
             out.flush()

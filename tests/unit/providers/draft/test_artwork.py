@@ -18,11 +18,16 @@ from PIL import Image, ImageChops
 
 from qwenbuild.digest import sha256
 from qwenbuild.files import png
+from qwenbuild.providers.draft import artwork
 from qwenbuild.providers.draft.artwork import image
-from qwenbuild.providers.draft.artwork import png as draft
-from qwenbuild.providers.draft.layout import Box, layout
+from qwenbuild.providers.draft.layout import layout
+from qwenbuild.providers.draft.placed import Box
 from qwenbuild.request import Request, Size
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS, SIZES, parti_prompts, request
+
+
+def draft(wanted: Request) -> bytes:
+    return artwork.draft(wanted).png
 
 
 def opened(content: bytes) -> Image.Image:
@@ -53,9 +58,9 @@ def test_the_largest_size_is_drawn() -> None:
 
 _PROGRAM = """
 import hashlib, json, sys
-from qwenbuild.providers.draft.artwork import png
+from qwenbuild.providers.draft.artwork import draft
 from qwenbuild.request import Request
-print(json.dumps([hashlib.sha256(png(Request.from_dict(fields))).hexdigest() for fields in json.load(sys.stdin)]))
+print(json.dumps([hashlib.sha256(draft(Request.from_dict(fields)).png).hexdigest() for fields in json.load(sys.stdin)]))
 """
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.providers.draft.layout import LEAST_PX, Box, Layout, On, Placed, layout
+from qwenbuild.providers.draft.layout import layout
+from qwenbuild.providers.draft.placed import LEAST_PX, Box, Layout, On, Placed
+from qwenbuild.providers.draft.wishes import is_textless
 from qwenbuild.request import Size
 from tests.support.drafts import CHINESE, ENGLISH, LONG, PROMPTS, SIZES, parti_prompts, request
 
@@ -32,7 +34,7 @@ def faults(plan: Layout) -> Iterator[str]:
     strips = (top, Box(0, below, plan.size.width, plan.strip_px))
     grounds: dict[On, tuple[Box | None, ...]] = {
         On.PAPER: (paper,), On.STRIP: strips, On.BUBBLE: (plan.bubble,), On.BADGE: (plan.badge,),
-        On.CAPTION: (plan.caption,),
+        On.CAPTION: (plan.caption,), On.PANEL: (plan.panel,),
     }  # fmt: skip
     for item in plan.placed:
         if not any(ground and inside(item.box, ground) for ground in grounds[item.on]):
@@ -46,7 +48,7 @@ def faults(plan: Layout) -> Iterator[str]:
     for one, other in itertools.combinations(plan.placed, 2):
         if overlap(one.box, other.box):
             yield f"{one.what} and {other.what} overlap: {one.box}, {other.box}"
-    furniture = [box for box in (plan.bubble, plan.badge, plan.caption) if box]
+    furniture = [box for box in (plan.bubble, plan.badge, plan.caption, plan.panel) if box]
     for box in furniture:
         if not inside(box, plan.picture):
             yield f"outside of the picture: {box}"
@@ -76,12 +78,14 @@ def test_everything_is_in_its_place(prompt: str, size: Size, watermark: bool) ->
 
 
 def test_every_parti_prompt_is_laid_out() -> None:
-    """Each of the 1,632 prompts has a layout without errors and with one headline."""
+    """Each of the 1,632 prompts has a layout without errors and with one headline, unless it wants no text."""
     prompts = parti_prompts()
     assert len(prompts) == 1632
     for number, prompt in enumerate(prompts):
         plan = layout(request(prompt, SIZES[number % len(SIZES)]))
-        assert (prompt, list(faults(plan)), len(joined(plan, "headline"))) == (prompt, [], 1)
+        titles = 0 if is_textless(prompt) else 1
+        assert (prompt, list(faults(plan)), len(joined(plan, "headline"))) == (prompt, [], titles)
+    assert len([prompt for prompt in prompts if is_textless(prompt)]) == 10
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -105,6 +109,92 @@ def test_texts_keep_their_reading_order(size: Size) -> None:
     plan = layout(request(prompt, size))
     by_height = sorted((item for item in plan.placed if item.on is On.PAPER), key=lambda item: item.box.y)
     assert [" ".join(item.block.lines) for item in by_height] == ["Soup", *(f"Item {n}" for n in range(5)), "Bread"]
+
+
+def boxes(prompt: str, size: Size = SIZES[2]) -> dict[str, tuple[float, float]]:
+    """Return where the middle of each quoted text is, as shares of width and height."""
+    found = {}
+    for item in layout(request(prompt, size)).placed:
+        if item.on is not On.STRIP and item.what not in ("scene", "note"):
+            ink = item.box.x + (item.box.width - item.block.width) * item.align + item.block.width / 2
+            centre = ink / size.width, (item.box.y + item.box.height / 2) / size.height
+            found[" ".join(item.block.lines)] = centre
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("words", "across", "down"),
+    [
+        ("at the top", None, (0, 0.4)),
+        ("at the bottom", None, (0.6, 1)),
+        ("in the centre", (0.35, 0.65), (0.3, 0.65)),
+        ("on the left", (0, 0.45), None),
+        ("on the right", (0.55, 1), None),
+        ("in the top left corner", (0, 0.45), (0, 0.4)),
+        ("in the top right corner", (0.55, 1), (0, 0.4)),
+        ("in the lower left corner", (0, 0.45), (0.6, 1)),
+        ("in the lower right corner", (0.55, 1), (0.6, 1)),
+        ("in the corner", (0.55, 1), (0.6, 1)),
+        ("top center", (0.45, 0.55), (0, 0.4)),
+        ("位于画面顶部", None, (0, 0.4)),
+        ("位于底部", None, (0.6, 1)),
+        ("在中央", (0.35, 0.65), (0.3, 0.65)),
+        ("在左侧", (0, 0.45), None),
+        ("在右下角", (0.55, 1), (0.6, 1)),
+    ],
+)
+@pytest.mark.parametrize("what", ["title", "words"])
+def test_a_text_stands_where_the_prompt_wants_it(
+    words: str, across: tuple[float, float] | None, down: tuple[float, float] | None, size: Size, what: str
+) -> None:
+    """Titles and other texts keep their place at every size of the service."""
+    x, y = boxes(f"A poster, the {what} “Ab” {words}", size)["Ab"]
+    assert across is None or across[0] <= x <= across[1]
+    assert down is None or down[0] <= y <= down[1]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("across", ["left", "right"])
+@pytest.mark.parametrize("down", ["top", "bottom"])
+def test_a_badge_stands_in_its_corner(down: str, across: str, size: Size) -> None:
+    """It lies in this corner of the picture, beside the text in the middle if there is one."""
+    for middle in ("", ", “Cd” in the middle"):
+        plan = layout(request(f"A poster, title “Ab”, a badge “-20%” in the {down} {across} corner{middle}", size))
+        assert plan.badge is not None
+        x, y = plan.badge.x + plan.badge.width / 2, plan.badge.y + plan.badge.height / 2
+        picture = plan.picture
+        assert ("right" if x > picture.x + picture.width / 2 else "left") == across
+        assert ("bottom" if y > picture.y + picture.height / 2 else "top") == down
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_texts_of_one_row_share_it(size: Size) -> None:
+    """Texts at the lower left and the lower right stand side by side, in this order."""
+    found = boxes("Title “A” at the top, “B” at the bottom left, “C” at the bottom right", size)
+    assert (found["B"][0] < found["C"][0], abs(found["B"][1] - found["C"][1]) < 0.02) == (True, True)
+
+
+def test_a_caption_says_what_is_not_shown() -> None:
+    """Lettering that a draft can't draw, scripts without a font, and texts without room are named."""
+    cursive = layout(request("“Tea” in cursive letters and curved text", SIZES[2]))
+    assert joined(cursive, "note") == ["Not shown: cursive letters, curved text."]
+    tibetan = layout(request("“བོད”"))
+    assert (joined(tibetan, "note"), tibetan.missing) == (["No font for Tibetan: shown as bars."], ("Tibetan",))
+    many = layout(request(" ".join(f"“{number} {'word ' * 40}”" for number in range(12)), Size(1664, 240)))
+    assert joined(many, "note")[0].startswith("No room for")
+    assert joined(layout(request(ENGLISH.replace("cartoon ", ""))), "note") == []
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a fox, no text", "a fox without any lettering", "一只狐狸，无文字", "an icon of a fox"]
+)
+def test_a_picture_without_text_fills_the_draft(prompt: str) -> None:
+    """Only the caption has words: those of the prompt."""
+    plan = layout(request(prompt))
+    assert [item.what for item in plan.placed if item.on is not On.STRIP] == ["scene"]
+    assert joined(plan, "scene") == [prompt]
+    assert plan.picture.height > 1328 * 0.7
 
 
 def test_a_second_bubble_or_badge_becomes_body_text() -> None:

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.providers.draft.palette import colours
+from qwenbuild.providers.draft.colour_words import colours
+from qwenbuild.providers.draft.positions import Horizontal, Spot, Vertical
 from qwenbuild.providers.draft.prompt_texts import Part, Text, picture_description, texts
+from qwenbuild.providers.draft.wishes import has_title, is_textless
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS
+
+TOP, BOTTOM = Spot(Vertical.TOP), Spot(Vertical.BOTTOM)
 
 
 def parts(prompt: str) -> list[tuple[str, str]]:
@@ -19,10 +23,10 @@ def test_the_references_poster_is_read() -> None:
     """Title, subtitle, bubble and footer are recognised, with the colours of their fonts."""
     blue, green = colours("blue")[0], colours("green")[0]
     assert texts(ENGLISH) == [
-        Text("Come Play Ball!", Part.HEADLINE, blue),
+        Text("Come Play Ball!", Part.HEADLINE, blue, spot=TOP),
         Text("Come [Show Off Your Skills]!", Part.SUBTITLE, green),
         Text("Hehe, watch me amaze my little friends next!", Part.BUBBLE),
-        Text("We get to play ball with our friends again!", Part.FOOTER),
+        Text("We get to play ball with our friends again!", Part.FOOTER, spot=BOTTOM),
     ]
 
 
@@ -30,10 +34,10 @@ def test_the_references_poster_is_read_in_chinese() -> None:
     """The Chinese poster gives the same parts and colours."""
     blue, green = colours("blue")[0], colours("green")[0]
     assert texts(CHINESE) == [
-        Text("一起来玩球吧！", Part.HEADLINE, blue),
+        Text("一起来玩球吧！", Part.HEADLINE, blue, spot=TOP),
         Text("快来【秀出你的本领】！", Part.SUBTITLE, green),
         Text("嘿嘿，接下来看我惊艳小伙伴们！", Part.BUBBLE),
-        Text("我们又可以和好朋友一起玩球啦！", Part.FOOTER),
+        Text("我们又可以和好朋友一起玩球啦！", Part.FOOTER, spot=BOTTOM),
     ]
 
 
@@ -109,7 +113,9 @@ def test_cues_give_the_parts(prompt: str, expected: list[tuple[str, str]]) -> No
     [
         ("bond", ["Bond"]),
         ("iPhone on a desk", ["iPhone on a desk"]),
-        ("flat icon of a fox, orange, no text", ["Flat icon of a fox", "Orange, no text"]),
+        ("flat drawing of a fox, orange", ["Flat drawing of a fox", "Orange"]),
+        ("flat drawing of a fox, no text", []),
+        ("flat icon of a fox, orange", []),
         ("一只坐着的橘黄色的猫，表情愉悦。", ["一只坐着的橘黄色的猫", "表情愉悦。"]),
         ("", []),
         (" \n", []),
@@ -140,9 +146,41 @@ def test_the_picture_is_described_before_the_texts(prompt: str, expected: str) -
     assert picture_description(prompt) == expected
 
 
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a poster, no title, a badge “New”", [("badge", "New")]),
+        ("a poster without a headline, badge “New”, “Sale”", [("badge", "New"), ("body", "Sale")]),
+        ("a poster, no title, the title “New”", [("headline", "New")]),
+        ("a poster, badge “New”", [("headline", "New")]),
+        ("a poster, no other text, “New”", [("headline", "New")]),
+    ],
+)
+def test_a_prompt_without_a_title_has_none(prompt: str, expected: list[tuple[str, str]]) -> None:
+    """Else the likeliest text is the headline."""
+    assert parts(prompt) == expected
+
+
+def test_the_negative_prompt_can_rule_text_out() -> None:
+    """It must name text as such: "distorted text" rules out only bad text. Quoted texts are wanted all the same."""
+    assert texts("a fox", "blurry, text, watermark") == []
+    assert [text.text for text in texts("a fox", "blurry, distorted text")] == ["A fox"]
+    assert [text.text for text in texts("a sign “Fox”", "text")] == ["Fox"]
+
+
+def test_each_text_has_its_place() -> None:
+    """What places one text does not place the next one, and an item's text stands with its title."""
+    prompt = "Upper left: “Tea” + leaf icon + text “green”. “Cake” at the bottom, “Soup”"
+    left, bottom = Spot(Vertical.TOP, Horizontal.LEFT), BOTTOM
+    assert [(text.text, text.spot) for text in texts(prompt)] == [
+        ("Tea", left), ("green", left), ("Cake", bottom), ("Soup", Spot()),
+    ]  # fmt: skip
+
+
 @given(st.text() | st.sampled_from(PROMPTS))
-def test_any_prompt_has_one_headline_unless_it_is_blank(prompt: str) -> None:
-    """Any prompt has exactly one headline and no blank text."""
+def test_any_prompt_has_at_most_one_headline(prompt: str) -> None:
+    """A prompt has one headline, unless it is blank or wants no title or no text; and no text is blank."""
     found = texts(prompt)
-    assert [text.part for text in found].count(Part.HEADLINE) == (1 if prompt.split() else 0)
+    wanted = bool(prompt.split()) and not is_textless(prompt) and has_title(prompt)
+    assert [text.part for text in found].count(Part.HEADLINE) == (1 if wanted else 0)
     assert all(text.text.strip() for text in found)

@@ -10,12 +10,17 @@ import pytest
 
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import UsageError
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Provider, Settings
-from qwenbuild.providers.draft.artwork import png as draft
+from qwenbuild.providers.draft.artwork import draft as made_here
 from qwenbuild.providers.draft.provider import DraftProvider
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
 from tests.support.drafts import UnusedJournal, request
+
+
+def draft(wanted: Request) -> bytes:
+    return made_here(wanted).png
 
 
 def provider(**table: object) -> Provider:
@@ -47,6 +52,24 @@ def test_a_provider_can_draw_only_in_processes() -> None:
     """With `only_processes` even the first draft is drawn in a process."""
     made = DraftProvider(Settings({}, builtin(), {}, jobs=1), only_processes=True)
     assert rendered(made, [request(size=Size(200, 200))]) == ([draft(request(size=Size(200, 200)))], 1)
+
+
+@pytest.mark.parametrize("only_processes", [False, True])
+def test_each_script_without_a_font_is_warned_of_once(only_processes: bool) -> None:
+    """The first draft with Tibetan letters warns of them, and so does the first one with Cherokee letters."""
+    made = DraftProvider(Settings({}, builtin(), {}, jobs=1), only_processes=only_processes)
+
+    async def session() -> list[list[str]]:
+        async with made.session():
+            prompts = ("“Tea”", "“བོད”", "“བོད Ꮳ”", "“བོད”")
+            results = [await made.render(request(prompt, Size(300, 300)), UnusedJournal()) for prompt in prompts]
+            return [[str(problem) for problem in result.warnings] for result in results]
+
+    def warning(script: str) -> str:
+        facts, hint = ("no font has them",), "real images are not affected"
+        return str(Problem(f"drafts show bars for letters of the script {script}", facts=facts, hint=hint))
+
+    assert asyncio.run(session()) == [[], [warning("Tibetan")], [warning("Cherokee")], []]
 
 
 def test_what_the_provider_says_about_itself() -> None:

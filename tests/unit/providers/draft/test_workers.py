@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.providers.draft.artwork import png as draft
-from qwenbuild.providers.draft.workers import WorkerPool
+from qwenbuild.providers.draft.artwork import draft
+from qwenbuild.providers.draft.workers import Draft, WorkerPool
 from qwenbuild.request import Request, Size
 from tests.support.drafts import PROMPTS, request
 
@@ -28,9 +28,9 @@ def children() -> set[int]:
     return found
 
 
-async def drawn(pool: WorkerPool, requests: Sequence[Request]) -> list[bytes]:
+async def drawn(pool: WorkerPool, requests: Sequence[Request]) -> list[Draft]:
     """Draw all requests at once."""
-    return await asyncio.gather(*map(pool.png, requests))
+    return await asyncio.gather(*map(pool.draft, requests))
 
 
 def small(*seeds: int) -> list[Request]:
@@ -44,7 +44,7 @@ def test_threads_and_processes_draw_the_same_bytes(in_thread: int) -> None:
     requests = [request(prompt, Size(200, 260), seed) for seed, prompt in enumerate(PROMPTS)]
     before = children()
 
-    async def session() -> tuple[list[bytes], set[int]]:
+    async def session() -> tuple[list[Draft], set[int]]:
         async with WorkerPool(3, in_thread).running() as pool:
             return await drawn(pool, requests), children() - before
 
@@ -58,7 +58,7 @@ def test_threads_and_processes_draw_the_same_bytes(in_thread: int) -> None:
 def test_a_killed_process_costs_no_draft() -> None:
     """If the processes are killed, the thread draws instead."""
 
-    async def session() -> list[bytes]:
+    async def session() -> list[Draft]:
         async with WorkerPool(3, 0).running() as pool:
             contents = await drawn(pool, small(1, 2, 3))
             for worker in pool.started:
