@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from qwenbuild import request as requests
 from qwenbuild.errors import WrongSize
 from qwenbuild.files.paths import clash_key
+from qwenbuild.noop_answers import local_time
 from qwenbuild.options import Options
 from qwenbuild.request import Request, Submission
 from qwenbuild.routes import Choice
@@ -313,5 +313,5 @@ def unknown_cause(submission: Submission, sender: str) -> str:
 
 
 def _held(submission: Submission) -> str:
-    since = time.strftime("%H:%M:%S", time.localtime(submission.intended_at_s))
+    since = local_time(submission.intended_at_s)
     return f"being rendered by {submission.project or 'another build of this project'} since {since}"
