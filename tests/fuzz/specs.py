@@ -39,6 +39,15 @@ mood = "new"
 size = "16:9"
 seed = 9
 n = 3
+[[image.poster.only]]
+mood = "new"
+[[image.poster.only]]
+size = "1:1"
+seed = 2
+[image.listed]
+prompt = "A {{ mood }} house"
+include = [{ mood = "calm", seed = 1 }, { mood = "wild", seed = 2 }]
+only = [{ seed = 2 }]
 """,
     """\
 [image.rows]
