@@ -6,12 +6,11 @@ import bisect
 import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenbuild.plan.diff import is_same, summary
-from qwenbuild.specs import selection
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.history import Written, written
 from qwenbuild.storage.records import DAMAGE, Run, request_fields
@@ -84,7 +83,7 @@ def _selected(engine: Engine, state: State) -> Mapping[str, str]:
     found = {path: records[path].name for path in past.values()}
     rest = [name for name in options.select if name not in past]
     if rest or not past:
-        chosen = selection.select(actions, replace(options, select=rest), project)
+        chosen = engine.with_options(select=rest).selected(actions)
         found |= {action.output: action.name for action in chosen}
     return found
 

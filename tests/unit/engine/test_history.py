@@ -54,6 +54,8 @@ def test_the_images_of_an_output(project: Workspace) -> None:
     ]  # fmt: skip
     assert len(images(load(project.root, where=["seed=1"]), None)) == 3
     assert len(images(load(project.root, select=["s"]), 2)) == 2
+    load(project.root).pick(["s/b"])
+    assert [it.name for it in images(load(project.root, picked=True), None)] == ["s/b"]
     load(project.root).store.blob_path(found[1].written.image).unlink()
     assert [it.is_kept for it in images(load(project.root, select=["s/a"]), None)] == [True, False]
     change(project, "DELETE FROM runs")
