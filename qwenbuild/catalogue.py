@@ -83,6 +83,8 @@ class Model:
         Raises ValueError if the model does not offer it; the message lists what the model offers.
         """
         size = self.ratios.get(text) or Size.parse(text)
+        if size and size not in self.sizes and (ratio := f"{size.width}:{size.height}") in self.ratios:
+            raise ValueError(f'not a size: did you mean the ratio "{ratio}" ({self.ratios[ratio].wire})?')
         if size is None:
             raise ValueError(f"not a size: write {self._takes()}{self._nearest(text)}")
         if self.sizes and size not in self.sizes:

@@ -2,6 +2,7 @@
 
 QwenbuildError                 claim, facts, hint; says whether it is retryable and whether it stops the run
 ├── UsageError                 the command line or an API argument is wrong                  (exit 2)
+│   └── WrongSettings          keys of a provider's table are wrong: all of them             (exit 2)
 ├── ProjectError               specs, templates, data or config are wrong: all problems     (exit 2)
 │   └── Untrusted              the project asks for what the user has not approved           (exit 2)
 ├── TooManyRenders             the matrix is larger than the user allowed                   (exit 2)
@@ -34,9 +35,8 @@ specs, templates or a service can't control a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar
 
 # Plugins import these names from this module, which defined them before `problems` existed.
 from .problems import Place as Place
@@ -80,6 +80,19 @@ class QwenbuildError(Exception):
 
 class UsageError(QwenbuildError):
     """The command line, or an argument of the Python API, is wrong."""
+
+
+class WrongSettings(UsageError):
+    """Keys of a provider's table are wrong. `faults` are pairs of a key, and what is wrong with it."""
+
+    def __init__(self, faults: Sequence[tuple[str, UsageError]]) -> None:
+        first = faults[0][1]
+        super().__init__(first.claim, facts=first.facts, hint=first.hint)
+        self.faults = tuple(faults)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for _, error in self.faults for problem in error.problems)
 
 
 class ProjectError(QwenbuildError):
@@ -261,87 +274,3 @@ def in_order(problem: Problem) -> tuple[str, int, int]:
     """Return the sort key of a problem: file, line and column. Problems without a place come first."""
     place = problem.place
     return (place.path, place.line, place.column) if place else ("", 0, 0)
-
-
-class DataRow(NamedTuple):
-    """The row of a data file that a cell was made from; `line` is 0 if the file can't be read any more."""
-
-    path: str
-    line: int
-    cell: str  # such as `copy=en`
-
-    def __str__(self) -> str:
-        return f"row: {self.path}{f':{self.line}' if self.line else ''} ({self.cell})"
-
-
-class Findings:
-    """Collects problems: each claim and place once, and at most `most` for each image; of others, only the lines."""
-
-    def __init__(self, most: int | None = MOST_PROBLEMS) -> None:
-        """With `most` None, all problems are kept."""
-        self.problems: list[Problem] = []
-        self.added = 0  # problems added so far, including repeated ones
-        self._most = most
-        self._seen: set[tuple[str, ...]] = set()
-        self._counts: dict[str, int] = {}
-        self._lines: dict[str, dict[str, list[int]]] = {}  # of problems beyond the most, by image and file
-
-    def add(self, problems: Iterable[Problem], image: str = "", cell: str = "", rows: Sequence[DataRow] = ()) -> None:
-        """Add problems of an image, or of a file if `image` is empty. Problems of files are not limited.
-
-        If a `cell` was made from `rows` of data, each problem is told once for these rows, and names both.
-        """
-        for problem in problems:
-            self.added += 1
-            claim = problem.claim.replace(cell, "") if rows else problem.claim
-            facts = [str(row) for row in rows]
-            mark = (claim, str(problem.place), *facts)
-            if mark in self._seen:
-                continue
-            self._seen.add(mark)
-            self._counts[image] = self._counts.get(image, 0) + 1
-            if image and self._most is not None and self._counts[image] > self._most:
-                for path, line in [row[:2] for row in rows] or [_line_of(problem)]:
-                    self._lines.setdefault(image, {}).setdefault(path, []).append(line)
-                continue
-            if rows:
-                is_named = any(cell in text for text in (problem.claim, *problem.facts))
-                named = () if is_named else (f"cell: {cell}",)
-                problem = replace(problem, facts=[*problem.facts, *named, *facts])
-            self.problems.append(problem)
-
-    def raise_if_any(self) -> None:
-        """Raise ProjectError if there is any problem; its problems are sorted by file and line."""
-        more = []
-        for image, files in self._lines.items():
-            rest = self._counts[image] - (self._most or 0)
-            facts = [fact for path, lines in files.items() for fact in _listed(path, lines)]
-            claim = f"{image}: {rest:,} more problem{'s' * (rest > 1)} like these"
-            more.append(Problem(claim, facts=facts, hint="--all-errors shows all of them"))
-        if self.problems:
-            raise ProjectError([*sorted(self.problems, key=in_order), *more])
-
-
-def _line_of(problem: Problem) -> tuple[str, int]:
-    return (problem.place.path, problem.place.line) if problem.place else ("", 0)
-
-
-def _listed(path: str, lines: Sequence[int]) -> Iterator[str]:
-    """Yield facts such as `data/copy.csv: lines 7, 9-12`, each of some lines of a file."""
-    spans: list[list[int]] = []
-    for line in sorted({*lines} - {0}):
-        if spans and spans[-1][1] == line - 1:
-            spans[-1][1] = line
-        else:
-            spans.append([line, line])
-    if len(spans) == 1 and len(lines) > 1 and spans[0][0] == spans[0][1]:
-        return  # a place that many cells share: it is shown already
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in spans[:_MOST_SPANS]]
-    for start in range(0, len(texts), _SPANS_AT_ONCE):
-        some = texts[start : start + _SPANS_AT_ONCE]
-        yield f"{path}: line{'s' * (some != [str(spans[0][0])])} {', '.join(some)}"
-    if len(spans) > _MOST_SPANS:
-        yield f"{path}: and later lines"
-
-
-_SPANS_AT_ONCE, _MOST_SPANS = 15, 1_500

@@ -14,6 +14,7 @@ from qwenbuild.plan import in_flight, judge, sharing
 from qwenbuild.plan.emulation import AddressOf
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
+from qwenbuild.provider import accounted
 from qwenbuild.routes import Choice, Routes
 from qwenbuild.specs import selection, variable_uses
 from qwenbuild.storage.action_result import Entry
@@ -65,6 +66,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         records=records,
         lock=pins,
         warnings=_warnings(engine, found),
+        without_key=list(_without_key(engine.routes, steps)),
         strays=strays,
         has_remote=engine.remote is not None,
         uses=uses,
@@ -79,6 +81,17 @@ def _shortest_s(routes: Routes, steps: Sequence[Step]) -> float:
         if step.verdict is Verdict.RENDER:
             renders.setdefault(step.action.choice, Counter())[step.action.model.name] += 1
     return max((routes.provider(choice).shortest_s(counts) for choice, counts in renders.items()), default=0.0)
+
+
+def _without_key(routes: Routes, steps: Sequence[Step]) -> Iterator[Problem]:
+    """Yield a warning for each provider that has to render what costs money, and that has no API key."""
+    paid = {step.action.choice: step.price for step in steps if step.price and step.verdict is Verdict.RENDER}
+    providers = {id(provider): provider for provider in map(routes.provider, paid)}.values()
+    for provider in providers:
+        known = accounted(provider)
+        if known and not known.account()["account"]:
+            claim = f"no API key for the provider {provider.name}: a build can't render what costs money"
+            yield Problem(claim, hint="`qwenbuild doctor` says where it looks for one")
 
 
 def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:

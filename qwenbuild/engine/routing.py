@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qwenbuild.errors import ProjectError, WrongSettings
 from qwenbuild.options import Options
+from qwenbuild.problems import Problem
 from qwenbuild.provider import OPTIONS, Provider, Settings, asked_by
 from qwenbuild.providers.registry import create
 from qwenbuild.routes import DEFAULT, Choice, Routes
@@ -43,12 +46,28 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
         given = {option: getattr(options, option) or getattr(choice, option) for option in OPTIONS}
         preferred = {option: getattr(project.profile, option, None) for option in OPTIONS}
         is_own = choice != DEFAULT  # then what is meant for the service may not concern the provider, such as drafts
-        provider = create(name, settings, given, preferred, lenient=is_own)
+        try:
+            provider = create(name, settings, given, preferred, lenient=is_own)
+        except WrongSettings as wrong:
+            written = settings.table.keys() - {option for option, value in given.items() if value}
+            if any(key not in written for key, _ in wrong.faults) and is_own:
+                raise  # the reader shows the image that chooses it
+            raise ProjectError(list(_placed(project, name, written, wrong))) from None
         for item in asked_by(provider):  # so that plans can tell what is not approved
             project.trust.allows(item)
         return provider
 
     return Routes(make(DEFAULT), make, is_fixed=options.provider is not None, name=project.config.provider)
+
+
+def _placed(project: Project, name: str, written: Set[str], wrong: WrongSettings) -> Iterator[Problem]:
+    """Yield what is wrong with a provider's settings, with the places of the `written` ones in the config."""
+    file = project.file
+    for key, error in wrong.faults:
+        keys, is_unknown = (*file.keys, "providers", name, key), f'"{key}"' in error.claim
+        place = file.source.place(keys, key=is_unknown) if key in written else None
+        for problem in error.problems:
+            yield replace(problem, place=problem.place or place)
 
 
 def submissions_of(engine: Engine, state: State, provider: Provider) -> Submissions:

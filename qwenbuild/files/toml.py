@@ -5,6 +5,7 @@ The standard library parses the text. `toml_positions` parses it a second time w
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from qwenbuild.problems import Place, Problem
 from . import toml_limits
 from .text import find_token, line_of, lines_from, read_text, whole_line
 from .toml_positions import Keys, spans
+
+_HEADER = re.compile(r"\s*(\[\[?)([^\[\]\"'#]+)\]")  # of a table whose name has no quotes
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,11 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
     hint = None
     if claim.startswith("Invalid value"):
         hint = 'texts need quotes, as in model = "qwen-image-plus"; true and false need none'
+    if (header := _HEADER.match(source)) and claim.startswith(("Expected ']'", "Expected ']]'")):
+        parts = ["-".join(part.split()) for part in header[2].split(".")]
+        named = ".".join(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)
+        why = "quote the name" if '"' in named else "a name has no spaces"
+        hint = f"{why}: {header[1]}{named}{']' * len(header[1])}"
     if claim == "Illegal character '\\n'":
         claim = "Unterminated text: the line ends before the closing quotes"
     return Problem(f"not valid TOML: {claim[:1].lower()}{claim[1:]}", Place(shown, line, column, 1, source), hint=hint)

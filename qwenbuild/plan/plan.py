@@ -159,7 +159,7 @@ class Plan:
     - `actions`: all actions of the project, whatever was selected.
     - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
     - `warnings`: warnings about the remote cache. `has_remote`: a remote cache was asked.
-    - `of_stars`: what to say about starred cells; see `stars`.
+    - `of_stars`: what to say about starred cells; see `stars`. `without_key`: about providers that lack an API key.
     - `uses`: what the command line gives, and which outputs depend on it.
     - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
       build collects them into the store.
@@ -177,6 +177,7 @@ class Plan:
     uses: VariableUses = field(default_factory=VariableUses, repr=False)
     strays: Sequence[Submission] = ()
     of_stars: Sequence[Problem] = ()
+    without_key: Sequence[Problem] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return the number of steps with this verdict."""
@@ -195,9 +196,9 @@ class Plan:
 
     @property
     def advice(self) -> list[Problem]:
-        """What to do about images that nobody here has, that cost more than their own budget, or that are starred."""
+        """What to do about a missing API key, and about images: lacking, dearer than their own budget, or starred."""
         found = lacking.problem(self.count(Verdict.MISSING), self.pointers, has_remote=self.has_remote)
-        return [*([found] if found else []), *self._over_budget, *self.of_stars]
+        return [*self.without_key, *([found] if found else []), *self._over_budget, *self.of_stars]
 
     @property
     def _over_budget(self) -> Iterator[Problem]:

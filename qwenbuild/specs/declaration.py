@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from qwenbuild.digest import sha256
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place
 from qwenbuild.routes import Choice
@@ -20,6 +20,7 @@ from . import axes, layers
 from .axes import WrittenAxis
 from .axis_values import combinations, length
 from .cell_names import cell_name, quoted
+from .findings import Findings
 from .layers import Layer
 from .project import Project
 from .rows import Row

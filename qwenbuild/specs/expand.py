@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from qwenbuild.catalogue import Catalogue, Model
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import path_fault
 from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
@@ -21,7 +21,7 @@ from qwenbuild.problems import Place, Problem
 from qwenbuild.request import RANDOM_SEED, Request, Size
 from qwenbuild.routes import Routes
 
-from . import layers
+from . import layers, undeclared
 from .action import Action
 from .axis_values import combinations
 from .cell_problems import problems_of, prompt_keys, prompt_problem
@@ -29,6 +29,7 @@ from .control_characters import first_control
 from .declaration import Declaration, Value
 from .declared_names import FIELDS
 from .field_values import FieldValues
+from .findings import Findings
 from .grid import COUNTED
 from .matrix import Cells
 from .output_paths import Before, Recorded, default_path, has_default_path, marked_path, settled
@@ -163,16 +164,16 @@ class _Expander:
         declaration, source = self._declaration, self._declaration.spec.source
         compiled: dict[str, Template] = {}
         problems: list[Problem] = []
+        in_spec = partial(source.place_in, self._prompt_keys)
         try:
             if declaration.image.template is not None:
                 place = partial(_place_of, declaration, self._prompt_keys)
                 compiled["prompt"] = templates.named(declaration.image.template, place)
             else:
-                compiled["prompt"] = templates.inline(
-                    declaration.image.prompt or "", partial(source.place_in, self._prompt_keys)
-                )
+                compiled["prompt"] = templates.inline(declaration.image.prompt or "", in_spec)
         except ProjectError as error:
             problems += error.problems
+            problems += undeclared.of_prompt(declaration, templates, in_spec, problems[0])
         for name in ("negative_prompt", "output"):
             layer = layers.setting(declaration.layers, name)
             if layer is None or name in declaration.axes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import starmap
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -64,17 +65,17 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
     """
     variable_uses.uses(project, actions)
     linter = _Linter(project, actions)
-    images = {id(action.declaration): action.declaration for action in chosen}
-    found = [
-        *PromptRules(project, linter.templates).remarks(chosen),
-        *linter.variables([*images.values()]),
-        *linter.parameters([*images.values()], {action.model.name for action in chosen}),
-        *(linter.unused_templates() if len(chosen) == len(actions) else ()),
-        *linter.shared_axes([*images.values()]),
-        *linter.axes(images),
-        *linter.columns([*images.values()]),
-    ]
-    return [Remark(rule, problem) for rule, problem in sorted(found, key=lambda remark: in_order(remark[1]))]
+    found = [*PromptRules(project, linter.templates).remarks(chosen), *linter.remarks(chosen)]
+    return sorted(starmap(Remark, found), key=lambda remark: in_order(remark.problem))
+
+
+def quick_remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action]) -> list[Remark]:
+    """Return what can be found without rendering or parsing every prompt: idle axes first, because they cost most.
+
+    Everything found is also among the `remarks`. A variable is found only if its name stands in no text at all.
+    """
+    found = starmap(Remark, _Linter(project, actions).remarks(chosen, is_quick=True))
+    return sorted(found, key=lambda remark: (remark.rule != IDLE_AXIS, in_order(remark.problem)))
 
 
 class _Linter:
@@ -86,6 +87,17 @@ class _Linter:
     @cached_property
     def _declarations(self) -> list[Declaration]:
         return [*{id(action.declaration): action.declaration for action in self._actions}.values()]
+
+    def remarks(self, chosen: Sequence[Action], *, is_quick: bool = False) -> Iterator[tuple[str, Problem]]:
+        """Yield what the rules of this class find about the `chosen` actions."""
+        by_id = {id(action.declaration): action.declaration for action in chosen}
+        images = [*by_id.values()]
+        yield from self.unnamed_variables(images) if is_quick else self.variables(images)
+        yield from self.parameters(images, {action.model.name for action in chosen})
+        yield from self.unused_templates() if len(chosen) == len(self._actions) else ()
+        yield from self.shared_axes(images)
+        yield from self.axes(by_id)
+        yield from self.columns(images)
 
     # --- what templates read ---
 
@@ -129,14 +141,42 @@ class _Linter:
                 hidden |= {*map(nfc, layer.fields.vars)}
         for at, layer in wanted.items():
             for name in layer.fields.vars if at not in unsure else ():
-                if nfc(name) in used[at]:
-                    continue
-                place = layer.place("vars", name, key=True)
-                claim, hint = f'no template reads the variable "{name}"', f"a template reads it as {{{{ {name} }}}}"
-                if nfc(name) in read_at[at]:
+                if nfc(name) in read_at[at] - used[at]:
                     claim = f'the variable "{name}" is never used'
                     hint = "an axis, or a variable of the image, has the same name"
-                yield UNUSED_VARIABLE, Problem(claim, place, hint=hint)
+                    yield UNUSED_VARIABLE, Problem(claim, layer.place("vars", name, key=True), hint=hint)
+                elif nfc(name) not in used[at]:
+                    yield UNUSED_VARIABLE, _unread(layer, name)
+
+    def unnamed_variables(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield those variables whose names are no word of any text that could read them. This parses no template."""
+        wanted = {_at(layer): layer for image in images for layer in image.layers if layer.kind in _FILES}
+        left = {at: {nfc(name): name for name in layer.fields.vars} for at, layer in wanted.items()}
+        for declaration in self._declarations if any(left.values()) else ():
+            asked = [names for layer in declaration.layers if (names := left.get(_at(layer)))]
+            words = self._words(declaration) if asked else frozenset[str]()
+            for names in asked:
+                for name in words & names.keys():
+                    del names[name]
+        for at, names in left.items():
+            for name in names.values():
+                yield UNUSED_VARIABLE, _unread(wanted[at], name)
+
+    def _words(self, declaration: Declaration) -> frozenset[str]:
+        """Return the words of an image's templates; if one may use files, also those of all files in the folder."""
+        words = frozenset[str]()
+        for text in variable_uses.texts(declaration, self.templates):
+            words |= {*_WORD.findall(nfc(text))} | (self._words_of_files if "{%" in text else frozenset())
+        return words
+
+    @cached_property
+    def _words_of_files(self) -> frozenset[str]:
+        """The words of all files in the templates folder that can be read."""
+        found = frozenset[str]()
+        for name in self.templates.names:
+            with contextlib.suppress(ProjectError):
+                found |= {*_WORD.findall(nfc(self.templates.text(name) or ""))}
+        return found
 
     def parameters(self, images: Sequence[Declaration], models: Set[str]) -> Iterator[tuple[str, Problem]]:
         """Yield the parameters of the images and the models that look like templates. They are never rendered."""
@@ -158,14 +198,13 @@ class _Linter:
 
     def unused_templates(self) -> Iterator[tuple[str, Problem]]:
         """Yield the files of the templates folder that no image uses, directly or through another template."""
-        used: set[str] = set()
-        for declaration in self._declarations:
+        used = {declaration.image.template or "" for declaration in self._declarations}
+        for declaration in self._declarations if len(used - {""}) < len(self.templates.names) else ():
             for text in variable_uses.texts(declaration, self.templates):
-                read, files = self._read(text)
+                read, files = self._read(text) if "{%" in text else (_NOTHING, set[str]())
                 if read is None:
                     return
                 used |= files
-            used |= {declaration.image.template or ""}
         used = {*map(nfc, used)}
         suffixes = {*_SUFFIXES, *(PurePosixPath(name).suffix for name in used)}
         for name in self.templates.names:
@@ -204,7 +243,7 @@ class _Linter:
             if id(action.declaration) in images:
                 cells.setdefault(id(action.declaration), []).append(action)
         for at, declaration in images.items():
-            for axis, duplicates, pair in _idle(declaration, cells[at], self._reads(declaration, "output")):
+            for axis, duplicates, pair in _idle(declaration, cells[at], partial(self._reads, declaration, "output")):
                 total = len(cells[at])
                 claim = f"axis `{axis}` changes no request: {duplicates:,} of {total:,} cells are duplicates"
                 facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
@@ -215,16 +254,19 @@ class _Linter:
     def columns(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the columns that have the name of a field of the request, and that no template reads."""
         for declaration in images:
+            rows = {axis: values[0] for axis, values in declaration.axes.items() if not isinstance(values, range)}
+            rows = {axis: row for axis, row in rows.items() if isinstance(row, Mapping)}
+            if not any(name.strip().lower() in FIELDS for row in rows.values() for name in row):
+                continue
             own = [*variable_uses.texts(declaration, self.templates)]
             read = [*map(self._read, own)]
             if any(names is None for names, _ in read):
                 continue
             files = {declaration.image.template or "", *(file for _, found in read for file in found)} - {""}
             texts = "\n".join([*own, *(self.templates.text(file) or "" for file in sorted(files))])
-            for axis, values in declaration.axes.items():
-                row = None if isinstance(values, range) else values[0]
+            for axis, row in rows.items():
                 read_of = _columns_read(axis, texts)
-                if not isinstance(row, Mapping) or read_of is None:
+                if read_of is None:
                     continue
                 for name in row:
                     field = name.strip().lower()
@@ -237,7 +279,12 @@ class _Linter:
         if nfc(axis) in (self._reads(declaration, "output") or ()):
             return "a template reads it, but gives the same texts for all of its values"
         is_table = isinstance(declaration.axes[axis][0], Mapping)
-        return f"read it in the prompt: {{{{ {axis}{'.COLUMN' if is_table else ''} }}}}, or remove the axis"
+        return f"is {{{{ {axis}{'.COLUMN' if is_table else ''} }}}} missing in the template? else remove the axis"
+
+
+def _unread(layer: Layer, name: str) -> Problem:
+    hint = f"a template reads it as {{{{ {name} }}}}"
+    return Problem(f'no template reads the variable "{name}"', layer.place("vars", name, key=True), hint=hint)
 
 
 def _at(layer: Layer) -> tuple[str, Keys]:
@@ -254,36 +301,67 @@ def _columns_read(axis: str, texts: str) -> set[str] | None:
 
 
 def _idle(
-    declaration: Declaration, cells: Sequence[Action], read: frozenset[str] | None
+    declaration: Declaration, cells: Sequence[Action], reads: Callable[[], frozenset[str] | None]
 ) -> Iterator[tuple[str, int, tuple[Action, Action]]]:
     """Yield (axis, number of duplicates, two of them) for each axis that changes no request of an image.
 
     The cells are grouped by the values of all other axes. If one group has two requests, the axis makes a difference.
+    `reads` returns the names that templates read; it is called only if there may be such an axis.
     """
+    axes = [*declaration.axes]
+    suspects = _suspects(cells, [number for number, axis in enumerate(axes) if axis not in FIELDS])
+    if not suspects:
+        return
+    read = reads()
+    unread = {number for number in suspects if read is not None and nfc(axes[number]) not in read}
     left = {
         number: dict[tuple[str, ...], tuple[str, Action, int]]()  # by the other labels: key, first cell, count
-        for number, axis in enumerate(declaration.axes)
-        if axis not in FIELDS and len(declaration.axes[axis]) + len(declaration.image.include) > 1
+        for number in suspects
     }
-    is_labelled = bool(left and cells[0].request.label)  # then the cell's name is in each request, and in its key
-    for action in cells if left else ():
-        if action.is_seed_random:  # each cell is to have another image
+    for action in cells:
+        if action.is_seed_random or not left:  # a random seed: each cell is to have another image
             return
-        key = action.request._replace(label="").key if is_labelled else action.request_key
+        key = _key(action) if left.keys() - unread else ""
         labels = action.labels
         for number, groups in [*left.items()]:
             others = labels[:number] + labels[number + 1 :]
             known, first, count = groups.get(others, (key, action, 0))
-            if known != key:
+            if known != key and number not in unread:
                 del left[number]
                 continue
-            groups[others] = key, first, count + 1
-    axes = [*declaration.axes]
+            groups[others] = known, first, count + 1
     for number, groups in left.items():
-        axis, duplicates = axes[number], len(cells) - len(groups)
-        is_unread = read is not None and nfc(axis) not in read
-        if not duplicates or not (is_unread or all(count > 1 for _, _, count in groups.values())):
+        duplicates = len(cells) - len(groups)
+        if not duplicates or not (number in unread or all(count > 1 for _, _, count in groups.values())):
             continue  # a combination that is excluded could make the difference
         others, (_, first, _) = next(item for item in groups.items() if item[1][2] > 1)
         second = next(it for it in cells if it is not first and it.labels[:number] + it.labels[number + 1 :] == others)
-        yield axis, duplicates, (first, second)
+        yield axes[number], duplicates, (first, second)
+
+
+def _suspects(cells: Sequence[Action], numbers: Sequence[int]) -> list[int]:
+    """Return those of the axes with these numbers that may change no request.
+
+    An axis that makes a difference is seen by two cells. Most axes make one, so this reads few cells.
+    """
+    left, suspects = dict.fromkeys(numbers), []
+    for action in cells:
+        if not left:
+            break
+        differing = [
+            number
+            for number, (value, first) in enumerate(zip(action.values, cells[0].values, strict=True))
+            if value is not first and value.label != first.label
+        ]
+        if len(differing) == 1 and differing[0] in left:
+            del left[differing[0]]
+            if _key(action) == _key(cells[0]):
+                suspects.append(differing[0])
+    is_alone = len(cells) == 1
+    return sorted([*suspects, *([] if is_alone else left)])  # of those in `left`, no two cells are known
+
+
+def _key(action: Action) -> str:
+    """Return the key of a request without its label, which holds the cell's name, so that it differs for each cell."""
+    label = action.request.label if isinstance(action.source, Request) else ""
+    return action.request._replace(label="").key if label else action.request_key

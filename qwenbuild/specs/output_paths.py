@@ -14,12 +14,13 @@ from itertools import groupby
 from typing import Protocol
 
 from qwenbuild.digest import sha256
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import MOST_BYTES, clash_key, clash_keys
 from qwenbuild.problems import Problem
 
 from .action import Action
 from .declaration import Declaration, Value
+from .findings import Findings
 
 
 class Record(Protocol):

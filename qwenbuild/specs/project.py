@@ -25,6 +25,16 @@ from .fields import Axis, DataFile, Fields, Range
 from .given import Given
 from .profiles import Budget, Profile
 
+_ELSEWHERE: Mapping[Keys, str] = {
+    **{(key,): f"it belongs into [providers.dashscope]: {key} = …" for key in
+       ("region", "interface", "base_url", "workspace", "timeout_s", "submits", "max_concurrency")},
+    ("max_cost",): "it belongs into [budget]: max_cost = …",
+    ("url",): "it belongs into [remote]: url = …",
+    **{(key,): f"it belongs into [defaults]: {key} = …" for key in
+       ("model", "size", "seed", "negative_prompt", "prompt_extend", "watermark", "output", "vars", "parameters")},
+}  # fmt: skip
+"""Hints for keys that people write at the top of a config, and that belong into one of its tables."""
+
 _OF_REMOTES = r"^QWENBUILD_REMOTE_[A-Z0-9_]+$"
 
 
@@ -178,7 +188,7 @@ def find(
     try:
         config = Config.model_validate(file.table)
     except ValidationError as error:
-        found = validation.problems(error, file.source, _known_keys, file.keys)
+        found = validation.problems(error, file.source, _known_keys, file.keys, _ELSEWHERE)
         raise ProjectError(list(found.values())) from None
     if wrong := [
         *user_config.misplaced(config.providers, file.source, file.keys),

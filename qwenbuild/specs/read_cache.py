@@ -17,7 +17,7 @@ from types import CodeType
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
 from qwenbuild.routes import Routes
 
@@ -25,6 +25,7 @@ from . import expand
 from .action import Action
 from .declaration import Declaration
 from .fields import Fields
+from .findings import Findings
 from .output_paths import Recorded, settled
 from .project import Project
 from .sandbox import environment

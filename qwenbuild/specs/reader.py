@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qwenbuild.errors import MOST_PROBLEMS, Findings, TooManyRenders, UsageError
+from qwenbuild.errors import MOST_PROBLEMS, TooManyRenders, UsageError
 from qwenbuild.problems import Problem
 from qwenbuild.provider import OPTIONS, Provider, options_of
 from qwenbuild.routes import Choice, Routes
@@ -16,6 +16,7 @@ from . import axes, expand, layers, matrix, samples, spec
 from .action import Action
 from .declaration import Declaration, declare
 from .field_sources import Sources
+from .findings import Findings
 from .output_paths import Recorded, no_records
 from .project import Project
 from .read_cache import ReadCache

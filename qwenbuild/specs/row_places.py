@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from qwenbuild.errors import DataRow, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
 from qwenbuild.problems import plain
 
@@ -14,6 +14,7 @@ from . import rows
 from .axes import WrittenAxis
 from .declaration import Declaration, Value
 from .fields import DataFile
+from .findings import DataRow
 
 
 class RowPlaces:

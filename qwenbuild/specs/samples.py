@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from qwenbuild.catalogue import Catalogue
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.routes import Routes
 
 from . import expand
 from .action import Action
 from .declaration import Declaration
 from .field_values import FieldValues
+from .findings import Findings
 from .matrix import Cells
 from .output_paths import no_records, settled
 from .template import Templates

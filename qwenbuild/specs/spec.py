@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import read_text
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_limits import MAX_BYTES
@@ -25,6 +25,7 @@ from qwenbuild.problems import Place, Problem
 from . import declared_names
 from .control_characters import in_toml
 from .fields import Axis, DataFile, Fields, Range, Scalar
+from .findings import Findings
 from .validation import problems
 
 

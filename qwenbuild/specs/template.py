@@ -328,12 +328,12 @@ class Templates:
         self._texts[name] = text
         return text, name, lambda: True
 
-    def _place(self, name: str, line: int, token: str) -> Place:
-        text = self._texts.get(name)
-        if text is None:
-            return Place(f"{self._shown}/{name}")
-        shown, source = f"{self._shown}/{name}", line_of(text, line)
-        return find_token(shown, line, source, token) or whole_line(shown, line, source)
+    def place(self, name: str, line: int, token: str) -> Place:
+        """Return the place of a token on a line of the file `name`; without the token, that of the whole line."""
+        shown = f"{self._shown}/{name}"
+        if (text := self._texts.get(name)) is None:
+            return Place(shown)
+        return find_token(shown, line, source := line_of(text, line), token) or whole_line(shown, line, source)
 
     def problem(self, error: Exception, locate: Locate, values: Mapping[str, Any]) -> Problem:
         """Return the problem behind `error`, which was raised while compiling or rendering."""
@@ -345,6 +345,6 @@ class Templates:
         def at(token: str) -> Place:
             if failure.name == INLINE:
                 return locate(failure.line, token)
-            return self._place(failure.name, failure.line, token)
+            return self.place(failure.name, failure.line, token)
 
         return problem_of(failure, at, values, self._environment, self._shown, lambda: self.names)

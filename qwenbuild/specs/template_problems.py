@@ -125,14 +125,15 @@ def problem_of(
         facts = [f"in {shown}/: {listing(known) or 'no templates'}"]
         return Problem(f'no template "{message}"', at(token), facts=facts, hint=did_you_mean(message, known))
     if failure.kind == "undefined":
-        return _undefined(message, at, values)
+        return undefined(message, at, values)
     if failure.kind == "steps":
         hint = "make loops inside loops shorter, or keep their result in the data"
         return Problem(f"template failed: {message}", at(token), facts=[_STEPS], hint=hint)
     return Problem(f"template failed: {message}", at(token), hint=failure.hint)
 
 
-def _undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any]) -> Problem:
+def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any]) -> Problem:
+    """Return the problem of Jinja's message about something undefined; `values` are what the template sees."""
     if name := _first(r"^'([^']+)' is undefined", message):
         facts = [f"defined: {listing(sorted(values))}"]
         hint = did_you_mean(name, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,12 +28,13 @@ _EXPECTED: dict[str, str] = {
 
 
 def problems(
-    error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = ()
-) -> dict[Keys, Problem]:
+    error: ValidationError, source: TomlFile, known_keys: Callable[[Keys], list[str]], prefix: Keys = (),
+    elsewhere: Mapping[Keys, str] | None = None,
+) -> dict[Keys, Problem]:  # fmt: skip
     """Return pydantic's errors as problems, by the keys that they are about, in the order of the file.
 
     `prefix` are the keys of the validated table in the file. `known_keys` maps the keys of a table, relative to
-    `prefix`, to the names that the table may have.
+    `prefix`, to the names that the table may have. `elsewhere` has hints for keys that belong into another table.
     """
     found: dict[Keys, Problem] = {}
     for detail in error.errors(include_url=False):
@@ -45,6 +46,7 @@ def problems(
             case "extra_forbidden":
                 known = known_keys(keys[len(prefix) : -1])
                 hint = did_you_mean(name, known) or (f"known: {listing(known, most=20)}" if known else None)
+                hint = (elsewhere or {}).get(keys[len(prefix) :], hint)
                 if name in known:  # the table may have one of two forms, and each form has keys of its own
                     hint = "it can't stand beside the other keys of this table"
                 where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.specs import project, spec
+from qwenbuild.specs.findings import Findings
 
 from .test_readme import REPOSITORY, blocks
 

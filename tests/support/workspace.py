@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwenbuild.errors import Findings, QwenbuildError
+from qwenbuild.errors import QwenbuildError
 from qwenbuild.specs import expand, spec
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.declaration import Declaration, declare
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.output_paths import Record
 from qwenbuild.specs.project import Project, find
 from qwenbuild.specs.spec import Spec

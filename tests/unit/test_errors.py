@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild import errors
-from qwenbuild.errors import MOST_PROBLEMS, Findings, ProjectError, QwenbuildError
+from qwenbuild.errors import ProjectError, QwenbuildError
 from qwenbuild.problems import Place, Problem, visible
 
 _BRANCH = re.compile(r"^(?P<stem>[│ ]*(?:[├└]── )?)(?P<name>[A-Z]\w+) {2,}(?P<what>.*)$")
@@ -99,55 +99,3 @@ def test_an_errors_text_is_visible_throughout(claim: str, facts: list[str], hint
     text = str(QwenbuildError(claim, facts=facts, hint=hint))
     assert visible(text, keep="\n") == text
     assert text.count("\n") == len(facts) + bool(hint)
-
-
-# --- findings ---
-
-
-def problem(claim: str, line: int = 1, path: str = "a.toml") -> Problem:
-    return Problem(claim, Place(path, line, 1, 1, "x"))
-
-
-def raised(findings: Findings) -> list[str]:
-    with pytest.raises(ProjectError) as caught:
-        findings.raise_if_any()
-    return [it.claim for it in caught.value.problems]
-
-
-def test_no_findings_raise_nothing() -> None:
-    """`raise_if_any` returns if there is no problem."""
-    Findings().raise_if_any()
-
-
-def test_a_problem_is_shown_once_for_each_place() -> None:
-    """Many cells may have the same problem."""
-    findings = Findings()
-    findings.add([problem("x"), problem("x"), problem("x", 2)], "a/b")
-    findings.add([problem("x")], "a/c")
-    assert raised(findings) == ["x", "x"]
-
-
-def test_problems_are_in_the_order_of_files_and_lines() -> None:
-    """Problems without a place come first."""
-    findings = Findings()
-    findings.add([problem("5", 1, "b.toml"), problem("4", 10), problem("3", 9), Problem("1"), problem("2", 2)])
-    assert raised(findings) == ["1", "2", "3", "4", "5"]
-
-
-@pytest.mark.parametrize(("number", "more"), [(20, []), (21, ["a/b: 1 more problem like these"]),
-                                              (1520, ["a/b: 1,500 more problems like these"])])  # fmt: skip
-def test_problems_of_an_image_are_capped_and_counted(number: int, more: list[str]) -> None:
-    """Twenty problems are shown for each image."""
-    findings = Findings()
-    findings.add((problem(str(line), line) for line in range(number)), "a/b")
-    findings.add([problem("other")], "a/c")
-    claims = raised(findings)
-    assert claims[MOST_PROBLEMS + 1 :] == more
-    assert "other" in claims
-
-
-def test_problems_of_a_file_are_all_shown() -> None:
-    """The limit applies only to problems of images."""
-    findings = Findings()
-    findings.add(problem(str(line), line) for line in range(50))
-    assert len(raised(findings)) == 50

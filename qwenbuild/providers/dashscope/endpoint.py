@@ -72,6 +72,27 @@ class Endpoint:
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
 
+def find_region(table: Mapping[str, Any]) -> str | None:
+    """Return the region that the settings name, None for none. Raises UsageError if there is no such region."""
+    region = table.get("region")
+    if region is not None and region not in REGIONS:
+        raise UsageError(
+            f'unknown region "{region}"', facts=[f"known: {listing(REGIONS)}"], hint=did_you_mean(str(region), REGIONS)
+        )
+    return region
+
+
+def find_workspace(table: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Return the id of the workspace, empty for none: the SDK's variable, else the settings'. Raises UsageError."""
+    workspace = environ.get(WORKSPACE_ENV) or table.get("workspace") or ""
+    if workspace and not (isinstance(workspace, str) and _WORKSPACE.fullmatch(workspace)):
+        raise UsageError(
+            f'"{workspace}" is not a workspace id',
+            hint="an id has letters, digits, - and _; the Model Studio console shows it",
+        )
+    return str(workspace)
+
+
 def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
     """Return the endpoint.
 
@@ -79,17 +100,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
     `table` may hold `region`, `base_url` and `workspace`. A base URL of the vendor determines the region.
     Raises UsageError if a value is invalid, or if region and base URL contradict each other.
     """
-    region = table.get("region")
-    if region is not None and region not in REGIONS:
-        raise UsageError(
-            f'unknown region "{region}"', facts=[f"known: {listing(REGIONS)}"], hint=did_you_mean(str(region), REGIONS)
-        )
-    workspace = environ.get(WORKSPACE_ENV) or table.get("workspace") or ""
-    if workspace and not (isinstance(workspace, str) and _WORKSPACE.fullmatch(workspace)):
-        raise UsageError(
-            f'"{workspace}" is not a workspace id',
-            hint="an id has letters, digits, - and _; the Model Studio console shows it",
-        )
+    region, workspace = find_region(table), find_workspace(table, environ)
     variable = next((name for name in BASE_URL_ENVS if environ.get(name)), "")
     given = environ[variable] if variable else table.get("base_url")
     if given is None:

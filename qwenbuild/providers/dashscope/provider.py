@@ -11,19 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.candidates import Search
 from qwenbuild.catalogue import INTERFACES, Catalogue, builtin
+from qwenbuild.checked_settings import CheckedSettings
 from qwenbuild.errors import QwenbuildError, UsageError
 from qwenbuild.finding import Finding
 from qwenbuild.problems import did_you_mean, listing
-from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings, reject_unknown
+from qwenbuild.provider import Journal, Price, Rendered, ServiceTask, Settings
 from qwenbuild.request import Request, Size, Submission
 from qwenbuild.trust import Item, Kind, secret
 
 from .credentials import KEY_ENV, find_key
-from .endpoint import find_endpoint
+from .endpoint import BASE_URLS, Endpoint, find_endpoint, find_region, find_workspace
 from .wire import LIFE_S
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ POLL_S: Final = 10.0  # as the API reference recommends
 RETRY_WAIT_S: Final = 1.0
 CONCURRENCY: Final = 50  # two submits a second; a sync answer takes about 25 s
 DOWNLOAD_HOSTS: Final = ("*.aliyuncs.com",)
+_NOWHERE: Final = Endpoint(BASE_URLS["singapore"], "singapore")  # if the settings name no endpoint that can be used
 
 
 class DashScopeProvider:
@@ -64,33 +67,27 @@ class DashScopeProvider:
     result_life_s = LIFE_S
 
     def __init__(self, settings: Settings) -> None:
-        """Raises UsageError for invalid settings."""
-        table = settings.table
-        reject_unknown(table, _KEYS, NAME)
-        self.interface: str = table.get("interface", INTERFACES[0])
-        if self.interface not in INTERFACES:
-            raise UsageError(
-                f'unknown interface "{self.interface}"',
-                facts=[f"known: {listing(INTERFACES)}"],
-                hint=did_you_mean(str(self.interface), INTERFACES),
-            )
-        only = table.get("interface_only", False)
-        if not isinstance(only, bool):
-            raise UsageError("[providers.dashscope] interface_only is neither true nor false")
+        """Raises WrongSettings, with all mistakes in the settings."""
+        table, checked = settings.table, CheckedSettings(NAME, settings, _KEYS)
+        self.interface = checked.read("interface", lambda: _interface(table), INTERFACES[0])
+        only = checked.read("interface_only", lambda: _flag(table, "interface_only"), False)
         self._is_interface_fixed = only or "interface" in settings.insisted
-        self.endpoint = find_endpoint(table, settings.environ)
+        region = checked.read("region", lambda: find_region(table), None)
+        workspace = checked.read("workspace", lambda: find_workspace(table, settings.environ), "")
+        known = {**table, "region": region, "workspace": workspace}
+        self.endpoint = checked.read("base_url", lambda: find_endpoint(known, settings.environ), _NOWHERE)
         self.emulator_address = "" if self.endpoint.is_vendors else self.endpoint.address
         self._settings = settings  # its repr hides the environment, which holds the key
-        self._catalogue = _paced(settings.catalogue, table.get("submits"))
-        self._timeout_s = _seconds(table, "timeout_s", TIMEOUT_S)
-        self._poll_s = _seconds(table, "poll_s", POLL_S)
-        self._first_wait_s = _seconds(table, "retry_wait_s", RETRY_WAIT_S)
-        self._hosts = _hosts(table.get("download_hosts", DOWNLOAD_HOSTS))
-        concurrency = table.get("max_concurrency", CONCURRENCY)
-        if type(concurrency) is not int or concurrency < 1:
-            raise UsageError(
-                "[providers.dashscope] max_concurrency is not a whole number above 0", hint=f"such as {CONCURRENCY}"
-            )
+        submits = table.get("submits")
+        self._catalogue = checked.read("submits", lambda: _paced(settings.catalogue, submits), settings.catalogue)
+        seconds = {"timeout_s": TIMEOUT_S, "poll_s": POLL_S, "retry_wait_s": RETRY_WAIT_S}
+        self._timeout_s, self._poll_s, self._first_wait_s = (
+            checked.read(key, partial(_seconds, table, key, default), default) for key, default in seconds.items()
+        )
+        hosts = table.get("download_hosts", DOWNLOAD_HOSTS)
+        self._hosts = checked.read("download_hosts", lambda: _hosts(hosts), DOWNLOAD_HOSTS)
+        concurrency = checked.read("max_concurrency", lambda: _concurrency(table), CONCURRENCY)
+        checked.check()
         self._at_once = settings.jobs or concurrency
         # Twice as many: while the service renders one half, the other half is downloaded, verified and stored.
         self.concurrency = 2 * self._at_once
@@ -219,6 +216,32 @@ class DashScopeProvider:
         if self._renderer is None:
             raise UsageError("the dashscope provider was used outside of its session")
         return self._renderer
+
+
+def _interface(table: Mapping[str, Any]) -> str:
+    interface = table.get("interface", INTERFACES[0])
+    if interface not in INTERFACES:
+        raise UsageError(
+            f'unknown interface "{interface}"',
+            facts=[f"known: {listing(INTERFACES)}"],
+            hint=did_you_mean(str(interface), INTERFACES),
+        )
+    return str(interface)
+
+
+def _flag(table: Mapping[str, Any], key: str) -> bool:
+    if not isinstance(value := table.get(key, False), bool):
+        raise UsageError(f"[providers.{NAME}] {key} is neither true nor false")
+    return value
+
+
+def _concurrency(table: Mapping[str, Any]) -> int:
+    number = table.get("max_concurrency", CONCURRENCY)
+    if type(number) is not int or number < 1:
+        raise UsageError(
+            f"[providers.{NAME}] max_concurrency is not a whole number above 0", hint=f"such as {CONCURRENCY}"
+        )
+    return number
 
 
 def _paced(catalogue: Catalogue, submits: object) -> Catalogue:

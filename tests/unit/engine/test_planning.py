@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import load
+from qwenbuild.engine.engine import Engine
 from qwenbuild.engine.planning import make_plan
 from qwenbuild.options import Options
-from qwenbuild.plan.plan import Verdict
+from qwenbuild.plan.plan import Plan, Verdict
+from qwenbuild.specs.project import find
 from tests.support.workspace import Workspace
 
 SPEC = """\
@@ -107,3 +109,20 @@ def test_a_plan_loads_nothing_of_a_build(place: Workspace) -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = ("asyncio", "httpx", "PIL", "rich", "starlette")
     assert [name for name in ran.stdout.split() if name in heavy or name.startswith("qwenbuild.builder.")] == []
+
+
+def test_a_missing_key_is_told_before_anything_is_paid(project: Workspace) -> None:
+    """Only if something would be paid for; a build tells it itself."""
+    project.write({"qwenbuild.toml": "", "specs/a.toml": '[image.a]\nprompt = "a"\n'})
+
+    def plan(**given: str) -> Plan:
+        options = Options(provider=given.pop("provider", None))
+        environ = {"HOME": str(project.root), "QWENBUILD_CACHE_DIR": os.environ["QWENBUILD_CACHE_DIR"], **given}
+        return Engine(find(project.root, environ), options, environ).plan()
+
+    assert [problem.claim for problem in plan().advice] == [
+        "no API key for the provider dashscope: a build can't render what costs money"
+    ]
+    assert plan().warnings == ()
+    assert plan(DASHSCOPE_API_KEY="sk-1").advice == []
+    assert plan(provider="null").advice == []

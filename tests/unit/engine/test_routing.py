@@ -130,3 +130,19 @@ def test_what_is_in_flight_at_a_provider_that_no_image_uses(mixed: Workspace) ->
     [problem] = load(mixed.root).plan().warnings
     assert problem.claim == "1 image is in flight at a provider that no image uses now: not collected"
     assert problem.hint == "`qwenbuild build --provider dashscope --region beijing` collects what that account made"
+
+
+def test_wrong_settings_are_shown_in_the_config(project: Workspace) -> None:
+    """All of them are told at once; what the command line gives has no place in the config."""
+    project.write({"qwenbuild.toml": '[providers.dashscope]\nregion = "singapur"\npoll_s = 0\ntimeout = 1\n'})
+    with pytest.raises(ProjectError) as caught:
+        load(project.root)
+    assert [(str(problem.place), problem.claim) for problem in caught.value.problems] == [
+        ("qwenbuild.toml:4:1", 'unknown key "timeout" in [providers.dashscope]'),
+        ("qwenbuild.toml:2:10", 'unknown region "singapur"'),
+        ("qwenbuild.toml:3:10", "[providers.dashscope] poll_s is not a number of seconds above 0"),
+    ]
+    project.write({"qwenbuild.toml": '[providers.dashscope]\nregion = "singapore"\n'})
+    with pytest.raises(ProjectError) as caught:
+        load(project.root, region="pekin")
+    assert [(problem.place, problem.claim) for problem in caught.value.problems] == [(None, 'unknown region "pekin"')]

@@ -255,3 +255,21 @@ def test_a_token_of_a_string_has_its_place(text: str, line: int, token: str, exp
     """A line of a template is found in the file, through the quotes, escapes and joined lines of TOML."""
     place = toml(text).place_in(("p",), line, token)
     assert f"{place.line}:{place.column}" == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("[image.Poster B]", "a name has no spaces: [image.Poster-B]"),
+        ("[[image.Poster B.exclude]]", "a name has no spaces: [[image.Poster-B.exclude]]"),
+        ("[image.größe]", 'quote the name: [image."größe"]'),
+        ('[image."a" b]', None),
+        ("[image.a", None),
+    ],
+)
+def test_a_name_that_is_no_bare_key(header: str, hint: str | None) -> None:
+    """The hint has a header that is valid, if the name could be read."""
+    with pytest.raises(ProjectError) as caught:
+        TomlFile.parse("a.toml", f"{header}\nx = 1\n")
+    [problem] = caught.value.problems
+    assert (problem.place and problem.place.line, problem.hint) == (1, hint)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.catalogue import Model
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.request import Request
 from qwenbuild.specs import expand
 from qwenbuild.specs.declaration import Value
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.template import Templates
 from tests.support.routes import family_of
 from tests.support.workspace import Workspace

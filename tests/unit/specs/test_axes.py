@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.errors import Findings, ProjectError
+from qwenbuild.errors import ProjectError
 from qwenbuild.specs.axes import Resolver, WrittenAxis, data_files, table_row, written
 from qwenbuild.specs.fields import DataFile, Range
+from qwenbuild.specs.findings import Findings
 from tests.support.workspace import Workspace
 
 

@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from qwenbuild import load
-from qwenbuild.errors import Findings
 from qwenbuild.specs import layers
 from qwenbuild.specs.declaration import declare
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.given import Given
 from qwenbuild.specs.layers import Kind
 from qwenbuild.specs.project import find

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.errors import Findings
 from qwenbuild.files.paths import clash_key, path_fault
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.output_paths import no_records, settled
 from qwenbuild.storage.lock_format import Pin
 from tests.support.workspace import Workspace

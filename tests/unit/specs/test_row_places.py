@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qwenbuild.errors import Findings
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.row_places import RowPlaces
 from tests.support.workspace import Workspace
 

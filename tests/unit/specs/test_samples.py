@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qwenbuild.errors import Findings
 from qwenbuild.specs import samples
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.template import Templates
 from tests.support.routes import family_of
 from tests.support.workspace import Workspace

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from qwenbuild.errors import Findings
 from qwenbuild.specs import spec
 from qwenbuild.specs.fields import DataFile, Range
+from qwenbuild.specs.findings import Findings
 from qwenbuild.specs.spec import Spec, SpecFile
 from tests.support.workspace import Workspace
 
