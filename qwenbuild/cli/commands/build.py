@@ -31,6 +31,8 @@ from ..startup import loading
 from . import look
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qwenbuild.events import Event
 
 
@@ -82,6 +84,13 @@ def build(
             engine.check_lock()
         look.show_plan(engine, engine.plan(), as_json=as_json)
         return
+    sys.exit(_build(project, choices, junit, as_json=as_json, is_quiet=is_quiet, is_verbose=is_verbose))
+
+
+def _build(
+    project: Path, choices: Mapping[str, Any], junit: Path | None, *, as_json: bool, is_quiet: bool, is_verbose: bool
+) -> int:
+    """Build, show its events, and return its exit code."""
     with loading():  # also the builder: the engine would import it later, when Ctrl-C raises an exception
         from qwenbuild.builder.interrupt import Interrupt
         from qwenbuild.terminal import build_view
@@ -121,7 +130,7 @@ def build(
             raise
     if outlet.error and not is_closed_terminal(outlet.error) and not finished.signal:
         raise outlet.error
-    sys.exit(finished.exit_code)
+    return finished.exit_code
 
 
 @click.command(short_help="Follow the files: show the effect of each save at once, for free.")
