@@ -214,9 +214,9 @@ def _all_drafts(cells: Iterable[Mapping[str, str]]) -> bool:
 
 
 def _title(gallery: Gallery) -> str:
-    """Return what stands above the sheet, such as `studio: 24 images, 3 of them missing`."""
+    """Return what stands above the sheet, such as `studio: 21 images, 3 missing`."""
     cells = gallery.model["cells"]
-    count, blank = len(cells), sum(not cell["image"] for cell in cells)
+    count = sum(bool(cell["image"]) for cell in cells)
     what = ("draft" if _all_drafts(cells) else "image") + "s" * (count != 1)
-    missing = f", {blank:,} of them missing" if blank else ""
+    missing = f", {len(cells) - count:,} missing" if count < len(cells) else ""
     return f"{visible(gallery.model['project'])}: {count:,} {what}{missing}"

@@ -13,7 +13,7 @@ from importlib.resources import files
 from .sheet_grid import Grid, Row, Section, Tile
 from .sheet_paint import UNREADABLE
 
-_STYLE = files("qwenbuild.pages") / "web" / "sheet.css"
+_STYLE = files("qwenbuild.pages") / "sheet.css"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 

@@ -101,7 +101,7 @@ def _pixels(layout: Layout) -> int:
 
 
 def on_paper(grid: Grid, lettering: Lettering, tile_px: int | None, paper: str) -> Layout:
-    """Return the layout of a PDF: upright or across, whichever gives larger pictures.
+    """Return the layout of a PDF: upright or across, whichever has more columns beside each other, or larger pictures.
 
     Raises UsageError if not even one tile of `tile_px` fits on the paper.
     """
@@ -114,7 +114,7 @@ def on_paper(grid: Grid, lettering: Lettering, tile_px: int | None, paper: str) 
             facts=[f"{paper} has {short:,}x{long:,} pixels, {DPI} to an inch"],
             hint="leave --tile out: the pictures become as large as the paper allows",
         )
-    return max(found, key=lambda it: (it.per_row, it.tile) if tile_px else (it.tile, it.per_row)).layout()
+    return max(found, key=lambda it: (it.per_row, it.tile)).layout()
 
 
 def _fitted(grid: Grid, lettering: Lettering, tile_px: int | None, paper: tuple[int, int]) -> _Setter | None:

@@ -38,12 +38,9 @@ class Lettering:
         self._shapers: list[Font] = []
         self.fonts: list[bytes] = []
         for path in fonts.paths() if paths is None else paths:
-            if left := self._without_glyph(wanted):
+            if left := sorted(wanted - self._font.keys()):
                 self._add(path, left)
-        self.missing = self._without_glyph(wanted)
-
-    def _without_glyph(self, chars: Iterable[str]) -> list[str]:
-        return sorted(it for it in chars if it not in self._font and unicodedata.category(it) not in _UNDRAWN)
+        self.missing = sorted(char for char in wanted - self._font.keys() if _is_drawn(char))
 
     def _add(self, path: Path, chars: Collection[str]) -> None:
         import uharfbuzz
@@ -62,10 +59,9 @@ class Lettering:
         for char in text:
             font = self._font.get(char)
             if font is None:
-                is_drawn = unicodedata.category(char) not in _UNDRAWN
-                font, char = (self._font[_BOX], _BOX) if is_drawn else (found[-1][0] if found else 0, char)
+                font, char = (self._font[_BOX], _BOX) if _is_drawn(char) else (found[-1][0] if found else 0, char)
             elif found and not char.isalnum() and self._has(found[-1][0], char):
-                font = found[-1][0]  # a space does not part the words of a script that runs from right to left
+                font = found[-1][0]  # a mark stays with its letter, a space does not part words from right to left
             if found and found[-1][0] == font:
                 found[-1] = (font, found[-1][1] + char)
             else:
@@ -154,6 +150,10 @@ class Lettering:
                 line += char
         if line.strip():
             yield line.rstrip()
+
+
+def _is_drawn(char: str) -> bool:
+    return unicodedata.category(char) not in _UNDRAWN
 
 
 def _shortened(text: str, most: int) -> str:

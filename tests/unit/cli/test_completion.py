@@ -106,6 +106,11 @@ def test_conditions_of_the_selected_images(
     assert items(posters, completion.where, incomplete, *selected) == expected
 
 
+def test_axes_of_a_sheet(posters: Workspace) -> None:
+    """Axes of the images come before what every cell has."""
+    assert items(posters, completion.axes, "s") == [("plain", "seed"), ("plain", "spec"), ("plain", "size")]
+
+
 def test_values_of_cells_are_written_as_names_write_them(posters: Workspace) -> None:
     """A value with a comma is in quotes, and the axes after it are completed."""
     posters.write({"specs/signs.toml": '[image.i]\nprompt = "x"\nmatrix = { w = ["a, b"], v = ["*", "]"] }\n'})

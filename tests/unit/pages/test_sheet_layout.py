@@ -93,7 +93,7 @@ def test_an_image_of_many_cells_has_smaller_tiles() -> None:
     with pytest.raises(UsageError) as caught:
         image(table(20, 20), tile_px=512)
     assert str(caught.value) == (
-        "error: the sheet would have 10,961x10,939 pixels, which few programs open\n"
+        "error: the sheet would have 10,963x10,939 pixels, which few programs open\n"
         f"  = 400 cells; an image has at most {MOST_PIXELS:,} pixels\n"
         f"  = hint: --tile {layout.tile_px} fits; a PDF has room for all (-o sheet.pdf)"
     )

@@ -12,11 +12,11 @@ from qwenbuild.pages.sheet_text import Lettering
 
 
 def test_a_font_has_only_what_the_sheet_needs() -> None:
-    """The Chinese font of megabytes becomes one of some kilobytes, in which Pillow finds the letters."""
+    """Fonts of megabytes become some kilobytes, in which Pillow finds the letters."""
     lettering = Lettering(["seed=1", "palette=小狗"])
-    [font] = lettering.fonts
-    assert len(font) < 10_000
-    assert ImageFont.truetype(io.BytesIO(font), 100).getlength("小") == 100
+    latin, chinese = lettering.fonts
+    assert len(latin) + len(chinese) < 20_000
+    assert ImageFont.truetype(io.BytesIO(chinese), 100).getlength("小") == 100
     assert lettering.missing == []
 
 
@@ -40,12 +40,20 @@ def test_a_character_without_a_font_is_a_box() -> None:
     """It is told, and it has a width."""
     lettering = Lettering(["a\U00012000"])
     assert lettering.missing == ["\U00012000"]
-    assert [run for _, run, _ in lettering.runs("a\U00012000")] == ["a□"]
+    assert [run for _, run, _ in lettering.runs("a\U00012000")] == ["a", "□"]
 
 
 def test_characters_that_draw_nothing_are_no_box() -> None:
     """A joiner or a stray mark is not missing."""
     assert Lettering(["a\u200d\U000e0001b"]).missing == []
+
+
+def test_marks_stay_with_their_letters() -> None:
+    """A word of Devanagari is one run, and its letters join."""
+    lettering = Lettering(["w=हिन्दी", "कै"])
+    assert [run for _, run, _ in lettering.runs("w=हिन्दी")] == ["w=", "हिन्दी"]
+    assert lettering.missing == []
+    assert lettering.ems("हिन्दी") < lettering.ems("हिन") + lettering.ems("दी")
 
 
 def test_letters_of_arabic_are_joined() -> None:
@@ -63,7 +71,7 @@ def test_a_space_does_not_part_words_of_arabic() -> None:
 
 
 def test_digits_in_latin_words_are_plain() -> None:
-    """The Chinese font has rules for them, which would part a word of a PDF."""
+    """Fonts have rules for them, which would part a word of a PDF."""
     lettering = Lettering(["h5p: 20 drafts"])
     [(font, run, _)] = lettering.runs("h5p: 20 drafts")
     assert lettering.is_plain(font, run) is True
@@ -90,7 +98,7 @@ def test_a_text_without_spaces_breaks_anywhere() -> None:
     """As Chinese does, and a word that is wider than a line."""
     lettering = Lettering(["新年快乐海报", "x" * 40])
     assert lettering.lines("新年快乐海报", 4, 2) == ["新年快乐", "海报"]
-    assert lettering.lines("x" * 40, 10, 3) == ["x" * 20, "x" * 20]
+    assert lettering.lines("x" * 40, 10, 3) == ["x" * 18, "x" * 18, "xxxx"]
 
 
 def test_ink_is_where_the_letters_are() -> None:

@@ -44,3 +44,11 @@ def test_an_unknown_axis_is_a_usage_error(command: Command) -> None:
     code, out, err = command("sheet", "--rows", "sed", "-o", "sheet.png")
     assert (code, out, Path("sheet.png").exists()) == (2, "", False)
     assert err.splitlines()[0] == 'error: --rows: no axis "sed"'
+
+
+def test_starred_cells_make_a_sheet(command: Command) -> None:
+    """`--picked` shows the winners only."""
+    command("build")
+    command("pick", "s/a[seed=2]")
+    code, out, _ = command("sheet", "--picked", "-o", "sheet.png")
+    assert (code, "(1 cell, " in out) == (0, True)
