@@ -41,7 +41,7 @@ TIMEOUT_S: Final = 330.0  # above the service's own limit of 300 s: a client tha
 POLL_S: Final = 10.0  # as the API reference recommends
 RETRY_WAIT_S: Final = 1.0
 CONCURRENCY: Final = 50  # two submits a second; a sync answer takes about 25 s
-DOWNLOAD_HOSTS: Final = ("*.aliyuncs.com",)
+DOWNLOAD_HOSTS: Final[tuple[str, ...]] = ("*.aliyuncs.com",)
 _NOWHERE: Final = Endpoint(BASE_URLS["singapore"], "singapore")  # if the settings name no endpoint that can be used
 
 
