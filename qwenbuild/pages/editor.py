@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -40,7 +41,7 @@ def _bare(file: str, line: int) -> list[str]:
     return [file]
 
 
-_JETBRAINS = ("idea", "pycharm", "webstorm", "phpstorm", "goland", "rubymine", "clion", "rider", "rustrover", "fleet")
+_JETBRAINS = ("idea", "pycharm", "webstorm", "phpstorm", "goland", "rubymine", "clion", "rider", "rustrover")
 _SYNTAXES: Final[Mapping[str, _Syntax]] = {
     **dict.fromkeys(("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf", "positron"), _goto),
     **dict.fromkeys(("subl", "sublime_text", "zed", "zeditor", "atom", "lapce"), _colon),
@@ -63,6 +64,8 @@ def command(file: Path, line: int, environ: Mapping[str, str]) -> list[str]:
     syntax = _SYNTAXES.get(editor)
     if syntax is None or any(word in _IN_TERMINAL.get(editor, ()) for word in words[1:]):
         return []
+    if editor == "emacs" and sys.platform == "linux" and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
+        return []
     if editor == "emacsclient" and not {"-n", "--no-wait", "-c", "--create-frame"} & set(words[1:]):
         return []  # it asks a server that may have no window
     return [*words, *syntax(str(file), line)]
@@ -72,7 +75,8 @@ def start(words: Sequence[str], folder: Path) -> None:
     """Start an editor, and do not wait for it. It outlives this process. Raises UsageError if it can't be started."""
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own command
-            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [shutil.which(words[0]) or words[0], *words[1:]], cwd=folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
     except (OSError, ValueError) as error:

@@ -110,7 +110,7 @@ def test_a_save_hides_nothing_that_was_paid_for(watching: Watching, shown: Any) 
     expect(shown.locator(".tile.image")).to_have_count(3)
     paid = shown.locator(".tile img").first.get_attribute("src")
     watching.edit("templates/poster.j2", "ball", "kite")
-    expect(shown.locator("#counts")).to_contain_text("3 old images: d shows the drafts")
+    expect(shown.locator("#counts")).to_contain_text("3 old images: d shows drafts")
     first = shown.locator(".tile.old img").first
     expect(first).to_have_attribute("src", paid)
     first.hover()

@@ -18,6 +18,7 @@ from typing import IO, Any
 import pytest
 
 from qwenbuild.emulator.server import running
+from qwenbuild.local_server.ports import port_of
 from qwenbuild.storage.build_lock import hold_build_lock
 from tests.e2e.harness import Sandbox
 from tests.e2e.terminals import Terminal, on_a_terminal
@@ -92,6 +93,24 @@ def test_json_is_one_event_a_line(sandbox: Sandbox) -> None:
         process.terminate()
         assert process.wait(_PATIENCE_S) == 128 + signal.SIGTERM
         assert process.stderr.read() == ""
+
+
+def test_a_project_has_its_port_and_a_second_watch_the_next_one(sandbox: Sandbox) -> None:
+    """The port follows from the project's folder. A second watch takes another port, and a later one the same again."""
+
+    def serving(process: subprocess.Popen[str]) -> int:
+        assert process.stdout is not None
+        line = read_until(process.stdout, '"serving"').splitlines()[-1]
+        return int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0])
+
+    with started(sandbox, "--json") as first, started(sandbox, "--json") as second:
+        ports = serving(first), serving(second)
+        assert port_of(sandbox.root) in ports
+        assert ports[0] != ports[1]
+    with started(sandbox, "--json") as later:
+        assert serving(later) == port_of(sandbox.root)
+    help_text = " ".join(sandbox.run("watch", "--help").out.split())
+    assert "on any (default: the project's own, else the next)" in help_text
 
 
 def test_a_watch_ends_with_its_reader(sandbox: Sandbox) -> None:

@@ -103,9 +103,9 @@ qb.app = (() => {
       .map(([key, word]) => `${qb.number(data.counts[key])} ${word}`);
     const all = Object.entries(qb.verdicts).find(([key]) => data.cells.length && data.counts[key] === data.cells.length);
     const failed = data.cells.filter(qb.hasFailed).length;
-    const drafts = data.cells.filter((cell) => cell.kind === "draft").length, behind = data.cells.filter((cell) => cell.kind === "old" && cell.draft).length;
+    const drafts = data.cells.filter((cell) => cell.kind === "draft").length, old = data.cells.filter((cell) => cell.kind === "old"), drawn = old.some((cell) => cell.draft);
     qb.refill(qb.byId("counts"), [...[shown, ...(all ? [`all ${all[1]}`] : parts), drafts ? qb.plural(drafts, "draft") : "",
-      behind ? `${qb.plural(behind, "old image")}: d shows ${behind === 1 ? "its draft" : "the drafts"}` : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
+      old.length ? `${qb.plural(old.length, "old image")}${drawn ? ": d shows drafts" : ""}` : "", data.orphans?.length ? qb.plural(data.orphans.length, "orphan") : ""]
       .filter(Boolean).map((text) => qb.el("span", {}, text)), failed ? qb.el("span", { class: "bad" }, `${qb.number(failed)} failed`) : null]);
     qb.refill(qb.byId("run"), run());
     progress(data.progress);

@@ -32,16 +32,16 @@ FILE = Path("/my project/specs/a.toml")
 )
 def test_editors_with_a_window_get_the_line(variable: str, words: list[str]) -> None:
     """Each editor gets the line in its own way; the options of the variable stay."""
-    assert editor.command(FILE, 7, {"EDITOR": variable}) == words
+    assert editor.command(FILE, 7, {"EDITOR": variable, "DISPLAY": ":0"}) == words
 
 
 @pytest.mark.parametrize(
     "variable",
     ["", "  ", "vim", "/usr/bin/nvim", "nano -w", "hx", "emacs -nw", "emacsclient -t", "emacsclient", "ed", "true; rm",
-     "env EDITOR=code code"],
+     "env EDITOR=code code", "/usr/bin/env nvim", "nvim -p", "/home/me/bin/emacs"],
 )  # fmt: skip
 def test_other_editors_are_not_started(variable: str) -> None:
-    """An editor of the terminal, and one that nobody knows, gives no command."""
+    """An editor of the terminal, one that nobody knows, and Emacs without a display give no command."""
     assert editor.command(FILE, 7, {"EDITOR": variable}) == []
 
 
