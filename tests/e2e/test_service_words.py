@@ -31,11 +31,11 @@ def test_throttling_is_told_in_a_pipe(emulator: Running, tmp_path: Path) -> None
 
 
 def test_throttling_is_told_in_place_on_a_terminal(emulator: Running, tmp_path: Path) -> None:
-    """The words stand below the live line, and are gone with it."""
+    """The words stand below the bar, and are gone with it."""
     studio = Studio.make(tmp_path, emulator, cards(2))
     emulator.inject("throttle=60:sync:99")
     with on_a_terminal(studio, "build") as terminal:
-        terminal.until(r"waiting  .*, tried again at \d\d:\d\d:\d\d: the service asks for a slower pace")
+        terminal.until(r"waiting  .*, tried again at \d\d:\d\d:\d\d[+-]\d\d:\d\d: the service asks for a slower pace")
         terminal.press("\x03")
         terminal.until("2 skipped in")
         assert terminal.ended() == 130
