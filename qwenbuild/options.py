@@ -27,6 +27,7 @@ class Options:
     - `detach` leaves accepted requests at the service; a later build collects them. The sync interface accepts a
       request only by making its image, so nothing but the download is left.
     - `all_errors` tells all problems of an image in full, not only the first twenty.
+    - `strict` fails if the plan has remarks about specs and templates.
     - `locked` fails if the lock would change; `relock` renders images that the lock pins and nobody has.
     """
 
@@ -55,6 +56,7 @@ class Options:
     max_renders: int | None = None
     max_cost: Decimal | None = None
     all_errors: bool = False
+    strict: bool = False
 
     @property
     def is_selecting(self) -> bool:

@@ -235,6 +235,13 @@ def shard_option(function: _F) -> _F:
     )
 
 
+def strict_option(function: _F) -> _F:
+    """Add the option --strict."""
+    return click.option(
+        "--strict", is_flag=True, help="Refuse a plan with remarks, such as an axis that changes no request."
+    )(function)
+
+
 def quiet_option(function: _F) -> _F:
     """Add the option --quiet."""
     return click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print only errors and warnings.")(function)

@@ -243,7 +243,9 @@ def where(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 def axes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """Complete the axis that a sheet is arranged by."""
-    return _matching([*(axis for image in _images(ctx) for axis in image.matrix), "image", "spec", *_FIELDS], incomplete)
+    return _matching(
+        [*(axis for image in _images(ctx) for axis in image.matrix), "image", "spec", *_FIELDS], incomplete
+    )
 
 
 def tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from qwenbuild.plan.review import Change
     from qwenbuild.plan.stars import Starred
     from qwenbuild.provider import ServiceTask
-    from qwenbuild.specs.lint import Remark
+    from qwenbuild.specs.lint_rules import Remark
     from qwenbuild.storage.picks import Picks
 
     from .keeping import Keeping

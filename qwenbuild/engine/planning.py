@@ -10,13 +10,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qwenbuild.errors import ProjectError
 from qwenbuild.plan import in_flight, judge, sharing
 from qwenbuild.plan.emulation import AddressOf
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.problems import Problem
 from qwenbuild.provider import accounted
 from qwenbuild.routes import Choice, Routes
-from qwenbuild.specs import selection, variable_uses
+from qwenbuild.specs import lint, selection, variable_uses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.state import State
 from qwenbuild.trust import problem
@@ -57,6 +58,9 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
     if engine.remote and not options.force:
         steps = _with_remote(steps, engine.remote, engine.address_of)
     is_whole = not options.is_partial and outputs is None and keys is None
+    remarks = lint.quick_remarks(engine.project, every, chosen)
+    if options.strict and remarks:
+        raise ProjectError([remark.problem for remark in remarks])
     plan = Plan(
         steps,
         orphans=judge.orphans(every, out, records, pins) if is_whole else [],
@@ -70,6 +74,7 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
         strays=strays,
         has_remote=engine.remote is not None,
         uses=uses,
+        remarks=remarks,
     )
     return replace(plan, of_stars=of_stars) if (of_stars := picking.advice(engine, plan)) else plan
 

@@ -64,7 +64,7 @@ def write(project: Project, built: Built, arguments: Sequence[str]) -> None:
     root, plan, written = str(project.root), built.plan, built.written
     try:
         asked = noop.Asked(arguments)
-        answer = noop.answer(asked, root, len(plan.steps), len(plan.orphans), len(plan.of_stars))
+        answer = noop.answer(asked, root, len(plan.steps), len(plan.orphans), len(plan.of_stars) + len(plan.remarks))
         inputs = sorted({_below(root, path) for path in plan.inputs if path not in written})
         own = [_below(root, path) for path in (state_path(project.root), *written)]
         outputs = dict(_outputs(plan, built.records))

@@ -33,6 +33,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
+from qwenbuild.specs.lint_rules import IDLE_AXIS, Remark
 from qwenbuild.specs.variable_uses import VariableUses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
@@ -160,6 +161,7 @@ class Plan:
     - `records`: the state's outputs by path; `lock`: the lock that the actions were compared with.
     - `warnings`: warnings about the remote cache. `has_remote`: a remote cache was asked.
     - `of_stars`: what to say about starred cells; see `stars`. `without_key`: about providers that lack an API key.
+    - `remarks`: what specs say but most likely do not mean, as far as `lint.quick_remarks` sees it.
     - `uses`: what the command line gives, and which outputs depend on it.
     - `strays`: accepted submissions whose images no spec asks for any more. They are paid for, so a
       build collects them into the store.
@@ -178,6 +180,7 @@ class Plan:
     strays: Sequence[Submission] = ()
     of_stars: Sequence[Problem] = ()
     without_key: Sequence[Problem] = ()
+    remarks: Sequence[Remark] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return the number of steps with this verdict."""
@@ -199,6 +202,11 @@ class Plan:
         """What to do about a missing API key, and about images: lacking, dearer than their own budget, or starred."""
         found = lacking.problem(self.count(Verdict.MISSING), self.pointers, has_remote=self.has_remote)
         return [*self.without_key, *([found] if found else []), *self._over_budget, *self.of_stars]
+
+    @property
+    def idle_axes(self) -> list[Problem]:
+        """What a build says before it pays: the axes that change no request."""
+        return [remark.problem for remark in self.remarks if remark.rule == IDLE_AXIS] if self.cost else []
 
     @property
     def _over_budget(self) -> Iterator[Problem]:

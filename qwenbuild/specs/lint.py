@@ -6,12 +6,12 @@ includes may read everything. Lint reads the project's files, and changes nothin
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import starmap
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 from qwenbuild.errors import ProjectError, in_order
 from qwenbuild.files.text import line_of, nfc, whole_line
@@ -24,37 +24,24 @@ from .control_characters import texts_in
 from .declaration import Declaration
 from .declared_names import FIELDS
 from .layers import Kind, Layer
-from .lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, PromptRules
+from .lint_axes import idle
+from .lint_rules import (
+    IDLE_AXIS,
+    TEMPLATE_SYNTAX,
+    UNREAD_COLUMN,
+    UNUSED_AXIS,
+    UNUSED_TEMPLATE,
+    UNUSED_VARIABLE,
+    Remark,
+)
 from .project import Project
 from .template import Templates
 
-UNUSED_VARIABLE = "unused-variable"
-UNUSED_TEMPLATE = "unused-template"
-UNUSED_AXIS = "unused-axis"
-IDLE_AXIS = "idle-axis"
-UNREAD_COLUMN = "unread-column"
-
-RULES: Mapping[str, str] = {
-    TEMPLATE_SYNTAX: "a prompt or a parameter holds `{{`, `{%` or a lone `}}` as text",
-    LONG_TEXT: "a quoted text is too long for the size of its image",
-    UNUSED_VARIABLE: "no template of its images reads a variable",
-    UNUSED_TEMPLATE: "nothing uses a file of the templates folder",
-    UNUSED_AXIS: "no image names a shared axis",
-    IDLE_AXIS: "an axis changes no request",
-    UNREAD_COLUMN: "a column of data has the name of a field, but sets none",
-}
-"""The rules, and what each one finds."""
-
 _FILES = (Kind.IMAGE, Kind.SPEC, Kind.PROFILE, Kind.CONFIG)  # layers that stand in files, whatever a command line sets
 _TEMPLATE = re.compile(r"\{\{.{0,40}?\}\}|\{%.{0,40}?%\}|\{\{|\{%", re.DOTALL)
+_WORD = re.compile(r"[^\W\d]\w*")
+_NOTHING: frozenset[str] = frozenset()
 _SUFFIXES = (".j2", ".jinja", ".jinja2")  # of templates; other files in the folder may be anything
-
-
-class Remark(NamedTuple):
-    """What one rule found in one place."""
-
-    rule: str
-    problem: Problem
 
 
 def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action]) -> list[Remark]:
@@ -63,6 +50,10 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
     `actions` are all actions of the project. If all are chosen, unused templates are found, too. Raises UsageError for
     a variable of `--var` that nothing knows.
     """
+    from .lint_prompts import (
+        PromptRules,
+    )  # here, because the patterns of quoted texts take 5 ms, and no plan needs them
+
     variable_uses.uses(project, actions)
     linter = _Linter(project, actions)
     found = [*PromptRules(project, linter.templates).remarks(chosen), *linter.remarks(chosen)]
@@ -154,7 +145,7 @@ class _Linter:
         left = {at: {nfc(name): name for name in layer.fields.vars} for at, layer in wanted.items()}
         for declaration in self._declarations if any(left.values()) else ():
             asked = [names for layer in declaration.layers if (names := left.get(_at(layer)))]
-            words = self._words(declaration) if asked else frozenset[str]()
+            words = self._words(declaration) if asked else _NOTHING
             for names in asked:
                 for name in words & names.keys():
                     del names[name]
@@ -164,7 +155,7 @@ class _Linter:
 
     def _words(self, declaration: Declaration) -> frozenset[str]:
         """Return the words of an image's templates; if one may use files, also those of all files in the folder."""
-        words = frozenset[str]()
+        words = _NOTHING
         for text in variable_uses.texts(declaration, self.templates):
             words |= {*_WORD.findall(nfc(text))} | (self._words_of_files if "{%" in text else frozenset())
         return words
@@ -172,7 +163,7 @@ class _Linter:
     @cached_property
     def _words_of_files(self) -> frozenset[str]:
         """The words of all files in the templates folder that can be read."""
-        found = frozenset[str]()
+        found = _NOTHING
         for name in self.templates.names:
             with contextlib.suppress(ProjectError):
                 found |= {*_WORD.findall(nfc(self.templates.text(name) or ""))}
@@ -243,7 +234,7 @@ class _Linter:
             if id(action.declaration) in images:
                 cells.setdefault(id(action.declaration), []).append(action)
         for at, declaration in images.items():
-            for axis, duplicates, pair in _idle(declaration, cells[at], partial(self._reads, declaration, "output")):
+            for axis, duplicates, pair in idle(declaration, cells[at], partial(self._reads, declaration, "output")):
                 total = len(cells[at])
                 claim = f"axis `{axis}` changes no request: {duplicates:,} of {total:,} cells are duplicates"
                 facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
@@ -279,7 +270,7 @@ class _Linter:
         if nfc(axis) in (self._reads(declaration, "output") or ()):
             return "a template reads it, but gives the same texts for all of its values"
         is_table = isinstance(declaration.axes[axis][0], Mapping)
-        return f"is {{{{ {axis}{'.COLUMN' if is_table else ''} }}}} missing in the template? else remove the axis"
+        return f"is `{{{{ {axis}{'.COLUMN' if is_table else ''} }}}}` missing in the template? else remove the axis"
 
 
 def _unread(layer: Layer, name: str) -> Problem:
@@ -298,70 +289,3 @@ def _columns_read(axis: str, texts: str) -> set[str] | None:
     if re.search(rf"{name}(?!\s*[.\[])", texts):
         return None
     return {*re.findall(rf"{name}\s*\.\s*(\w+)", texts), *re.findall(rf"{name}\s*\[\s*['\"]([^'\"]+)", texts)}
-
-
-def _idle(
-    declaration: Declaration, cells: Sequence[Action], reads: Callable[[], frozenset[str] | None]
-) -> Iterator[tuple[str, int, tuple[Action, Action]]]:
-    """Yield (axis, number of duplicates, two of them) for each axis that changes no request of an image.
-
-    The cells are grouped by the values of all other axes. If one group has two requests, the axis makes a difference.
-    `reads` returns the names that templates read; it is called only if there may be such an axis.
-    """
-    axes = [*declaration.axes]
-    suspects = _suspects(cells, [number for number, axis in enumerate(axes) if axis not in FIELDS])
-    if not suspects:
-        return
-    read = reads()
-    unread = {number for number in suspects if read is not None and nfc(axes[number]) not in read}
-    left = {
-        number: dict[tuple[str, ...], tuple[str, Action, int]]()  # by the other labels: key, first cell, count
-        for number in suspects
-    }
-    for action in cells:
-        if action.is_seed_random or not left:  # a random seed: each cell is to have another image
-            return
-        key = _key(action) if left.keys() - unread else ""
-        labels = action.labels
-        for number, groups in [*left.items()]:
-            others = labels[:number] + labels[number + 1 :]
-            known, first, count = groups.get(others, (key, action, 0))
-            if known != key and number not in unread:
-                del left[number]
-                continue
-            groups[others] = known, first, count + 1
-    for number, groups in left.items():
-        duplicates = len(cells) - len(groups)
-        if not duplicates or not (number in unread or all(count > 1 for _, _, count in groups.values())):
-            continue  # a combination that is excluded could make the difference
-        others, (_, first, _) = next(item for item in groups.items() if item[1][2] > 1)
-        second = next(it for it in cells if it is not first and it.labels[:number] + it.labels[number + 1 :] == others)
-        yield axes[number], duplicates, (first, second)
-
-
-def _suspects(cells: Sequence[Action], numbers: Sequence[int]) -> list[int]:
-    """Return those of the axes with these numbers that may change no request.
-
-    An axis that makes a difference is seen by two cells. Most axes make one, so this reads few cells.
-    """
-    left, suspects = dict.fromkeys(numbers), []
-    for action in cells:
-        if not left:
-            break
-        differing = [
-            number
-            for number, (value, first) in enumerate(zip(action.values, cells[0].values, strict=True))
-            if value is not first and value.label != first.label
-        ]
-        if len(differing) == 1 and differing[0] in left:
-            del left[differing[0]]
-            if _key(action) == _key(cells[0]):
-                suspects.append(differing[0])
-    is_alone = len(cells) == 1
-    return sorted([*suspects, *([] if is_alone else left)])  # of those in `left`, no two cells are known
-
-
-def _key(action: Action) -> str:
-    """Return the key of a request without its label, which holds the cell's name, so that it differs for each cell."""
-    label = action.request.label if isinstance(action.source, Request) else ""
-    return action.request._replace(label="").key if label else action.request_key

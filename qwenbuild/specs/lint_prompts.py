@@ -17,12 +17,10 @@ from qwenbuild.problems import Place, Problem, columns, plain
 
 from .action import Action
 from .declaration import Declaration
+from .lint_rules import LONG_TEXT, TEMPLATE_SYNTAX
 from .project import Project
 from .row_places import RowPlaces
 from .template import Templates
-
-TEMPLATE_SYNTAX = "template-syntax"
-LONG_TEXT = "long-text"
 
 COLUMN_PX = 5000
 """The least area of an image, in pixels, for one column of a quoted text. A letter takes one column, a Chinese

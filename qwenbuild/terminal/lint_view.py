@@ -6,13 +6,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from qwenbuild.specs.lint import Remark
+from qwenbuild.specs.lint_rules import Remark
 
 from .style import warning_lines, write
+
+_MOST = 3  # remarks of a plan
 
 
 def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
@@ -25,6 +28,17 @@ def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
     write(line for it in remarks for line in (*warning_lines(it.problem, it.rule, sys.stdout), ""))
     many = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
     click.echo(f"{len(remarks):,} found: {many}" if remarks else "nothing found")
+
+
+def show_first(remarks: Sequence[Remark]) -> None:
+    """Write the first remarks of a plan to standard error as short warnings, and how many more there are."""
+    for remark in remarks[:_MOST]:
+        place = remark.problem.place
+        short = replace(remark.problem, place=place and replace(place, source=""), facts=(), label="")
+        for line in warning_lines(short):
+            click.echo(line, err=True)
+    if len(remarks) > _MOST:
+        click.echo(f"{'…':>10}  {len(remarks) - _MOST:,} more: `qwenbuild lint`", err=True)
 
 
 def as_dict(remark: Remark) -> dict[str, Any]:

@@ -208,3 +208,22 @@ def test_the_provenance_is_the_request_that_was_sent(emulator: Running, tmp_path
     assert shown["actual_prompt"].startswith("Photorealistic composition: a fair")
     assert shown["orig_prompt"] == "a fair"
     assert {"request_id", "submit_time", "scheduled_time", "end_time", "usage", "interface", "region"} <= shown.keys()
+
+
+def test_a_build_that_costs_money_says_which_axis_changes_nothing(emulator: Running, tmp_path: Path) -> None:
+    """The warning comes before the first request; with --strict it is an error, and no request is sent."""
+    images = '[image.x]\nprompt = "{{ animal }}"\nmatrix = { animal = ["cat"], style = ["flat", "ink"] }\n'
+    studio = Studio.make(tmp_path, emulator, {"all": images})
+    told = "axis `style` changes no request: 1 of 2 cells are duplicates"
+    for command in (["plan", "--strict"], ["build", "--strict"], ["build", "-n", "--strict"]):
+        ran = studio.here(*command)
+        assert ran.code == 2
+        assert f"error: {told}" in ran.err
+    assert emulator.requests() == []
+    plan = studio.here("plan")
+    assert plan.code == 0
+    assert plan.err.startswith(f"warning: {told}\n --> specs/all.toml:3:")
+    built = studio.here("build")
+    assert built.code == 0
+    assert built.err.index(f"warning: {told}") < built.err.index("rendered")
+    assert "changes no request" not in studio.here("build").err

@@ -25,6 +25,7 @@ from ..arguments import (
     quiet_option,
     selection,
     shard_option,
+    strict_option,
     trust_option,
 )
 from ..startup import loading
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Submit and exit; a later build collects. With the sync interface, it leaves only the downloads.",
 )
+@strict_option
 @provider
 @json_option
 @quiet_option

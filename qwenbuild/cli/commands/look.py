@@ -13,7 +13,16 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import visible
 from qwenbuild.terminal import plan_view, style
 
-from ..arguments import PathFromProject, engine_of, json_option, provider, quiet_option, selection, shard_option
+from ..arguments import (
+    PathFromProject,
+    engine_of,
+    json_option,
+    provider,
+    quiet_option,
+    selection,
+    shard_option,
+    strict_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--base", metavar="REV", help="Also list the changes against the lock of this git revision.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown for a comment on a pull request.")
 @click.option("--all", "every", is_flag=True, help="List every cell, also those that are up to date.")
+@strict_option
 @provider
 @json_option
 @click.pass_obj
@@ -65,6 +75,10 @@ def show_plan(
     """Print a plan, as text or as JSON; before it, its `changes` against the lock of the revision `base`."""
     engine.check_renders(planned)
     style.warnings([*planned.warnings, *planned.advice])
+    if planned.remarks:
+        from qwenbuild.terminal import lint_view
+
+        lint_view.show_first(planned.remarks)
     if as_json:
         from qwenbuild.plan import review
 
@@ -208,8 +222,13 @@ def _show(image: Path, *, as_json: bool) -> None:
 @click.option("-o", "--output", type=PathFromProject(), metavar="DIR",
               help="Write it to this folder (default: .qwenbuild/report).")  # fmt: skip
 @click.option("--small", is_flag=True, help="Leave out full-size images: small enough for a CI artifact.")
-@click.option("--diff", "base", metavar="RUN|REV", default="",
-              help="Only what differs from this build or git revision, with its image there beside the present one.")
+@click.option(
+    "--diff",
+    "base",
+    metavar="RUN|REV",
+    default="",
+    help="Only what differs from this build or git revision, with its image there beside the present one.",
+)
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
 @provider
 @quiet_option

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from qwenbuild import load
-from qwenbuild.cli.commands.look import lint as command
 from qwenbuild.engine.scaffold import SPEC, TEMPLATE
-from qwenbuild.errors import UsageError
-from qwenbuild.specs import lint
+from qwenbuild.errors import ProjectError, UsageError
+from qwenbuild.specs import lint_rules
 from tests.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[3]
@@ -77,8 +76,8 @@ def test_unused_variables(project: Workspace) -> None:
             """,
     })  # fmt: skip
     assert found(project) == [
-        (lint.UNUSED_VARIABLE, 'no template reads the variable "brand"', "specs/a.toml:6:13"),
-        (lint.UNUSED_VARIABLE, 'no template reads the variable "mood"', "specs/a.toml:9:22"),
+        (lint_rules.UNUSED_VARIABLE, 'no template reads the variable "brand"', "specs/a.toml:6:13"),
+        (lint_rules.UNUSED_VARIABLE, 'no template reads the variable "mood"', "specs/a.toml:9:22"),
     ]
     assert found(project, "a/y") == found(project)[:1]
 
@@ -122,8 +121,8 @@ def test_defaults_of_the_config(project: Workspace) -> None:
     project.write({"specs/a.toml": spec, "specs/b.toml": spec})
     config += 'brand = "a"\navoid = "b"\nlook = "c"\nmood = "d"\n'
     assert found(project, config=config) == [
-        (lint.UNUSED_VARIABLE, 'the variable "look" is never used', "qwenbuild.toml:7:1"),
-        (lint.UNUSED_VARIABLE, 'no template reads the variable "mood"', "qwenbuild.toml:8:1"),
+        (lint_rules.UNUSED_VARIABLE, 'the variable "look" is never used', "qwenbuild.toml:7:1"),
+        (lint_rules.UNUSED_VARIABLE, 'no template reads the variable "mood"', "qwenbuild.toml:8:1"),
     ]
 
 
@@ -149,9 +148,9 @@ def test_unused_templates(project: Workspace) -> None:
         "templates/.hidden.j2": "", "templates/broken.jinja": b"\xff",
     })  # fmt: skip
     assert found(project) == [
-        (lint.UNUSED_TEMPLATE, 'nothing uses the template "broken.jinja"', "templates/broken.jinja"),
-        (lint.UNUSED_TEMPLATE, 'nothing uses the template "notes.txt"', "templates/notes.txt"),
-        (lint.UNUSED_TEMPLATE, 'nothing uses the template "parts/old.j2"', "templates/parts/old.j2:2:3"),
+        (lint_rules.UNUSED_TEMPLATE, 'nothing uses the template "broken.jinja"', "templates/broken.jinja"),
+        (lint_rules.UNUSED_TEMPLATE, 'nothing uses the template "notes.txt"', "templates/notes.txt"),
+        (lint_rules.UNUSED_TEMPLATE, 'nothing uses the template "parts/old.j2"', "templates/parts/old.j2:2:3"),
     ]
     assert found(project, "a/x") == []
 
@@ -170,7 +169,7 @@ def test_an_axis_that_changes_no_request(project: Workspace) -> None:
             """,
     })  # fmt: skip
     [remark] = load(project.write({"qwenbuild.toml": 'provider = "draft"\n'}).root).lint()
-    assert remark.rule == lint.IDLE_AXIS
+    assert remark.rule == lint_rules.IDLE_AXIS
     assert str(remark.problem) == (
         "error: axis `style` changes no request: 8 of 10 cells are duplicates\n"
         " --> specs/a.toml:5:49\n"
@@ -179,7 +178,7 @@ def test_an_axis_that_changes_no_request(project: Workspace) -> None:
         "  |                                                 ^^^^^\n"
         "  = a/x[animal=cat,style=flat]\n"
         "  = a/x[animal=cat,style=ink] asks for the same image\n"
-        "  = hint: read it in the prompt: {{ style }}, or remove the axis"
+        "  = hint: is `{{ style }}` missing in the template? else remove the axis"
     )
 
 
@@ -190,55 +189,11 @@ def test_shared_axes(project: Workspace) -> None:
                         '[image.x]\nprompt = "x"\naxes = ["mood", "take"]\n',
     })  # fmt: skip
     assert found(project, config=CONFIG + "[axes]\ntake = [1, 2]\nother = [1]\n") == [
-        (lint.IDLE_AXIS, "axis `take` changes no request: 2 of 4 cells are duplicates", "qwenbuild.toml:3:1"),
-        (lint.UNUSED_AXIS, 'no image names the axis "other"', "qwenbuild.toml:4:1"),
-        (lint.IDLE_AXIS, "axis `mood` changes no request: 2 of 4 cells are duplicates", "specs/a.toml:2:1"),
-        (lint.UNUSED_AXIS, 'no image names the axis "look"', "specs/a.toml:3:1"),
+        (lint_rules.IDLE_AXIS, "axis `take` changes no request: 2 of 4 cells are duplicates", "qwenbuild.toml:3:1"),
+        (lint_rules.UNUSED_AXIS, 'no image names the axis "other"', "qwenbuild.toml:4:1"),
+        (lint_rules.IDLE_AXIS, "axis `mood` changes no request: 2 of 4 cells are duplicates", "specs/a.toml:2:1"),
+        (lint_rules.UNUSED_AXIS, 'no image names the axis "look"', "specs/a.toml:3:1"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("spec", "claims"),
-    [
-        ('prompt = "{% if a == 9 %}x{% endif %}y"\nmatrix.a = [1, 2]', ["axis `a` changes no request: 1 of 2 "]),
-        ('prompt = "x"\nmatrix.a = [1]', []),
-        ('prompt = "x"\nmatrix.a = [1]\ninclude = [{ a = 2 }]', ["axis `a` changes no request: 1 of 2 "]),
-        ('prompt = "x"\nmatrix = { seed = [1, 2], size = ["1:1", "16:9"] }', []),
-        ('prompt = "{{ a }}"\nmatrix = { a = [1, 2], b = [1, 2] }\nexclude = [{ a = 1, b = 2 }, { a = 2, b = 1 }]', []),
-        ('prompt = "{{ a // 2 }}"\nmatrix = { a = [2, 3, 4], b = [1, 2], seed = [1, 2] }\n'
-         'exclude = [{ a = 4, b = 1 }, { a = 2, b = 2 }, { a = 3, b = 2 }]', []),
-        ('prompt = "{{ row.t }}"\nmatrix.row = [{ id = "a", t = "x" }, { id = "b", t = "x" }]',
-         ["axis `row` changes no request: 1 of 2 "]),
-        ('prompt = "x"\nmatrix = { a = [1, 2], b = [1, 2, 3] }',
-         ["axis `a` changes no request: 3 of 6 ", "axis `b` changes no request: 4 of 6 "]),
-    ],
-)  # fmt: skip
-def test_axes(project: Workspace, spec: str, claims: list[str]) -> None:
-    """What an axis changes is seen in the requests, not in the templates. Excluded cells prove nothing."""
-    project.write({"specs/a.toml": f"[image.x]\n{spec}\n"})
-    assert [claim[: len(start)] for (_, claim, _), start in zip(found(project), claims, strict=True)] == claims
-
-
-@pytest.mark.parametrize(
-    ("spec", "hint"),
-    [
-        ('prompt = "x"\nmatrix.a = [1, 2]', "read it in the prompt: {{ a }}, or remove the axis"),
-        ('prompt = "x"\nmatrix.a = [{ t = 1 }, { t = 2 }]',
-         "read it in the prompt: {{ a.COLUMN }}, or remove the axis"),
-        ('prompt = "x{% if a > 2 %}y{% endif %}"\nmatrix.a = [1, 2]',
-         "a template reads it, but gives the same texts for all of its values"),
-    ],
-)  # fmt: skip
-def test_what_to_do_about_an_axis(project: Workspace, spec: str, hint: str) -> None:
-    """The hint depends on whether a template reads the axis, and on whether its values are tables."""
-    project.write({"qwenbuild.toml": CONFIG, "specs/a.toml": f"[image.x]\n{spec}\n"})
-    assert [remark.problem.hint for remark in load(project.root).lint()] == [hint]
-
-
-def test_rules_are_named_in_the_help() -> None:
-    """`lint --help` explains each of them."""
-    for rule, what in lint.RULES.items():
-        assert f"{rule:<16}  {what}\n" in (command.help or "")
 
 
 def test_an_unknown_variable_of_the_command_line(project: Workspace) -> None:
@@ -276,3 +231,59 @@ def test_columns_that_have_the_name_of_a_field(
     found = [it.problem for it in load(project.root).lint() if it.rule == "unread-column"]
     assert [problem.claim for problem in found] == [f'the column "{name}" of k sets no field' for name in expected]
     assert all(str(problem.place) == "specs/a.toml:{}:8".format(4 + fields.count("\n") - 1) for problem in found)
+
+
+# --- what a plan sees ---
+
+
+def quick(project: Workspace, config: str = CONFIG) -> list[str]:
+    """Return the claims of a plan's remarks."""
+    return [it.problem.claim for it in load(project.write({"qwenbuild.toml": config}).root).plan().remarks]
+
+
+def test_a_plan_sees_idle_axes_first(project: Workspace) -> None:
+    """A plan has the remarks that need no rendered prompt."""
+    project.write({
+        "specs/a.toml": '[vars]\nmood = "calm"\n[image.x]\nprompt = "A {{ animal }} {{ \'{{ b }}\' }}"\n'
+                        'matrix = { animal = ["cat", "dog"], style = ["flat", "ink"] }\n',
+        "templates/old.j2": "x",
+    })  # fmt: skip
+    assert quick(project) == [
+        "axis `style` changes no request: 2 of 4 cells are duplicates",
+        'no template reads the variable "mood"',
+        'nothing uses the template "old.j2"',
+    ]
+    assert quick(project, 'provider = "draft"\n') == quick(project)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"specs/a.toml": '[vars]\nmood = "calm"\n[image.x]\nprompt = "a mood"\n'},
+        {
+            "specs/a.toml": '[vars]\nmood = "calm"\npart = "b.j2"\n[image.x]\nprompt = "{% include part %}"\n',
+            "templates/b.j2": "{{ mood }}",
+        },
+    ],
+)
+def test_a_plan_does_not_doubt_a_variable_whose_name_stands_in_a_text(
+    project: Workspace, files: dict[str, str]
+) -> None:
+    """To parse all templates would take a plan too long, so a word is enough, also in a file that may be included."""
+    assert quick(project.write(files)) == []
+
+
+def test_a_strict_plan_with_remarks_is_an_error(project: Workspace) -> None:
+    """It has all of them; a selection without remarks passes."""
+    project.write({
+        "qwenbuild.toml": CONFIG,
+        "specs/a.toml": '[image.x]\nprompt = "x"\nmatrix.a = [1, 2]\n[image.y]\nprompt = "y"\nvars.look = "flat"\n'
+                        '[image.z]\nprompt = "z"\n',
+    })  # fmt: skip
+    with pytest.raises(ProjectError) as caught:
+        load(project.root, strict=True).plan()
+    assert [problem.claim for problem in caught.value.problems] == [
+        "axis `a` changes no request: 1 of 2 cells are duplicates",
+        'no template reads the variable "look"',
+    ]
+    assert len(load(project.root, strict=True, select=["a/z"]).plan().steps) == 1

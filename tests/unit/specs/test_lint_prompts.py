@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenbuild import load
-from qwenbuild.specs.lint_prompts import LONG_TEXT, TEMPLATE_SYNTAX, _left_syntax
+from qwenbuild.specs.lint_prompts import _left_syntax
+from qwenbuild.specs.lint_rules import LONG_TEXT, TEMPLATE_SYNTAX
 from tests.support.workspace import Workspace
 
 VENDORS_LONGEST = (

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qwenbuild.problems import Place, Problem
-from qwenbuild.specs.lint import IDLE_AXIS, UNUSED_VARIABLE, Remark
+from qwenbuild.specs.lint_rules import IDLE_AXIS, UNUSED_VARIABLE, Remark
 from qwenbuild.terminal import lint_view
 
 VARIABLE = Remark(
@@ -53,3 +53,13 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         {"event": "finding", "rule": "idle-axis", "claim": "axis `b`", "facts": ["one", "two"], "hint": None},
         {"event": "linted", "findings": 2, "rules": {"unused-variable": 1, "idle-axis": 1}},
     ]  # fmt: skip
+
+
+def test_the_first_remarks_of_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three are shown without frames and facts; the others are counted."""
+    lint_view.show_first([VARIABLE, AXIS])
+    assert capsys.readouterr().err == (
+        'warning: no template reads the variable "\\x1b"\n --> specs/a.toml:2:1\n  = hint: a hint\nwarning: axis `b`\n'
+    )
+    lint_view.show_first([AXIS] * 5)
+    assert capsys.readouterr().err == "warning: axis `b`\n" * 3 + "         …  2 more: `qwenbuild lint`\n"
