@@ -36,9 +36,11 @@ class Alike:
         self.has_refused = False
 
     def add(self, event: ImageFinished) -> Group:
-        """Add an output to its group, and return the group. Ids of requests and tasks make no difference."""
+        """Add an output to its group, and return the group. Ids and the output's own path make no difference."""
         self.has_refused |= event.outcome is Outcome.FAILED and event.reason.startswith("not sent again")
-        said = ((problem.claim, without_ids(problem.facts)) for problem in event.problems)
+        path = event.path
+        said = ((it.claim.replace(path, ""), *(fact.replace(path, "") for fact in without_ids(it.facts)))
+                for it in event.problems)  # fmt: skip
         key = (event.outcome, *said) if event.problems else (event.outcome, event.reason)
         group = self._groups.setdefault(key, Group(event))
         group.names.append(event.name)

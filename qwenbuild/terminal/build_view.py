@@ -33,6 +33,7 @@ from qwenbuild.problems import visible
 
 from . import build_summary
 from .alike import Alike, Group
+from .screen import width, wrapped
 from .style import (
     duration,
     label,
@@ -46,6 +47,7 @@ from .style import (
 _MADE = frozenset({Outcome.RENDERED, Outcome.RESTORED, Outcome.REATTACHED, Outcome.SUBMITTED})
 _REPEATED_S = 60.0  # a reason for delays is shown once in this time
 _SILENT_S = 300.0  # in a pipe; CI services end jobs that say nothing for 10 minutes
+_LONGEST = 9  # lines of the terminal for one line of an explanation
 _FEW = 10  # images: each is a tenth of them or more
 
 ATTENTION = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.MISSING, Outcome.EDITED})
@@ -175,10 +177,9 @@ class LineView:
 
     def say_in_full(self, event: ImageFinished) -> None:
         """Show an output and all that is known about what is wrong with it."""
-        self.say(f"{label(event.outcome, sys.stderr)} {visible(event.name)}")
-        lines = [line for problem in event.problems for _, line in problem.lines()] or [event.reason]
-        for line in lines:
-            self.say(f"{'':>10} {visible(line)}")
+        self._say_below(label(event.outcome, sys.stderr), visible(event.name))
+        for line in [line for problem in event.problems for _, line in problem.lines()] or [event.reason]:
+            self._say_below(" " * 10, visible(line))
 
     def show_alike(self) -> None:
         """Show how many further outputs failed like one that was shown, and some of their names."""
@@ -189,7 +190,14 @@ class LineView:
         """Show the outputs that need attention for the same reason as the first."""
         if others := group.names[1:]:
             same = f"{len(others):,} more, for the same reason as {visible(group.first.name)}"
-            self.say(f"{label(group.first.outcome, sys.stderr)} {same}: {some_names(others)}")
+            self._say_below(label(group.first.outcome, sys.stderr), f"{same}: {some_names(others)}")
+
+    def _say_below(self, word: str, text: str) -> None:
+        """Write a text beside a word of 10 columns; on a terminal its further lines stand below it."""
+        wide = width(sys.stderr)
+        for line in wrapped(text, wide and max(wide - 11, 20), most=_LONGEST):
+            self.say(f"{word} {line}")
+            word = " " * 10
 
     def say(self, text: str) -> None:
         """Write a line to standard error."""

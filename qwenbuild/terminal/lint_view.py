@@ -30,15 +30,18 @@ def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
     click.echo(f"{len(remarks):,} found: {many}" if remarks else "nothing found")
 
 
-def show_first(remarks: Sequence[Remark]) -> None:
-    """Write the first remarks of a plan to standard error as short warnings, and how many more there are."""
+def show_first(remarks: Sequence[Remark]) -> int:
+    """Write the first remarks of a plan to standard error as short warnings, and how many more; return the lines."""
+    lines = []
     for remark in remarks[:_MOST]:
         place = remark.problem.place
         short = replace(remark.problem, place=place and replace(place, source=""), facts=(), label="")
-        for line in warning_lines(short):
-            click.echo(line, err=True)
+        lines += warning_lines(short)
     if len(remarks) > _MOST:
-        click.echo(f"{'…':>10}  {len(remarks) - _MOST:,} more: `qwenbuild lint`", err=True)
+        lines.append(f"{'…':>10}  {len(remarks) - _MOST:,} more: `qwenbuild lint`")
+    for line in lines:
+        click.echo(line, err=True)
+    return len(lines)
 
 
 def as_dict(remark: Remark) -> dict[str, Any]:

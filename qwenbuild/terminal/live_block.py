@@ -56,4 +56,4 @@ class _Rate(TextColumn):
 
     def render(self, task: Task) -> Text:
         """Return the rate of the last seconds; nothing before the first images."""
-        return Text(rate(task.speed) if task.speed else "", style="progress.data.speed")
+        return Text(rate(task.speed) if task.speed else "", style="cyan")

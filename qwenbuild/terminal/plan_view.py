@@ -77,15 +77,15 @@ def show_changes(changes: Sequence[Change], base: str, *, every: bool) -> None:
     click.echo(f"{len(changes):,} outputs differ from {visible(base)}\n")
 
 
-def show_plan(plan: Plan, *, every: bool) -> None:
+def show_plan(plan: Plan, *, every: bool, above: int = 0) -> None:
     """Write what a build would do and why, then the counts, the price and the shortest time.
 
     A plan that fits on a screen lists each cell that is not up to date, a larger one has an overview. `every` lists all
-    cells, also those that are up to date.
+    cells, also those that are up to date. `above` is the number of lines that stand above the plan on the screen.
     """
     screen = size(sys.stdout)
     wide = screen[0] if screen else None
-    room = _LINES if screen is None else max(min(_LINES, screen[1] - 2), _FEWEST)
+    room = _LINES if screen is None else max(min(_LINES, screen[1] - 2 - above), _FEWEST)
     end = list(_end(plan, wide))
     write(_listed(plan.steps, plan.orphans, wide) if every else _in_room(plan, room - len(end), wide))
     write(end)

@@ -17,6 +17,8 @@ from qwenbuild.noop_answers import coloured as coloured
 from qwenbuild.noop_answers import local_time as local_time
 from qwenbuild.problems import Problem, visible
 
+from .screen import width, wrapped
+
 if TYPE_CHECKING:
     from qwenbuild.events import Delayed
 
@@ -64,6 +66,7 @@ VERDICT_WORDS = {
 
 _BATCH = 500  # lines in one write
 _MOST_NAMES = 5  # of cells that failed for one reason
+_LONGEST = 9  # lines of the terminal for one claim, fact or hint
 _MOST_SAID = 300  # characters of what a service says in a line that changes in place
 
 
@@ -94,20 +97,31 @@ def problems(found: Iterable[Problem]) -> None:
         click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True, color=coloured(stream))
 
 
-def warnings(found: Iterable[Problem]) -> None:
-    """Write problems to standard error as warnings."""
-    for problem in found:
-        for line in warning_lines(problem):
-            click.echo(line, err=True)
+def warnings(found: Iterable[Problem]) -> int:
+    """Write problems to standard error as warnings; return the number of lines."""
+    lines = [line for problem in found for line in warning_lines(problem)]
+    for line in lines:
+        click.echo(line, err=True)
+    return len(lines)
 
 
 def warning_lines(problem: Problem, word: str = "warning", stream: IO[Any] | None = None) -> list[str]:
-    """Return the lines that show a problem as a warning that begins with `word`; `stream` defaults to stderr."""
+    """Return the lines that show a problem as a warning that begins with `word`; `stream` defaults to stderr.
+
+    On a terminal, further lines of a claim, a fact or a hint are indented.
+    """
     (_, claim), *rest = problem.lines()
     stream = stream or sys.stderr
-    head = styled(f"{word}:", stream, fg="yellow", bold=True)
-    below = [styled(text, stream, **PROBLEM_STYLES.get(role, {})) for role, text in rest]
-    return [f"{head} {claim.removeprefix('error: ')}", *below]
+    wide = width(stream)
+    room = None if wide is None else max(wide - len(word) - 2, 20)
+    claims = wrapped(claim.removeprefix("error: "), room, most=_LONGEST)
+    lines = [f"{styled(f'{word}:', stream, fg='yellow', bold=True)} {claims[0]}"]
+    lines += [f"{'':>{len(word)}}  {line}" for line in claims[1:]]
+    for role, text in rest:
+        parts = wrapped(text, room, most=_LONGEST) if role in ("fact", "hint") else [text]
+        below = [parts[0], *(f"    {part}" for part in parts[1:])]
+        lines += [styled(part, stream, **PROBLEM_STYLES.get(role, {})) for part in below]
+    return lines
 
 
 def money(amounts: Mapping[str, Decimal | str]) -> str:

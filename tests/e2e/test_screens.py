@@ -24,12 +24,13 @@ def images(count: int, prompt: str, cells: int = 1) -> dict[str, str]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_plan_of_many_images_is_one_screen(sandbox: Sandbox, size: tuple[int, int]) -> None:
-    """It begins with the images and ends with total, price and time."""
+    """It begins with the images and ends with total, price and time. Warnings stand above it, on the same screen."""
     sandbox.write(images(40, "%d {{ mood }}", 30))
     with on_a_screen(sandbox, size, "plan", "many", "--provider", "dashscope") as screen:
         lines = screen.until()
         assert not screen.is_wrapped()
-    assert re.fullmatch(r"image +render +cost", lines[0])
+    assert lines[0].startswith("warning: no API key for the provider dashscope: ")
+    assert any(re.fullmatch(r"image +render +cost", line) for line in lines[1:6])
     [rest] = [line for line in lines if line.startswith("… ")]
     assert re.fullmatch(r"… \d\d more images +\d+ +[\d.]+ CNY", rest)
     assert lines[-5:-3] == ["         …  `qwenbuild plan --all` lists each cell", "1,200 to render"]
@@ -83,3 +84,20 @@ def test_a_build_is_one_block_and_a_summary(sandbox: Sandbox, size: tuple[int, i
         "      next  `qwenbuild report --open` shows the images on a page",
         "(ended)",
     ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_failures_are_told_once_for_each_reason(sandbox: Sandbox, size: tuple[int, int]) -> None:
+    """When the build has ended; what else failed for the reason is counted, with some names."""
+    matrix = "matrix = { seed = { start = 1, count = 12 } }"
+    cards = f"[image.card]\nprompt = '{{{{ seed }}}}'\noutput = 'cards/{{{{ seed }}}}.png'\n{matrix}\n"
+    sandbox.write({"specs/many.toml": cards, "out/cards": "a file where a folder should be"})
+    with on_a_screen(sandbox, size, "build", "many") as screen:
+        lines = screen.until()
+        assert not screen.is_wrapped()
+    heads = [line for line in lines if line[:10].strip() == "failed"]
+    assert re.fullmatch(r"    failed many/card\[seed=\d+\]", heads[0])
+    assert re.match(r"    failed 11 more, for the same reason as many/card\[seed=\d+\]: many/card", heads[1])
+    assert (len(heads), lines[-2:]) == (2, [
+        "      next  `qwenbuild build` tries again what failed, and only that", "(ended)"
+    ])  # fmt: skip

@@ -74,11 +74,11 @@ def show_plan(
 ) -> None:  # fmt: skip
     """Print a plan, as text or as JSON; before it, its `changes` against the lock of the revision `base`."""
     engine.check_renders(planned)
-    style.warnings([*planned.warnings, *planned.advice])
+    above = style.warnings([*planned.warnings, *planned.advice])
     if planned.remarks:
         from qwenbuild.terminal import lint_view
 
-        lint_view.show_first(planned.remarks)
+        above += lint_view.show_first(planned.remarks)
     if as_json:
         from qwenbuild.plan import review
 
@@ -91,7 +91,7 @@ def show_plan(
     else:
         if changes is not None:
             plan_view.show_changes(changes, base, every=every)
-        plan_view.show_plan(planned, every=every)
+        plan_view.show_plan(planned, every=every, above=above if sys.stderr.isatty() else 0)
 
 
 @click.command(short_help="Show why an output has its verdict, and how to bring it up to date. Also: why.")

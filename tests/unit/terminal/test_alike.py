@@ -26,6 +26,15 @@ def test_equal_reasons_are_one_group() -> None:
     assert (len(alike.taken()), alike.groups()) == (2, [])
 
 
+def test_the_path_of_an_output_makes_no_difference() -> None:
+    """Such as in the message that its file can't be written."""
+    alike = Alike()
+    for path in ("a/1.png", "a/2.png"):
+        problem = Problem(f"/out/{path} can't be written", facts=[f"see {path}"])
+        group = alike.add(ImageFinished(path, path, Outcome.FAILED, "x", 0.1, [problem]))
+    assert group.names == ["a/1.png", "a/2.png"]
+
+
 def test_what_failed_earlier_is_told_apart() -> None:
     """It was not sent again, because the service refused it."""
     alike = Alike()

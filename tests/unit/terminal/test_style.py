@@ -103,3 +103,19 @@ def test_problems_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.redirect_stderr(terminal):
         style.problems([Problem("torn")])
     assert terminal.getvalue() == "\x1b[31m\x1b[1merror:\x1b[0m \x1b[1mtorn\x1b[0m\n\n"
+
+
+def test_warnings_stand_below_themselves_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of a claim, a fact or a hint begins at the first column of the next one."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    problem = Problem("one two three four five six seven", facts=["x" * 40], hint="short")
+    assert style.warning_lines(problem, stream=Terminal()) == [
+        "warning: one two three four five six",
+        "         seven",
+        "  =",
+        f"    {'x' * 31}",
+        f"    {'x' * 9}",
+        "  = hint: short",
+    ]
+    assert style.warning_lines(problem, stream=io.StringIO())[0] == "warning: one two three four five six seven"
