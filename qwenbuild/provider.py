@@ -318,9 +318,7 @@ def result_life_s(provider: Provider) -> float | None:
 
 
 def emulator_address(provider: Provider) -> str:
-    """Return scheme, host and port at which an emulator may answer: the attribute `emulator_address`, else empty.
-
-    They are those of the configured base URL. The vendor's own hosts are no emulators."""
+    """Return the attribute of this name: scheme, host and port of the base URL, empty if the vendor answers there."""
     return str(getattr(provider, "emulator_address", ""))
 
 

@@ -121,7 +121,8 @@ def missing(text: str) -> list[str]:
     face = Typeface.of(text, REGULAR)
     if shaping.NEEDED.search(text):
         return shaping.missing(text, face.fonts)
-    return list(dict.fromkeys(font_files.script(char) for char, font in _glyphs(text, face.fonts) if font == MISSING))
+    drawn = (glyph for char in dict.fromkeys(text) for glyph in _drawn(char, face.fonts))
+    return list(dict.fromkeys(font_files.script(char) for char, font in drawn if font == MISSING))
 
 
 def _is_rtl(text: str) -> bool:

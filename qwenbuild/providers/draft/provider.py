@@ -92,6 +92,7 @@ class DraftProvider:
 
 
 def _no_font(script: str) -> Problem:
-    """Return the warning that no font has a script; symbols and emoji count as scripts."""
-    what = script if script in ("emoji", "symbols") else f"letters of the script {script}"
-    return Problem(f"drafts show bars for {what}", facts=("no font has them",), hint="real images are not affected")
+    """Return the warning that no font has the characters of a script; symbols and emoji count as scripts."""
+    what = f"some {script}" if script in ("emoji", "symbols") else f"{script} letters"
+    facts = (f"no font of qwenbuild has {'them' if what.startswith('some') else 'this script'}",)
+    return Problem(f"drafts show bars instead of {what}", facts=facts, hint="real images are not affected")

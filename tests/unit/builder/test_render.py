@@ -18,9 +18,10 @@ import pytest
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
-from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping
+from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.plan.plan import Step, Verdict
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size, Submission
@@ -65,6 +66,20 @@ def test_a_torn_image(build: Build) -> None:
     build.provider = ScriptedProvider(torn)
     build.prompts(*(str(len(whole) * at // 10) for at in range(10)))
     assert build.run().failed == 10
+
+
+def test_a_warning_of_an_image_is_shown(build: Build) -> None:
+    """What a provider says about an image, such as a script that a draft can't show, does not make the build fail."""
+    warning = Problem("drafts show bars instead of Tibetan letters")
+
+    async def warned(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(request.size, b"abc"), warnings=[warning] if request.prompt == "two" else [])
+
+    build.provider = ScriptedProvider(warned)
+    build.prompts("one", "two", "three")
+    assert (build.run().exit_code, [event.problems for event in build.events if isinstance(event, Warned)]) == (
+        0, [[warning]],
+    )  # fmt: skip
 
 
 def test_provenance(build: Build) -> None:

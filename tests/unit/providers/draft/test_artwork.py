@@ -23,7 +23,10 @@ from qwenbuild.providers.draft.artwork import image
 from qwenbuild.providers.draft.layout import layout
 from qwenbuild.providers.draft.placed import Box
 from qwenbuild.request import Request, Size
+from tests.support import looks
 from tests.support.drafts import CHINESE, ENGLISH, PROMPTS, SIZES, parti_prompts, request
+
+LOOKED_AT = looks.looked_at()
 
 
 def draft(wanted: Request) -> bytes:
@@ -135,3 +138,13 @@ def test_parti_prompts_are_drawn(number: int) -> None:
     """A sample of the benchmark's prompts gives valid PNGs of the requested size."""
     size = SIZES[number % 5]
     png.verify(draft(request(parti_prompts()[number], size, seed=number)), size)
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_drafts_are_those_that_somebody_has_looked_at(name: str) -> None:
+    """Twelve scripts and the prompts of designers give the pixels that were looked at.
+
+    If this fails, look at the drafts again: `python -m tests.support.looks FOLDER`. If any pixel has changed, so must
+    `FAMILY` in `provider.py`, unless its present value was never released.
+    """
+    assert looks.digest(LOOKED_AT[name]) == json.loads(looks.DIGESTS.read_text("utf-8"))[name]

@@ -66,8 +66,8 @@ def test_each_script_without_a_font_is_warned_of_once(only_processes: bool) -> N
             return [[str(problem) for problem in result.warnings] for result in results]
 
     def warning(script: str) -> str:
-        facts, hint = ("no font has them",), "real images are not affected"
-        return str(Problem(f"drafts show bars for letters of the script {script}", facts=facts, hint=hint))
+        facts, hint = ("no font of qwenbuild has this script",), "real images are not affected"
+        return str(Problem(f"drafts show bars instead of {script} letters", facts=facts, hint=hint))
 
     assert asyncio.run(session()) == [[], [warning("Tibetan")], [warning("Cherokee")], []]
 
