@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,10 @@ class GalleryMaker:
         `drafts`: digests of drafts by output path. `activities`: the last event of each cell by name.
         """
         maker = _CellMaker(self, routes, state.outputs(), drafts or {}, activities or {})
-        maker.stars = {it.pick.cell: it for it in stars.of_plan(plan, picks)} if picks else {}
         common, labels = self._common_and_labels([step.action for step in plan.steps])
+        if picks:
+            near = [step for step, label in zip(plan.steps, labels, strict=True) if nfc(label["name"]) in picks]
+            maker.stars = {it.pick.cell: it for it in stars.of_plan(replace(plan, steps=near), picks)}
         model = {
             "project": self._project.root.name,
             **common,
