@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def report(
         found = _compared(engine, state, base, None)
         plan = make_plan(engine, state, {it.path for it in found.differences})
         if not plan.steps:
-            hint = "`qwenbuild diff` shows what differs"
+            hint = f"`qwenbuild diff {shlex.quote(visible(base))}` shows what differs elsewhere"
             raise UsageError(f"no selected cell differs from {visible(found.old.label)}", hint=hint)
         keys = {it.old.key for it in found.differences if it.old and it.new}
         pairs = Pairs.of(found, request_of(engine, state, keys), engine.store)

@@ -13,6 +13,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -126,7 +127,10 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
     if len(text) > _MOST_OTHER:
         claim = f"{shown} is not as qwenbuild writes it, and has more than {_MOST_OTHER:,} characters"
         raise ProjectError([Problem(claim, hint=_REPAIR_HINT)])
-    file = TomlFile.parse(shown, text)
+    try:
+        file = TomlFile.parse(shown, text)
+    except ProjectError as error:  # nobody writes a lock by hand: how to write TOML is no help
+        raise ProjectError([replace(problem, hint=_REPAIR_HINT) for problem in error.problems]) from None
     pins: dict[str, Pin] = {}
     paths: dict[str, str] = {}
     problems: list[Problem] = []

@@ -29,7 +29,7 @@ class Group:
 
 
 class Alike:
-    """The groups, in the order of their first outputs. `has_refused`: one failed earlier, and was not sent again."""
+    """The groups, in the order of their first outputs. `has_refused`: a build does not send one of them again."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[object, ...], Group] = {}
@@ -37,7 +37,10 @@ class Alike:
 
     def add(self, event: ImageFinished) -> Group:
         """Add an output to its group, and return the group. Ids and the output's own path make no difference."""
-        self.has_refused |= event.outcome is Outcome.FAILED and event.reason.startswith("not sent again")
+        is_final = event.reason.startswith("not sent again") or any(
+            "--retry-failed" in (it.hint or "") for it in event.problems
+        )
+        self.has_refused |= event.outcome is Outcome.FAILED and is_final
         path = event.path
         said = ((it.claim.replace(path, ""), *(fact.replace(path, "") for fact in without_ids(it.facts)))
                 for it in event.problems)  # fmt: skip

@@ -42,3 +42,12 @@ def test_what_failed_earlier_is_told_apart() -> None:
     assert not alike.has_refused
     alike.add(ended("s/1", Outcome.FAILED, "not sent again: no cats"))
     assert alike.has_refused
+
+
+def test_what_is_not_sent_again_is_told_apart_at_once() -> None:
+    """Its hint names the option that sends it again; other failures have none."""
+    alike = Alike()
+    alike.add(ended("s/0", Outcome.FAILED, "torn", Problem("torn", hint="build again")))
+    assert not alike.has_refused
+    alike.add(ended("s/1", Outcome.FAILED, "refused", Problem("refused", hint="`--retry-failed` sends it again")))
+    assert alike.has_refused
