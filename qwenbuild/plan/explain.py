@@ -17,8 +17,9 @@ from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage, UsageError
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.options import Options
-from qwenbuild.provider import Price
+from qwenbuild.provider import Price, served_by
 from qwenbuild.specs import prompt_sources
+from qwenbuild.specs.action import Action
 from qwenbuild.specs.field_sources import Source, Sources
 from qwenbuild.specs.project import Project
 from qwenbuild.storage.lanes import Lanes
@@ -122,6 +123,7 @@ class Explainer:
             was = before.get(name, "") if before else value
             if name not in ("label", "parameters"):  # the label is the cell's name
                 fields.append(Field(name, value, origin[name], None if was == value else was))
+        fields[1:1] = self._served_by(action, sources)
         fields += _parameters(action.request.as_dict(), before, sources)
         names = dict.fromkeys(name for _, names in segments for name in names)
         return Explanation(
@@ -130,6 +132,14 @@ class Explainer:
             self._remedy(step, plan), history,
             frozenset(past.image for past in history if self._store.blob_path(past.image).exists()),
         )  # fmt: skip
+
+    def _served_by(self, action: Action, sources: Sources) -> list[Field]:
+        """Return the region and the interface that render an action, which are no part of its request."""
+        provider = self._lanes.of(action.choice).provider
+        return [
+            Field(name, value, sources.setting(name, provider.name, asked=name in self._options))
+            for name, value in served_by(provider, action.model.name).items()
+        ]
 
     def _before(self, step: Step, history: Sequence[PastImage]) -> tuple[str, Mapping[str, Any] | None]:
         """Return which image the step is compared with, and that image's request."""

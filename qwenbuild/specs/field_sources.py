@@ -93,6 +93,21 @@ class Sources:
             return Source(Kind.CONFIG, f"model {model}", place)
         return Source(Kind.DEFAULT, "not set")
 
+    def setting(self, name: str, provider: str, *, asked: bool) -> Source:
+        """Return the source of the `region` or `interface` of a provider; `asked`: the command line gives it."""
+        if asked:
+            return Source(Kind.OPTION, f"--{name}")
+        project = self._project
+        if layer := layers.setting(self._declaration.layers, name):
+            return self._of_layer(layer, name)
+        if project.profile and getattr(project.profile, name) is not None:
+            keys = (*project.file.keys, "profiles", project.given.profile, name)
+            return Source(Kind.PROFILE, f"profile {project.given.profile}", project.file.source.place(keys))
+        if name not in project.config.providers.get(provider, {}):
+            return _DEFAULT
+        keys = (*project.file.keys, "providers", provider, name)
+        return Source(Kind.CONFIG, "", project.file.source.place(keys))
+
     def _set(self, name: str) -> Source | None:
         """Return the source that sets a field: an axis, the image or the top of its spec; None if unset."""
         declaration = self._declaration

@@ -22,7 +22,10 @@ class DataRow(NamedTuple):
 
 
 class Findings:
-    """Collects problems: each claim and place once, and at most `most` for each image; of others, only the lines."""
+    """Collects problems: each claim and place once, and at most `most` for each image; of others, only the lines.
+
+    If rows of data have the same problem, such as a column that the file lacks, it is told for the first of them.
+    """
 
     def __init__(self, most: int | None = MOST_PROBLEMS) -> None:
         """With `most` None, all problems are kept."""
@@ -31,6 +34,8 @@ class Findings:
         self._most = most
         self._seen: set[tuple[str, ...]] = set()
         self._counts: dict[str, int] = {}
+        self._first: dict[tuple[object, ...], int] = {}  # of rows with the same problem: its number in `problems`
+        self._alike: dict[int, dict[str, list[int]]] = {}  # the lines of the other rows, by that number and by file
         self._lines: dict[str, dict[str, list[int]]] = {}  # of problems beyond the most, by image and file
 
     def add(self, problems: Iterable[Problem], image: str = "", cell: str = "", rows: Sequence[DataRow] = ()) -> None:
@@ -46,12 +51,18 @@ class Findings:
             if mark in self._seen:
                 continue
             self._seen.add(mark)
+            same = (image, claim, problem.place, *(fact.replace(cell, "") for fact in problem.facts))
+            if rows and self._most is not None and (first := self._first.get(same)) is not None:
+                for path, line, _ in rows:
+                    self._alike.setdefault(first, {}).setdefault(path, []).append(line)
+                continue
             self._counts[image] = self._counts.get(image, 0) + 1
             if image and self._most is not None and self._counts[image] > self._most:
                 for path, line in [row[:2] for row in rows] or [_line_of(problem)]:
                     self._lines.setdefault(image, {}).setdefault(path, []).append(line)
                 continue
             if rows:
+                self._first[same] = len(self.problems)
                 is_named = any(cell in text for text in (problem.claim, *problem.facts))
                 named = () if is_named else (f"cell: {cell}",)
                 problem = replace(problem, facts=[*problem.facts, *named, *facts])
@@ -65,6 +76,11 @@ class Findings:
             facts = [fact for path, lines in files.items() for fact in _listed(path, lines)]
             claim = f"{image}: {rest:,} more problem{'s' * (rest > 1)} like these"
             more.append(Problem(claim, facts=facts, hint="--all-errors shows all of them"))
+        for at, files in self._alike.items():
+            count = max(map(len, files.values()))
+            facts = [fact for path, lines in files.items() for fact in _listed(path, lines)]
+            told = f"{count:,} more {'row has' if count == 1 else 'rows have'} the same problem"
+            self.problems[at] = replace(self.problems[at], facts=[*self.problems[at].facts, told, *facts])
         if self.problems:
             raise ProjectError([*sorted(self.problems, key=in_order), *more])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,25 @@ def test_parameters_are_told_one_by_one(place: Workspace) -> None:
         "parameter kept": ("x", None, "specs/s.toml:4"),
         "parameter old": (None, [1], "not set"),
     }
+
+
+def test_region_and_interface(tmp_path: Path) -> None:
+    """They are no part of a request, but where they come from is told: the image, the config, or the command line."""
+    place = Workspace(tmp_path).write({
+        "qwenbuild.toml": '[providers.dashscope]\nregion = "beijing"\n[profiles.far]\nregion = "singapore"\n',
+        "specs/s.toml": '[image.a]\nprompt = "a"\ninterface = "async"\n',
+    })  # fmt: skip
+
+    def served(**choices: Any) -> list[tuple[str, str, str]]:
+        fields = explained(place, **choices).fields
+        return [(it.name, it.value, str(it.source)) for it in fields if it.name in ("region", "interface")]
+
+    assert served() == [("region", "beijing", "qwenbuild.toml:2"), ("interface", "async", "specs/s.toml:3")]
+    assert served(region="singapore")[0] == ("region", "singapore", "--region")
+    assert served(profile="far")[0] == ("region", "singapore", "profile far, qwenbuild.toml:4")
+    place.write({"qwenbuild.toml": "", "specs/s.toml": '[image.a]\nprompt = "a"\n'})
+    assert served() == [("region", "singapore", "default"), ("interface", "sync", "default")]
+    assert served(provider="draft") == []
 
 
 def test_remedies(place: Workspace) -> None:

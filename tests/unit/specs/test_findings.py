@@ -6,7 +6,7 @@ import pytest
 
 from qwenbuild.errors import MOST_PROBLEMS, ProjectError
 from qwenbuild.problems import Place, Problem
-from qwenbuild.specs.findings import Findings
+from qwenbuild.specs.findings import DataRow, Findings
 
 
 def problem(claim: str, line: int = 1, path: str = "a.toml") -> Problem:
@@ -56,3 +56,38 @@ def test_problems_of_a_file_are_all_shown() -> None:
     findings = Findings()
     findings.add(problem(str(line), line) for line in range(50))
     assert len(raised(findings)) == 50
+
+
+def test_rows_with_the_same_problem_are_told_once() -> None:
+    """The first row is shown, the others are counted with their lines. Another problem of a row is told apart."""
+    findings = Findings()
+    for line in (2, 3, 4, 9):
+        cell = f"a/b[row=r{line}]"
+        rows = [DataRow("d.csv", line, f"row=r{line}")]
+        findings.add([problem('"row" has no field "x"'), problem(f"{cell}: {line} too long", 2)], "a/b", cell, rows)
+    with pytest.raises(ProjectError) as caught:
+        findings.raise_if_any()
+    first, *others = caught.value.problems
+    assert (first.claim, first.facts) == (
+        '"row" has no field "x"',
+        ["cell: a/b[row=r2]", "row: d.csv:2 (row=r2)", "3 more rows have the same problem", "d.csv: lines 3-4, 9"],
+    )
+    assert [it.claim for it in others] == [f"a/b[row=r{line}]: {line} too long" for line in (2, 3, 4, 9)]
+
+
+def test_rows_with_the_same_problem_in_full() -> None:
+    """With --all-errors, each row is told."""
+    findings = Findings(None)
+    for line in range(30):
+        findings.add([problem("x")], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
+    assert raised(findings) == ["x"] * 30
+
+
+def test_the_same_problem_beyond_the_cap() -> None:
+    """It is counted like the others."""
+    findings = Findings(1)
+    findings.add([problem("first")], "a/b")
+    for line in (2, 3):
+        findings.add([problem("x")], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
+    findings.add([problem("other image")], "a/c")
+    assert raised(findings) == ["first", "other image", "a/b: 2 more problems like these"]
