@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def test_parti_prompts(sandbox: Sandbox) -> None:
     sandbox.write({"specs/data/PartiPrompts.tsv": PROMPTS.read_text("utf-8"), "specs/parti.toml": SPEC})
     (sandbox.root / "specs/garden.toml").unlink()
     (sandbox.root / "specs/icons.toml").unlink()
+    shutil.rmtree(sandbox.root / "templates")
     refused = sandbox.here("plan")
     assert refused.code == 2
     assert refused.err.startswith("error: 16,320 new renders; at most 10,000 are allowed\n")

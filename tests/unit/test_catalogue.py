@@ -111,7 +111,7 @@ def test_any_sizes(model: str) -> None:
     assert facts.size("512x512") == Size(512, 512)
     assert facts.size("4096x1024") == Size(4096, 1024)
     assert facts.ratio(Size(1000, 500)) == "2:1"
-    for text, pixels in (("511x512", "261,632"), ("2049x2048", "4,196,352"), ("1x1", "1")):
+    for text, pixels in (("511x512", "261,632"), ("2049x2048", "4,196,352"), ("1x2", "2")):
         assert wrong_size(model, text) == f"{model} takes 262,144 to 4,194,304 pixels in all; this has {pixels}"
 
 
@@ -139,6 +139,13 @@ def test_a_text_that_is_no_size(model: str, text: str, end: str) -> None:
     message = wrong_size(model, text)
     assert message.startswith('not a size: write "16:9"')
     assert message.endswith(end)
+
+
+def test_a_ratio_with_the_sign_of_a_size() -> None:
+    """`16x9` is no size of nine pixels in height, but a ratio."""
+    for model in ("qwen-image-plus", "qwen-image-2.0"):
+        ratio = builtin().model(model).ratios["16:9"].wire
+        assert wrong_size(model, "16x9") == f'not a size: did you mean the ratio "16:9" ({ratio})?'
 
 
 def test_an_unknown_model() -> None:

@@ -62,8 +62,9 @@ def test_the_bill(place: Workspace) -> None:
     assert load(place.root).plan().bill == []
 
 
-def test_images_over_their_own_budget_are_told(project: Workspace) -> None:
+def test_images_over_their_own_budget_are_told(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan names the image, what its renders cost, and the place of its limit."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-1")
     project.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmax_cost = 0.3\nmatrix.seed = [1, 2]\n'
                                    '[image.b]\nprompt = "b"\nmax_cost = 0.3\n'})  # fmt: skip
     [problem] = load(project.root).plan().advice
