@@ -287,17 +287,6 @@ def accounted(provider: Provider) -> Accounted | None:
     return provider if isinstance(provider, Accounted) else None
 
 
-def served_by(provider: Provider, model: str) -> Mapping[str, str]:
-    """Return the `region` and the `interface` that render a model, as far as the provider has them.
-
-    A provider whose models differ in their interfaces has the method `interface_of(model)`.
-    """
-    account = accounted(provider)
-    found = {name: text for name, text in account.account().items() if name in OPTIONS} if account else {}
-    interface_of = getattr(provider, "interface_of", None)
-    return {**found, "interface": interface_of(model)} if found and interface_of else found
-
-
 def resumable(provider: Provider) -> Resumable | None:
     """Return the provider if a later build can collect its images, else None."""
     return provider if isinstance(provider, Resumable) else None

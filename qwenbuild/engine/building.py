@@ -38,7 +38,7 @@ def build(
         with engine.state(create=True) as state:
             plan = make_plan(engine, state, outputs, keys)
             _prepare(engine, plan, state)
-            plan = custody.warned(engine, replace(plan, warnings=[*plan.warnings, *plan.idle_axes]))
+            plan = custody.warned(engine, replace(plan, warnings=[*plan.warnings, *plan.costly]))
             finished, recorded, made = _carry_out(engine, plan, state, emit, interrupt, begun_s, quiet)
             last_run = snapshot.last_run(state)
         records = {**plan.records, **recorded}

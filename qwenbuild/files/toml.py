@@ -21,6 +21,7 @@ from .text import find_token, line_of, lines_from, read_text, whole_line
 from .toml_positions import Keys, spans
 
 _HEADER = re.compile(r"\s*(\[\[?)([^\[\]\"'#]+)\]")  # of a table whose name has no quotes
+_CURLY = tuple("\u201c\u201d\u201e\u00ab\u2018\u2019")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -136,6 +137,12 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
     hint = None
     if claim.startswith("Invalid value"):
         hint = 'texts need quotes, as in model = "qwen-image-plus"; true and false need none'
+        if source[column - 1 : column] in _CURLY:
+            hint = 'texts stand in straight quotation marks: "…"'
+    if claim.startswith("Expected '=' after a key") and source[column - 1 : column] == ":":
+        hint = "this is TOML: a value is written as key = value, a table as [image.NAME]"
+    if claim == "Invalid hex value" or claim.startswith("Unescaped '\\'"):
+        hint = "a backslash begins an escape: write / in paths, or the text in single quotes"
     if (header := _HEADER.match(source)) and claim.startswith(("Expected ']'", "Expected ']]'")):
         parts = ["-".join(part.split()) for part in header[2].split(".")]
         named = ".".join(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)

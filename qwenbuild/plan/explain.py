@@ -17,7 +17,7 @@ from qwenbuild.digest import canonical_json
 from qwenbuild.errors import BadImage, UsageError
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.options import Options
-from qwenbuild.provider import Price, served_by
+from qwenbuild.provider import OPTIONS, Price, Provider, accounted
 from qwenbuild.specs import prompt_sources
 from qwenbuild.specs.action import Action
 from qwenbuild.specs.field_sources import Source, Sources
@@ -138,7 +138,7 @@ class Explainer:
         provider = self._lanes.of(action.choice).provider
         return [
             Field(name, value, sources.setting(name, provider.name, asked=name in self._options))
-            for name, value in served_by(provider, action.model.name).items()
+            for name, value in _place(provider, action.model.name).items()
         ]
 
     def _before(self, step: Step, history: Sequence[PastImage]) -> tuple[str, Mapping[str, Any] | None]:
@@ -220,6 +220,17 @@ class Explainer:
         words = ["qwenbuild", "build", *([option] if option else []), *chosen, step.action.name]
         price = step.price if step.verdict is Verdict.RENDER else None
         return Remedy(shlex.join(words), first + effect, price)
+
+
+def _place(provider: Provider, model: str) -> Mapping[str, str]:
+    """Return the region and the interface that render a model, as far as the provider has them.
+
+    A provider whose models differ in their interfaces has the method `interface_of(model)`.
+    """
+    account = accounted(provider)
+    found = {name: text for name, text in account.account().items() if name in OPTIONS} if account else {}
+    interface_of = getattr(provider, "interface_of", None)
+    return {**found, "interface": interface_of(model)} if found and interface_of else found
 
 
 def _parameters(request: Mapping[str, Any], before: Mapping[str, Any] | None, sources: Sources) -> Iterator[Field]:

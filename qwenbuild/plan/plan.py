@@ -33,7 +33,7 @@ from qwenbuild.problems import Problem
 from qwenbuild.provider import Price
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
-from qwenbuild.specs.lint_rules import IDLE_AXIS, Remark
+from qwenbuild.specs.lint_rules import COSTLY, Remark
 from qwenbuild.specs.variable_uses import VariableUses
 from qwenbuild.storage.action_result import Entry
 from qwenbuild.storage.lock import Lock
@@ -204,9 +204,9 @@ class Plan:
         return [*self.without_key, *([found] if found else []), *self._over_budget, *self.of_stars]
 
     @property
-    def idle_axes(self) -> list[Problem]:
-        """What a build says before it pays: the axes that change no request."""
-        return [remark.problem for remark in self.remarks if remark.rule == IDLE_AXIS] if self.cost else []
+    def costly(self) -> list[Problem]:
+        """What a build says before it pays, such as axes that change no request."""
+        return [remark.problem for remark in self.remarks if remark.rule in COSTLY] if self.cost else []
 
     @property
     def _over_budget(self) -> Iterator[Problem]:

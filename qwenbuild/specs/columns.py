@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -56,7 +57,9 @@ def checked(axis: str, value: Any, model: Model | None, place: Callable[[], Plac
         size = size_of(value, model, lambda reason: wrong(f'size "{value}"', place, reason))
         return Value.of(str(size), size)
     if axis == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
-        raise wrong(f"seed: {toml(value)}", place, f"a whole number from 0 to {SEED_MAX}")
+        is_several = isinstance(value, str) and re.search(r"\d\s*[,;-]\s*\d", value)
+        many = "; several are [1, 2] or { start = 1, count = 10 }" if is_several else ""
+        raise wrong(f"seed: {toml(value)}", place, f"a whole number from 0 to {SEED_MAX}{many}")
     if axis in ("prompt_extend", "watermark") and not isinstance(value, bool):
         raise wrong(f"{axis}: {toml(value)}", place, "true or false")
     if axis == "negative_prompt" and not isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,10 +22,13 @@ class DataRow(NamedTuple):
         return f"row: {self.path}{f':{self.line}' if self.line else ''} ({self.cell})"
 
 
+_LACKING = re.compile(r'has no field "|^undefined ')  # what a template reads, and nothing declares
+
+
 class Findings:
     """Collects problems: each claim and place once, and at most `most` for each image; of others, only the lines.
 
-    If rows of data have the same problem, such as a column that the file lacks, it is told for the first of them.
+    A column that many rows lack is told for the first of them.
     """
 
     def __init__(self, most: int | None = MOST_PROBLEMS) -> None:
@@ -52,7 +56,8 @@ class Findings:
                 continue
             self._seen.add(mark)
             same = (image, claim, problem.place, *(fact.replace(cell, "") for fact in problem.facts))
-            if rows and self._most is not None and (first := self._first.get(same)) is not None:
+            is_lacking = self._most is not None and _LACKING.search(problem.claim)
+            if rows and is_lacking and (first := self._first.get(same)) is not None:
                 for path, line, _ in rows:
                     self._alike.setdefault(first, {}).setdefault(path, []).append(line)
                 continue

@@ -18,7 +18,7 @@ from qwenbuild.files.text import line_of, nfc, whole_line
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Place, Problem
 
-from . import axes, variable_uses
+from . import axes, habits, variable_uses
 from .action import Action
 from .control_characters import texts_in
 from .declaration import Declaration
@@ -26,7 +26,9 @@ from .declared_names import FIELDS
 from .layers import Kind, Layer
 from .lint_axes import idle
 from .lint_rules import (
+    COSTLY,
     IDLE_AXIS,
+    PROMPT_PATH,
     TEMPLATE_SYNTAX,
     UNREAD_COLUMN,
     UNUSED_AXIS,
@@ -61,12 +63,12 @@ def remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action
 
 
 def quick_remarks(project: Project, actions: Sequence[Action], chosen: Sequence[Action]) -> list[Remark]:
-    """Return what can be found without rendering or parsing every prompt: idle axes first, because they cost most.
+    """Return what can be found without rendering or parsing every prompt: first what costs most.
 
     Everything found is also among the `remarks`. A variable is found only if its name stands in no text at all.
     """
     found = starmap(Remark, _Linter(project, actions).remarks(chosen, is_quick=True))
-    return sorted(found, key=lambda remark: (remark.rule != IDLE_AXIS, in_order(remark.problem)))
+    return sorted(found, key=lambda remark: (remark.rule not in COSTLY, in_order(remark.problem)))
 
 
 class _Linter:
@@ -88,6 +90,7 @@ class _Linter:
         yield from self.unused_templates() if len(chosen) == len(self._actions) else ()
         yield from self.shared_axes(images)
         yield from self.axes(by_id)
+        yield from self.paths(images)
         yield from self.columns(images)
 
     # --- what templates read ---
@@ -157,7 +160,9 @@ class _Linter:
         """Return the words of an image's templates; if one may use files, also those of all files in the folder."""
         words = _NOTHING
         for text in variable_uses.texts(declaration, self.templates):
-            words |= {*_WORD.findall(nfc(text))} | (self._words_of_files if "{%" in text else frozenset())
+            words |= {*_WORD.findall(nfc(habits.without_unlike(text)))} | (
+                self._words_of_files if "{%" in text else frozenset()
+            )
         return words
 
     @cached_property
@@ -242,6 +247,14 @@ class _Linter:
                 place = declaration.written[axis].place(key=True)
                 yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
 
+    def paths(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
+        """Yield the prompts that are only the path of a text file."""
+        for declaration in images:
+            if habits.is_path((declaration.image.prompt or "").strip()):
+                claim, place = f"the prompt of {declaration.name} is the path of a file", declaration.place("prompt")
+                hint = f'template = "NAME" takes the text of a file in {self._project.config.templates}/'
+                yield PROMPT_PATH, Problem(claim, place, "this text itself is sent", hint=hint)
+
     def columns(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the columns that have the name of a field of the request, and that no template reads."""
         for declaration in images:
@@ -269,6 +282,9 @@ class _Linter:
     def _hint(self, declaration: Declaration, axis: str) -> str:
         if nfc(axis) in (self._reads(declaration, "output") or ()):
             return "a template reads it, but gives the same texts for all of its values"
+        for text in variable_uses.texts(declaration, self.templates):
+            if unlike := habits.unlike_template(axis, text):
+                return f"a template reads it as {{{{ {axis} }}}}, and not as {unlike}"
         is_table = isinstance(declaration.axes[axis][0], Mapping)
         return f"is `{{{{ {axis}{'.COLUMN' if is_table else ''} }}}}` missing in the template? else remove the axis"
 

@@ -14,6 +14,10 @@ UNUSED_TEMPLATE = "unused-template"
 UNUSED_AXIS = "unused-axis"
 IDLE_AXIS = "idle-axis"
 UNREAD_COLUMN = "unread-column"
+PROMPT_PATH = "prompt-path"
+
+COSTLY = (IDLE_AXIS, PROMPT_PATH)
+"""The rules whose findings cost most: images that nobody wants."""
 
 RULES: Mapping[str, str] = {
     TEMPLATE_SYNTAX: "a prompt or a parameter holds `{{`, `{%` or a lone `}}` as text",
@@ -23,6 +27,7 @@ RULES: Mapping[str, str] = {
     UNUSED_AXIS: "no image names a shared axis",
     IDLE_AXIS: "an axis changes no request",
     UNREAD_COLUMN: "a column of data has the name of a field, but sets none",
+    PROMPT_PATH: "a prompt is only the path of a text file",
 }
 """The rules, and what each one finds."""
 

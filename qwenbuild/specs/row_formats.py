@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from qwenbuild.errors import ProjectError
@@ -88,7 +89,8 @@ def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
                     yield line, table
             line = reader.line_num + start  # the next record starts here
     except csv.Error as error:
-        problems.add(wrong(f"not valid CSV: {error}", shown, lines, line).problems)
+        hint = "a quotation mark that opens here is not closed" if "unexpected end" in str(error) else None
+        problems.add([replace(it, hint=hint) for it in wrong(f"not valid CSV: {error}", shown, lines, line).problems])
 
 
 def _separator(lines: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePath, PurePosixPath
@@ -167,9 +168,10 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
     specs = dict.fromkeys(action.declaration.spec.name for action in actions)
     cells = [action.name if "[" in text else action.output for action in actions[:1000]]
     known = cells if "[" in text else [*images, *specs, *cells]
-    return UsageError(
-        f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=did_you_mean(text, known)
-    )
+    hint = did_you_mean(text, known)
+    if "=" in text and "[" not in text:
+        hint = f"-w {shlex.quote(text)} selects by the values of an axis"
+    return UsageError(f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=hint)
 
 
 def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:

@@ -12,6 +12,7 @@ import jinja2
 from qwenbuild.errors import ProjectError
 from qwenbuild.problems import Place, Problem, did_you_mean, listing, nearest
 
+from . import habits
 from .declared_names import SET
 from .limits import OutOfSteps, TooDeep
 from .members import Refused
@@ -123,7 +124,9 @@ def problem_of(
     if failure.kind == "missing":
         known = files()
         facts = [f"in {shown}/: {listing(known) or 'no templates'}"]
-        return Problem(f'no template "{message}"', at(token), facts=facts, hint=did_you_mean(message, known))
+        inside = message.removeprefix(f"{shown}/")
+        hint = f'did you mean "{inside}"?' if inside in known else did_you_mean(message, known)
+        return Problem(f'no template "{message}"', at(token), facts=facts, hint=hint)
     if failure.kind == "undefined":
         return undefined(message, at, values)
     if failure.kind == "steps":
@@ -141,6 +144,8 @@ def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any
             hint = 'a macro sees only its arguments: pass it, or import the macro "with context"'
         elif name == "lipsum":
             hint = "it would give another text in each run"
+        elif habit := habits.of_variable(name, at(name).source, [*values]):
+            hint = habit
         elif hint is None and name not in SET:
             hint = f"declare it under [vars], or give it: --var {name}=VALUE"
         return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
@@ -151,7 +156,8 @@ def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any
         if before and isinstance(owner, Mapping):
             claim = f'"{before[1]}" has no field "{name}"'
             return Problem(claim, place, facts=[f"fields: {listing(owner)}"], hint=did_you_mean(name, map(str, owner)))
-        return Problem(f'undefined field "{name}"', place)
+        hint = habits.of_text(before[1], owner) if before else None
+        return Problem(f'undefined field "{name}"', place, hint=hint)
     return Problem(f"undefined: {message}", at(_first(r"'([^']+)'", message)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from qwenbuild.errors import in_order
 from qwenbuild.files.toml import TomlFile
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.problems import Problem, did_you_mean, listing
+
+from . import habits
 
 _EXPECTED: dict[str, str] = {
     "string_type": "a text in quotes",
@@ -46,11 +49,15 @@ def problems(
             case "extra_forbidden":
                 known = known_keys(keys[len(prefix) : -1])
                 hint = did_you_mean(name, known) or (f"known: {listing(known, most=20)}" if known else None)
-                hint = (elsewhere or {}).get(keys[len(prefix) :], hint)
+                hint = (elsewhere or {}).get(keys[len(prefix) :], habits.KEYS.get(name, hint))
+                if len(keys) == 1 and "image" in known and habits.is_image(source.table[name]):
+                    hint = f"an image is declared as [image.{name}]"
                 if name in known:  # the table may have one of two forms, and each form has keys of its own
                     hint = "it can't stand beside the other keys of this table"
                 where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""
-                found[keys] = Problem(f'unknown key "{name}"{where}', source.place(keys, key=True), hint=hint)
+                place = source.place(keys, key=True)
+                place = replace(place, source="") if name in habits.SECRET else place
+                found[keys] = Problem(f'unknown key "{name}"{where}', place, hint=hint)
             case "missing":
                 found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]))
             case "value_error":
@@ -72,6 +79,7 @@ def problems(
                 expected = _EXPECTED.get(kind, "a value of another type")
                 if detail["loc"] and detail["loc"][-1] in ("str", "int", "float", "bool"):  # a member of Scalar
                     expected = "a text, a number or true/false"
+                expected = habits.VALUES.get((name, type(detail["input"])), expected)
                 claim = f"{name}: wrong type, {_type_name(detail['input'])}"
                 found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
     return dict(sorted(found.items(), key=lambda item: in_order(item[1])))

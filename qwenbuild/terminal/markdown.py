@@ -34,7 +34,7 @@ def markdown(plan: Plan, changes: Sequence[Change] | None = None) -> str:
     head = ["### qwenbuild plan", "", " · ".join(counts) or "nothing is selected", ""]
     head += [f"{word}: {_code(value)}\n" for word, value in given_lines(plan)]
     head += _prices(plan)
-    head += [f"Warning: {_code(problem.claim)}\n" for problem in (*plan.warnings, *plan.advice, *plan.idle_axes)]
+    head += [f"Warning: {_code(problem.claim)}\n" for problem in (*plan.warnings, *plan.advice, *plan.costly)]
     text = "\n".join(head).rstrip() + "\n"
     return _fitted(text, [*_changes(changes or ()), *_verdicts(plan), *_orphans(plan)])
 

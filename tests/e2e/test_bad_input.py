@@ -405,3 +405,76 @@ def test_a_read_only_disk(sandbox: Sandbox, disk: str) -> None:
     assert (status.code, status.err) == (0, "")
     assert before.items() <= sandbox.outputs().items()
     assert sandbox.build()["failed"] == 0
+
+
+# --- habits from other tools ---
+
+
+HABITS = {
+    'vars = "vars.csv"': 'expected a table; a data file is an axis: matrix.row = { file = "…" }',
+    '[image.x]\nprompt = "{{ row.t }}"\nmatrix.row = "d.csv"': "a data file is named in a table: row = { file = ",
+    '[image.x]\nprompt = "{{ env.CITY }}"': "templates can't read the environment: --var CITY=",
+    '[vars]\nt = "x"\n[image.x]\nprompt = "{{ vars.t }}"': "variables and axes stand alone: {{ t }}",
+    '[image.x]\nprompt = "A"\nwidth = 512': 'size has both: size = "16:9", or size = "1328x1328"',
+    '[image.x]\nprompt = "A"\ncfg_scale = 7': "the service has no such setting: leave it out",
+    '[image.x]\nprompt = "A"\nbatch_size = 4': "for several images of one prompt: seed = { count = 4 } in the matrix",
+    '[image.x]\nprompt = "A"\nmatrix.seed = "1-10"': "several are [1, 2] or { start = 1, count = 10 }",
+    '[image.x]\nprompt = "A"\nsize = [1024, 1024]': 'expected a text such as "16:9" or "1328x1328"',
+    '[image.x]\nprompt = ["A", "B"]': "expected a text in quotes; several texts are an axis of the matrix",
+    '[image.x]\ntemplate = "templates/poster.j2"': 'did you mean "poster.j2"?',
+    '[[image]]\nname = "x"\nprompt = "A"': "expected a table for each image: [image.NAME]",
+    '[poster]\nprompt = "A"': "an image is declared as [image.poster]",
+    "image:\n  x:\n    prompt: A": "this is TOML: a value is written as key = value, a table as [image.NAME]",
+    "[image.x]\nprompt = \u201cA cat\u201d": 'texts stand in straight quotation marks: "…"',
+    '[image.x]\nprompt = "A"\noutput = "C:\\Users\\x.png"': "a backslash begins an escape: write / in paths",
+}
+"""Mistakes that people report at the trackers of other tools, and the hint for each."""
+
+
+@pytest.mark.parametrize("spec", HABITS)
+def test_habits_from_other_tools(sandbox: Sandbox, spec: str) -> None:
+    """What is written as another tool has it is answered with what to write here."""
+    ran = sandbox.write({"specs/x.toml": spec}).here("plan")
+    assert ran.code == 2
+    assert HABITS[spec] in ran.err
+
+
+def test_prompts_as_other_tools_write_them(sandbox: Sandbox) -> None:
+    """They are valid, so the plan warns: the images would cost money, and nobody wants them."""
+    sandbox.write({
+        "specs/x.toml": '[image.a]\nprompt = "A ${animal}"\nmatrix.animal = ["cat", "dog"]\n'
+                        '[image.b]\nprompt = "file://prompts/b.txt"\n',
+    })  # fmt: skip
+    ran = sandbox.here("plan", "x")
+    assert ran.code == 0
+    assert ran.err == (
+        "warning: axis `animal` changes no request: 1 of 2 cells are duplicates\n"
+        " --> specs/x.toml:3:8\n"
+        "  = hint: a template reads it as {{ animal }}, and not as ${animal}\n"
+        "warning: the prompt of x/b is the path of a file\n"
+        " --> specs/x.toml:5:10\n"
+        '  = hint: template = "NAME" takes the text of a file in templates/\n'
+    )
+
+
+def test_overrides_as_other_tools_write_them(sandbox: Sandbox) -> None:
+    """`seed=1` names no cell, but an option selects by it."""
+    ran = sandbox.here("plan", "seed=1,2")
+    assert (ran.code, ran.err.rstrip().splitlines()[-1]) == (2, "  = hint: -w seed=1,2 selects by the values of an axis")
+
+
+def test_a_key_in_a_config_is_not_shown(sandbox: Sandbox) -> None:
+    """The message says where a key belongs, and does not repeat it."""
+    ran = sandbox.write({"qwenbuild.toml": 'api_key = "sk-0123456789abcdef"\n'}).here("plan")
+    assert ran.code == 2
+    assert "hint: a key never stands in a file: set DASHSCOPE_API_KEY" in ran.err
+    assert "sk-0123" not in ran.err
+
+
+def test_a_column_that_a_whole_file_lacks_is_told_once(sandbox: Sandbox) -> None:
+    """The first row is shown; the others are counted."""
+    sandbox.edit("specs/garden.toml", "flower.name", "flower.nam")
+    ran = sandbox.here("plan")
+    assert ran.code == 2
+    assert ran.err.count("error:") == 1
+    assert "   = 1 more row has the same problem\n   = specs/data/flowers.csv: line 3\n" in ran.err

@@ -144,6 +144,7 @@ def lint(project: Path, /, strict: bool, as_json: bool, **choices: Any) -> None:
     unused-axis       no image names a shared axis
     idle-axis         an axis changes no request
     unread-column     a column of data has the name of a field, but sets none
+    prompt-path       a prompt is only the path of a text file
     """
     from qwenbuild.terminal import lint_view
 

@@ -58,8 +58,8 @@ def test_problems_of_a_file_are_all_shown() -> None:
     assert len(raised(findings)) == 50
 
 
-def test_rows_with_the_same_problem_are_told_once() -> None:
-    """The first row is shown, the others are counted with their lines. Another problem of a row is told apart."""
+def test_rows_that_lack_the_same_column_are_told_once() -> None:
+    """The first row is shown, the others are counted with their lines. Other problems of rows are told apart."""
     findings = Findings()
     for line in (2, 3, 4, 9):
         cell = f"a/b[row=r{line}]"
@@ -79,8 +79,9 @@ def test_rows_with_the_same_problem_in_full() -> None:
     """With --all-errors, each row is told."""
     findings = Findings(None)
     for line in range(30):
-        findings.add([problem("x")], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
-    assert raised(findings) == ["x"] * 30
+        lacking = problem("undefined field")
+        findings.add([lacking], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
+    assert raised(findings) == ["undefined field"] * 30
 
 
 def test_the_same_problem_beyond_the_cap() -> None:
@@ -88,6 +89,7 @@ def test_the_same_problem_beyond_the_cap() -> None:
     findings = Findings(1)
     findings.add([problem("first")], "a/b")
     for line in (2, 3):
-        findings.add([problem("x")], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
+        lacking = problem("undefined field")
+        findings.add([lacking], "a/b", f"a/b[row={line}]", [DataRow("d.csv", line, f"row={line}")])
     findings.add([problem("other image")], "a/c")
     assert raised(findings) == ["first", "other image", "a/b: 2 more problems like these"]

@@ -178,7 +178,8 @@ def test_any_bytes_give_rows_or_an_error(suffix: str, content: bytes) -> None:
         (
             "a.csv",
             'id,title\nen,x\nzh,"y\n',
-            'error: not valid CSV: unexpected end of data\n --> data/a.csv:3:1\n  |\n3 | zh,"y\n  | ^^^^^',
+            'error: not valid CSV: unexpected end of data\n --> data/a.csv:3:1\n  |\n3 | zh,"y\n  | ^^^^^\n'
+            "  = hint: a quotation mark that opens here is not closed",
         ),
         (
             "a.csv",
