@@ -277,7 +277,9 @@ class Engine:
             folder = folder or self.project.state_dir / "report"
             return report.write(folder, self.project, plan, state, self.store, self.routes, small=small, tell=tell)
 
-    def sheet(self, path: Path, choices: Choices | None = None, tell: Callable[[int, int], None] | None = None) -> Sheet:
+    def sheet(
+        self, path: Path, choices: Choices | None = None, tell: Callable[[int, int], None] | None = None
+    ) -> Sheet:
         """Write a contact sheet of all cells to `path`, a PNG, PDF or HTML file; see `sheet.write`."""
         from qwenbuild.pages import sheet
 

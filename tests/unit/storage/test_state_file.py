@@ -128,7 +128,7 @@ def test_foreign_cells_are_refused(path: Path, row: str) -> None:
         ("UPDATE runs SET started_at_s = -1.0", State.last_run),
         ("UPDATE runs SET finished_at_s = 'never'", State.last_run),
         ("UPDATE runs SET summary = '[1]'", State.last_run),
-        ("UPDATE runs SET summary = '{\"rendered\": \"many\"}'", State.runs),
+        ('UPDATE runs SET summary = \'{"rendered": "many"}\'', State.runs),
         ("UPDATE requests SET request = printf('%.*c', 200000, '[')", lambda state: state.request(REQUEST.key)),
         ("UPDATE requests SET request = '[]'", lambda state: state.history("a.png")),
     ],
