@@ -32,7 +32,7 @@ def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
     inner, at, cell = rest[:-1], 0, {}
     while at < len(inner):
         match = _PAIR.match(inner, at)
-        if match is None or match[1].strip() in cell:
+        if match is None or match[1].strip() in ("", *cell):
             return None
         label = _unquoted(match[2]) if match[2].startswith('"') else match[2]
         if label is None:
