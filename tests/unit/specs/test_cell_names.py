@@ -56,7 +56,8 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a/b[", "a/b[x]", "a/b[x=1", "a/b[x=1]y", 'a/b[x="1]', "a/b[x=1,,y=2]", 'a/b[x="\\q"]', "a/b[=1]", "a/b[ =1]"]
+    "text",
+    ["a/b[", "a/b[x]", "a/b[x=1", "a/b[x=1]y", 'a/b[x="1]', "a/b[x=1,,y=2]", 'a/b[x="\\q"]', "a/b[=1]", "a/b[ =1]"],
 )
 def test_malformed_names_are_refused(text: str) -> None:
     """Parsing a malformed name gives None."""
