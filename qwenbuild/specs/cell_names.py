@@ -29,7 +29,7 @@ def parse_cell_name(name: str) -> tuple[str, dict[str, str]] | None:
         return image, {}
     if not rest.endswith("]"):
         return None
-    inner, at, cell = rest[:-1], 0, {}
+    inner, at, cell = rest[:-1], 0, dict[str, str]()
     while at < len(inner):
         match = _PAIR.match(inner, at)
         if match is None or match[1].strip() in ("", *cell):
