@@ -1,19 +1,36 @@
-"""Fonts: the font files that are installed with qwenbuild, in the order in which a glyph is looked for."""
+"""Fonts: the font files that are installed with qwenbuild."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
-_LATIN = "NotoSans[wght].ttf"
-_CJK = ("notosanssc/NotoSansSC[wght].ttf", "notosanskr/NotoSansKR[wght].ttf", "notosansjp/NotoSansJP[wght].ttf")
+CJK: Final = "justmytype_intl_cjk"
+"""The package of the fonts for Chinese, Korean and Japanese: SC, KR and JP."""
+
+OTHERS: Final = "manimgx_fonts"
+"""The package of all other fonts."""
+
+
+def path(name: str, package: str = OTHERS) -> Path:
+    """Return the path of a font such as `NotoSans`. Raises ImportError if its package is not installed."""
+    folder = Path(str(resources.files(package)))
+    if package == CJK:
+        folder = folder / "fonts" / "ofl" / name.lower()
+    return folder / file_name(name)
+
+
+def file_name(name: str) -> str:
+    """Return the name of a font's file."""
+    return f"{name}[wght].ttf"
 
 
 def paths() -> list[Path]:
-    """Return the paths of the fonts: TrueType files, variable in weight. Latin, Greek and Cyrillic are in the first.
+    """Return the paths of the fonts in the order in which a glyph is looked for; the first has Latin letters.
 
-    Raises ImportError if a package of fonts is not installed.
+    They are TrueType files, variable in weight. Raises ImportError if a package of fonts is not installed.
     """
-    cjk = Path(str(resources.files("justmytype_intl_cjk"))) / "fonts" / "ofl"
-    others = Path(str(resources.files("manimgx_fonts")))
-    return [others / _LATIN, *(cjk / name for name in _CJK), *sorted(set(others.glob("Noto*.ttf")) - {others / _LATIN})]
+    latin = path("NotoSans")
+    cjk = [path(f"NotoSans{name}", CJK) for name in ("SC", "KR", "JP")]
+    return [latin, *cjk, *sorted({*latin.parent.glob("Noto*.ttf")} - {latin})]

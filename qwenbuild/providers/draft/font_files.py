@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
+
+from qwenbuild.files import fonts
 
 MISSING = -1
 """Stands in place of a font's number: no font has the glyph."""
@@ -21,32 +22,30 @@ _SCRIPTS = (
     "Arabic", "Armenian", "Bengali", "Devanagari", "Ethiopic", "Georgian", "Gujarati", "Gurmukhi", "Hebrew", "Kannada",
     "Khmer", "Lao", "Malayalam", "Myanmar", "Oriya", "Sinhala", "Tamil", "Telugu", "Thai",
 )  # fmt: skip
-_CJK = "justmytype_intl_cjk", "fonts/ofl"
-_FILES = (
-    *((*_CJK, f"notosans{name.lower()}/NotoSans{name}[wght].ttf") for name in ("SC", "KR", "JP")),
-    *(("manimgx_fonts", ".", f"{name}[wght].ttf") for name in ("NotoSans", "NotoSansSymbols", "NotoEmoji")),
-    *(("manimgx_fonts", ".", f"NotoSans{name}[wght].ttf") for name in _SCRIPTS),
+_FONTS = (  # name and package
+    *((f"NotoSans{name}", fonts.CJK) for name in ("SC", "KR", "JP")),
+    *((name, fonts.OTHERS) for name in ("NotoSans", "NotoSansSymbols", "NotoEmoji")),
+    *((f"NotoSans{name}", fonts.OTHERS) for name in _SCRIPTS),
 )
 _HEAVIEST = {SC: 900, KR: 900, JP: 900}  # weights; the others end at 700
 
-COUNT = len(_FILES)
+COUNT = len(_FONTS)
 """How many fonts there are. Their numbers begin at 0."""
 
 
 def path(font: int) -> Path:
     """Return the path of a font's file; raises ImportError if its package is not installed."""
-    module, folder, file = _FILES[font]
-    return Path(str(resources.files(module))) / folder / file
+    return fonts.path(*_FONTS[font])
 
 
 def package(font: int) -> str:
     """Return the name of the package that installs a font."""
-    return _FILES[font][0].replace("_", "-")
+    return _FONTS[font][1].replace("_", "-")
 
 
 def name(font: int) -> str:
     """Return the name of a font's file."""
-    return _FILES[font][2].rpartition("/")[2]
+    return fonts.file_name(_FONTS[font][0])
 
 
 def weight_of(font: int, weight: int) -> int:
