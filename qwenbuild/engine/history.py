@@ -15,6 +15,7 @@ from qwenbuild.specs.project import Project
 from qwenbuild.storage.history import Written, written
 from qwenbuild.storage.records import DAMAGE, Run, request_fields
 from qwenbuild.storage.state import State
+from qwenbuild.storage.store import Store
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -67,10 +68,15 @@ def request_of(engine: Engine, state: State, keys: Collection[str]) -> Mapping[s
         with contextlib.suppress(*DAMAGE):
             found[key] = request_fields(recorded[key])
             continue
-        entry = engine.store.lookup(key)
-        provenance = engine.store.provenance(entry) if entry else None
-        found[key] = (provenance or {}).get("request")
+        found[key] = stored_request(engine.store, key)
     return found
+
+
+def stored_request(store: Store, key: str) -> Mapping[str, Any] | None:
+    """Return the request of a key from the provenance in the store, None if the store has no such image."""
+    entry = store.lookup(key)
+    provenance = store.provenance(entry) if entry else None
+    return (provenance or {}).get("request")
 
 
 def _selected(engine: Engine, state: State) -> Mapping[str, str]:

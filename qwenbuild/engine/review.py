@@ -12,6 +12,7 @@ from qwenbuild.storage import lock
 from qwenbuild.storage.lock import Lock
 
 from . import locking
+from .history import stored_request
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def review(engine: Engine, revision: str) -> tuple[Plan, list[Change]]:
         plan = make_plan(engine, state)
 
         def request_of(key: str) -> Mapping[str, Any] | None:
-            entry = engine.store.lookup(key)
-            provenance = engine.store.provenance(entry) if entry else None
-            return state.request(key) or (provenance or {}).get("request")
+            return state.request(key) or stored_request(engine.store, key)
 
         if before is None:
             claim = f"{revision} has no {lock.NAME}: every declared output counts as added"
