@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from .errors import UsageError, WrongSettings
@@ -18,7 +19,7 @@ class CheckedSettings:
         """`known` are the keys that the table `[providers.name]` may have."""
         self._faults: list[tuple[str, UsageError]] = []
         for key, value in settings.table.items():
-            self.read(key, lambda key=key, value=value: reject_unknown({key: value}, known, name), None)  # type: ignore[misc]
+            self.read(key, partial(reject_unknown, {key: value}, known, name), None)
 
     def read(self, key: str, read: Callable[[], _T], instead: _T) -> _T:
         """Return what `read` returns. If that raises UsageError, keep the error, and return `instead`."""

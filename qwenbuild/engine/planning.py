@@ -90,9 +90,8 @@ def _shortest_s(routes: Routes, steps: Sequence[Step]) -> float:
 
 def _without_key(routes: Routes, steps: Sequence[Step]) -> Iterator[Problem]:
     """Yield a warning for each provider that has to render what costs money, and that has no API key."""
-    paid = {step.action.choice: step.price for step in steps if step.price and step.verdict is Verdict.RENDER}
-    providers = {id(provider): provider for provider in map(routes.provider, paid)}.values()
-    for provider in providers:
+    paid = dict.fromkeys(step.action.choice for step in steps if step.price and step.verdict is Verdict.RENDER)
+    for provider in {id(provider): provider for provider in map(routes.provider, paid)}.values():
         known = accounted(provider)
         if known and not known.account()["account"]:
             claim = f"no API key for the provider {provider.name}: a build can't render what costs money"

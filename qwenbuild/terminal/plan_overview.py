@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from qwenbuild.plan.plan import Plan, Step, Verdict
 from qwenbuild.plan.reasons import Group, grouped
@@ -42,10 +41,7 @@ class _Row:
     @property
     def cost(self) -> str:
         """What its renders cost."""
-        amounts: dict[str, Decimal] = {}
-        for price, count in self.prices.items():
-            amounts[price.currency] = amounts.get(price.currency, Decimal(0)) + price.amount * count
-        return money(amounts)
+        return money(Price.by_currency(Price(it.amount * count, it.currency) for it, count in self.prices.items()))
 
 
 def overview(plan: Plan, room: int, wide: int | None) -> list[str]:
