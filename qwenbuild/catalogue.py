@@ -24,6 +24,9 @@ INTERFACES = ("sync", "async")
 DEFAULT_MODEL = "qwen-image-plus"
 
 _RATIO = re.compile(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", re.ASCII)
+_LONGEST_NAME = 200
+_MOST_PIXELS = 1 << 26  # of an image of any server, as `files.png` accepts them
+_UNLIMITED = 1 << 30
 _SECONDS = {"second": 1.0, "minute": 60.0}
 
 
@@ -117,7 +120,9 @@ class Model:
 
 
 class Catalogue:
-    """Models by name."""
+    """Models by name. `default_model` is the name of the model of images that name none; empty: each must name one."""
+
+    default_model = DEFAULT_MODEL
 
     def __init__(self, models: Mapping[str, Model], date: str) -> None:
         self.models = dict(models)
@@ -155,6 +160,23 @@ class Catalogue:
         for name, table in declared.items():
             models[name] = _declared(models.get(name) or _default(name), ModelTable.model_validate(table))
         return Catalogue(models, self.date)
+
+
+class OpenCatalogue(Catalogue):
+    """The models of a server of the user's own: all names. Only declared models have limits."""
+
+    def __init__(self, declared: Mapping[str, ModelTable], default_model: str = "") -> None:
+        """Raises BadDeclaration."""
+        super().__init__({name: _declared(_open(name), table) for name, table in declared.items()}, "")
+        self.default_model = default_model
+
+    def model(self, name: str) -> Model:
+        """Return the model with this name; raises ValueError if a server can have no model of that name."""
+        if name not in self.models:
+            if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+                raise ValueError(f"a name has 1 to {_LONGEST_NAME} characters that can be printed")
+            self.models.setdefault(name, _open(name))
+        return self.models[name]
 
 
 @cache
@@ -195,6 +217,14 @@ def _default(name: str) -> Model:
         name=name, interfaces=("sync",), ratios=five, sizes=tuple(five.values()), default_size=five["16:9"],
         pixels=(512 * 512, 2048 * 2048), prompt_limit=800, negative_prompt_limit=500,
         submits_per_s=2.0, concurrent=0, price_cny={},
+    )  # fmt: skip
+
+
+def _open(name: str) -> Model:
+    """Return a model without limits. Its names of sizes are those that the open weights of Qwen-Image prefer."""
+    return replace(
+        _default(name), sizes=(), default_size=_ratios("fixed")["1:1"], pixels=(1, _MOST_PIXELS),
+        prompt_limit=_UNLIMITED, negative_prompt_limit=_UNLIMITED, submits_per_s=math.inf,
     )  # fmt: skip
 
 

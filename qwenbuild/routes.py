@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from .catalogue import Catalogue
 from .provider import Price, Provider, price_of
 from .request import Size
 
@@ -28,14 +29,16 @@ class Routes:
     """The providers of one project with one set of options."""
 
     def __init__(
-        self, default: Provider, make: Callable[[Choice], Provider], is_fixed: bool = False, name: str = ""
-    ) -> None:
+        self, default: Provider, make: Callable[[Choice], Provider], is_fixed: bool = False, name: str = "",
+        catalogue: Callable[[Choice, Provider], Catalogue | None] = lambda choice, provider: None,
+    ) -> None:  # fmt: skip
         """`default` is the provider of images that choose nothing; `make` makes any other one.
 
         With `is_fixed`, the user has named the provider of all images. `name` is what an image writes to choose the
-        default provider.
+        default provider. `catalogue` returns the models that a provider has instead of the project's catalogue.
         """
         self.default, self._make, self._is_fixed, self._name = default, make, is_fixed, name
+        self._catalogue = catalogue
         self._made = {DEFAULT: default}
 
     @property
@@ -47,6 +50,10 @@ class Routes:
     def names(self) -> str:
         """The names of the providers, such as `dashscope, draft`."""
         return ", ".join(dict.fromkeys(provider.name for provider in self._made.values()))
+
+    def catalogue(self, choice: Choice) -> Catalogue | None:
+        """Return the catalogue of images with this choice; None: the project's."""
+        return self._catalogue(choice, self.provider(choice))
 
     def price(self, choice: Choice, model: str, size: Size) -> Price | None:
         """Return what one image of a model costs in a size with this choice, None if it is free."""

@@ -99,7 +99,7 @@ class Keeping:
         except OSError as error:
             self._restore(written)
             claim = f"{error.filename or 'a spec'} can't be written: {error.strerror or error}"
-            raise UsageError(claim, hint="nothing was changed") from None
+            raise UsageError(claim, hint="nothing was changed", name="file-unwritable") from None
         except BaseException:
             self._restore(written)
             raise
@@ -107,7 +107,7 @@ class Keeping:
             self._restore(written)
             why = why or "the project would not declare exactly the chosen cells"
             names = listing([change.shown for change in self.changes])
-            raise UsageError(f"{names} can't be changed safely: {why}", facts=_by_hand(self.entries), hint=_HAND)
+            raise UsageError(f"{names} can't be changed safely: {why}", facts=_by_hand(self.entries), hint=_HAND, name="spec-not-editable")
         for key, image in self._images:
             renew(self.engine.store, key, image)
 
@@ -129,7 +129,7 @@ def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
     chooser = engine.with_options(select=[*engine.options.select, *cells])
     if not chooser.options.is_selecting:
         hint = "`qwenbuild keep CELL…` keeps these cells, `qwenbuild keep --picked` the starred ones"
-        raise UsageError("`keep` needs to know which cells", hint=hint)
+        raise UsageError("`keep` needs to know which cells", hint=hint, name="no-cell-named")
     with engine.state() as state:
         every, pins, _ = engine.declared(state)
         images = {path: (pin.key, pin.image) for path, pin in pins.every.items()}
@@ -162,7 +162,7 @@ def keep(engine: Engine, cells: Sequence[str] = ()) -> Keeping:
 def _entries(engine: Engine, declaration: Declaration, chosen: set[str]) -> Sequence[Entry]:
     project = engine.project
     templates = Templates(project.templates, project.config.templates)
-    return Choice(declaration, project.catalogue, templates).entries(chosen)
+    return Choice(declaration, templates).entries(chosen)
 
 
 def _declared(engine: Engine) -> Wanted:
@@ -192,7 +192,7 @@ def _changes(
         bom = _BOM if before.startswith(_BOM) else b""
         changes.append(Change(path, shown, before, bom + text.encode()))
     if faults:
-        raise UsageError(faults[0], facts=[*faults[1:], *_by_hand(entries)], hint=_HAND)
+        raise UsageError(faults[0], facts=[*faults[1:], *_by_hand(entries)], hint=_HAND, name="spec-not-editable")
     return changes
 
 
@@ -226,7 +226,8 @@ def _check(change: Change) -> None:
         is_same = False
     if not is_same:
         raise UsageError(
-            f"{change.shown} was changed meanwhile", hint="nothing was changed; run `qwenbuild keep` again"
+            f"{change.shown} was changed meanwhile", hint="nothing was changed; run `qwenbuild keep` again",
+            name="changed-meanwhile"
         )
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qwenbuild.catalogue import BadDeclaration, Catalogue, OpenCatalogue
 from qwenbuild.errors import ProjectError, WrongSettings
 from qwenbuild.options import Options
 from qwenbuild.problems import Problem
-from qwenbuild.provider import OPTIONS, Provider, Settings, asked_by
-from qwenbuild.providers.registry import create
+from qwenbuild.own_servers import default_model, serves_any_model
+from qwenbuild.provider import OPTIONS, Provider, Settings, accounted, asked_by
+from qwenbuild.providers import registry
 from qwenbuild.routes import DEFAULT, Choice, Routes
 from qwenbuild.specs.given import Given
-from qwenbuild.specs.project import Project, find
+from qwenbuild.specs.project import Project, badly_declared, find
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions, ledger_folder
 
@@ -47,7 +50,7 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
         preferred = {option: getattr(project.profile, option, None) for option in OPTIONS}
         is_own = choice != DEFAULT  # then what is meant for the service may not concern the provider, such as drafts
         try:
-            provider = create(name, settings, given, preferred, lenient=is_own)
+            provider = registry.create(name, settings, given, preferred, lenient=is_own)
         except WrongSettings as wrong:
             written = settings.table.keys() - {option for option, value in given.items() if value}
             if any(key not in written for key, _ in wrong.faults) and is_own:
@@ -57,7 +60,23 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
             project.trust.allows(item)
         return provider
 
-    return Routes(make(DEFAULT), make, is_fixed=options.provider is not None, name=project.config.provider)
+    @cache
+    def opened(default_model: str) -> Catalogue:
+        try:
+            return OpenCatalogue(project.config.models, default_model)
+        except BadDeclaration as error:
+            raise badly_declared(project.file, error) from None
+
+    def catalogue(choice: Choice, provider: Provider) -> Catalogue | None:
+        makers: list[object] = [provider]
+        if accounted(provider) is None:  # it is free, and may stand in for the image's own, as that of drafts does
+            written = project.file.table.get("provider")  # a profile may have another
+            makers += map(registry.find, filter(None, [choice.provider] if choice.provider else [written]))
+        found = next(filter(serves_any_model, makers), None)
+        return opened(default_model(found)) if found else None
+
+    is_fixed = options.provider is not None
+    return Routes(make(DEFAULT), make, is_fixed, project.config.provider, catalogue)
 
 
 def _placed(project: Project, name: str, written: Set[str], wrong: WrongSettings) -> Iterator[Problem]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qwenbuild.digest import canonical_json
@@ -105,6 +106,7 @@ class Explainer:
             raise UsageError(
                 f"{len(plan.steps):,} cells are selected; at most {MOST} are explained at once",
                 hint="name cells or outputs, or narrow with -w AXIS=VALUE; `qwenbuild plan` lists all",
+                name="too-many-cells",
             )
         segments = prompt_sources.of(self._project, [step.action for step in plan.steps])
         return [self._one(step, plan, segments[step.action.output]) for step in plan.steps]
@@ -124,7 +126,8 @@ class Explainer:
             if name not in ("label", "parameters"):  # the label is the cell's name
                 fields.append(Field(name, value, origin[name], None if was == value else was))
         fields[1:1] = self._served_by(action, sources)
-        fields += _parameters(action.request.as_dict(), before, sources)
+        provider = self._lanes.of(action.choice).provider.name
+        fields += _parameters(action.request.as_dict(), before, partial(sources.parameter, provider=provider))
         names = dict.fromkeys(name for _, names in segments for name in names)
         return Explanation(
             step, fields, origin["output"], compared, before,
@@ -233,7 +236,9 @@ def _place(provider: Provider, model: str) -> Mapping[str, str]:
     return {**found, "interface": interface_of(model)} if found and interface_of else found
 
 
-def _parameters(request: Mapping[str, Any], before: Mapping[str, Any] | None, sources: Sources) -> Iterator[Field]:
+def _parameters(
+    request: Mapping[str, Any], before: Mapping[str, Any] | None, source: Callable[[str], Source]
+) -> Iterator[Field]:
     """Yield a field for each vendor parameter of a request, and for each that only the request before it had.
 
     A value is None if the request does not have the parameter any more.
@@ -242,9 +247,7 @@ def _parameters(request: Mapping[str, Any], before: Mapping[str, Any] | None, so
     now, then = (table if isinstance(table, dict) else {} for table in tables)
     for name in {**now, **then}:
         is_same = name in now and name in then and canonical_json(now[name]) == canonical_json(then[name])
-        yield Field(
-            f"parameter {name}", now.get(name), sources.parameter(name), None if is_same else then.get(name, "")
-        )
+        yield Field(f"parameter {name}", now.get(name), source(name), None if is_same else then.get(name, ""))
 
 
 def as_dict(explanation: Explanation) -> dict[str, Any]:

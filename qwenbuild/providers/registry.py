@@ -56,17 +56,18 @@ def create(
     try:
         factory = _factory(name)
     except Exception as error:  # importing a plugin may raise anything
-        raise UsageError(f'provider "{name}" can not be loaded: {error}') from error
+        raise UsageError(f'provider "{name}" can not be loaded: {error}', name="provider-not-loaded") from error
     if factory is None:
         known = installed()
         raise UsageError(
-            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known)
+            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known),
+            name="unknown-provider"
         )
     taken = options_of(factory)
     given = {option: value for option, value in (options or {}).items() if value and (option in taken or not lenient)}
     for option in given:
         if option not in taken:
-            raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does')
+            raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does', name="option-not-taken")
     wanted = {option: value for option, value in (preferred or {}).items() if value and option in taken}
     if given or wanted:
         settings = replace(settings, table={**settings.table, **wanted, **given}, insisted=frozenset(given))
@@ -77,6 +78,14 @@ def create(
     except Exception as error:
         raise broken(name, error) from error
     return provider
+
+
+def find(name: str) -> Callable[[Settings], Provider] | None:
+    """Return what makes the provider `name`; None if there is none, or if it can't be loaded: `create` tells why."""
+    try:
+        return _factory(name)
+    except Exception:  # importing a plugin may raise anything
+        return None
 
 
 def create_drafter(settings: Settings) -> DraftProvider:

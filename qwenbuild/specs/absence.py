@@ -79,18 +79,18 @@ def _error(name: str, found: Sequence[tuple[_Image, Kind, int]]) -> UsageError:
     first, why, _ = reasons[0]
     claim = f"{name} is left out" if count == 1 else f"the {count:,} cells of {name} are left out"
     if len(reasons) == 1:
-        return UsageError(f"{claim}: {why}", place=first)
-    return UsageError(claim, place=first, facts=[fact for _, _, fact in reasons])
+        return UsageError(f"{claim}: {why}", place=first, name="left-out")
+    return UsageError(claim, place=first, facts=[fact for _, _, fact in reasons], name="left-out")
 
 
 class _Image:
     """An image as it would be without `exclude` and `only`."""
 
     def __init__(self, declaration: Declaration, project: Project) -> None:
-        self.declaration, self._catalogue = declaration, project.catalogue
+        self.declaration = declaration
         templates = Templates(project.templates, project.config.templates)
-        self._fields = FieldValues(declaration, project.catalogue, templates)
-        self._sketch = sketch(project.catalogue, templates, declaration)
+        self._fields = FieldValues(declaration, templates)
+        self._sketch = sketch(templates, declaration)
         self._rules: dict[str, tuple[list[_Find], Rules | None]] = {}  # by the model's name
 
     def entry(self, values: Sequence[Value], model: Model) -> tuple[Kind, int] | None:
@@ -140,8 +140,8 @@ class _Image:
         image = self.declaration.image.model_copy(update={"exclude": [], "include": [], "only": []})
         with contextlib.suppress(ProjectError):
             if self.declaration.image.has_matrix and all(axes.values()):
-                yield from Cells(replace(self.declaration, axes=axes, image=image), self._catalogue, self._fields)
-            yield from Cells(self.declaration, self._catalogue, self._fields).resolved()[1]
+                yield from Cells(replace(self.declaration, axes=axes, image=image), self._fields)
+            yield from Cells(self.declaration, self._fields).resolved()[1]
 
 
 def _looked_up(axes: Sequence[int], numbers: Mapping[tuple[str, ...], int], values: Sequence[Value]) -> int | None:

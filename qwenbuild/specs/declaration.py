@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from qwenbuild.catalogue import Catalogue
 from qwenbuild.digest import sha256
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.toml_positions import Keys
@@ -60,6 +61,7 @@ class Declaration:
     choice: Choice  # of the provider
     cells: int  # an upper bound, see `_most_cells`; `matrix.count` is exact for up to a million
     sorted_axes: Sequence[tuple[str, int]] = field(repr=False)  # (axis, its number), sorted by name
+    catalogue: Catalogue = field(repr=False)  # what the image's provider offers
 
     @property
     def name(self) -> str:
@@ -120,7 +122,9 @@ def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list
             sorted_axes = sorted((axis, number) for number, axis in enumerate(resolved))
             of_image = layers.of(project, spec, name)
             choice = _choice(of_image)
-            declarations.append(Declaration(spec, name, image, resolved, written, of_image, choice, cells, sorted_axes))
+            declarations.append(Declaration(
+                spec, name, image, resolved, written, of_image, choice, cells, sorted_axes, project.catalogue
+            ))  # fmt: skip
     return declarations
 
 

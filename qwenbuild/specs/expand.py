@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from qwenbuild.catalogue import Catalogue, Model
+from qwenbuild.catalogue import Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import path_fault
 from qwenbuild.files.text import nfc
 from qwenbuild.files.toml_positions import Keys
+from qwenbuild.own_servers import Choosy, choosy, parametrised
 from qwenbuild.problems import Place, Problem
 from qwenbuild.request import RANDOM_SEED, Request, Size
 from qwenbuild.routes import Routes
@@ -24,7 +25,7 @@ from qwenbuild.routes import Routes
 from . import layers, undeclared
 from .action import Action
 from .axis_values import combinations
-from .cell_problems import problems_of, prompt_keys, prompt_problem
+from .cell_problems import problems_of, prompt_keys, prompt_problem, refusals
 from .control_characters import first_control
 from .declaration import Declaration, Value
 from .declared_names import FIELDS
@@ -39,7 +40,6 @@ from .template import Template, Templates, tidied
 
 
 def expand(
-    catalogue: Catalogue,
     templates: Templates,
     declarations: Collection[Declaration],
     routes: Routes,
@@ -50,26 +50,23 @@ def expand(
 
     `routes` has the providers. `recorded` is that of `settled`.
     """
-    actions = [
-        action for declaration in declarations for action in cells(catalogue, templates, declaration, routes, findings)
-    ]
-    return settled(actions, before_only(catalogue, templates), recorded, findings)
+    actions = [action for declaration in declarations for action in cells(templates, declaration, routes, findings)]
+    return settled(actions, before_only(templates), recorded, findings)
 
 
-def before_only(catalogue: Catalogue, templates: Templates) -> Before:
+def before_only(templates: Templates) -> Before:
     """Return what gives the cells that an image would have without `only`. Above a million, it gives none."""
 
     def cells_of(declaration: Declaration) -> Iterator[Sequence[Value]]:
         whole = replace(declaration, image=declaration.image.model_copy(update={"only": []}))
         if combinations(whole.axes.values()) <= COUNTED:
             with contextlib.suppress(ProjectError):  # those of the image's own cells are reported
-                yield from (values for values, _ in Cells(whole, catalogue, FieldValues(whole, catalogue, templates)))
+                yield from (values for values, _ in Cells(whole, FieldValues(whole, templates)))
 
     return cells_of
 
 
 def cells(
-    catalogue: Catalogue,
     templates: Templates,
     declaration: Declaration,
     routes: Routes,
@@ -87,10 +84,10 @@ def cells(
         findings.add(error.problems, declaration.name, declaration.cell_name(values), places.of(values))
 
     try:
-        fields = FieldValues(declaration, catalogue, templates)
         provider = routes.provider(declaration.choice)
-        expander = _Expander(templates, declaration, fields, provider.family, provider.labelled)
-        for values, model in Cells(declaration, catalogue, fields, refuse):
+        fields = FieldValues(declaration, templates, parametrised(provider))
+        expander = _Expander(templates, declaration, fields, provider.family, provider.labelled, choosy(provider))
+        for values, model in Cells(declaration, fields, refuse):
             try:
                 yield expander.action(values, model, keep=keep)
             except ProjectError as error:
@@ -99,16 +96,13 @@ def cells(
         findings.add(error.problems, declaration.name)
 
 
-def sketch(
-    catalogue: Catalogue, templates: Templates, declaration: Declaration
-) -> Callable[[tuple[Value, ...], Model], Action]:
+def sketch(templates: Templates, declaration: Declaration) -> Callable[[tuple[Value, ...], Model], Action]:
     """Return what makes actions without a key: of cells that may be left out. It raises ProjectError."""
-    fields = FieldValues(declaration, catalogue, templates)
+    fields = FieldValues(declaration, templates)
     return _Expander(templates, declaration, fields, "", labelled=False).sketch
 
 
 def prompts(
-    catalogue: Catalogue,
     templates: Templates,
     plain: Templates,
     declaration: Declaration,
@@ -118,9 +112,9 @@ def prompts(
 
     `templates` render the prompts, and `plain` all else. Raises ProjectError if a prompt can't be rendered.
     """
-    fields = FieldValues(declaration, catalogue, plain)
+    fields = FieldValues(declaration, plain)
     expander = _Expander(templates, declaration, fields, "", labelled=False)
-    for values, model in Cells(declaration, catalogue, fields):
+    for values, model in Cells(declaration, fields):
         labels = tuple([value.label for value in values])
         if labels in wanted:
             seen = expander.seen(values, model)
@@ -135,10 +129,11 @@ class _Expander:
     """Makes the actions of one image."""
 
     def __init__(
-        self, templates: Templates, declaration: Declaration, fields: FieldValues, family: str, labelled: bool
-    ) -> None:
+        self, templates: Templates, declaration: Declaration, fields: FieldValues, family: str, labelled: bool,
+        choosy: Choosy | None = None,
+    ) -> None:  # fmt: skip
         self._declaration, self._values_of = declaration, fields
-        self._family, self._labelled, self._owner = family, labelled, templates
+        self._family, self._labelled, self._owner, self._choosy = family, labelled, templates, choosy
         self.is_escaped = False  # whether a text of the image would have been escaped for HTML by earlier versions
         self._axes = tuple(declaration.axes)
         self._prompt_keys = prompt_keys(declaration)
@@ -205,6 +200,8 @@ class _Expander:
                 output, fault = marked, None
         if not (prompt.strip() and fits) or fault:
             raise ProjectError(problems_of(self._declaration, request, model, output, values))
+        if self._choosy and (refused := self._choosy.wrong_fields(request)):
+            raise ProjectError(list(refusals(self._declaration, refused, values)))
         try:
             return _action((
                 output, request.key, self._declaration, values, model, request.size, request.seed,
@@ -212,7 +209,7 @@ class _Expander:
             ))  # fmt: skip
         except UnicodeEncodeError:
             claim = f"the prompt of {self._declaration.cell_name(values)} holds an unpaired surrogate"
-            raise ProjectError([prompt_problem(self._declaration, claim)]) from None
+            raise ProjectError([prompt_problem(self._declaration, claim, name="control-character")]) from None
 
     def sketch(self, values: tuple[Value, ...], model: Model) -> Action:
         """Return an action without a key, and with the path that the spec gives to the cell; raises ProjectError."""

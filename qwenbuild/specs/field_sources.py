@@ -82,16 +82,20 @@ class Sources:
             return Source(Kind.IMAGE, "the image's name", declaration.place(key=True))
         return Source(Kind.SPEC, "the spec's name", Place(declaration.spec.source.shown)) if name == "spec" else None
 
-    def parameter(self, name: str) -> Source:
-        """Return the source of a vendor parameter."""
+    def parameter(self, name: str, provider: str) -> Source:
+        """Return the source of a parameter of the request; `provider` is the name of the image's provider."""
         for layer in self._declaration.layers:
             if name in layer.fields.parameters:
                 return self._of_layer(layer, "parameters", name)
-        file, model = self._project.file, self._action.request.model
-        if name in self._project.catalogue.models[model].parameters:
-            place = file.source.place((*file.keys, "models", model, "parameters", name))
-            return Source(Kind.CONFIG, f"model {model}", place)
-        return Source(Kind.DEFAULT, "not set")
+        file, model = self._project.file, self._action.model
+        if name in model.parameters:
+            place = file.source.place((*file.keys, "models", model.name, "parameters", name))
+            return Source(Kind.CONFIG, f"model {model.name}", place)
+        table = self._project.config.providers.get(provider, {})
+        if name in table:
+            return Source(Kind.CONFIG, "", file.source.place((*file.keys, "providers", provider, name)))
+        is_set = name in self._action.request.as_dict().get("parameters", {})
+        return Source(Kind.DEFAULT, f"the provider {provider}" if is_set else "not set")
 
     def setting(self, name: str, provider: str, *, asked: bool) -> Source:
         """Return the source of the `region` or `interface` of a provider; `asked`: the command line gives it."""
@@ -147,7 +151,7 @@ class Sources:
                 with contextlib.suppress(ProjectError):
                     place = rows.find(path, shown, column, wanted) or place
             case list():
-                model = self._project.catalogue.models[self._action.request.model]
+                model = self._action.model
                 for index, raw in enumerate(declaration.axes[axis]):
                     if (size_label(raw, model) if axis == "size" else plain(raw)) == wanted:
                         place = written.place(index)
@@ -171,7 +175,7 @@ class Sources:
 def _included(project: Project, action: Action) -> int | None:
     """Return the index of the image's `include` that declares the cell; None if the matrix declares it."""
     declaration = action.declaration
-    model = project.catalogue.models[action.request.model]
+    model = action.model
     for number, cell in enumerate(declaration.image.include):
         if cell.keys() == set(declaration.axes) and action.labels == tuple(
             size_label(cell[axis], model) if axis == "size" else _included_label(declaration, number, axis, cell)

@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any
 
 from qwenbuild import parameters
-from qwenbuild.catalogue import DEFAULT_MODEL, Catalogue, Model
+from qwenbuild.catalogue import DEFAULT_MODEL, Model
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.text import nfc
-from qwenbuild.problems import Problem, did_you_mean, listing
+from qwenbuild.own_servers import Parametrised
+from qwenbuild.problems import Place, Problem, did_you_mean, listing
 from qwenbuild.request import RANDOM_SEED, SEED_MAX, Size, derived_seed
 
 from . import layers
@@ -37,9 +38,11 @@ _FLAGS = {"true": True, "false": False}
 class FieldValues:
     """The fields of one image. `texts` are those that are templates, by name."""
 
-    def __init__(self, declaration: Declaration, catalogue: Catalogue, templates: Templates) -> None:
-        """Raises ProjectError if a template can't be compiled."""
-        self._declaration, self._catalogue = declaration, catalogue
+    def __init__(
+        self, declaration: Declaration, templates: Templates, parametrised: Parametrised | None = None
+    ) -> None:
+        """`parametrised` is the provider, if it has parameters. Raises ProjectError if a template can't be compiled."""
+        self._declaration, self._parametrised = declaration, parametrised
         self._written = {name: declaration.setting(name) for name in TEMPLATED if name not in declaration.axes}
         self.texts: dict[str, SharedText] = {}
         problems: list[Problem] = []
@@ -100,10 +103,11 @@ class FieldValues:
     def parameters(self, model: Model) -> str:
         """Return the vendor parameters of the cells with a model, as a request has them. Raises ProjectError."""
         if (text := self._parameters.get(model.name)) is None:
-            table = layers.parameters(self._declaration.layers, model)
+            own = self._parametrised.parameters if self._parametrised else {}
+            table = {**own, **layers.parameters(self._declaration.layers, model)}
             if fault := parameters.size_fault(table):
                 claim = f"the parameters of {self._declaration.name}, with those of all places: {fault}"
-                raise ProjectError([Problem(claim, self._declaration.place("parameters"))])
+                raise ProjectError([Problem(claim, self._declaration.place("parameters"), name="parameters-too-large")])
             if problems := list(self._wrong_parameters(table, model)):
                 raise ProjectError(problems)
             text = self._parameters[model.name] = parameters.as_text(table)
@@ -111,14 +115,20 @@ class FieldValues:
 
     def _wrong_parameters(self, table: Mapping[str, Any], model: Model) -> Iterator[Problem]:
         """Yield a problem for each vendor parameter with a value that the model is known not to take."""
+        refused = self._parametrised.wrong_parameters(table) if self._parametrised else {}
+        for name, error in refused.items():
+            yield Problem(error.claim, self._place_of_parameter(name), facts=error.facts, hint=error.hint, name=error.name)
         for name, value in table.items():
             known = model.parameter_values.get(name, [value])
             if not any(type(it) is type(value) and it == value for it in known):
-                where = next((it for it in self._declaration.layers if name in it.fields.parameters), None)
-                place = where.place("parameters", name) if where else self._declaration.place()
+                place = self._place_of_parameter(name)
                 expected = f"expected {listing(map(toml, known))}"
                 near = did_you_mean(str(value), [it for it in known if isinstance(it, str)])
-                yield Problem(f"{model.name} does not take {name} = {toml(value)}", place, expected, hint=near)
+                yield Problem(f"{model.name} does not take {name} = {toml(value)}", place, expected, hint=near, name="parameter-not-taken")
+
+    def _place_of_parameter(self, name: str) -> Place:
+        where = next((it for it in self._declaration.layers if name in it.fields.parameters), None)
+        return where.place("parameters", name) if where else self._declaration.place()
 
     def problems(self, values: Sequence[Value], model: Model) -> list[Problem]:
         """Return the problems of all fields of a cell that are templates."""
@@ -152,27 +162,28 @@ class FieldValues:
         }}  # fmt: skip
 
     def _as_model(self, text: str) -> Model:
-        return model_of(text, self._catalogue, partial(self._wrong, "model", f'unknown model "{text}"', text))
+        wrong = partial(self._wrong, "model", f'unknown model "{text}"', text, name="unknown-model")
+        return model_of(text, self._declaration.catalogue, wrong)
 
     def _as_size(self, text: str, model: Model) -> Size:
-        return size_of(_SIGN.sub(r"\1", text), model, partial(self._wrong, "size", f'size "{text}"', text))
+        return size_of(_SIGN.sub(r"\1", text), model, partial(self._wrong, "size", f'size "{text}"', text, name="size-not-offered"))
 
     def _as_seed(self, text: str) -> int:
         if (number := _NUMBER.fullmatch(text)) and int(number[1]) <= SEED_MAX:
             return int(number[1])
         if text == RANDOM:
             return RANDOM_SEED
-        raise self._wrong("seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"')
+        raise self._wrong("seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"', name="wrong-seed")
 
     def _as_flag(self, name: str, text: str) -> bool:
         if text.lower() in _FLAGS:  # spreadsheets write TRUE
             return _FLAGS[text.lower()]
-        raise self._wrong(name, f'{name} "{text}"', text, "true or false")
+        raise self._wrong(name, f'{name} "{text}"', text, "true or false", name="wrong-type")
 
-    def _wrong(self, name: str, claim: str, text: str, reason: str) -> ProjectError:
+    def _wrong(self, field: str, claim: str, text: str, reason: str, *, name: str) -> ProjectError:
         hint = None
-        if name == "seed" and text == "-1":  # many tools' sign for a random seed
+        if field == "seed" and text == "-1":  # many tools' sign for a random seed
             hint = "\"random\" draws one: seed = \"{{ 'random' if … == '-1' else … }}\""
         elif not text:
-            hint = f"a default for empty cells: {name} = \"{{{{ … or '{_INSTEAD[name]}' }}}}\""
-        return ProjectError([Problem(claim, self._declaration.place_of(name), reason, hint=hint)])
+            hint = f"a default for empty cells: {field} = \"{{{{ … or '{_INSTEAD[field]}' }}}}\""
+        return ProjectError([Problem(claim, self._declaration.place_of(field), reason, hint=hint, name=name)])

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from qwenbuild.catalogue import Catalogue, Model
+from qwenbuild.catalogue import Model
 from qwenbuild.files.toml_positions import Header, comments, headers, spans
 
 from .columns import size_label
@@ -48,7 +48,7 @@ class Choice:
     several values.
     """
 
-    def __init__(self, declaration: Declaration, catalogue: Catalogue, templates: Templates) -> None:
+    def __init__(self, declaration: Declaration, templates: Templates) -> None:
         """Raises ProjectError if the matrix has a mistake."""
         image = declaration.image
         whole = replace(declaration, image=image.model_copy(update={"only": []}))
@@ -71,7 +71,7 @@ class Choice:
 
         self._cells = {
             whole.cell_name(values): tuple([said(at, value, model) for at, value in enumerate(values)])
-            for values, model in Cells(seen, catalogue, FieldValues(seen, catalogue, templates))
+            for values, model in Cells(seen, FieldValues(seen, templates))
         }
 
     def __len__(self) -> int:

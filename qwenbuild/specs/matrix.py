@@ -39,12 +39,12 @@ class ModelChoice(Protocol):
         """Return the model of a cell; raises ProjectError. A size in `values` is not resolved yet."""
 
 
-def count(declaration: Declaration, catalogue: Catalogue) -> int:
+def count(declaration: Declaration) -> int:
     """Return the number of cells: exact for up to a million, else an upper bound."""
     if not (declaration.image.exclude or declaration.image.only) or declaration.cells > COUNTED:
         return declaration.cells
     try:
-        return sum(1 for _ in Cells(declaration, catalogue, _Any(catalogue)))
+        return sum(1 for _ in Cells(declaration, _Any(declaration.catalogue)))
     except ProjectError:
         return declaration.cells  # `expand` reports the mistake
 
@@ -55,7 +55,7 @@ class _Any:
     model_axes: Sequence[int] | None = ()
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._model = catalogue.models[DEFAULT_MODEL]
+        self._model = catalogue.model(DEFAULT_MODEL)
 
     def model(self, values: Sequence[Value]) -> Model:
         return self._model
@@ -71,13 +71,11 @@ class Cells:
     def __init__(
         self,
         declaration: Declaration,
-        catalogue: Catalogue,
         choice: ModelChoice | None = None,
         refuse: Callable[[Sequence[Value], ProjectError], None] = lambda values, error: None,
     ) -> None:
         """`choice` chooses the models if the field `model` is a template; cells without a model go to `refuse`."""
         self._declaration = declaration
-        self._catalogue = catalogue
         self._choice = choice if is_template(declaration.setting("model")) and "model" not in declaration.axes else None
         self._refuse = refuse
         self._source = declaration.spec.source
@@ -107,9 +105,9 @@ class Cells:
                 yield values, grid.model
         if is_empty and image.only:
             which = "that `exclude` leaves " if image.exclude else ""
-            raise wrong("`only` leaves out every cell", self._place("only"), f"no cell {which}matches an entry")
+            raise wrong("`only` leaves out every cell", self._place("only"), f"no cell {which}matches an entry", name="empty-matrix")
         if is_empty:
-            raise wrong("every cell is excluded: the matrix is empty", self._place("exclude"))
+            raise wrong("every cell is excluded: the matrix is empty", self._place("exclude"), name="empty-matrix")
         yield from included
 
     def _single(self) -> Iterator[Cell]:
@@ -117,7 +115,7 @@ class Cells:
         for name in ("exclude", "include", "only"):
             if getattr(self._declaration.image, name):
                 claim = "this include names no axis" if name == "include" else f"{name} needs a matrix"
-                raise wrong(claim, self._place(name))
+                raise wrong(claim, self._place(name), name="no-matrix")
         try:
             yield (), self._default_model() if self._choice is None else self._choice.model(())
         except ProjectError as error:
@@ -174,7 +172,7 @@ class Cells:
             excluded = rules.rules(self._declaration, "exclude", model)
             grids.append(Grid(model, columns, excluded, self._only(model) if image.only else None))
         if image.exclude and not image.has_matrix:
-            problems.append(Problem("exclude needs a matrix", self._place("exclude")()))
+            problems.append(Problem("exclude needs a matrix", self._place("exclude")(), name="no-matrix"))
         is_grid_valid = not problems
         included = self._inclusions(grids, problems)
         if is_grid_valid:
@@ -215,7 +213,7 @@ class Cells:
         if more := [str(place.line) for place in places[MOST_PROBLEMS:]]:
             facts.append(f"and {len(more):,} more, on lines {', '.join(more)}")
         claim = f"{len(repeated):,} includes repeat cells" if len(repeated) > 1 else "this include repeats a cell"
-        return Problem(claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it")
+        return Problem(claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="repeated-include")
 
     def _only(self, model: Model) -> Rules:
         """Return the entries of `only` as labels of a model."""
@@ -244,14 +242,16 @@ class Cells:
             place = partial(self._declaration.written["model"].place, index)
             try:
                 if name in found:
-                    raise wrong(f'axis model has the value "{name}" twice', place)
+                    raise wrong(f'axis model has the value "{name}" twice', place, name="value-twice")
                 found[name] = self._model(name, place)
             except ProjectError as error:
                 problems += error.problems
         return list(found.values())
 
     def _default_model(self) -> Model:
-        name = self._declaration.setting("model") or DEFAULT_MODEL
+        name = self._declaration.setting("model") or self._declaration.catalogue.default_model
+        if not name:
+            raise wrong("the image names no model", self._place(), "a server of your own has no default model", name="no-model")
         return self._model(name, partial(self._declaration.place_of, "model"))
 
     def _place(self, *keys: str | int) -> Callable[[], Place]:
@@ -259,8 +259,9 @@ class Cells:
 
     def _model(self, name: Any, place: Callable[[], Place]) -> Model:
         if not isinstance(name, str):
-            raise wrong(f"model: {toml(name)} is not a model's name", place)
-        return model_of(name, self._catalogue, lambda reason: wrong(f'unknown model "{name}"', place, reason))
+            raise wrong(f"model: {toml(name)} is not a model's name", place, name="wrong-type")
+        catalogue = self._declaration.catalogue
+        return model_of(name, catalogue, lambda reason: wrong(f'unknown model "{name}"', place, reason, name="unknown-model"))
 
     def _inclusion(self, number: int, *, is_told: bool) -> Cell:
         """Return the cell of an `include`. Raises ProjectError; if the error `is_told`, it names the nearest ids."""
@@ -270,7 +271,7 @@ class Cells:
             rules.check_axis(self._declaration, axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
             claim = f"this include leaves out {listing(missing)}"
-            raise wrong(claim, partial(self._source.place, keys), "an include names every axis")
+            raise wrong(claim, partial(self._source.place, keys), "an include names every axis", name="incomplete-include")
         raw = {axis: self._included(number, axis, cell[axis], is_told=is_told) for axis in axes}
         places = {axis: partial(self._source.place, (*keys, axis)) for axis in axes}
         if "model" in cell:
@@ -293,7 +294,7 @@ class Cells:
         if found is None and all_are_rows:
             ids = [plain(row) for row in written] if is_told else ()
             hint = did_you_mean(plain(value), ids) or f"ids: {listing(ids)}"
-            raise wrong(f'axis {axis} has no row "{value}"', place, hint)
+            raise wrong(f'axis {axis} has no row "{value}"', place, hint, name="unknown-value")
         return value if found is None else found
 
 

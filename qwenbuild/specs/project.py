@@ -201,8 +201,7 @@ def find(
         catalogue = builtin().extended(declared)
         catalogue = catalogue.extended(prices.corrections(declared, catalogue.models, config.prices, trust))
     except BadDeclaration as error:
-        place = file.source.place((*file.keys, "models", error.model, error.key))
-        raise ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place)]) from None
+        raise badly_declared(file, error) from None
     given = given or Given()
     project = Project(file.root, profiles.applied(config, given.profile), catalogue, file, trust, given)
     inside = outside.contents(project.state_dir, levels=2)
@@ -211,10 +210,16 @@ def find(
     for key in ("out", "templates"):
         if outside.is_in_git(project.root, path := getattr(config, key)):
             place = file.source.place((*file.keys, key))
-            raise ProjectError([Problem(f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"')])
+            raise ProjectError([Problem(f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"', name="inside-git")])
     read = [project.searched[-1], project.root / LOCK, project.templates, *project.spec_folders()[:1]]
     trust.require(*outside.links(project.root, [*read, project.out, project.state_dir, *inside]))
     return project
+
+
+def badly_declared(file: ConfigFile, error: BadDeclaration) -> ProjectError:
+    """Return the error that a model in a config's `[models]` contradicts itself."""
+    place = file.source.place((*file.keys, "models", error.model, error.key))
+    return ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place, name="wrong-model-table")])
 
 
 def schema() -> dict[str, Any]:

@@ -43,7 +43,7 @@ def of(project: Project, actions: Iterable[Action]) -> dict[str, list[Segment]]:
     for cells in wanted.values():
         declaration = next(iter(cells.values())).declaration
         try:
-            for labels, marked, known in prompts(project.catalogue, marking, plain, declaration, cells):
+            for labels, marked, known in prompts(marking, plain, declaration, cells):
                 segments, action = _segments(marked, known), cells[labels]
                 if "".join(text for text, _ in segments) == action.request.prompt:
                     found[action.output] = segments

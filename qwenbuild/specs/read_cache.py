@@ -19,6 +19,8 @@ from jinja2.bccache import Bucket
 
 from qwenbuild.errors import ProjectError
 from qwenbuild.files.paths import as_spelled
+from qwenbuild.own_servers import parametrised
+from qwenbuild.parameters import as_text
 from qwenbuild.routes import Routes
 
 from . import expand
@@ -41,7 +43,7 @@ class _Expansion:
 
     spec: Spec = field(repr=False)
     fields: Sequence[Fields] = field(repr=False)  # of the layers
-    provider: tuple[str, bool]  # its family, and whether it is labelled
+    provider: tuple[str, bool, str]  # its family, whether it is labelled, and its parameters
     axes: str  # the values of the axes, as text
     texts: Mapping[str, str | None]  # the templates' texts by name; None: no such file
     actions: Sequence[Action] = field(repr=False)
@@ -93,7 +95,7 @@ class ReadCache:
             actions += expansion.actions
             names.update(dict.fromkeys(expansion.texts))
         self._expansions = expansions
-        whole = expand.before_only(project.catalogue, now)
+        whole = expand.before_only(now)
         return settled(actions, whole, recorded, findings), [as_spelled(project.templates, name) for name in names]
 
     def _kept(self, declaration: Declaration, routes: Routes, now: Templates) -> _Expansion | None:
@@ -115,7 +117,7 @@ class ReadCache:
     ) -> _Expansion:
         """Expand an image; with `keep`, its actions hold their requests."""
         templates = self._templates(project)
-        actions = list(expand.cells(project.catalogue, templates, declaration, routes, findings, keep=keep))
+        actions = list(expand.cells(templates, declaration, routes, findings, keep=keep))
         provider, axes = _provider(declaration, routes), repr(declaration.axes)
         return _Expansion(declaration.spec, _fields(declaration), provider, axes, templates.texts, actions)
 
@@ -142,9 +144,10 @@ def _fields(declaration: Declaration) -> Sequence[Fields]:
     return tuple([layer.fields for layer in declaration.layers])
 
 
-def _provider(declaration: Declaration, routes: Routes) -> tuple[str, bool]:
+def _provider(declaration: Declaration, routes: Routes) -> tuple[str, bool, str]:
     provider = routes.provider(declaration.choice)
-    return provider.family, provider.labelled
+    own = parametrised(provider)
+    return provider.family, provider.labelled, as_text(own.parameters) if own else ""
 
 
 def _are_equal(fields: Sequence[Fields], others: Sequence[Fields]) -> bool:

@@ -72,7 +72,7 @@ class Reader:
         declarations = self._with_providers(declare(project, specs, findings), findings)
         if refused := self._too_many_renders(declarations, image_counts):
             templates = Templates(project.templates, project.config.templates)
-            samples.check(project.catalogue, templates, declarations, self._routes, findings)
+            samples.check(templates, declarations, self._routes, findings)
             self.inputs = [*self.inputs, *templates.paths]
             if findings.problems:
                 findings.add(refused.problems)
@@ -82,7 +82,7 @@ class Reader:
             actions, read = self._cache.expand(project, declarations, self._routes, recorded, findings)
         else:
             templates = Templates(project.templates, project.config.templates)
-            actions = expand.expand(project.catalogue, templates, declarations, self._routes, recorded, findings)
+            actions = expand.expand(templates, declarations, self._routes, recorded, findings)
             read = templates.paths
         self.inputs = [*self.inputs, *read]
         findings.add(self._refused_by_provider(actions))
@@ -105,14 +105,15 @@ class Reader:
             if wrong := list(_useless(declaration, provider)):
                 findings.add(wrong, declaration.name)
             else:
-                found.append(declaration)
+                catalogue = self._routes.catalogue(declaration.choice)
+                found.append(replace(declaration, catalogue=catalogue) if catalogue else declaration)
         return found
 
     def _specs(self, paths: Sequence[Path], findings: Findings) -> list[Spec]:
         specs, cache = [], self._cache
         if not paths:
             hint = "`qwenbuild init` writes a first spec"
-            findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint)])
+            findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint, name="no-specs")])
         for path in paths:
             before = findings.added
             shown, name = self._project.shown(path), self._project.spec_name(path)
@@ -130,7 +131,7 @@ class Reader:
         most = max(self._max_renders, _ALWAYS_EXPANDED)
         if sum(declaration.cells for declaration in declarations) <= most:
             return None
-        cells = {each.name: matrix.count(each, self._project.catalogue) for each in declarations}
+        cells = {each.name: matrix.count(each) for each in declarations}
         for known in image_counts:
             new = {name: max(0, count - known.get(name, 0)) for name, count in cells.items()}
             if sum(new.values()) <= most:
@@ -150,7 +151,7 @@ class Reader:
                 image = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place
                 place = stated or image.place()
-                found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"]))
+                found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"], name="provider-refuses"))
         return list(found.values())
 
 
@@ -171,7 +172,7 @@ def _useless(declaration: Declaration, provider: Provider) -> Iterator[Problem]:
     for option in OPTIONS:
         is_beside = layers.setting(declaration.layers, option) is beside
         if is_beside and option not in options_of(type(provider)):
-            yield Problem(f'the provider "{provider.name}" takes no {option}', beside.place(option, key=True))
+            yield Problem(f'the provider "{provider.name}" takes no {option}', beside.place(option, key=True), name="option-not-taken")
 
 
 def check_renders(renders: int, most: int) -> None:

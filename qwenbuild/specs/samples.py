@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from qwenbuild.catalogue import Catalogue
 from qwenbuild.errors import ProjectError
 from qwenbuild.routes import Routes
 
@@ -28,7 +27,6 @@ _MOST_VALUES = 100_000  # of all axes of a matrix whose exclusions are checked
 
 
 def check(
-    catalogue: Catalogue,
     templates: Templates,
     declarations: Collection[Declaration],
     routes: Routes,
@@ -39,17 +37,17 @@ def check(
     for declaration in declarations:
         if declaration.cells <= left:
             left -= declaration.cells
-            small += expand.cells(catalogue, templates, declaration, routes, findings)
+            small += expand.cells(templates, declaration, routes, findings)
             continue
         if sum(map(len, declaration.axes.values())) <= _MOST_VALUES:
             try:
-                Cells(declaration, catalogue, FieldValues(declaration, catalogue, templates)).resolved()
+                Cells(declaration, FieldValues(declaration, templates)).resolved()
             except ProjectError as error:
                 findings.add(error.problems, declaration.name)
         for sample in _samples(declaration):
-            for _ in expand.cells(catalogue, templates, sample, routes, findings):
+            for _ in expand.cells(templates, sample, routes, findings):
                 pass
-    settled(small, expand.before_only(catalogue, templates), no_records, findings)
+    settled(small, expand.before_only(templates), no_records, findings)
 
 
 def _samples(declaration: Declaration) -> Iterator[Declaration]:

@@ -58,7 +58,7 @@ class Workspace:
         declarations = declare(project, self.specs(findings), findings)
         templates = Templates(project.templates, project.config.templates)
         routes = family_of("test-1", labelled=labelled)
-        found = expand.expand(project.catalogue, templates, declarations, routes, lambda: records, findings)
+        found = expand.expand(templates, declarations, routes, lambda: records, findings)
         findings.raise_if_any()
         return found
 

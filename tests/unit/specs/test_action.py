@@ -42,10 +42,8 @@ include = [{ seed = 3, hue = "green", size = "1:1", watermark = true }]
     })  # fmt: skip
     templates = Templates(project.root / "templates", "templates")
     [declaration] = project.declarations()
-    catalogue, routes = project.project.catalogue, family_of("family", labelled=labelled)
-    made = [
-        list(expand.cells(catalogue, templates, declaration, routes, Findings(), keep=keep)) for keep in (True, False)
-    ]
+    routes = family_of("family", labelled=labelled)
+    made = [list(expand.cells(templates, declaration, routes, Findings(), keep=keep)) for keep in (True, False)]
     assert len(made[0]) == 241
     project.write({"templates/poster.j2": "another"})
     (project.root / "templates/part.j2").unlink()

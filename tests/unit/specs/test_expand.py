@@ -354,10 +354,7 @@ copy = { id = "en", title = "another" }
     [declaration] = project.declarations()
     cells = {action.labels: action.request.prompt for action in project.actions()}
     assert len(cells) == 321
-    catalogue = project.project.catalogue
-    assert {
-        labels: prompt for labels, prompt, _ in expand.prompts(catalogue, templates, templates, declaration, cells)
-    } == cells
+    assert {labels: prompt for labels, prompt, _ in expand.prompts(templates, templates, declaration, cells)} == cells
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def entries(project: Workspace, spec: str, *chosen: str) -> Sequence[Entry]:
     project.write({"specs/s.toml": spec})
     [declaration] = project.declarations()
     found = project.project
-    choice = Choice(declaration, found.catalogue, Templates(found.templates, found.config.templates))
+    choice = Choice(declaration, Templates(found.templates, found.config.templates))
     return choice.entries({f"s/x[{cell}]" for cell in chosen})
 
 

@@ -14,7 +14,6 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProjectError
 from qwenbuild.request import Size
 from qwenbuild.specs import matrix
@@ -33,7 +32,7 @@ def declared(folder: Path, image: dict[str, Any]) -> Declaration:
 
 def cells(declaration: Declaration) -> list[Cell]:
     """Return each cell's values by axis."""
-    found = Cells(declaration, builtin())
+    found = Cells(declaration)
     return [dict(zip(declaration.axes, (item.value for item in items), strict=True)) for items, _ in found]
 
 
@@ -93,7 +92,7 @@ def test_cells_are_those_of_the_reference(
             cells(declaration)
         return
     assert cells(declaration) == expected
-    assert matrix.count(declaration, builtin()) == len(expected)
+    assert matrix.count(declaration) == len(expected)
 
 
 # --- values ---
@@ -241,7 +240,7 @@ def test_an_image_without_a_matrix_may_be_its_includes(project: Workspace) -> No
         ("a/x[copy=en,mood=calm,seed=9,size=1472x1104]", "a/x-1472x1104-9-calm-en.png", "three calm"),
     ]
     [declaration] = project.declarations()
-    assert (declaration.cells, matrix.count(declaration, builtin())) == (4, 4)
+    assert (declaration.cells, matrix.count(declaration)) == (4, 4)
     assert [str(declaration.written["mood"].place(at)) for at in range(2)] == ["specs/a.toml:5:45", "specs/a.toml:6:44"]
 
 
@@ -269,16 +268,16 @@ def test_a_matrix_of_any_size_is_counted_and_not_expanded(tmp_path: Path, zeros:
     axis = {"start": 0, "count": third}
     declaration = declared(tmp_path, {"matrix": {"a": axis, "b": axis, "seed": axis}})
     assert declaration.cells == 10**zeros
-    assert matrix.count(declaration, builtin()) == 10**zeros
+    assert matrix.count(declaration) == 10**zeros
     assert [type(values) for values in declaration.axes.values()] == [range] * 3
 
 
 def test_a_huge_matrix_with_exclusions_is_counted_before_them(tmp_path: Path) -> None:
     """Only up to a million combinations are made to count them exactly."""
     small = {"matrix": {"n": {"start": 0, "count": 1000}, "m": ["x", "y"]}, "exclude": [{"m": "x"}]}
-    assert matrix.count(declared(tmp_path, small), builtin()) == 1000
+    assert matrix.count(declared(tmp_path, small)) == 1000
     huge = {"matrix": {"n": {"start": 0, "count": 10**12}, "m": ["x", "y"]}, "exclude": [{"m": "x"}]}
-    assert matrix.count(declared(tmp_path, huge), builtin()) == 2 * 10**12
+    assert matrix.count(declared(tmp_path, huge)) == 2 * 10**12
 
 
 def test_what_only_leaves_of_a_huge_matrix_is_counted(tmp_path: Path) -> None:
@@ -286,9 +285,9 @@ def test_what_only_leaves_of_a_huge_matrix_is_counted(tmp_path: Path) -> None:
     axis = {"start": 0, "count": 10**5}
     image = {"matrix": {"a": axis, "b": axis, "c": [1, 2, 3]}, "include": [{"a": -1, "b": -1, "c": 1}]}
     few = declared(tmp_path, {**image, "only": [{"a": 7, "b": 8}, {"a": 7, "b": 9, "c": 2}, {"b": 8, "c": 1, "a": 7}]})
-    assert (few.cells, matrix.count(few, builtin())) == (1 + 3 + 1 + 1, 4)
+    assert (few.cells, matrix.count(few)) == (1 + 3 + 1 + 1, 4)
     many = declared(tmp_path, {**image, "only": [{"c": 1}]})
-    assert (many.cells, matrix.count(many, builtin())) == (1 + 10**10, 1 + 10**10)
+    assert (many.cells, matrix.count(many)) == (1 + 10**10, 1 + 10**10)
 
 
 def test_a_range_longer_than_a_machine_word(tmp_path: Path) -> None:
@@ -300,11 +299,11 @@ def test_a_range_longer_than_a_machine_word(tmp_path: Path) -> None:
 def test_counting_ignores_mistakes(tmp_path: Path) -> None:
     """Expansion reports the mistakes of a matrix."""
     declaration = declared(tmp_path, {"matrix": {"size": ["1:1", "17:9"]}, "exclude": [{"size": "1:1"}]})
-    assert matrix.count(declaration, builtin()) == 2
+    assert matrix.count(declaration) == 2
 
 
 def test_cells_are_made_one_after_another(tmp_path: Path) -> None:
     """The first cell of a billion is made without the others."""
     declaration = declared(tmp_path, {"matrix": {"a": {"count": 1000}, "b": {"count": 1000}, "c": {"count": 1000}}})
-    first = next(iter(Cells(declaration, builtin())))
+    first = next(iter(Cells(declaration)))
     assert [item.value for item in first[0]] == [0, 0, 0]

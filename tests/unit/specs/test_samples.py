@@ -14,7 +14,7 @@ def claims(project: Workspace) -> list[str]:
     found = project.project
     findings = Findings()
     templates = Templates(found.templates, found.config.templates)
-    samples.check(found.catalogue, templates, project.declarations(), family_of("family"), findings)
+    samples.check(templates, project.declarations(), family_of("family"), findings)
     return [problem.claim for problem in findings.problems]
 
 

@@ -22,7 +22,7 @@ def test_a_text_depends_on_the_axes_behind_the_fields_that_it_reads(project: Wor
     """A prompt that reads the seed reads the axis that gives the seed, and no other."""
     [declaration] = project.write({"specs/a.toml": SPEC}).declarations()
     templates = Templates(project.root, "templates")
-    fields = FieldValues(declaration, project.project.catalogue, templates)
+    fields = FieldValues(declaration, templates)
     assert fields.texts["seed"].axes == [2]
     template = templates.inline("{{ hue }} {{ seed }}", lambda line, token: declaration.place())
     assert SharedText("prompt", template, declaration, fields.texts).axes == [0, 2]
