@@ -5,7 +5,7 @@ A provider turns a request into image bytes. Other packages add providers as ent
 A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
 
 What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
-`makes_drafts`, `options_of`, `asked_by`, `price_of`), and nowhere else: no other module tests a provider's class or
+`makes_drafts`, `options_of`, `asked_by`, `price_of`, `reading`), and nowhere else: no other module tests a provider's class or
 name.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 from qwenbuild.errors import ProviderError, UsageError
@@ -39,7 +40,8 @@ class Settings:
     `table` is the project's `[providers.NAME]`. An image's own `region` and `interface`, and the command-line options
     of these names, replace its keys: `insisted` are the keys that were replaced. `environ` is the environment. `jobs`
     is how many requests may be rendered at once (None: the provider chooses). The table is a stranger's: before a
-    secret goes to a server that only the table names, `trust` must allow it (see `Asking`).
+    secret goes to a server that only the table names, `trust` must allow it (see `Asking`). `root` is the project's
+    folder, None outside of a project.
     """
 
     table: Mapping[str, Any]
@@ -48,6 +50,7 @@ class Settings:
     jobs: int | None = None
     trust: Trust = field(default_factory=Trust, repr=False)
     insisted: frozenset[str] = frozenset()
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,17 @@ class Asking(Protocol):
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A provider that reads files of the project, such as a workflow. Each reading of the project reads them again."""
+
+    def files(self) -> Sequence[Path]:
+        """Return the files that it reads, which may be missing. No I/O."""
+
+    def read_files(self) -> Sequence[Problem]:
+        """Read the files, and return what is wrong with them. From now on, plans and renders are about these."""
+
+
+@runtime_checkable
 class Accounted(Protocol):
     """A provider whose requests are paid for by an account at a service."""
 
@@ -280,6 +294,11 @@ def price_of(provider: Provider, model: str, size: Size) -> Price | None:
 def asked_by(provider: Provider) -> Sequence[Item]:
     """Return what the user must approve before the provider is used."""
     return provider.asks() if isinstance(provider, Asking) else ()
+
+
+def reading(provider: Provider) -> ReadsFiles | None:
+    """Return the provider if it reads files of the project, else None."""
+    return provider if isinstance(provider, ReadsFiles) else None
 
 
 def accounted(provider: Provider) -> Accounted | None:
@@ -332,10 +351,10 @@ def reject_unknown(table: Mapping[str, Any], known: Sequence[str], name: str) ->
     for key in table:
         if key not in known:
             raise UsageError(
-                f'unknown key "{key}" in [providers.{name}]',
+                f'unknown key "{key}" in [providers.{name}]', name="unknown-key",
                 facts=[f"value: {json.dumps(table[key], default=str)}", f"known: {listing(known) or 'none'}"],
                 hint=did_you_mean(key, known),
-            )
+            )  # fmt: skip
 
 
 def broken(name: str, error: Exception) -> ProviderError:
@@ -343,7 +362,7 @@ def broken(name: str, error: Exception) -> ProviderError:
     claim = "".join(traceback.format_exception_only(error)).strip()
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     return ProviderError(
-        f'the provider "{name}" broke: {claim}',
+        f'the provider "{name}" broke: {claim}', name="provider-broken",
         facts=[f"at {frame.f_code.co_filename}:{line}"],
         hint="this is a mistake in the provider, not in the project",
-    )
+    )  # fmt: skip

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     SECRETS = "secrets"  # a variable with a secret, and the server that gets it
     REMOTES = "remotes"  # a remote cache: images come from there and go there
     LINKS = "links"  # a link in the project that leads out of it
+    SERVERS = "servers"  # a server that gets the prompts, and whose images are taken
     PRICES = "prices"  # a price below the catalogue's, or a model without one
     OWNERS = "owners"  # another user, to whom the project's folder belongs
 
@@ -93,9 +94,9 @@ class Trust:
 def problem(refused: Sequence[Item]) -> Problem:
     """Return the problem that the user has not approved these items, at least one."""
     if len(refused) == 1:
-        return Problem(f"not approved: {refused[0]}", hint=_HINT)
+        return Problem(f"not approved: {refused[0]}", hint=_HINT, name="not-approved")
     claim = f"the project asks for {len(refused)} things that you have not approved"
-    return Problem(claim, facts=[str(item) for item in refused], hint=_HINT)
+    return Problem(claim, facts=[str(item) for item in refused], hint=_HINT, name="not-approved")
 
 
 def allows_all(environ: Mapping[str, str]) -> bool:

@@ -49,7 +49,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     Each finding is yielded as soon as its check ends. Raises UsageError if `start` does not exist.
     """
     if not start.is_dir():
-        raise UsageError(f"no such folder: {start}")
+        raise UsageError(f"no such folder: {start}", name="no-such-folder")
     yield from _installation()
     project = None
     try:
@@ -96,7 +96,7 @@ def _provider(name: str, project: Project | None, environ: Mapping[str, str]) ->
     if project is None:
         return registry.create(name, Settings({}, builtin(), environ))
     table = project.config.providers.get(name, {})
-    return registry.create(name, Settings(table, project.catalogue, environ, trust=project.trust))
+    return registry.create(name, Settings(table, project.catalogue, environ, trust=project.trust, root=project.root))
 
 
 def _specs(project: Project, routes: Routes) -> Finding:
@@ -126,7 +126,9 @@ def _installation() -> Iterator[Finding]:
         required = metadata.requires("qwenbuild") or []
     except metadata.PackageNotFoundError:
         hint = f"install it: {sys.executable} -m pip install {shlex.quote(str(Path(__file__).parents[2]))}"
-        yield Finding("packages", Level.FAIL, "qwenbuild runs from its source, and is not installed", hint=hint)
+        yield Finding(
+            "packages", Level.FAIL, "qwenbuild runs from its source, and is not installed", hint=hint, name="packages"
+        )
         return
     wrong = []
     plain = [one for one in required if ";" not in one]  # the others belong to extras
@@ -138,7 +140,9 @@ def _installation() -> Iterator[Finding]:
         facts = tuple(f"{one}: {found}" for one, found in wrong)
         fix = " ".join(f"'{one}'" for one, _ in wrong)
         hint = f"{sys.executable} -m pip install {fix}"
-        yield Finding("packages", Level.FAIL, "packages are missing or of another version", facts, hint)
+        yield Finding(
+            "packages", Level.FAIL, "packages are missing or of another version", facts, hint, name="packages"
+        )
     else:
         yield Finding("packages", Level.OK, f"all {len(plain)} are installed and fit")
 
@@ -176,10 +180,12 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding.of_error("remote", error)
         return
     except TimeoutError:
-        yield Finding("remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s")
+        yield Finding(
+            "remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s", name="remote-timeout"
+        )
         return
     for problem in remote.warnings():
-        yield Finding("remote", Level.WARN, problem.claim, tuple(problem.facts), problem.hint)
+        yield Finding("remote", Level.WARN, problem.claim, tuple(problem.facts), problem.hint, problem.name)
         return
     empty = [name for name in (config.token_env, config.secret_env) if name and not environ.get(name)]
     facts = (f"empty: {listing(empty)}",) if empty else ()

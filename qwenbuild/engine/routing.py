@@ -44,8 +44,9 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
     def make(choice: Choice) -> Provider:
         name = options.provider or choice.provider or project.config.provider
         settings = Settings(
-            project.config.providers.get(name, {}), project.catalogue, environ, options.jobs, project.trust
-        )
+            project.config.providers.get(name, {}), project.catalogue, environ, options.jobs, project.trust,
+            root=project.root,
+        )  # fmt: skip
         given = {option: getattr(options, option) or getattr(choice, option) for option in OPTIONS}
         preferred = {option: getattr(project.profile, option, None) for option in OPTIONS}
         is_own = choice != DEFAULT  # then what is meant for the service may not concern the provider, such as drafts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qwenbuild.errors import MOST_PROBLEMS, TooManyRenders, UsageError
 from qwenbuild.problems import Problem
-from qwenbuild.provider import OPTIONS, Provider, options_of
+from qwenbuild.provider import OPTIONS, Provider, options_of, reading
 from qwenbuild.routes import Choice, Routes
 
 from . import axes, expand, layers, matrix, samples, spec
@@ -70,6 +70,9 @@ class Reader:
         specs = self._specs(paths, findings)
         self.inputs = [*self.inputs, *axes.data_files(project, specs)]
         declarations = self._with_providers(declare(project, specs, findings), findings)
+        for reader in filter(None, map(reading, {self._routes.provider(it.choice): None for it in declarations})):
+            self.inputs = [*self.inputs, *reader.files()]
+            findings.add(reader.read_files())
         if refused := self._too_many_renders(declarations, image_counts):
             templates = Templates(project.templates, project.config.templates)
             samples.check(templates, declarations, self._routes, findings)
@@ -113,7 +116,9 @@ class Reader:
         specs, cache = [], self._cache
         if not paths:
             hint = "`qwenbuild init` writes a first spec"
-            findings.add([Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint, name="no-specs")])
+            findings.add(
+                [Problem(f"no specs: nothing matches {self._project.config.specs}", hint=hint, name="no-specs")]
+            )
         for path in paths:
             before = findings.added
             shown, name = self._project.shown(path), self._project.spec_name(path)
@@ -151,7 +156,10 @@ class Reader:
                 image = action.declaration
                 stated = Sources(self._project, action, asked=False).fields()["model"].place
                 place = stated or image.place()
-                found.setdefault((image.name, reason), Problem(reason, place, facts=[f"cell: {action.name}"], name="provider-refuses"))
+                found.setdefault(
+                    (image.name, reason),
+                    Problem(reason, place, facts=[f"cell: {action.name}"], name="provider-refuses"),
+                )
         return list(found.values())
 
 
@@ -172,7 +180,11 @@ def _useless(declaration: Declaration, provider: Provider) -> Iterator[Problem]:
     for option in OPTIONS:
         is_beside = layers.setting(declaration.layers, option) is beside
         if is_beside and option not in options_of(type(provider)):
-            yield Problem(f'the provider "{provider.name}" takes no {option}', beside.place(option, key=True), name="option-not-taken")
+            yield Problem(
+                f'the provider "{provider.name}" takes no {option}',
+                beside.place(option, key=True),
+                name="option-not-taken",
+            )
 
 
 def check_renders(renders: int, most: int) -> None:

@@ -44,6 +44,7 @@ class Approved(BaseModel):
     secrets: list[str] = Field(default_factory=list, description='such as "DASHSCOPE_API_KEY to https://host"')
     remotes: list[str] = Field(default_factory=list, description='such as "https://cache.example/team"')
     links: list[str] = Field(default_factory=list, description='such as "templates -> /home/me/templates"')
+    servers: list[str] = Field(default_factory=list, description='such as "http://gpu.example:8188"')
     prices: list[str] = Field(default_factory=list, description='such as "qwen-image in beijing: 0.10 CNY"')
     owners: list[str] = Field(default_factory=list, description='such as "user 1001 (ann) owns /srv/posters"')
 
@@ -111,6 +112,7 @@ def misplaced(tables: Mapping[str, Mapping[str, Any]], source: TomlFile, prefix:
                 source.place((*prefix, "providers", name, key), key=True),
                 facts=("a project's files may come from somebody else",),
                 hint=f"remove it here, and write it into {path() or NAME}",
+                name="user-only-setting",
             )
 
 
