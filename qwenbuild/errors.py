@@ -51,19 +51,28 @@ from .problems import visible as visible
 class QwenbuildError(Exception):
     """The root of all errors: a claim, the facts behind it, and a hint what to do.
 
+    `name` is stable, and names the entry that `qwenbuild explain-error` shows: see `error_entries`.
     `retryable`: the same request may succeed later. `stops_run`: no other request of this run can succeed.
     `is_final`: the same request is not sent again, by later builds either, without the user's order.
     """
 
+    name: str = "failed"  # what an error is called that is raised without a name: a class may have its own
     retryable: ClassVar[bool] = False
     stops_run: ClassVar[bool] = False
     is_final: ClassVar[bool] = False
     exit_code: ClassVar[int] = 2
 
     def __init__(
-        self, claim: str, *, place: Place | None = None, facts: Sequence[str] = (), hint: str | None = None
+        self,
+        claim: str,
+        *,
+        name: str = "",
+        place: Place | None = None,
+        facts: Sequence[str] = (),
+        hint: str | None = None,
     ) -> None:
         super().__init__(claim)
+        self.name = name or type(self).name
         self.claim = claim
         self.place = place
         self.facts = tuple(facts)
@@ -72,7 +81,7 @@ class QwenbuildError(Exception):
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The problems to show, at least one."""
-        return (Problem(self.claim, self.place, facts=self.facts, hint=self.hint),)
+        return (Problem(self.claim, self.place, facts=self.facts, hint=self.hint, name=self.name),)
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.problems))
@@ -81,13 +90,15 @@ class QwenbuildError(Exception):
 class UsageError(QwenbuildError):
     """The command line, or an argument of the Python API, is wrong."""
 
+    name = "wrong-usage"
+
 
 class WrongSettings(UsageError):
     """Keys of a provider's table are wrong. `faults` are pairs of a key, and what is wrong with it."""
 
     def __init__(self, faults: Sequence[tuple[str, UsageError]]) -> None:
         first = faults[0][1]
-        super().__init__(first.claim, facts=first.facts, hint=first.hint)
+        super().__init__(first.claim, name=first.name, facts=first.facts, hint=first.hint)
         self.faults = tuple(faults)
 
     @property
@@ -101,7 +112,7 @@ class ProjectError(QwenbuildError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         if not problems:
             raise ValueError("a ProjectError needs at least one problem")
-        super().__init__(problems[0].claim)
+        super().__init__(problems[0].claim, name=problems[0].name)
         self._problems = tuple(problems)
 
     @property
@@ -116,10 +127,13 @@ class Untrusted(ProjectError):
 class TooManyRenders(QwenbuildError):
     """The matrix would need more new renders than `--max-renders` allows."""
 
+    name = "too-many-renders"
+
 
 class BudgetExceeded(QwenbuildError):
     """The next request would cost more than the rest of the budget."""
 
+    name = "over-budget"
     stops_run = True
     exit_code = 1
 
@@ -127,34 +141,41 @@ class BudgetExceeded(QwenbuildError):
 class ImageBudgetExceeded(QwenbuildError):
     """The next request would cost more than the rest of its image's own budget. Other images go on."""
 
+    name = "over-image-budget"
     exit_code = 1
 
 
 class LockError(QwenbuildError):
     """The lock differs from the plan or from the outputs."""
 
+    name = "lock-outdated"
     exit_code = 3
 
 
 class ProjectBusy(QwenbuildError):
     """Another build of the same project is running."""
 
+    name = "project-busy"
+
 
 class StateError(QwenbuildError):
     """The project's state can't be opened, read or written."""
 
+    name = "state-unusable"
     stops_run = True
 
 
 class LedgerError(QwenbuildError):
     """The ledger can't be opened, read or written: nothing that costs money is sent."""
 
+    name = "ledger-unusable"
     stops_run = True
 
 
 class StoreError(QwenbuildError):
     """The store can't be written; further renders would be lost."""
 
+    name = "store-unusable"
     stops_run = True
     exit_code = 1
 
@@ -162,11 +183,14 @@ class StoreError(QwenbuildError):
 class OutputError(QwenbuildError):
     """An image is in the store, but could not be written to its output path."""
 
+    name = "output-unwritable"
     exit_code = 1
 
 
 class OutputChanged(OutputError):
     """Somebody changed an output during the build, so it was left alone: from now on it counts as edited."""
+
+    name = "output-changed"
 
 
 class ProviderError(QwenbuildError):
@@ -176,19 +200,21 @@ class ProviderError(QwenbuildError):
     unknown. `retry_after_s` is the delay in seconds that the service asks for.
     """
 
+    name = "provider-failed"
     exit_code = 1
 
     def __init__(
         self,
         claim: str,
         *,
+        name: str = "",
         facts: Sequence[str] = (),
         hint: str | None = None,
         code: str = "",
         request_id: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(claim, facts=facts, hint=hint)
+        super().__init__(claim, name=name, facts=facts, hint=hint)
         self.code = code
         self.request_id = request_id
         self.retry_after_s = retry_after_s
@@ -197,38 +223,47 @@ class ProviderError(QwenbuildError):
 class Refused(ProviderError):
     """The service refused this request (moderation, parameters, access); nothing was billed."""
 
+    name = "request-refused"
+
 
 class Moderated(Refused):
     """The service's moderation refused the request, and would refuse it again."""
 
+    name = "moderated"
     is_final = True
 
 
 class ModelRefused(Refused):
     """The service refuses the model to this account, or has no such model: it would refuse each image of the model."""
 
+    name = "model-refused"
+
 
 class AccountError(ProviderError):
     """The account can't render: wrong key, no quota, an unpaid bill, or no access."""
 
+    name = "account-refused"
     stops_run = True
 
 
 class Throttled(ProviderError):
     """The service asks for a slower pace; the request was not accepted."""
 
+    name = "throttled"
     retryable = True
 
 
 class ServiceFault(ProviderError):
     """The service failed; the request was not accepted, or its task failed unbilled."""
 
+    name = "service-failed"
     retryable = True
 
 
 class Unreachable(ProviderError):
     """The service can't be reached: nothing was sent."""
 
+    name = "unreachable"
     retryable = True
     stops_run = True
 
@@ -236,11 +271,14 @@ class Unreachable(ProviderError):
 class BadImage(ProviderError):
     """The bytes are not the requested image: truncated, corrupt, of another type or size."""
 
+    name = "bad-image"
     retryable = True
 
 
 class WrongSize(BadImage):
     """The bytes are an image of another size than the requested one."""
+
+    name = "wrong-size"
 
     @classmethod
     def kept(cls, wanted: object, got: object) -> WrongSize:
@@ -255,15 +293,20 @@ class WrongSize(BadImage):
 class AnswerLost(ProviderError):
     """The request was sent and its answer never arrived: it may have been billed."""
 
+    name = "answer-lost"
+
 
 class RemoteError(QwenbuildError):
     """A request to the remote cache failed; a build goes on without the cache."""
 
+    name = "remote-failed"
     exit_code = 1
 
 
 class RemoteUnreachable(RemoteError):
     """The remote cache does not answer, or refuses access: further requests would fail, too."""
+
+    name = "remote-unreachable"
 
 
 MOST_PROBLEMS = 20

@@ -5,7 +5,7 @@ Providers return findings as well: see `provider.Diagnosable`. A finding never h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -26,13 +26,17 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one `subject`: a claim, the facts behind the claim, and a hint what to do."""
+    """What was found about one `subject`: a claim, the facts behind the claim, and a hint what to do.
+
+    `name` names the entry that `qwenbuild explain-error` shows, if there is something to do.
+    """
 
     subject: str
     level: Level
     claim: str
     facts: tuple[str, ...] = ()
     hint: str | None = None
+    name: str = field(default="", compare=False)
 
     @classmethod
     def of_error(cls, subject: str, error: QwenbuildError, level: Level = Level.FAIL) -> Self:
@@ -40,4 +44,4 @@ class Finding:
         first, *more = error.problems
         place = (f"at {first.place}",) if first.place else ()
         others = (f"{len(more)} more mistakes; `qwenbuild plan` shows them all",) if more else ()
-        return cls(subject, level, first.claim, (*place, *first.facts, *others), first.hint)
+        return cls(subject, level, first.claim, (*place, *first.facts, *others), first.hint, first.name)

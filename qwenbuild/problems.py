@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -86,13 +86,17 @@ _WIDEST = 100  # columns of a source line in a frame; prompts are often one long
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in the user's files: a claim, its place, facts, and a hint what to do."""
+    """One mistake in the user's files: a claim, its place, facts, and a hint what to do.
+
+    `name` names the entry that `qwenbuild explain-error` shows. Problems that say the same are equal.
+    """
 
     claim: str
     place: Place | None = None
     label: str = ""  # shown beside the caret, such as what was expected
     facts: Sequence[str] = ()
     hint: str | None = None
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Return the problem as a compiler prints it, without colour."""

@@ -26,7 +26,7 @@ def check_proxies(environ: Mapping[str, str]) -> None:
     """
     for name, value in environ.items():
         if name.lower() in _VARIABLES and value and (why := _fault(value)):
-            raise UsageError(CLAIM, facts=[f"{name}: {why}"], hint=HINT)
+            raise UsageError(CLAIM, facts=[f"{name}: {why}"], hint=HINT, name="proxy")
 
 
 def _fault(value: str) -> str:

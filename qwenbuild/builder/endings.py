@@ -79,7 +79,11 @@ class Endings:
         """End a step whose request an earlier build sent, with the failure that it had then."""
         assert step.failure is not None
         facts, hint = step.failure.facts, step.failure.hint or None
-        self._end(step, Refused(step.failure.claim, facts=[*facts, _NOT_AGAIN], hint=hint), time.monotonic())
+        self._end(
+            step,
+            Refused(step.failure.claim, facts=[*facts, _NOT_AGAIN], hint=hint, name="not-sent-again"),
+            time.monotonic(),
+        )
 
     def _end(self, step: Step, error: QwenbuildError, begun_s: float) -> None:
         outcome = Outcome.UNKNOWN if isinstance(error, AnswerLost) else Outcome.FAILED

@@ -284,7 +284,9 @@ class Rendering:
         """End a step whose render was cancelled."""
         if journal.is_open and not journal.handle:
             hint = "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again"
-            error = AnswerLost("left before the answer came: the request may have been billed", hint=hint)
+            error = AnswerLost(
+                "left before the answer came: the request may have been billed", hint=hint, name="left-before-answer"
+            )
             self._endings.fail(step, error, begun_s)
         else:
             if journal.unbilled:

@@ -77,7 +77,9 @@ def run(arguments: list[str] | None = None, made: list[object] | None = None) ->
         _say(click.echo, error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        problem = UsageError(re.sub(r"\s*\n\s*", " ", error.format_message()), hint=_help_hint(error))
+        problem = UsageError(
+            re.sub(r"\s*\n\s*", " ", error.format_message()), hint=_help_hint(error), name="wrong-command-line"
+        )
         _say(style.problems, problem.problems)
         return 2
     except (click.Abort, KeyboardInterrupt):
@@ -101,7 +103,9 @@ def _unwritable(error: OSError) -> int:
         return 128 + 13  # the shell's code for a command that SIGPIPE ended
     if is_closed_terminal(error):
         return 128 + 1  # the shell's code for a command that SIGHUP ended
-    _say(style.problems, [Problem(f"standard output can't be written: {error.strerror or error}")])
+    _say(
+        style.problems, [Problem(f"standard output can't be written: {error.strerror or error}", name="output-closed")]
+    )
     return 1
 
 

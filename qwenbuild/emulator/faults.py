@@ -159,6 +159,7 @@ def _wrong(text: str, fact: str, hint: str | None = None) -> UsageError:
         f'"{text}" is not a fault',
         facts=[fact],
         hint=hint or "write KIND[=VALUE][:OPERATION][:CHANCE], as in throttle:create:20%",
+        name="not-a-fault",
     )
 
 

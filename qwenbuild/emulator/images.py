@@ -53,6 +53,7 @@ class Renderer:
                 f'the emulator can\'t draw with "{name}"',
                 facts=["its renders cost money"],
                 hint='use "draft" or "null"',
+                name="emulator-draws-for-money",
             )
         self._slots = asyncio.Semaphore(self._provider.concurrency)
         self._cached: OrderedDict[Request, bytes] = OrderedDict()

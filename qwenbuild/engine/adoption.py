@@ -44,6 +44,7 @@ def adopt(engine: Engine, task_id: str, cell: str) -> Submission:
             raise UsageError(
                 f"{cell} is not unknown any more: another process has dealt with it meanwhile",
                 hint="`qwenbuild plan` shows what a build would do",
+                name="not-unknown",
             )
         if adopted.uid != lost.uid:
             _refuse_owned(task_id, adopted)
@@ -65,6 +66,7 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
             f'"{cell}" names {len(keys):,} cells with different requests',
             facts=[f"unknown: {listing(unknown, most=_MOST_LISTED) or 'none'}"],
             hint="name one cell, as `qwenbuild plan` shows it",
+            name="ambiguous-cell",
         )
     if found := [it for it in own if it.key in keys]:
         return found[0]
@@ -72,6 +74,7 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
         f"{cell} has no lost answer: a build would find it {step.verdict.value.replace('_', ' ')}",
         facts=[f"reason:  {step.reason}", f"unknown: {listing(unknown, most=_MOST_LISTED) or 'none'}"],
         hint=did_you_mean(cell, unknown) or "only the task of a lost answer can be adopted",
+        name="not-unknown",
     )
 
 
@@ -82,14 +85,18 @@ def _check_open(lost: Submission, cell: str) -> None:
             f"{cell} is not unknown: it has its task already",
             facts=[f"task: {lost.handle.partition(':')[2]}"],
             hint="the next build collects it",
+            name="not-unknown",
         )
     if lost.is_held:
-        raise UsageError(f"{cell} is not unknown: a build works on it now", hint="wait for the end of that build")
+        raise UsageError(
+            f"{cell} is not unknown: a build works on it now", hint="wait for the end of that build", name="not-unknown"
+        )
     if lost.elsewhere:
         raise UsageError(
             f"{cell} was sent with another account, whose tasks can't be seen with this one",
             facts=[f"it was sent to {lost.elsewhere}"],
             hint="set the key and the region that it was sent with",
+            name="other-account",
         )
 
 
@@ -105,6 +112,7 @@ async def _candidate(engine: Engine, submissions: Submissions, lost: Submission,
             raise UsageError(
                 f"no task can be adopted for {cell}: the service's list of tasks does not show requests like this one",
                 hint="requests of the sync interface make no tasks; `qwenbuild build --resubmit` sends it again",
+                name="no-candidates",
             )
         found = next((it for it in search.candidates if it.id == task_id), None)
         if found is None:
@@ -116,6 +124,7 @@ async def _candidate(engine: Engine, submissions: Submissions, lost: Submission,
             f"task {task_id} has another prompt than {cell}: its image is another one's",
             facts=[f"the task: {found.prompt}", f"the cell: {lost.request.prompt}"],
             hint="`qwenbuild tasks` lists the candidates of each cell",
+            name="task-mismatch",
         )
     return found
 
@@ -131,6 +140,7 @@ def _refuse(
             f"the account has no task {task_id}",
             facts=[f"candidates of {cell}: {listing(candidates, most=_MOST_LISTED) or 'none'}"],
             hint=did_you_mean(task_id, [*candidates, *listed]) or "`qwenbuild tasks` lists the account's tasks",
+            name="unknown-task",
         )
     if owner := next((it for it in recent if it.handle == task.handle), None):
         _refuse_owned(task_id, owner)
@@ -146,6 +156,7 @@ def _refuse(
             f"candidates: {listing(candidates, most=_MOST_LISTED) or 'none'}",
         ],
         hint="a candidate has the cell's model, did not fail, and was created within minutes after the cell was sent",
+        name="task-mismatch",
     )
 
 
@@ -154,4 +165,5 @@ def _refuse_owned(task_id: str, owner: Submission) -> NoReturn:
         f"task {task_id} belongs to another cell",
         facts=[f"cell:    {owner.cell or owner.request.prompt}", f"project: {owner.project or 'this one'}"],
         hint="`qwenbuild tasks` lists the candidates of each cell",
+        name="task-mismatch",
     )

@@ -70,13 +70,14 @@ def of_store(environ: Mapping[str, str], project: Project | None) -> Iterator[Fi
             "store", Level.WARN, f"a second store is in {place.second}, and no build reads it",
             (f"in use: {place.root}",),
             "while no build runs, copy ac/ and cas/ of the second store into the first, then remove the second",
+            name="second-store",
         )  # fmt: skip
     free = shutil.disk_usage(folder).free
     level = Level.FAIL if free < _NONE_BYTES else Level.WARN if free < _LITTLE_BYTES else Level.OK
     hint = "free some space, or run `qwenbuild gc --unreferenced`" if level is not Level.OK else None
     shares = project is not None and _shares(folder, project)
     how = "; out/ shares the store's bytes" if shares else "; out/ holds copies of the store's bytes" if project else ""
-    yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint)
+    yield Finding("disk", level, f"{free / 1e9:,.1f} GB free{how}", hint=hint, name="disk-full")
 
 
 def of_ledger(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -133,7 +134,11 @@ def _folders(project: Project) -> Iterator[Finding]:
         except OSError as error:
             claim = f"{project.shown(folder)}/ can't be written: {error.strerror or error}"
             yield Finding(
-                "project", Level.FAIL, claim, hint="set its permissions, or move the file that is in its place"
+                "project",
+                Level.FAIL,
+                claim,
+                hint="set its permissions, or move the file that is in its place",
+                name="folder-unwritable",
             )
     try:
         with closing(State.of(project.root, create=False)) as state:
@@ -159,7 +164,7 @@ def _lock(project: Project) -> Finding:
         return Finding("lock", Level.OK, "not there yet; a build writes it")
     else:
         return Finding("lock", Level.OK, f"{len(read.pins):,} outputs are pinned")
-    return Finding("lock", Level.WARN, claim, hint=hint)
+    return Finding("lock", Level.WARN, claim, hint=hint, name="lock-unusable-in-git")
 
 
 def _schemas(project: Project) -> Finding:
@@ -177,7 +182,7 @@ def _schemas(project: Project) -> Finding:
     if wrong:
         shown = project.shown(Path(os.path.abspath(wrong[0])))
         claim = f"{shown} is {'of another version' if wrong[0].is_file() else 'missing'}: editors check specs wrongly"
-        return Finding("schema", Level.WARN, claim, hint=f"qwenbuild schema > {shown}")
+        return Finding("schema", Level.WARN, claim, hint=f"qwenbuild schema > {shown}", name="stale-schema")
     return Finding("schema", Level.OK, "current" if named else "no spec names one; `qwenbuild schema` writes it")
 
 
@@ -200,17 +205,19 @@ def _git(project: Project) -> Iterator[Finding]:
     derived = f"{FOLDER}/{STATE}"
     if not ignored(derived):
         claim = ".qwenbuild/ is not ignored by git, but belongs to this machine only"
-        yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore")
+        yield Finding("git", Level.WARN, claim, hint="add the line .qwenbuild/ to .gitignore", name="git-ignores")
     if not ignored(f"{out}/image.png") and not asked(project.root, "ls-files", "--", out) and project.out.is_dir():
         claim = f"{out}/ is neither ignored nor committed"
         hint = f"add {out}/ to .gitignore, or commit the images (with Git LFS if there are many)"
-        yield Finding("git", Level.WARN, claim, hint=hint)
+        yield Finding("git", Level.WARN, claim, hint=hint, name="git-ignores")
     elif (asked(project.root, "check-attr", "filter", "--", f"{out}/image.png") or "").endswith(": lfs\n"):
         if asked(project.root, "config", "filter.lfs.process") and shutil.which("git-lfs"):
             yield Finding("git", Level.OK, f".qwenbuild/ is ignored, {out}/ is in Git LFS")
         else:
             claim = f"{out}/ belongs into Git LFS, which is not set up: git would commit whole images"
-            yield Finding("git", Level.WARN, claim, hint="install Git LFS, then run `git lfs install` once")
+            yield Finding(
+                "git", Level.WARN, claim, hint="install Git LFS, then run `git lfs install` once", name="no-git-lfs"
+            )
     elif ignored(derived):
         kept = "ignored" if ignored(f"{out}/image.png") else "committed"
         yield Finding("git", Level.OK, f".qwenbuild/ is ignored, {out}/ is {kept}")

@@ -62,7 +62,9 @@ def report(
         plan = make_plan(engine, state, {it.path for it in found.differences})
         if not plan.steps:
             hint = f"`qwenbuild diff {shlex.quote(visible(base))}` shows what differs elsewhere"
-            raise UsageError(f"no selected cell differs from {visible(found.old.label)}", hint=hint)
+            raise UsageError(
+                f"no selected cell differs from {visible(found.old.label)}", hint=hint, name="nothing-differs"
+            )
         keys = {it.old.key for it in found.differences if it.old and it.new}
         pairs = Pairs.of(found, request_of(engine, state, keys), engine.store)
         return report.write(
@@ -96,9 +98,11 @@ def _side(engine: Engine, state: State, runs: list[Run], text: str) -> Side:
         if not text.isdecimal():
             raise
         last = f"the last build is {runs[0].number}" if runs else "no build is on record"
-        raise UsageError(f"no build {text}", facts=[last], hint="`qwenbuild log` lists the builds") from error
+        raise UsageError(
+            f"no build {text}", facts=[last], hint="`qwenbuild log` lists the builds", name="unknown-build"
+        ) from error
     if found is None:
-        raise UsageError(f"{visible(text)} has no {lock.NAME}")
+        raise UsageError(f"{visible(text)} has no {lock.NAME}", name="no-lock-in-revision")
     locking.check_provider(engine)
     return _locked(found.under(engine.project.given.profile, engine.project.config.profiles), text)
 

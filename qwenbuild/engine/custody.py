@@ -59,7 +59,7 @@ def on_this_machine_alone(project: Project, outputs: Iterable[str]) -> Problem |
     count = ignored.count("\0")
     what = "1 image that costs money is" if count == 1 else f"{count:,} images that cost money are"
     facts = (f"git ignores, for example, {ignored.partition(chr(0))[0]}", "the project names no remote cache")
-    return Problem(f"{what} on this machine alone", facts=facts, hint=_HINT)
+    return Problem(f"{what} on this machine alone", facts=facts, hint=_HINT, name="only-copy")
 
 
 def warned(engine: Engine, plan: Plan) -> Plan:
@@ -99,7 +99,7 @@ def examined(project: Project, provider: Provider, store: Store, pins: Collectio
     paid = [pin.path for pin in here if not pin.emulated_by and costs(pin.model)]
     problems = lacking.problem(missing, pointers, has_remote=False), on_this_machine_alone(project, paid)
     for found in filter(None, problems):
-        yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint)
+        yield Finding("images", Level.WARN, found.claim, tuple(found.facts), found.hint, found.name)
     if here and not any(problems):
         yield Finding("images", Level.OK, f"{len(here):,} of {len(pins):,} that the lock pins are here")
 

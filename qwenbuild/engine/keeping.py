@@ -107,7 +107,12 @@ class Keeping:
             self._restore(written)
             why = why or "the project would not declare exactly the chosen cells"
             names = listing([change.shown for change in self.changes])
-            raise UsageError(f"{names} can't be changed safely: {why}", facts=_by_hand(self.entries), hint=_HAND, name="spec-not-editable")
+            raise UsageError(
+                f"{names} can't be changed safely: {why}",
+                facts=_by_hand(self.entries),
+                hint=_HAND,
+                name="spec-not-editable",
+            )
         for key, image in self._images:
             renew(self.engine.store, key, image)
 
@@ -226,8 +231,9 @@ def _check(change: Change) -> None:
         is_same = False
     if not is_same:
         raise UsageError(
-            f"{change.shown} was changed meanwhile", hint="nothing was changed; run `qwenbuild keep` again",
-            name="changed-meanwhile"
+            f"{change.shown} was changed meanwhile",
+            hint="nothing was changed; run `qwenbuild keep` again",
+            name="changed-meanwhile",
         )
 
 

@@ -72,7 +72,7 @@ def check_locked_options(engine: Engine) -> None:
     """Raise UsageError if other options contradict `locked`, or the lock is not of this provider."""
     for name in ("force", "relock"):
         if getattr(engine.options, name):
-            raise UsageError(f"--locked and --{name} contradict each other")
+            raise UsageError(f"--locked and --{name} contradict each other", name="contradicting-options")
     check_provider(engine)
 
 
@@ -80,7 +80,10 @@ def check_provider(engine: Engine) -> None:
     """Raise UsageError if the lock pins images of another provider than the engine's."""
     if not engine.is_locking:
         configured = engine.project.config.provider
-        raise UsageError(f'the lock pins what the provider "{configured}" makes, not "{engine.provider.name}"')
+        raise UsageError(
+            f'the lock pins what the provider "{configured}" makes, not "{engine.provider.name}"',
+            name="lock-of-other-provider",
+        )
 
 
 def check_plan(plan: Plan, state: State) -> None:

@@ -64,10 +64,10 @@ def _drop(engine: Engine, cells: Sequence[str], known: Picks) -> Picked:
             doomed |= {nfc(it.name) for it in stars.starred(chosen.selected(chosen.actions()), known)}
         except UsageError as error:
             near = did_you_mean(others[0], known.by_cell) if others else None
-            raise UsageError(error.claim, facts=error.facts, hint=near or error.hint) from None
+            raise UsageError(error.claim, facts=error.facts, hint=near or error.hint, name=error.name) from None
     dropped = [cell for cell in known.by_cell if cell in doomed]
     if not dropped:
-        raise UsageError("none of these cells is starred", hint="`qwenbuild pick` lists the stars")
+        raise UsageError("none of these cells is starred", hint="`qwenbuild pick` lists the stars", name="not-starred")
     left = picks.change(
         engine.picks_path, engine.project.state_dir,
         lambda present: {cell: it for cell, it in present.items() if cell not in doomed},
@@ -95,12 +95,14 @@ def selected(engine: Engine, actions: Sequence[Action]) -> list[Action]:
         return chosen
     known = engine.picks()
     if not known:
-        raise UsageError("no cell is starred", hint="`qwenbuild pick CELL` stars one")
+        raise UsageError("no cell is starred", hint="`qwenbuild pick CELL` stars one", name="not-starred")
     found = stars.starred(chosen, known)
     if not found:
         which = "selected" if len(chosen) < len(actions) else "declared by a spec"
         raise UsageError(
-            f"none of the {len(known):,} starred cells is {which}", hint="`qwenbuild pick` lists the stars"
+            f"none of the {len(known):,} starred cells is {which}",
+            hint="`qwenbuild pick` lists the stars",
+            name="not-starred",
         )
     return found
 

@@ -95,7 +95,7 @@ def _without_key(routes: Routes, steps: Sequence[Step]) -> Iterator[Problem]:
         known = accounted(provider)
         if known and not known.account()["account"]:
             claim = f"no API key for the provider {provider.name}: a build can't render what costs money"
-            yield Problem(claim, hint="`qwenbuild doctor` says where it looks for one")
+            yield Problem(claim, hint="`qwenbuild doctor` says where it looks for one", name="no-api-key")
 
 
 def _warnings(engine: Engine, found: Sequence[Problem]) -> tuple[Problem, ...]:

@@ -55,6 +55,7 @@ def push(engine: Engine, progress: Progress) -> Moved:
         raise UsageError(
             "this remote cache is read-only", facts=[f"remote: {remote.name}"],
             hint="because of read_only, or an empty variable of token_env or secret_env, under [remote]",
+            name="remote-read-only",
         )  # fmt: skip
     plan = engine.plan()
     entries = _stored(engine, plan)
@@ -103,7 +104,9 @@ def status(engine: Engine) -> RemoteStatus:
 def _remote(engine: Engine) -> Remote:
     if engine.remote is None:
         engine.project.trust.require(*asks(engine.project.config.remote))
-        raise UsageError("there is no remote cache", hint="--remote URL, or url under [remote] in the config")
+        raise UsageError(
+            "there is no remote cache", hint="--remote URL, or url under [remote] in the config", name="no-remote"
+        )
     return engine.remote
 
 

@@ -115,6 +115,7 @@ def write(folder: Path, images: Images = Images.GIT) -> list[str]:
         raise UsageError(
             f"{folder} has these files already: {', '.join(taken)}",
             hint="`init` overwrites nothing; name a new folder: qwenbuild init FOLDER",
+            name="files-exist",
         )
     written = []
     for name, text in new.items():
@@ -147,14 +148,18 @@ def write_first_spec(of: Project) -> list[Path]:
     """
     glob = of.config.specs
     if set(glob) & set("?[]{}"):
-        raise UsageError(f"no spec was written: the config wants a path that matches {glob}", hint="write one there")
+        raise UsageError(
+            f"no spec was written: the config wants a path that matches {glob}", hint="write one there", name="no-specs"
+        )
     parts = [part.replace("*", "poster", 1).replace("*", "") for part in glob.split("/") if part != "**"]
     spec = of.root.joinpath(*parts)
     first, _, rest = SPEC.partition("\n")
     new = {spec: SPEC, spec.with_name(first.rpartition("/")[2]): _schema()} if spec.suffix == ".toml" else {spec: rest}
     new[of.templates / "poster.j2"] = TEMPLATE
     if taken := [str(path) for path in new if os.path.lexists(path) and path.suffix != ".json"]:
-        raise UsageError(f"these files exist already: {', '.join(taken)}", hint="`init` overwrites nothing")
+        raise UsageError(
+            f"these files exist already: {', '.join(taken)}", hint="`init` overwrites nothing", name="files-exist"
+        )
     return [path for path, text in new.items() if not os.path.lexists(path) and _write(path, text)]
 
 
@@ -197,4 +202,4 @@ def _extend(path: Path, lines: Sequence[str]) -> bool:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path} can't be written: {error.strerror or error}")
+    return UsageError(f"{path} can't be written: {error.strerror or error}", name="file-unwritable")

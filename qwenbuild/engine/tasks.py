@@ -36,6 +36,7 @@ def check_detach(engine: Engine) -> None:
         raise UsageError(
             f'--detach leaves images with a service, and the provider "{engine.provider.name}" has none',
             hint=f"--provider {SERVICE} --interface async has one",
+            name="no-task-service",
         )
 
 
@@ -110,6 +111,10 @@ def cancel_tasks(engine: Engine, task_ids: Sequence[str]) -> dict[str, ProviderE
 async def _ask(engine: Engine, question: Callable[[TaskService], Awaitable[_T]]) -> _T:
     service = task_service(engine.provider)
     if service is None:
-        raise UsageError(f'the provider "{engine.provider.name}" has no tasks', hint=f"--provider {SERVICE} has tasks")
+        raise UsageError(
+            f'the provider "{engine.provider.name}" has no tasks',
+            hint=f"--provider {SERVICE} has tasks",
+            name="no-task-service",
+        )
     async with engine.provider.session():
         return await question(service)

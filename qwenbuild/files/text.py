@@ -23,22 +23,26 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
     try:
         content = regular.read(path, most_bytes)
     except FileNotFoundError:
-        raise ProjectError([Problem(f"no such file: {shown}")]) from None
+        raise ProjectError([Problem(f"no such file: {shown}", name="no-such-file")]) from None
     except IsADirectoryError:
-        raise ProjectError([Problem(f"{shown} is a folder; a file was expected")]) from None
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="not-a-file")]) from None
     except regular.NotRegular:
-        raise ProjectError([Problem(f"{shown} is not a regular file; a file was expected")]) from None
+        raise ProjectError(
+            [Problem(f"{shown} is not a regular file; a file was expected", name="not-a-file")]
+        ) from None
     except regular.TooLarge as error:
         hint = "split the file; a text file holds no images"
-        raise ProjectError([Problem(f"{shown} is too large: {error.strerror}", hint=hint)]) from None
+        raise ProjectError(
+            [Problem(f"{shown} is too large: {error.strerror}", hint=hint, name="file-too-large")]
+        ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ProjectError([Problem(f"{shown} can't be read: {reason}")]) from error
+        raise ProjectError([Problem(f"{shown} can't be read: {reason}", name="file-unreadable")]) from error
     hint = "save the file as UTF-8"
     if path.suffix.lower() == ".csv":
         hint += '; Excel calls that "CSV UTF-8"'
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Windows writes it; its frame would be unreadable
-        raise ProjectError([Problem(f"{shown} is UTF-16, not UTF-8", hint=hint)])
+        raise ProjectError([Problem(f"{shown} is UTF-16, not UTF-8", hint=hint, name="not-utf8")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -48,7 +52,7 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         place = Place(shown, line, column, 1, bad)
         claim = f"{shown} is not UTF-8: byte 0x{content[error.start]:02x}"
-        raise ProjectError([Problem(claim, place, hint=hint)]) from None
+        raise ProjectError([Problem(claim, place, hint=hint, name="not-utf8")]) from None
 
 
 def nfc(text: str) -> str:

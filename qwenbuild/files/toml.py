@@ -51,7 +51,7 @@ class TomlFile:
             excess = toml_limits.of_failure(text, error)
         file = cls(shown, text, table)
         if excess := excess or toml_limits.in_table(text, table):
-            raise ProjectError([Problem(f"{shown}: {excess.claim}", file._place_of(excess))])
+            raise ProjectError([Problem(f"{shown}: {excess.claim}", file._place_of(excess), name="toml-limits")])
         return file
 
     def _place_of(self, excess: toml_limits.Excess) -> Place:
@@ -131,9 +131,13 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
         r"Cannot (?:declare|redefine namespace|mutate immutable namespace) \((.*?),?\)(?: twice)?", claim
     ):
         names = re.findall(r"'((?:[^'\\]|\\.)*)'", twice[1])
-        return Problem(f"not valid TOML: {'.'.join(names)} is declared twice", whole_line(shown, line, source))
+        return Problem(
+            f"not valid TOML: {'.'.join(names)} is declared twice", whole_line(shown, line, source), name="key-twice"
+        )
     if claim == "Cannot overwrite a value":
-        return Problem("not valid TOML: this key has a value already", whole_line(shown, line, source))
+        return Problem(
+            "not valid TOML: this key has a value already", whole_line(shown, line, source), name="key-twice"
+        )
     hint = None
     if claim.startswith("Invalid value"):
         hint = 'texts need quotes, as in model = "qwen-image-plus"; true and false need none'
@@ -150,4 +154,9 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
         hint = f"{why}: {header[1]}{named}{']' * len(header[1])}"
     if claim == "Illegal character '\\n'":
         claim = "Unterminated text: the line ends before the closing quotes"
-    return Problem(f"not valid TOML: {claim[:1].lower()}{claim[1:]}", Place(shown, line, column, 1, source), hint=hint)
+    return Problem(
+        f"not valid TOML: {claim[:1].lower()}{claim[1:]}",
+        Place(shown, line, column, 1, source),
+        hint=hint,
+        name="toml-syntax",
+    )

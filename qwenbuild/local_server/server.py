@@ -149,6 +149,6 @@ def _bind(host: str, port: int) -> socket.socket:
             listener.close()
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"can't listen at {host}, port {port}: {reason}", hint="--port 0 takes any free port"
+            f"can't listen at {host}, port {port}: {reason}", hint="--port 0 takes any free port", name="port-taken"
         ) from None
     return listener

@@ -89,7 +89,7 @@ class Acts:
         found = [it for action in actions for it in await asyncio.to_thread(places, self._live.project, action)]
         place = next((it for it in found if it["what"] == body.get("what")), None)
         if place is None:
-            raise UsageError("this cell has no such file")
+            raise UsageError("this cell has no such file", name="changed-meanwhile")
         root = self._live.project.root
         words = editor.command(root / place["file"], place["line"], os.environ)
         if words:
@@ -101,7 +101,7 @@ class Acts:
         names, plan = _names(body), self._live.plan
         known = {step.action.name for step in plan.steps} if plan else set[str]()
         if not names or not set(names) <= known:
-            raise UsageError("these cells are not declared any more")
+            raise UsageError("these cells are not declared any more", name="changed-meanwhile")
         return names
 
 

@@ -82,7 +82,9 @@ def start(words: Sequence[str], folder: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         hint = "set VISUAL or EDITOR to a command that opens files"
-        raise UsageError(f"the editor can't be started: {words[0]}: {reason}", hint=hint) from None
+        raise UsageError(
+            f"the editor can't be started: {words[0]}: {reason}", hint=hint, name="editor-failed"
+        ) from None
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no dead process behind
 
 
@@ -92,7 +94,9 @@ def _words(name: str, text: str) -> list[str]:
             return [word.strip('"') for word in shlex.split(text, posix=False)]
         return shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"{name} is no command line: {error}", facts=[f"{name}={text}"]) from None
+        raise UsageError(
+            f"{name} is no command line: {error}", facts=[f"{name}={text}"], name="editor-failed"
+        ) from None
 
 
 def _name(word: str) -> str:

@@ -64,4 +64,4 @@ class Pairs:
         is_one = len(self.lacking) == 1
         what, are, them = ("1 image", "is", "it") if is_one else (f"{len(self.lacking):,} images", "are", "them")
         claim = f"{what} of {visible(self.label)} {are} not in the store: the report does not show {them}"
-        return [Problem(claim, facts=[listing(self.lacking)])]
+        return [Problem(claim, facts=[listing(self.lacking)], name="image-not-here")]

@@ -104,7 +104,9 @@ def write(
         size = target.save(basis)
     except OSError as error:
         hint = "free some space there, or let -o name another folder"
-        raise OutputError(f"{folder} can't be written: {error.strerror or error}", hint=hint) from error
+        raise OutputError(
+            f"{folder} can't be written: {error.strerror or error}", hint=hint, name="output-unwritable"
+        ) from error
     warnings = [*faults, *pairs.warnings, *unshown(project, damaged, "the report")]
     return Written(folder / "index.html", len(plan.steps), size, warnings)
 
@@ -220,4 +222,11 @@ def unshown(project: Project, damaged: Sequence[Path], page: str) -> list[Proble
     what = "1 file is" if len(damaged) == 1 else f"{len(damaged):,} files are"
     names = [project.shown(path) for path in damaged]
     hint = "open it in another program; `qwenbuild build --overwrite` replaces files that were changed by hand"
-    return [Problem(f"{what} no whole image, and {page} does not show it", facts=[listing(names)], hint=hint)]
+    return [
+        Problem(
+            f"{what} no whole image, and {page} does not show it",
+            facts=[listing(names)],
+            hint=hint,
+            name="damaged-image",
+        )
+    ]

@@ -123,7 +123,9 @@ def _refuse_foreign(folder: Path, pages: Set[str]) -> dict[str, _Mark]:
     try:
         present = dict(_walk(folder))
     except OSError as error:
-        raise UsageError(f"{folder} can't be used for a report: {error.strerror or error}") from error
+        raise UsageError(
+            f"{folder} can't be used for a report: {error.strerror or error}", name="output-unwritable"
+        ) from error
     top = {name for name in present if "/" not in name}
     foreign = {name for name in top if name.removesuffix(".part") not in pages and name not in FOLDERS}
     # A report that was interrupted has images, but no page yet.
@@ -134,6 +136,7 @@ def _refuse_foreign(folder: Path, pages: Set[str]) -> dict[str, _Mark]:
             f"{folder} holds files that are not a report",
             facts=[f"such as {min(foreign)}"],
             hint="let -o name an empty folder, or one that does not exist yet",
+            name="foreign-file",
         )
     # A stranger's link would have the report overwrite, or remove, what it leads to.
     if links := sorted(name for name, status in present.items() if stat.S_ISLNK(status.st_mode)):
@@ -141,6 +144,7 @@ def _refuse_foreign(folder: Path, pages: Set[str]) -> dict[str, _Mark]:
             f"{folder} holds a link, which no report does",
             facts=[f"it is {folder / links[0]}"],
             hint="remove it, or let -o name an empty folder",
+            name="foreign-file",
         )
     return {name: _mark(status) for name, status in present.items() if stat.S_ISREG(status.st_mode)}
 

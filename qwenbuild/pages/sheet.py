@@ -75,21 +75,27 @@ def check(path: Path, choices: Choices) -> None:
     if suffix not in _SEALS:
         claim = f'{path}: a sheet can\'t be written as "{visible(suffix)}"' if suffix else f"{path} has no suffix"
         raise UsageError(
-            claim, facts=[f"the suffix says the format: {listing(_SEALS)}"], hint=did_you_mean(suffix, _SEALS)
+            claim,
+            facts=[f"the suffix says the format: {listing(_SEALS)}"],
+            hint=did_you_mean(suffix, _SEALS),
+            name="unknown-format",
         )
     if choices.paper not in PAPERS_MM:
-        raise UsageError(f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"])
+        raise UsageError(
+            f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"], name="unknown-paper"
+        )
     try:
         present = regular.read(path, _MOST_BYTES)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UsageError(f"{path} can't be replaced: {error.strerror or error}") from error
+        raise UsageError(f"{path} can't be replaced: {error.strerror or error}", name="foreign-file") from error
     if present and not is_sealed(present, suffix):
         raise UsageError(
             f"{path} is not a sheet as qwenbuild wrote it",
             facts=["it is another file, or somebody changed it"],
             hint="let -o name another file, or remove this one",
+            name="foreign-file",
         )
 
 
@@ -122,7 +128,9 @@ def write(
         atomic.write(path, content, path.parent)
     except OSError as error:
         hint = "free some space there, or let -o name another place"
-        raise OutputError(f"{path} can't be written: {error.strerror or error}", hint=hint) from error
+        raise OutputError(
+            f"{path} can't be written: {error.strerror or error}", hint=hint, name="output-unwritable"
+        ) from error
     warnings = [*unshown(project, pictures.damaged, "the sheet"), *_without_font(missing)]
     return Written(path, len(plan.steps), pages, len(content), warnings)
 
@@ -212,4 +220,9 @@ def _as_jpeg(image: Image) -> bytes:
 def _without_font(missing: Sequence[str]) -> Iterator[Problem]:
     if missing:
         claim = f"no font here has {len(missing):,} characters of the labels, which are drawn as boxes"
-        yield Problem(claim, facts=[listing(missing)], hint="a sheet in HTML shows them: browsers have more fonts")
+        yield Problem(
+            claim,
+            facts=[listing(missing)],
+            hint="a sheet in HTML shows them: browsers have more fonts",
+            name="no-glyphs",
+        )

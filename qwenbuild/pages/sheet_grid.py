@@ -97,7 +97,7 @@ def grid(plan: Plan, gallery: Gallery, rows: str | None, columns: str | None) ->
     Raises UsageError if there is no such axis, or no cell.
     """
     if not plan.steps:
-        raise UsageError("there is no cell to show", hint="`qwenbuild plan --all` lists the cells")
+        raise UsageError("there is no cell to show", hint="`qwenbuild plan --all` lists the cells", name="no-cell-left")
     _check(rows, columns, [axis for step in plan.steps for axis in step.action.declaration.axes])
     groups: dict[frozenset[str], list[_Cell]] = {}
     for step, tile in zip(plan.steps, _tiles(plan.steps, gallery), strict=True):
@@ -163,10 +163,17 @@ def _check(rows: str | None, columns: str | None, declared: Iterable[str]) -> No
         if axis is not None and axis not in known:
             near = did_you_mean(axis, known)
             raise UsageError(
-                f'{option}: no axis "{visible(axis)}"', facts=[f"the axes are: {listing(known)}"], hint=near
+                f'{option}: no axis "{visible(axis)}"',
+                facts=[f"the axes are: {listing(known)}"],
+                hint=near,
+                name="unknown-axis",
             )
     if rows is not None and rows == columns:
-        raise UsageError(f'--rows and --columns are both "{visible(rows)}"', hint="leave one of them out")
+        raise UsageError(
+            f'--rows and --columns are both "{visible(rows)}"',
+            hint="leave one of them out",
+            name="contradicting-options",
+        )
 
 
 def _chosen(rows: str | None, columns: str | None, free: Mapping[str, int]) -> tuple[str, str | None]:

@@ -93,6 +93,7 @@ def on_one_page(grid: Grid, lettering: Lettering, tile_px: int | None) -> Layout
         f"the sheet would have {width:,}x{height:,} pixels, which few programs open",
         facts=[f"{len(grid.tiles):,} cells; an image has at most {MOST_PIXELS:,} pixels"],
         hint=(f"--tile {tile} fits; " if is_possible else "") + "a PDF has room for all (-o sheet.pdf)",
+        name="sheet-too-large",
     )
 
 
@@ -113,6 +114,7 @@ def on_paper(grid: Grid, lettering: Lettering, tile_px: int | None, paper: str) 
             f"a tile of {tile_px:,} pixels does not fit on {paper}",
             facts=[f"{paper} has {short:,}x{long:,} pixels, {DPI} to an inch"],
             hint="leave --tile out: the pictures become as large as the paper allows",
+            name="sheet-too-large",
         )
     return max(found, key=lambda it: (it.per_row, it.tile)).layout()
 

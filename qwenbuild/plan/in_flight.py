@@ -36,7 +36,11 @@ def uncollectable(in_flight: InFlight, declared: Set[str]) -> list[Problem]:
     region = f" --region {first.context['region']}" if first.context.get("region") else ""
     hint = f"`qwenbuild build --provider {first.provider}{region}` collects what that account made"
     claim = f"{count} in flight at a provider that no image uses now: not collected"
-    return [Problem(claim, facts=(f"such as {first.cell or first.key[:12]}: {where}",), hint=hint)]
+    return [
+        Problem(
+            claim, facts=(f"such as {first.cell or first.key[:12]}: {where}",), hint=hint, name="in-flight-elsewhere"
+        )
+    ]
 
 
 def is_done(submission: Submission, store: Store) -> bool:

@@ -33,13 +33,18 @@ def problem(missing: int, pointers: int, *, has_remote: bool) -> Problem | None:
         return None
     asked = "the remote cache does not have them either" if missing and has_remote else ""
     facts = (_of_pointers(pointers), asked or ("" if has_remote else _ELSEWHERE))
-    return Problem(claim, facts=tuple(filter(None, facts)), hint=HINT if missing else None)
+    return Problem(claim, facts=tuple(filter(None, facts)), hint=HINT if missing else None, name="image-not-here")
 
 
 def after_verify(pointers: int) -> Problem:
     """Return the advice about outputs that are not what the lock pins, if a build does not bring them back."""
     facts = (_of_pointers(pointers), _ELSEWHERE)
-    return Problem("a build brings back only what store or remote has", facts=tuple(filter(None, facts)), hint=HINT)
+    return Problem(
+        "a build brings back only what store or remote has",
+        facts=tuple(filter(None, facts)),
+        hint=HINT,
+        name="image-not-here",
+    )
 
 
 def _of_pointers(count: int) -> str:

@@ -109,6 +109,7 @@ def _check_profile(actions: Iterable[Action], lock: Lock, profile: str) -> None:
         raise LockError(
             f"{NAME} pins what {' and '.join(map(_profile, others))} made, not {_profile(profile)}",
             hint=f"--profile {others[-1]}" if others[-1] else "leave out --profile",
+            name="lock-of-other-profile",
         )
 
 
@@ -120,13 +121,16 @@ def check(
 ) -> None:
     """Raise LockError if a build would change the lock, in more than which variables gave the same keys."""
     if lock.theirs is not None:
-        raise LockError(f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
+        raise LockError(
+            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="lock-conflict"
+        )
     _check_profile(actions, lock, uses.given.profile)
     if found := differences(actions, lock, request_of, uses):
         raise LockError(
             f"{NAME} is out of date: {len(found):,} of its records would change",
             facts=_shown(found),
             hint="`qwenbuild build` renders and locks what is new; then commit the lock",
+            name="lock-outdated",
         )
     expected = (
         pin._replace(vars=known.vars) if (known := lock.pinned(pin.path, pin.key)) else pin
@@ -134,7 +138,9 @@ def check(
     )
     if not is_written(lock, expected):
         raise LockError(
-            f"{NAME} is not in qwenbuild's own form", hint="`qwenbuild lock` writes it anew; then commit it"
+            f"{NAME} is not in qwenbuild's own form",
+            hint="`qwenbuild lock` writes it anew; then commit it",
+            name="lock-not-canonical",
         )
 
 
@@ -146,6 +152,7 @@ def check_edits(steps: Iterable[Step]) -> None:
             f"edited outputs are not what the lock pins: {len(edited):,}",
             facts=_shown([f"{step.action.output}: {step.reason}" for step in edited]),
             hint="--overwrite replaces them",
+            name="edited-outputs",
         )
 
 

@@ -220,7 +220,12 @@ class Plan:
             for currency, amount in Price.by_currency(step.price for step in steps).items():
                 if limit is not None and amount > limit:
                     claim = f"the {len(steps):,} renders of {name} cost {amount:.2f} {currency}, more than its max_cost"
-                    yield Problem(claim, place, hint="a build stops before the first one that would pass it")
+                    yield Problem(
+                        claim,
+                        place,
+                        hint="a build stops before the first one that would pass it",
+                        name="over-image-budget",
+                    )
 
     @property
     def uncollected(self) -> list[Submission]:

@@ -62,9 +62,11 @@ def base(root: Path, revision: str) -> Lock | None:
     if commit.returncode:
         inside = _git(root, "rev-parse", "--is-inside-work-tree")
         if inside.returncode:
-            raise UsageError(f"{root} is in no git repository", hint="only there revisions can be compared")
+            raise UsageError(
+                f"{root} is in no git repository", hint="only there revisions can be compared", name="no-git"
+            )
         hint = "is it fetched? A shallow checkout has few: `git fetch --depth=1 origin REV`"
-        raise UsageError(f'no revision "{visible(revision)}"', hint=hint)
+        raise UsageError(f'no revision "{visible(revision)}"', hint=hint, name="unknown-revision")
     found = commit.stdout.decode().strip()
     content = _git(root, "cat-file", "blob", f"{found}:./{lock.NAME}")  # the bytes, without git's filters
     if content.returncode:
@@ -81,9 +83,11 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
             stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_S, check=False,
         )  # fmt: skip
     except FileNotFoundError:
-        raise UsageError("git is not installed", hint="the lock of another revision is read with it") from None
+        raise UsageError(
+            "git is not installed", hint="the lock of another revision is read with it", name="no-git"
+        ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"git failed: {error}") from None
+        raise UsageError(f"git failed: {error}", name="git-failed") from None
 
 
 def _keys(action: Action) -> Sequence[str]:

@@ -91,7 +91,13 @@ def changed(plan: Plan, picks: Picks) -> list[Problem]:
     if len(cells) > 1:
         named = listing(cells, most=_MOST_NAMES)
         claim = f"{len(cells):,} starred images have changed since they were starred: {named}"
-    return [Problem(claim, hint="`qwenbuild pick CELL` stars the new image; `qwenbuild pick` lists all stars")]
+    return [
+        Problem(
+            claim,
+            hint="`qwenbuild pick CELL` stars the new image; `qwenbuild pick` lists all stars",
+            name="star-changed",
+        )
+    ]
 
 
 def unknown(actions: Iterable[Action], picks: Picks) -> list[Problem]:
@@ -101,4 +107,10 @@ def unknown(actions: Iterable[Action], picks: Picks) -> list[Problem]:
     if not cells:
         return []
     claim = f"{len(cells):,} starred cell{'s are' if len(cells) > 1 else ' is'} declared by no spec"
-    return [Problem(f"{claim}: {listing(cells, most=_MOST_NAMES)}", hint="`qwenbuild pick --drop CELL` removes a star")]
+    return [
+        Problem(
+            f"{claim}: {listing(cells, most=_MOST_NAMES)}",
+            hint="`qwenbuild pick --drop CELL` removes a star",
+            name="unknown-star",
+        )
+    ]

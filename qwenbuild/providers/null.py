@@ -35,7 +35,9 @@ class NullProvider:
         latency_s = settings.table.get("latency_s", 0.0)
         number = isinstance(latency_s, int | float) and not isinstance(latency_s, bool)
         if not number or not 0 <= latency_s < math.inf:
-            raise UsageError(f"[providers.null] latency_s = {latency_s!r} is not a number of seconds")
+            raise UsageError(
+                f"[providers.null] latency_s = {latency_s!r} is not a number of seconds", name="wrong-setting"
+            )
         self._latency_s = float(latency_s)
         self.concurrency = settings.jobs or os.cpu_count() or 1
 

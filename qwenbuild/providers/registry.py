@@ -60,14 +60,18 @@ def create(
     if factory is None:
         known = installed()
         raise UsageError(
-            f'unknown provider "{name}"', facts=[f"installed: {listing(known)}"], hint=did_you_mean(name, known),
-            name="unknown-provider"
+            f'unknown provider "{name}"',
+            facts=[f"installed: {listing(known)}"],
+            hint=did_you_mean(name, known),
+            name="unknown-provider",
         )
     taken = options_of(factory)
     given = {option: value for option, value in (options or {}).items() if value and (option in taken or not lenient)}
     for option in given:
         if option not in taken:
-            raise UsageError(f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does', name="option-not-taken")
+            raise UsageError(
+                f'the provider "{name}" takes no {option}', hint=f'"{SERVICE}" does', name="option-not-taken"
+            )
     wanted = {option: value for option, value in (preferred or {}).items() if value and option in taken}
     if given or wanted:
         settings = replace(settings, table={**settings.table, **wanted, **given}, insisted=frozenset(given))

@@ -96,7 +96,9 @@ class Action(NamedTuple):
         if self.request_key not in (request.key, *request.older_keys):  # the image would be stored under a wrong key
             place = self.declaration.spec.source.place(self.declaration.keys)
             claim = f"the request of {self.name} came out differently the second time"
-            raise ProjectError([Problem(claim, place, hint="this is a bug in qwenbuild: please report it")])
+            raise ProjectError(
+                [Problem(claim, place, hint="this is a bug in qwenbuild: please report it", name="request-differs")]
+            )
         return request
 
     @property

@@ -56,7 +56,9 @@ def _edit(change: Callable[[TOMLDocument], None]) -> Path:
     user_config.read()  # a file with a mistake is not edited
     found = user_config.path()
     if found is None:
-        raise UsageError("there is no folder for your own config: the environment names no home folder")
+        raise UsageError(
+            "there is no folder for your own config: the environment names no home folder", name="no-home-folder"
+        )
     path = Path(os.path.realpath(found))  # people keep their configs elsewhere, and link to them
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,5 +67,5 @@ def _edit(change: Callable[[TOMLDocument], None]) -> Path:
             change(file)
             atomic.write(path, tomlkit.dumps(file).encode(), path.parent)
     except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror or error}") from None
+        raise UsageError(f"{path} can't be written: {error.strerror or error}", name="file-unwritable") from None
     return path

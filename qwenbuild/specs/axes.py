@@ -65,10 +65,12 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
         place = partial(spec.source.place, (*keys, "axes", number))
         if name not in shared:
             hint = did_you_mean(name, shared) or f"shared axes: {listing(shared) or 'none'}"
-            problems.append(Problem(f'no shared axis "{name}"', place(), hint=hint))
+            problems.append(Problem(f'no shared axis "{name}"', place(), hint=hint, name="unknown-axis"))
         elif name in image.matrix or name in found:
             where = "in the matrix, too" if name in image.matrix else "twice"
-            problems.append(Problem(f"axis {name} is named {where}", place(), hint="one of them is enough"))
+            problems.append(
+                Problem(f"axis {name} is named {where}", place(), hint="one of them is enough", name="axis-twice")
+            )
         else:
             found[name] = shared[name]
     if problems:
@@ -132,7 +134,7 @@ def table_row(table: dict[str, Any], number: int, place: Callable[..., Place]) -
     try:
         return axis_values.table_row(table, number)
     except TypeError as error:
-        raise ProjectError([Problem(str(error), place("id"))]) from None
+        raise ProjectError([Problem(str(error), place("id"), name="wrong-row-id")]) from None
 
 
 def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
@@ -158,7 +160,15 @@ class Resolver:
         """Return the values of an axis, at least one. Raises ProjectError."""
         match axis.values:
             case []:
-                raise ProjectError([Problem(f"axis {axis.keys[-1]} has no values: the matrix is empty", axis.place())])
+                raise ProjectError(
+                    [
+                        Problem(
+                            f"axis {axis.keys[-1]} has no values: the matrix is empty",
+                            axis.place(),
+                            name="empty-matrix",
+                        )
+                    ]
+                )
             case list(values):
                 numbers = axis.entries or range(len(values))
                 return [
@@ -187,13 +197,17 @@ class Resolver:
         except (OSError, ValueError) as error:  # the name is too long or contains NUL
             reason = getattr(error, "strerror", None) or "no file can have this name"
         if reason:
-            raise ProjectError([Problem(f"{name} can't be read: {reason}", place())])
+            raise ProjectError([Problem(f"{name} can't be read: {reason}", place(), name="file-unreadable")])
         if not path.is_relative_to(root):
             hint = "data files are part of the project: copy it into the repository"
-            raise ProjectError([Problem(f"{name} lies outside the project", place(), hint=hint)])
+            raise ProjectError(
+                [Problem(f"{name} lies outside the project", place(), hint=hint, name="outside-project")]
+            )
         if not exists:
             beside = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
-            raise ProjectError([Problem(f"no such file: {name}", place(), hint=did_you_mean(path.name, beside))])
+            raise ProjectError(
+                [Problem(f"no such file: {name}", place(), hint=did_you_mean(path.name, beside), name="no-such-file")]
+            )
         if (path, column) not in self._read:
             shown = self._project.shown(Path(os.path.normpath(written)))
             try:

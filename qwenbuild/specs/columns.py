@@ -30,7 +30,7 @@ def column(
         try:
             item = checked(axis, value, model, place)
             if item.label in known:
-                raise wrong(f'axis {axis} has the value "{item.label}" twice', place)
+                raise wrong(f'axis {axis} has the value "{item.label}" twice', place, name="value-twice")
         except ProjectError as error:
             problems += error.problems
             if isinstance(values, range):  # all other numbers would be reported at the same place
@@ -48,22 +48,22 @@ def checked(axis: str, value: Any, model: Model | None, place: Callable[[], Plac
     """
     if len(label := plain(value)) > _LONGEST_LABEL:
         hint = "put long texts into [vars], or into a column of a row"
-        raise wrong(f"axis {axis}: a value of {len(label):,} characters", place, hint)
+        raise wrong(f"axis {axis}: a value of {len(label):,} characters", place, hint, name="value-too-long")
     if axis == "size":
         if not isinstance(value, str):
-            raise wrong(f"size: {toml(value)} is not a text", place)
+            raise wrong(f"size: {toml(value)} is not a text", place, name="wrong-type")
         if model is None:
             return Value.of(label, value)
-        size = size_of(value, model, lambda reason: wrong(f'size "{value}"', place, reason))
+        size = size_of(value, model, lambda reason: wrong(f'size "{value}"', place, reason, name="size-not-offered"))
         return Value.of(str(size), size)
     if axis == "seed" and (type(value) is not int or not 0 <= value <= SEED_MAX):
         is_several = isinstance(value, str) and re.search(r"\d\s*[,;-]\s*\d", value)
         many = "; several are [1, 2] or { start = 1, count = 10 }" if is_several else ""
-        raise wrong(f"seed: {toml(value)}", place, f"a whole number from 0 to {SEED_MAX}{many}")
+        raise wrong(f"seed: {toml(value)}", place, f"a whole number from 0 to {SEED_MAX}{many}", name="wrong-seed")
     if axis in ("prompt_extend", "watermark") and not isinstance(value, bool):
-        raise wrong(f"{axis}: {toml(value)}", place, "true or false")
+        raise wrong(f"{axis}: {toml(value)}", place, "true or false", name="wrong-type")
     if axis == "negative_prompt" and not isinstance(value, str):
-        raise wrong(f"negative_prompt: {toml(value)} is not a text", place)
+        raise wrong(f"negative_prompt: {toml(value)} is not a text", place, name="wrong-type")
     return Value.of(label, value)
 
 
@@ -89,9 +89,9 @@ def model_of(name: str, catalogue: Catalogue, wrong: Callable[[str], ProjectErro
         raise wrong(str(error)) from None
 
 
-def wrong(claim: str, place: Callable[[], Place], label: str = "") -> ProjectError:
-    """Return the error with this claim. Finding a place takes time, so it is found only here."""
-    return ProjectError([Problem(claim, place(), label)])
+def wrong(claim: str, place: Callable[[], Place], label: str = "", *, name: str) -> ProjectError:
+    """Return the error with this claim and name. Finding a place takes time, so it is found only here."""
+    return ProjectError([Problem(claim, place(), label, name=name)])
 
 
 def toml(value: object) -> str:

@@ -53,7 +53,9 @@ def narrowed(chosen: Sequence[Action], where: Iterable[str], actions: Sequence[A
     if conditions and not chosen:
         known = {value for each in conditions for value in _labels(reader(each.axis, actions), actions)}
         raise UsageError(
-            f"no cell matches {listing(map(str, conditions))}", facts=[f"values: {listing(sorted(known))}"]
+            f"no cell matches {listing(map(str, conditions))}",
+            facts=[f"values: {listing(sorted(known))}"],
+            name="no-cell-left",
         )
     return list(chosen)
 
@@ -92,7 +94,9 @@ def reader(axis: str, actions: Iterable[Action] | None = None) -> Callable[[Acti
         known = {name for action in actions for name in action.declaration.axes} | set(_FIELDS)
         if nfc(axis) not in {*map(nfc, known)}:
             facts = [f"axes: {listing(sorted(known))}"]
-            raise UsageError(f'no image has an axis "{axis}"', facts=facts, hint=did_you_mean(axis, known))
+            raise UsageError(
+                f'no image has an axis "{axis}"', facts=facts, hint=did_you_mean(axis, known), name="unknown-axis"
+            )
 
     def values(action: Action) -> list[str]:
         match axis:
@@ -114,7 +118,7 @@ def _parsed(text: str) -> _Condition:
     name = axis.removesuffix("!").strip()
     if not equals or not name:
         hint = 'write -w AXIS=VALUE, such as -w seed=1 or -w "size=16:9"'
-        raise UsageError(f'not a condition: "{text}"', hint=hint)
+        raise UsageError(f'not a condition: "{text}"', hint=hint, name="wrong-condition")
     return _Condition(name, axis.endswith("!"), value)
 
 
@@ -127,7 +131,9 @@ def _meant(
         if not _fits(glob, values):
             known = sorted(_labels(of, actions))
             claim = f"no cell has {condition.axis}={glob}" + f": {condition} excludes nothing" * condition.is_not
-            raise UsageError(claim, facts=[f"values: {listing(known)}"], hint=did_you_mean(glob, known))
+            raise UsageError(
+                claim, facts=[f"values: {listing(known)}"], hint=did_you_mean(glob, known), name="unknown-value"
+            )
     return globs
 
 

@@ -48,14 +48,14 @@ def in_text(text: str, shown: str) -> Iterator[Problem]:
         elif told < line:
             told = line
             place = Place(shown, line, found.start() - start + 1, 1, line_of(text, line))
-            yield Problem(f"{named(found[0])} can't be part of a text", place, hint=_HINT)
+            yield Problem(f"{named(found[0])} can't be part of a text", place, hint=_HINT, name="control-character")
 
 
 def in_json_line(source: str, shown: str, line: int) -> Iterator[Problem]:
     """Yield a problem if a line of JSON holds an escape that stands for a control character."""
     if "\\" in source and (found := _ESCAPE.search(source)):
         place = Place(shown, line, found.start(1) + 1, len(found[1]), source)
-        yield Problem(f"{named(_meant(found[1]))} can't be part of a text", place, hint=_HINT)
+        yield Problem(f"{named(_meant(found[1]))} can't be part of a text", place, hint=_HINT, name="control-character")
 
 
 def in_toml(file: TomlFile) -> Iterator[tuple[Keys, Problem]]:
@@ -64,7 +64,15 @@ def in_toml(file: TomlFile) -> Iterator[tuple[Keys, Problem]]:
         for keys, text in texts_in(file.table, ()):
             at = first_control(text)
             if at is not None:
-                yield keys, Problem(f"{named(text[at])} can't be part of a text", file.place(keys), hint=_HINT)
+                yield (
+                    keys,
+                    Problem(
+                        f"{named(text[at])} can't be part of a text",
+                        file.place(keys),
+                        hint=_HINT,
+                        name="control-character",
+                    ),
+                )
 
 
 def texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:

@@ -77,16 +77,21 @@ def of_config(
 def _image(name: str, source: TomlFile) -> Iterator[Problem]:
     if not _IMAGE_NAME.fullmatch(name) or len(name) > _LONGEST:
         why = _too_long(name) or "letters, digits, _, - and ., first a letter or digit"
-        yield Problem(f'not an image name: "{name}"', source.place(("image", name), key=True), why)
+        yield Problem(f'not an image name: "{name}"', source.place(("image", name), key=True), why, name="wrong-name")
 
 
 def _tags(tags: Sequence[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
     known: set[str] = set()
     for number, tag in enumerate(map(nfc, tags)):
         if why := label_fault(tag):
-            yield Problem(f'not a tag: "{tag}"', source.place((*keys, number)), why)
+            yield Problem(f'not a tag: "{tag}"', source.place((*keys, number)), why, name="wrong-name")
         elif tag in known:
-            yield Problem(f'the tag "{tag}" stands here twice', source.place((*keys, number)), "remove one of them")
+            yield Problem(
+                f'the tag "{tag}" stands here twice',
+                source.place((*keys, number)),
+                "remove one of them",
+                name="tag-twice",
+            )
         known.add(tag)
 
 
@@ -105,9 +110,13 @@ def of_variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator
     for name in names:
         if name in SET:
             place = source.place((*keys, name), key=True)
-            yield Problem(f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place)
+            yield Problem(
+                f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place, name="reserved-name"
+            )
         elif why := _fault(name, "letters, digits and _"):
-            yield Problem(f'not a variable name: "{name}"', source.place((*keys, name), key=True), why)
+            yield Problem(
+                f'not a variable name: "{name}"', source.place((*keys, name), key=True), why, name="wrong-name"
+            )
 
 
 def _axes(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Problem]:
@@ -120,7 +129,9 @@ def _axes(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator[Proble
         if why:
             image_name = str(keys[1]) if keys[0] == "image" else "NAME"
             hint = _IMAGE_KEYS.get(name, "").replace("NAME", image_name) or None
-            yield Problem(f'not an axis name: "{name}"', source.place((*keys, name), key=True), why, hint=hint)
+            yield Problem(
+                f'not an axis name: "{name}"', source.place((*keys, name), key=True), why, hint=hint, name="wrong-name"
+            )
 
 
 def _axes_of_includes(image: Image, source: TomlFile, keys: Keys) -> Iterator[Problem]:
@@ -156,4 +167,6 @@ def _same(image_name: str, image: Image, content: SpecFile, source: TomlFile) ->
             other = known.setdefault(name if name.isascii() else unicodedata.normalize("NFKC", name), name)
             if other != name:
                 place = source.place((*keys, name), key=True)
-                yield Problem(f'"{name}" and "{other}" are one name for templates', place, "rename one of them")
+                yield Problem(
+                    f'"{name}" and "{other}" are one name for templates', place, "rename one of them", name="name-clash"
+                )

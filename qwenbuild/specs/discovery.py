@@ -50,7 +50,7 @@ def find_config(start: Path) -> ConfigFile:
     """
     folder = Path(os.path.abspath(start))
     if not folder.is_dir():
-        raise UsageError(f"no such folder: {start}")
+        raise UsageError(f"no such folder: {start}", name="no-such-folder")
     searched: list[Path] = []
     for root in (folder, *folder.parents):
         searched.append(root / CONFIG)
@@ -66,6 +66,7 @@ def find_config(start: Path) -> ConfigFile:
         f"no project here: neither {CONFIG} nor [tool.qwenbuild] in pyproject.toml",
         facts=[f"looked in {folder} and every folder above"],
         hint="`qwenbuild init` makes a project here; `-C DIR` names one elsewhere",
+        name="no-project",
     )
 
 

@@ -117,14 +117,22 @@ class FieldValues:
         """Yield a problem for each vendor parameter with a value that the model is known not to take."""
         refused = self._parametrised.wrong_parameters(table) if self._parametrised else {}
         for name, error in refused.items():
-            yield Problem(error.claim, self._place_of_parameter(name), facts=error.facts, hint=error.hint, name=error.name)
+            yield Problem(
+                error.claim, self._place_of_parameter(name), facts=error.facts, hint=error.hint, name=error.name
+            )
         for name, value in table.items():
             known = model.parameter_values.get(name, [value])
             if not any(type(it) is type(value) and it == value for it in known):
                 place = self._place_of_parameter(name)
                 expected = f"expected {listing(map(toml, known))}"
                 near = did_you_mean(str(value), [it for it in known if isinstance(it, str)])
-                yield Problem(f"{model.name} does not take {name} = {toml(value)}", place, expected, hint=near, name="parameter-not-taken")
+                yield Problem(
+                    f"{model.name} does not take {name} = {toml(value)}",
+                    place,
+                    expected,
+                    hint=near,
+                    name="parameter-not-taken",
+                )
 
     def _place_of_parameter(self, name: str) -> Place:
         where = next((it for it in self._declaration.layers if name in it.fields.parameters), None)
@@ -166,14 +174,18 @@ class FieldValues:
         return model_of(text, self._declaration.catalogue, wrong)
 
     def _as_size(self, text: str, model: Model) -> Size:
-        return size_of(_SIGN.sub(r"\1", text), model, partial(self._wrong, "size", f'size "{text}"', text, name="size-not-offered"))
+        return size_of(
+            _SIGN.sub(r"\1", text), model, partial(self._wrong, "size", f'size "{text}"', text, name="size-not-offered")
+        )
 
     def _as_seed(self, text: str) -> int:
         if (number := _NUMBER.fullmatch(text)) and int(number[1]) <= SEED_MAX:
             return int(number[1])
         if text == RANDOM:
             return RANDOM_SEED
-        raise self._wrong("seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"', name="wrong-seed")
+        raise self._wrong(
+            "seed", f'seed "{text}"', text, f'a whole number from 0 to {SEED_MAX}, or "random"', name="wrong-seed"
+        )
 
     def _as_flag(self, name: str, text: str) -> bool:
         if text.lower() in _FLAGS:  # spreadsheets write TRUE

@@ -80,7 +80,7 @@ class Findings:
             rest = self._counts[image] - (self._most or 0)
             facts = [fact for path, lines in files.items() for fact in _listed(path, lines)]
             claim = f"{image}: {rest:,} more problem{'s' * (rest > 1)} like these"
-            more.append(Problem(claim, facts=facts, hint="--all-errors shows all of them"))
+            more.append(Problem(claim, facts=facts, hint="--all-errors shows all of them", name="more-problems"))
         for at, files in self._alike.items():
             count = max(map(len, files.values()))
             facts = [fact for path, lines in files.items() for fact in _listed(path, lines)]

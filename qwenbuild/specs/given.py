@@ -37,7 +37,9 @@ class Given:
     def of(cls, options: Options) -> Given:
         """Return what the options give; of two values for one variable, the last. Raises UsageError."""
         if options.profile == "":
-            raise UsageError("--profile names no profile", hint="without the option, no profile is used")
+            raise UsageError(
+                "--profile names no profile", hint="without the option, no profile is used", name="unknown-profile"
+            )
         return cls(dict(map(_variable, options.variables)), options.profile or "")
 
     def written(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -57,13 +59,17 @@ def _variable(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     name = nfc(name.strip())
     if text != text.encode("utf-8", "ignore").decode():  # Python hands on other bytes as surrogates
-        raise UsageError(f"--var {name}: not valid UTF-8")
+        raise UsageError(f"--var {name}: not valid UTF-8", name="wrong-var")
     if not equals:
-        raise UsageError(f"--var {text}: a value is missing", hint=f"--var {text or 'name'}=value")
+        raise UsageError(f"--var {text}: a value is missing", hint=f"--var {text or 'name'}=value", name="wrong-var")
     if name in SET:
-        raise UsageError(f"--var {name}: qwenbuild sets {name}, and --var sets variables only", hint=field_hint(name))
+        raise UsageError(
+            f"--var {name}: qwenbuild sets {name}, and --var sets variables only",
+            hint=field_hint(name),
+            name="reserved-name",
+        )
     if why := declared_names.variable_fault(name):
-        raise UsageError(f'--var {text}: "{name}" is no name of a variable', facts=[why])
+        raise UsageError(f'--var {text}: "{name}" is no name of a variable', facts=[why], name="wrong-var")
     return name, _value(name, value)
 
 
@@ -77,6 +83,7 @@ def _value(name: str, text: str) -> Any:
                 f"--var {name}: {error.problems[0].claim}",
                 facts=[f"value: {text}"],
                 hint=f"a text in quotes of TOML, which the shell must not take away: --var '{name}=\"…\"'",
+                name="wrong-var",
             ) from None
         return text
     if isinstance(value, float) and not math.isfinite(value):  # `nan` and `inf` are words, too
@@ -85,6 +92,7 @@ def _value(name: str, text: str) -> Any:
         raise UsageError(
             f"--var {name}={text} is a value that templates print as {plain(value)}",
             hint=f"--var {quote(f'{name}={plain(value)}')}, or for the text as written: --var '{name}=\"{text}\"'",
+            name="wrong-var",
         )
     return value
 

@@ -138,7 +138,10 @@ class _Linter:
                 if nfc(name) in read_at[at] - used[at]:
                     claim = f'the variable "{name}" is never used'
                     hint = "an axis, or a variable of the image, has the same name"
-                    yield UNUSED_VARIABLE, Problem(claim, layer.place("vars", name, key=True), hint=hint)
+                    yield (
+                        UNUSED_VARIABLE,
+                        Problem(claim, layer.place("vars", name, key=True), hint=hint, name="unused-variable"),
+                    )
                 elif nfc(name) not in used[at]:
                     yield UNUSED_VARIABLE, _unread(layer, name)
 
@@ -190,7 +193,10 @@ class _Linter:
                     claim = f'the parameter "{within[0]}" holds `{found[0]}` as text'
                     place = source.place((*keys, "parameters", *within))
                     hint = "a parameter is never a template: write the text itself"
-                    yield TEMPLATE_SYNTAX, Problem(claim, place, "this is not rendered", hint=hint)
+                    yield (
+                        TEMPLATE_SYNTAX,
+                        Problem(claim, place, "this is not rendered", hint=hint, name="template-syntax"),
+                    )
 
     def unused_templates(self) -> Iterator[tuple[str, Problem]]:
         """Yield the files of the templates folder that no image uses, directly or through another template."""
@@ -208,7 +214,8 @@ class _Linter:
             is_template = path.suffix in suffixes and path.stem.upper() not in ("README", "LICENSE", "CHANGELOG")
             if nfc(name) not in used and is_template and not any(part.startswith(".") for part in path.parts):
                 yield UNUSED_TEMPLATE, Problem(f'nothing uses the template "{name}"', self._first_line(name),
-                                               hint="remove it, or name it in an image or a template")  # fmt: skip
+                                               hint="remove it, or name it in an image or a template",
+                                               name="unused-template")  # fmt: skip
 
     def _first_line(self, name: str) -> Place:
         shown, text = f"{self._project.config.templates}/{name}", ""
@@ -230,7 +237,7 @@ class _Linter:
             if (axis.source.shown, axis.keys) not in used:
                 name, place = axis.keys[-1], axis.place(key=True)
                 hint = f'an image names it: axes = ["{name}"]'
-                yield UNUSED_AXIS, Problem(f'no image names the axis "{name}"', place, hint=hint)
+                yield UNUSED_AXIS, Problem(f'no image names the axis "{name}"', place, hint=hint, name="unused-axis")
 
     def axes(self, images: Mapping[int, Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the axes of the images whose values make no difference to any request."""
@@ -245,7 +252,7 @@ class _Linter:
                 facts = [f"{pair[0].name}", f"{pair[1].name} asks for the same image"]
                 hint = self._hint(declaration, axis)
                 place = declaration.written[axis].place(key=True)
-                yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint)
+                yield IDLE_AXIS, Problem(claim, place, facts=facts, hint=hint, name="idle-axis")
 
     def paths(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the prompts that are only the path of a text file."""
@@ -253,7 +260,7 @@ class _Linter:
             if habits.is_path((declaration.image.prompt or "").strip()):
                 claim, place = f"the prompt of {declaration.name} is the path of a file", declaration.place("prompt")
                 hint = f'template = "NAME" takes the text of a file in {self._project.config.templates}/'
-                yield PROMPT_PATH, Problem(claim, place, "this text itself is sent", hint=hint)
+                yield PROMPT_PATH, Problem(claim, place, "this text itself is sent", hint=hint, name="prompt-path")
 
     def columns(self, images: Sequence[Declaration]) -> Iterator[tuple[str, Problem]]:
         """Yield the columns that have the name of a field of the request, and that no template reads."""
@@ -277,7 +284,10 @@ class _Linter:
                     if field in FIELDS and field not in declaration.axes and name not in read_of:
                         claim = f'the column "{name}" of {axis} sets no field'
                         hint = f'{field} = "{{{{ {axis}.{name} }}}}" lets it set the field'
-                        yield UNREAD_COLUMN, Problem(claim, declaration.written[axis].place(key=True), hint=hint)
+                        yield (
+                            UNREAD_COLUMN,
+                            Problem(claim, declaration.written[axis].place(key=True), hint=hint, name="unread-column"),
+                        )
 
     def _hint(self, declaration: Declaration, axis: str) -> str:
         if nfc(axis) in (self._reads(declaration, "output") or ()):
@@ -291,7 +301,12 @@ class _Linter:
 
 def _unread(layer: Layer, name: str) -> Problem:
     hint = f"a template reads it as {{{{ {name} }}}}"
-    return Problem(f'no template reads the variable "{name}"', layer.place("vars", name, key=True), hint=hint)
+    return Problem(
+        f'no template reads the variable "{name}"',
+        layer.place("vars", name, key=True),
+        hint=hint,
+        name="unused-variable",
+    )
 
 
 def _at(layer: Layer) -> tuple[str, Keys]:

@@ -84,7 +84,7 @@ class PromptRules:
                 others = counted[id(action.declaration), spot] - 1
                 more = f" and {others:,} more" if others else ""
                 facts = [*spot.facts, f"cell: {action.name}{more}"]
-                yield spot.rule, Problem(spot.claim, place, spot.label, facts=facts, hint=spot.hint)
+                yield spot.rule, Problem(spot.claim, place, spot.label, facts=facts, hint=spot.hint, name=spot.rule)
 
     def _place(self, action: Action, spot: _Spot) -> Place | None:
         """Return where a text comes from; None if the template itself wants template syntax in its prompt."""

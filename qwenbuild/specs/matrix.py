@@ -105,7 +105,12 @@ class Cells:
                 yield values, grid.model
         if is_empty and image.only:
             which = "that `exclude` leaves " if image.exclude else ""
-            raise wrong("`only` leaves out every cell", self._place("only"), f"no cell {which}matches an entry", name="empty-matrix")
+            raise wrong(
+                "`only` leaves out every cell",
+                self._place("only"),
+                f"no cell {which}matches an entry",
+                name="empty-matrix",
+            )
         if is_empty:
             raise wrong("every cell is excluded: the matrix is empty", self._place("exclude"), name="empty-matrix")
         yield from included
@@ -213,7 +218,9 @@ class Cells:
         if more := [str(place.line) for place in places[MOST_PROBLEMS:]]:
             facts.append(f"and {len(more):,} more, on lines {', '.join(more)}")
         claim = f"{len(repeated):,} includes repeat cells" if len(repeated) > 1 else "this include repeats a cell"
-        return Problem(claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="repeated-include")
+        return Problem(
+            claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="repeated-include"
+        )
 
     def _only(self, model: Model) -> Rules:
         """Return the entries of `only` as labels of a model."""
@@ -251,7 +258,9 @@ class Cells:
     def _default_model(self) -> Model:
         name = self._declaration.setting("model") or self._declaration.catalogue.default_model
         if not name:
-            raise wrong("the image names no model", self._place(), "a server of your own has no default model", name="no-model")
+            raise wrong(
+                "the image names no model", self._place(), "a server of your own has no default model", name="no-model"
+            )
         return self._model(name, partial(self._declaration.place_of, "model"))
 
     def _place(self, *keys: str | int) -> Callable[[], Place]:
@@ -261,7 +270,9 @@ class Cells:
         if not isinstance(name, str):
             raise wrong(f"model: {toml(name)} is not a model's name", place, name="wrong-type")
         catalogue = self._declaration.catalogue
-        return model_of(name, catalogue, lambda reason: wrong(f'unknown model "{name}"', place, reason, name="unknown-model"))
+        return model_of(
+            name, catalogue, lambda reason: wrong(f'unknown model "{name}"', place, reason, name="unknown-model")
+        )
 
     def _inclusion(self, number: int, *, is_told: bool) -> Cell:
         """Return the cell of an `include`. Raises ProjectError; if the error `is_told`, it names the nearest ids."""
@@ -271,7 +282,9 @@ class Cells:
             rules.check_axis(self._declaration, axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
             claim = f"this include leaves out {listing(missing)}"
-            raise wrong(claim, partial(self._source.place, keys), "an include names every axis", name="incomplete-include")
+            raise wrong(
+                claim, partial(self._source.place, keys), "an include names every axis", name="incomplete-include"
+            )
         raw = {axis: self._included(number, axis, cell[axis], is_told=is_told) for axis in axes}
         places = {axis: partial(self._source.place, (*keys, axis)) for axis in axes}
         if "model" in cell:

@@ -226,4 +226,4 @@ def _clash(action: Action, other: Action, what: str) -> Problem:
     if other.output != action.output:
         facts = [f"{other.name}: {other.output}", f"{action.name}: {action.output}"]
     hint = "`output` must differ between cells; it may contain axes, such as {{ seed }}"
-    return Problem(claim, image.place_of("output"), facts=facts, hint=hint)
+    return Problem(claim, image.place_of("output"), facts=facts, hint=hint, name="output-clash")

@@ -92,7 +92,7 @@ def special(root: Path, paths: Iterable[Path]) -> Iterator[Problem]:
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             name = path.relative_to(root).as_posix()
             claim = f"{name} is neither a file nor a folder, but a device, a FIFO or a socket"
-            yield Problem(claim, hint=f"remove it: rm {name}")
+            yield Problem(claim, hint=f"remove it: rm {name}", name="special-file")
 
 
 def is_in_git(root: Path, folder: str) -> bool:

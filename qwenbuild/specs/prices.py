@@ -35,10 +35,12 @@ def with_prices(config: Config, source: TomlFile, keys: Keys) -> dict[str, Model
         place = source.place((*keys, "prices", name), key=True)
         if name not in models and name not in builtin().models:
             hint = did_you_mean(name, [*models, *builtin().models]) or f'[models."{name}"] declares it'
-            problems.append(Problem(f'the price of an unknown model: "{name}"', place, hint=hint))
+            problems.append(Problem(f'the price of an unknown model: "{name}"', place, hint=hint, name="unknown-model"))
         elif name in models and models[name].price_cny is not None:
             hint = f'remove it here, or in [models."{name}"]'
-            problems.append(Problem(f"the price of {name} stands here and in price_cny", place, hint=hint))
+            problems.append(
+                Problem(f"the price of {name} stands here and in price_cny", place, hint=hint, name="price-twice")
+            )
         else:
             by_region = stated if isinstance(stated, RegionPrices) else RegionPrices(**dict.fromkeys(REGIONS, stated))
             models[name] = models.get(name, ModelTable()).model_copy(update={"price_cny": by_region})

@@ -55,7 +55,7 @@ def applied(config: Config, name: str) -> Config:
     if name not in config.profiles:
         known = [f"profiles: {listing(config.profiles)}"] if config.profiles else []
         hint = did_you_mean(name, config.profiles) or (None if known else "the config declares them: [profiles.NAME]")
-        raise UsageError(f'no profile "{name}"', facts=known, hint=hint)
+        raise UsageError(f'no profile "{name}"', facts=known, hint=hint, name="unknown-profile")
     profile = config.profiles[name]
     changes: dict[str, object] = {}
     if profile.provider is not None:
@@ -70,7 +70,7 @@ def problems(profiles: Mapping[str, Profile], source: TomlFile, keys: tuple[str,
     for name, profile in profiles.items():
         if why := declared_names.label_fault(name):
             place = source.place((*keys, "profiles", name), key=True)
-            yield Problem(f'not a profile\'s name: "{name}"', place, why)
+            yield Problem(f'not a profile\'s name: "{name}"', place, why, name="wrong-name")
         yield from declared_names.of_variables(
             profile.defaults.vars, source, (*keys, "profiles", name, "defaults", "vars")
         )

@@ -210,7 +210,13 @@ def find(
     for key in ("out", "templates"):
         if outside.is_in_git(project.root, path := getattr(config, key)):
             place = file.source.place((*file.keys, key))
-            raise ProjectError([Problem(f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"', name="inside-git")])
+            raise ProjectError(
+                [
+                    Problem(
+                        f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"', name="inside-git"
+                    )
+                ]
+            )
     read = [project.searched[-1], project.root / LOCK, project.templates, *project.spec_folders()[:1]]
     trust.require(*outside.links(project.root, [*read, project.out, project.state_dir, *inside]))
     return project

@@ -36,10 +36,14 @@ Lines = Iterator[tuple[int, Table]]
 """The rows of a file: (line of the file from 1, the row's table)."""
 
 
-def wrong(claim: str, shown: str, text: str, line: int, label: str = "", hint: str | None = None) -> ProjectError:
-    """Return a ProjectError with this claim at a line of a file."""
+def wrong(
+    claim: str, shown: str, text: str, line: int, label: str = "", hint: str | None = None, *, name: str
+) -> ProjectError:
+    """Return a ProjectError with this claim and name at a line of a file."""
     source = line_of(text, line)
-    return ProjectError([Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint)])
+    return ProjectError(
+        [Problem(claim, Place(shown, line, 1, max(1, len(source)), source), label, hint=hint, name=name)]
+    )
 
 
 class Problems:
@@ -90,7 +94,12 @@ def csv_rows(text: str, shown: str, problems: Problems) -> Lines:
             line = reader.line_num + start  # the next record starts here
     except csv.Error as error:
         hint = "a quotation mark that opens here is not closed" if "unexpected end" in str(error) else None
-        problems.add([replace(it, hint=hint) for it in wrong(f"not valid CSV: {error}", shown, lines, line).problems])
+        problems.add(
+            [
+                replace(it, hint=hint)
+                for it in wrong(f"not valid CSV: {error}", shown, lines, line, name="csv-syntax").problems
+            ]
+        )
 
 
 def _separator(lines: str) -> str:
@@ -120,9 +129,9 @@ def _header(names: list[str], line: int, text: str, shown: str) -> list[str]:
     known: set[str] = set()
     for name in names:
         if not name.strip():
-            raise wrong("a column without a name", shown, text, line)
+            raise wrong("a column without a name", shown, text, line, name="data-header")
         if name in known:
-            raise wrong(f'column "{name}" is named twice', shown, text, line)
+            raise wrong(f'column "{name}" is named twice', shown, text, line, name="data-header")
         known.add(name)
     return names
 
@@ -139,7 +148,7 @@ def _table(
         label = f"missing: {listing(missing)}" if missing else listing(header)
         if not missing and separator.strip():
             hint = f'a text that holds "{separator}" must stand in quotation marks'
-        problems.add(wrong(claim, shown, text, line, label, hint).problems)
+        problems.add(wrong(claim, shown, text, line, label, hint, name="data-row-length").problems)
         return None
     return dict(zip(header, cells, strict=True))
 
@@ -159,21 +168,25 @@ def json_rows(text: str, shown: str, problems: Problems) -> Lines:
 def _parsed(source: str, shown: str, text: str, line: int, problems: Problems) -> Table:
     """Return the table of a line of JSON; raises ProjectError."""
     if len(source) > _LONGEST_LINE:
-        raise wrong(f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}", shown, text, line)
+        raise wrong(
+            f"a row of {len(source):,} characters; at most {_LONGEST_LINE:,}", shown, text, line, name="file-too-large"
+        )
     try:
         table = json.loads(source, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
         count_values(table)
         json.dumps(table, ensure_ascii=False).encode()  # JSON can spell unpaired surrogates, UTF-8 can't
     except json.JSONDecodeError as error:
         place = Place(shown, line, error.colno, 1, source)
-        raise ProjectError([Problem(f"not valid JSON: {error.msg}", place)]) from None
+        raise ProjectError([Problem(f"not valid JSON: {error.msg}", place, name="json-syntax")]) from None
     except RecursionError:
-        raise wrong(f"not usable JSON: it is nested more than {_DEEPEST} deep", shown, text, line) from None
+        raise wrong(
+            f"not usable JSON: it is nested more than {_DEEPEST} deep", shown, text, line, name="json-unusable"
+        ) from None
     except ValueError as error:
         what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
-        raise wrong(f"not usable JSON: {what}", shown, text, line) from None
+        raise wrong(f"not usable JSON: {what}", shown, text, line, name="json-unusable") from None
     if not isinstance(table, dict):
-        raise wrong("each line must be a JSON object", shown, text, line)
+        raise wrong("each line must be a JSON object", shown, text, line, name="json-unusable")
     problems.add(in_json_line(source, shown, line))
     return table
 

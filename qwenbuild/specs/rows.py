@@ -52,7 +52,7 @@ def read(path: Path, shown: str, id_column: str | None = None) -> list[Row]:
     file = _parse(path, shown)
     if not file.tables:
         file.problems.raise_if_any()
-        raise ProjectError([Problem(f"{shown} has no rows")])
+        raise ProjectError([Problem(f"{shown} has no rows", name="no-rows")])
     found = _with_ids(file, id_column)
     file.problems.raise_if_any()
     return found
@@ -103,12 +103,20 @@ def _parse(path: Path, shown: str) -> _File:
             values += counted(row[1])
             if len(numbered) > MOST_ROWS or values > MOST_VALUES:
                 over = f"{MOST_VALUES:,} values" if values > MOST_VALUES else f"{MOST_ROWS:,} rows"
-                raise wrong(f"more than {over}", shown, text, row[0])
+                raise wrong(f"more than {over}", shown, text, row[0], name="file-too-large")
         lines = row_formats.in_lines(text) if suffix == ".csv" else text
         return _File(shown, lines, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
-        raise ProjectError([Problem(f"{shown} is a folder; a file was expected")])
-    raise ProjectError([Problem(f'{shown}: unknown format "{path.suffix}"', hint=f"known: {listing(SUFFIXES)}")])
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="not-a-file")])
+    raise ProjectError(
+        [
+            Problem(
+                f'{shown}: unknown format "{path.suffix}"',
+                hint=f"known: {listing(SUFFIXES)}",
+                name="unknown-data-format",
+            )
+        ]
+    )
 
 
 def _indexes(file: _File, id_column: str | None) -> dict[str, int]:
@@ -139,7 +147,9 @@ def _with_ids(file: _File, column: str | None) -> list[Row]:
             claim, label, hint = f'no column "{column}"', f"columns: {listing(table)}", did_you_mean(column, table)
         elif is_named:
             claim, label = f'two rows have the {column} "{name}"', f"the first is on line {file.line(indexes[name])}"
-        file.problems.add(wrong(claim, file.shown, file.text, file.line(index), label, hint).problems)
+        file.problems.add(
+            wrong(claim, file.shown, file.text, file.line(index), label, hint, name="wrong-row-id").problems
+        )
     return rows
 
 
@@ -151,7 +161,7 @@ def _toml(source: TomlFile) -> _File:
     ]
     if len(names) != 1:
         claim = f"{source.shown} must hold one array of tables, such as [[row]]"
-        raise ProjectError([Problem(claim, facts=[f"found: {listing(names) or 'none'}"])])
+        raise ProjectError([Problem(claim, facts=[f"found: {listing(names) or 'none'}"], name="wrong-row-id")])
     tables, problems = source.table[names[0]], Problems()
     problems.add(problem for _, problem in in_toml(source))
     return _File(source.shown, source.text, tables, lambda index: source.place((names[0], index)).line, problems)

@@ -50,7 +50,7 @@ def check_axes(declaration: Declaration) -> None:
     for axis, values in declaration.axes.items() if declaration.image.only else ():
         if (many := length(values)) > COUNTED:
             claim = f"axis {axis} has {many:,} values; `only` chooses from at most {COUNTED:,}"
-            raise wrong(claim, declaration.written[axis].place)
+            raise wrong(claim, declaration.written[axis].place, name="too-many-values")
 
 
 def problems(
@@ -68,7 +68,9 @@ def problems(
         for number, entry in enumerate(entries(declaration, kind)):
             keys = (*declaration.keys, kind, number)
             if not entry:
-                found.append(Problem(_WITHOUT_AXES[kind], declaration.spec.source.place(keys)))
+                found.append(
+                    Problem(_WITHOUT_AXES[kind], declaration.spec.source.place(keys), name="entry-without-axes")
+                )
             for axis, value in entry.items():
                 try:
                     check_axis(declaration, axis, (*keys, axis))
@@ -103,7 +105,7 @@ def _check_value(
     every = dict.fromkeys(label for _, known in labels for label in known[at]) if is_told else {}
     near = did_you_mean(plain(value), every) or f"values: {listing(every)}"
     claim = f'axis {axis} has no value "{plain(value)}": {_WITHOUT_CELLS[str(keys[-3])]}'
-    raise wrong(claim, partial(declaration.spec.source.place, keys), near)
+    raise wrong(claim, partial(declaration.spec.source.place, keys), near, name="unknown-value")
 
 
 def check_axis(declaration: Declaration, axis: str, keys: Keys) -> None:
@@ -111,7 +113,9 @@ def check_axis(declaration: Declaration, axis: str, keys: Keys) -> None:
     if axis not in declaration.axes:
         hint = did_you_mean(axis, declaration.axes) or f"axes: {listing(declaration.axes)}"
         place = declaration.spec.source.place(keys, key=True)
-        raise ProjectError([Problem(f'no axis "{axis}" in the matrix of {declaration.name}', place, hint=hint)])
+        raise ProjectError(
+            [Problem(f'no axis "{axis}" in the matrix of {declaration.name}', place, hint=hint, name="unknown-axis")]
+        )
 
 
 def _too_much_work(declaration: Declaration, grids: Sequence[Grid]) -> Iterator[Problem]:
@@ -121,4 +125,10 @@ def _too_much_work(declaration: Declaration, grids: Sequence[Grid]) -> Iterator[
         if sets * min(declaration.cells, COUNTED) > MOST_COMPARISONS:
             facts = [f"{sets:,} different sets of axes, and {declaration.cells:,} cells"]
             hint = "entries that name the same axes cost little"
-            yield Problem(f"the {kind} entries take too long", declaration.place(kind, 0), facts=facts, hint=hint)
+            yield Problem(
+                f"the {kind} entries take too long",
+                declaration.place(kind, 0),
+                facts=facts,
+                hint=hint,
+                name="too-many-values",
+            )

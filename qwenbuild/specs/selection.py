@@ -41,7 +41,10 @@ def select(actions: Sequence[Action], options: Options, project: Project) -> lis
         outputs = {output for name in options.exclude for output in known.outputs(name)}
         chosen = [action for action in chosen if action.output not in outputs]
         if not chosen:
-            raise UsageError(f"no cell is left: --exclude {listing(options.exclude)} leaves out all that are selected")
+            raise UsageError(
+                f"no cell is left: --exclude {listing(options.exclude)} leaves out all that are selected",
+                name="no-cell-left",
+            )
     return chosen
 
 
@@ -54,11 +57,11 @@ def _tagged(chosen: Iterable[Action], tags: Iterable[str], actions: Iterable[Act
         if nfc(tag) not in known:
             facts = [f"tags: {listing(sorted(known.values()))}"] if known else []
             hint = did_you_mean(tag, known.values()) or ("" if known else 'images get them by tags = ["web"]')
-            raise UsageError(f'no image has the tag "{tag}"', facts=facts, hint=hint or None)
+            raise UsageError(f'no image has the tag "{tag}"', facts=facts, hint=hint or None, name="unknown-tag")
     of = {at: not wanted.isdisjoint(map(nfc, image.tags)) for at, image in images.items()}
     found = [action for action in chosen if of[id(action.declaration)]]
     if not found:
-        raise UsageError(f"no selected cell has the tag {listing(tags)}")
+        raise UsageError(f"no selected cell has the tag {listing(tags)}", name="no-cell-left")
     return found
 
 
@@ -95,7 +98,11 @@ class _Known:
             bare = self._bare.get(_bare(nfc(name)), [])
             found = {*bare} if len(bare) == 1 else found
         if not found and parse_cell_name(name) is None:
-            raise UsageError(f"not a cell's name: {name}", hint="write spec, spec/image or spec/image[axis=value,…]")
+            raise UsageError(
+                f"not a cell's name: {name}",
+                hint="write spec, spec/image or spec/image[axis=value,…]",
+                name="unknown-cell",
+            )
         if not found:
             raise self._left_out(name) or _nothing(name, self._actions)
         return found
@@ -171,7 +178,9 @@ def _nothing(text: str, actions: Sequence[Action]) -> UsageError:
     hint = did_you_mean(text, known)
     if "=" in text and "[" not in text:
         hint = f"-w {shlex.quote(text)} selects by the values of an axis"
-    return UsageError(f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=hint)
+    return UsageError(
+        f'nothing is named "{text}"', facts=[f"images: {listing(images)}"], hint=hint, name="unknown-cell"
+    )
 
 
 def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
@@ -181,5 +190,5 @@ def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
     stores and locks know older keys of the request. Raises UsageError if there is no such shard.
     """
     if not 1 <= number <= of:
-        raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four")
+        raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four", name="unknown-shard")
     return [action for action in actions if int(action.request.key, 16) % of == number - 1]

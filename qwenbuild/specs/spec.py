@@ -111,7 +111,7 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
     """
     if re.search(r"[\[\]\x00-\x1f\x7f\ud800-\udfff]", name):
         claim = f"the file name of {shown} has brackets, control characters or bytes that are not UTF-8"
-        findings.add([Problem(claim, Place(shown))])
+        findings.add([Problem(claim, Place(shown), name="wrong-name")])
         return None
     try:
         text = read_text(path, shown, MAX_BYTES)
@@ -135,7 +135,7 @@ def load(path: Path, shown: str, name: str, findings: Findings, known: Spec | No
             return None
     if not table.get("image"):
         hint = 'add one: [image.NAME] with prompt = "…"'
-        findings.add([Problem(f"{shown} declares no image", source.place(()), hint=hint)])
+        findings.add([Problem(f"{shown} declares no image", source.place(()), hint=hint, name="no-image")])
     misnamed = declared_names.problems(content, source)
     findings.add(problem for each in misnamed.values() for problem in each)
     if bad := {*misnamed, *(keys[1] for keys in unprintable if keys[0] == "image")}:

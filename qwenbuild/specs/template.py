@@ -304,7 +304,6 @@ class Templates:
             return None
         if name in self._texts:
             return self._texts[name], name, lambda: True
-        pure = PurePosixPath(name)
         try:
             path = as_spelled(self._folder, name)
             # resolve() follows links, so this also refuses a link that leads out of the folder.
@@ -313,15 +312,16 @@ class Templates:
             exists = path.exists()
         except (OSError, RuntimeError, ValueError):  # the name is too long or contains NUL; links form a circle
             return None
-        if pure.is_absolute() or "\\" in name or not inside:
-            raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/')])
+        if PurePosixPath(name).is_absolute() or "\\" in name or not inside:
+            raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/', name="outside-project")])
         if any(map(is_gits, real.relative_to(folder).parts)):  # `.git/config` may hold a password
-            raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder')])
+            raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder', name="inside-git")])
         if not exists:
             self._missing.add(name)
             return None
         if path.is_file() and path.stat().st_size > MAX_SOURCE * _BYTES_OF_CHARACTER:
-            raise ProjectError([Problem(f"{self._shown}/{name} is longer than {MAX_SOURCE:,} characters")])
+            claim = f"{self._shown}/{name} is longer than {MAX_SOURCE:,} characters"
+            raise ProjectError([Problem(claim, name="template-too-long")])
         text = read_text(path, f"{self._shown}/{name}")
         if wrong := list(in_text(text, f"{self._shown}/{name}")):
             raise ProjectError(wrong)

@@ -118,21 +118,23 @@ def problem_of(
     if failure.found is not None:  # if it has no place, show what names the file
         return failure.found if failure.found.place else replace(failure.found, place=at(token))
     if failure.kind == "deep":
-        return Problem(_TOO_DEEP, at(token), facts=[f"here: {message}"] if message else ())
+        return Problem(_TOO_DEEP, at(token), facts=[f"here: {message}"] if message else (), name="template-too-deep")
     if failure.kind == "syntax":
-        return Problem(f"template syntax: {message}", at(token), hint=_syntax_hint(message, environment))
+        return Problem(
+            f"template syntax: {message}", at(token), hint=_syntax_hint(message, environment), name="jinja-syntax"
+        )
     if failure.kind == "missing":
         known = files()
         facts = [f"in {shown}/: {listing(known) or 'no templates'}"]
         inside = message.removeprefix(f"{shown}/")
         hint = f'did you mean "{inside}"?' if inside in known else did_you_mean(message, known)
-        return Problem(f'no template "{message}"', at(token), facts=facts, hint=hint)
+        return Problem(f'no template "{message}"', at(token), facts=facts, hint=hint, name="no-template")
     if failure.kind == "undefined":
         return undefined(message, at, values)
     if failure.kind == "steps":
         hint = "make loops inside loops shorter, or keep their result in the data"
-        return Problem(f"template failed: {message}", at(token), facts=[_STEPS], hint=hint)
-    return Problem(f"template failed: {message}", at(token), hint=failure.hint)
+        return Problem(f"template failed: {message}", at(token), facts=[_STEPS], hint=hint, name="template-steps")
+    return Problem(f"template failed: {message}", at(token), hint=failure.hint, name="template-failed")
 
 
 def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any]) -> Problem:
@@ -148,17 +150,23 @@ def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any
             hint = habit
         elif hint is None and name not in SET:
             hint = f"declare it under [vars], or give it: --var {name}=VALUE"
-        return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint)
+        return Problem(f'undefined variable "{name}"', at(name), facts=facts, hint=hint, name="undefined-variable")
     if name := _first(r'has no field "(.+)"$', message):
         place = at(name)
         before = re.search(rf"(\w+)(?:\.|\[[\"']){re.escape(name)}(?!\w)", place.source)
         owner = values.get(before[1]) if before else None
         if before and isinstance(owner, Mapping):
             claim = f'"{before[1]}" has no field "{name}"'
-            return Problem(claim, place, facts=[f"fields: {listing(owner)}"], hint=did_you_mean(name, map(str, owner)))
+            return Problem(
+                claim,
+                place,
+                facts=[f"fields: {listing(owner)}"],
+                hint=did_you_mean(name, map(str, owner)),
+                name="undefined-field",
+            )
         hint = habits.of_text(before[1], owner) if before else None
-        return Problem(f'undefined field "{name}"', place, hint=hint)
-    return Problem(f"undefined: {message}", at(_first(r"'([^']+)'", message)))
+        return Problem(f'undefined field "{name}"', place, hint=hint, name="undefined-field")
+    return Problem(f"undefined: {message}", at(_first(r"'([^']+)'", message)), name="undefined-variable")
 
 
 def _syntax_hint(message: str, environment: jinja2.Environment) -> str | None:

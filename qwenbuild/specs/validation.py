@@ -57,31 +57,33 @@ def problems(
                 where = f" in [{'.'.join(map(str, keys[:-1]))}]" if keys[:-1] else ""
                 place = source.place(keys, key=True)
                 place = replace(place, source="") if name in habits.SECRET else place
-                found[keys] = Problem(f'unknown key "{name}"{where}', place, hint=hint)
+                found[keys] = Problem(f'unknown key "{name}"{where}', place, hint=hint, name="unknown-key")
             case "missing":
-                found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]))
+                found[keys] = Problem(f'"{name}" is missing', source.place(keys[:-1]), name="missing-key")
             case "value_error":
                 text = str(detail["ctx"]["error"])
                 is_name = detail["loc"][-1:] == ("[key]",)  # so pydantic says that a name is wrong, not its value
-                found[keys] = Problem(f"{name}: {text}" if keys else text, source.place(keys, key=is_name))
+                found[keys] = Problem(
+                    f"{name}: {text}" if keys else text, source.place(keys, key=is_name), name="wrong-value"
+                )
             case "greater_than_equal" | "less_than_equal":
                 limit = detail["ctx"].get("ge", detail["ctx"].get("le"))
                 word = "at least" if "ge" in detail["ctx"] else "at most"
                 claim = f"{name} is {detail['input']!r}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}")
+                found[keys] = Problem(claim, source.place(keys), f"expected {word} {limit}", name="wrong-value")
             case "literal_error" | "finite_number":
                 expected = detail["ctx"]["expected"] if detail["type"] == "literal_error" else "a number"
                 claim = f"{name} is {json.dumps(detail['input'], ensure_ascii=False)}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
+                found[keys] = Problem(claim, source.place(keys), f"expected {expected}", name="wrong-value")
             case "string_too_short":
-                found[keys] = Problem(f"{name} is empty", source.place(keys))
+                found[keys] = Problem(f"{name} is empty", source.place(keys), name="wrong-value")
             case kind:
                 expected = _EXPECTED.get(kind, "a value of another type")
                 if detail["loc"] and detail["loc"][-1] in ("str", "int", "float", "bool"):  # a member of Scalar
                     expected = "a text, a number or true/false"
                 expected = habits.VALUES.get((name, type(detail["input"])), expected)
                 claim = f"{name}: wrong type, {_type_name(detail['input'])}"
-                found[keys] = Problem(claim, source.place(keys), f"expected {expected}")
+                found[keys] = Problem(claim, source.place(keys), f"expected {expected}", name="wrong-type")
     return dict(sorted(found.items(), key=lambda item: in_order(item[1])))
 
 

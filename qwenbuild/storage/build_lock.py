@@ -35,9 +35,11 @@ def hold_build_lock(folder: Path) -> Iterator[None]:
             hint="wait until it ends; the lock is released when its process ends",
         ) from None
     except (regular.NotRegular, IsADirectoryError) as error:
-        raise UsageError(f"{path} can't be locked: {error.strerror}", hint="remove it, then build again") from None
+        raise UsageError(
+            f"{path} can't be locked: {error.strerror}", hint="remove it, then build again", name="folder-unwritable"
+        ) from None
     except OSError as error:
-        raise UsageError(f"{folder} can't be written: {error.strerror or error}") from error
+        raise UsageError(f"{folder} can't be written: {error.strerror or error}", name="folder-unwritable") from error
     try:
         yield
     finally:

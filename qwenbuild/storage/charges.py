@@ -79,7 +79,9 @@ def _charge(
             return None
         amount = Decimal(price) if price else None
     except (ValueError, TypeError, AttributeError, InvalidOperation) as error:
-        raise LedgerError(f"{path}: row {number} is damaged: {error}", hint=damaged_hint(path)) from error
+        raise LedgerError(
+            f"{path}: row {number} is damaged: {error}", hint=damaged_hint(path), name="ledger-damaged"
+        ) from error
     standing = Standing.IN_FLIGHT if outcome is None and handle else Standing.UNKNOWN
     standing = Standing.BILLED if outcome == "done" else standing
     return Charge(project, cell, model, host, amount, currency, bool(known.get(ASSUMED)), at_s, standing)

@@ -141,4 +141,4 @@ def _lock(path: Path) -> FileLock:
 def unfit(folder: Path, fault: str) -> LedgerError:
     """Return the error of a folder whose locks are not dependable; `fault` says why."""
     hint = f"set {ENVIRON} to a folder on a local disk, the same for all of your projects"
-    return LedgerError(f"the ledger can't be in {folder}: {fault}", hint=hint)
+    return LedgerError(f"the ledger can't be in {folder}: {fault}", hint=hint, name="ledger-place")

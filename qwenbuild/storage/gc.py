@@ -130,7 +130,7 @@ def plan_gc(
     Raises UsageError for negative numbers, and StoreError.
     """
     if (older_than_s or 0) < 0 or (max_bytes or 0) < 0:
-        raise UsageError("an age or a size can't be negative")
+        raise UsageError("an age or a size can't be negative", name="wrong-command-line")
     now_s = time.time()
     if unreferenced and older_than_s is None and max_bytes is None:
         older_than_s = _KEPT_S

@@ -65,7 +65,9 @@ class Ledger:
                 if version == 0:  # pragma: no branch - needs two processes at the same instant
                     if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                         raise LedgerError(
-                            f"{self.path} is another program's database", hint=f"set {ENVIRON} to another folder"
+                            f"{self.path} is another program's database",
+                            hint=f"set {ENVIRON} to another folder",
+                            name="ledger-place",
                         )
                     for statement in SCHEMA.split(";"):
                         self._db.execute(statement)

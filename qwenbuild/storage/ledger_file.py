@@ -48,6 +48,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
             f"{path} was written by a newer qwenbuild",
             facts=[f"its format is {version}, this one knows {WITH_PARAMETERS}"],
             hint="upgrade qwenbuild",
+            name="newer-version",
         )
     return int(version)
 

@@ -119,7 +119,7 @@ def write(path: Path, pins: Iterable[Pin], staging: Path) -> bool:
         # time, even within the same tick of that clock, and `noop` notices the edit.
         atomic.write(path, content, staging, mtime_ns=time.time_ns())
     except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+        raise OutputError(f"{path} can't be written: {error.strerror or error}", name="output-unwritable") from error
     return True
 
 

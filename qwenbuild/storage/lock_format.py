@@ -126,7 +126,7 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
     """Return the pins of a lock in any form of TOML, by path; raises ProjectError with the first mistakes."""
     if len(text) > _MOST_OTHER:
         claim = f"{shown} is not as qwenbuild writes it, and has more than {_MOST_OTHER:,} characters"
-        raise ProjectError([Problem(claim, hint=_REPAIR_HINT)])
+        raise ProjectError([Problem(claim, hint=_REPAIR_HINT, name="lock-damaged")])
     try:
         file = TomlFile.parse(shown, text)
     except ProjectError as error:  # nobody writes a lock by hand: how to write TOML is no help
@@ -136,12 +136,14 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
     problems: list[Problem] = []
     for number, record in enumerate(_tables(file, shown)):
         if len(problems) == MOST_PROBLEMS:
-            problems.append(Problem(f"{shown} may have more mistakes: these are the first {MOST_PROBLEMS}"))
+            problems.append(
+                Problem(f"{shown} may have more mistakes: these are the first {MOST_PROBLEMS}", name="more-problems")
+            )
             break
         fault = _fault(record)
         if fault:
             key, claim = fault
-            problems.append(Problem(claim, file.place(("output", number, *key))))
+            problems.append(Problem(claim, file.place(("output", number, *key)), name="lock-damaged"))
             continue
         pin = Pin(**{**record, "vars": tuple(record.get("vars", ()))})
         if before := paths.get(clash_key(pin.path)):
@@ -149,7 +151,9 @@ def parse_any_toml(text: str, shown: str) -> dict[str, Pin]:
                 "this path is pinned twice" if before == pin.path else f"it clashes with {before} on some file systems"
             )
             place = file.place(("output", number, "path"))
-            problems.append(Problem(f"{pin.path}: {claim}", place, hint="delete one of the two records"))
+            problems.append(
+                Problem(f"{pin.path}: {claim}", place, hint="delete one of the two records", name="lock-damaged")
+            )
         paths[clash_key(pin.path)] = pin.path
         pins[pin.path] = pin
     if problems:
@@ -284,14 +288,21 @@ def _tables(file: TomlFile, shown: str) -> list[Any]:
     version = file.table.get("version")
     if isinstance(version, int) and version > VERSION:
         claim = f"{shown} has format version {version}; this qwenbuild reads up to version {VERSION}"
-        raise ProjectError([Problem(claim, file.place(("version",)), hint="upgrade qwenbuild")])
+        raise ProjectError([Problem(claim, file.place(("version",)), hint="upgrade qwenbuild", name="newer-version")])
     if type(version) is not int or version < 1:
-        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), hint=_REPAIR_HINT)])
+        raise ProjectError(
+            [Problem(f"{shown} has no version", file.place(("version",)), hint=_REPAIR_HINT, name="lock-damaged")]
+        )
     if unknown := set(file.table) - {"version", "output"}:
-        raise ProjectError([Problem(f'unknown key "{key}"', file.place((key,), key=True)) for key in sorted(unknown)])
+        raise ProjectError(
+            [
+                Problem(f'unknown key "{key}"', file.place((key,), key=True), name="lock-damaged")
+                for key in sorted(unknown)
+            ]
+        )
     tables = file.table.get("output", [])
     if not isinstance(tables, list):
-        raise ProjectError([Problem("output must be [[output]] tables", file.place(("output",)))])
+        raise ProjectError([Problem("output must be [[output]] tables", file.place(("output",)), name="lock-damaged")])
     return tables
 
 

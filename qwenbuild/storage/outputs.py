@@ -226,7 +226,9 @@ class Outputs:
         if folder in self._inside:
             return
         if not self._is_inside(folder):
-            raise OutputError(f"{folder} leads out of {self._folder}", hint="remove the symbolic link")
+            raise OutputError(
+                f"{folder} leads out of {self._folder}", hint="remove the symbolic link", name="output-link"
+            )
         missing = folder
         while not os.path.isdir(missing):
             missing = os.path.dirname(missing)
@@ -257,4 +259,6 @@ def _refuse_changed(path: Path | str, then: Status | None) -> None:
             hint="build again; --overwrite replaces the edited file",
         )
     if not stat.S_ISREG(now.st_mode):
-        raise OutputError(f"{path} is not a regular file", hint="move it away, then build again")
+        raise OutputError(
+            f"{path} is not a regular file", hint="move it away, then build again", name="output-not-a-file"
+        )

@@ -96,9 +96,9 @@ def change(path: Path, state_folder: Path, edit: Callable[[Mapping[str, Pick]], 
                 _write(path, _edited(text or _HEAD, after), text, state_folder / "tmp")
             return after
     except Timeout:
-        raise UsageError(f"another command is writing {NAME}", hint="try again") from None
+        raise UsageError(f"another command is writing {NAME}", hint="try again", name="picks-busy") from None
     except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror or error}") from None
+        raise UsageError(f"{path} can't be written: {error.strerror or error}", name="file-unwritable") from None
 
 
 def _write(path: Path, text: str, before: str, staging: Path) -> None:
@@ -135,9 +135,9 @@ def _parsed(text: str, shown: str) -> Picks:
             lines = [file.place(("pick", it, "cell")).line for it in (earlier, number)]
             claim = f"{pick.cell} is starred twice, in different ways: in lines {lines[0]} and {lines[1]}"
             place = file.place(("pick", number, "cell"))
-            problems.append(Problem(claim, place, hint="delete one of the two [[pick]] tables"))
+            problems.append(Problem(claim, place, hint="delete one of the two [[pick]] tables", name="picks-damaged"))
     if problems:
-        more = [Problem(f"{shown} may have more mistakes: these are the first {MOST_PROBLEMS}")]
+        more = [Problem(f"{shown} may have more mistakes: these are the first {MOST_PROBLEMS}", name="more-problems")]
         raise ProjectError(problems[:MOST_PROBLEMS] + (more if len(problems) > MOST_PROBLEMS else []))
     return Picks({cell: found[cell][1] for cell in sorted(found)})
 
@@ -151,7 +151,13 @@ def _refuse_conflicts(text: str, shown: str) -> None:
     at = ", ".join(map(str, marks[:12])) + (f" and {len(marks) - 12} more" if len(marks) > 12 else "")
     hint = f"keep the [[pick]] tables that you want, in any order, and delete the lines {at}"
     place = whole_line(shown, marks[0], lines[marks[0] - 1])
-    raise ProjectError([Problem(f"{shown} holds a merge conflict", place, facts=[f"marks: lines {at}"], hint=hint)])
+    raise ProjectError(
+        [
+            Problem(
+                f"{shown} holds a merge conflict", place, facts=[f"marks: lines {at}"], hint=hint, name="picks-conflict"
+            )
+        ]
+    )
 
 
 def _tables(file: TomlFile) -> Sequence[Any]:
@@ -161,22 +167,39 @@ def _tables(file: TomlFile) -> Sequence[Any]:
     if type(version) is int and version > VERSION:
         facts = [f"its version is {version}, this qwenbuild knows {VERSION}"]
         claim = f"{shown} is of a newer qwenbuild"
-        raise ProjectError([Problem(claim, file.place(("version",)), facts=facts, hint="upgrade qwenbuild")])
+        raise ProjectError(
+            [Problem(claim, file.place(("version",)), facts=facts, hint="upgrade qwenbuild", name="newer-version")]
+        )
     if type(version) is not int or version < 1:
-        raise ProjectError([Problem(f"{shown} has no version", file.place(("version",)), hint="write: version = 1")])
+        raise ProjectError(
+            [
+                Problem(
+                    f"{shown} has no version", file.place(("version",)), hint="write: version = 1", name="picks-damaged"
+                )
+            ]
+        )
     if unknown := sorted(set(table) - {"version", "pick"}):
         raise ProjectError([_unknown(file, (key,), ("version", "pick")) for key in unknown])
     tables = table.get("pick", [])
     if not isinstance(tables, list) or (tables and not _TABLE.search(file.text)):
         hint = 'write each star as [[pick]], then cell = "…" in the next line'
-        raise ProjectError([Problem("the stars must be [[pick]] tables", file.place(("pick",), key=True), hint=hint)])
+        raise ProjectError(
+            [
+                Problem(
+                    "the stars must be [[pick]] tables",
+                    file.place(("pick",), key=True),
+                    hint=hint,
+                    name="picks-damaged",
+                )
+            ]
+        )
     return tables
 
 
 def _unknown(file: TomlFile, keys: tuple[str | int, ...], known: Sequence[str]) -> Problem:
     key = str(keys[-1])
     hint = did_you_mean(key, known) or f"keys: {', '.join(known)}"
-    return Problem(f'unknown key "{key}"', file.place(keys, key=True), hint=hint)
+    return Problem(f'unknown key "{key}"', file.place(keys, key=True), hint=hint, name="unknown-key")
 
 
 def _faults(file: TomlFile, number: int, table: dict[str, Any]) -> Iterator[Problem]:
@@ -189,15 +212,20 @@ def _faults(file: TomlFile, number: int, table: dict[str, Any]) -> Iterator[Prob
         yield _unknown(file, ("pick", number, key), Pick._fields)
     cell, image, rank, note = (table.get(name) for name in Pick._fields)
     if cell is None:
-        yield Problem("this star names no cell", place("cell"), hint='write: cell = "spec/image[axis=value]"')
+        yield Problem(
+            "this star names no cell",
+            place("cell"),
+            hint='write: cell = "spec/image[axis=value]"',
+            name="picks-damaged",
+        )
     elif not isinstance(cell, str) or not cell:
-        yield Problem("cell must be the name of a cell", place("cell"))
+        yield Problem("cell must be the name of a cell", place("cell"), name="picks-damaged")
     if "image" in table and not (isinstance(image, str) and is_digest(image)):
-        yield Problem("image must be 64 lower-case hexadecimal digits", place("image"))
+        yield Problem("image must be 64 lower-case hexadecimal digits", place("image"), name="picks-damaged")
     if "rank" in table and (type(rank) is not int or rank < 1):
-        yield Problem("rank must be a whole number from 1", place("rank"))
+        yield Problem("rank must be a whole number from 1", place("rank"), name="picks-damaged")
     if "note" in table and not isinstance(note, str):
-        yield Problem("note must be a text", place("note"))
+        yield Problem("note must be a text", place("note"), name="picks-damaged")
 
 
 # --- writing ---

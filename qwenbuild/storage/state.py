@@ -74,7 +74,12 @@ class State:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > WITH_PARAMETERS:
             facts = [f"its format is {version}, this one knows {WITH_PARAMETERS}"]
-            raise StateError(f"{self.path} was written by a newer qwenbuild", facts=facts, hint="upgrade qwenbuild")
+            raise StateError(
+                f"{self.path} was written by a newer qwenbuild",
+                facts=facts,
+                hint="upgrade qwenbuild",
+                name="newer-version",
+            )
         if version == 0 and not create:
             self._db.close()
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

@@ -236,10 +236,10 @@ class Store:
                 lock.acquire(timeout=_LOCK_TIMEOUT_S, poll_interval=0.005)
             except Timeout as error:
                 raise StoreError(
-                    "the store is locked by another process",
+                    "the store is locked by another process", name="store-locked",
                     facts=[f"lock:   {self.root / 'lock'}", f"waited: {_LOCK_TIMEOUT_S:.0f} s"],
                     hint="end the process that hangs, then build again",
-                ) from error
+                ) from error  # fmt: skip
             try:
                 yield
             finally:

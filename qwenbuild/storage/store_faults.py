@@ -28,4 +28,9 @@ def failure(error: OSError, verb: str, root: Path) -> StoreError:
     facts = [f"store: {root}"]
     if isinstance(error.filename, str) and error.filename != os.fspath(root):
         facts.append(f"path:  {error.filename}")
-    return StoreError(f"the store can't be {verb}: {reason}", facts=facts, hint=hint)
+    return StoreError(
+        f"the store can't be {verb}: {reason}",
+        facts=facts,
+        hint=hint,
+        name="store-full" if error.errno in _FULL else "store-unusable",
+    )

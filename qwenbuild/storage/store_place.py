@@ -63,6 +63,7 @@ def find_place(environ: Mapping[str, str]) -> StorePlace:
         "there is no place for the store: this user has no home folder",
         facts=["looked at: QWENBUILD_CACHE_DIR, XDG_DATA_HOME, HOME, the list of users"],
         hint="set QWENBUILD_CACHE_DIR to a folder that is kept",
+        name="no-home-folder",
     )
 
 
@@ -80,6 +81,7 @@ def named_folder(environ: Mapping[str, str], variable: str) -> Path | None:
             f"{variable} is a relative path: it would name another folder wherever a command runs",
             facts=[f"it is: {given}", f"here it would be: {os.path.abspath(folder)}"],
             hint=f"set {variable} to a whole path, such as the one above",
+            name="relative-folder",
         )
     return Path(os.path.abspath(folder))
 

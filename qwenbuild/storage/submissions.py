@@ -296,7 +296,7 @@ class Submissions:
             for it in self.unproven[:_MOST_NAMED]
         ]
         hint = "if you sent it, build with the key of then; if it came with the project, `--resubmit` renders the image"
-        return [*faults, Problem(claim, facts=tuple(facts), hint=hint)]
+        return [*faults, Problem(claim, facts=tuple(facts), hint=hint, name="unproven-submission")]
 
     def _submission(self, row: Row) -> Submission:
         ledger = self._opened
@@ -305,7 +305,7 @@ class Submissions:
             search = None if row.search is None else Search.from_dict(json.loads(row.search))
         except (ValueError, KeyError, TypeError) as error:
             claim = f"{ledger.path}: row {row.id} is damaged: {error}"
-            raise LedgerError(claim, hint=damaged_hint(ledger.path)) from error
+            raise LedgerError(claim, hint=damaged_hint(ledger.path), name="ledger-damaged") from error
         here = self._account.get("account", "")
         if row.account:
             context["account"] = here if row.account == ledger.digest(here) else _ANOTHER

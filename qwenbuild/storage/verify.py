@@ -64,7 +64,9 @@ def unpinned_images(pins: Iterable[Pin], out: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise OutputError(f"{error.filename or out} can't be read: {error.strerror or error}") from error
+        raise OutputError(
+            f"{error.filename or out} can't be read: {error.strerror or error}", name="file-unreadable"
+        ) from error
     return sorted(found)
 
 

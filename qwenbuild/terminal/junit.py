@@ -43,9 +43,15 @@ class Recording:
             return
         folder = next(parent for parent in self._path.parents if parent.exists())
         if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise UsageError(f"{path} can't be written", hint="--junit names a file, such as report/junit.xml")
+            raise UsageError(
+                f"{path} can't be written",
+                hint="--junit names a file, such as report/junit.xml",
+                name="output-unwritable",
+            )
         if path.is_file() and not _is_xml(path):
-            raise UsageError(f"{path} exists and is not a report", hint="name another file, or remove this one")
+            raise UsageError(
+                f"{path} exists and is not a report", hint="name another file, or remove this one", name="foreign-file"
+            )
 
     def emit(self, event: Event) -> None:
         """Record one event."""
@@ -69,7 +75,9 @@ class Recording:
             else:
                 atomic.write(self._path, self.xml(), self._path.parent)
         except OSError as error:
-            raise OutputError(f"{self._path} can't be written: {error.strerror or error}") from error
+            raise OutputError(
+                f"{self._path} can't be written: {error.strerror or error}", name="output-unwritable"
+            ) from error
 
     def xml(self) -> bytes:
         """Return the report as XML in UTF-8."""

@@ -38,7 +38,7 @@ def annotate(engine: Engine, names: Collection[str], note: str) -> Picks:
 
     def edit(present: _Stars) -> _Stars:
         if any(cell not in present for cell in cells):
-            raise UsageError("this cell is not starred any more")
+            raise UsageError("this cell is not starred any more", name="changed-meanwhile")
         return {**present, **{cell: present[cell]._replace(note=note) for cell in cells}}
 
     return _change(engine, edit)
@@ -54,7 +54,11 @@ def keep(engine: Engine, names: Collection[str], shown: str) -> dict[str, Any]:
     keeping = whole.keep(sorted(names))
     digest = sha256(keeping.diff.encode("utf-8", "surrogatepass"))
     if shown and shown != digest:
-        raise UsageError("a spec has changed meanwhile; nothing was written", hint="look at the new changes first")
+        raise UsageError(
+            "a spec has changed meanwhile; nothing was written",
+            hint="look at the new changes first",
+            name="changed-meanwhile",
+        )
     if shown:
         keeping.write()
     return {"diff": keeping.diff, "shown": digest, "said": [*_said(keeping)]}

@@ -142,7 +142,9 @@ class FileEvents:
             error = self._task.exception()
             if attempt + 1 == _ATTEMPTS or not isinstance(error, FileNotFoundError):
                 hint = "the system limits how many folders can be watched (on Linux: fs.inotify.max_user_watches)"
-                raise UsageError(f"the project's folders can't be watched: {error}", hint=hint) from error
+                raise UsageError(
+                    f"the project's folders can't be watched: {error}", hint=hint, name="too-many-watches"
+                ) from error
         self._folders = folders
         await _end(previous)
         return True

@@ -115,10 +115,14 @@ class Live:
         more, or if the project's files have errors.
         """
         if self.is_faulty:
-            raise UsageError("the project's files have errors", hint="rendering is possible again once they are fixed")
+            raise UsageError(
+                "the project's files have errors",
+                hint="rendering is possible again once they are fixed",
+                name="project-has-errors",
+            )
         steps = self._steps(names)
         if unknown := [name for name in names if name not in steps]:
-            raise UsageError(f"not declared any more: {listing(unknown)}")
+            raise UsageError(f"not declared any more: {listing(unknown)}", name="changed-meanwhile")
         for name, step in steps.items():
             if self._is_under_way(step):
                 continue

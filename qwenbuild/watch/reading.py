@@ -48,6 +48,8 @@ def read(engine: Engine, *, is_config_new: bool) -> Reading:
 def _reloaded(engine: Engine) -> Engine:
     reloaded, root = engine.reloaded(), engine.project.root
     if reloaded.project.root != root:
-        raise UsageError(f"{root} has no config any more", facts=[f"found instead: {reloaded.project.root}"])
+        raise UsageError(
+            f"{root} has no config any more", facts=[f"found instead: {reloaded.project.root}"], name="no-project"
+        )
     reloaded.read_cache = ReadCache()
     return reloaded

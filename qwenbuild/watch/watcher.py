@@ -63,7 +63,9 @@ class Watch:
         """Raises UsageError if `auto` has no budget."""
         if auto and engine.max_cost is None:
             hint = "--max-cost 5, or max_cost under [budget] in the config"
-            raise UsageError("--auto spends money without asking, so it needs a budget", hint=hint)
+            raise UsageError(
+                "--auto spends money without asking, so it needs a budget", hint=hint, name="auto-without-budget"
+            )
         engine.read_cache = ReadCache()
         self._engine, self._auto = engine, auto
         self._emit = emit or (lambda event: None)

@@ -165,7 +165,10 @@ def watch(
     from qwenbuild.terminal import watch_session
 
     if not preview and (open_page or port is not None):
-        raise UsageError(f"--no-preview serves no page, but {'--open' if open_page else '--port'} needs one")
+        raise UsageError(
+            f"--no-preview serves no page, but {'--open' if open_page else '--port'} needs one",
+            name="contradicting-options",
+        )
 
     asked = watch_session.Choices(auto=auto, preview=preview, open_page=open_page, port=port, as_json=as_json)
     sys.exit(asyncio.run(watch_session.watch(engine_of(project, **choices), asked)))

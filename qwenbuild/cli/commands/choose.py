@@ -43,10 +43,16 @@ def pick(
 
     engine = engine_of(project, **choices)
     if drop and (note is not None or rank is not None):
-        raise UsageError(f"--drop and --{'rank' if note is None else 'note'} contradict each other")
+        raise UsageError(
+            f"--drop and --{'rank' if note is None else 'note'} contradict each other", name="contradicting-options"
+        )
     if not (select or engine.options.is_selecting):
         if drop or note is not None or rank is not None:
-            raise UsageError("`pick` needs to know which cells", hint="name them, or --picked for all starred cells")
+            raise UsageError(
+                "`pick` needs to know which cells",
+                hint="name them, or --picked for all starred cells",
+                name="no-cell-named",
+            )
         choose_view.show_stars(engine.stars(), as_json=as_json)
         return
     choose_view.show_picked(engine.pick(select, note, rank, drop=drop), as_json=as_json)
@@ -78,7 +84,7 @@ def keep(project: Path, /, yes: bool, dry_run: bool, **choices: Any) -> None:
     if not yes:
         if not (sys.stdin and sys.stdin.isatty()):
             hint = "--yes writes the specs without a question; --dry-run only shows the difference"
-            raise UsageError("nobody can be asked: standard input is no terminal", hint=hint)
+            raise UsageError("nobody can be asked: standard input is no terminal", hint=hint, name="nobody-to-ask")
         if not click.confirm("Write this?", err=True):
             click.echo("nothing was changed", err=True)
             sys.exit(1)

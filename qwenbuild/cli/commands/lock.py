@@ -66,9 +66,11 @@ def verify(project: Path, /, as_json: bool) -> None:
     path = found.root / NAME
     known = read(path)
     if known.theirs is not None:
-        raise LockError(f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them")
+        raise LockError(
+            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="lock-conflict"
+        )
     if not known.pins and not path.exists():
-        raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it")
+        raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it", name="no-lock")
     mismatches = list(verification.compare(known.pins.values(), found.out))
     strangers = verification.unpinned_images(known.pins.values(), found.out)
     emulated = sum(pin.emulated_by != "" for pin in known.pins.values())

@@ -55,7 +55,7 @@ def plan(project: Path, /, every: bool, as_json: bool, as_markdown: bool, base: 
     qwenbuild plan --json | jq -r 'select(.verdict == "render").name'
     """
     if as_json and as_markdown:
-        raise UsageError("--json and --markdown exclude each other")
+        raise UsageError("--json and --markdown exclude each other", name="contradicting-options")
     engine = engine_of(project, **choices)
     planned, changes = engine.review(base) if base is not None else (engine.plan(), None)
     if as_markdown:
@@ -186,7 +186,11 @@ def show(project: Path, /, image: Path | None, picked: bool, as_json: bool) -> N
     qwenbuild show --json out/icons/sun.png | jq .request.prompt
     """
     if (image is None) != picked:
-        raise UsageError("`show` needs an image, or --picked for all starred cells", hint="qwenbuild show out/x.png")
+        raise UsageError(
+            "`show` needs an image, or --picked for all starred cells",
+            hint="qwenbuild show out/x.png",
+            name="no-cell-named",
+        )
     if image:
         _show(image, as_json=as_json)
         return
@@ -207,11 +211,15 @@ def _show(image: Path, *, as_json: bool) -> None:
     try:
         provenance = read_provenance_file(image)
     except OSError as error:
-        raise UsageError(f"{image} can't be read: {error.strerror or error}") from error
+        raise UsageError(f"{image} can't be read: {error.strerror or error}", name="file-unreadable") from error
     if provenance is None and pointed(image, image.stat()):
-        raise UsageError(f"{image} is not here, but only a Git LFS pointer", hint=f"{PULL}, fetches the image")
+        raise UsageError(
+            f"{image} is not here, but only a Git LFS pointer", hint=f"{PULL}, fetches the image", name="lfs-pointer"
+        )
     if provenance is None:
-        raise UsageError(f"{image} carries no provenance", hint="only images that qwenbuild wrote carry one")
+        raise UsageError(
+            f"{image} carries no provenance", hint="only images that qwenbuild wrote carry one", name="no-provenance"
+        )
     if as_json:
         click.echo(json.dumps(provenance, ensure_ascii=False))
     else:

@@ -62,7 +62,11 @@ def init(project: Path, /, folder: Path | None, images: str | None) -> None:
 
     if bare := scaffold.without_specs(folder or project, around=folder is None):
         if images:
-            raise UsageError("--images is for a new project, and this one has a config", hint="qwenbuild init")
+            raise UsageError(
+                "--images is for a new project, and this one has a config",
+                hint="qwenbuild init",
+                name="contradicting-options",
+            )
         for path in scaffold.write_first_spec(bare):
             click.echo(f"{'wrote':>10}  {os.path.relpath(path)}")
         click.echo("next: qwenbuild plan")
@@ -147,6 +151,6 @@ def help_(ctx: click.Context, command: tuple[str, ...]) -> None:
         found = group.get_command(shown, name) if isinstance(group, click.Group) else None
         if found is None:
             hint = did_you_mean(name, known) or f"`{shown.command_path} --help` lists what there is"
-            raise UsageError(f'no command "{visible(" ".join(command))}"', hint=hint)
+            raise UsageError(f'no command "{visible(" ".join(command))}"', hint=hint, name="unknown-command")
         shown = click.Context(found, info_name=name, parent=shown)
     click.echo(shown.get_help())

@@ -43,6 +43,7 @@ def trust(project: Path, /, yes: bool, revoke: bool) -> None:
             raise UsageError(
                 "nobody can be asked: standard input is no terminal",
                 hint="`qwenbuild trust --yes` approves all of this; --trust-project allows it for one command",
+                name="nobody-to-ask",
             )
         if not click.confirm("Approve this?", err=True):
             click.echo("nothing was approved", err=True)

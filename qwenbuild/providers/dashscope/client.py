@@ -92,9 +92,11 @@ class Client:
             verify = httpx.create_ssl_context()
             clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
         except OSError:  # includes ssl.SSLError
-            wrong = UsageError("the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR")
+            wrong = UsageError(
+                "the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR", name="ca-bundle"
+            )
         except (ImportError, ValueError, httpx.InvalidURL):
-            wrong = UsageError(proxies.CLAIM, hint=proxies.HINT)
+            wrong = UsageError(proxies.CLAIM, hint=proxies.HINT, name="proxy")
         if wrong:
             raise wrong  # outside the handlers: a chained error could show the password in a proxy's URL
         self._submits, self._queries, self.downloads = [
@@ -299,6 +301,7 @@ def _transport_fault(error: Exception, how: str, host: str, whole_s: float, *, i
             facts=[f"TLS: {words}"],
             hint="is this machine's clock right? For a proxy's own certificate, set SSL_CERT_FILE to its CA bundle",
             code="TLS",
+            name="tls-failed",
         )
     return Unreachable(
         f"can't reach {host}",

@@ -35,6 +35,7 @@ class ApiKey:
             raise AccountError(
                 f"the API key in {origin} {defect}",
                 hint=f"copy it again, alone on its line, from the Model Studio console: {KEYS_URL}",
+                name="malformed-api-key",
             )
         self._value = value
         self.origin = origin
@@ -96,4 +97,5 @@ def find_key(environ: Mapping[str, str]) -> ApiKey:
         "no API key for the dashscope provider",
         facts=[missing or f"looked at: {KEY_ENV}, {KEY_FILE_ENV}, {default}"],
         hint=f"set {KEY_ENV} to a key from {KEYS_URL}; `--provider draft` renders without one",
+        name="no-api-key",
     )

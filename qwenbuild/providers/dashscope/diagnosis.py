@@ -45,12 +45,16 @@ async def diagnose(
 def _key(key: ApiKey) -> Finding:
     if not key.reveal().startswith("sk-"):
         claim = f"the key from {key.origin} does not begin with sk-, as API keys do"
-        return Finding("key", Level.WARN, claim, hint="copy the API key, not the account's AccessKey")
+        return Finding(
+            "key", Level.WARN, claim, hint="copy the API key, not the account's AccessKey", name="malformed-api-key"
+        )
     if key.is_plan:
-        return Finding("key", Level.WARN, f"{PLAN_KEY} (from {key.origin})", hint=f"other keys: {KEYS_URL}")
+        return Finding(
+            "key", Level.WARN, f"{PLAN_KEY} (from {key.origin})", hint=f"other keys: {KEYS_URL}", name="plan-key"
+        )
     if os.name == "posix" and os.path.isfile(key.origin) and os.stat(key.origin).st_mode & 0o077:
         claim = f"other users of this machine may read {key.origin}"
-        return Finding("key", Level.WARN, claim, hint=f"chmod 600 {key.origin}")
+        return Finding("key", Level.WARN, claim, hint=f"chmod 600 {key.origin}", name="key-readable-by-others")
     return Finding("key", Level.OK, f"from {key.origin}")
 
 
@@ -60,7 +64,14 @@ async def _service(endpoint: Endpoint, key: ApiKey, level: Level) -> Sequence[Fi
         async with asyncio.timeout(_PATIENCE_S), Client(endpoint, key, _PATIENCE_S) as client:
             answer = await client.ask("GET", wire.LIST_PATH, wire.list_query(1, 1))
     except TimeoutError:
-        return [Finding("service", Level.WARN, f"{endpoint.host} did not answer within {_PATIENCE_S:g} s")]
+        return [
+            Finding(
+                "service",
+                Level.WARN,
+                f"{endpoint.host} did not answer within {_PATIENCE_S:g} s",
+                name="service-timeout",
+            )
+        ]
     except QwenbuildError as error:
         is_offline = isinstance(error, Unreachable) and error.code != "TLS"
         return [Finding.of_error("service", error, Level.WARN if is_offline else level)]
@@ -78,4 +89,4 @@ def _clock(ahead_s: float) -> Finding:
         return Finding("clock", Level.OK, "agrees with the service's clock")
     way = "behind" if ahead_s > 0 else "ahead of"
     hint = "let the network set the clock: timedatectl set-ntp true"
-    return Finding("clock", Level.WARN, f"is {abs(ahead_s):,.0f} s {way} the service's", hint=hint)
+    return Finding("clock", Level.WARN, f"is {abs(ahead_s):,.0f} s {way} the service's", hint=hint, name="wrong-clock")

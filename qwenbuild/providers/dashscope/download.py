@@ -41,6 +41,8 @@ _PAID: Final = "it was rendered and billed: the next build downloads it again, f
 class LinkDead(BadImage):
     """The storage says that the link has expired or that the image is gone. Other attempts follow nevertheless."""
 
+    name = "image-expired"
+
 
 class _Expired(LinkDead):
     """The expiry time in the link is over, so another attempt can't succeed."""
@@ -172,6 +174,7 @@ class Downloads:
 class _Forbidden(BadImage):
     """The link can't be used. Another attempt changes nothing."""
 
+    name = "unusable-link"
     retryable = False
 
 
@@ -236,4 +239,4 @@ def _verify(content: bytes, host: str) -> None:
 
 
 def _bad(claim: str, fact: str, hint: str = "is the network in order? Build again") -> BadImage:
-    return BadImage(claim, facts=[fact, _PAID], hint=hint)
+    return BadImage(claim, facts=[fact, _PAID], hint=hint, name="download-failed")

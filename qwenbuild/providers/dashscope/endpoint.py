@@ -77,7 +77,10 @@ def find_region(table: Mapping[str, Any]) -> str | None:
     region = table.get("region")
     if region is not None and region not in REGIONS:
         raise UsageError(
-            f'unknown region "{region}"', facts=[f"known: {listing(REGIONS)}"], hint=did_you_mean(str(region), REGIONS)
+            f'unknown region "{region}"',
+            facts=[f"known: {listing(REGIONS)}"],
+            hint=did_you_mean(str(region), REGIONS),
+            name="unknown-region",
         )
     return region
 
@@ -89,6 +92,7 @@ def find_workspace(table: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         raise UsageError(
             f'"{workspace}" is not a workspace id',
             hint="an id has letters, digits, - and _; the Model Studio console shows it",
+            name="wrong-workspace",
         )
     return str(workspace)
 
@@ -113,14 +117,19 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
                 f"the region {region} needs a workspace id: its hosts belong to workspaces",
                 facts=[f"such as {url}"],
                 hint=f"set {WORKSPACE_ENV}, or workspace under [providers.dashscope]",
+                name="workspace-needed",
             )
         return Endpoint(WORKSPACE_URLS[region].replace("{workspace_id}", workspace), region, workspace)
     origin = variable or "base_url"
     if not isinstance(given, str):
-        raise UsageError(f"{origin} is not a text", hint=f'write base_url = "{BASE_URLS["singapore"]}"')
+        raise UsageError(
+            f"{origin} is not a text", hint=f'write base_url = "{BASE_URLS["singapore"]}"', name="base-url"
+        )
     if "{workspace_id}" in given:  # the SDK's own placeholder
         if not workspace:
-            raise UsageError(f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}")
+            raise UsageError(
+                f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}", name="workspace-needed"
+            )
         given = given.replace("{workspace_id}", workspace)
     parts = _checked(given, origin)
     if parts.hostname == _MISPRINT:
@@ -128,6 +137,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
             f"{origin} names {_MISPRINT}, which is a misprint in the vendor's API reference",
             facts=["one of its examples has this host; all others have dashscope.aliyuncs.com, which is Beijing's"],
             hint=f"write {BASE_URLS['beijing']}, or {BASE_URLS['singapore']} with a key of Singapore",
+            name="base-url",
         )
     actual = _region_of(parts.hostname or "")
     if actual and region and actual != region:
@@ -135,6 +145,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
             f"{origin} points to {actual}, but the region is {region}",
             facts=[f"{origin}: {parts.netloc}"],
             hint=f"choose one of them; the address of {region} is {BASE_URLS.get(region) or WORKSPACE_URLS[region]}",
+            name="region-mismatch",
         )
     is_users = bool(variable or actual)
     return Endpoint(parts.geturl().rstrip("/"), actual or region or REGIONS[0], workspace, is_users)
@@ -147,15 +158,20 @@ def _checked(url: str, origin: str) -> SplitResult:
         parts = urlsplit(url.strip())
         has_valid_port = parts.port is None or 0 < parts.port < 65536
     except ValueError:
-        raise UsageError(f"{origin} is not a URL", hint=hint) from None
+        raise UsageError(f"{origin} is not a URL", hint=hint, name="base-url") from None
     if parts.username is not None or parts.password is not None:
-        raise UsageError(f"{origin} holds a user name or password", hint="put the key into DASHSCOPE_API_KEY")
+        raise UsageError(
+            f"{origin} holds a user name or password", hint="put the key into DASHSCOPE_API_KEY", name="base-url"
+        )
     host = parts.hostname or ""
     if parts.scheme not in ("https", "http") or not host or not has_valid_port or parts.query or parts.fragment:
-        raise UsageError(f"{origin} is not the URL of a service", facts=[f"it is: {url}"], hint=hint)
+        raise UsageError(f"{origin} is not the URL of a service", facts=[f"it is: {url}"], hint=hint, name="base-url")
     if parts.scheme == "http" and not _is_loopback(host):
         raise UsageError(
-            f"{origin} is plain http: the network could read the key", facts=[f"it is: {url}"], hint="write https"
+            f"{origin} is plain http: the network could read the key",
+            facts=[f"it is: {url}"],
+            hint="write https",
+            name="insecure-url",
         )
     return parts
 

@@ -41,71 +41,72 @@ _BUY = "activate the model in the Model Studio console, or pick another model"
 
 
 class Rule(NamedTuple):
-    """What a code becomes: the class, the claim and the hint of the error."""
+    """What a code becomes: the class, the claim, the hint and the name of the error."""
 
     error: type[ProviderError]
     claim: str
     hint: str
+    name: str
 
 
 RULES: Final[dict[str, Rule]] = {
     # 400
-    "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?"),  # noqa: E501
-    "badrequest": Rule(Refused, "the service could not read the request", "read the service's message"),
-    "invalidurl": Rule(ModelRefused, "the service refused the address of the request", _INTERFACE),
-    "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only PENDING tasks can be cancelled"),  # noqa: E501
-    "datainspectionfailed": Rule(Moderated, "the service's moderation refused the prompt or the image", _MODERATED),
-    "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED),  # noqa: E501
-    "customroleblocked": Rule(Moderated, "a content rule of the workspace refused the prompt", _MODERATED),
-    "faqruleblocked": Rule(Moderated, "a question-and-answer rule of the workspace refused the prompt", _MODERATED),
-    "contentpolicyviolation": Rule(Moderated, "a gateway's moderation refused the prompt", _MODERATED),
-    "arrearage": Rule(AccountError, "the account is in arrears", _BILL),
+    "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?", "parameter-refused"),  # noqa: E501
+    "badrequest": Rule(Refused, "the service could not read the request", "read the service's message", "request-unreadable"),  # noqa: E501
+    "invalidurl": Rule(ModelRefused, "the service refused the address of the request", _INTERFACE, "no-such-interface"),
+    "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only PENDING tasks can be cancelled", "task-not-pending"),  # noqa: E501
+    "datainspectionfailed": Rule(Moderated, "the service's moderation refused the prompt or the image", _MODERATED, "moderated"),  # noqa: E501
+    "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED, "infringement-suspected"),  # noqa: E501
+    "customroleblocked": Rule(Moderated, "a content rule of the workspace refused the prompt", _MODERATED, "workspace-rule"),  # noqa: E501
+    "faqruleblocked": Rule(Moderated, "a question-and-answer rule of the workspace refused the prompt", _MODERATED, "workspace-rule"),  # noqa: E501
+    "contentpolicyviolation": Rule(Moderated, "a gateway's moderation refused the prompt", _MODERATED, "moderated"),
+    "arrearage": Rule(AccountError, "the account is in arrears", _BILL, "bill-unpaid"),
     # 401
-    "invalidapikey": Rule(AccountError, "the service refused the API key", f"each region has its own keys: {KEYS_URL}"),
-    "notauthorized": Rule(AccountError, "the API key is not authorized", f"each region has its own keys: {KEYS_URL}"),
+    "invalidapikey": Rule(AccountError, "the service refused the API key", f"each region has its own keys: {KEYS_URL}", "api-key-refused"),  # noqa: E501
+    "notauthorized": Rule(AccountError, "the API key is not authorized", f"each region has its own keys: {KEYS_URL}", "api-key-refused"),  # noqa: E501
     # 403
-    "accessdenied": Rule(ModelRefused, "the service denied access", "read the service's message; may this key use the model?"),  # noqa: E501
-    "accessdeniedunpurchased": Rule(ModelRefused, "the account has not activated this model", _BUY),
-    "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model"),  # noqa: E501
-    "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
-    "allocationquotafreetieronly": Rule(ModelRefused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console'),  # noqa: E501
+    "accessdenied": Rule(ModelRefused, "the service denied access", "read the service's message; may this key use the model?", "access-denied"),  # noqa: E501
+    "accessdeniedunpurchased": Rule(ModelRefused, "the account has not activated this model", _BUY, "model-not-activated"),  # noqa: E501
+    "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model", "model-not-granted"),  # noqa: E501
+    "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "workspace-refused"),  # noqa: E501
+    "allocationquotafreetieronly": Rule(ModelRefused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console', "free-quota-used"),  # noqa: E501
     # 404
-    "modelnotfound": Rule(ModelRefused, "the service does not know this model", "is it offered in this region?"),
-    "modelnotsupported": Rule(ModelRefused, "the service does not offer this model here", "is it offered in this region?"),  # noqa: E501
-    "workspacenotfound": Rule(AccountError, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID"),  # noqa: E501
+    "modelnotfound": Rule(ModelRefused, "the service does not know this model", "is it offered in this region?", "model-not-offered"),  # noqa: E501
+    "modelnotsupported": Rule(ModelRefused, "the service does not offer this model here", "is it offered in this region?", "model-not-offered"),  # noqa: E501
+    "workspacenotfound": Rule(AccountError, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "workspace-refused"),  # noqa: E501
     # 429
-    "throttling": Rule(Throttled, "the service asks for a slower pace", _SLOWER),
-    "ratelimit": Rule(Throttled, "the service asks for a slower pace", _SLOWER),
-    "throttlingallocationquota": Rule(Throttled, "the model's quota is used up for now", _QUOTA),
-    "insufficientquota": Rule(Throttled, "the model's quota is used up for now", _QUOTA),
-    "commoditynotpurchased": Rule(AccountError, "the account has not bought this service", _BUY),
-    "prepaidbilloverdue": Rule(AccountError, "the account's prepaid bill is overdue", _BILL),
-    "postpaidbilloverdue": Rule(AccountError, "the account's bill is overdue", _BILL),
+    "throttling": Rule(Throttled, "the service asks for a slower pace", _SLOWER, "throttled"),
+    "ratelimit": Rule(Throttled, "the service asks for a slower pace", _SLOWER, "throttled"),
+    "throttlingallocationquota": Rule(Throttled, "the model's quota is used up for now", _QUOTA, "quota-used"),
+    "insufficientquota": Rule(Throttled, "the model's quota is used up for now", _QUOTA, "quota-used"),
+    "commoditynotpurchased": Rule(AccountError, "the account has not bought this service", _BUY, "model-not-activated"),
+    "prepaidbilloverdue": Rule(AccountError, "the account's prepaid bill is overdue", _BILL, "bill-unpaid"),
+    "postpaidbilloverdue": Rule(AccountError, "the account's bill is overdue", _BILL, "bill-unpaid"),
     # 500
-    "internalerror": Rule(ServiceFault, "the service failed", _TRANSIENT),
-    "internalservererror": Rule(ServiceFault, "the service failed", _TRANSIENT),
-    "systemerror": Rule(ServiceFault, "the service failed", _TRANSIENT),
-    "modelservicefailed": Rule(ServiceFault, "the model failed", _TRANSIENT),
-    "rewritefailed": Rule(ServiceFault, "the service failed to rewrite the prompt", "set prompt_extend = false, or build again later"),  # noqa: E501
-    "requesttimeout": Rule(AnswerLost, "the request exceeded the service's time limit: it may have been billed", RESUBMIT),  # noqa: E501
+    "internalerror": Rule(ServiceFault, "the service failed", _TRANSIENT, "service-failed"),
+    "internalservererror": Rule(ServiceFault, "the service failed", _TRANSIENT, "service-failed"),
+    "systemerror": Rule(ServiceFault, "the service failed", _TRANSIENT, "service-failed"),
+    "modelservicefailed": Rule(ServiceFault, "the model failed", _TRANSIENT, "service-failed"),
+    "rewritefailed": Rule(ServiceFault, "the service failed to rewrite the prompt", "set prompt_extend = false, or build again later", "rewrite-failed"),  # noqa: E501
+    "requesttimeout": Rule(AnswerLost, "the request exceeded the service's time limit: it may have been billed", RESUBMIT, "answer-lost"),  # noqa: E501
     # 503
-    "modelunavailable": Rule(ServiceFault, "the model is not available at the moment", _TRANSIENT),
-    "serviceunavailable": Rule(ServiceFault, "the service is not available at the moment", _TRANSIENT),
+    "modelunavailable": Rule(ServiceFault, "the model is not available at the moment", _TRANSIENT, "service-failed"),
+    "serviceunavailable": Rule(ServiceFault, "the service is not available at the moment", _TRANSIENT, "service-failed"),  # noqa: E501
 }  # fmt: skip
 
 _BY_STATUS: Final[dict[int, Rule]] = {
     400: RULES["badrequest"],
     401: RULES["invalidapikey"],
-    402: Rule(AccountError, "the service asks for payment", _BILL),
+    402: Rule(AccountError, "the service asks for payment", _BILL, "bill-unpaid"),
     403: RULES["accessdenied"],
     404: RULES["modelnotfound"],
     408: RULES["requesttimeout"],
-    413: Rule(Refused, "the request is too large for the service", "shorten the prompt"),
+    413: Rule(Refused, "the request is too large for the service", "shorten the prompt", "request-too-large"),
     429: RULES["throttling"],
     500: RULES["internalerror"],
     503: RULES["serviceunavailable"],
 }
-LOST: Final = Rule(AnswerLost, "the answer was lost: the request may have been billed", RESUBMIT)
+LOST: Final = Rule(AnswerLost, "the answer was lost: the request may have been billed", RESUBMIT, "answer-lost")
 """A request whose answer did not arrive, or can't be read."""
 _QUOTA_CODES: Final = frozenset({"throttlingallocationquota", "insufficientquota"})
 
@@ -149,11 +150,12 @@ def answered(
     if "datainspectionfailed" in _letters(f"{code} {message}"):  # also within another code, or only in the message
         rule = RULES["datainspectionfailed"]
     elif name in _QUOTA_CODES and "free" in said and ("exceed" in said or "exhaust" in said):
-        rule = Rule(ModelRefused, "the free quota of this model is used up", "turn on billing, or pick another model")
+        hint = "turn on billing, or pick another model"
+        rule = Rule(ModelRefused, "the free quota of this model is used up", hint, "free-quota-used")
     elif ("not support" in said and "synchronous" in said) or "url error" in said:
-        rule = Rule(ModelRefused, "the model does not have this interface", _INTERFACE)
+        rule = Rule(ModelRefused, "the model does not have this interface", _INTERFACE, "no-such-interface")
     if is_plan and rule is RULES["invalidapikey"]:
-        rule = Rule(AccountError, rule.claim, f"{PLAN_KEY}; other keys: {KEYS_URL}")
+        rule = Rule(AccountError, rule.claim, f"{PLAN_KEY}; other keys: {KEYS_URL}", "plan-key")
     facts = [f"service says: {': '.join(filter(None, (code, message)))}"] if code or message else []
     if status and not code:
         facts.append(f"status: {status}")
@@ -162,8 +164,9 @@ def answered(
     if issubclass(rule.error, AccountError | ModelRefused):
         facts += account
     return rule.error(
-        rule.claim, facts=facts, hint=rule.hint, code=code, request_id=request_id, retry_after_s=retry_after_s
-    )
+        rule.claim, name=rule.name, facts=facts, hint=rule.hint, code=code, request_id=request_id,
+        retry_after_s=retry_after_s,
+    )  # fmt: skip
 
 
 def _unknown(status: int) -> Rule:
@@ -184,7 +187,8 @@ def task_failed(code: str, message: str, *, request_id: str = "", task_id: str =
         ids = (("request id", request_id), ("task", task_id))
         facts = [f"{name}: {value}" for name, value in ids if value]
         claim = "the service failed to make the image, and gives no reason"
-        return Refused(claim, facts=facts, hint="nothing was billed; build again, or change the prompt")
+        return Refused(claim, facts=facts, hint="nothing was billed; build again, or change the prompt",
+                       name="no-reason")  # fmt: skip
     error = answered(code, message, request_id=request_id)
     if isinstance(error, AnswerLost):
         claim = "the task exceeded the service's time limit"
@@ -202,7 +206,8 @@ def unexplained(
     """
     facts = [f"{host} answered with status {status}" + (f": {said}" if said else " and nothing else")]
     if status == 402:
-        return AccountError(_BY_STATUS[402].claim, facts=[*facts, *account], hint=_BY_STATUS[402].hint)
+        return AccountError(_BY_STATUS[402].claim, facts=[*facts, *account], hint=_BY_STATUS[402].hint,
+                            name="bill-unpaid")  # fmt: skip
     if status == 429:
         return Throttled(RULES["throttling"].claim, facts=facts, hint=_SLOWER, retry_after_s=retry_after_s)
     if 300 <= status < 400:
@@ -210,13 +215,16 @@ def unexplained(
             f"{host} redirects elsewhere; the request was not sent there",
             facts=[*facts, *account],
             hint="is the base URL right? It ends with /api/v1",
+            name="not-the-service",
         )
     if status in (401, 403, 404, 405, 407):
         return AccountError(
             f"{host} did not pass the request on to the service",
             facts=[*facts, *account],
             hint="is the base URL right (it ends with /api/v1), and is a proxy in between?",
+            name="not-the-service",
         )
     if 400 <= status < 500 and status != 408:
-        return Refused("the request was refused before the service read it", facts=facts, hint="read the answer")
+        return Refused("the request was refused before the service read it", facts=facts, hint="read the answer",
+                       name="request-refused")  # fmt: skip
     return AnswerLost(LOST.claim, facts=facts, hint=LOST.hint)

@@ -214,7 +214,7 @@ class DashScopeProvider:
     @property
     def _entered(self) -> Renderer:
         if self._renderer is None:
-            raise UsageError("the dashscope provider was used outside of its session")
+            raise UsageError("the dashscope provider was used outside of its session", name="wrong-usage")
         return self._renderer
 
 
@@ -225,13 +225,14 @@ def _interface(table: Mapping[str, Any]) -> str:
             f'unknown interface "{interface}"',
             facts=[f"known: {listing(INTERFACES)}"],
             hint=did_you_mean(str(interface), INTERFACES),
+            name="unknown-interface",
         )
     return str(interface)
 
 
 def _flag(table: Mapping[str, Any], key: str) -> bool:
     if not isinstance(value := table.get(key, False), bool):
-        raise UsageError(f"[providers.{NAME}] {key} is neither true nor false")
+        raise UsageError(f"[providers.{NAME}] {key} is neither true nor false", name="wrong-setting")
     return value
 
 
@@ -239,7 +240,9 @@ def _concurrency(table: Mapping[str, Any]) -> int:
     number = table.get("max_concurrency", CONCURRENCY)
     if type(number) is not int or number < 1:
         raise UsageError(
-            f"[providers.{NAME}] max_concurrency is not a whole number above 0", hint=f"such as {CONCURRENCY}"
+            f"[providers.{NAME}] max_concurrency is not a whole number above 0",
+            hint=f"such as {CONCURRENCY}",
+            name="wrong-setting",
         )
     return number
 
@@ -252,14 +255,20 @@ def _paced(catalogue: Catalogue, submits: object) -> Catalogue:
         return catalogue.extended({name: {"submits": submits} for name in catalogue.models})
     except ValueError:
         raise UsageError(
-            f'[providers.dashscope] submits = "{submits}" is not a pace', hint='such as "2/second" or "30/minute"'
+            f'[providers.dashscope] submits = "{submits}" is not a pace',
+            hint='such as "2/second" or "30/minute"',
+            name="wrong-setting",
         ) from None
 
 
 def _seconds(table: Mapping[str, Any], key: str, default: float) -> float:
     value = table.get(key, default)
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise UsageError(f"[providers.dashscope] {key} is not a number of seconds above 0", hint=f"such as {default:g}")
+        raise UsageError(
+            f"[providers.dashscope] {key} is not a number of seconds above 0",
+            hint=f"such as {default:g}",
+            name="wrong-setting",
+        )
     return float(value)
 
 
@@ -271,5 +280,6 @@ def _hosts(value: object) -> tuple[str, ...]:
         raise UsageError(
             "[providers.dashscope] download_hosts is not a list of host names",
             hint=f'such as ["{DOWNLOAD_HOSTS[0]}", "images.example.com"]',
+            name="wrong-setting",
         )
     return tuple(one.lower() for one in value)

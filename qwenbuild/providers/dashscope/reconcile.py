@@ -177,12 +177,15 @@ def check_adopted(task: Task, request: Request) -> None:
     If it failed, this says nothing about the bill: another task may be the request's own.
     """
     if not task.url:
-        raise AnswerLost(f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS)
+        raise AnswerLost(
+            f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS, name="adopted-another"
+        )
     if likeness(task.prompt, request.prompt) is Likeness.DIFFERENT:
         raise AnswerLost(
             "the adopted task has another prompt: it is another one's",
             facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
             hint=_OTHERS,
+            name="adopted-another",
         )
 
 
@@ -193,4 +196,5 @@ def check_size(rendered: Rendered, task: Task, request: Request) -> None:
             "the adopted task's image has another size: it is another one's",
             facts=[f"task: {task.id}", f"wanted: {request.size}", f"got: {got}"],
             hint=_OTHERS,
+            name="adopted-another",
         )

@@ -188,7 +188,9 @@ class Renderer:
                 return await self._download(task.url, context, task.facts, until_s, journal)
             except AnswerLost as lost:
                 if is_last and time.time() < until_s:
-                    raise BadImage(lost.claim, facts=[*lost.facts, f"task: {task.id}"], hint=_LATER) from None
+                    raise BadImage(
+                        lost.claim, facts=[*lost.facts, f"task: {task.id}"], hint=_LATER, name="download-failed"
+                    ) from None
                 if is_last:
                     raise
             task = await self.tasks.ended(task.id, until_s, journal.delayed)
@@ -209,7 +211,9 @@ class Renderer:
         except BadImage as bad:
             if not isinstance(bad, LinkDead) and time.time() < until_s:
                 raise
-            raise AnswerLost("the image was gone before it was downloaded", facts=[bad.claim], hint=_GONE) from None
+            raise AnswerLost(
+                "the image was gone before it was downloaded", facts=[bad.claim], hint=_GONE, name="image-expired"
+            ) from None
         known = {name: context[name] for name in ("interface", "region", "model", ADOPTED) if name in context}
         emulator = context.get(FACT) or self._emulator(image.is_emulated or FACT in facts)
         found = {**known, **facts, "downloaded_from": image.host}
@@ -251,6 +255,7 @@ class Renderer:
                 "an image in flight was submitted with another key or region",
                 facts=[f"submitted to {context.get('host')}, now {self._client.endpoint.host}", f"task: {handle}"],
                 hint="build with the same key and region as then: the image is kept for 24 hours",
+                name="other-account",
             )
         raise lost
 
@@ -297,7 +302,12 @@ def _unreadable(answer: wire.Answer) -> AnswerLost:
 def _not_made(task: wire.Task) -> ProviderError:
     """Return the error of an ended task without an image."""
     if task.status == "CANCELED":
-        return Refused("the task was cancelled", facts=[f"task: {task.id}"], hint="build again to submit it again")
+        return Refused(
+            "the task was cancelled",
+            facts=[f"task: {task.id}"],
+            hint="build again to submit it again",
+            name="task-cancelled",
+        )
     if task.status == "FAILED" or task.code:
         return error_codes.task_failed(task.code, task.message, request_id=task.request_id, task_id=task.id)
     return AnswerLost(

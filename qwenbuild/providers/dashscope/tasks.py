@@ -95,6 +95,7 @@ class Tasks:
                 hint="only PENDING tasks can be cancelled; `qwenbuild tasks` lists the account's tasks",
                 code=error.code,
                 request_id=error.request_id,
+                name="task-not-pending",
             ) from None
 
     async def listed(self) -> Listing:
@@ -156,6 +157,7 @@ def _gone(task_id: str, said: str) -> AnswerLost:
         "the service has forgotten a task that it accepted",
         facts=[f"task: {task_id}", said, "tasks are kept for 24 hours"],
         hint="the image is gone; `--resubmit` renders it again, and pays again",
+        name="task-forgotten",
     )
 
 

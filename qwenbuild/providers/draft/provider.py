@@ -83,7 +83,7 @@ class DraftProvider:
             packages = " ".join(sorted({package for _, package in broken}))
             hint = f"{sys.executable} -m pip install --force-reinstall {packages}"
             facts = tuple(message for message, _ in broken)
-            return [Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", facts, hint)]
+            return [Finding("fonts", Level.FAIL, "the fonts of drafts can't be used", facts, hint, name="no-glyphs")]
         return [Finding("fonts", Level.OK, "the fonts of drafts are installed")]
 
     async def png(self, request: Request) -> bytes:
@@ -95,4 +95,6 @@ def _no_font(script: str) -> Problem:
     """Return the warning that no font has the characters of a script; symbols and emoji count as scripts."""
     what = f"some {script}" if script in ("emoji", "symbols") else f"{script} letters"
     facts = (f"no font of qwenbuild has {'them' if what.startswith('some') else 'this script'}",)
-    return Problem(f"drafts show bars instead of {what}", facts=facts, hint="real images are not affected")
+    return Problem(
+        f"drafts show bars instead of {what}", facts=facts, hint="real images are not affected", name="no-glyphs"
+    )

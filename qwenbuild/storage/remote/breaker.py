@@ -47,7 +47,14 @@ class Breaker:
             self.open()
         if not self._has_warned:
             self._has_warned = True
-            self.warn(Problem(f"the remote cache is not {self.use}: {error.claim}", facts=error.facts, hint=error.hint))
+            self.warn(
+                Problem(
+                    f"the remote cache is not {self.use}: {error.claim}",
+                    facts=error.facts,
+                    hint=error.hint,
+                    name=error.name,
+                )
+            )
 
     def worked(self) -> None:
         """Note a success, which restarts the count of failures in a row."""

@@ -87,10 +87,18 @@ class Bucket:
         self._prefix = unquote(parts.path).strip("/")
         self.name = f"{self._scheme}://{self._bucket}"
         if not _BUCKET.fullmatch(self._bucket) or parts.query or parts.fragment or ".." in self._prefix.split("/"):
-            raise UsageError("the remote's URL names no bucket", hint=f"such as {self._scheme}://my-bucket/qwenbuild")
+            raise UsageError(
+                "the remote's URL names no bucket",
+                hint=f"such as {self._scheme}://my-bucket/qwenbuild",
+                name="remote-url",
+            )
         if find_spec("obstore") is None:
             hint = "python -m pip install 'obstore>=0.12'"
-            raise UsageError(f"{self._scheme}:// remotes need the package obstore, which is not installed", hint=hint)
+            raise UsageError(
+                f"{self._scheme}:// remotes need the package obstore, which is not installed",
+                hint=hint,
+                name="no-obstore",
+            )
         self._environ = environ
         self._obstore: S3Store | GCSStore | AzureStore | None = None
 
@@ -105,7 +113,10 @@ class Bucket:
                     raise
                 return None
             if (size := result.meta["size"]) > limit:
-                raise RemoteError(f"{self.name} holds an object of {size:,} bytes, more than the {limit:,} asked for")
+                raise RemoteError(
+                    f"{self.name} holds an object of {size:,} bytes, more than the {limit:,} asked for",
+                    name="remote-answer",
+                )
             return (await result.bytes_async()).to_bytes()
 
     async def has(self, path: str) -> bool:
@@ -138,6 +149,7 @@ class Bucket:
                 raise RemoteUnreachable(
                     f"no credentials for {self.name}", facts=[f"looked for: {listing(names, most=3)}"],
                     hint=f"set {_USUAL[self._scheme]}",
+                    name="remote-credentials",
                 )  # fmt: skip
             with self._remote_errors():
                 self._obstore = self._new_client()
@@ -178,7 +190,9 @@ class Bucket:
             else ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
         )  # fmt: skip
         if not environ.get(secret):
-            raise RemoteUnreachable(f"{key} is set, but {secret} is not", hint=f"set {secret}")
+            raise RemoteUnreachable(
+                f"{key} is set, but {secret} is not", hint=f"set {secret}", name="remote-credentials"
+            )
         credential = {
             "access_key_id": environ[key], "secret_access_key": environ[secret],
             "token": environ.get(token) or None, "expires_at": None,
@@ -229,7 +243,9 @@ def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
     region = region.removeprefix("oss-")
     if not endpoint and not region:
         raise RemoteError(
-            "no region for Alibaba Cloud OSS", hint="set OSS_REGION, such as cn-hangzhou, or OSS_ENDPOINT"
+            "no region for Alibaba Cloud OSS",
+            hint="set OSS_REGION, such as cn-hangzhou, or OSS_ENDPOINT",
+            name="remote-region",
         )
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint or f'oss-{region}.aliyuncs.com'}")
     host = parts.netloc

@@ -36,12 +36,22 @@ class HttpTransport:
     def __init__(self, url: str, headers: Mapping[str, str], name: str, *, concurrency: int = 16) -> None:
         """`name` is the URL as messages show it. Raises UsageError if the URL or a header can't be used."""
         if not _is_usable(url):
-            raise UsageError(f"not the URL of a remote cache: {name}", hint="such as https://cache.example/qwenbuild")
+            raise UsageError(
+                f"not the URL of a remote cache: {name}",
+                hint="such as https://cache.example/qwenbuild",
+                name="remote-url",
+            )
         for header, value in headers.items():
             if header.lower() == "host":  # many servers share an address: the approved one is the URL's
-                raise UsageError("the remote's header Host would name another server", hint="write it into the URL")
+                raise UsageError(
+                    "the remote's header Host would name another server",
+                    hint="write it into the URL",
+                    name="remote-header",
+                )
             if _NOT_FOR_HEADERS.search(header + value):
-                raise UsageError(f"the remote's header {header!r} contains characters that headers can't have")
+                raise UsageError(
+                    f"the remote's header {header!r} contains characters that headers can't have", name="remote-header"
+                )
         proxies.check_proxies(os.environ)
         self.name = name
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
@@ -52,7 +62,9 @@ class HttpTransport:
                 headers={"User-Agent": f"qwenbuild/{__version__}", "Accept-Encoding": "identity", **headers},
             )  # fmt: skip
         except (OSError, ImportError, ValueError, httpx.InvalidURL):
-            raise UsageError("the CA bundle or the proxy in the environment variables can't be used") from None
+            raise UsageError(
+                "the CA bundle or the proxy in the environment variables can't be used", name="ca-bundle"
+            ) from None
 
     async def get(self, path: str, limit: int) -> bytes | None:
         content = bytearray()
@@ -62,25 +74,25 @@ class HttpTransport:
                 if response.status_code == 404:
                     return None
                 if response.status_code != 200:
-                    raise RemoteError(f"{self.name} answered {response.status_code} to a GET")
+                    raise RemoteError(f"{self.name} answered {response.status_code} to a GET", name="remote-answer")
                 async for chunk in response.aiter_raw():
                     content += chunk
                     if len(content) > limit:
-                        raise RemoteError(f"{self.name} sent more than {limit:,} bytes")
+                        raise RemoteError(f"{self.name} sent more than {limit:,} bytes", name="remote-answer")
         return bytes(content)
 
     async def has(self, path: str) -> bool:
         with _remote_errors(self.name):
             response = await self._client.head(path, headers={"Accept": _type(path)})
         if response.status_code not in (200, 204, 404):
-            raise RemoteError(f"{self.name} answered {response.status_code} to a HEAD")
+            raise RemoteError(f"{self.name} answered {response.status_code} to a HEAD", name="remote-answer")
         return response.status_code != 404
 
     async def put(self, path: str, content: bytes) -> None:
         with _remote_errors(self.name):
             response = await self._client.put(path, content=content, headers={"Content-Type": _type(path)})
         if response.status_code not in _STORED:
-            raise RemoteError(f"{self.name} answered {response.status_code} to a PUT")
+            raise RemoteError(f"{self.name} answered {response.status_code} to a PUT", name="remote-answer")
 
     async def aclose(self) -> None:
         await self._client.aclose()

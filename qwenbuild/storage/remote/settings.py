@@ -74,7 +74,9 @@ def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str,
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         hint = "such as https://cache.example/qwenbuild, or s3://my-bucket/qwenbuild"
-        raise UsageError("the remote cache's URL must start with http, https, s3, gs, az or oss", hint=hint)
+        raise UsageError(
+            "the remote cache's URL must start with http, https, s3, gs, az or oss", hint=hint, name="remote-url"
+        )
     store = bucket.Bucket(url, environ) if scheme in bucket.SCHEMES else None
     secrets = {name: environ.get(name, "") for name in (config.token_env, config.secret_env) if name}
     is_configured = asked in (None, config.url)
@@ -94,7 +96,13 @@ def make_remote(config: RemoteSettings, asked: str | None, environ: Mapping[str,
     remote = Remote(connect, name=_shown(url), writes=writes, secret=secret)
     if config.secret_env and not secret:
         hint = "images that the lock pins are still verified"
-        remote.warn(Problem(f"entries of the remote cache can't be verified: {config.secret_env} is empty", hint=hint))
+        remote.warn(
+            Problem(
+                f"entries of the remote cache can't be verified: {config.secret_env} is empty",
+                hint=hint,
+                name="remote-unverified",
+            )
+        )
     return remote
 
 

@@ -57,7 +57,9 @@ class Pushing:
             await asyncio.gather(*workers, return_exceptions=True)
             if (left := self._waiting.qsize()) and self._remote.may_write:
                 hint = "`qwenbuild cache push` stores them there"
-                self.warnings.append(Problem(f"{left:,} images are not in the remote cache yet", hint=hint))
+                self.warnings.append(
+                    Problem(f"{left:,} images are not in the remote cache yet", hint=hint, name="remote-incomplete")
+                )
 
     async def _work(self) -> None:
         while True:
