@@ -285,7 +285,7 @@ class Rendering:
         if journal.is_open and not journal.handle:
             hint = "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again"
             error = AnswerLost(
-                "left before the answer came: the request may have been billed", hint=hint, name="left-before-answer"
+                "left before the answer came: the request may have been billed", hint=hint, name="answer-lost"
             )
             self._endings.fail(step, error, begun_s)
         else:

@@ -64,7 +64,7 @@ class Commands(click.Group):
         if self.get_command(ctx, name) is None:
             near = did_you_mean(name, self.list_commands(ctx))
             hint = near or f"to build an image: qwenbuild build {shlex.quote(name)}"
-            raise UsageError(f'no command "{visible(name)}"', hint=hint, name="unknown-command")
+            raise UsageError(f'no command "{visible(name)}"', hint=hint, name="wrong-command-line")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:

@@ -76,14 +76,14 @@ def control_routes(emulation: Emulation) -> list[Route]:
 def _fault_plan(body: Mapping[str, Any]) -> FaultPlan:
     faults, seed = body.get("faults"), body.get("seed", 0)
     if not isinstance(faults, list) or not all(isinstance(text, str) for text in faults) or type(seed) is not int:
-        raise UsageError('send {"faults": ["throttle:create:2"], "seed": 0}', name="emulator-call")
+        raise UsageError('send {"faults": ["throttle:create:2"], "seed": 0}', name="not-a-fault")
     return FaultPlan(faults, seed)
 
 
 def _seconds(body: Mapping[str, Any]) -> float:
     seconds = body.get("advance_s")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not abs(seconds) < 1e9:
-        raise UsageError('send {"advance_s": 90000}', name="emulator-call")
+        raise UsageError('send {"advance_s": 90000}', name="not-a-fault")
     return float(seconds)
 
 

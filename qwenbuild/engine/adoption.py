@@ -66,7 +66,7 @@ def _submission_of(engine: Engine, cell: str) -> Submission:
             f'"{cell}" names {len(keys):,} cells with different requests',
             facts=[f"unknown: {listing(unknown, most=_MOST_LISTED) or 'none'}"],
             hint="name one cell, as `qwenbuild plan` shows it",
-            name="ambiguous-cell",
+            name="too-many-cells",
         )
     if found := [it for it in own if it.key in keys]:
         return found[0]

@@ -138,7 +138,7 @@ def _folders(project: Project) -> Iterator[Finding]:
                 Level.FAIL,
                 claim,
                 hint="set its permissions, or move the file that is in its place",
-                name="folder-unwritable",
+                name="file-unwritable",
             )
     try:
         with closing(State.of(project.root, create=False)) as state:
@@ -157,14 +157,14 @@ def _lock(project: Project) -> Finding:
     except ProjectError as error:
         return Finding.of_error("lock", error)
     if read.theirs is not None:
-        claim, hint = f"{lock.NAME} holds both sides of a merge", "`qwenbuild lock` resolves it"
-    elif asked(project.root, "check-ignore", "--quiet", "--", lock.NAME) is not None:
-        claim, hint = f"git ignores {lock.NAME}", "remove it from .gitignore, and commit it"
-    elif not path.exists():
+        claim = f"{lock.NAME} holds both sides of a merge"
+        return Finding("lock", Level.WARN, claim, hint="`qwenbuild lock` resolves it", name="merge-conflict")
+    if asked(project.root, "check-ignore", "--quiet", "--", lock.NAME) is not None:
+        hint = "remove it from .gitignore, and commit it"
+        return Finding("lock", Level.WARN, f"git ignores {lock.NAME}", hint=hint, name="git-ignores")
+    if not path.exists():
         return Finding("lock", Level.OK, "not there yet; a build writes it")
-    else:
-        return Finding("lock", Level.OK, f"{len(read.pins):,} outputs are pinned")
-    return Finding("lock", Level.WARN, claim, hint=hint, name="lock-unusable-in-git")
+    return Finding("lock", Level.OK, f"{len(read.pins):,} outputs are pinned")
 
 
 def _schemas(project: Project) -> Finding:

@@ -102,7 +102,7 @@ def _side(engine: Engine, state: State, runs: list[Run], text: str) -> Side:
             f"no build {text}", facts=[last], hint="`qwenbuild log` lists the builds", name="unknown-build"
         ) from error
     if found is None:
-        raise UsageError(f"{visible(text)} has no {lock.NAME}", name="no-lock-in-revision")
+        raise UsageError(f"{visible(text)} has no {lock.NAME}", name="no-lock")
     locking.check_provider(engine)
     return _locked(found.under(engine.project.given.profile, engine.project.config.profiles), text)
 

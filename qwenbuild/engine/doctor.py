@@ -181,7 +181,7 @@ def _remote(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     except TimeoutError:
         yield Finding(
-            "remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s", name="remote-timeout"
+            "remote", Level.WARN, f"the remote cache did not answer within {_PATIENCE_S:g} s", name="remote-unreachable"
         )
         return
     for problem in remote.warnings():

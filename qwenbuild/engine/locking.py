@@ -82,7 +82,7 @@ def check_provider(engine: Engine) -> None:
         configured = engine.project.config.provider
         raise UsageError(
             f'the lock pins what the provider "{configured}" makes, not "{engine.provider.name}"',
-            name="lock-of-other-provider",
+            name="lock-of-others",
         )
 
 

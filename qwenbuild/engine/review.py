@@ -38,6 +38,6 @@ def review(engine: Engine, revision: str) -> tuple[Plan, list[Change]]:
 
         if before is None:
             claim = f"{revision} has no {lock.NAME}: every declared output counts as added"
-            plan = replace(plan, warnings=[*plan.warnings, Problem(claim, name="no-lock-in-revision")])
+            plan = replace(plan, warnings=[*plan.warnings, Problem(claim, name="no-lock")])
         known = (before or Lock()).under(project.given.profile, project.config.profiles)
         return plan, changes(plan, known, request_of)

@@ -115,7 +115,7 @@ def write(folder: Path, images: Images = Images.GIT) -> list[str]:
         raise UsageError(
             f"{folder} has these files already: {', '.join(taken)}",
             hint="`init` overwrites nothing; name a new folder: qwenbuild init FOLDER",
-            name="files-exist",
+            name="file-in-the-way",
         )
     written = []
     for name, text in new.items():
@@ -158,7 +158,7 @@ def write_first_spec(of: Project) -> list[Path]:
     new[of.templates / "poster.j2"] = TEMPLATE
     if taken := [str(path) for path in new if os.path.lexists(path) and path.suffix != ".json"]:
         raise UsageError(
-            f"these files exist already: {', '.join(taken)}", hint="`init` overwrites nothing", name="files-exist"
+            f"these files exist already: {', '.join(taken)}", hint="`init` overwrites nothing", name="file-in-the-way"
         )
     return [path for path, text in new.items() if not os.path.lexists(path) and _write(path, text)]
 

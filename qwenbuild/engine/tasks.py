@@ -36,7 +36,7 @@ def check_detach(engine: Engine) -> None:
         raise UsageError(
             f'--detach leaves images with a service, and the provider "{engine.provider.name}" has none',
             hint=f"--provider {SERVICE} --interface async has one",
-            name="no-task-service",
+            name="option-not-taken",
         )
 
 
@@ -114,7 +114,7 @@ async def _ask(engine: Engine, question: Callable[[TaskService], Awaitable[_T]])
         raise UsageError(
             f'the provider "{engine.provider.name}" has no tasks',
             hint=f"--provider {SERVICE} has tasks",
-            name="no-task-service",
+            name="option-not-taken",
         )
     async with engine.provider.session():
         return await question(service)

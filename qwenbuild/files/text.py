@@ -25,10 +25,10 @@ def read_text(path: Path, shown: str, most_bytes: int = regular.MAX_TEXT_BYTES) 
     except FileNotFoundError:
         raise ProjectError([Problem(f"no such file: {shown}", name="no-such-file")]) from None
     except IsADirectoryError:
-        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="not-a-file")]) from None
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="file-unreadable")]) from None
     except regular.NotRegular:
         raise ProjectError(
-            [Problem(f"{shown} is not a regular file; a file was expected", name="not-a-file")]
+            [Problem(f"{shown} is not a regular file; a file was expected", name="file-unreadable")]
         ) from None
     except regular.TooLarge as error:
         hint = "split the file; a text file holds no images"

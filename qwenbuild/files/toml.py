@@ -132,11 +132,11 @@ def _syntax_problem(shown: str, text: str, message: str) -> Problem:
     ):
         names = re.findall(r"'((?:[^'\\]|\\.)*)'", twice[1])
         return Problem(
-            f"not valid TOML: {'.'.join(names)} is declared twice", whole_line(shown, line, source), name="key-twice"
+            f"not valid TOML: {'.'.join(names)} is declared twice", whole_line(shown, line, source), name="toml-syntax"
         )
     if claim == "Cannot overwrite a value":
         return Problem(
-            "not valid TOML: this key has a value already", whole_line(shown, line, source), name="key-twice"
+            "not valid TOML: this key has a value already", whole_line(shown, line, source), name="toml-syntax"
         )
     hint = None
     if claim.startswith("Invalid value"):

@@ -136,7 +136,7 @@ def _refuse_foreign(folder: Path, pages: Set[str]) -> dict[str, _Mark]:
             f"{folder} holds files that are not a report",
             facts=[f"such as {min(foreign)}"],
             hint="let -o name an empty folder, or one that does not exist yet",
-            name="foreign-file",
+            name="file-in-the-way",
         )
     # A stranger's link would have the report overwrite, or remove, what it leads to.
     if links := sorted(name for name, status in present.items() if stat.S_ISLNK(status.st_mode)):
@@ -144,7 +144,7 @@ def _refuse_foreign(folder: Path, pages: Set[str]) -> dict[str, _Mark]:
             f"{folder} holds a link, which no report does",
             facts=[f"it is {folder / links[0]}"],
             hint="remove it, or let -o name an empty folder",
-            name="foreign-file",
+            name="file-in-the-way",
         )
     return {name: _mark(status) for name, status in present.items() if stat.S_ISREG(status.st_mode)}
 

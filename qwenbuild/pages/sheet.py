@@ -82,20 +82,20 @@ def check(path: Path, choices: Choices) -> None:
         )
     if choices.paper not in PAPERS_MM:
         raise UsageError(
-            f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"], name="unknown-paper"
+            f'no paper "{visible(choices.paper)}"', facts=[f"known: {listing(PAPERS_MM)}"], name="wrong-command-line"
         )
     try:
         present = regular.read(path, _MOST_BYTES)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UsageError(f"{path} can't be replaced: {error.strerror or error}", name="foreign-file") from error
+        raise UsageError(f"{path} can't be replaced: {error.strerror or error}", name="file-in-the-way") from error
     if present and not is_sealed(present, suffix):
         raise UsageError(
             f"{path} is not a sheet as qwenbuild wrote it",
             facts=["it is another file, or somebody changed it"],
             hint="let -o name another file, or remove this one",
-            name="foreign-file",
+            name="file-in-the-way",
         )
 
 

@@ -109,7 +109,7 @@ def _check_profile(actions: Iterable[Action], lock: Lock, profile: str) -> None:
         raise LockError(
             f"{NAME} pins what {' and '.join(map(_profile, others))} made, not {_profile(profile)}",
             hint=f"--profile {others[-1]}" if others[-1] else "leave out --profile",
-            name="lock-of-other-profile",
+            name="lock-of-others",
         )
 
 
@@ -122,7 +122,7 @@ def check(
     """Raise LockError if a build would change the lock, in more than which variables gave the same keys."""
     if lock.theirs is not None:
         raise LockError(
-            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="lock-conflict"
+            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="merge-conflict"
         )
     _check_profile(actions, lock, uses.given.profile)
     if found := differences(actions, lock, request_of, uses):
@@ -140,7 +140,7 @@ def check(
         raise LockError(
             f"{NAME} is not in qwenbuild's own form",
             hint="`qwenbuild lock` writes it anew; then commit it",
-            name="lock-not-canonical",
+            name="lock-outdated",
         )
 
 

@@ -63,7 +63,7 @@ def base(root: Path, revision: str) -> Lock | None:
         inside = _git(root, "rev-parse", "--is-inside-work-tree")
         if inside.returncode:
             raise UsageError(
-                f"{root} is in no git repository", hint="only there revisions can be compared", name="no-git"
+                f"{root} is in no git repository", hint="only there revisions can be compared", name="git-failed"
             )
         hint = "is it fetched? A shallow checkout has few: `git fetch --depth=1 origin REV`"
         raise UsageError(f'no revision "{visible(revision)}"', hint=hint, name="unknown-revision")
@@ -84,7 +84,7 @@ def _git(root: Path, *arguments: str) -> CompletedProcess[bytes]:
         )  # fmt: skip
     except FileNotFoundError:
         raise UsageError(
-            "git is not installed", hint="the lock of another revision is read with it", name="no-git"
+            "git is not installed", hint="the lock of another revision is read with it", name="git-failed"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"git failed: {error}", name="git-failed") from None

@@ -69,7 +69,7 @@ def written(project: Project, spec: Spec, image_name: str) -> dict[str, WrittenA
         elif name in image.matrix or name in found:
             where = "in the matrix, too" if name in image.matrix else "twice"
             problems.append(
-                Problem(f"axis {name} is named {where}", place(), hint="one of them is enough", name="axis-twice")
+                Problem(f"axis {name} is named {where}", place(), hint="one of them is enough", name="value-twice")
             )
         else:
             found[name] = shared[name]

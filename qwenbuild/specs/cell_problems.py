@@ -39,9 +39,7 @@ def problems_of(
     if over > 0:
         claim = f"the negative prompt of {name} is {_too_long(over)}"
         facts = [_is_cut(len(request.negative_prompt), model.negative_prompt_limit, model)]
-        found.append(
-            Problem(claim, declaration.place_of("negative_prompt"), facts=facts, name="negative-prompt-too-long")
-        )
+        found.append(Problem(claim, declaration.place_of("negative_prompt"), facts=facts, name="prompt-too-long"))
     if fault := path_fault(output):
         facts = [f"path: {output}", f"cell: {name}"]
         found.append(

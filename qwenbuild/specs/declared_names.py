@@ -90,7 +90,7 @@ def _tags(tags: Sequence[str], source: TomlFile, keys: Keys) -> Iterator[Problem
                 f'the tag "{tag}" stands here twice',
                 source.place((*keys, number)),
                 "remove one of them",
-                name="tag-twice",
+                name="value-twice",
             )
         known.add(tag)
 
@@ -111,7 +111,7 @@ def of_variables(names: Iterable[str], source: TomlFile, keys: Keys) -> Iterator
         if name in SET:
             place = source.place((*keys, name), key=True)
             yield Problem(
-                f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place, name="reserved-name"
+                f'"{name}" is a name that qwenbuild sets; a variable can\'t take it', place, name="wrong-name"
             )
         elif why := _fault(name, "letters, digits and _"):
             yield Problem(
@@ -168,5 +168,5 @@ def _same(image_name: str, image: Image, content: SpecFile, source: TomlFile) ->
             if other != name:
                 place = source.place((*keys, name), key=True)
                 yield Problem(
-                    f'"{name}" and "{other}" are one name for templates', place, "rename one of them", name="name-clash"
+                    f'"{name}" and "{other}" are one name for templates', place, "rename one of them", name="wrong-name"
                 )

@@ -107,7 +107,7 @@ class FieldValues:
             table = {**own, **layers.parameters(self._declaration.layers, model)}
             if fault := parameters.size_fault(table):
                 claim = f"the parameters of {self._declaration.name}, with those of all places: {fault}"
-                raise ProjectError([Problem(claim, self._declaration.place("parameters"), name="parameters-too-large")])
+                raise ProjectError([Problem(claim, self._declaration.place("parameters"), name="value-too-long")])
             if problems := list(self._wrong_parameters(table, model)):
                 raise ProjectError(problems)
             text = self._parameters[model.name] = parameters.as_text(table)

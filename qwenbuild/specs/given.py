@@ -66,7 +66,7 @@ def _variable(text: str) -> tuple[str, Any]:
         raise UsageError(
             f"--var {name}: qwenbuild sets {name}, and --var sets variables only",
             hint=field_hint(name),
-            name="reserved-name",
+            name="wrong-name",
         )
     if why := declared_names.variable_fault(name):
         raise UsageError(f'--var {text}: "{name}" is no name of a variable', facts=[why], name="wrong-var")

@@ -219,7 +219,7 @@ class Cells:
             facts.append(f"and {len(more):,} more, on lines {', '.join(more)}")
         claim = f"{len(repeated):,} includes repeat cells" if len(repeated) > 1 else "this include repeats a cell"
         return Problem(
-            claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="repeated-include"
+            claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="wrong-include"
         )
 
     def _only(self, model: Model) -> Rules:
@@ -259,7 +259,10 @@ class Cells:
         name = self._declaration.setting("model") or self._declaration.catalogue.default_model
         if not name:
             raise wrong(
-                "the image names no model", self._place(), "a server of your own has no default model", name="no-model"
+                "the image names no model",
+                self._place(),
+                "a server of your own has no default model",
+                name="unknown-model",
             )
         return self._model(name, partial(self._declaration.place_of, "model"))
 
@@ -282,9 +285,7 @@ class Cells:
             rules.check_axis(self._declaration, axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
             claim = f"this include leaves out {listing(missing)}"
-            raise wrong(
-                claim, partial(self._source.place, keys), "an include names every axis", name="incomplete-include"
-            )
+            raise wrong(claim, partial(self._source.place, keys), "an include names every axis", name="wrong-include")
         raw = {axis: self._included(number, axis, cell[axis], is_told=is_told) for axis in axes}
         places = {axis: partial(self._source.place, (*keys, axis)) for axis in axes}
         if "model" in cell:

@@ -39,7 +39,7 @@ def with_prices(config: Config, source: TomlFile, keys: Keys) -> dict[str, Model
         elif name in models and models[name].price_cny is not None:
             hint = f'remove it here, or in [models."{name}"]'
             problems.append(
-                Problem(f"the price of {name} stands here and in price_cny", place, hint=hint, name="price-twice")
+                Problem(f"the price of {name} stands here and in price_cny", place, hint=hint, name="value-twice")
             )
         else:
             by_region = stated if isinstance(stated, RegionPrices) else RegionPrices(**dict.fromkeys(REGIONS, stated))

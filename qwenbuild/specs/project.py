@@ -213,7 +213,10 @@ def find(
             raise ProjectError(
                 [
                     Problem(
-                        f'{key} = "{path}" lies in git\'s own folder', place, hint=f'such as "{key}"', name="inside-git"
+                        f'{key} = "{path}" lies in git\'s own folder',
+                        place,
+                        hint=f'such as "{key}"',
+                        name="outside-project",
                     )
                 ]
             )
@@ -225,7 +228,7 @@ def find(
 def badly_declared(file: ConfigFile, error: BadDeclaration) -> ProjectError:
     """Return the error that a model in a config's `[models]` contradicts itself."""
     place = file.source.place((*file.keys, "models", error.model, error.key))
-    return ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place, name="wrong-model-table")])
+    return ProjectError([Problem(f"model {error.model}: {error.key}: {error.reason}", place, name="wrong-value")])
 
 
 def schema() -> dict[str, Any]:

@@ -180,13 +180,13 @@ def _parsed(source: str, shown: str, text: str, line: int, problems: Problems) -
         raise ProjectError([Problem(f"not valid JSON: {error.msg}", place, name="json-syntax")]) from None
     except RecursionError:
         raise wrong(
-            f"not usable JSON: it is nested more than {_DEEPEST} deep", shown, text, line, name="json-unusable"
+            f"not usable JSON: it is nested more than {_DEEPEST} deep", shown, text, line, name="json-syntax"
         ) from None
     except ValueError as error:
         what = "an unpaired surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
-        raise wrong(f"not usable JSON: {what}", shown, text, line, name="json-unusable") from None
+        raise wrong(f"not usable JSON: {what}", shown, text, line, name="json-syntax") from None
     if not isinstance(table, dict):
-        raise wrong("each line must be a JSON object", shown, text, line, name="json-unusable")
+        raise wrong("each line must be a JSON object", shown, text, line, name="json-syntax")
     problems.add(in_json_line(source, shown, line))
     return table
 

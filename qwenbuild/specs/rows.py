@@ -107,13 +107,13 @@ def _parse(path: Path, shown: str) -> _File:
         lines = row_formats.in_lines(text) if suffix == ".csv" else text
         return _File(shown, lines, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
-        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="not-a-file")])
+        raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="file-unreadable")])
     raise ProjectError(
         [
             Problem(
                 f'{shown}: unknown format "{path.suffix}"',
                 hint=f"known: {listing(SUFFIXES)}",
-                name="unknown-data-format",
+                name="unknown-format",
             )
         ]
     )

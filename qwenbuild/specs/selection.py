@@ -190,5 +190,5 @@ def shard(actions: Iterable[Action], number: int, of: int) -> list[Action]:
     stores and locks know older keys of the request. Raises UsageError if there is no such shard.
     """
     if not 1 <= number <= of:
-        raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four", name="unknown-shard")
+        raise UsageError(f"there is no shard {number}/{of}", hint="1/4 is the first of four", name="wrong-command-line")
     return [action for action in actions if int(action.request.key, 16) % of == number - 1]

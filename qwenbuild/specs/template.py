@@ -315,13 +315,13 @@ class Templates:
         if PurePosixPath(name).is_absolute() or "\\" in name or not inside:
             raise ProjectError([Problem(f'template "{name}" lies outside {self._shown}/', name="outside-project")])
         if any(map(is_gits, real.relative_to(folder).parts)):  # `.git/config` may hold a password
-            raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder', name="inside-git")])
+            raise ProjectError([Problem(f'template "{name}" lies in git\'s own folder', name="outside-project")])
         if not exists:
             self._missing.add(name)
             return None
         if path.is_file() and path.stat().st_size > MAX_SOURCE * _BYTES_OF_CHARACTER:
             claim = f"{self._shown}/{name} is longer than {MAX_SOURCE:,} characters"
-            raise ProjectError([Problem(claim, name="template-too-long")])
+            raise ProjectError([Problem(claim, name="template-limits")])
         text = read_text(path, f"{self._shown}/{name}")
         if wrong := list(in_text(text, f"{self._shown}/{name}")):
             raise ProjectError(wrong)

@@ -118,7 +118,7 @@ def problem_of(
     if failure.found is not None:  # if it has no place, show what names the file
         return failure.found if failure.found.place else replace(failure.found, place=at(token))
     if failure.kind == "deep":
-        return Problem(_TOO_DEEP, at(token), facts=[f"here: {message}"] if message else (), name="template-too-deep")
+        return Problem(_TOO_DEEP, at(token), facts=[f"here: {message}"] if message else (), name="template-limits")
     if failure.kind == "syntax":
         return Problem(
             f"template syntax: {message}", at(token), hint=_syntax_hint(message, environment), name="jinja-syntax"
@@ -133,7 +133,7 @@ def problem_of(
         return undefined(message, at, values)
     if failure.kind == "steps":
         hint = "make loops inside loops shorter, or keep their result in the data"
-        return Problem(f"template failed: {message}", at(token), facts=[_STEPS], hint=hint, name="template-steps")
+        return Problem(f"template failed: {message}", at(token), facts=[_STEPS], hint=hint, name="template-limits")
     return Problem(f"template failed: {message}", at(token), hint=failure.hint, name="template-failed")
 
 

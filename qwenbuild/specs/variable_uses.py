@@ -87,13 +87,13 @@ def _refuse(name: str, images: Iterable[Declaration], known: Iterable[str]) -> N
                 raise UsageError(
                     f"{axis} is an axis of {image.name}: --var sets variables only",
                     hint=f"-w {axis}=VALUE selects cells of the axis",
-                    name="unknown-var",
+                    name="wrong-var",
                 )
     raise UsageError(
         f"--var {name}: no spec declares this variable, and no template reads it",
         facts=[f"variables: {listing(known)}"] if known else [],
         hint=did_you_mean(name, known) or field_hint(name),
-        name="unknown-var",
+        name="wrong-var",
     )
 
 

@@ -36,10 +36,10 @@ def hold_build_lock(folder: Path) -> Iterator[None]:
         ) from None
     except (regular.NotRegular, IsADirectoryError) as error:
         raise UsageError(
-            f"{path} can't be locked: {error.strerror}", hint="remove it, then build again", name="folder-unwritable"
+            f"{path} can't be locked: {error.strerror}", hint="remove it, then build again", name="file-unwritable"
         ) from None
     except OSError as error:
-        raise UsageError(f"{folder} can't be written: {error.strerror or error}", name="folder-unwritable") from error
+        raise UsageError(f"{folder} can't be written: {error.strerror or error}", name="file-unwritable") from error
     try:
         yield
     finally:

@@ -227,7 +227,7 @@ class Outputs:
             return
         if not self._is_inside(folder):
             raise OutputError(
-                f"{folder} leads out of {self._folder}", hint="remove the symbolic link", name="output-link"
+                f"{folder} leads out of {self._folder}", hint="remove the symbolic link", name="outside-project"
             )
         missing = folder
         while not os.path.isdir(missing):
@@ -260,5 +260,5 @@ def _refuse_changed(path: Path | str, then: Status | None) -> None:
         )
     if not stat.S_ISREG(now.st_mode):
         raise OutputError(
-            f"{path} is not a regular file", hint="move it away, then build again", name="output-not-a-file"
+            f"{path} is not a regular file", hint="move it away, then build again", name="file-in-the-way"
         )

@@ -96,7 +96,7 @@ def change(path: Path, state_folder: Path, edit: Callable[[Mapping[str, Pick]], 
                 _write(path, _edited(text or _HEAD, after), text, state_folder / "tmp")
             return after
     except Timeout:
-        raise UsageError(f"another command is writing {NAME}", hint="try again", name="picks-busy") from None
+        raise UsageError(f"another command is writing {NAME}", hint="try again", name="project-busy") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror or error}", name="file-unwritable") from None
 
@@ -154,7 +154,7 @@ def _refuse_conflicts(text: str, shown: str) -> None:
     raise ProjectError(
         [
             Problem(
-                f"{shown} holds a merge conflict", place, facts=[f"marks: lines {at}"], hint=hint, name="picks-conflict"
+                f"{shown} holds a merge conflict", place, facts=[f"marks: lines {at}"], hint=hint, name="merge-conflict"
             )
         ]
     )

@@ -32,5 +32,5 @@ def failure(error: OSError, verb: str, root: Path) -> StoreError:
         f"the store can't be {verb}: {reason}",
         facts=facts,
         hint=hint,
-        name="store-full" if error.errno in _FULL else "store-unusable",
+        name="disk-full" if error.errno in _FULL else "store-unusable",
     )

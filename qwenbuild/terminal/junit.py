@@ -50,7 +50,9 @@ class Recording:
             )
         if path.is_file() and not _is_xml(path):
             raise UsageError(
-                f"{path} exists and is not a report", hint="name another file, or remove this one", name="foreign-file"
+                f"{path} exists and is not a report",
+                hint="name another file, or remove this one",
+                name="file-in-the-way",
             )
 
     def emit(self, event: Event) -> None:

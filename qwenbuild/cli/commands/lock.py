@@ -67,7 +67,7 @@ def verify(project: Path, /, as_json: bool) -> None:
     known = read(path)
     if known.theirs is not None:
         raise LockError(
-            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="lock-conflict"
+            f"{NAME} holds conflicts of a merge", hint="`qwenbuild lock` resolves them", name="merge-conflict"
         )
     if not known.pins and not path.exists():
         raise LockError(f"no {NAME} here", hint="`qwenbuild build` writes it", name="no-lock")

@@ -151,6 +151,6 @@ def help_(ctx: click.Context, command: tuple[str, ...]) -> None:
         found = group.get_command(shown, name) if isinstance(group, click.Group) else None
         if found is None:
             hint = did_you_mean(name, known) or f"`{shown.command_path} --help` lists what there is"
-            raise UsageError(f'no command "{visible(" ".join(command))}"', hint=hint, name="unknown-command")
+            raise UsageError(f'no command "{visible(" ".join(command))}"', hint=hint, name="wrong-command-line")
         shown = click.Context(found, info_name=name, parent=shown)
     click.echo(shown.get_help())

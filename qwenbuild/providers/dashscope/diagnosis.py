@@ -69,7 +69,7 @@ async def _service(endpoint: Endpoint, key: ApiKey, level: Level) -> Sequence[Fi
                 "service",
                 Level.WARN,
                 f"{endpoint.host} did not answer within {_PATIENCE_S:g} s",
-                name="service-timeout",
+                name="unreachable",
             )
         ]
     except QwenbuildError as error:

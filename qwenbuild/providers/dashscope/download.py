@@ -174,7 +174,7 @@ class Downloads:
 class _Forbidden(BadImage):
     """The link can't be used. Another attempt changes nothing."""
 
-    name = "unusable-link"
+    name = "download-failed"
     retryable = False
 
 

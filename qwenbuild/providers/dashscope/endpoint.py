@@ -117,7 +117,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
                 f"the region {region} needs a workspace id: its hosts belong to workspaces",
                 facts=[f"such as {url}"],
                 hint=f"set {WORKSPACE_ENV}, or workspace under [providers.dashscope]",
-                name="workspace-needed",
+                name="wrong-workspace",
             )
         return Endpoint(WORKSPACE_URLS[region].replace("{workspace_id}", workspace), region, workspace)
     origin = variable or "base_url"
@@ -128,7 +128,7 @@ def find_endpoint(table: Mapping[str, Any], environ: Mapping[str, str]) -> Endpo
     if "{workspace_id}" in given:  # the SDK's own placeholder
         if not workspace:
             raise UsageError(
-                f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}", name="workspace-needed"
+                f"{origin} needs a workspace id, and none is set", hint=f"set {WORKSPACE_ENV}", name="wrong-workspace"
             )
         given = given.replace("{workspace_id}", workspace)
     parts = _checked(given, origin)
@@ -171,7 +171,7 @@ def _checked(url: str, origin: str) -> SplitResult:
             f"{origin} is plain http: the network could read the key",
             facts=[f"it is: {url}"],
             hint="write https",
-            name="insecure-url",
+            name="base-url",
         )
     return parts
 

@@ -52,11 +52,11 @@ class Rule(NamedTuple):
 RULES: Final[dict[str, Rule]] = {
     # 400
     "invalidparameter": Rule(Refused, "the service refused a parameter", "read the service's message; is the model's entry in [models] right?", "parameter-refused"),  # noqa: E501
-    "badrequest": Rule(Refused, "the service could not read the request", "read the service's message", "request-unreadable"),  # noqa: E501
+    "badrequest": Rule(Refused, "the service could not read the request", "read the service's message", "request-refused"),  # noqa: E501
     "invalidurl": Rule(ModelRefused, "the service refused the address of the request", _INTERFACE, "no-such-interface"),
     "unsupportedoperation": Rule(Refused, "the service does not support this operation", "only PENDING tasks can be cancelled", "task-not-pending"),  # noqa: E501
     "datainspectionfailed": Rule(Moderated, "the service's moderation refused the prompt or the image", _MODERATED, "moderated"),  # noqa: E501
-    "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED, "infringement-suspected"),  # noqa: E501
+    "ipinfringementsuspect": Rule(Moderated, "the service suspects an infringement of intellectual property", _MODERATED, "moderated"),  # noqa: E501
     "customroleblocked": Rule(Moderated, "a content rule of the workspace refused the prompt", _MODERATED, "workspace-rule"),  # noqa: E501
     "faqruleblocked": Rule(Moderated, "a question-and-answer rule of the workspace refused the prompt", _MODERATED, "workspace-rule"),  # noqa: E501
     "contentpolicyviolation": Rule(Moderated, "a gateway's moderation refused the prompt", _MODERATED, "moderated"),
@@ -67,7 +67,7 @@ RULES: Final[dict[str, Rule]] = {
     # 403
     "accessdenied": Rule(ModelRefused, "the service denied access", "read the service's message; may this key use the model?", "access-denied"),  # noqa: E501
     "accessdeniedunpurchased": Rule(ModelRefused, "the account has not activated this model", _BUY, "model-not-activated"),  # noqa: E501
-    "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model", "model-not-granted"),  # noqa: E501
+    "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model", "access-denied"),  # noqa: E501
     "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "workspace-refused"),  # noqa: E501
     "allocationquotafreetieronly": Rule(ModelRefused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console', "free-quota-used"),  # noqa: E501
     # 404
@@ -101,7 +101,7 @@ _BY_STATUS: Final[dict[int, Rule]] = {
     403: RULES["accessdenied"],
     404: RULES["modelnotfound"],
     408: RULES["requesttimeout"],
-    413: Rule(Refused, "the request is too large for the service", "shorten the prompt", "request-too-large"),
+    413: Rule(Refused, "the request is too large for the service", "shorten the prompt", "request-refused"),
     429: RULES["throttling"],
     500: RULES["internalerror"],
     503: RULES["serviceunavailable"],
@@ -188,7 +188,7 @@ def task_failed(code: str, message: str, *, request_id: str = "", task_id: str =
         facts = [f"{name}: {value}" for name, value in ids if value]
         claim = "the service failed to make the image, and gives no reason"
         return Refused(claim, facts=facts, hint="nothing was billed; build again, or change the prompt",
-                       name="no-reason")  # fmt: skip
+                       name="request-refused")  # fmt: skip
     error = answered(code, message, request_id=request_id)
     if isinstance(error, AnswerLost):
         claim = "the task exceeded the service's time limit"

@@ -225,7 +225,7 @@ def _interface(table: Mapping[str, Any]) -> str:
             f'unknown interface "{interface}"',
             facts=[f"known: {listing(INTERFACES)}"],
             hint=did_you_mean(str(interface), INTERFACES),
-            name="unknown-interface",
+            name="wrong-setting",
         )
     return str(interface)
 

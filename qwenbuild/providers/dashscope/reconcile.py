@@ -178,14 +178,14 @@ def check_adopted(task: Task, request: Request) -> None:
     """
     if not task.url:
         raise AnswerLost(
-            f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS, name="adopted-another"
+            f"the adopted task is {task.status}", facts=[f"task: {task.id}"], hint=_OTHERS, name="task-mismatch"
         )
     if likeness(task.prompt, request.prompt) is Likeness.DIFFERENT:
         raise AnswerLost(
             "the adopted task has another prompt: it is another one's",
             facts=[f"task: {task.id}", f"its prompt: {task.prompt}", f"wanted: {request.prompt}"],
             hint=_OTHERS,
-            name="adopted-another",
+            name="task-mismatch",
         )
 
 
@@ -196,5 +196,5 @@ def check_size(rendered: Rendered, task: Task, request: Request) -> None:
             "the adopted task's image has another size: it is another one's",
             facts=[f"task: {task.id}", f"wanted: {request.size}", f"got: {got}"],
             hint=_OTHERS,
-            name="adopted-another",
+            name="task-mismatch",
         )

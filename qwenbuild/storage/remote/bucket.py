@@ -115,7 +115,7 @@ class Bucket:
             if (size := result.meta["size"]) > limit:
                 raise RemoteError(
                     f"{self.name} holds an object of {size:,} bytes, more than the {limit:,} asked for",
-                    name="remote-answer",
+                    name="remote-failed",
                 )
             return (await result.bytes_async()).to_bytes()
 
@@ -245,7 +245,7 @@ def oss_address(bucket: str, endpoint: str, region: str) -> tuple[str, str]:
         raise RemoteError(
             "no region for Alibaba Cloud OSS",
             hint="set OSS_REGION, such as cn-hangzhou, or OSS_ENDPOINT",
-            name="remote-region",
+            name="remote-credentials",
         )
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint or f'oss-{region}.aliyuncs.com'}")
     host = parts.netloc

@@ -149,7 +149,7 @@ class Remote:
 
     def _reject(self, answer: str) -> None:
         self._failed(
-            self._reading, RemoteError(f"{self.name} sent {answer}; the answer is ignored", name="remote-answer")
+            self._reading, RemoteError(f"{self.name} sent {answer}; the answer is ignored", name="remote-failed")
         )
 
     def _failed(self, breaker: Breaker, error: RemoteError) -> None:
@@ -210,7 +210,7 @@ class Remote:
                 return await request(self._transport)
         except TimeoutError:
             claim = f"{self.name} gave no complete answer within {self._whole_s[kind]:g} s"
-            raise RemoteUnreachable(claim, name="remote-timeout") from None
+            raise RemoteUnreachable(claim, name="remote-unreachable") from None
 
 
 def _kind(path: str) -> str:

@@ -46,11 +46,11 @@ class HttpTransport:
                 raise UsageError(
                     "the remote's header Host would name another server",
                     hint="write it into the URL",
-                    name="remote-header",
+                    name="remote-url",
                 )
             if _NOT_FOR_HEADERS.search(header + value):
                 raise UsageError(
-                    f"the remote's header {header!r} contains characters that headers can't have", name="remote-header"
+                    f"the remote's header {header!r} contains characters that headers can't have", name="remote-url"
                 )
         proxies.check_proxies(os.environ)
         self.name = name
@@ -74,25 +74,25 @@ class HttpTransport:
                 if response.status_code == 404:
                     return None
                 if response.status_code != 200:
-                    raise RemoteError(f"{self.name} answered {response.status_code} to a GET", name="remote-answer")
+                    raise RemoteError(f"{self.name} answered {response.status_code} to a GET", name="remote-failed")
                 async for chunk in response.aiter_raw():
                     content += chunk
                     if len(content) > limit:
-                        raise RemoteError(f"{self.name} sent more than {limit:,} bytes", name="remote-answer")
+                        raise RemoteError(f"{self.name} sent more than {limit:,} bytes", name="remote-failed")
         return bytes(content)
 
     async def has(self, path: str) -> bool:
         with _remote_errors(self.name):
             response = await self._client.head(path, headers={"Accept": _type(path)})
         if response.status_code not in (200, 204, 404):
-            raise RemoteError(f"{self.name} answered {response.status_code} to a HEAD", name="remote-answer")
+            raise RemoteError(f"{self.name} answered {response.status_code} to a HEAD", name="remote-failed")
         return response.status_code != 404
 
     async def put(self, path: str, content: bytes) -> None:
         with _remote_errors(self.name):
             response = await self._client.put(path, content=content, headers={"Content-Type": _type(path)})
         if response.status_code not in _STORED:
-            raise RemoteError(f"{self.name} answered {response.status_code} to a PUT", name="remote-answer")
+            raise RemoteError(f"{self.name} answered {response.status_code} to a PUT", name="remote-failed")
 
     async def aclose(self) -> None:
         await self._client.aclose()
