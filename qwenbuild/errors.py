@@ -236,7 +236,7 @@ class Moderated(Refused):
 class ModelRefused(Refused):
     """The service refuses the model to this account, or has no such model: it would refuse each image of the model."""
 
-    name = "model-refused"
+    name = "access-denied"
 
 
 class AccountError(ProviderError):

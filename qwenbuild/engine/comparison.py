@@ -63,7 +63,7 @@ def report(
         if not plan.steps:
             hint = f"`qwenbuild diff {shlex.quote(visible(base))}` shows what differs elsewhere"
             raise UsageError(
-                f"no selected cell differs from {visible(found.old.label)}", hint=hint, name="nothing-differs"
+                f"no selected cell differs from {visible(found.old.label)}", hint=hint, name="no-cell-left"
             )
         keys = {it.old.key for it in found.differences if it.old and it.new}
         pairs = Pairs.of(found, request_of(engine, state, keys), engine.store)

@@ -49,7 +49,7 @@ def examine(start: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     Each finding is yielded as soon as its check ends. Raises UsageError if `start` does not exist.
     """
     if not start.is_dir():
-        raise UsageError(f"no such folder: {start}", name="no-such-folder")
+        raise UsageError(f"no such folder: {start}", name="no-such-file")
     yield from _installation()
     project = None
     try:

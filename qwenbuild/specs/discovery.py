@@ -50,7 +50,7 @@ def find_config(start: Path) -> ConfigFile:
     """
     folder = Path(os.path.abspath(start))
     if not folder.is_dir():
-        raise UsageError(f"no such folder: {start}", name="no-such-folder")
+        raise UsageError(f"no such folder: {start}", name="no-such-file")
     searched: list[Path] = []
     for root in (folder, *folder.parents):
         searched.append(root / CONFIG)

@@ -57,7 +57,7 @@ def matches(root: Path, glob: str) -> list[Path]:
         if entries > MOST_ENTRIES or behind > MOST_BEHIND_LINKS:
             over = f"{MOST_ENTRIES:,} files" if entries > MOST_ENTRIES else f"{MOST_BEHIND_LINKS:,} files behind links"
             hint = "a narrower pattern looks at fewer; links may lead back to a folder above"
-            raise ProjectError([Problem(f"specs: {glob} looks at more than {over}", hint=hint, name="glob-too-wide")])
+            raise ProjectError([Problem(f"specs: {glob} looks at more than {over}", hint=hint, name="too-many-values")])
     return [Path(path) for path in found]
 
 

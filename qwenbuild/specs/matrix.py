@@ -120,7 +120,7 @@ class Cells:
         for name in ("exclude", "include", "only"):
             if getattr(self._declaration.image, name):
                 claim = "this include names no axis" if name == "include" else f"{name} needs a matrix"
-                raise wrong(claim, self._place(name), name="no-matrix")
+                raise wrong(claim, self._place(name), name="wrong-entry")
         try:
             yield (), self._default_model() if self._choice is None else self._choice.model(())
         except ProjectError as error:
@@ -177,7 +177,7 @@ class Cells:
             excluded = rules.rules(self._declaration, "exclude", model)
             grids.append(Grid(model, columns, excluded, self._only(model) if image.only else None))
         if image.exclude and not image.has_matrix:
-            problems.append(Problem("exclude needs a matrix", self._place("exclude")(), name="no-matrix"))
+            problems.append(Problem("exclude needs a matrix", self._place("exclude")(), name="wrong-entry"))
         is_grid_valid = not problems
         included = self._inclusions(grids, problems)
         if is_grid_valid:
@@ -219,7 +219,7 @@ class Cells:
             facts.append(f"and {len(more):,} more, on lines {', '.join(more)}")
         claim = f"{len(repeated):,} includes repeat cells" if len(repeated) > 1 else "this include repeats a cell"
         return Problem(
-            claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="wrong-include"
+            claim, places[0], facts=facts, hint="a cell is built once: remove what repeats it", name="wrong-entry"
         )
 
     def _only(self, model: Model) -> Rules:
@@ -285,7 +285,7 @@ class Cells:
             rules.check_axis(self._declaration, axis, (*keys, axis))
         if missing := [axis for axis in axes if axis not in cell]:
             claim = f"this include leaves out {listing(missing)}"
-            raise wrong(claim, partial(self._source.place, keys), "an include names every axis", name="wrong-include")
+            raise wrong(claim, partial(self._source.place, keys), "an include names every axis", name="wrong-entry")
         raw = {axis: self._included(number, axis, cell[axis], is_told=is_told) for axis in axes}
         places = {axis: partial(self._source.place, (*keys, axis)) for axis in axes}
         if "model" in cell:

@@ -68,9 +68,7 @@ def problems(
         for number, entry in enumerate(entries(declaration, kind)):
             keys = (*declaration.keys, kind, number)
             if not entry:
-                found.append(
-                    Problem(_WITHOUT_AXES[kind], declaration.spec.source.place(keys), name="entry-without-axes")
-                )
+                found.append(Problem(_WITHOUT_AXES[kind], declaration.spec.source.place(keys), name="wrong-entry"))
             for axis, value in entry.items():
                 try:
                     check_axis(declaration, axis, (*keys, axis))

@@ -57,7 +57,7 @@ def _tagged(chosen: Iterable[Action], tags: Iterable[str], actions: Iterable[Act
         if nfc(tag) not in known:
             facts = [f"tags: {listing(sorted(known.values()))}"] if known else []
             hint = did_you_mean(tag, known.values()) or ("" if known else 'images get them by tags = ["web"]')
-            raise UsageError(f'no image has the tag "{tag}"', facts=facts, hint=hint or None, name="unknown-tag")
+            raise UsageError(f'no image has the tag "{tag}"', facts=facts, hint=hint or None, name="unknown-cell")
     of = {at: not wanted.isdisjoint(map(nfc, image.tags)) for at, image in images.items()}
     found = [action for action in chosen if of[id(action.declaration)]]
     if not found:

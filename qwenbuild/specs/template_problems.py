@@ -162,10 +162,10 @@ def undefined(message: str, at: Callable[[str], Place], values: Mapping[str, Any
                 place,
                 facts=[f"fields: {listing(owner)}"],
                 hint=did_you_mean(name, map(str, owner)),
-                name="undefined-field",
+                name="undefined-variable",
             )
         hint = habits.of_text(before[1], owner) if before else None
-        return Problem(f'undefined field "{name}"', place, hint=hint, name="undefined-field")
+        return Problem(f'undefined field "{name}"', place, hint=hint, name="undefined-variable")
     return Problem(f"undefined: {message}", at(_first(r"'([^']+)'", message)), name="undefined-variable")
 
 

@@ -68,12 +68,12 @@ RULES: Final[dict[str, Rule]] = {
     "accessdenied": Rule(ModelRefused, "the service denied access", "read the service's message; may this key use the model?", "access-denied"),  # noqa: E501
     "accessdeniedunpurchased": Rule(ModelRefused, "the account has not activated this model", _BUY, "model-not-activated"),  # noqa: E501
     "modelaccessdenied": Rule(ModelRefused, "the key may not use this model", "grant the model to the key's workspace, or pick another model", "access-denied"),  # noqa: E501
-    "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "workspace-refused"),  # noqa: E501
+    "workspaceaccessdenied": Rule(AccountError, "the key may not use this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "wrong-workspace"),  # noqa: E501
     "allocationquotafreetieronly": Rule(ModelRefused, "the free quota of this model is used up", 'turn off "free tier only" in the Model Studio console', "free-quota-used"),  # noqa: E501
     # 404
     "modelnotfound": Rule(ModelRefused, "the service does not know this model", "is it offered in this region?", "model-not-offered"),  # noqa: E501
     "modelnotsupported": Rule(ModelRefused, "the service does not offer this model here", "is it offered in this region?", "model-not-offered"),  # noqa: E501
-    "workspacenotfound": Rule(AccountError, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "workspace-refused"),  # noqa: E501
+    "workspacenotfound": Rule(AccountError, "the service does not know this workspace", "check `workspace` and DASHSCOPE_WORKSPACE_ID", "wrong-workspace"),  # noqa: E501
     # 429
     "throttling": Rule(Throttled, "the service asks for a slower pace", _SLOWER, "throttled"),
     "ratelimit": Rule(Throttled, "the service asks for a slower pace", _SLOWER, "throttled"),
