@@ -23,8 +23,11 @@ class Parametrised(Protocol):
 
     parameters: Mapping[str, Any]
 
-    def wrong_parameters(self, table: Mapping[str, Any]) -> Mapping[str, UsageError]:
-        """Return what is wrong with the parameters of a request, by name. Plans call it: no I/O."""
+    def checked_parameters(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the parameters of a request in one form for equal ones, such as 4.0 for 4. Plans call it: no I/O.
+
+        Raises WrongSettings, with what is wrong by the parameter's name.
+        """
 
 
 @runtime_checkable

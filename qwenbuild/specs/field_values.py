@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from qwenbuild import parameters
 from qwenbuild.catalogue import DEFAULT_MODEL, Model
-from qwenbuild.errors import ProjectError
+from qwenbuild.errors import ProjectError, WrongSettings
 from qwenbuild.files.text import nfc
 from qwenbuild.own_servers import Parametrised
 from qwenbuild.problems import Place, Problem, did_you_mean, listing
@@ -110,16 +111,11 @@ class FieldValues:
                 raise ProjectError([Problem(claim, self._declaration.place("parameters"), name="value-too-long")])
             if problems := list(self._wrong_parameters(table, model)):
                 raise ProjectError(problems)
-            text = self._parameters[model.name] = parameters.as_text(table)
+            text = self._parameters[model.name] = parameters.as_text(self._checked_by_provider(table))
         return text
 
     def _wrong_parameters(self, table: Mapping[str, Any], model: Model) -> Iterator[Problem]:
         """Yield a problem for each vendor parameter with a value that the model is known not to take."""
-        refused = self._parametrised.wrong_parameters(table) if self._parametrised else {}
-        for name, error in refused.items():
-            yield Problem(
-                error.claim, self._place_of_parameter(name), facts=error.facts, hint=error.hint, name=error.name
-            )
         for name, value in table.items():
             known = model.parameter_values.get(name, [value])
             if not any(type(it) is type(value) and it == value for it in known):
@@ -133,6 +129,15 @@ class FieldValues:
                     hint=near,
                     name="parameter-not-taken",
                 )
+
+    def _checked_by_provider(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self._parametrised:
+            return table
+        try:
+            return self._parametrised.checked_parameters(table)
+        except WrongSettings as wrong:
+            found = [(self._place_of_parameter(name), it) for name, error in wrong.faults for it in error.problems]
+            raise ProjectError([replace(it, place=place) for place, it in found]) from None
 
     def _place_of_parameter(self, name: str) -> Place:
         where = next((it for it in self._declaration.layers if name in it.fields.parameters), None)

@@ -20,8 +20,8 @@ class Own(NullProvider):
     default_model = "workflow"
     parameters: Mapping[str, Any] = {"steps": 20}
 
-    def wrong_parameters(self, table: Mapping[str, Any]) -> Mapping[str, UsageError]:
-        return {}
+    def checked_parameters(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        return table
 
     def wrong_fields(self, request: Request) -> Mapping[str, UsageError]:
         return {}
