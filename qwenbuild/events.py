@@ -224,8 +224,10 @@ def as_dict(event: Event) -> dict[str, Any]:
     """Return the event as `--json` prints it: a JSON-ready table that begins with the key `event`."""
     table = {"event": event.event, **asdict(event)}
     if isinstance(event, ImageFinished | Stopping | Finished | Warned | Replanned):
-        table["problems"] = [str(problem) for problem in event.problems]
-        if not event.problems:
+        if event.problems:
+            table["problems"] = [str(problem) for problem in event.problems]
+            table["problem_names"] = [problem.name for problem in event.problems]
+        else:
             del table["problems"]
     if isinstance(event, Finished) and not event.signal:
         del table["signal"]

@@ -275,6 +275,13 @@ def variables(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return _matching((f"{name}=" for name in outline.variables(_start(ctx))), incomplete, _OPEN)
 
 
+def error_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Complete the names of errors."""
+    from qwenbuild.error_entries import entries  # here, because no other completion needs it
+
+    return _matching(entries(), incomplete)
+
+
 def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """Let the shell complete folders."""
     return [CompletionItem(incomplete, type="dir")]

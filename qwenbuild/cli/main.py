@@ -53,7 +53,7 @@ for _command in (  # in the order of the help: the daily commands first
     history.list_outputs, history.log, history.diff, history.cost,
     choose.pick, choose.keep,
     lock.lock, lock.verify, cache.cache, cache.gc,
-    setup.doctor, trust.trust, setup.init, setup.schema, setup.completion,
+    setup.doctor, setup.explain_error, trust.trust, setup.init, setup.schema, setup.completion,
     service.tasks, service.emulator, setup.help_,
 ):  # fmt: skip
     main.add_command(_command)

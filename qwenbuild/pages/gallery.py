@@ -238,8 +238,11 @@ def amounts(money: Mapping[str, Decimal]) -> dict[str, str]:
 
 
 def frames(problems: Iterable[Problem]) -> list[list[tuple[str, str]]]:
-    """Return each problem as the lines that the terminal shows: pairs of a role and a text."""
-    return [problem.lines() for problem in problems]
+    """Return each problem as the lines that the terminal shows, and its name: pairs of a role and a text."""
+    return [
+        [*problem.lines(), *([("more", f"  = more: qwenbuild explain-error {problem.name}")] if problem.name else [])]
+        for problem in problems
+    ]
 
 
 def summary(gallery: Gallery, last_run: Mapping[str, Any] | None, plan: Plan) -> dict[str, Any]:

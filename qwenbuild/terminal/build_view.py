@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 import click
@@ -38,6 +39,7 @@ from .style import (
     duration,
     label,
     local_time,
+    more_about,
     some_names,
     styled,
     waiting,
@@ -92,6 +94,7 @@ class LineView:
         self._counts: Counter[str] = Counter()
         self._begun_s = self._told_s = time.monotonic()
         self._alike = Alike()
+        self._names: list[str] = []  # of the errors that stop the build
         self._delays: dict[str, float] = {}  # when a reason of a delay was shown last, by `time.monotonic()`
 
     def emit(self, event: Event) -> None:
@@ -118,6 +121,7 @@ class LineView:
             case Stopping():
                 self.say(_stopping(event))
                 for problem in event.problems:
+                    self._names.append(problem.name)
                     self.say(str(problem))
             case Warned(problems=problems):
                 for problem in problems:
@@ -183,8 +187,17 @@ class LineView:
 
     def show_alike(self) -> None:
         """Show how many further outputs failed like one that was shown, and some of their names."""
-        for group in self._alike.taken():
+        groups = self._alike.taken()
+        for group in groups:
             self.say_others(group)
+        self.say_more_about(groups)
+
+    def say_more_about(self, groups: Sequence[Group]) -> None:
+        """Say how to learn more about the errors of the groups, and about those that stopped the build."""
+        names = [*self._names, *(problem.name for group in groups for problem in group.first.problems)]
+        self._names.clear()
+        if line := more_about(names, sys.stderr):
+            self.say(line)
 
     def say_others(self, group: Group) -> None:
         """Show the outputs that need attention for the same reason as the first."""

@@ -14,7 +14,7 @@ import click
 from qwenbuild.finding import Finding, Level
 from qwenbuild.problems import visible
 
-from .style import PROBLEM_STYLES, styled
+from .style import PROBLEM_STYLES, more_about, styled
 
 _STYLES: dict[Level, dict[str, Any]] = {
     Level.OK: {"fg": "green"},
@@ -27,8 +27,10 @@ _INDENT = " " * 17  # below the claim
 def show(findings: Iterable[Finding], *, as_json: bool) -> int:
     """Write each finding as soon as it is made, then the counts; return the exit code, 1 if something must be fixed."""
     counts: Counter[Level] = Counter()
+    names: list[str] = []
     for finding in findings:
         counts[finding.level] += 1
+        names.append(finding.name)
         if as_json:
             click.echo(json.dumps({"event": "finding", **asdict(finding)}, ensure_ascii=False))
         else:
@@ -39,6 +41,8 @@ def show(findings: Iterable[Finding], *, as_json: bool) -> int:
     else:
         more = f", {warnings} to look at" if warnings else ""
         click.echo(f"{failures or 'nothing'} to fix{more}")
+        if line := more_about(names, sys.stdout):
+            click.echo(line)
     return 1 if failures else 0
 
 

@@ -131,7 +131,8 @@ def _case(suite: ElementTree.Element, image: str, event: ImageFinished) -> None:
     case = ElementTree.SubElement(suite, "testcase", {name: _clean(text) for name, text in attributes.items()})
     if word := _FAILURES.get(event.outcome):
         message = _clean(event.reason) or word
-        failure = ElementTree.SubElement(case, "failure", {"type": event.outcome.value, "message": message})
+        name = event.problems[0].name if event.problems else ""
+        failure = ElementTree.SubElement(case, "failure", {"type": name or event.outcome.value, "message": message})
         failure.text = _clean("\n\n".join(map(str, event.problems)) or f"{word}: {event.reason}")
     elif word := _SKIPPED.get(event.outcome):
         ElementTree.SubElement(case, "skipped", {"message": word})

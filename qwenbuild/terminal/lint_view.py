@@ -13,7 +13,7 @@ import click
 
 from qwenbuild.specs.lint_rules import Remark
 
-from .style import warning_lines, write
+from .style import more_about, warning_lines, write
 
 _MOST = 3  # remarks of a plan
 
@@ -28,6 +28,8 @@ def show(remarks: Sequence[Remark], *, as_json: bool) -> None:
     write(line for it in remarks for line in (*warning_lines(it.problem, it.rule, sys.stdout), ""))
     many = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
     click.echo(f"{len(remarks):,} found: {many}" if remarks else "nothing found")
+    if line := more_about(counts, sys.stdout):
+        click.echo(line)
 
 
 def show_first(remarks: Sequence[Remark]) -> int:

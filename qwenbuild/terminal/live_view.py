@@ -86,6 +86,7 @@ class LiveView(LineView):
         if left := groups[_SHOWN:]:
             outputs = sum(len(group.names) for group in left)
             self.say(f"{'…':>10} {outputs:,} more, for {len(left):,} other reasons; `qwenbuild status` lists them")
+        self.say_more_about(groups)
 
     def say(self, text: str) -> None:
         if self._block is None:

@@ -76,9 +76,9 @@ def wrapped(text: str, room: int | None, *, most: int = 3) -> list[str]:
     return [*lines, cut(rest, room)] if rest else lines
 
 
-def hanging(word: str, text: str, room: int | None) -> Iterator[str]:
+def hanging(word: str, text: str, room: int | None, *, most: int = 3) -> Iterator[str]:
     """Yield `word`, right-aligned in 10 columns, and `text` beside it; further lines of the text stand below it."""
-    first, *others = wrapped(text, room and max(room - 12, 10))
+    first, *others = wrapped(text, room and max(room - 12, 10), most=most)
     yield f"{word:>10}  {first}"
     for line in others:
         yield f"{'':>10}  {line}"

@@ -15,7 +15,7 @@ import click
 
 from qwenbuild.noop_answers import coloured as coloured
 from qwenbuild.noop_answers import local_time as local_time
-from qwenbuild.problems import Problem, visible
+from qwenbuild.problems import Problem, listing, visible
 
 from .screen import width, wrapped
 
@@ -66,6 +66,7 @@ VERDICT_WORDS = {
 
 _BATCH = 500  # lines in one write
 _MOST_NAMES = 5  # of cells that failed for one reason
+_MOST_TOLD = 3  # names of errors
 _LONGEST = 9  # lines of the terminal for one claim, fact or hint
 _MOST_SAID = 300  # characters of what a service says in a line that changes in place
 
@@ -82,7 +83,7 @@ def label(word: str, stream: IO[Any] | None = None, width: int = 10) -> str:
 
 
 def problems(found: Iterable[Problem]) -> None:
-    """Write problems to standard error as code frames, and their number if there are several."""
+    """Write problems to standard error as code frames, their number if there are several, and how to learn more."""
     found, stream = list(found), sys.stderr
     for problem in found:
         for role, text in problem.lines():
@@ -95,6 +96,18 @@ def problems(found: Iterable[Problem]) -> None:
         click.echo(err=True)
     if len(found) > 1:
         click.echo(styled(f"{len(found)} errors", stream, fg="red", bold=True), err=True, color=coloured(stream))
+    if line := more_about((problem.name for problem in found), stream):
+        click.echo(line, err=True)
+
+
+def more_about(names: Iterable[str], stream: IO[Any]) -> str:
+    """Return the line that says how to learn more about errors with these names; "" if none has one."""
+    known = list(dict.fromkeys(filter(None, names)))
+    if not known:
+        return ""
+    if len(known) == 1:
+        return styled(f"`qwenbuild explain-error {known[0]}` says more about it", stream, dim=True)
+    return styled(f"`qwenbuild explain-error NAME` says more about {listing(known, most=_MOST_TOLD)}", stream, dim=True)
 
 
 def warnings(found: Iterable[Problem]) -> int:

@@ -1,4 +1,4 @@
-"""The commands that set up a machine and a project, and that help: doctor, init, schema, completion, help."""
+"""The commands that set up a machine and a project, and that help: doctor, init, schema, completion, explain-error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, visible
 
 from ..arguments import PathFromProject, json_option, trust_option
-from ..completion import SHELLS, script
+from ..completion import SHELLS, error_names, script
 
 _HOMES = {
     "git": "committed beside the specs",
@@ -126,6 +126,30 @@ def completion(shell: str) -> None:
     ~/.bashrc. For zsh, ~/.zfunc must be in `fpath` before ~/.zshrc runs `compinit`.
     """
     click.echo(script(shell), nl=False)
+
+
+@click.command("explain-error", short_help="Say why an error happens, and what to do.")
+@click.argument("name", nargs=-1, shell_complete=error_names)
+def explain_error(name: tuple[str, ...]) -> None:
+    """Say why an error of this NAME happens, and what to do; without one, list all names.
+
+    \b
+    qwenbuild explain-error unknown-key
+    qwenbuild explain-error service
+
+    Errors name themselves: in their last line, and with --json in "problem_names". A group lists its names.
+    """
+    from qwenbuild.error_entries import GROUPS, entries
+    from qwenbuild.terminal import error_view
+
+    known = entries()
+    for each in name:
+        if each not in known and each not in GROUPS:
+            hint = did_you_mean(each, [*known, *GROUPS]) or "`qwenbuild explain-error` lists all names"
+            raise UsageError(f'no error is called "{visible(each)}"', hint=hint, name="wrong-command-line")
+    error_view.show([known[each] for each in name if each in known])
+    if groups := [each for each in name or GROUPS if each in GROUPS]:
+        error_view.show_groups(groups)
 
 
 def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
