@@ -224,16 +224,8 @@ def _first_build(name: str, place: Project, count: int) -> Contender:
 
 
 def restore(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """A restore of 1,000 images of 200 kB, compared with `cp --reflink=auto` and `sync`."""
-    return _restore(folder, scaled(1_000, scale), rounds)
-
-
-def restore_large(folder: Path, scale: float, rounds: int) -> list[Figure]:
-    """The same with 10,000 images. To render them takes four minutes."""
-    return _restore(folder, scaled(10_000, scale), rounds)
-
-
-def _restore(folder: Path, count: int, rounds: int) -> list[Figure]:
+    """A restore of 10,000 images of 200 kB, compared with `cp --reflink=auto` and `sync`."""
+    count = scaled(10_000, scale)
     with running(0.0, 200_000) as base_url:
         place = _service_project(folder, count, base_url, 50)
         environ = {**os.environ, **place.environ, "DASHSCOPE_API_KEY": "sk-emulator"}
@@ -354,11 +346,11 @@ ROWS: dict[str, Row] = {
     "start": start, "no-op": no_op, "no-op-large": no_op_large, "template-edit": template_edit, "cold-plan": cold_plan,
     "million": million, "latency": latency, "latency-thousand": latency_thousand, "latency-large": latency_large,
     "latency-quick": latency_quick, "claims": claims, "claims-thousand": claims_thousand, "cpu": cpu, "loop": loop,
-    "restore": restore, "restore-large": restore_large, "cold-build": cold_build, "watch": watch, "one-change": one_change,
+    "restore": restore, "cold-build": cold_build, "watch": watch, "one-change": one_change,
     "one-change-tools": one_change_tools, "one-change-large": one_change_large, "unchanged": unchanged,
     "restored-clone": restored_clone, "report": report,
 }  # fmt: skip
 
 LONG = ("no-op-large", "million", "latency-thousand", "latency-large", "latency-quick", "claims-thousand",
-        "restore-large", "one-change-tools", "one-change-large")  # fmt: skip
+        "restore", "one-change-tools", "one-change-large")  # fmt: skip
 """Rows that take longer than a minute."""
