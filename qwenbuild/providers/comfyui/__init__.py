@@ -1,0 +1,1 @@
+"""The provider `comfyui`: renders on a ComfyUI server with a workflow of the project."""
