@@ -2,7 +2,8 @@
 
 A provider turns a request into image bytes. Other packages add providers as entry points of the group
 `qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
-A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`.
+A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`. Its errors are those
+of `errors`: one without `name=` has the name of its class, and `qwenbuild explain-error` has an entry for each of these.
 
 What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
 `makes_drafts`, `options_of`, `asked_by`, `price_of`, `reading`), and nowhere else: no other module tests a provider's class or
@@ -329,6 +330,19 @@ def diagnosable(provider: Provider) -> Diagnosable | None:
 def makes_drafts(provider: Provider) -> bool:
     """Return whether the provider's images are drafts, not the real thing: its attribute `makes_drafts`, else False."""
     return bool(getattr(provider, "makes_drafts", False))
+
+
+def is_repeatable(provider: Provider) -> bool:
+    """Return whether a request that is rendered again gives the same bytes: its attribute of that name, else True.
+
+    If not, images that the lock pins and nobody has are lacking, even if they cost nothing.
+    """
+    return bool(getattr(provider, "is_repeatable", True))
+
+
+def is_forced(journal: Journal) -> bool:
+    """Return whether the user wants another image than an earlier one of the request: an attribute of that name."""
+    return bool(getattr(journal, "is_forced", False))
 
 
 def result_life_s(provider: Provider) -> float | None:

@@ -83,6 +83,12 @@ class RunJournal:
             self._start()
         self._start = None
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether an image that was made before is not the one that the user wants: see `provider.is_forced`."""
+        options, before = self._run.options, self._step.submission if self._step else None
+        return options.force or options.retry_failed or bool(before and before.forced)
+
     async def _claimed(self, context: Mapping[str, Any]) -> Submission:
         """Return the new submission. Raises Elsewhere if another build has the key's request or image."""
         run, step = self._run, self._step

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from functools import cache, cached_property, partial
 
 from qwenbuild.problems import Problem
-from qwenbuild.provider import accounted, price_of
+from qwenbuild.provider import accounted, is_repeatable, price_of
 from qwenbuild.request import Submission
 from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.state import State
@@ -58,7 +58,7 @@ class LaneView:
     def __init__(self, lane: Lane, state: State, store: Store) -> None:
         self._submissions, self._store = lane.submissions, store
         self.address, self.host = lane.address, lane.submissions.host
-        self.is_paid = accounted(lane.provider) is not None
+        self.is_paid, self.is_repeatable = accounted(lane.provider) is not None, is_repeatable(lane.provider)
         self.price = cache(partial(price_of, lane.provider))
         # Keys whose image an emulator may have made for an older version, which took no notice of that.
         self.doubtful = state.keys_sent_to_this_machine() if self.is_paid else frozenset()

@@ -230,11 +230,11 @@ class _Judge:
         if not forced and (copy := self._ownership.copy_of(action.output, key, pinned, self._out)):
             cause = f"its image is at {copy[0]}"
             return Step(action, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=copy)
-        # What is free is rendered again: looking it up would take longer.
         lane = self._lane(action)
-        is_paid = not forced and lane.price(action.model.name, action.size) is not None
         may_be_emulated = bool(lane.address) and not action.emulated
-        for it in (action, *([action.made_by(lane.address)] if may_be_emulated else [])) if is_paid else ():
+        # What gives the same bytes is rendered again: looking it up would take longer.
+        is_sought = not forced and self._gives_other_bytes(action)
+        for it in (action, *([action.made_by(lane.address)] if may_be_emulated else [])) if is_sought else ():
             if kept := self._ownership.kept(it.key, pinned):
                 cause = "rendered before" if cause == "never rendered" else cause
                 return Step(it, Verdict.RESTORE, cause, was, seen, pinned=pinned, copy=kept)
@@ -244,8 +244,13 @@ class _Judge:
         return step
 
     def _is_held(self, action: Action) -> bool:
-        """Whether no render may replace pinned bytes, because it would cost money and give other bytes."""
-        return bool(self._lane(action).price(action.model.name, action.size) and not self._options.relock)
+        """Whether no render may replace pinned bytes, because it would give other bytes."""
+        return self._gives_other_bytes(action) and not self._options.relock
+
+    def _gives_other_bytes(self, action: Action) -> bool:
+        """Whether another render of an action's request would give other bytes: what costs money always does."""
+        lane = self._lane(action)
+        return not lane.is_repeatable or lane.price(action.model.name, action.size) is not None
 
     def _missing(
         self, action: Action, seen: Status | None, cause: str, was: tuple[str, PastRequests] | None, pinned: str
