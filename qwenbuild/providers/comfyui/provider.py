@@ -165,7 +165,7 @@ class ComfyUIProvider:
         from .runs import Job
 
         if self._fleet is None:
-            raise UsageError(f"the {NAME} provider was used outside of its session")
+            raise UsageError(f"the {NAME} provider was used outside of its session", name="wrong-usage")
         values = holes.values_of(request)
         found = self._planned(str(values.get("workflow", "")))
         output_node = str(values.get("output_node", ""))
