@@ -56,7 +56,7 @@ def test_an_edit_of_the_workflow_is_an_edit_of_its_images(foxes: Sandbox, comfy:
     assert (provenance["server"], provenance["comfyui"]) == (comfy.url, "0.12.3")
     assert b"tEXtprompt" in path.read_bytes()  # ComfyUI's own chunk: its editor opens the image
     foxes.write(flow(n3={"steps": 4}))
-    assert [it.partition(": ")[2].split()[0] for it in foxes.changed().values()] == ["workflow", "workflow"]
+    assert all("parameter workflow changed" in it for it in foxes.changed().values()), foxes.changed()
     explained = foxes.here("explain", "a/fox[colour=red]")
     assert "parameter workflow" in explained.out
     assert "flows/fox.json" not in explained.err
@@ -102,7 +102,7 @@ def test_the_second_ctrl_c_takes_the_runs_back(foxes: Sandbox, comfy: Comfy) -> 
         comfy.wait(lambda: comfy.now and comfy.pending)
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
-        read_until(process.stderr, "interrupted")
+        read_until(process.stderr, "stopping")
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in err) == (130, False)
@@ -166,7 +166,7 @@ def test_refusals_name_what_to_do(foxes: Sandbox, comfy: Comfy) -> None:
 
 def test_images_choose_between_providers(foxes: Sandbox, comfy: Comfy) -> None:
     """A workflow with a mistake stops only projects whose images use it."""
-    foxes.edit("specs/a.toml", "[image.fox]", 'provider = "null"\n[image.fox]')
+    foxes.edit("specs/a.toml", 'size = "64x32"\nnegative_prompt = "blurry"\n', 'provider = "null"\n')
     foxes.edit("qwenbuild.toml", 'provider = "comfyui"\n', "")
     foxes.write({"flows/fox.json": "{"})
     assert foxes.build_here()["rendered"] == 2
@@ -184,7 +184,7 @@ def test_a_clone_does_not_replace_what_the_lock_pins(foxes: Sandbox, comfy: Comf
         clone.write({name: (foxes.root / name).read_text("utf-8")})
     comfy.restart()
     ran = clone.here("build")
-    assert ran.code == 1
+    assert ran.code == 3
     assert "the lock pins 2 images that nobody here has" in ran.err
     assert len(comfy.prompts) == 2
     assert clone.build_here("--relock")["rendered"] == 2
