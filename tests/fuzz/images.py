@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,12 @@ from hypothesis import strategies as st
 from qwenbuild.errors import BadImage
 from qwenbuild.files.png import verify
 from qwenbuild.files.provenance import read_provenance, read_provenance_file, with_provenance
-from tests.support.pngs import SIZE, Chunk, image, pack
+from tests.support.pngs import SIZE, Chunk, bomb, image, pack
 
 from .mutation import json_values, mutated_bytes
 from .target import Check, Target
 
-_BOMB = zlib.compress(b"\0" * 20_000_000)
+_BOMB = bomb(20)
 _BODIES = [
     b"", b"qwenbuild\0\0\0\0\0{}", b'qwenbuild\0\0\0\0\0{"a": 1}', b"qwenbuild\0\1\0\0\0" + _BOMB,
     b"qwenbuild\0\0" + _BOMB,

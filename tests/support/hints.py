@@ -59,7 +59,10 @@ def messages() -> list[Message]:
     """Return each message of the package that names a command; docstrings are none."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
-        for text in _texts(ast.parse(path.read_text("utf-8"))):
+        source = path.read_text("utf-8")
+        if "qwenbuild " not in source and "qwenbuild`" not in source:
+            continue
+        for text in _texts(ast.parse(source)):
             lines = [line for line in text.split("\n") if commands_in(line)]
             found += [Message(path.relative_to(SOURCE).as_posix(), line) for line in lines]
     return [*dict.fromkeys(found)]
@@ -67,12 +70,14 @@ def messages() -> list[Message]:
 
 def _texts(tree: ast.Module) -> Iterator[str]:
     """Yield the texts of a module; adjacent ones and f-strings are one text."""
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
-    within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
+    left_out = set()  # docstrings and parts of f-strings
+    for node in ast.walk(tree):  # parents come before their parts
+        if isinstance(node, ast.Expr):
+            left_out.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            left_out.update(map(id, node.values))
             yield "".join(str(it.value) if isinstance(it, ast.Constant) else _HOLE for it in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (alone | within):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
             yield node.value
 
 

@@ -77,3 +77,11 @@ def pixels(content: bytes) -> tuple[str, tuple[int, int], bytes]:
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         return image.mode, image.size, image.tobytes()
+
+
+def bomb(megabytes: int) -> bytes:
+    """Return what zlib makes of this many megabytes of zeros. Packing them takes seconds, so one block is repeated."""
+    packer = zlib.compressobj(9, wbits=-15)
+    block = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = struct.pack(">HH", megabytes * 1_000_000 % 65521, 1)  # Adler-32 of zeros
+    return b"\x78\xda" + block * megabytes + b"\x03\0" + checksum

@@ -15,7 +15,7 @@ from qwenbuild.errors import BadImage
 from qwenbuild.files import png
 from qwenbuild.files.provenance import read_provenance, with_provenance
 from qwenbuild.request import Size
-from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, header, image, pack, pixels, rows
+from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, bomb, header, image, pack, pixels, rows
 
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 """First column, first row, distance between columns, distance between rows (PNG specification, section 8.1)."""
@@ -136,7 +136,7 @@ def test_a_million_chunks_are_refused() -> None:
     assert peak < 40_000_000
 
 
-_BOMB = zlib.compress(bytes(300_000_000), 9)
+_BOMB = bomb(300)
 HOSTILE: dict[str, list[Chunk]] = {
     "a profile": [(b"iCCP", b"name\0\0" + _BOMB)],
     "a compressed text": [(b"zTXt", b"Comment\0\0" + _BOMB)],

@@ -20,7 +20,7 @@ from PIL import Image
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png, provenance
 from qwenbuild.files.provenance import read_provenance, read_provenance_file, with_provenance
-from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, header, image, itxt, pack, pixels, unpack
+from tests.support.pngs import CHUNKS, SIGNATURE, SIZE, Chunk, bomb, header, image, itxt, pack, pixels, unpack
 
 XMP = "XML:com.adobe.xmp"
 
@@ -121,7 +121,7 @@ def test_no_provenance_is_none() -> None:
     assert read_provenance(pack(image())) is None
 
 
-_BOMB = zlib.compress(bytes(200_000_000))
+_BOMB = bomb(200)
 
 
 @pytest.mark.parametrize(
