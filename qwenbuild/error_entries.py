@@ -18,15 +18,17 @@ GROUPS: Mapping[str, str] = {
     "matrix": "Axes, sizes, seeds and models",
     "data": "Data files",
     "template": "Templates and prompts",
-    "lint": "Remarks of `qwenbuild lint`",
+    "lint": "Remarks of lint",
     "money": "Money and quotas",
     "provider": "Providers, keys and regions",
     "service": "What the service says",
+    "comfyui": "ComfyUI and its workflows",
     "tasks": "Tasks and lost answers",
     "images": "Images",
     "machine": "Store, state and machine",
     "lock": "The lock, git and stars",
     "remote": "The remote cache",
+    "executor": "Clusters",
     "emulator": "The emulator",
 }
 """The groups of entries in the order in which they are shown, and their titles."""

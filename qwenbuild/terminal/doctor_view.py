@@ -32,7 +32,10 @@ def show(findings: Iterable[Finding], *, as_json: bool) -> int:
         counts[finding.level] += 1
         names.append(finding.name)
         if as_json:
-            click.echo(json.dumps({"event": "finding", **asdict(finding)}, ensure_ascii=False))
+            table = {"event": "finding", **asdict(finding)}
+            if not finding.name:
+                del table["name"]
+            click.echo(json.dumps(table, ensure_ascii=False))
         else:
             _show(finding)
     failures, warnings = counts[Level.FAIL], counts[Level.WARN]

@@ -460,10 +460,8 @@ def test_prompts_as_other_tools_write_them(sandbox: Sandbox) -> None:
 def test_overrides_as_other_tools_write_them(sandbox: Sandbox) -> None:
     """`seed=1` names no cell, but an option selects by it."""
     ran = sandbox.here("plan", "seed=1,2")
-    assert (ran.code, ran.err.rstrip().splitlines()[-1]) == (
-        2,
-        "  = hint: -w seed=1,2 selects by the values of an axis",
-    )
+    assert ran.code == 2
+    assert "  = hint: -w seed=1,2 selects by the values of an axis\n" in ran.err
 
 
 def test_a_key_in_a_config_is_not_shown(sandbox: Sandbox) -> None:

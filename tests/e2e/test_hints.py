@@ -430,7 +430,7 @@ def an_unknown_host(stage: Stage) -> Shown:
 
 
 SCENARIOS: Mapping[Callable[[Stage], Shown], tuple[str, ...]] = {
-    no_project: ("`qwenbuild init` makes a project here",),
+    no_project: ("`qwenbuild init` makes a project here", "` says more about it"),
     no_specs: ("`qwenbuild init` writes a first spec",),
     a_first_spec: ("next: qwenbuild plan",),
     a_new_project: ("\0qwenbuild build", "# A qwenbuild project.", "# The images of this project."),
@@ -487,6 +487,11 @@ SCENARIOS: Mapping[Callable[[Stage], Shown], tuple[str, ...]] = {
 """The scenarios, and parts of the messages that each one shows."""
 
 ELSEWHERE: Mapping[str, str] = {
+    "`qwenbuild explain-error NAME` says more": "tests/unit/terminal/test_style.py",
+    "`qwenbuild explain-error NAME` says why": "tests/unit/terminal/test_error_view.py",
+    "` lists one group": "tests/unit/terminal/test_error_view.py",
+    "`qwenbuild explain-error` lists all names": "tests/unit/cli/commands/test_setup.py",
+    "= more: qwenbuild explain-error": "tests/unit/pages/test_gallery.py",
     "`qwenbuild tasks` lists the other candidates": "tests/unit/providers/dashscope/test_rendering.py",
     "`qwenbuild tasks --json` lists all": "tests/unit/terminal/test_submission_view.py",
     "`qwenbuild plan` shows what a build would do": "two processes adopt at the same time",

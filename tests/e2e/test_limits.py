@@ -144,6 +144,7 @@ def test_too_many_renders(sandbox: Sandbox) -> None:
         "error: 1,000,000,000,008 new renders; at most 10,000 are allowed\n"
         "  = largest matrix: vast/vast\n"
         "  = hint: --max-renders 1000000000008 allows them; smaller axes, `exclude` or `only` need fewer\n\n"
+        "`qwenbuild explain-error too-many-renders` says more about it\n"
     )
     assert sandbox.here("plan").code == 2
 

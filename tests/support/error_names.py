@@ -43,6 +43,18 @@ class Module:
         return found
 
     @cached_property
+    def _constants(self) -> dict[str, ast.expr]:
+        """The constants of the module, by name."""
+        found: dict[str, ast.expr] = {}
+        for node in self.tree.body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    found[name] = value
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    found[name] = value
+        return found
+
+    @cached_property
     def helpers(self) -> set[str]:
         """The functions that give an error the name that their caller gives them, as `name=`."""
         found = set()
@@ -56,7 +68,7 @@ class Module:
     def imports(self) -> dict[str, str]:
         """What the module imports from other modules of the package: name and module."""
         here = ["qwenbuild", *self.name.split(".")]
-        found = {}
+        found: dict[str, str] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom):
                 above = [*here[: len(here) - node.level]] if node.level else []
@@ -96,7 +108,8 @@ class Module:
 
     def _given(self, call: ast.Call) -> ast.expr | None:
         at = PLAIN.get(_called(call), len(call.args))
-        return _keyword(call) or (call.args[at] if at < len(call.args) else None)
+        name = _keyword(call) or (call.args[at] if at < len(call.args) else None)
+        return self._constants.get(name.id, name) if isinstance(name, ast.Name) else name
 
     def _function(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         while (above := self._within.get(node)) is not None:
@@ -115,7 +128,7 @@ def modules() -> list[Module]:
 def examined(found: Sequence[Module]) -> tuple[set[str], list[str]]:
     """Return the names of errors in modules, and the places of errors without one."""
     helpers = {f"{module.name}.{function}" for module in found for function in module.helpers}
-    used, nameless = {it.name for it in map(vars(errors).get, CLASSES) if isinstance(it, type)}, []
+    used, nameless = {getattr(errors, kind).name for kind in CLASSES}, list[str]()
     for module in found:
         used |= {name for name in module.own.values() if name}
         for call, names in module.given(helpers):

@@ -39,6 +39,7 @@ def test_each_error_has_an_entry_and_each_entry_an_error() -> None:
         ("raise ProjectError([Problem('x', hint=error.hint, name=error.name)])", [], []),
         ('Finding("x", Level.OK, "y"), Finding("x", Level.WARN, "y")', [], [1]),
         ('Finding("x", Level.WARN, "y", (), None, "a")', ["a"], []),
+        ('_NAME = "a"\nraise UsageError("x", name=_NAME)', ["a"], []),
         ('class Refused(Exception): ...\nRefused("x")', [], []),
         ('class Own(UsageError):\n  name = "a"\nOwn("x")', ["a"], []),
         ('def wrong(x, *, name):\n  return Problem(x, name=name)\nwrong("x")\nwrong("x", name="a")', ["a"], [3]),
@@ -81,7 +82,6 @@ def test_entries_are_short_and_plain() -> None:
     for entry in entries().values():
         assert re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", entry.name), entry.name
         assert len(entry.title) <= 75 and not entry.title.endswith("."), entry.name
-        assert not entry.title[0].isupper() or entry.title.startswith("Git"), entry.name
         sentences = re.split(r"(?<=[.?!]) (?=[A-Z`])", " ".join([entry.cause, *entry.remedy]))
         assert [it for it in sentences if len(it.split()) > 35] == [], entry.name
         assert len(re.split(r"(?<=[.?!]) (?=[A-Z`])", entry.cause)) <= 4, entry.name
@@ -90,7 +90,7 @@ def test_entries_are_short_and_plain() -> None:
 def commands(entry: Entry) -> Iterator[str]:
     """Yield the commands of an entry: those in backticks, and the lines of its example."""
     for text in (entry.cause, *entry.remedy):
-        yield from hints.commands_in(text)
+        yield from (command.partition(" > ")[0] for command in hints.commands_in(text))
     for line in entry.example.splitlines():
         for part in line.split(" && "):
             if found := re.match(r"(?:[A-Z_]+=\S+ )?(qwenbuild .+)", part):
@@ -110,7 +110,7 @@ def test_commands_exist() -> None:
             count += 1
         for option in re.findall(r"`(--?[a-z][a-z-]*)", " ".join([entry.cause, *entry.remedy])):
             assert option in known, (entry.name, option)
-    assert count > 80
+    assert count > 70
 
 
 def _all(group: click.Group) -> Iterator[click.Command]:

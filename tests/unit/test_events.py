@@ -9,7 +9,7 @@ from qwenbuild.events import Event, Finished, ImageFinished, ImageStarted, Outco
 from qwenbuild.problems import Place, Problem
 
 DONE = Finished(rendered=2, restored=1, up_to_date=3, failed=0, edited=0, unknown=0, seconds=1.23456)
-PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it")
+PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it", name="bad-image")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,8 @@ PROBLEM = Problem("torn", Place("a.toml", 3), facts=["x"], hint="mend it")
         (
             ImageFinished("s/a", "s/a.png", Outcome.FAILED, "torn", 0.12345, [PROBLEM]),
             {"event": "image_finished", "name": "s/a", "path": "s/a.png", "outcome": "failed", "reason": "torn",
-             "seconds": 0.123, "problems": ["error: torn\n --> a.toml:3:1\n  = x\n  = hint: mend it"]},
+             "seconds": 0.123, "problems": ["error: torn\n --> a.toml:3:1\n  = x\n  = hint: mend it"],
+             "problem_names": ["bad-image"]},
         ),
         (
             ImageFinished("s/a", "s/a.png", Outcome.RENDERED, "forced", 2),

@@ -231,6 +231,11 @@ def test_a_line_is_parsed_like_bash_does(line: str, expected: tuple[list[str], s
     assert completion._parse_line(line) == expected
 
 
+def test_names_of_errors(posters: Workspace) -> None:
+    """They are those that `explain-error` knows."""
+    assert items(posters, completion.error_names, "data-") == [("plain", "data-header"), ("plain", "data-row-length")]
+
+
 def test_profiles_and_variables(posters: Workspace) -> None:
     """After `name=` the value is the user's to type, so no space follows."""
     config = (

@@ -121,13 +121,18 @@ def test_what_all_cells_share_is_said_once(pets: Workspace) -> None:
 def test_a_cell_shows_its_last_event(pets: Workspace) -> None:
     """A cell that is being rendered says so; a failed one has the reason and the code frames."""
     names = [cell["name"] for cell in gallery_of(pets).model["cells"]]
-    failed = ImageFinished(names[1], "x", Outcome.FAILED, "refused", 1.0, [Problem("refused", hint="ask again")])
+    failed = ImageFinished(
+        names[1], "x", Outcome.FAILED, "refused", 1.0, [Problem("refused", hint="ask again", name="moderated")]
+    )
     cells = gallery_of(pets, None, {names[0]: ImageStarted(names[0], "x", "render", ""), names[1]: failed}).model[
         "cells"
     ]
     assert cells[0]["activity"] == "running"
     assert (cells[1]["activity"], cells[1]["why"]) == ("failed", "refused")
-    assert cells[1]["problems"] == [[("error", "error: refused"), ("hint", "  = hint: ask again")]]
+    assert cells[1]["problems"] == [
+        [("error", "error: refused"), ("hint", "  = hint: ask again"),
+         ("more", "  = more: qwenbuild explain-error moderated")]
+    ]  # fmt: skip
 
 
 def test_the_history_has_every_earlier_image(pets: Workspace) -> None:

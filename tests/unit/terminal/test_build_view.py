@@ -131,6 +131,17 @@ def test_stopping(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_named_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """When the build has ended, one line says how to learn more about what failed, and about what stopped it."""
+    shown = LineView()
+    shown.emit(ended(Outcome.FAILED, "torn", Problem("torn", name="bad-image")))
+    shown.emit(Stopping("full", 0, [Problem("full", name="disk-full")]))
+    before = capsys.readouterr().err
+    shown.emit(Finished(0, 0, 0, 1, 0, 0, 1.0))
+    line = "`qwenbuild explain-error NAME` says more about disk-full, bad-image\n"
+    assert (before.count("explain-error"), capsys.readouterr().err.splitlines(keepends=True)[0]) == (0, line)
+
+
 def test_many_images_have_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     """With the numbers of outcomes; failures are told at once, those alike at the end."""
     shown = LineView()

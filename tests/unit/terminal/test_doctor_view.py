@@ -11,7 +11,7 @@ from qwenbuild.terminal import doctor_view
 
 FINE = Finding("store", Level.OK, "the store can be written", ("12 images",))
 LATE = Finding("clock", Level.WARN, "the clock is \x1b late", hint="set it")
-BROKEN = Finding("key", Level.FAIL, "there is no API key", hint="set DASHSCOPE_API_KEY")
+BROKEN = Finding("key", Level.FAIL, "there is no API key", hint="set DASHSCOPE_API_KEY", name="no-api-key")
 
 
 def test_findings_have_facts_and_hints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +25,7 @@ def test_findings_have_facts_and_hints(capsys: pytest.CaptureFixture[str]) -> No
         "FAIL  key        there is no API key\n"
         "                 hint: set DASHSCOPE_API_KEY\n"
         "1 to fix, 1 to look at\n"
+        "`qwenbuild explain-error no-api-key` says more about it\n"
     )
 
 
@@ -43,6 +44,6 @@ def test_findings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         {"event": "finding", "subject": "store", "level": "ok", "claim": "the store can be written",
          "facts": ["12 images"], "hint": None},
         {"event": "finding", "subject": "key", "level": "fail", "claim": "there is no API key", "facts": [],
-         "hint": "set DASHSCOPE_API_KEY"},
+         "hint": "set DASHSCOPE_API_KEY", "name": "no-api-key"},
         {"event": "examined", "ok": 1, "warn": 0, "fail": 1},
     ]  # fmt: skip

@@ -61,12 +61,13 @@ def test_an_output_that_is_not_there(tmp_path: Path, outcome: Outcome, tag: str,
 
 
 def test_a_failure_has_the_whole_problem(tmp_path: Path) -> None:
-    """The text of a failure is that of its problems."""
+    """The text of a failure is that of its problems, and its type the name of the first one."""
     path = tmp_path / "report.xml"
     recording = Recording(path)
-    recording.emit(ended("s/a", Outcome.FAILED, Problem("torn", hint="mend"), Problem("late")))
+    recording.emit(ended("s/a", Outcome.FAILED, Problem("torn", hint="mend", name="bad-image"), Problem("late")))
     (failure,) = written(recording, path).iter("failure")
     assert failure.text == "error: torn\n  = hint: mend\n\nerror: late"
+    assert failure.get("type") == "bad-image"
 
 
 def test_a_problem_of_the_whole_build_is_an_error(tmp_path: Path) -> None:

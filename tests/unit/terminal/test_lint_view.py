@@ -33,6 +33,7 @@ def test_frames_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
         "  = two\n"
         "\n"
         "2 found: 1 unused-variable, 1 idle-axis\n"
+        "`qwenbuild explain-error NAME` says more about unused-variable, idle-axis\n"
     )
 
 

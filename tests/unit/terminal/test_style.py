@@ -95,6 +95,15 @@ def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_how_to_learn_more(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line names one error, or the first three; it is there once, and only if an error has a name."""
+    style.problems([Problem("a", name="x")])
+    assert capsys.readouterr().err == "error: a\n\n`qwenbuild explain-error x` says more about it\n"
+    style.problems([Problem("a", name=name) for name in ("x", "", "y", "x", "z", "v", "w")])
+    *_, count, last = capsys.readouterr().err.splitlines()
+    assert (count, last) == ("7 errors", "`qwenbuild explain-error NAME` says more about x, y, z and 2 more")
+
+
 def test_problems_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the claim is coloured."""
     monkeypatch.delenv("NO_COLOR", raising=False)

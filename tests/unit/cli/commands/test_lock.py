@@ -35,7 +35,12 @@ def test_verify_compares_outputs_with_the_lock(command: Command) -> None:
 
 def test_verify_needs_a_lock_without_conflicts(command: Command) -> None:
     """No lock, and a lock with conflicts of a merge, are errors with a hint."""
-    assert command("verify") == (3, "", "error: no qwenbuild.lock here\n  = hint: `qwenbuild build` writes it\n\n")
+    assert command("verify") == (
+        3,
+        "",
+        "error: no qwenbuild.lock here\n  = hint: `qwenbuild build` writes it\n\n"
+        "`qwenbuild explain-error no-lock` says more about it\n",
+    )
     command("build")
     lock = Path("qwenbuild.lock")
     pins = lock.read_text("utf-8")

@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from qwenbuild.error_entries import GROUPS
 from tests.unit.cli.conftest import Command
 
 
@@ -16,6 +17,20 @@ def test_doctor_ends_with_counts(command: Command) -> None:
     levels = [finding["level"] for finding in findings]
     assert examined == {"event": "examined", **{level: levels.count(level) for level in ("ok", "warn", "fail")}}
     assert code == (1 if "fail" in levels else 0)
+
+
+def test_explain_error(command: Command) -> None:
+    """Names have entries, groups have lists, and an unknown name gets the nearest one."""
+    code, out, _ = command("explain-error", "no-image", "emulator")
+    assert (code, out.splitlines()[0]) == (0, "no-image: the spec declares no image")
+    assert "\nThe emulator (emulator)\n  not-a-fault " in out
+    assert command("explain-error")[1].count("\n\n") == len(GROUPS)
+    code, _, err = command("explain-error", "no-imag")
+    assert (code, err.splitlines()[:2]) == (
+        2,
+        ['error: no error is called "no-imag"', '  = hint: did you mean "no-image"?'],
+    )
+    assert "`qwenbuild explain-error` lists all names" in command("explain-error", "\x1b")[2]
 
 
 def test_init_writes_a_project(command: Command) -> None:
