@@ -27,7 +27,8 @@ QwenbuildError                 claim, facts, hint; says whether it is retryable 
     ├── Unreachable            no connection: nothing was sent                   (retryable, stops the run)
     ├── BadImage               the bytes are not the requested image                         (retryable)
     │   └── WrongSize          they are an image of another size                             (retryable)
-    └── AnswerLost             the answer never arrived: the request may have been billed
+    ├── AnswerLost             the answer never arrived: the request may have been billed
+    └── ExecutorError          a cluster can't do any further free work                 (retryable, stops the run)
 
 A message is a claim, aligned facts and a hint. `Problem` escapes control characters in messages, so that texts from
 specs, templates or a service can't control a terminal.
@@ -294,6 +295,14 @@ class AnswerLost(ProviderError):
     """The request was sent and its answer never arrived: it may have been billed."""
 
     name = "answer-lost"
+
+
+class ExecutorError(ProviderError):
+    """A cluster can't do any further work: see `executor`. Its work costs nothing, so nothing was lost."""
+
+    name = "executor-failed"
+    retryable = True
+    stops_run = True
 
 
 class RemoteError(QwenbuildError):

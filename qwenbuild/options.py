@@ -17,6 +17,7 @@ class Options:
     - `shard` is (number, count): build only part `number` (from 1) of `count` equal parts.
     - `variables` are texts `name=value`: values of template variables. `profile` names a profile of the config.
     - `provider`, `region`, `interface` and `remote` replace the config's values of these names.
+    - `executor` is where free images are made: `dask=ADDRESS`, `dask=local`, or `local` for this machine alone.
     - `jobs` is how many renders run at once; `max_renders` how many new ones a build may have.
     - `max_cost` is the most that a build may spend, in CNY.
     - `fail_fast` stops at the first image that fails.
@@ -42,6 +43,7 @@ class Options:
     provider: str | None = None
     region: str | None = None
     interface: str | None = None
+    executor: str | None = None
     jobs: int | None = None
     fail_fast: bool = False
     force: bool = False

@@ -28,6 +28,7 @@ class Kind(StrEnum):
 
     SECRETS = "secrets"  # a variable with a secret, and the server that gets it
     REMOTES = "remotes"  # a remote cache: images come from there and go there
+    EXECUTORS = "executors"  # a cluster: prompts go there, and what answers there runs code here
     LINKS = "links"  # a link in the project that leads out of it
     SERVERS = "servers"  # a server that gets the prompts, and whose images are taken
     PRICES = "prices"  # a price below the catalogue's, or a model without one

@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from qwenbuild.errors import LedgerError, QwenbuildError, StateError, StoreError
+from qwenbuild.errors import ExecutorError, LedgerError, QwenbuildError, StateError, StoreError
 from qwenbuild.events import Finished, Outcome, Started, Warned
 from qwenbuild.plan import lacking, leaving
 from qwenbuild.plan.in_flight import is_done
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
+from qwenbuild.provider import Stopped
 from qwenbuild.request import Submission
 from qwenbuild.specs.action import Action
 from qwenbuild.storage.action_result import Entry
@@ -219,6 +220,20 @@ class Builder:
         for stray, lane in self._strays:
             work.setdefault(id(lane.provider), (deque(), deque()))[1].append(stray)
         self._workers.parts = len(work)
+        away = self._run.away
+        is_any_away = any(self._parts[at].orders.takes(step) for at, (steps, _) in work.items() for step in steps)
+        async with contextlib.AsyncExitStack() as stack:
+            if away and is_any_away:
+                try:
+                    await self._workers.until_stopped(stack.enter_async_context(away.executor.running()))
+                except Stopped:
+                    return
+                except ExecutorError as error:  # nothing was begun, and nothing was paid for
+                    self._workers.stop(error.claim, error.problems)
+                    return
+            await self._render_parts(work)
+
+    async def _render_parts(self, work: Mapping[int, tuple[deque[Step], deque[Submission]]]) -> None:
         parts = [asyncio.create_task(self._parts[at].run(*left)) for at, left in work.items()]
         try:
             await asyncio.gather(*parts)
@@ -254,7 +269,7 @@ class Builder:
         """Render an image whose stored bytes can't be used: once for all outputs that want it."""
         again = step._replace(verdict=Verdict.RENDER, entry=None, shared=None, cause=cause,
                               price=self._run.price(step.action))  # fmt: skip
-        if step.pinned and again.price and not self._run.options.relock:
+        if step.pinned and self._run.gives_other_bytes(step.action) and not self._run.options.relock:
             self._endings.finish_all(step._replace(cause=f"the lock pins it, and {cause}"), Outcome.MISSING)
         elif step.action.key in self._damaged:
             self._endings.follow(again)
@@ -306,5 +321,6 @@ class Builder:
         await self._outputs.write_all([ready for _, ready in batch])
 
     def _push(self, entry: Entry) -> None:
-        if self._pushing:
+        is_there = any(entry.key in rendering.orders.stored for rendering in self._parts.values())
+        if self._pushing and not is_there:
             self._pushing.add(transfer.shareable(entry))

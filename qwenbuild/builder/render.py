@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from dataclasses import replace
 from qwenbuild.errors import (
     AnswerLost,
     BudgetExceeded,
+    ExecutorError,
     ImageBudgetExceeded,
     LedgerError,
     ModelRefused,
@@ -26,17 +26,18 @@ from qwenbuild.errors import (
     StateError,
 )
 from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
+from qwenbuild.plan.drawn_seeds import with_seed
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.provider import Detached, Rendered, Stopped, broken, resumable, searchable
-from qwenbuild.request import SEED_MAX, Submission
-from qwenbuild.specs.action import Action
+from qwenbuild.request import Submission
 
+from .away import Orders
 from .batches import AllKept, Batches
 from .budget import Spending
 from .commits import Commits
 from .endings import Endings
 from .journal import Elsewhere, RunJournal, settle_stored
-from .keep import verified
+from .keep import Verified, verified
 from .lost_answers import Answer, Fate, LostAnswers
 from .others import Kept, Others
 from .run import Run
@@ -67,6 +68,7 @@ class Rendering:
         """
         self._run, self._workers, self._endings, self._spending = run, workers, endings, spending
         self._kept, self._batches = kept, Batches(run, endings, kept, all_kept)
+        self.orders = Orders(run)
         self.commits = Commits(run.submissions)
         self.strays = Strays(run, self.commits, workers)
         self._others = Others(run, workers, endings, kept)
@@ -85,10 +87,12 @@ class Rendering:
                 await asyncio.to_thread(self._run.store.prepare)
             await asyncio.to_thread(self._run.submissions.prepare)
             await asyncio.to_thread(settle_stored, self._run.submissions, self._run.store)
-            async with provider.session(), self._batches.running():
+            is_away = not strays and all(map(self.orders.takes, renders))
+            async with contextlib.nullcontext() if is_away else provider.session(), self._batches.running():
                 await self._reconcile(renders)
                 while renders:
-                    await self._workers.drain(renders, provider.concurrency, self._render, provider)
+                    away = self.orders.take(renders)
+                    await self._workers.drain_all([away, (renders, provider.concurrency)], self._render, provider)
                     await self._batches.finish()
                     renders = await self._others.outcomes() or await self._found_at_last()
                 await self._workers.drain(strays, provider.concurrency, self.strays.collect, provider)
@@ -183,12 +187,14 @@ class Rendering:
             self._skip(step)
             return
         try:  # the prompt is rendered once, and kept in memory until the image is made
-            action = self._with_seed(step)
+            action = with_seed(step, labelled=self._run.provider.labelled)
         except QwenbuildError as error:  # pragma: no cover - a bug in qwenbuild; see `Action.request`
             self._endings.fail(step, error, begun_s)
             return
         wanted, step = step.action, step._replace(action=action)
         collected = step.submission if step.verdict is Verdict.REATTACH else None
+        forced = self._run.options.force or bool(step.submission and step.submission.forced)
+        is_plain = not (forced or wanted.is_seed_random)
         # A paid render is reported as started when its key is claimed: until then stopping it loses nothing.
         is_claimed = bool(step.price or collected)
         start = (lambda: self._emit_started(step)) if is_claimed else None
@@ -200,14 +206,16 @@ class Rendering:
             self._spending.pay(step.price, action.declaration.name, action.declaration.image.max_cost)
             if not is_claimed:
                 self._emit_started(step)
-            rendered = await self._rendered(step, journal)
+            rendered = await self._rendered(step, journal, is_plain=is_plain)
+            if isinstance(rendered, Verified):
+                await self._batches.add(step, rendered, begun_s)
+                return
             if rendered.warnings:
                 self._run.emit(Warned(rendered.warnings))
             rendered = replace(rendered, facts={**rendered.facts, **self._run.plan.uses.facts(action)})
-            forced = self._run.options.force or bool(step.submission and step.submission.forced)
             action = action.made_by(rendered.emulated_by)
             step = step._replace(action=action)
-            if step.price is None and not (forced or journal.is_open or wanted.is_seed_random):
+            if step.price is None and is_plain and not journal.is_open:
                 facts = self._run.provider.name, action.key, action.request, rendered
                 await self._batches.add(step, await asyncio.to_thread(verified, *facts), begun_s)
                 return
@@ -229,18 +237,6 @@ class Rendering:
         else:
             # A forced image stays in flight: as long as its outputs hold the old image, they look up to date.
             await journal.release()
-
-    def _with_seed(self, step: Step) -> Action:
-        """Return a step's action with its request. A random seed is the one that was sent, else a new one.
-
-        Raises ProjectError.
-        """
-        action = step.action
-        if not action.is_seed_random:
-            return action._replace(source=action.request)
-        is_sent = step.verdict is Verdict.REATTACH and step.submission
-        seed = step.submission.request.seed if is_sent and step.submission else secrets.randbelow(SEED_MAX + 1)
-        return action.drawn(seed, labelled=self._run.provider.labelled)
 
     def _is_closed(self, model: str) -> bool:
         """Return whether no request of a model is sent any more."""
@@ -328,16 +324,21 @@ class Rendering:
                 self._endings.fail(step, error, begun_s)
         await journal.release()
 
-    async def _rendered(self, step: Step, journal: RunJournal) -> Rendered:
+    async def _rendered(self, step: Step, journal: RunJournal, *, is_plain: bool) -> Rendered | Verified:
         """Return the provider's image; raises only Detached, Stopped, ProviderError and StateError."""
         if step.verdict is Verdict.REATTACH and self._run.options.detach:
             raise Detached
         service = resumable(self._run.provider)
         try:
+            if self.orders.takes(step):
+                return await self._workers.until_stopped(self.orders.made(step.action, is_plain=is_plain), journal)
             if step.verdict is Verdict.REATTACH and step.submission and service:
                 taken = await journal.take()
                 return await self._workers.until_stopped(service.collect(taken, journal), journal)
             return await self._workers.until_stopped(self._run.provider.render(step.action.request, journal), journal)
+        except ExecutorError as error:  # no image is to blame
+            self._workers.give_up(self._run.provider, error.claim, error.problems)
+            raise Stopped from None
         except (QwenbuildError, Detached, Stopped):
             raise
         except Exception as error:  # a plugin's mistake must not end the other renders

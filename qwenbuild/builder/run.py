@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwenbuild.events import Emit
 from qwenbuild.options import Options
+from qwenbuild.own_servers import is_repeatable
 from qwenbuild.plan.plan import Plan
 from qwenbuild.provider import Price, Provider, price_of
 from qwenbuild.specs.action import Action
@@ -18,6 +20,9 @@ from qwenbuild.storage.submissions import Submissions
 
 from .interrupt import Interrupt
 
+if TYPE_CHECKING:
+    from .away import Away
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -26,7 +31,7 @@ class Run:
     `lane` is the provider whose images this part of the build makes; `lanes` are all of them.
     In `options` the config's values are filled in: `max_cost` is None only if nothing limits the cost.
     `emit` gets every event, with `quiet` all but those of outputs that are up to date. `begun_s` is `time.monotonic()`
-    when the user began to wait.
+    when the user began to wait. `away` has the workers that make free images; None: this process makes them.
     """
 
     plan: Plan
@@ -41,6 +46,7 @@ class Run:
     begun_s: float
     remote: Remote | None = None
     quiet: bool = False
+    away: Away | None = None
 
     @property
     def provider(self) -> Provider:
@@ -55,3 +61,7 @@ class Run:
     def price(self, action: Action) -> Price | None:
         """Return what one image of an action costs, None if it is free. The action may belong to any part."""
         return price_of(self.lanes.of(action.choice).provider, action.model.name, action.size)
+
+    def gives_other_bytes(self, action: Action) -> bool:
+        """Whether another render of an action's request gives other bytes: what costs money always does."""
+        return self.price(action) is not None or not is_repeatable(self.lanes.of(action.choice).provider)

@@ -42,12 +42,18 @@ class Workers:
 
         Raises the first exception of a job after all workers have ended.
         """
+        await self.drain_all([(queue, count)], job, provider)
 
-        async def worker() -> None:
+    async def drain_all(
+        self, queues: Sequence[tuple[deque[_T], int]], job: Callable[[_T], Awaitable[None]], provider: Provider | None
+    ) -> None:
+        """Do what `drain` does for several queues at the same time; each has a count of its own."""
+
+        async def worker(queue: deque[_T]) -> None:
             while queue and not (self.is_stopped or id(provider) in self._given_up):
                 await job(queue.popleft())
 
-        workers = [asyncio.create_task(worker()) for _ in range(min(count, len(queue)))]
+        workers = [asyncio.create_task(worker(queue)) for queue, count in queues for _ in range(min(count, len(queue)))]
         results = await asyncio.gather(*workers, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):

@@ -16,12 +16,12 @@ from qwenbuild.storage.build_lock import hold_build_lock
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
 
-from . import custody, locking, snapshot, trusting
+from . import custody, distributing, locking, snapshot, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
     from qwenbuild.builder.interrupt import Interrupt
-    from qwenbuild.events import Emit, Finished
+    from qwenbuild.events import Emit, Event, Finished
 
     from .engine import Engine
 
@@ -61,6 +61,7 @@ def _prepare(engine: Engine, plan: Plan, state: State) -> None:
         tasks.check_detach(engine)
     engine.check_renders(plan)
     trusting.check_plan(engine, plan)
+    distributing.check_plan(engine, plan)
     if plan.count(Verdict.UP_TO_DATE) < len(plan.steps):
         noop_snapshot.forget(str(engine.project.root))
         engine.store.register(engine.project.root)
@@ -79,9 +80,15 @@ def _carry_out(
     from qwenbuild.builder.builder import carry_out  # here, because asyncio loads as long as a small plan takes
     from qwenbuild.builder.interrupt import Interrupt
     from qwenbuild.builder.run import Run
+    from qwenbuild.events import Warned
 
+    def tell(event: Event) -> None:
+        if emit:
+            emit(event)
+
+    away = distributing.away_of(engine, lambda problem: tell(Warned([problem])))
     with engine.lanes(state) as lanes:
         return carry_out(Run(
             plan, engine.effective, lanes.of(), lanes, engine.outputs(), state, engine.store,
-            emit or (lambda event: None), interrupt or Interrupt(), begun_s, engine.remote, quiet,
+            tell, interrupt or Interrupt(), begun_s, engine.remote, quiet, away,
         ))  # fmt: skip

@@ -46,7 +46,7 @@ from qwenbuild.storage.store import Store
 from qwenbuild.storage.store_place import default_root
 from qwenbuild.storage.submissions import Submissions
 
-from . import locking, picking, routing, trusting
+from . import distributing, locking, picking, routing, trusting
 from .planning import make_plan
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Engine:
         self.environ = environ
         self.routes = routing.routes_of(project, self.options, environ)
         self.remote = trusting.remote_of(project, options.remote, environ)
+        self.place = distributing.place_of(project, options)
 
     def with_options(self, **choices: Any) -> Engine:
         """Return an engine of the same project; `choices` are fields of `Options` that replace this engine's."""
@@ -268,14 +269,14 @@ class Engine:
         """Write the page of all cells into `folder`, by default below `.qwenbuild/`; see `report.write`.
 
         A `small` page has only thumbnails. `tell` gets the number of finished images and that of all. Raises what
-        `plan` raises, UsageError if the folder holds something else, OutputError.
-        """
+        `plan` raises, UsageError if the folder holds something else, OutputError."""
         from qwenbuild.pages import report
 
         with self.state() as state:
             plan = make_plan(self, state)
-            folder = folder or self.project.state_dir / "report"
-            return report.write(folder, self.project, plan, state, self.store, self.routes, small=small, tell=tell)
+            folder, prepare = folder or self.project.state_dir / "report", distributing.thumbnails_of(self)
+            return report.write(folder, self.project, plan, state, self.store, self.routes, small=small, tell=tell,
+                                prepare=prepare)  # fmt: skip
 
     def sheet(
         self, path: Path, choices: Choices | None = None, tell: Callable[[int, int], None] | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -52,6 +52,9 @@ _MOST_EARLIER = 1  # earlier images of a cell in a report: the one that was repl
 _Tell = Callable[[int, int], None]
 _Sources = Mapping[str, Sequence[Path]]
 
+Prepare = Callable[[Thumbnails, Iterable[str]], Sequence[Problem]]
+"""Has thumbnails of images with these digests made elsewhere, as many as possible; returns what to warn of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -74,10 +77,11 @@ def write(
     small: bool = False,
     tell: _Tell | None = None,
     pairs: Pairs = NO_PAIRS,
+    prepare: Prepare | None = None,
 ) -> Written:
     """Write the report of a plan into `folder`. A `small` report has thumbnails, but no full-size images.
 
-    `pairs` has the earlier images that cells are compared with.
+    `pairs` has the earlier images that cells are compared with. `prepare` is called before thumbnails are made here.
 
     `tell` is called with the number of images that were written, and the number of all that must be. An image that
     can't be shown is a warning. Raises UsageError if the folder holds something else, OutputError if a file can't be
@@ -98,7 +102,10 @@ def write(
             sources, basis = {**past, **sources}, basis if is_whole else ""
         page = {name: (WEB / name).read_bytes() for name in STATIC}
         page[DATA] = _script("model", {**pairs.marked(_model(gallery, state, plan, routes)), "small": small})
-        damaged = _write_images(target, sources, tell or (lambda done, total: None), small=small)
+        damaged, unmade = _write_images(
+            target, sources, tell or (lambda done, total: None), prepare or (lambda thumbnails, digests: ()),
+            small=small,
+        )  # fmt: skip
         for name, content in (details | page).items():
             target.put(name, content)
         size = target.save(basis)
@@ -107,7 +114,7 @@ def write(
         raise OutputError(
             f"{folder} can't be written: {error.strerror or error}", hint=hint, name="output-unwritable"
         ) from error
-    warnings = [*faults, *pairs.warnings, *unshown(project, damaged, "the report")]
+    warnings = [*faults, *unmade, *pairs.warnings, *unshown(project, damaged, "the report")]
     return Written(folder / "index.html", len(plan.steps), size, warnings)
 
 
@@ -182,8 +189,13 @@ def _script(name: str, value: object) -> bytes:
     return f"{head}qwenbuildData.{name} = {text};\n".encode("utf-8", "replace")
 
 
-def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small: bool) -> list[Path]:
-    """Write the images and thumbnails that are not there yet, on all processors; return the files without an image."""
+def _write_images(
+    target: ReportFolder, sources: _Sources, tell: _Tell, prepare: Prepare, *, small: bool
+) -> tuple[list[Path], Sequence[Problem]]:
+    """Write the images and thumbnails that are not there yet, on all processors.
+
+    Returns the files without an image, and what `prepare` warns of.
+    """
 
     def names(digest: str) -> list[str]:
         return [f"thumbnails/{digest}{SUFFIX}", *([] if small else [f"images/{digest}.png"])]
@@ -194,6 +206,7 @@ def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small
         if (lacking := [name for name in names(digest) if not target.keep(name)])
     }  # fmt: skip
     thumbnails = Thumbnails()
+    warnings = prepare(thumbnails, missing)
 
     def put(digest: str) -> bool:
         image = cache(lambda: read(digest, sources[digest]))
@@ -212,7 +225,7 @@ def _write_images(target: ReportFolder, sources: _Sources, tell: _Tell, *, small
                 damaged.append(sources[digest][-1])
     finally:
         thumbnails.close()
-    return damaged
+    return damaged, warnings
 
 
 def unshown(project: Project, damaged: Sequence[Path], page: str) -> list[Problem]:

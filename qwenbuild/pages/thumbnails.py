@@ -65,10 +65,19 @@ class Thumbnails:
                 return kept
             image = content()
             small = None if image is None else shrink(image)
-            if small is not None and self._folder:
-                with contextlib.suppress(OSError):  # a full disk: the thumbnail is made again next time
-                    atomic.write(self._path(self._folder, digest), small, self._folder / "tmp", durable=False)
+            if small is not None:
+                self.keep(digest, small)
             return small
+
+    def lacking(self, digests: Iterable[str]) -> list[str]:
+        """Return those of the digests whose thumbnails are not kept yet; none if there is no folder to keep any."""
+        return [digest for digest in digests if self._kept(digest) is None] if self._folder else []
+
+    def keep(self, digest: str, small: bytes) -> None:
+        """Keep the thumbnail of the image with this digest, as `shrink` made it somewhere else."""
+        if self._folder:
+            with contextlib.suppress(OSError):  # a full disk: the thumbnail is made again next time
+                atomic.write(self._path(self._folder, digest), small, self._folder / "tmp", durable=False)
 
     def side_by_side(self, act: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
         """Yield what `act` returns for each item, in order. `act` runs in the threads, and may call `of`."""

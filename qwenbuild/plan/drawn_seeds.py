@@ -7,6 +7,7 @@ image also under the key of the request without a seed, so that it is found if n
 from __future__ import annotations
 
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -21,6 +22,7 @@ from qwenbuild.storage.store import Store
 
 from .emulation import AddressOf, keys_of, nowhere
 from .kept_requests import MOST_SEEDS
+from .plan import Step, Verdict
 
 
 def with_drawn_seeds(
@@ -37,6 +39,18 @@ def with_drawn_seeds(
             known = found.of(action, labelled, address_of(action))
             chosen[number] = known or action
     return chosen
+
+
+def with_seed(step: Step, *, labelled: bool) -> Action:
+    """Return a step's action with its request. A random seed is the one that was sent, else a new one.
+
+    `labelled`: the provider draws labels. Raises ProjectError.
+    """
+    action = step.action
+    if not action.is_seed_random:
+        return action._replace(source=action.request)
+    sent = step.submission.request.seed if step.verdict is Verdict.REATTACH and step.submission else None
+    return action.drawn(secrets.randbelow(SEED_MAX + 1) if sent is None else sent, labelled=labelled)
 
 
 def seed_of(store: Store, action: Action, address: str) -> int | None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from qwenbuild.catalogue import BadDeclaration, Catalogue, builtin
 from qwenbuild.errors import ProjectError
+from qwenbuild.executor import address_fault
 from qwenbuild.files.toml_positions import Keys
 from qwenbuild.model_tables import AreaPrice, ModelPrices, ModelTable, RegionPrices
 from qwenbuild.problems import Problem
@@ -66,6 +67,36 @@ class RemoteConfig(BaseModel):
         return name
 
 
+class TlsConfig(BaseModel):
+    """The PEM files of a cluster's mutual TLS; paths are relative to the project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    ca: str = Field(description="certificate authority of the cluster")
+    cert: str = Field(description="certificate of this machine")
+    key: str = Field(description="private key of this machine")
+
+
+class ExecutorConfig(BaseModel):
+    """The cluster whose workers make free images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    dask: str | None = Field(
+        default=None, description='address of a Dask scheduler, such as tls://scheduler:8786, or "local"'
+    )
+    tls: TlsConfig | None = Field(
+        default=None, description="certificates for tls://; by default those of Dask's own config"
+    )
+
+    @field_validator("dask")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        if text is not None and (fault := address_fault(text)):
+            raise ValueError(fault)
+        return text
+
+
 class Config(BaseModel):
     """The config of a project; every key is optional."""
 
@@ -85,6 +116,7 @@ class Config(BaseModel):
     )
     budget: Budget = Field(default_factory=Budget)
     remote: RemoteConfig = Field(default_factory=RemoteConfig)
+    executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each provider, by name")
     models: dict[str, ModelTable] = Field(default_factory=dict, description="models that the catalogue lacks, by name")
     prices: dict[str, ModelPrices] = Field(
@@ -244,6 +276,10 @@ def _known_keys(keys: Keys) -> list[str]:
             return list(Budget.model_fields)
         case ("remote",):
             return list(RemoteConfig.model_fields)
+        case ("executor",):
+            return list(ExecutorConfig.model_fields)
+        case ("executor", "tls"):
+            return list(TlsConfig.model_fields)
         case ("models", _):
             return list(ModelTable.model_fields)
         case ("models", _, "price_cny") | ("prices", _):

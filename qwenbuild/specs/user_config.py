@@ -43,6 +43,7 @@ class Approved(BaseModel):
 
     secrets: list[str] = Field(default_factory=list, description='such as "DASHSCOPE_API_KEY to https://host"')
     remotes: list[str] = Field(default_factory=list, description='such as "https://cache.example/team"')
+    executors: list[str] = Field(default_factory=list, description='such as "tls://scheduler.example:8786"')
     links: list[str] = Field(default_factory=list, description='such as "templates -> /home/me/templates"')
     servers: list[str] = Field(default_factory=list, description='such as "http://gpu.example:8188"')
     prices: list[str] = Field(default_factory=list, description='such as "qwen-image in beijing: 0.10 CNY"')

@@ -1,0 +1,147 @@
+"""Making: what a worker of an executor does: it looks for an image in the shared cache, else makes and stores it.
+
+A process keeps its providers and its connections to caches as long as it lives: opening them takes as long as a draft.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from qwenbuild.builder.away import Delivery, Order, Shared
+from qwenbuild.builder.keep import verified
+from qwenbuild.catalogue import builtin
+from qwenbuild.digest import canonical_json
+from qwenbuild.errors import ProviderError, QwenbuildError
+from qwenbuild.executor import SLOTS
+from qwenbuild.pages.thumbnails import shrink
+from qwenbuild.provider import Provider, Rendered, Settings, broken
+from qwenbuild.providers.registry import create
+from qwenbuild.request import Request
+from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
+from qwenbuild.storage.remote.settings import make_remote
+from qwenbuild.trust import Trust
+
+_CLOSING_S = 5.0
+
+
+def make(order: Order) -> Delivery:
+    """Return the image of an order, or the entry by which the shared cache has it. Raises QwenbuildError, OSError."""
+    return _workshop().make(order)
+
+
+def thumbnail(shared: Shared, digest: str) -> bytes | None:
+    """Return the thumbnail of an image of the shared cache; None if the cache lacks it, or if it is not an image."""
+    return _workshop().thumbnail(shared, digest)
+
+
+class FreeJournal:
+    """The journal of requests that cost nothing: there is nothing to record, because they may be sent again."""
+
+    async def intend(self, context: Mapping[str, Any]) -> None:
+        """See `Journal.intend`."""
+
+    async def accepted(self, handle: str, *, emulated_by: str = "") -> None:
+        """See `Journal.accepted`."""
+
+    async def refused(self) -> None:
+        """See `Journal.refused`."""
+
+    def delayed(self, error: ProviderError, wait_s: float) -> None:
+        """See `Journal.delayed`."""
+
+
+class Workshop:
+    """An event loop in a thread of its own, with the providers and caches of this process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._stack = AsyncExitStack()
+        self._lock = asyncio.Lock()
+        self._providers: dict[bytes, Provider] = {}
+        self._remotes: dict[bytes, Remote | None] = {}
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qwenbuild-making", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the providers' sessions and close the connections."""
+        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(_CLOSING_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def make(self, order: Order) -> Delivery:
+        """See `make`."""
+        return asyncio.run_coroutine_threadsafe(self._make(order, SLOTS.get()), self._loop).result()
+
+    def thumbnail(self, shared: Shared, digest: str) -> bytes | None:
+        """See `thumbnail`."""
+        return asyncio.run_coroutine_threadsafe(self._thumbnail(shared, digest), self._loop).result()
+
+    async def _thumbnail(self, shared: Shared, digest: str) -> bytes | None:
+        remote = await self._remote(shared)
+        image = await remote.blob(digest, MAX_IMAGE_BYTES) if remote else None
+        return await asyncio.to_thread(shrink, image) if image else None
+
+    async def _make(self, order: Order, slots: int) -> Delivery:
+        remote = await self._remote(order.shared) if order.shared else None
+        if remote and (entry := await remote.entry(order.key)):
+            return Delivery(entry)
+        provider, request = await self._provider(order, slots), Request.from_dict(order.request)
+        rendered = await _rendered(provider, request)
+        if remote and remote.may_write and not rendered.emulated_by:
+            with_facts = replace(rendered, facts={**rendered.facts, **order.facts})
+            image = await asyncio.to_thread(verified, provider.name, order.key, request, with_facts)
+            new = image.new
+            if not image.other_size and await remote.store(new.entry, new.image, new.provenance):
+                return Delivery(new.entry, warnings=rendered.warnings)
+        return Delivery(None, replace(rendered, warnings=()), rendered.warnings)
+
+    async def _provider(self, order: Order, slots: int) -> Provider:
+        """Return an order's provider in its session. Raises QwenbuildError.
+
+        The machine that gave the order has asked for the user's approval.
+        """
+        at = canonical_json([order.provider, dict(order.table)])
+        async with self._lock:
+            if at not in self._providers:
+                settings = Settings(order.table, builtin(), os.environ, slots or None, Trust(allow_all=True))
+                provider = create(order.provider, settings)
+                await self._stack.enter_async_context(provider.session())
+                self._providers[at] = provider
+            return self._providers[at]
+
+    async def _remote(self, shared: Shared) -> Remote | None:
+        """Return the shared cache; None if this worker has no secret to verify its entries, or can't connect."""
+        at = repr(shared).encode()
+        async with self._lock:
+            if at not in self._remotes:
+                is_verified = not shared.secret_env or os.environ.get(shared.secret_env)
+                self._remotes[at] = make_remote(shared, None, os.environ) if is_verified else None
+                if remote := self._remotes[at]:
+                    await self._stack.enter_async_context(remote)
+            return self._remotes[at]
+
+
+async def _rendered(provider: Provider, request: Request) -> Rendered:
+    try:
+        return await provider.render(request, FreeJournal())
+    except (QwenbuildError, OSError):
+        raise
+    except Exception as error:
+        raise broken(provider.name, error) from error
+
+
+@cache
+def _workshop() -> Workshop:
+    workshop = Workshop()
+    atexit.register(workshop.close)
+    return workshop

@@ -1,0 +1,1 @@
+"""Executors: the clusters whose workers do free work."""

@@ -1,0 +1,128 @@
+"""Making: what a worker does for an order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from qwenbuild.builder.away import Order, Shared
+from qwenbuild.engine.making import Workshop, make
+from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.files.provenance import read_provenance
+from qwenbuild.providers.null import plain
+from qwenbuild.request import Request, Size
+from tests.support.caches import Cache
+
+REQUEST = Request("null-1", "qwen-image", "a cat", "", Size(64, 32), 7, False, False)
+IMAGE = plain(REQUEST.size, bytes.fromhex(REQUEST.key[:6]))
+SECRET = "QWENBUILD_REMOTE_SECRET"
+
+
+def order(shared: Shared | None = None, provider: str = "null", **table: object) -> Order:
+    return Order(provider, table, REQUEST.as_dict(), REQUEST.key, {"vars": ["a=1"]}, shared)
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache]:
+    with Cache().running() as running:
+        yield running
+
+
+@pytest.fixture
+def shops() -> Iterator[Callable[[], Workshop]]:
+    """Makes the workshops of other processes."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(contextlib.closing(Workshop()))
+
+
+@pytest.fixture
+def shop(shops: Callable[[], Workshop]) -> Workshop:
+    """The workshop of another process."""
+    return shops()
+
+
+def test_without_a_cache_the_answer_is_the_image() -> None:
+    """It is as the provider made it: the builder adds the provenance."""
+    found = make(order())
+    assert found.rendered is not None
+    assert (found.entry, found.rendered.png) == (None, IMAGE)
+
+
+def test_the_cache_gets_the_image_with_its_provenance(
+    shop: Workshop, shops: Callable[[], Workshop], cache: Cache
+) -> None:
+    """The answer is the entry. Another worker finds it, and makes nothing."""
+    entry = shop.make(order(Shared(cache.url))).entry
+    assert entry is not None
+    provenance = read_provenance(cache.files[f"cas/{entry.image}"]) or {}
+    assert (provenance["action_key"], provenance["vars"]) == (REQUEST.key, ["a=1"])
+    puts = cache.calls["PUT"]
+    assert shops().make(order(Shared(cache.url))).entry == entry
+    assert (cache.calls["PUT"], puts) == (3, 3)
+
+
+def test_a_cache_that_can_not_be_written(shop: Workshop, cache: Cache) -> None:
+    """Without the token of the cache, the answer is the image."""
+    found = shop.make(order(Shared(cache.url, token_env="QWENBUILD_REMOTE_TOKEN")))
+    assert found.rendered is not None
+    assert (found.entry, found.rendered.png, cache.calls["PUT"]) == (None, IMAGE, 0)
+
+
+def test_a_worker_without_the_secret_does_not_use_the_cache(
+    cache: Cache, shops: Callable[[], Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not tell whose entries those are."""
+    shops().make(order(Shared(cache.url)))  # an entry without a signature
+    calls = cache.calls.total()
+    found = shops().make(order(Shared(cache.url, secret_env=SECRET)))
+    assert (found.entry, cache.calls.total()) == (None, calls)
+    monkeypatch.setenv(SECRET, "s")
+    assert shops().make(order(Shared(cache.url, secret_env=SECRET))).entry is not None
+    assert cache.calls["PUT"] == 7  # the signature is a file of its own
+
+
+def test_a_cache_that_is_gone_keeps_nothing_from_being_made(shop: Workshop) -> None:
+    """The answer is the image."""
+    assert shop.make(order(Shared("http://127.0.0.1:9"))).rendered is not None
+
+
+def test_settings_are_those_of_the_order(shop: Workshop) -> None:
+    """Wrong ones are told as on any machine; so is a provider that is not installed."""
+    with pytest.raises(UsageError, match="latency_s = -1 is not a number of seconds"):
+        shop.make(order(latency_s=-1))
+    with pytest.raises(UsageError, match='unknown provider "nulll"'):
+        shop.make(order(provider="nulll"))
+
+
+def test_a_provider_that_breaks(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the provider. A full disk stays what it is: the executor tells which machine's it is."""
+
+    def fail(error: Exception) -> None:
+        async def render(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("qwenbuild.providers.null.NullProvider.render", render)
+
+    fail(KeyError("x"))
+    with pytest.raises(ProviderError, match='the provider "null" broke: KeyError'):
+        shop.make(order())
+    fail(OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"):
+        shop.make(order())
+
+
+def test_a_free_request_leaves_no_records() -> None:
+    """A provider may call its journal as it does at home."""
+    from qwenbuild.engine.making import FreeJournal
+
+    async def call() -> None:
+        journal = FreeJournal()
+        await journal.intend({})
+        await journal.accepted("handle")
+        await journal.refused()
+        journal.delayed(ProviderError("slow"), 1.0)
+
+    asyncio.run(call())
