@@ -21,6 +21,7 @@ from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProjectError, QwenbuildError, UsageError
 from qwenbuild.finding import Finding, Level
 from qwenbuild.options import Options
+from qwenbuild.own_servers import serves_any_model
 from qwenbuild.problems import listing
 from qwenbuild.provider import Provider, Settings, broken, diagnosable
 from qwenbuild.providers import registry
@@ -202,13 +203,15 @@ async def _ask_for_an_absent_entry(remote: Remote) -> None:
 def _providers(project: Project | None, chosen: Provider | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Ask `chosen`, the project's own provider, and the built-in providers to examine what they need.
 
-    The built-in ones are asked as well, because `--provider` may choose them.
+    The built-in ones are asked as well, because `--provider` may choose them. One for a server of the user's own needs
+    settings: without them it is left out.
     """
     own = project.config.provider if project else None
     if chosen:
         yield from _diagnosed(chosen, own)
     for name in registry.BUILT_IN:
-        if name == own:
+        is_set = project is not None and name in project.config.providers
+        if name == own or (serves_any_model(registry.find(name)) and not is_set):
             continue
         try:
             provider = _provider(name, project, environ)

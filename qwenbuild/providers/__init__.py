@@ -1,1 +1,1 @@
-"""Providers: the registry, and the built-in providers `dashscope`, `draft` and `null`."""
+"""Providers: the registry, and the built-in providers `dashscope`, `images`, `comfyui`, `draft` and `null`."""

@@ -23,8 +23,10 @@ SERVICE: Final = "dashscope"
 
 # Looked up first: searching all installed packages takes time, and no plugin may take these names.
 _OWN: Final = {
+    "comfyui": ("comfyui.provider", "ComfyUIProvider"),
     "dashscope": ("dashscope.provider", "DashScopeProvider"),
     "draft": ("draft.provider", "DraftProvider"),
+    "images": ("images.provider", "ImagesProvider"),
     "null": ("null", "NullProvider"),
 }
 BUILT_IN: Final = tuple(_OWN)

@@ -13,46 +13,37 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
-from qwenbuild import proxies
 from qwenbuild.emulation import HEADER
-from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault, Unreachable, UsageError
+from qwenbuild.errors import AnswerLost, ProviderError, ServiceFault
 from qwenbuild.version import __version__
 
+from ..exchange import (
+    TRANSPORT_FAULTS,
+    UNSENT,
+    hidden_in_logs,
+    http_date_s,
+    opened,
+    retry_after_s,
+    timeouts,
+    unreachable,
+    within,
+    words,
+)
+from ..masking import Mask
 from . import error_codes, wire
 from .credentials import ApiKey
 from .endpoint import Endpoint
-from .masking import Mask
 
-CONNECT_S: Final = 15.0
 _SHORT_S: Final = 60.0  # the service creates or shows a task within a second
-_LATE_S: Final = 1.0  # a timer that fires later than this shows that the process was stopped
-_GRACE_S: Final = 5.0  # to read what arrived while the process was stopped
 _MAX_ANSWER_BYTES: Final = 8 * 2**20
-_LONGEST_RETRY_AFTER_S: Final = 900.0  # a longer Retry-After is shortened to this
-
-# Raised before the first byte of a request is written. After any other error, the service may have the request.
-_UNSENT: Final = (
-    httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError, httpx.InvalidURL,
-)  # fmt: skip
-
-TRANSPORT_FAULTS: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
-"""What an exchange may raise. TimeoutError is an OSError; the last two come from names and ports that can't exist."""
-
-_LOGGERS: Final = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 _BEFORE_SENDING: Final = ("connection", "proxy", "socks")  # the parts of httpcore that connect
 
 
@@ -85,44 +76,19 @@ class Client:
         """Raises UsageError if the environment names an unusable CA bundle or proxy."""
         fresh = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         kept = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
-        wrong = None
-        if not self.endpoint.is_local:
-            proxies.check_proxies(os.environ)
-        try:
-            verify = httpx.create_ssl_context()
-            clients = [self._client(verify, limits) for limits in (fresh, kept, kept)]
-        except OSError:  # includes ssl.SSLError
-            wrong = UsageError(
-                "the CA bundle can't be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR", name="ca-bundle"
-            )
-        except (ImportError, ValueError, httpx.InvalidURL):
-            wrong = UsageError(proxies.CLAIM, hint=proxies.HINT, name="proxy")
-        if wrong:
-            raise wrong  # outside the handlers: a chained error could show the password in a proxy's URL
+        clients = opened((fresh, kept, kept), is_local=self.endpoint.is_local)
         self._submits, self._queries, self.downloads = [
             await self._exits.enter_async_context(client) for client in clients
         ]
         for client in (self._submits, self._queries):  # not `downloads`: it talks to other hosts
             client.headers.update(wire.headers(self._key.reveal(), self.endpoint.workspace, __version__))
-        for logger in map(logging.getLogger, _LOGGERS):
-            logger.addFilter(self._hide_secrets)
-            self._exits.callback(logger.removeFilter, self._hide_secrets)
+        self._exits.enter_context(hidden_in_logs(self.mask.text))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._exits.aclose()
-
-    def _client(self, verify: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
-        """Return a client without redirects and cookies. It uses the environment's proxies."""
-        return httpx.AsyncClient(
-            verify=verify,
-            limits=limits,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=not self.endpoint.is_local,  # a proxy can't reach this machine's loopback
-        )
 
     async def submit_sync(self, body: Mapping[str, Any], sent: Callable[[], None]) -> wire.Answer:
         """Submit a sync request and wait for the answer. `sent` is called once the request is sent.
@@ -147,7 +113,7 @@ class Client:
             self.endpoint.base_url + path,
             content=json.dumps(body, ensure_ascii=False).encode(),
             headers={"Content-Type": "application/json; charset=utf-8", **headers},
-            timeout=_waits(whole_s),
+            timeout=timeouts(whole_s),
         )
         return self._success(await self._exchange(self._submits, request, whole_s, sent))
 
@@ -159,7 +125,7 @@ class Client:
         With `may_miss`, an answer with status 404 is returned like a success.
         """
         url = self.endpoint.base_url + path
-        request = self._queries.build_request(method, url, params=query or None, timeout=_waits(self.short_s))
+        request = self._queries.build_request(method, url, params=query or None, timeout=timeouts(self.short_s))
         try:
             answer = await self._exchange(self._queries, request, self.short_s)
             return answer if may_miss and answer.status == 404 else self._success(answer)
@@ -180,7 +146,7 @@ class Client:
         request.extensions["trace"] = progress.trace
         fault: ProviderError
         try:
-            async with _within(whole_s) as deadline:
+            async with within(whole_s) as deadline:
                 response = await client.send(request, stream=True)
                 try:
                     answer = await self._read(response)
@@ -193,7 +159,7 @@ class Client:
                 raise Unsent from None
             raise
         except TRANSPORT_FAULTS as error:
-            how = self.mask.text(_words(error))
+            how = self.mask.text(words(error))
             fault = _transport_fault(error, how, self.endpoint.host, whole_s, is_unsent=progress.is_unsent)
         # Raised outside the handler, so that httpx's error is not attached as context.
         raise fault
@@ -205,23 +171,15 @@ class Client:
             if len(content) > _MAX_ANSWER_BYTES:
                 break
         now_s = time.time()
-        date_s = _http_date_s(response.headers.get("Date"))
+        date_s = http_date_s(response.headers.get("Date"))
         return wire.parse(
             response.status_code,
             bytes(content),
             mask=self.mask,
-            retry_after_s=_retry_after_s(response.headers.get("Retry-After"), date_s or now_s),
+            retry_after_s=retry_after_s(response.headers.get("Retry-After"), date_s or now_s),
             ahead_s=None if date_s is None else date_s - now_s,
             is_emulated=HEADER in response.headers,
         )
-
-    def _hide_secrets(self, record: logging.LogRecord) -> bool:
-        """Mask the key in what httpx logs, and remove the query from URLs: it may give access to an image."""
-        record.msg = self.mask.text(str(record.msg))
-        if isinstance(record.args, tuple):
-            urls = (arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-            record.args = tuple(self.mask.text(arg) if isinstance(arg, str) else arg for arg in urls)
-        return True
 
     def _success(self, answer: wire.Answer) -> wire.Answer:
         """Return `answer` if it is a success or holds an image, else raise the ProviderError that it means."""
@@ -238,11 +196,6 @@ class Client:
                 retry_after_s=answer.retry_after_s, account=self._facts,
             )  # fmt: skip
         return answer
-
-
-def _waits(whole_s: float) -> httpx.Timeout:
-    """Return httpx's own limits for an exchange of `whole_s` seconds: the same for TCP and TLS, none for the rest."""
-    return httpx.Timeout(None, connect=min(CONNECT_S, whole_s / 2))
 
 
 class _Progress:
@@ -266,68 +219,11 @@ class _Progress:
             self._sent()
 
 
-@asynccontextmanager
-async def _within(whole_s: float) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel what takes longer than `whole_s` seconds; raises TimeoutError then.
-
-    Time in which the process was stopped (Ctrl-Z, a paused container) does not lose an answer: what arrived
-    meanwhile can still be read.
-    """
-    loop = asyncio.get_running_loop()
-    until_s = loop.time() + whole_s
-    async with asyncio.timeout_at(until_s) as deadline:
-
-        def extend() -> None:
-            if loop.time() > until_s + _LATE_S and deadline.when() is not None:
-                deadline.reschedule(loop.time() + _GRACE_S)
-
-        timer = loop.call_at(until_s - 0.001, extend)  # before the deadline, which fires in the same round
-        try:
-            yield deadline
-        finally:
-            timer.cancel()
-
-
 def _transport_fault(error: Exception, how: str, host: str, whole_s: float, *, is_unsent: bool) -> ProviderError:
     """Return the error of a failed exchange. It takes only the type from `error`; `how` is its masked text."""
     is_late = isinstance(error, TimeoutError)
-    if not isinstance(error, _UNSENT) and not is_unsent:
+    if not isinstance(error, UNSENT) and not is_unsent:
         how = f"no complete answer within {whole_s:g} s" if is_late else how
         return AnswerLost(error_codes.LOST.claim, facts=[f"{host}: {how}"], hint=error_codes.LOST.hint)
-    words = f"no connection within {whole_s:g} s" if is_late else how
-    if "CERTIFICATE_VERIFY_FAILED" in words or "SSL" in words:
-        return Unreachable(
-            f"no secure connection to {host}",
-            facts=[f"TLS: {words}"],
-            hint="is this machine's clock right? For a proxy's own certificate, set SSL_CERT_FILE to its CA bundle",
-            code="TLS",
-            name="tls-failed",
-        )
-    return Unreachable(
-        f"can't reach {host}",
-        facts=[f"nothing was sent: {words}"],
-        hint="is the network up, and the base URL right? Build again later: finished images are kept",
-    )
-
-
-def _words(error: Exception) -> str:
-    """Return the error's type and text. Texts of httpx hold no header and no URL."""
-    said = str(error)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _retry_after_s(value: str | None, now_s: float) -> float | None:
-    """Return the wait that a Retry-After header asks for: a number of seconds, or a date compared with `now_s`."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdecimal():
-        return min(float(value), _LONGEST_RETRY_AFTER_S)
-    at_s = _http_date_s(value)
-    return None if at_s is None else min(max(0.0, at_s - now_s), _LONGEST_RETRY_AFTER_S)
-
-
-def _http_date_s(value: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp() if value else None
-    except (ValueError, OverflowError):
-        return None
+    hint = "is the network up, and the base URL right? Build again later: finished images are kept"
+    return unreachable(host, f"no connection within {whole_s:g} s" if is_late else how, hint)

@@ -25,11 +25,12 @@ from qwenbuild.emulation import HEADER
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png
 
+from ..exchange import TRANSPORT_FAULTS
+from ..masking import Mask
+from ..retrying import Tell, silent
 from . import wire
-from .client import TRANSPORT_FAULTS
 from .endpoint import Endpoint
-from .masking import Mask
-from .retry import Tell, retrying, silent
+from .retry import retrying
 
 MAX_BYTES: Final = 64 * 2**20  # a 2048 x 2048 RGBA image is 16 MiB before compression
 _MOST_REDIRECTS: Final = 3

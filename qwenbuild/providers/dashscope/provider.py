@@ -48,7 +48,7 @@ _NOWHERE: Final = Endpoint(BASE_URLS["singapore"], "singapore")  # if the settin
 class DashScopeProvider:
     """Renders at the service. These keys of `[providers.dashscope]` configure it:
 
-    - `region`: "singapore" (default) or "beijing"
+    - `region`: "singapore" (default), "beijing", "virginia", "hongkong" or "frankfurt"
     - `interface`: "sync" (default) or "async"; a model that lacks it is rendered by the other one
     - `interface_only`: true to refuse such models instead; an image's own `interface` and `--interface` do so, too
     - `base_url`: another address of the service

@@ -16,10 +16,11 @@ from typing import Final
 
 from qwenbuild.errors import AnswerLost, ProviderError, Refused, ServiceFault, Throttled, Unreachable
 
+from ..retrying import Tell, silent
 from . import wire
 from .client import Client
 from .reconcile import Listing
-from .retry import Tell, attempts, retrying, silent
+from .retry import attempts, retrying
 
 _SILENCE_S: Final = 900.0  # longest time of failing answers to polls; a later build can still collect
 _OFFLINE_S: Final = 120.0  # longest time without a connection

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from qwenbuild.emulation import FACT
 from qwenbuild.request import Request
 
-from .masking import Mask
+from ..masking import Mask
 
 SYNC_PATH: Final = "/services/aigc/multimodal-generation/generation"
 ASYNC_PATH: Final = "/services/aigc/text2image/image-synthesis"

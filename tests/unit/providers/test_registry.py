@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.provider import Provider, Settings
+from qwenbuild.providers.comfyui.provider import ComfyUIProvider
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
 from qwenbuild.providers.draft.provider import DraftProvider
+from qwenbuild.providers.images.provider import ImagesProvider
 from qwenbuild.providers.null import NullProvider
 from qwenbuild.providers.registry import BUILT_IN, create, installed
 
@@ -28,12 +31,16 @@ def plugin(folder: Path, name: str, entry: str, source: str = "") -> None:
 
 
 def test_the_built_in_providers() -> None:
-    """Three providers come with qwenbuild, under their own names."""
-    kinds = {"dashscope": DashScopeProvider, "draft": DraftProvider, "null": NullProvider}
+    """Five providers come with qwenbuild, under their own names."""
+    kinds = {
+        "comfyui": ComfyUIProvider, "dashscope": DashScopeProvider, "draft": DraftProvider, "images": ImagesProvider,
+        "null": NullProvider,
+    }  # fmt: skip
     assert tuple(kinds) == BUILT_IN
     assert set(kinds) <= set(installed())
+    tables = {"images": {"dialect": "sglang"}}
     for name, kind in kinds.items():
-        provider: Provider = create(name, SETTINGS)
+        provider: Provider = create(name, replace(SETTINGS, table=tables.get(name, {})))
         assert (type(provider), provider.name) == (kind, name)
 
 
@@ -85,7 +92,7 @@ def test_an_unknown_provider() -> None:
     with pytest.raises(UsageError) as caught:
         create("darft", SETTINGS)
     assert caught.value.claim == 'unknown provider "darft"'
-    assert caught.value.facts[0].startswith("installed: dashscope, draft, null")
+    assert caught.value.facts[0].startswith("installed: comfyui, dashscope, draft, images, null")
     assert caught.value.hint == 'did you mean "draft"?'
 
 

@@ -38,12 +38,13 @@ from qwenbuild.errors import (
     UsageError,
 )  # fmt: skip
 from qwenbuild.provider import Settings
-from qwenbuild.providers.dashscope import client, error_codes, wire
-from qwenbuild.providers.dashscope.client import Client
+from qwenbuild.providers import exchange
+from qwenbuild.providers.dashscope import error_codes, wire
+from qwenbuild.providers.dashscope.client import Client, _Progress
 from qwenbuild.providers.dashscope.credentials import ApiKey
 from qwenbuild.providers.dashscope.endpoint import Endpoint
-from qwenbuild.providers.dashscope.masking import Mask
 from qwenbuild.providers.dashscope.provider import DashScopeProvider
+from qwenbuild.providers.masking import Mask
 from qwenbuild.version import __version__
 from tests.support.scripted import CANARY, PNG, TRUSTED, Journal, Reply, Scripted, attempt, fails, request_of, says
 
@@ -362,19 +363,6 @@ def client_of(server: Scripted) -> Client:
     return Client(Endpoint(server.base_url, "cn-beijing"), ApiKey(CANARY, "a test"), 60.0)
 
 
-def test_the_signature_of_a_link_and_an_echoed_key_are_never_logged() -> None:
-    """Also if the record has other arguments than httpx's."""
-    own = Client(Endpoint("https://example.test", "singapore"), ApiKey(CANARY, "a test"), 60.0)
-    url = httpx.URL("https://example.test/1.png?Signature=secret")
-    record = logging.makeLogRecord({"msg": "%s %s %s %d", "args": ("GET", url, f"reason {CANARY}", 7)})
-    assert own._hide_secrets(record)
-    assert record.getMessage() == "GET https://example.test/1.png reason *** 7"
-    other = logging.makeLogRecord({"msg": f"%(a)s [(b'X-Echo', b'{CANARY}')]", "args": ({"a": 1},)})
-    other.args = {"a": 1}
-    assert own._hide_secrets(other)
-    assert other.getMessage() == "1 [(b'X-Echo', b'***')]"
-
-
 @pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test"])
 def test_a_host_that_can_not_exist_costs_nothing(host: str) -> None:
     """The name can't be looked up, so nothing was sent."""
@@ -458,7 +446,7 @@ def asked(*replies: Reply, **more: Any) -> Any:
 def test_the_wait_that_the_service_asks_for(value: str | None, wait_s: float | None) -> None:
     """A number of seconds, or a date by the service's own clock; at most 15 minutes."""
     now_s = datetime(2026, 2, 10, 11, 38, 24, tzinfo=UTC).timestamp()
-    assert client._retry_after_s(value, now_s) == wait_s
+    assert exchange.retry_after_s(value, now_s) == wait_s
 
 
 @pytest.mark.parametrize("reply", [fails(429, "Throttling"), Reply(429, b"slow down")], ids=["json", "page"])
@@ -549,7 +537,7 @@ def test_only_a_render_may_take_long(timeout_s: float, short_s: float) -> None:
 @pytest.mark.parametrize(("whole_s", "connect_s"), [(60.0, 15.0), (30.0, 15.0), (10.0, 5.0)])
 def test_how_long_connecting_may_take(whole_s: float, connect_s: float) -> None:
     """TCP and TLS have 15 seconds each, or half of a shorter time; the rest is limited as a whole."""
-    assert client._waits(whole_s) == httpx.Timeout(None, connect=connect_s)
+    assert exchange.timeouts(whole_s) == httpx.Timeout(None, connect=connect_s)
 
 
 @pytest.mark.parametrize("interface", ["sync", "async"])
@@ -624,7 +612,7 @@ def test_connections_are_kept_for_queries_only() -> None:
 
 def test_the_log_is_filtered_while_the_client_is_open() -> None:
     """Afterwards the loggers are as before."""
-    loggers = [logging.getLogger(name) for name in client._LOGGERS]
+    loggers = [logging.getLogger(name) for name in exchange.LOGGERS]
     before = [list(logger.filters) for logger in loggers]
 
     async def main() -> list[int]:
@@ -660,7 +648,7 @@ POST, CONNECT = (SimpleNamespace(method=method) for method in (b"POST", b"CONNEC
 def test_how_far_a_request_has_come(events: list[tuple[str, Any]], is_unsent: bool, is_reported: bool) -> None:
     """While a connection is made, also through a proxy, nothing was sent. What is not known counts as sent."""
     reports: list[bool] = []
-    progress = client._Progress(lambda: reports.append(True))
+    progress = _Progress(lambda: reports.append(True))
     for event, info in events:
         asyncio.run(progress.trace(event, info))
     assert (progress.is_unsent, reports) == (is_unsent, [True] * is_reported)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenbuild.providers.dashscope.masking import MASK, Mask
+from qwenbuild.providers.masking import MASK, Mask
 
 KEY = "sk-0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 FORMS = {
