@@ -6,10 +6,12 @@ catalogue describes the vendor's service. A server of the user's own has models 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import UsageError
+from .problems import Problem
 from .request import Request
 
 
@@ -38,6 +40,17 @@ class Choosy(Protocol):
         """Return what is wrong with a request, by its field, such as "prompt". Plans call it for each cell: no I/O."""
 
 
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A provider that reads files of the project, such as a workflow. Each reading of the project reads them again."""
+
+    def files(self) -> Sequence[Path]:
+        """Return the files that it reads, which may be missing. No I/O."""
+
+    def read_files(self) -> Sequence[Problem]:
+        """Read the files, and return what is wrong with them. From now on, plans and renders are about these."""
+
+
 def serves_any_model(factory: object) -> bool:
     """Return whether a provider's server has models of its own, in any size: the class attribute `serves_any_model`.
 
@@ -59,3 +72,21 @@ def parametrised(provider: object) -> Parametrised | None:
 def choosy(provider: object) -> Choosy | None:
     """Return the provider if it may refuse single requests before they are sent, else None."""
     return provider if isinstance(provider, Choosy) else None
+
+
+def reading(provider: object) -> ReadsFiles | None:
+    """Return the provider if it reads files of the project, else None."""
+    return provider if isinstance(provider, ReadsFiles) else None
+
+
+def is_repeatable(provider: object) -> bool:
+    """Return whether a request that is rendered again gives the same bytes: its attribute of that name, else True.
+
+    If not, images that the lock pins and nobody has are lacking, even if they cost nothing.
+    """
+    return bool(getattr(provider, "is_repeatable", True))
+
+
+def is_forced(journal: object) -> bool:
+    """Return whether the user wants another image than an earlier one of the request: an attribute of that name."""
+    return bool(getattr(journal, "is_forced", False))

@@ -1,13 +1,12 @@
 """The provider contract: what every provider must do, and what it may do besides.
 
 A provider turns a request into image bytes. Other packages add providers as entry points of the group
-`qwenbuild.providers`. An entry point names a callable that takes `Settings` and returns a `Provider`.
-A provider keeps no state of the project: whatever must survive a crash goes through the `Journal`. Its errors are those
-of `errors`: one without `name=` has the name of its class, and `qwenbuild explain-error` has an entry for each of these.
+`qwenbuild.providers`: callables that take `Settings` and return a `Provider`. A provider keeps no state of the project:
+whatever must survive a crash goes through the `Journal`. Its errors are those of `errors`: one without `name=` has the
+name of its class, and `qwenbuild explain-error` has an entry for it.
 
-What only some providers can do is asked here (`resumable`, `searchable`, `accounted`, `task_service`, `diagnosable`,
-`makes_drafts`, `options_of`, `asked_by`, `price_of`, `reading`), and nowhere else: no other module tests a provider's class or
-name.
+What only some providers can do is asked by the functions of this module and of `own_servers`, and nowhere else: no
+other module tests a provider's class or name.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ class Settings:
     """What a provider is made from.
 
     `table` is the project's `[providers.NAME]`. An image's own `region` and `interface`, and the command-line options
-    of these names, replace its keys: `insisted` are the keys that were replaced. `environ` is the environment. `jobs`
-    is how many requests may be rendered at once (None: the provider chooses). The table is a stranger's: before a
-    secret goes to a server that only the table names, `trust` must allow it (see `Asking`). `root` is the project's
-    folder, None outside of a project.
+    of these names, replace its keys: `insisted` are the keys that were replaced. `environ` is the environment, `root`
+    the project's folder if there is one. `jobs` is how many requests may be rendered at once (None: the provider
+    chooses). The table is a stranger's: before a secret goes to a server that only the table names, `trust` must
+    allow it (see `Asking`).
     """
 
     table: Mapping[str, Any]
@@ -157,11 +156,9 @@ class Journal(Protocol):
 class Provider(Protocol):
     """Renders requests. The builder enters `session` before the first render and leaves it after the last.
 
-    `name` is the entry point's name. `family` is part of every action key: change it whenever the same
-    request would give other pixels. A provider with `labelled` draws `Request.label`. `concurrency` is
-    how many renders may run at once.
-
-    The entry point's callable may have an attribute `command_line_options`: see `options_of`.
+    `name` is the entry point's name. `family` is part of every action key: change it whenever the same request would
+    give other pixels. A provider with `labelled` draws `Request.label`. `concurrency` is how many renders may run at
+    once. The entry point's callable may have an attribute `command_line_options`: see `options_of`.
     """
 
     name: str
@@ -195,9 +192,8 @@ class Resumable(Protocol):
     async def collect(self, submission: Submission, journal: Journal) -> Rendered:
         """Wait for an accepted request and return its image; raises ProviderError. Never submits.
 
-        AnswerLost means that the handle is useless from now on: the submission then counts as a
-        submission without a handle. After `Journal.refused` the request was not billed. After any other error a
-        later build can try again.
+        AnswerLost means that the handle is useless from now on: the submission then counts as one without a handle.
+        After `Journal.refused` the request was not billed. After any other error a later build can try again.
         """
 
 
@@ -262,17 +258,6 @@ class Asking(Protocol):
 
 
 @runtime_checkable
-class ReadsFiles(Protocol):
-    """A provider that reads files of the project, such as a workflow. Each reading of the project reads them again."""
-
-    def files(self) -> Sequence[Path]:
-        """Return the files that it reads, which may be missing. No I/O."""
-
-    def read_files(self) -> Sequence[Problem]:
-        """Read the files, and return what is wrong with them. From now on, plans and renders are about these."""
-
-
-@runtime_checkable
 class Accounted(Protocol):
     """A provider whose requests are paid for by an account at a service."""
 
@@ -295,11 +280,6 @@ def price_of(provider: Provider, model: str, size: Size) -> Price | None:
 def asked_by(provider: Provider) -> Sequence[Item]:
     """Return what the user must approve before the provider is used."""
     return provider.asks() if isinstance(provider, Asking) else ()
-
-
-def reading(provider: Provider) -> ReadsFiles | None:
-    """Return the provider if it reads files of the project, else None."""
-    return provider if isinstance(provider, ReadsFiles) else None
 
 
 def accounted(provider: Provider) -> Accounted | None:
@@ -330,19 +310,6 @@ def diagnosable(provider: Provider) -> Diagnosable | None:
 def makes_drafts(provider: Provider) -> bool:
     """Return whether the provider's images are drafts, not the real thing: its attribute `makes_drafts`, else False."""
     return bool(getattr(provider, "makes_drafts", False))
-
-
-def is_repeatable(provider: Provider) -> bool:
-    """Return whether a request that is rendered again gives the same bytes: its attribute of that name, else True.
-
-    If not, images that the lock pins and nobody has are lacking, even if they cost nothing.
-    """
-    return bool(getattr(provider, "is_repeatable", True))
-
-
-def is_forced(journal: Journal) -> bool:
-    """Return whether the user wants another image than an earlier one of the request: an attribute of that name."""
-    return bool(getattr(journal, "is_forced", False))
 
 
 def result_life_s(provider: Provider) -> float | None:

@@ -85,7 +85,7 @@ class RunJournal:
 
     @property
     def is_forced(self) -> bool:
-        """Whether an image that was made before is not the one that the user wants: see `provider.is_forced`."""
+        """Whether an image that was made before is not the one that the user wants: see `own_servers.is_forced`."""
         options, before = self._run.options, self._step.submission if self._step else None
         return options.force or options.retry_failed or bool(before and before.forced)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from functools import cache, cached_property, partial
 
+from qwenbuild.own_servers import is_repeatable
 from qwenbuild.problems import Problem
-from qwenbuild.provider import accounted, is_repeatable, price_of
+from qwenbuild.provider import accounted, price_of
 from qwenbuild.request import Submission
 from qwenbuild.storage.lanes import Lane
 from qwenbuild.storage.state import State

@@ -14,7 +14,8 @@ _ELSEWHERE: Final = (
     "a remote cache may have them: [remote] in the config or --remote URL names it, and `qwenbuild trust` approves it"
 )
 HINT: Final = (
-    "ask whoever has them for `qwenbuild cache push` or a commit, or render new ones, at their price: `qwenbuild build --relock`"
+    "ask whoever has them for `qwenbuild cache push` or a commit, "
+    "or render new ones, at their price: `qwenbuild build --relock`"
 )
 
 

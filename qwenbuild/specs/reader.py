@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from qwenbuild.errors import MOST_PROBLEMS, TooManyRenders, UsageError
+from qwenbuild.own_servers import reading
 from qwenbuild.problems import Problem
-from qwenbuild.provider import OPTIONS, Provider, options_of, reading
+from qwenbuild.provider import OPTIONS, Provider, options_of
 from qwenbuild.routes import Choice, Routes
 
 from . import axes, expand, layers, matrix, samples, spec

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qwenbuild import own_servers
 from qwenbuild.catalogue import builtin
 from qwenbuild.errors import UsageError
+from qwenbuild.problems import Problem
 from qwenbuild.provider import Settings
 from qwenbuild.providers.null import NullProvider
 from qwenbuild.request import Request
@@ -18,6 +20,7 @@ class Own(NullProvider):
 
     serves_any_model = True
     default_model = "workflow"
+    is_repeatable = False
     parameters: Mapping[str, Any] = {"steps": 20}
 
     def checked_parameters(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -25,6 +28,12 @@ class Own(NullProvider):
 
     def wrong_fields(self, request: Request) -> Mapping[str, UsageError]:
         return {}
+
+    def files(self) -> Sequence[Path]:
+        return []
+
+    def read_files(self) -> Sequence[Problem]:
+        return []
 
 
 def test_a_provider_says_it_or_not() -> None:
@@ -35,3 +44,6 @@ def test_a_provider_says_it_or_not() -> None:
     assert [*map(own_servers.default_model, (Own, NullProvider))] == ["workflow", ""]
     assert (own_servers.parametrised(own), own_servers.parametrised(plain)) == (own, None)
     assert (own_servers.choosy(own), own_servers.choosy(plain)) == (own, None)
+    assert (own_servers.reading(own), own_servers.reading(plain)) == (own, None)
+    assert [*map(own_servers.is_repeatable, (own, plain))] == [False, True]
+    assert own_servers.is_forced(object()) is False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 from typing import Any, Final
 
 from qwenbuild.errors import BadImage, ProviderError, ServiceFault, Unreachable
@@ -32,7 +33,7 @@ class Fleet:
 
     async def greet(self) -> None:
         """Ask each server what it is. Raises ProviderError if none answers, or if one is no ComfyUI."""
-        await self._ask_all(lambda server: self._greeted(server), self._servers)
+        await self._ask_all(self._greeted, self._servers)
 
     async def _greeted(self, server: Runs) -> None:
         self._facts[server] = facts_of(await server.client.get("/system_stats"))
@@ -46,7 +47,8 @@ class Fleet:
         number = 0
         while number < _MOST_RUNS:
             run = run_id(job.key, number)
-            seen = await self._ask_all(lambda it, run=run: it.look_up(run, job.tell, _FIRST_PATIENCE_S), self._present)
+            look_up = methodcaller("look_up", run, job.tell, _FIRST_PATIENCE_S)
+            seen = await self._ask_all(look_up, self._present)
             known = {it: where for it, where in seen.items() if where.place}
             useful = next((it for it, where in known.items() if not is_superseded(where, job)), None)
             if known and not useful:

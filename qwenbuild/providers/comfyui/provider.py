@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from qwenbuild.checked_settings import CheckedSettings
 from qwenbuild.errors import ProjectError, ProviderError, UsageError, WrongSettings
 from qwenbuild.finding import Finding
+from qwenbuild.own_servers import is_forced
 from qwenbuild.problems import Problem, did_you_mean, listing
-from qwenbuild.provider import Journal, Price, Rendered, Settings, is_forced
+from qwenbuild.provider import Journal, Price, Rendered, Settings
 from qwenbuild.request import Request
 from qwenbuild.trust import Item
 
@@ -57,6 +58,7 @@ class ComfyUIProvider:
     command_line_options = ()
     labelled = False
     serves_any_model = True
+    worker_resource = "GPU"
     is_repeatable = False
     default_model = "workflow"
 
@@ -66,7 +68,8 @@ class ComfyUIProvider:
         self._settings, self._root = settings, settings.root
         stated = table.get("base_url", ADDRESS)
         find = partial(addresses.find, stated, settings.environ, URL_ENV, like=ADDRESS)
-        self.addresses = checked.read("base_url", find, [_ITSELF])
+        itself: Sequence[Address] = [_ITSELF]
+        self.addresses = checked.read("base_url", find, itself)
         self._written = checked.read("workflow", lambda: _text(table, "workflow"), "")
         self._path = checked.read("workflow", self._found, None)
         self._output_node = checked.read("output_node", lambda: _text(table, "output_node"), "")

@@ -39,6 +39,7 @@ _HOLE: Final = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _INSIDE: Final = re.compile(rf"\$(?:{'|'.join(FIELDS)})(?![A-Za-z0-9_])", re.ASCII)
 _LIKELY: Final = {"prompt": ("text", "prompt", "value", "string"), "seed": ("seed", "noise_seed")}  # names of inputs
 _MOST_SHOWN: Final = 3
+_LONGEST_SHOWN: Final = 60  # characters of a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +238,9 @@ def _missing(hole: str, found: Sequence[str], nodes: Mapping[str, Any], shown: s
     claim = f'the workflow has no "${hole}"'
     if near := next((name for name in found if name not in FIELDS and did_you_mean(name, [hole])), None):
         return Problem(claim, place(f'"${near}"'), f'did you mean "${hole}"?', name="workflow-hole")
-    wanted = str if hole == "prompt" else int
+    wanted: type[object] = str if hole == "prompt" else int
     likely = [
-        f"node {number} ({node['class_type']}): {name} = {value if wanted is int else repr(value[:50])}"
+        f"node {number} ({node['class_type']}): {name} = {repr(value)[:_LONGEST_SHOWN]}"
         for number, node in nodes.items()
         for name, value in node["inputs"].items()
         if name in _LIKELY[hole] and type(value) is wanted

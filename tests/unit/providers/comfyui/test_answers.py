@@ -39,8 +39,8 @@ def test_errors_of_nodes_are_quoted() -> None:
         "  = node 37 (UNETLoader): Value not in list: unet_name: 'x' not in ['y']\n"
         "  = hint: `qwenbuild doctor` compares the workflow with the nodes and files of the server"
     )
-    lacking = {"error": {"type": "missing_node_type", "message": "Node 'K' not found.", "details": "Node ID '#3'", "extra_info": {"node_id": "3"}},
-               "node_errors": []}  # fmt: skip
+    error = {"type": "missing_node_type", "message": "Node 'K' not found.", "details": "Node ID '#3'"}
+    lacking = {"error": {**error, "extra_info": {"node_id": "3"}}, "node_errors": []}
     refused = refusal(lacking, FLOW)
     assert isinstance(refused, ModelRefused)  # each image would be refused
     assert refused.facts == ("node 3 (KSampler): Node ID '#3'",)

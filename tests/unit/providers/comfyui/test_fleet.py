@@ -31,7 +31,7 @@ def with_fleet(urls: Sequence[str], act: Callable[[Fleet], Coroutine[Any, Any, A
     return asyncio.run(acted())
 
 
-def run(urls: Sequence[str], wanted: Job | None = None) -> tuple[str, str]:
+def run(urls: Sequence[str], wanted: Job | None = None) -> tuple[int, str]:
     """Return the number of the run that gave the image, and its server."""
     found, server = with_fleet(urls, lambda fleet: fleet.make(wanted or job()))
     number = next(number for number in range(10) if run_id(KEY, number) == found.run)

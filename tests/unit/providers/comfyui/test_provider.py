@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from qwenbuild.errors import ProviderError, Untrusted, UsageError, WrongSettings
-from qwenbuild.own_servers import choosy, default_model, parametrised, serves_any_model
+from qwenbuild.own_servers import choosy, default_model, parametrised, reading, serves_any_model
 from qwenbuild.parameters import as_text
-from qwenbuild.provider import Rendered, reading
+from qwenbuild.provider import Rendered
 from qwenbuild.providers.comfyui.provider import ComfyUIProvider
 from qwenbuild.request import Request, Size
 from tests.support.comfy_server import Comfy, workflow
@@ -60,7 +60,7 @@ def test_what_the_contract_asks(tmp_path: Path) -> None:
         None, None, 0.0, 4,
     )  # fmt: skip
     assert (serves_any_model(provider), default_model(provider)) == (True, "workflow")
-    assert parametrised(provider) is choosy(provider) is reading(provider) is provider
+    assert [parametrised(provider), choosy(provider), reading(provider)] == [provider] * 3
     assert list(provider.files()) == [tmp_path / "workflow.json"]
 
 

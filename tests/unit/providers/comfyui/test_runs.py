@@ -142,10 +142,12 @@ def test_a_cancelled_render_takes_its_run_back(comfy: Comfy) -> None:
 
     with_runs(comfy, lambda runs: cancelled(runs, RUN))
     assert (comfy.interrupted, comfy.now) == ([RUN], [])
-    for other in others:
-        with_runs(
-            comfy, lambda runs, other=other: runs.client.post("/prompt", {"prompt": job().filled, "prompt_id": other})
-        )
+
+    async def queued(runs: Runs) -> None:
+        for other in others:
+            await runs.client.post("/prompt", {"prompt": job().filled, "prompt_id": other})
+
+    with_runs(comfy, queued)
     with_runs(comfy, lambda runs: cancelled(runs, run_id(KEY, 1)))
     assert comfy.interrupted == [RUN]
     assert [*comfy.now, *comfy.pending] == others

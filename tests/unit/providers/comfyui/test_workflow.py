@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenbuild.errors import ProjectError, UsageError
@@ -118,6 +118,7 @@ def test_whatever_is_no_workflow_is_told(tmp_path: Path, content: Any, said: str
     assert said in fault(tmp_path, content)
 
 
+@settings(max_examples=20)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda it: st.lists(it) | st.dictionaries(st.text(), it)
