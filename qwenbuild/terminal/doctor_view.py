@@ -30,10 +30,11 @@ def show(findings: Iterable[Finding], *, as_json: bool) -> int:
     names: list[str] = []
     for finding in findings:
         counts[finding.level] += 1
-        names.append(finding.name)
+        name = "" if finding.level is Level.OK else finding.name
+        names.append(name)
         if as_json:
             table = {"event": "finding", **asdict(finding)}
-            if not finding.name:
+            if not name:
                 del table["name"]
             click.echo(json.dumps(table, ensure_ascii=False))
         else:

@@ -9,13 +9,13 @@ import pytest
 from qwenbuild.finding import Finding, Level
 from qwenbuild.terminal import doctor_view
 
-FINE = Finding("store", Level.OK, "the store can be written", ("12 images",))
+FINE = Finding("store", Level.OK, "the store can be written", ("12 images",), name="disk-full")
 LATE = Finding("clock", Level.WARN, "the clock is \x1b late", hint="set it")
 BROKEN = Finding("key", Level.FAIL, "there is no API key", hint="set DASHSCOPE_API_KEY", name="no-api-key")
 
 
 def test_findings_have_facts_and_hints(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each finding is a claim with its facts and its hint; the last line counts."""
+    """Each finding is a claim with its facts and its hint; the last lines count, and name what is wrong."""
     assert doctor_view.show([FINE, LATE, BROKEN], as_json=False) == 1
     assert capsys.readouterr().out == (
         "  ok  store      the store can be written\n"
@@ -38,7 +38,7 @@ def test_warnings_fail_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_findings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each finding is a line; the last has the number of findings of each level."""
+    """Each finding is a line, with a name if something is wrong; the last line counts the levels."""
     assert doctor_view.show([FINE, BROKEN], as_json=True) == 1
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {"event": "finding", "subject": "store", "level": "ok", "claim": "the store can be written",
