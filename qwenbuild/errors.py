@@ -282,12 +282,13 @@ class WrongSize(BadImage):
     name = "wrong-size"
 
     @classmethod
-    def kept(cls, wanted: object, got: object) -> WrongSize:
+    def kept(cls, wanted: object, got: object, *, is_free: bool = False) -> WrongSize:
         """Return the error of an image that is in the store, but has another size."""
+        price = "" if is_free else ", and pays again"
         return cls(
             f"the image was made in another size: {got}, not {wanted}",
             facts=["it is kept in the store"],
-            hint="`--accept-size` takes it as it is; `--retry-failed` renders it again, and pays again",
+            hint=f"`--accept-size` takes it as it is; `--retry-failed` renders it again{price}",
         )
 
 

@@ -116,7 +116,7 @@ class Batches:
         accept_size = self._run.options.accept_size
         try:
             entry, content = await asyncio.to_thread(
-                keep_verified, self._run.store, image, pinned=step.pinned, accept_size=accept_size
+                keep_verified, self._run.store, image, pinned=step.pinned, accept_size=accept_size, is_free=True
             )
         except QwenbuildError as error:
             self._endings.fail(step, error, begun_s)

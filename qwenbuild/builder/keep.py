@@ -133,13 +133,14 @@ def keep(
 
 
 def keep_verified(
-    store: Store, found: Verified, *, pinned: str = "", forced: bool = False, accept_size: bool = False
-) -> tuple[Entry, bytes]:
+    store: Store, found: Verified, *, pinned: str = "", forced: bool = False, accept_size: bool = False,
+    is_free: bool = False,
+) -> tuple[Entry, bytes]:  # fmt: skip
     """Store an image; return the store's entry and its bytes.
 
     `pinned` is the digest that the lock demands, empty for none. With `forced` the image replaces the
     stored one; otherwise the image that was stored first stays. Raises StoreError; once an image of another size is
-    stored, WrongSize unless `accept_size`.
+    stored, WrongSize unless `accept_size`. With `is_free` its hint is about no money.
     """
     key, image, provenance = found.new.entry.key, found.new.image, found.new.provenance
     digest = found.new.entry.image
@@ -147,7 +148,7 @@ def keep_verified(
         entry = store.put_beside(key, image, provenance, other_size=found.other_size)
         if accept_size:
             return entry, image
-        raise WrongSize.kept(found.request.size, found.other_size)
+        raise WrongSize.kept(found.request.size, found.other_size, is_free=is_free)
     if digest == pinned and not forced:  # the lock counts more than the image that was stored first
         return store.put_beside(key, image, provenance), image
     entry = store.put(key, image, provenance, replace=forced)

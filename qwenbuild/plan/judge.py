@@ -287,7 +287,9 @@ class _Judge:
         if self._options.retry_failed or self._options.force:
             return None
         if (entry := self._any_entry(action.key)) and entry.other_size:
-            return Failure.of(WrongSize.kept(action.size, entry.other_size), action.output, action.key)
+            is_free = not self._lane(action).is_paid
+            wrong = WrongSize.kept(action.size, entry.other_size, is_free=is_free)
+            return Failure.of(wrong, action.output, action.key)
         host = self._lane(action).host
         return next((it for it in self._final_failures.get(action.key, ()) if it.host == host), None)
 
