@@ -176,10 +176,10 @@ def test_the_command(clinic: Clinic, emulator: Running) -> None:
     ill = sandbox.here("doctor")
     assert ill.code == 1
     assert "FAIL  service    the service refused the API key\n" in ill.out
-    assert ill.out.endswith("1 to fix\n")
+    assert ill.out.endswith("1 to fix\n`qwenbuild explain-error api-key-refused` says more about it\n")
     as_json = sandbox.here("doctor", "--json")
     assert as_json.code == 1
     service: dict[str, Any] = next(event for event in as_json.events if event.get("subject") == "service")
-    assert list(service) == ["event", "subject", "level", "claim", "facts", "hint"]
+    assert list(service) == ["event", "subject", "level", "claim", "facts", "hint", "name"]
     assert as_json.finished == {"event": "examined", "ok": 13, "warn": 0, "fail": 1}
     assert "sk-beijing" not in ill.out + as_json.out
