@@ -48,20 +48,27 @@ class Shared:
     header: Mapping[str, str] = field(default_factory=dict)
 
 
-class Order(NamedTuple):
-    """What a worker needs to make one image.
-
-    `provider` and `table` are the provider's name and settings. `request` is `Request.as_dict()`, `key` its action key.
-    `facts` belong into the provenance. `shared` is the remote cache in which to store the image; None: the answer has
-    the bytes.
-    """
+class Recipe(NamedTuple):
+    """How a worker makes a provider: its name, its settings, and the project's files that it reads, by path."""
 
     provider: str
     table: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
+class Order(NamedTuple):
+    """What a worker needs to make one image.
+
+    `request` is `Request.as_dict()`, `key` its action key. `facts` belong into the provenance. `shared` is the remote
+    cache in which to store the image; None: the answer has the bytes. `is_forced`: see `own_servers.is_forced`.
+    """
+
+    recipe: Recipe
     request: dict[str, Any]
     key: str
     facts: Mapping[str, Any]
     shared: Shared | None
+    is_forced: bool = False
 
 
 class Delivery(NamedTuple):
@@ -76,13 +83,13 @@ class Delivery(NamedTuple):
 class Away:
     """The executor of one build, and what it needs for its orders.
 
-    `make` is the task. `recipe` returns the name and the settings of a choice's provider. `at_once` is how many orders
-    may be out at once.
+    `make` is the task. `recipe` returns the recipe of a choice's provider; it raises Untrusted if the user has not
+    approved what the provider asks for. `at_once` is how many orders may be out at once.
     """
 
     executor: Executor
     make: Callable[[Order], Delivery]
-    recipe: Callable[[Choice], tuple[str, Mapping[str, Any]]]
+    recipe: Callable[[Choice], Recipe]
     shared: Shared | None
     at_once: int
 
@@ -114,13 +121,13 @@ class Orders:
         """Have a worker make the image of an action that has its request.
 
         Without `is_plain` the image replaces another one, or its seed was drawn: then no cache is asked. Raises
-        ProviderError, ExecutorError.
+        ProviderError, ExecutorError, Untrusted.
         """
         assert self._away is not None
-        name, table = self._away.recipe(action.choice)
         facts = self._run.plan.uses.facts(action)
         shared = self._away.shared if is_plain and self._run.remote else None
-        order = Order(name, table, action.request.as_dict(), action.key, facts, shared)
+        recipe, is_forced = self._away.recipe(action.choice), self._run.options.force
+        order = Order(recipe, action.request.as_dict(), action.key, facts, shared, is_forced)
         found = await self._delivered(order)
         if found.entry:
             if image := await self._fetched(found.entry, action.request):

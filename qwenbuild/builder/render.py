@@ -24,6 +24,7 @@ from qwenbuild.errors import (
     QwenbuildError,
     Refused,
     StateError,
+    Untrusted,
 )
 from qwenbuild.events import Event, ImageStarted, LookingUp, NotSent, Outcome, Warned
 from qwenbuild.plan.drawn_seeds import with_seed
@@ -336,7 +337,7 @@ class Rendering:
                 taken = await journal.take()
                 return await self._workers.until_stopped(service.collect(taken, journal), journal)
             return await self._workers.until_stopped(self._run.provider.render(step.action.request, journal), journal)
-        except ExecutorError as error:  # no image is to blame
+        except (ExecutorError, Untrusted) as error:  # no image is to blame
             self._workers.give_up(self._run.provider, error.claim, error.problems)
             raise Stopped from None
         except (QwenbuildError, Detached, Stopped):

@@ -242,6 +242,13 @@ def strict_option(function: _F) -> _F:
     )(function)
 
 
+def executor_option(function: _F) -> _F:
+    """Add the option --executor."""
+    return click.option(
+        "--executor", metavar="WHERE", help="Do free work there: dask=ADDRESS, dask=local, or local (the default)."
+    )(function)
+
+
 def quiet_option(function: _F) -> _F:
     """Add the option --quiet."""
     return click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print only errors and warnings.")(function)

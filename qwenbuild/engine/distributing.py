@@ -6,21 +6,23 @@ free work is done on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.executor import HINT, LOCAL, Place, Tls, address_of, ask
 from qwenbuild.options import Options
+from qwenbuild.own_servers import reading
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.problems import Problem, listing
-from qwenbuild.provider import OPTIONS, options_of
+from qwenbuild.provider import OPTIONS, asked_by, options_of
 from qwenbuild.providers import registry
 from qwenbuild.routes import Choice
 from qwenbuild.specs.project import Project
 
 if TYPE_CHECKING:
-    from qwenbuild.builder.away import Away, Shared
+    from qwenbuild.builder.away import Away, Recipe, Shared
     from qwenbuild.pages.report import Prepare
     from qwenbuild.pages.thumbnails import Thumbnails
 
@@ -76,9 +78,7 @@ def away_of(engine: Engine, tell: Callable[[Problem], None]) -> Away | None:
 
     from .making import make
 
-    def recipe(choice: Choice) -> tuple[str, Mapping[str, Any]]:
-        return _recipe(engine, choice)
-
+    recipe = cache(partial(_recipe, engine))
     return Away(DaskExecutor(engine.place, tell), make, recipe, _shared(engine), engine.options.jobs or _AT_ONCE)
 
 
@@ -139,13 +139,19 @@ def _provider(engine: Engine, choice: Choice) -> str:
     return engine.routes.provider(choice).name
 
 
-def _recipe(engine: Engine, choice: Choice) -> tuple[str, Mapping[str, Any]]:
-    """Return the name and the table with which a worker makes the provider of a choice."""
-    name = _provider(engine, choice)
+def _recipe(engine: Engine, choice: Choice) -> Recipe:
+    """Return how a worker makes the provider of a choice; see `Away`."""
+    from qwenbuild.builder.away import Recipe
+
+    provider = engine.routes.provider(choice)
+    engine.project.trust.require(*asked_by(provider))
+    name, reader, root = provider.name, reading(provider), engine.project.root
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in (reader.files() if reader else ())}
     given = {option: getattr(engine.options, option) or getattr(choice, option) for option in OPTIONS}
     taken = options_of(registry.find(name) or (lambda settings: engine.routes.provider(choice)))
     table = engine.project.config.providers.get(name, {})
-    return name, {**table, **{option: value for option, value in given.items() if value and option in taken}}
+    table = {**table, **{option: value for option, value in given.items() if value and option in taken}}
+    return Recipe(name, table, files)
 
 
 def _shared(engine: Engine) -> Shared | None:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from qwenbuild.builder.away import Delivery, Order, Shared
+from qwenbuild.builder.away import Delivery, Order, Recipe, Shared
 from qwenbuild.builder.keep import verified
 from qwenbuild.catalogue import builtin
-from qwenbuild.digest import canonical_json
+from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.errors import ProviderError, QwenbuildError
 from qwenbuild.executor import SLOTS
 from qwenbuild.pages.thumbnails import shrink
-from qwenbuild.provider import Provider, Rendered, Settings, broken
+from qwenbuild.provider import Journal, Provider, Rendered, Settings, broken
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request
 from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
@@ -43,7 +45,13 @@ def thumbnail(shared: Shared, digest: str) -> bytes | None:
 
 
 class FreeJournal:
-    """The journal of requests that cost nothing: there is nothing to record, because they may be sent again."""
+    """The journal of requests that cost nothing: there is nothing to record, because they may be sent again.
+
+    `is_forced`: see `own_servers.is_forced`.
+    """
+
+    def __init__(self, *, is_forced: bool = False) -> None:
+        self.is_forced = is_forced
 
     async def intend(self, context: Mapping[str, Any]) -> None:
         """See `Journal.intend`."""
@@ -95,8 +103,8 @@ class Workshop:
         remote = await self._remote(order.shared) if order.shared else None
         if remote and (entry := await remote.entry(order.key)):
             return Delivery(entry)
-        provider, request = await self._provider(order, slots), Request.from_dict(order.request)
-        rendered = await _rendered(provider, request)
+        provider, request = await self._provider(order.recipe, slots), Request.from_dict(order.request)
+        rendered = await _rendered(provider, request, FreeJournal(is_forced=order.is_forced))
         if remote and remote.may_write and not rendered.emulated_by:
             with_facts = replace(rendered, facts={**rendered.facts, **order.facts})
             image = await asyncio.to_thread(verified, provider.name, order.key, request, with_facts)
@@ -105,19 +113,33 @@ class Workshop:
                 return Delivery(new.entry, warnings=rendered.warnings)
         return Delivery(None, replace(rendered, warnings=()), rendered.warnings)
 
-    async def _provider(self, order: Order, slots: int) -> Provider:
-        """Return an order's provider in its session. Raises QwenbuildError.
+    async def _provider(self, recipe: Recipe, slots: int) -> Provider:
+        """Return the provider of a recipe in its session. Raises QwenbuildError.
 
         The machine that gave the order has asked for the user's approval.
         """
-        at = canonical_json([order.provider, dict(order.table)])
+        digests = {path: sha256(content) for path, content in recipe.files.items()}
+        at = canonical_json([recipe.provider, dict(recipe.table), digests])
         async with self._lock:
             if at not in self._providers:
-                settings = Settings(order.table, builtin(), os.environ, slots or None, Trust(allow_all=True))
-                provider = create(order.provider, settings)
+                root = self._written(recipe.files)
+                settings = Settings(
+                    recipe.table, builtin(), os.environ, slots or None, Trust(allow_all=True), root=root
+                )
+                provider = create(recipe.provider, settings)
                 await self._stack.enter_async_context(provider.session())
                 self._providers[at] = provider
             return self._providers[at]
+
+    def _written(self, files: Mapping[str, bytes]) -> Path | None:
+        """Write files of a project into a folder of their own, and return it; None if there are none."""
+        if not files:
+            return None
+        root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="qwenbuild-")))
+        for path, content in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content)
+        return root
 
     async def _remote(self, shared: Shared) -> Remote | None:
         """Return the shared cache; None if this worker has no secret to verify its entries, or can't connect."""
@@ -131,9 +153,9 @@ class Workshop:
             return self._remotes[at]
 
 
-async def _rendered(provider: Provider, request: Request) -> Rendered:
+async def _rendered(provider: Provider, request: Request, journal: Journal) -> Rendered:
     try:
-        return await provider.render(request, FreeJournal())
+        return await provider.render(request, journal)
     except (QwenbuildError, OSError):
         raise
     except Exception as error:

@@ -19,6 +19,7 @@ from ..arguments import (
     Money,
     PathFromProject,
     engine_of,
+    executor_option,
     given,
     json_option,
     provider,
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
 @click.command()
 @selection
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Render N images at once.")
-@click.option("--executor", metavar="WHERE",
-              help="Make free images there: dask=ADDRESS, dask=local, or local (the default).")  # fmt: skip
+@executor_option
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, as `plan` does; build nothing.")
 @click.option("--fail-fast/--keep-going", " /-k", "fail_fast", default=False,
               help="Stop at the first image that fails, or build the others (the default).")  # fmt: skip

@@ -16,6 +16,7 @@ from qwenbuild.terminal import plan_view, style
 from ..arguments import (
     PathFromProject,
     engine_of,
+    executor_option,
     json_option,
     provider,
     quiet_option,
@@ -239,6 +240,7 @@ def _show(image: Path, *, as_json: bool) -> None:
     help="Only what differs from this build or git revision, with its image there beside the present one.",
 )
 @click.option("--open", "show_page", is_flag=True, help="Open the page in the browser.")
+@executor_option
 @provider
 @quiet_option
 @click.pass_obj

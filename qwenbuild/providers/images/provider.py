@@ -54,6 +54,8 @@ class ImagesProvider:
     labelled = False
     command_line_options = ()
     serves_any_model = True
+    is_repeatable = False
+    worker_resource = "GPU"
 
     def __init__(self, settings: Settings) -> None:
         """Raises WrongSettings, with all mistakes in the settings."""

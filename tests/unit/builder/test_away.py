@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +17,7 @@ from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Stopping
 from qwenbuild.provider import Price
 from tests.support.builds import Build, ScriptedProvider
 from tests.support.caches import Cache
+from tests.support.comfy_server import Comfy, workflow
 from tests.support.executors import InThreads
 from tests.support.executors import threads as threads
 from tests.support.workspace import Workspace
@@ -108,6 +110,27 @@ def test_a_forced_image_is_not_taken_from_the_cache(cards: Workspace, threads: I
     built(cards, remote=cache.url)
     built(cards, remote=cache.url, force=True, where=["seed=2"])
     assert [order.shared for (order,) in threads.done[4:]] == [None]
+
+
+def test_a_workflow_goes_along(project: Workspace, threads: InThreads, tmp_path: Path) -> None:
+    """A worker has no project: it gets the files that the provider reads. It needs a GPU."""
+    with Comfy().running() as comfy:
+        config = f'provider = "comfyui"\n[providers.comfyui]\nworkflow = "flows/w.json"\nbase_url = "{comfy.url}"\n'
+        project.write({"qwenbuild.toml": config, "flows/w.json": json.dumps(workflow())})
+        project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nsize = "64*64"\n'})
+        assert built(project)[0].rendered == 1
+    ((order,),) = threads.done
+    assert (list(order.recipe.files), threads.needs) == (["flows/w.json"], {"GPU"})
+
+
+def test_a_server_that_is_not_approved(project: Workspace, threads: InThreads) -> None:
+    """Nothing goes to the workers: they would send prompts there."""
+    config = 'provider = "comfyui"\n[providers.comfyui]\nworkflow = "w.json"\nbase_url = "http://gpu.example:8188"\n'
+    project.write({"qwenbuild.toml": config, "w.json": json.dumps(workflow())})
+    project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nsize = "64*64"\n'})
+    finished, _ = built(project)
+    assert (finished.skipped, threads.done) == (1, [])
+    assert "http://gpu.example:8188" in str(finished.problems[0])
 
 
 class Mixed(ScriptedProvider):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from qwenbuild import load
 from qwenbuild.engine import distributing
 from qwenbuild.engine.trusting import wishes
-from qwenbuild.errors import ProjectError, UsageError
+from qwenbuild.errors import ExecutorError, ProjectError, UsageError
 from qwenbuild.executor import LOCAL, Place, Tls
 from qwenbuild.routes import Choice
 from qwenbuild.specs import approvals
+from qwenbuild.trust import TRUST_ENV
+from tests.support.caches import Cache
+from tests.support.executors import InThreads
+from tests.support.executors import threads as threads
 from tests.support.workspace import Workspace
 
 ADDRESS = "tls://scheduler.example:8786"
@@ -90,11 +95,40 @@ def test_what_workers_get(clustered: Workspace, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("QWENBUILD_REMOTE_TOKEN", "tok-canary")
     away = distributing.away_of(load(clustered.root, jobs=3), lambda problem: None)
     assert away is not None
-    assert (away.at_once, away.recipe(Choice())) == (3, ("null", {"latency_s": 0.5}))
-    assert away.recipe(Choice("draft")) == ("draft", {})
+    assert (away.at_once, away.recipe(Choice())) == (3, ("null", {"latency_s": 0.5}, {}))
+    assert away.recipe(Choice("draft")) == ("draft", {}, {})
     assert away.shared is not None
     assert (away.shared.url, away.shared.token_env) == ("http://127.0.0.1:9/cache", "QWENBUILD_REMOTE_TOKEN")
     assert "canary" not in repr(away)
+
+
+def test_thumbnails_of_a_report(
+    project: Workspace, threads: InThreads, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers read the images in the shared cache. What they can't make is made here; so is all if they are gone."""
+    with Cache().running() as cache:
+        config = f'provider = "null"\n[executor]\ndask = "local"\n[remote]\nurl = "{cache.url}"\n'
+        spec = '[image.a]\nprompt = "x"\nmatrix = { seed = [1, 2, 3] }\n'
+        project.write({"qwenbuild.toml": config, "specs/s.toml": spec})
+        monkeypatch.setenv(TRUST_ENV, "1")
+        assert load(project.root).build().rendered == 3
+        assert load(project.root).report(tmp_path / "few").warnings == []
+        assert len(threads.done) == 3  # so few are made here
+        made = sorted((tmp_path / "few" / "thumbnails").iterdir())
+
+        monkeypatch.setattr(distributing, "_WORTH_CONNECTING", 1)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        del cache.files[next(path for path in cache.files if path == f"cas/{made[0].stem}")]
+        assert load(project.root).report(tmp_path / "all").warnings == []
+        assert sorted(digest for _, digest in threads.done[3:]) == [path.stem for path in made]
+        found = sorted((tmp_path / "all" / "thumbnails").iterdir())
+        assert [path.read_bytes() for path in found] == [path.read_bytes() for path in made]
+
+        threads.fault = ExecutorError("the cluster is gone")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third"))
+        written = load(project.root).report(tmp_path / "again")
+        assert [problem.claim for problem in written.warnings] == ["the cluster is gone"]
+        assert len([*(tmp_path / "again" / "thumbnails").iterdir()]) == 3
 
 
 def test_the_token_is_for_the_caches_own_url(clustered: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qwenbuild.builder.away import Order, Shared
+from qwenbuild.builder.away import Order, Recipe, Shared
 from qwenbuild.engine.making import Workshop, make
 from qwenbuild.errors import ProviderError, UsageError
 from qwenbuild.files.provenance import read_provenance
@@ -22,7 +22,7 @@ SECRET = "QWENBUILD_REMOTE_SECRET"
 
 
 def order(shared: Shared | None = None, provider: str = "null", **table: object) -> Order:
-    return Order(provider, table, REQUEST.as_dict(), REQUEST.key, {"vars": ["a=1"]}, shared)
+    return Order(Recipe(provider, table, {}), REQUEST.as_dict(), REQUEST.key, {"vars": ["a=1"]}, shared)
 
 
 @pytest.fixture
