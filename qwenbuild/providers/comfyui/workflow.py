@@ -37,7 +37,10 @@ EXPORT: Final = "in ComfyUI's editor, choose File > Export (API), and save that 
 
 _HOLE: Final = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _INSIDE: Final = re.compile(rf"\$(?:{'|'.join(FIELDS)})(?![A-Za-z0-9_])", re.ASCII)
-_LIKELY: Final = {"prompt": ("text", "prompt", "value", "string"), "seed": ("seed", "noise_seed")}  # names of inputs
+_LIKELY: Final = {  # names of inputs that workflows of public repositories have
+    "prompt": ("text", "prompt", "positive", "positive_prompt", "clip_l", "t5xxl", "text_g", "text_l", "value"),
+    "seed": ("seed", "noise_seed", "rand_seed"),
+}
 _MOST_SHOWN: Final = 3
 _LONGEST_SHOWN: Final = 60  # characters of a value
 
