@@ -41,6 +41,7 @@ _LIKELY: Final = {  # names of inputs that workflows of public repositories have
     "prompt": ("text", "prompt", "positive", "positive_prompt", "clip_l", "t5xxl", "text_g", "text_l", "value"),
     "seed": ("seed", "noise_seed", "rand_seed"),
 }
+_DIGITS: Final = 32  # of a digest: nobody finds two workflows with one digest, and a plan shows both in a line
 _MOST_SHOWN: Final = 3
 _LONGEST_SHOWN: Final = 60  # characters of a value
 
@@ -123,7 +124,7 @@ def _read(text: str, shown: str) -> Workflow:
     if problems:
         raise ProjectError(problems)
     pixels = {number: {"class_type": it["class_type"], "inputs": it["inputs"]} for number, it in nodes.items()}
-    return Workflow(nodes, sha256(canonical_json(pixels)), found)
+    return Workflow(nodes, sha256(canonical_json(pixels))[:_DIGITS], found)
 
 
 def _parsed(text: str, shown: str) -> Any:
@@ -246,7 +247,7 @@ def _missing(hole: str, found: Sequence[str], nodes: Mapping[str, Any], shown: s
         f"node {number} ({node['class_type']}): {name} = {repr(value)[:_LONGEST_SHOWN]}"
         for number, node in nodes.items()
         for name, value in node["inputs"].items()
-        if name in _LIKELY[hole] and type(value) is wanted
+        if name in _LIKELY[hole] and type(value) is wanted and not (isinstance(value, str) and is_hole(value))
     ]
     hint = f'write "${hole}" in place of the value that each image should have of its own'
     return Problem(
