@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from qwenbuild.catalogue import BadDeclaration, Catalogue, Model, builtin
+from qwenbuild.catalogue import BadDeclaration, Catalogue, Model, OpenCatalogue, builtin
 from qwenbuild.errors import ProjectError
+from qwenbuild.model_tables import ModelTable
 from qwenbuild.request import Size
 from qwenbuild.specs.project import find
 from tests.support.workspace import Workspace
@@ -340,3 +341,29 @@ def test_a_catalogue_is_dated() -> None:
     """The date is the day on which prices and limits were read."""
     assert isinstance(builtin(), Catalogue)
     assert builtin().date == "2026-10-11"
+
+
+def test_a_server_of_ones_own_has_any_model() -> None:
+    """Only what the project declares limits it. The vendor's catalogue describes the vendor's service."""
+    tables = {"mine": ModelTable(sizes=["512*512"], prompt_limit=20), "qwen-image-plus": ModelTable(prompt_limit=9)}
+    catalogue = OpenCatalogue(tables, "mine")
+    unknown = catalogue.model("Qwen/Qwen-Image")
+    assert catalogue.model("Qwen/Qwen-Image") is unknown
+    assert [str(unknown.size(text)) for text in ("1:1", "16:9", "70*40", "8192x8192")] == [
+        "1328x1328", "1664x928", "70x40", "8192x8192"
+    ]  # fmt: skip
+    assert (str(unknown.default_size), unknown.price("singapore"), unknown.prompt_limit) == ("1328x1328", None, 1 << 30)
+    assert (catalogue.default_model, catalogue.model("mine").prompt_limit) == ("mine", 20)
+    assert catalogue.model("qwen-image-plus").prompt_limit == 9
+    assert catalogue.model("qwen-image-plus").size("70*40")
+    with pytest.raises(ValueError, match="mine does not offer this size"):
+        catalogue.model("mine").size("70*40")
+    with pytest.raises(ValueError, match="other takes 1 to 67,108,864 pixels in all"):
+        catalogue.model("other").size("8193x8192")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 201])
+def test_what_no_model_is_called(name: str) -> None:
+    """Any other text may be a model's name at such a server."""
+    with pytest.raises(ValueError, match="a name has 1 to 200 characters that can be printed"):
+        OpenCatalogue({}).model(name)

@@ -174,7 +174,7 @@ DIALECTS: Final = {
             {"steps": (1, 200), **dict.fromkeys(_SCALES, (0, 20))},
         ),
         Dialect(
-            "sglang", "SGLang", "http://127.0.0.1:30000/v1", _sglang,
+            "sglang", "SGLang", "http://127.0.0.1:30010/v1", _sglang,
             ("steps", *_SCALES, "flow_shift", "generator_device", "cache"), ("loras",), ignores_model=True,
         ),
         Dialect(

@@ -146,3 +146,67 @@ def test_wrong_settings_are_shown_in_the_config(project: Workspace) -> None:
     with pytest.raises(ProjectError) as caught:
         load(project.root, region="pekin")
     assert [(problem.place, problem.claim) for problem in caught.value.problems] == [(None, 'unknown region "pekin"')]
+
+
+OWN = 'provider = "images"\n[providers.images]\ndialect = "localai"\nsteps = 20\n[models.mine]\nsizes = ["640*640"]\n'
+
+
+def own(project: Workspace, text: str, config: str = OWN, **choices: Any) -> str:
+    """Return the models and sizes of the images of a spec, or the first claim about it."""
+    project.write({"qwenbuild.toml": config, "specs/s.toml": text})
+    try:
+        actions = load(project.root, **choices).actions()
+    except ProjectError as error:
+        return error.problems[0].claim
+    return ", ".join(f"{action.model.name} {action.size}" for action in actions)
+
+
+@pytest.mark.parametrize("provider", [None, "draft", "null"])
+def test_a_server_of_ones_own_has_any_model_and_size(project: Workspace, provider: str | None) -> None:
+    """A free provider that stands in for it takes them, too. The project's own tables limit a model."""
+    odd = '[image.a]\nprompt = "x"\nmodel = "Qwen/Qwen-Image"\nsize = "1000*50"\n'
+    assert own(project, odd, provider=provider) == "Qwen/Qwen-Image 1000x50"
+    mine = '[image.a]\nprompt = "x"\nmodel = "mine"\n'
+    assert own(project, mine, provider=provider) == "mine 640x640"
+    assert own(project, f'{mine}size = "1000*50"\n', provider=provider) == 'size "1000*50"'
+    assert own(project, '[image.a]\nprompt = "x"\n', provider=provider) == "the image names no model"
+    assert own(project, f'provider = "dashscope"\n{odd}', provider=provider) == 'unknown model "Qwen/Qwen-Image"'
+
+
+def test_the_service_has_its_catalogue_also_in_such_a_project(project: Workspace) -> None:
+    """Money would be spent on what the service refuses."""
+    odd = '[image.a]\nprompt = "x"\nmodel = "Qwen/Qwen-Image"\n'
+    assert own(project, odd, provider="dashscope") == 'unknown model "Qwen/Qwen-Image"'
+    assert own(project, odd, f'{OWN}[profiles.paid]\nprovider = "dashscope"\n', profile="paid") == (
+        'unknown model "Qwen/Qwen-Image"'
+    )
+    assert own(project, odd, f'{OWN}[profiles.quick]\nprovider = "draft"\n', profile="quick") == (
+        "Qwen/Qwen-Image 1328x1328"
+    )
+
+
+def test_a_declared_model_that_contradicts_itself(project: Workspace) -> None:
+    """It is told with its place, as for the service."""
+    config = OWN.replace('sizes = ["640*640"]', "pixels = [1, 100]\nsizes = 'any'")
+    with pytest.raises(ProjectError) as caught:
+        project.write({"qwenbuild.toml": config, "specs/s.toml": '[image.a]\nprompt = "x"\nmodel = "mine"\n'})
+        load(project.root).actions()
+    assert caught.value.problems[0].claim.startswith("model mine: default_size: 2048x2048 no longer fits")
+
+
+def test_settings_of_the_provider_are_parameters_beneath_all_others(project: Workspace) -> None:
+    """Image, config and model come first; equal numbers are one."""
+    config = OWN.replace("steps = 20", "steps = 20\nguidance_scale = 1\nweights = 'w'")
+    config += "parameters = { guidance_scale = 2 }\n[defaults.parameters]\ncache = 'none'\n"
+    spec = '[image.a]\nprompt = "x"\nmodel = "mine"\nparameters = { steps = 8 }\n'
+    project.write({"qwenbuild.toml": config, "specs/s.toml": spec})
+    engine = load(project.root)
+    [action] = engine.actions()
+    assert action.request.as_dict()["parameters"] == {
+        "steps": 8, "guidance_scale": 2.0, "weights": "w", "cache": "none"
+    }  # fmt: skip
+    [explained] = engine.explain()
+    assert {field.name: str(field.source) for field in explained.fields if "parameter" in field.name} == {
+        "parameter steps": "specs/s.toml:4", "parameter guidance_scale": "model mine, qwenbuild.toml:9",
+        "parameter weights": "qwenbuild.toml:6", "parameter cache": "qwenbuild.toml:11",
+    }  # fmt: skip
