@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -170,10 +169,12 @@ def test_images_choose_between_providers(foxes: Sandbox, comfy: Comfy) -> None:
     foxes.edit("qwenbuild.toml", 'provider = "comfyui"\n', "")
     foxes.write({"flows/fox.json": "{"})
     assert foxes.build_here()["rendered"] == 2
-    with contextlib.suppress(ValueError):
-        foxes.edit("specs/a.toml", '"null"', '"comfyui"')
+    foxes.edit("specs/a.toml", 'provider = "null"', 'provider = "comfyui"\nsize = "64x32"')
     assert "flows/fox.json is not JSON" in foxes.here("plan").err
     assert comfy.calls.total() == 0
+    foxes.write(flow())
+    assert foxes.build_here()["rendered"] == 2
+    assert len(comfy.prompts) == 2
 
 
 def test_a_clone_does_not_replace_what_the_lock_pins(foxes: Sandbox, comfy: Comfy, tmp_path: Path) -> None:
