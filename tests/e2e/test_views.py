@@ -17,8 +17,8 @@ from tests.e2e.terminals import Terminal
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = (
     "build", "watch", "plan", "explain", "lint", "status", "show", "clean", "report", "sheet", "ls", "log", "diff",
-    "cost", "pick", "keep", "lock", "verify", "cache", "gc", "doctor", "trust", "init", "schema", "completion",
-    "tasks", "emulator", "help",
+    "cost", "pick", "keep", "lock", "verify", "cache", "gc", "doctor", "explain-error", "trust", "init", "schema",
+    "completion", "tasks", "emulator", "help",
 )  # fmt: skip
 HOSTILE = "owned \u202eeert \u2066"
 
@@ -165,7 +165,7 @@ def test_help(sandbox: Sandbox, command: str) -> None:
 def test_every_command_is_tested_for_help(sandbox: Sandbox) -> None:
     """The list of commands in this file is complete."""
     listed = sandbox.here("--help").out.partition("Commands:\n")[2]
-    assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^  ([\w-]+)", listed, re.MULTILINE)) == COMMANDS
 
 
 def test_show(sandbox: Sandbox) -> None:
