@@ -1,10 +1,9 @@
-"""The recipes of docs/recipes.md run in real clones: workflow steps, hook, attributes, Makefile, npm scripts."""
+"""The how-to guides for CI, git, Make, Vite and pre-commit run in real clones, with real programs."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,16 +15,11 @@ import yaml
 
 from tests.support.workspace import Workspace
 
-REPOSITORY = Path(__file__).parents[2]
-TEXT = (REPOSITORY / "docs/recipes.md").read_text("utf-8")
+from .pages import REPOSITORY, block_of
+
 ATTRIBUTES = ("qwenbuild.lock text eol=lf linguist-generated=true\n", "out/**/*.png binary\n")
-
-
-def recipes(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-WORKFLOW: dict[str, Any] = yaml.safe_load(recipes("yaml")[0])
+CI, OTHERS = "docs/how-to/ci.md", "docs/how-to/make-vite-pre-commit.md"
+WORKFLOW: dict[str, Any] = yaml.safe_load(block_of(".github/workflows/images.yml", CI).text)
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
 
 
@@ -111,7 +105,7 @@ def test_the_workflow_is_safe() -> None:
     for name, job in JOBS.items():
         assert not any("${{" in step.get("run", "") for step in job["steps"]), name
         assert ("secrets." in json.dumps(job)) == (name == "build")
-    assert "pull_request_target" not in TEXT
+    assert "pull_request_target" not in (REPOSITORY / CI).read_text("utf-8")
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert {name: job.get("permissions", {}) for name, job in JOBS.items()} == {
         "plan": {"contents": "read", "pull-requests": "write"}, "build": {"contents": "write"}, "release": {},
@@ -121,7 +115,7 @@ def test_the_workflow_is_safe() -> None:
 @pytest.mark.slow
 def test_the_hook(machine: Machine) -> None:
     """The real pre-commit refuses a commit if its lock is out of date, and accepts it otherwise."""
-    config, work = recipes("yaml")[1], machine.folder / "work"
+    config, work = block_of(".pre-commit-config.yaml", OTHERS).text, machine.folder / "work"
     (offered,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))
     (hook,) = yaml.safe_load(config)["repos"][0]["hooks"]
     assert {key: hook[key] for key in hook if key != "language"} == {
@@ -139,7 +133,7 @@ def test_the_hook(machine: Machine) -> None:
 def test_the_attributes(machine: Machine) -> None:
     """Git treats the lock as text with LF, and images as LFS files or as binary."""
     work = machine.folder / "work"
-    (attributes,) = recipes("gitattributes")
+    attributes = block_of(".gitattributes", "docs/how-to/git-and-lfs.md").text
     assert attributes.startswith(ATTRIBUTES[0])
     ask = "git check-attr text eol linguist-generated filter merge -- qwenbuild.lock out/a/x.png"
     for text, filtered in ((attributes, "lfs"), ("".join(ATTRIBUTES), "unspecified")):
@@ -156,8 +150,7 @@ def test_the_attributes(machine: Machine) -> None:
 def test_the_makefile(machine: Machine) -> None:
     """The real make rebuilds the site if an image changed, and only then."""
     work = machine.folder / "work"
-    (makefile,) = recipes("make")
-    (work / "Makefile").write_text(makefile)
+    (work / "Makefile").write_text(block_of("Makefile", OTHERS).text)
     assert "cp -R" in machine.run("make", work)
     assert "cp -R" not in machine.run("make", work)
     before = sorted(path.read_bytes() for path in (work / "site").rglob("*.png"))
@@ -170,7 +163,7 @@ def test_the_makefile(machine: Machine) -> None:
 def test_the_scripts(machine: Machine) -> None:
     """The real npm runs the scripts before `dev` and `build`, so the bundler finds the images."""
     work = machine.folder / "work"
-    package = json.loads(recipes("json")[0])
+    package = json.loads(block_of("package.json", OTHERS).text)
     assert (package["scripts"]["dev"], package["scripts"]["build"]) == ("vite", "vite build")
     vite = machine.folder / "bin/vite"
     vite.write_text("#!/bin/sh\nls out/a\n")  # in place of a bundler that resolves imports

@@ -20,7 +20,8 @@ from qwenbuild.errors import ProjectError
 from qwenbuild.specs import project, spec
 from qwenbuild.specs.findings import Findings
 
-from .test_readme import REPOSITORY, blocks
+from .pages import REPOSITORY, every_block
+from .test_examples import is_spec, is_users
 
 SPECS = {
     "unknown-key": 'modle = "x"  # wrong\n[image.a]\nprompt = "x"\noutptu = "x.png"  # wrong\n',
@@ -237,10 +238,8 @@ def test_specs_and_configs_are_accepted(folder: Path) -> None:
     config = (REPOSITORY / "qwenbuild.toml").read_text("utf-8")
     specs = {path.stem: path.read_text("utf-8") for path in (REPOSITORY / "specs").glob("*.toml")}
     configs = {"repository": config}
-    for block in blocks("toml"):
-        if "sole_user" in block.text or "[trust." in block.text:
-            continue  # the user's own config
-        (specs if "[image." in block.text else configs)[f"line-{block.line}"] = block.text
+    for number, block in enumerate(it for it in every_block("toml") if not is_users(it)):
+        (specs if is_spec(block) else configs)[f"block-{number}"] = block.text
     assert len(specs) >= 6
     assert len(configs) >= 3
     of_specs, of_configs = write(folder, "spec", specs), write(folder, "config", configs)

@@ -139,9 +139,9 @@ def test_a_declared_model(emulator: Running, tmp_path: Path) -> None:
     assert "at least 20 s" in ran.out
 
 
-def test_the_readmes_model_without_a_price_is_built_when_the_user_says_so(tmp_path: Path) -> None:
+def test_the_documented_model_without_a_price_is_built_when_the_user_says_so(tmp_path: Path) -> None:
     """A plan shows what is assumed; a build needs approval, and a budget counts the assumption."""
-    text = (REPOSITORY / "README.md").read_text("utf-8")
+    text = (REPOSITORY / "docs/reference/config.md").read_text("utf-8")
     start = text.index("[models.my-finetune]")
     declared = text[start : text.index("```", start)]
     catalogue = builtin().extended({"my-finetune": {"sizes": ["1024*1024"]}})

@@ -1,0 +1,49 @@
+"""The configuration of Sphinx: `python -m sphinx -W --keep-going -b html docs build/docs` builds the pages.
+
+Sphinx with MyST reads Markdown as GitHub does, so the same files serve both. Every warning is an error: links, anchors
+and pages that do not exist, and pages that nothing names. No page loads anything from another host.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+_version = re.search(r'__version__ = "(.+)"', (Path(__file__).parents[1] / "qwenbuild/version.py").read_text("utf-8"))
+
+project = "qwenbuild"
+author = "The qwenbuild authors"
+copyright = author  # noqa: A001  # Sphinx's name
+release = _version[1] if _version else ""
+
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["README.md"]  # `index.md` includes it
+myst_heading_anchors = 4
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"qwenbuild {release}"
+html_copy_source = False
+html_show_sphinx = False
+
+_LINK = re.compile(r"\]\(((?:\.\./)+[^)#\s]+\.md)(?:#[^)\s]*)?\)")
+
+
+def _with_downloads(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Make downloads of the links to pages of the repository that lie outside of docs/."""
+    folder = Path(app.srcdir, docname).parent
+
+    def linked(found: re.Match[str]) -> str:
+        is_inside = (folder / found[1]).resolve().is_relative_to(app.srcdir)
+        return found[0] if is_inside else f"](<path:{found[1]}>)"
+
+    source[0] = _LINK.sub(linked, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the events of Sphinx."""
+    app.connect("source-read", _with_downloads)
+    app.connect("include-read", lambda app, _path, docname, source: _with_downloads(app, docname, source))
