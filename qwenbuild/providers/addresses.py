@@ -49,8 +49,9 @@ def find(stated: object, environ: Mapping[str, str], variable: str, *, like: str
     if written := environ.get(variable, "").split():
         checked = [_checked(url, variable, like) for url in written]
         return [Address(url, is_users=True) for url in dict.fromkeys(checked)]
-    urls = stated if isinstance(stated, list) else [stated]
-    if not 0 < len(urls) <= _MOST or not all(isinstance(url, str) for url in urls):
+    listed = stated if isinstance(stated, list) else [stated]
+    urls = [url for url in listed if isinstance(url, str)]
+    if not 0 < len(urls) == len(listed) <= _MOST:
         claim = f"base_url is neither an address nor a list of 1 to {_MOST} addresses"
         raise UsageError(claim, hint=f'such as "{like}"', name="wrong-setting")
     return [Address(it, is_users=False) for it in dict.fromkeys(_checked(url, "base_url", like) for url in urls)]

@@ -5,6 +5,7 @@ All of it is a stranger's: any value may have another type, and is then taken fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from .dialects import Dialect
 
 _LONGEST: Final = 400  # characters of what a server says
 _MOST: Final = 5  # faults of a request that a message shows
+_NO_MODEL: Final = re.compile("mismatch|not found|not exist|unknown|no such", re.IGNORECASE)
 _NO_ROUTE: Final = ("Not Found", "Not found", "404 page not found", "File Not Found")
 
 
@@ -77,9 +79,10 @@ class Reader:
         status, title = answer.status, self._dialect.title
         match status:
             case 401 | 403:
+                claim = f"{self._origin} refuses the token"
                 hint = "token_env under [providers.images] names the variable with the token"
-                return AccountError(f"{self._origin} refuses the token", facts=facts, hint=hint, name="api-key-refused")
-            case 400 | 404 if model and model in said:
+                return AccountError(claim, facts=facts, hint=hint, name="api-key-refused")
+            case 400 | 404 if model and model in said and _NO_MODEL.search(said):
                 hint = "`qwenbuild doctor` shows which models it serves"
                 claim = f'{self._origin} does not serve "{model}"'
                 return ModelRefused(claim, facts=facts, hint=hint, name="model-not-offered")
@@ -90,10 +93,9 @@ class Reader:
                 claim = f"{self._origin} is busy, or still loads its model"
                 return Throttled(claim, facts=facts, retry_after_s=answer.retry_after_s)
             case _ if status >= 500:
-                hint = None
-                if "out of memory" in said.lower():
-                    hint = "the GPU has too little memory: a smaller size, or fewer requests at once, need less"
-                return ServiceFault(f"{self._origin} failed", facts=facts, hint=hint)
+                advice = "the GPU has too little memory: a smaller size, or fewer requests at once, need less"
+                is_full = "out of memory" in said.lower()
+                return ServiceFault(f"{self._origin} failed", facts=facts, hint=advice if is_full else None)
         return Refused(f"{title} at {self._origin} refuses the request", facts=facts, name="request-refused")
 
     def _stranger(self, claim: str, facts: list[str]) -> Stranger:

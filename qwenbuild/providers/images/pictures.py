@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qwenbuild.digest import sha256
 from qwenbuild.errors import BadImage
 from qwenbuild.files import png
-from qwenbuild.files.png_chunks import chunks
+
+from ..same_images import pixels_of
 
 _MOST_PIXELS: Final = 1 << 26  # as in `files.png`: no image is asked for that has more
 _OTHER_FORMATS: Final = ((b"RIFF", "a WebP"), (b"GIF8", "a GIF"), (b"\0\0\0", "an AVIF image or a video"))
@@ -58,8 +58,7 @@ def picture(text: str, accepted: str, server: str) -> Picture:
             raise WrongFormat(f"{server} sent {what}, not a PNG", facts=[f"{len(image):,} bytes"], name="not-png")
     length = png.verify(image)
     image = image[:length]
-    pixels = sha256(b"".join(chunk.body for chunk in chunks(image) if chunk.kind in (b"PLTE", b"IDAT")))
-    return Picture(image, pixels, facts)
+    return Picture(image, pixels_of(image), facts)
 
 
 def _decoded(image: bytes, server: str) -> tuple[bytes, Mapping[str, Any]]:

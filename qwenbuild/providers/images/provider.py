@@ -60,13 +60,14 @@ class ImagesProvider:
     def __init__(self, settings: Settings) -> None:
         """Raises WrongSettings, with all mistakes in the settings."""
         table, checked = settings.table, CheckedSettings(NAME, settings, (*_KEYS, *CHECKS))
-        self._trust, none = settings.trust, list[Address]()
+        self._trust = settings.trust
         known = checked.read("dialect", lambda: _dialect(table), None)
         self.dialect = known or DIALECTS["vllm-omni"]
         self.family = f"{NAME}-{self.dialect.name}"
         like, stated = self.dialect.address, table.get("base_url", self.dialect.address)
         find = partial(addresses.find, stated, settings.environ, URL_ENV, like=like)
-        self._servers = servers = checked.read("base_url", find, none)
+        nowhere: Sequence[Address] = ()
+        self._servers = servers = checked.read("base_url", find, nowhere)
         token = partial(addresses.find_token, table.get("token_env"), settings.environ, servers, TOKEN_PREFIX)
         self._variable, self._token = checked.read("token_env", token, ("", ""))
         self._accepted = checked.read("accept", lambda: _format(table), "png")

@@ -10,17 +10,19 @@ import json
 from typing import Final
 
 from qwenbuild.errors import BadImage, ProviderError, Throttled, Unreachable
-from qwenbuild.problems import Problem
 from qwenbuild.provider import Journal, Rendered
 from qwenbuild.request import Request
 
 from ..retrying import retrying
+from ..same_images import SameImages
 from . import jobs
 from .dialects import Dialect
 from .pictures import Picture, picture
 from .servers import Server, Servers
 
 FIRST_WAIT_S: Final = 1.0
+
+_SAME: Final = "does the server take the seed, and is the dialect right? An image that was cached looks the same"
 
 # Attempts in total. A server that loads its model needs minutes.
 _BUSY: Final = 25
@@ -35,8 +37,7 @@ class Renderer:
     def __init__(self, dialect: Dialect, servers: Servers, accepted: str, timeout_s: float) -> None:
         """`accepted` is "png" or "jpeg". `timeout_s` is the longest time for one attempt, until the last byte."""
         self._dialect, self._servers, self._accepted, self._timeout_s = dialect, servers, accepted, timeout_s
-        self._seen: dict[str, tuple[int, str]] = {}  # (seed, pixels) by the key of the request without its seed
-        self._is_told = False
+        self._same_images = SameImages(dialect.title, _SAME)
 
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the verified image, of whatever size. Raises ProviderError."""
@@ -45,7 +46,7 @@ class Renderer:
                 async with self._servers.seat() as server:
                     found = await self._once(request, server)
         facts = {"server": server.origin, **found.facts}
-        return Rendered(found.png, facts, verified=True, warnings=self._same_image(request, found))
+        return Rendered(found.png, facts, verified=True, warnings=self._same_images.warnings(request, found.pixels))
 
     async def _once(self, request: Request, server: Server) -> Picture:
         if self._dialect.ignores_model:
@@ -68,18 +69,3 @@ class Renderer:
         if isinstance(error, Throttled):
             return _BUSY
         return _BAD_IMAGE if isinstance(error, BadImage) else _FAULT
-
-    def _same_image(self, request: Request, found: Picture) -> list[Problem]:
-        """Return a warning if another seed of the same request gave the same pixels; only once."""
-        seed, pixels = self._seen.setdefault(request._replace(seed=0).key, (request.seed, found.pixels))
-        if self._is_told or seed == request.seed or pixels != found.pixels:
-            return []
-        self._is_told = True
-        return [
-            Problem(
-                f"{self._dialect.title} made the same image for different seeds",
-                facts=[f"seeds: {seed} and {request.seed}", f"model: {request.model}"],
-                hint="does the server take the seed, and is the dialect right? An image that was cached looks the same",
-                name="same-image",
-            )
-        ]

@@ -65,7 +65,7 @@ def test_a_parameter_comes_from_a_place_or_from_its_model(project: Workspace) ->
     [action] = project.actions()
     assert action.request.parameters == '{"a":1,"b":2,"c":3,"d":4}'
     sources = Sources(project.project, action, asked=False)
-    assert {name: str(sources.parameter(name)) for name in "abcde"} == {
+    assert {name: str(sources.parameter(name, "dashscope")) for name in "abcde"} == {
         "a": "model qwen-image-plus, qwenbuild.toml:2", "b": "qwenbuild.toml:5", "c": "specs/s.toml:1",
         "d": "specs/s.toml:4", "e": "not set",
     }  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_parameter_of_a_profile(project: Workspace) -> None:
     [action] = engine.actions()
     sources = Sources(engine.project, action, asked=False)
     assert str(sources.fields()["size"]) == "profile print, qwenbuild.toml:2"
-    assert str(sources.parameter("a")) == "profile print, qwenbuild.toml:3"
+    assert str(sources.parameter("a", "dashscope")) == "profile print, qwenbuild.toml:3"
 
 
 def test_data_that_changed_since(project: Workspace) -> None:

@@ -51,6 +51,12 @@ def answer(status: int, body: Any = None, text: str = "", **more: Any) -> Answer
             "  `qwenbuild doctor` shows which models it serves",
         ),
         (
+            answer(400, {"detail": "q takes a width that is a multiple of 16"}),
+            Refused,
+            "vLLM-Omni at http://gpu:1 refuses the request\n  status 400\n"
+            "  it says: q takes a width that is a multiple of 16",
+        ),
+        (
             answer(404, {"detail": "Not Found"}),
             Stranger,
             "http://gpu:1 has no address for images\n  status 404\n  it says: Not Found\n"

@@ -30,7 +30,7 @@ def test_it_is_free_and_renders_any_model() -> None:
     assert (provider.family, provider.concurrency, price_of(provider, "q", Size(1, 1))) == ("images-vllm-omni", 1, None)
     assert (provider.check("Qwen/Qwen-Image"), provider.shortest_s({"q": 9})) == (None, 0.0)
     assert provider.parameters == {"steps": 50, "true_cfg_scale": 4.0, "weights": "2512"}
-    assert own_servers.parametrised(provider) is own_servers.choosy(provider) is provider
+    assert [own_servers.parametrised(provider), own_servers.choosy(provider)] == [provider, provider]
     assert own_servers.serves_any_model(ImagesProvider)
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_sent_without_approval() -> None:
 
     for call in (enter(), provider.diagnose("images")):
         with pytest.raises(Untrusted):
-            asyncio.run(call)  # type: ignore[arg-type]
+            asyncio.run(call)
     assert asked_by(of(base_url="http://127.0.0.1:1/v1")) == []
 
 

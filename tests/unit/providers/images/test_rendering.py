@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def images(found: list[object]) -> list[Rendered]:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_image_in_each_dialect(dialect: str) -> None:
     """It has the size that was asked for. Another seed gives another image, and the same seed the same."""
-    accept = {"accept": "jpeg"} if dialect == "xinference" else {}
+    accept: dict[str, Any] = {"accept": "jpeg"} if dialect == "xinference" else {}
     with serving(dialect) as server:
         found = images([*rendered(made(server, **accept), wanted(), wanted(seed=8), wanted())])
     assert {png.size_of(it.png) for it in found} == {Size(64, 32)}
