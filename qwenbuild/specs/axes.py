@@ -160,15 +160,8 @@ class Resolver:
         """Return the values of an axis, at least one. Raises ProjectError."""
         match axis.values:
             case []:
-                raise ProjectError(
-                    [
-                        Problem(
-                            f"axis {axis.keys[-1]} has no values: the matrix is empty",
-                            axis.place(),
-                            name="empty-matrix",
-                        )
-                    ]
-                )
+                claim = f"axis {axis.keys[-1]} has no values: the matrix is empty"
+                raise ProjectError([Problem(claim, axis.place(), name="empty-matrix")])
             case list(values):
                 numbers = axis.entries or range(len(values))
                 return [

@@ -242,16 +242,8 @@ def find(
     for key in ("out", "templates"):
         if outside.is_in_git(project.root, path := getattr(config, key)):
             place = file.source.place((*file.keys, key))
-            raise ProjectError(
-                [
-                    Problem(
-                        f'{key} = "{path}" lies in git\'s own folder',
-                        place,
-                        hint=f'such as "{key}"',
-                        name="outside-project",
-                    )
-                ]
-            )
+            claim = f'{key} = "{path}" lies in git\'s own folder'
+            raise ProjectError([Problem(claim, place, hint=f'such as "{key}"', name="outside-project")])
     read = [project.searched[-1], project.root / LOCK, project.templates, *project.spec_folders()[:1]]
     trust.require(*outside.links(project.root, [*read, project.out, project.state_dir, *inside]))
     return project

@@ -108,15 +108,8 @@ def _parse(path: Path, shown: str) -> _File:
         return _File(shown, lines, [table for _, table in numbered], lambda index: numbered[index][0], problems)
     if path.is_dir():
         raise ProjectError([Problem(f"{shown} is a folder; a file was expected", name="file-unreadable")])
-    raise ProjectError(
-        [
-            Problem(
-                f'{shown}: unknown format "{path.suffix}"',
-                hint=f"known: {listing(SUFFIXES)}",
-                name="unknown-format",
-            )
-        ]
-    )
+    claim = f'{shown}: unknown format "{path.suffix}"'
+    raise ProjectError([Problem(claim, hint=f"known: {listing(SUFFIXES)}", name="unknown-format")])
 
 
 def _indexes(file: _File, id_column: str | None) -> dict[str, int]:

@@ -290,16 +290,11 @@ def _tables(file: TomlFile, shown: str) -> list[Any]:
         claim = f"{shown} has format version {version}; this qwenbuild reads up to version {VERSION}"
         raise ProjectError([Problem(claim, file.place(("version",)), hint="upgrade qwenbuild", name="newer-version")])
     if type(version) is not int or version < 1:
-        raise ProjectError(
-            [Problem(f"{shown} has no version", file.place(("version",)), hint=_REPAIR_HINT, name="lock-damaged")]
-        )
+        claim, place = f"{shown} has no version", file.place(("version",))
+        raise ProjectError([Problem(claim, place, hint=_REPAIR_HINT, name="lock-damaged")])
     if unknown := set(file.table) - {"version", "output"}:
-        raise ProjectError(
-            [
-                Problem(f'unknown key "{key}"', file.place((key,), key=True), name="lock-damaged")
-                for key in sorted(unknown)
-            ]
-        )
+        places = {key: file.place((key,), key=True) for key in sorted(unknown)}
+        raise ProjectError([Problem(f'unknown key "{it}"', at, name="lock-damaged") for it, at in places.items()])
     tables = file.table.get("output", [])
     if not isinstance(tables, list):
         raise ProjectError([Problem("output must be [[output]] tables", file.place(("output",)), name="lock-damaged")])

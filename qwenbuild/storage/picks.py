@@ -151,13 +151,8 @@ def _refuse_conflicts(text: str, shown: str) -> None:
     at = ", ".join(map(str, marks[:12])) + (f" and {len(marks) - 12} more" if len(marks) > 12 else "")
     hint = f"keep the [[pick]] tables that you want, in any order, and delete the lines {at}"
     place = whole_line(shown, marks[0], lines[marks[0] - 1])
-    raise ProjectError(
-        [
-            Problem(
-                f"{shown} holds a merge conflict", place, facts=[f"marks: lines {at}"], hint=hint, name="merge-conflict"
-            )
-        ]
-    )
+    claim, facts = f"{shown} holds a merge conflict", [f"marks: lines {at}"]
+    raise ProjectError([Problem(claim, place, facts=facts, hint=hint, name="merge-conflict")])
 
 
 def _tables(file: TomlFile) -> Sequence[Any]:
@@ -167,32 +162,18 @@ def _tables(file: TomlFile) -> Sequence[Any]:
     if type(version) is int and version > VERSION:
         facts = [f"its version is {version}, this qwenbuild knows {VERSION}"]
         claim = f"{shown} is of a newer qwenbuild"
-        raise ProjectError(
-            [Problem(claim, file.place(("version",)), facts=facts, hint="upgrade qwenbuild", name="newer-version")]
-        )
+        place = file.place(("version",))
+        raise ProjectError([Problem(claim, place, facts=facts, hint="upgrade qwenbuild", name="newer-version")])
     if type(version) is not int or version < 1:
-        raise ProjectError(
-            [
-                Problem(
-                    f"{shown} has no version", file.place(("version",)), hint="write: version = 1", name="picks-damaged"
-                )
-            ]
-        )
+        claim, place = f"{shown} has no version", file.place(("version",))
+        raise ProjectError([Problem(claim, place, hint="write: version = 1", name="picks-damaged")])
     if unknown := sorted(set(table) - {"version", "pick"}):
         raise ProjectError([_unknown(file, (key,), ("version", "pick")) for key in unknown])
     tables = table.get("pick", [])
     if not isinstance(tables, list) or (tables and not _TABLE.search(file.text)):
         hint = 'write each star as [[pick]], then cell = "…" in the next line'
-        raise ProjectError(
-            [
-                Problem(
-                    "the stars must be [[pick]] tables",
-                    file.place(("pick",), key=True),
-                    hint=hint,
-                    name="picks-damaged",
-                )
-            ]
-        )
+        place = file.place(("pick",), key=True)
+        raise ProjectError([Problem("the stars must be [[pick]] tables", place, hint=hint, name="picks-damaged")])
     return tables
 
 
