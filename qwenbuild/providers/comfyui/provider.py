@@ -23,6 +23,7 @@ from qwenbuild.trust import Item
 
 from .. import addresses
 from ..addresses import Address
+from ..same_images import SameImages, pixels_of
 from . import holes, workflow
 from .workflow import Workflow
 
@@ -41,6 +42,7 @@ _ITSELF: Final = Address(ADDRESS, is_users=False)
 
 TIMEOUT_S: Final = 1800.0
 AT_ONCE: Final = 2  # at each server: while one image is fetched and stored, the next one is made
+_SAME: Final = 'does "$seed" stand at each node that makes noise, and does that node count?'
 _PATIENCE_S: Final = 60.0  # for a server that fell silent: it may be restarting
 
 
@@ -157,6 +159,7 @@ class ComfyUIProvider:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(Client(it)) for it in self.addresses]
             self._fleet = Fleet([Runs(client, self._timeout_s, _PATIENCE_S) for client in clients])
+            self._same_images = SameImages("the workflow", _SAME)
             await self._fleet.greet()
             try:
                 yield
@@ -175,7 +178,8 @@ class ComfyUIProvider:
         job = Job(request.key, found, found.filled(values), output_node, is_forced(journal), journal.delayed)
         made, server = await self._fleet.make(job)
         facts = {"run": made.run, **self._fleet.facts(server)}
-        return Rendered(made.image, facts, verified=True, warnings=self._news(made.ignored))
+        same = self._same_images.warnings(request, pixels_of(made.image))
+        return Rendered(made.image, facts, verified=True, warnings=[*self._news(made.ignored), *same])
 
     def _planned(self, digest: str) -> Workflow:
         """Return the workflow with this digest. Raises ProviderError."""

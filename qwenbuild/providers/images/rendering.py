@@ -45,7 +45,7 @@ class Renderer:
             with attempt:
                 async with self._servers.seat() as server:
                     found = await self._once(request, server)
-        facts = {"server": server.origin, **found.facts}
+        facts = {**await server.facts(), **found.facts}
         return Rendered(found.png, facts, verified=True, warnings=self._same_images.warnings(request, found.pixels))
 
     async def _once(self, request: Request, server: Server) -> Picture:

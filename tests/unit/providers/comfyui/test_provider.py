@@ -154,3 +154,21 @@ def test_a_server_that_only_the_project_names_gets_nothing(tmp_path: Path) -> No
         asyncio.run(provider.diagnose("comfyui"))
     with pytest.raises(UsageError, match="outside of its session"):
         asyncio.run(provider.render(Request("comfyui", "m", "a", "", Size(1, 1), 1, False, False), Journal()))
+
+
+def test_a_seed_that_does_not_count_is_told(tmp_path: Path, comfy: Comfy) -> None:
+    """Two seeds, and the same picture: the hole stands at a node that makes no noise."""
+    nodes = workflow(n3={"seed": 1}, n60={"seed": "$seed"})
+    comfy.is_same = True
+    provider = made(tmp_path, nodes, base_url=comfy.url)
+    provider.read_files()
+    request = Request(
+        "comfyui", "workflow", "a", "", Size(64, 32), 7, False, False, parameters=as_text(dict(provider.parameters))
+    )
+
+    async def both() -> list[str]:
+        async with provider.session():
+            found = [await provider.render(request._replace(seed=seed), Journal()) for seed in (1, 2)]
+        return [warning.claim for it in found for warning in it.warnings]
+
+    assert asyncio.run(both()) == ["the workflow made the same image for different seeds"]
