@@ -91,8 +91,8 @@ class Comfy:
 
     `is_held`: a run that was begun does not end. `is_old`: the version chooses the ids of runs itself. `is_warning`: it
     accepts a workflow of which a part can't run. `is_same`: all images look alike. `failure` is what a run raises
-    instead of making an image. `lost` has paths whose next answer never comes, although the work is done. `page` is a web
-    page that is answered to everything, `image_format` that of saved images.
+    instead of making an image. `lost` has paths whose next answer never comes, although the work is done. `page` is a
+    web page that is answered to everything, `image_format` that of saved images.
     """
 
     def __init__(self) -> None:
