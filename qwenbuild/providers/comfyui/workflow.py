@@ -237,6 +237,11 @@ def _partial_hole(number: str, node: Mapping[str, Any], name: str, hole: str, pl
     )
 
 
+def _short(value: object) -> object:
+    is_long = isinstance(value, str) and len(value) > _LONGEST_SHOWN
+    return f"{str(value)[:_LONGEST_SHOWN]}…" if is_long else value
+
+
 def _missing(hole: str, found: Sequence[str], nodes: Mapping[str, Any], shown: str, place: Any) -> Problem:
     """Return the problem that a needed hole is missing, with the nearest one or with where it may belong."""
     claim = f'the workflow has no "${hole}"'
@@ -244,7 +249,7 @@ def _missing(hole: str, found: Sequence[str], nodes: Mapping[str, Any], shown: s
         return Problem(claim, place(f'"${near}"'), f'did you mean "${hole}"?', name="workflow-hole")
     wanted: type[object] = str if hole == "prompt" else int
     likely = [
-        f"node {number} ({node['class_type']}): {name} = {repr(value)[:_LONGEST_SHOWN]}"
+        f"node {number} ({node['class_type']}): {name} = {_short(value)!r}"
         for number, node in nodes.items()
         for name, value in node["inputs"].items()
         if name in _LIKELY[hole] and type(value) is wanted and not (isinstance(value, str) and is_hole(value))

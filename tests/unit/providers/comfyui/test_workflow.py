@@ -81,11 +81,11 @@ def test_a_mistyped_hole_is_shown_at_its_place(tmp_path: Path) -> None:
 
 def test_a_missing_hole_names_where_it_may_belong(tmp_path: Path) -> None:
     """A workflow as it was exported has none yet: the message shows the values that are probably meant."""
-    exported = workflow(n6={"text": "a red fox"}, n7={"text": "blurry"}, n3={"seed": 4711})
+    exported = workflow(n6={"text": "a red fox" + "x" * 80}, n7={"text": "blurry"}, n3={"seed": 4711})
     assert fault(tmp_path, exported) == (
         'error: the workflow has no "$prompt"\n'
         " --> w.json\n"
-        "  = perhaps node 6 (CLIPTextEncode): text = 'a red fox'\n"
+        f"  = perhaps node 6 (CLIPTextEncode): text = 'a red fox{'x' * 51}…'\n"
         "  = perhaps node 7 (CLIPTextEncode): text = 'blurry'\n"
         '  = hint: write "$prompt" in place of the value that each image should have of its own\n\n'
         'error: the workflow has no "$seed"\n'
