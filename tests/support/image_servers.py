@@ -102,6 +102,8 @@ class ImageServer:
             return says(401, "Not authenticated")
         if path == "/v1/models" and self.dialect != "sdcpp":
             return _json({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+        if path == "/version":
+            return _json({"version": "1.2.3"})
         if self.dialect == "sdcpp":
             return self._sdcpp(method, path, body)
         if path == "/v1/images/generations":

@@ -33,7 +33,7 @@ class Dialect:
     `body` makes the JSON of a request from its parameters. `sent` are the parameters that the server is told. `stated`
     are those that its start command sets: they only name what it does. `ranges` are the limits of the server itself.
     `address` is where it listens if nobody says otherwise. `ignores_model`: it renders with whatever model it serves.
-    `has_jobs`: it answers with a job, not with the image.
+    `has_jobs`: it answers with a job, not with the image. `version_path`: where it tells its version.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Dialect:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     ignores_model: bool = False
     has_jobs: bool = False
+    version_path: str = ""
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -171,19 +172,20 @@ DIALECTS: Final = {
         Dialect(
             "vllm-omni", "vLLM-Omni", "http://127.0.0.1:8091/v1", _vllm_omni,
             ("steps", *_SCALES, "flow_shift", "generator_device", "loras"), ("cache",),
-            {"steps": (1, 200), **dict.fromkeys(_SCALES, (0, 20))},
+            {"steps": (1, 200), **dict.fromkeys(_SCALES, (0, 20))}, version_path="/version",
         ),
         Dialect(
             "sglang", "SGLang", "http://127.0.0.1:30010/v1", _sglang,
             ("steps", *_SCALES, "flow_shift", "generator_device", "cache"), ("loras",), ignores_model=True,
+            version_path="/server_info",
         ),
         Dialect(
             "xinference", "Xinference", "http://127.0.0.1:9997/v1", _xinference,
-            ("steps", *_SCALES, "sampler", "scheduler"), ("loras", "cache"),
+            ("steps", *_SCALES, "sampler", "scheduler"), ("loras", "cache"), version_path="/v1/cluster/version",
         ),
         Dialect(
             "localai", "LocalAI", "http://127.0.0.1:8080/v1", _localai,
-            ("steps",), (*_SCALES, "flow_shift", "sampler", "scheduler", "loras", "cache"),
+            ("steps",), (*_SCALES, "flow_shift", "sampler", "scheduler", "loras", "cache"), version_path="/version",
         ),
         Dialect(
             "sdcpp", "stable-diffusion.cpp", "http://127.0.0.1:1234", _sdcpp,

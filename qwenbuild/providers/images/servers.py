@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,7 @@ from .dialects import Dialect
 
 _OUT_S: Final = 30.0  # a server that does not answer
 _BUSY_S: Final = 2.0  # one whose queue is full
+_LONGEST_VERSION: Final = 100
 _ASK_S: Final = 30.0  # a question that needs no GPU
 _MOST_BYTES: Final = 88 * 2**20  # an image of 64 MiB in base64; a 2048 x 2048 RGBA image has 16 MiB
 _HINT: Final = "is the server running? base_url under [providers.images] names its address"
@@ -35,6 +37,7 @@ class Server:
         self.out_until_s = 0.0  # by the monotonic clock
         self._dialect = dialect
         self._models: Sequence[str] | None = None
+        self._version: str | None = None
         parts = urlsplit(address.url)
         root = parts._replace(path=parts.path.removesuffix("/v1")).geturl()
         # People write the address with the version and without.
@@ -64,6 +67,17 @@ class Server:
             data = answer.body.get("data") if isinstance(answer.body, dict) else None
             found = [it.get("id") for it in data if isinstance(it, dict)] if isinstance(data, list) else []
         return [name for name in found if isinstance(name, str) and name]
+
+    async def facts(self) -> Mapping[str, str]:
+        """Return what the provenance of an image says about the server: where it is, and its version if it tells it."""
+        if self._version is None:
+            self._version, path = "", self._dialect.version_path
+            with contextlib.suppress(ProviderError):
+                answer = await self.ask("GET", self.root + path) if path else None
+                told = answer.body.get("version") if answer and isinstance(answer.body, dict) else None
+                self._version = self.client.hide(told)[:_LONGEST_VERSION] if isinstance(told, str) else ""
+        version = {f"{self._dialect.name}_version": self._version} if self._version else {}
+        return {"server": self.origin, **version}
 
     async def check_model(self, model: str) -> None:
         """Raise ModelRefused if the server serves other models only. It is asked once; other errors are its own."""

@@ -41,7 +41,8 @@ def test_an_image_in_each_dialect(dialect: str) -> None:
         found = images([*rendered(made(server, **accept), wanted(), wanted(seed=8), wanted())])
     assert {png.size_of(it.png) for it in found} == {Size(64, 32)}
     assert found[0].png == found[2].png != found[1].png
-    assert {it.facts["server"] for it in found} == {server.origin}
+    told = {"vllm-omni": "1.2.3", "localai": "1.2.3"}.get(dialect)
+    assert {(it.facts["server"], it.facts.get(f"{dialect}_version")) for it in found} == {(server.origin, told)}
     assert [it.warnings for it in found] == [[], [], []]
     assert ("decoded_by" in found[0].facts) == (dialect == "xinference")
 
