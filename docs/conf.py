@@ -24,6 +24,8 @@ exclude_patterns = ["README.md"]  # `index.md` includes it
 myst_heading_anchors = 4
 nitpicky = True
 
+smartquotes = False  # quotes are part of commands
+
 html_theme = "furo"
 html_title = f"qwenbuild {release}"
 html_copy_source = False

@@ -21,7 +21,7 @@ from qwenbuild.engine import scaffold
 from qwenbuild.specs import user_config
 from tests.support.workspace import Workspace
 
-from .pages import REPOSITORY, Block, blocks, every_block, pages, shown, start_of
+from .pages import REPOSITORY, Block, blocks, every_block, pages, prose, shown, start_of
 
 RUN = ("console", "toml", "python")
 ELSEWHERE = ("docs/reference/errors.md", "docs/tutorial.md")
@@ -60,6 +60,14 @@ def test_every_block_is_run_or_says_why_not() -> None:
     """Every block is in a language that these tests run, or is a file, or says why it is not run."""
     found = [block for page in pages() for block in blocks(page) if shown(page) not in ELSEWHERE]
     assert [it.place for it in found if not (it.language in RUN or it.file or it.reason)] == []
+
+
+def test_readers_know_where_each_file_belongs() -> None:
+    """The text of a page, or the first line of the block, names each file that the tests write."""
+    files = [it for page in pages() for it in blocks(page) if it.file]
+    assert [
+        it.place for it in files if it.file not in it.text.split("\n")[0] and f"`{it.file}`" not in prose(it.page)
+    ] == []
 
 
 @pytest.mark.timeout(400)  # the page with the most commands builds all worked examples
