@@ -6,6 +6,7 @@ Each server has its own memory of runs. So all are asked for a run before one of
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
@@ -19,7 +20,7 @@ from .runs import Job, Made, Runs, is_superseded, run_id
 
 _MOST_RUNS: Final = 1000  # of one action key, of which all but the last failed or were forced
 _LEFT_OUT_S: Final = 60.0  # how long a silent server is left out
-_FIRST_PATIENCE_S: Final = 2.0  # for a server that has not been asked for anything yet
+_SHORT_S: Final = 2.0  # how long a silent server is waited for, if there are others
 _SILENT: Final = (Unreachable, ServiceFault)
 
 
@@ -47,7 +48,7 @@ class Fleet:
         number = 0
         while number < _MOST_RUNS:
             run = run_id(job.key, number)
-            look_up = methodcaller("look_up", run, job.tell, _FIRST_PATIENCE_S)
+            look_up = methodcaller("look_up", run, job.tell, _SHORT_S if len(self._servers) > 1 else math.inf)
             seen = await self._ask_all(look_up, self._present)
             known = {it: where for it, where in seen.items() if where.place}
             useful = next((it for it, where in known.items() if not is_superseded(where, job)), None)

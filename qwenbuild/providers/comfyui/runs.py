@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -85,9 +86,9 @@ class Runs:
         self.client, self._timeout_s, self._patience_s = client, timeout_s, patience_s
         self.busy = 0
 
-    async def look_up(self, run: str, tell: Tell, patience_s: float) -> Seen:
-        """Return where a run is; ask again for `patience_s` seconds if the server does not answer."""
-        async for attempt in _retrying(tell, patience_s):
+    async def look_up(self, run: str, tell: Tell, most_s: float = math.inf) -> Seen:
+        """Return where a run is. Ask a silent server again while there is patience, for at most `most_s` seconds."""
+        async for attempt in _retrying(tell, min(most_s, self._patience_s)):
             with attempt:
                 seen = await self.seen(run)
         return seen
@@ -158,7 +159,7 @@ class Runs:
         """Wait for the end of a run, and return its entry in the history; None if the server forgot the run."""
         wait_s, began_s = _FIRST_POLL_S, None
         while True:
-            seen = await self.look_up(run, job.tell, self._patience_s)
+            seen = await self.look_up(run, job.tell)
             if seen.place in ("ended", ""):
                 return seen.entry
             now_s = time.monotonic()
