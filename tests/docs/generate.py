@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import qwenbuild
-from qwenbuild import errors, events, provider
+from qwenbuild import errors, events, own_servers, provider
 from qwenbuild.catalogue import builtin
 from qwenbuild.cli.main import main
 from qwenbuild.model_tables import AreaPrice, ModelTable
@@ -300,8 +300,10 @@ def api() -> str:
 
 def contract() -> str:
     """Return the provider contract."""
-    kinds = [it for it in vars(provider).values() if inspect.isclass(it) and it.__module__ == provider.__name__]
-    return "\n\n".join(_thing(kind.__name__, kind) for kind in kinds)
+    found = [(it, module) for module in (provider, own_servers) for it in vars(module).values()]
+    kinds = [it for it, module in found if inspect.isclass(it) and it.__module__ == module.__name__]
+    attributes = [own_servers.serves_any_model, own_servers.default_model, own_servers.is_repeatable]
+    return "\n\n".join(_thing(it.__name__, it) for it in [*kinds, *attributes])
 
 
 def _thing(name: str, thing: Any) -> str:
