@@ -100,14 +100,19 @@ def problems(found: Iterable[Problem]) -> None:
         click.echo(line, err=True)
 
 
-def more_about(names: Iterable[str], stream: IO[Any]) -> str:
-    """Return the line that says how to learn more about errors with these names; "" if none has one."""
+def more_about(names: Iterable[str], stream: IO[Any] | None = None) -> str:
+    """Return the line that says how to learn more about errors with these names; "" if none has one.
+
+    It is dim if `stream` may be coloured, and plain without a stream.
+    """
     known = list(dict.fromkeys(filter(None, names)))
     if not known:
         return ""
     if len(known) == 1:
-        return styled(f"`qwenbuild explain-error {known[0]}` says more about it", stream, dim=True)
-    return styled(f"`qwenbuild explain-error NAME` says more about {listing(known, most=_MOST_TOLD)}", stream, dim=True)
+        line = f"`qwenbuild explain-error {known[0]}` says more about it"
+    else:
+        line = f"`qwenbuild explain-error NAME` says more about {listing(known, most=_MOST_TOLD)}"
+    return styled(line, stream, dim=True) if stream else line
 
 
 def warnings(found: Iterable[Problem]) -> int:

@@ -126,6 +126,8 @@ class WatchStatus:
                 above.append(("yellow", f"{'unknown':>10}  {hint}"))
         yield from above
         frames = [line for problem in live.problems for line in _frame(problem)]
+        if more := style.more_about(problem.name for problem in live.problems):
+            frames.append(("dim", more))
         room = max(1, height - 2 - len(above) - len(below))
         yield from frames[:room]
         if len(frames) > room:

@@ -84,6 +84,8 @@ def test_a_status_with_errors_fits_the_terminal(status: WatchStatus) -> None:
     assert lines[:3] == ["  watching  project", "error: mistake 0", " --> s.toml:1:1"]
     assert lines[-2:] == ["            and 14 more lines", "            q quit"]
     assert len(lines) == 9
+    status.live.problems = [Problem("torn", name="toml-syntax")]
+    assert texts(status)[1:3] == ["error: torn", "`qwenbuild explain-error toml-syntax` says more about it"]
 
 
 def test_a_status_with_failures(status: WatchStatus) -> None:
