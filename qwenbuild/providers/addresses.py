@@ -36,8 +36,12 @@ class Address:
     @property
     def is_local(self) -> bool:
         """Whether the server is on this machine."""
-        host = urlsplit(self.url).hostname or ""
-        return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+        return is_loopback(urlsplit(self.url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def find(stated: object, environ: Mapping[str, str], variable: str, *, like: str) -> Sequence[Address]:

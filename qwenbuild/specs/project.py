@@ -103,7 +103,8 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="qwenbuild config")
 
     provider: str = Field(
-        default="dashscope", description="renders the images: dashscope, draft, null, or a plugin's name"
+        default="dashscope",
+        description="renders the images: dashscope, images, comfyui, draft, null, or a plugin's name",
     )
     specs: str = Field(default=discovery.SPECS, description="glob of the specs, relative to the project")
     templates: str = Field(default="templates", description="folder of the templates")

@@ -18,6 +18,8 @@ from qwenbuild.errors import UsageError
 from qwenbuild.problems import did_you_mean, listing
 from qwenbuild.regions import REGION_IDS, REGIONS
 
+from ..addresses import is_loopback
+
 BASE_URL_ENVS: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")  # the SDK's v1 and v2 names
 WORKSPACE_ENV: Final = "DASHSCOPE_WORKSPACE_ID"
 
@@ -69,7 +71,7 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """True if the service runs on this machine, as an emulator does."""
-        return _is_loopback(urlsplit(self.base_url).hostname or "")
+        return is_loopback(urlsplit(self.base_url).hostname or "")
 
 
 def find_region(table: Mapping[str, Any]) -> str | None:
@@ -166,7 +168,7 @@ def _checked(url: str, origin: str) -> SplitResult:
     host = parts.hostname or ""
     if parts.scheme not in ("https", "http") or not host or not has_valid_port or parts.query or parts.fragment:
         raise UsageError(f"{origin} is not the URL of a service", facts=[f"it is: {url}"], hint=hint, name="base-url")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(
             f"{origin} is plain http: the network could read the key",
             facts=[f"it is: {url}"],
@@ -174,10 +176,6 @@ def _checked(url: str, origin: str) -> SplitResult:
             name="base-url",
         )
     return parts
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _region_of(host: str) -> str | None:
