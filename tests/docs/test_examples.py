@@ -54,7 +54,7 @@ def project_of(page: Path, folder: Path) -> Path:
 
 
 def quick(text: str) -> str:
-    """Return a config with plain images in place of drafts, which take ten times as long. Other tests look at drafts."""
+    """Return a config with plain images in place of drafts, which take ten times as long. Other tests have drafts."""
     return text.replace('provider = "draft"', 'provider = "null"', 1)
 
 
