@@ -125,7 +125,8 @@ def test_picked_selects_everywhere(sandbox: Sandbox) -> None:
     """Builds, reports and `show` take it; without a star it is an error, with a hint that works."""
     refused = sandbox.here("build", "--picked")
     assert (refused.code, refused.err) == (
-        2, "error: no cell is starred\n  = hint: `qwenbuild pick CELL` stars one\n\n",
+        2, "error: no cell is starred\n  = hint: `qwenbuild pick CELL` stars one\n\n"
+        "`qwenbuild explain-error not-starred` says more about it\n",
     )  # fmt: skip
     assert sandbox.here("pick", "icons/moon", "garden/flower[flower=rose]").code == 0
     assert sandbox.here("plan", "--picked", "-w", "flower=rose").out.endswith("1 to render\n")

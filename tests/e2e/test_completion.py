@@ -118,7 +118,7 @@ def asked(sandbox: Sandbox, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "answers"),
     [
-        ("qwenbuild e", ["plain,explain", "plain,emulator"]),
+        ("qwenbuild e", ["plain,explain", "plain,explain-error", "plain,emulator"]),
         ("qwenbuild --proj", ["plain,--project"]),
         ("qwenbuild --max-c", ["plain,--max-cost"]),  # an option of the default command
         ("qwenbuild build --provider d", ["plain,dashscope", "plain,draft"]),

@@ -172,7 +172,8 @@ def test_two_builds_at_once(crowd: Sandbox) -> None:
         2,
         "error: another build of this project is running\n"
         f"  = lock: {crowd.root / '.qwenbuild/lock'}\n"
-        "  = hint: wait until it ends; the lock is released when its process ends\n\n",
+        "  = hint: wait until it ends; the lock is released when its process ends\n\n"
+        "`qwenbuild explain-error project-busy` says more about it\n",
     )
     assert crowd.here("clean").code == 2
     assert crowd.here("plan").code == 0
