@@ -31,7 +31,7 @@ def test_from_the_first_build_to_other_steps(sandbox: Sandbox) -> None:
     with serving() as server:
         place = project(sandbox, server, "steps = 50", "true_cfg_scale = 4")
         assert place.here("plan").out.splitlines()[-1] == "4 to render"
-        assert place.build("-q")["rendered"] == 4
+        assert place.build_here("-q")["rendered"] == 4
         assert sorted((body["size"], body["seed"]) for body in server.bodies) == [
             ("40x72", 1), ("40x72", 2), ("72x40", 1), ("72x40", 2)
         ]  # fmt: skip

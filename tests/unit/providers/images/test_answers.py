@@ -96,6 +96,17 @@ def answer(status: int, body: Any = None, text: str = "", **more: Any) -> Answer
             "http://gpu:1 failed\n  status 500\n  it says: CUDA out of memory. Tried to allocate 20.00 GiB\n"
             "  the GPU has too little memory: a smaller size, or fewer requests at once, need less",
         ),
+        (  # mudler/LocalAI, issue 1976
+            answer(500, {"error": {"code": 500, "message": "could not load model (no success)", "type": ""}}),
+            ServiceFault,
+            "http://gpu:1 failed\n  status 500\n  it says: could not load model (no success)",
+        ),
+        (  # vllm-project/vllm-omni, pull request 3381
+            answer(400, {"detail": "Requested image size 9000x9000 exceeds the maximum allowed size of 4 pixels.\n"}),
+            Refused,
+            "vLLM-Omni at http://gpu:1 refuses the request\n  status 400\n"
+            "  it says: Requested image size 9000x9000 exceeds the maximum allowed size of 4 pixels.",
+        ),
         (answer(502, None, "bad gateway"), ServiceFault, "http://gpu:1 failed\n  status 502\n  it says: bad gateway"),
         (
             answer(200, None, "PNG?"),
