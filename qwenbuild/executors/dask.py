@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import errno
 import logging
+import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,6 +31,7 @@ _T = TypeVar("_T")
 EXTRA: Final = "qwenbuild[dask]"
 _CONNECT_S: Final = 10.0
 _CLOSE_S: Final = 2.0
+_LOOK_S: Final = 5.0  # between two looks at the workers
 _HERE: Final = "`--executor local` makes the images on this machine"
 _LOGGERS: Final = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "distributed.utils",
                    "tornado.application")  # fmt: skip
@@ -43,6 +45,7 @@ class DaskExecutor:
         self._client: Any = None
         self._likeness: Mapping[str, str] = {}
         self._prefix, self._numbers = f"qwenbuild-{uuid4().hex}", count()
+        self._is_waiting = False  # the user knows that there is no worker
         self._asked: set[str] = set()  # resources of workers that were looked for
 
     @asynccontextmanager
@@ -58,6 +61,8 @@ class DaskExecutor:
                 place = await stack.enter_async_context(local_cluster.running())
             self._client = await stack.enter_async_context(self._connected(place))
             await self._check_workers()
+            watch = asyncio.create_task(self._watch())
+            stack.callback(watch.cancel)
             yield
 
     @asynccontextmanager
@@ -88,15 +93,28 @@ class DaskExecutor:
         """Raise ExecutorError if a present worker can't make the same bytes; warn if there is no worker."""
         found = await self._client.run(likeness.here, on_error="return")
         if not found:
-            self._tell(Problem(
-                f"{self.name} has no worker yet: the work waits for one", hint=f"start one; {_HERE}",
-                name="executor-waiting",
-            ))  # fmt: skip
+            self._tell_of_wait()
         for address, theirs in sorted(found.items()):
             if isinstance(theirs, Exception):
                 raise _unable(address, theirs)
             if differences := likeness.differences(self._likeness, theirs):
                 raise _unlike(address, differences)
+
+    async def _watch(self) -> None:
+        """Warn each time that the last worker has gone."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(OSError):  # the tasks tell that the scheduler is gone
+                are_there = bool((await self._client.scheduler.identity(n_workers=1))["workers"])
+                if are_there:
+                    self._is_waiting = False
+                elif not self._is_waiting:
+                    self._tell_of_wait()
+
+    def _tell_of_wait(self) -> None:
+        self._is_waiting = True
+        claim = f"{self.name} has no worker: the work waits for one"
+        self._tell(Problem(claim, hint=f"start one; {_HERE}", name="executor-waiting"))
 
     async def do(self, task: Callable[..., _T], *arguments: object, needs: str = "") -> _T:
         """See `Executor.do`."""
@@ -104,8 +122,9 @@ class DaskExecutor:
             self._asked.add(needs)
             await self._look_for(needs)
         try:
+            call = pickle.dumps(_Call(self._likeness, task, arguments))
             future = self._client.submit(
-                _checked, self._likeness, task, *arguments, key=f"{self._prefix}-{next(self._numbers)}", pure=False,
+                pickle.loads, call, key=f"{self._prefix}-{next(self._numbers)}", pure=False,
                 resources={needs: 1} if needs else None,
             )  # fmt: skip
             result: _T = await future
@@ -155,6 +174,20 @@ class DaskExecutor:
         )  # fmt: skip
 
 
+class _Call:
+    """A task and its arguments. Unpickling it does the task, and returns the result.
+
+    So the scheduler needs no qwenbuild, and a worker without it fails like a task: Dask ends workers, without a word,
+    that can't unpickle what comes from the scheduler.
+    """
+
+    def __init__(self, expected: Mapping[str, str], task: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+        self._given = (expected, task, *arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _checked, self._given
+
+
 def _checked(expected: Mapping[str, str], task: Callable[..., _T], *arguments: object) -> _T:
     """Do a task if this worker makes the same bytes as the machine that gives the work. This is what workers run."""
     from distributed import get_worker
@@ -189,8 +222,8 @@ def _unlike(address: str, differences: list[str]) -> ExecutorError:
 
 
 def _unable(address: str, error: Exception) -> ExecutorError:
-    """Return the error of a worker, or of a scheduler, that can't import qwenbuild."""
-    who = f"the worker {address}" if address else "a worker, or the scheduler,"
+    """Return the error of a worker that can't import qwenbuild."""
+    who = f"the worker {address}" if address else "a worker"
     return ExecutorError(
         f"{who} can't run qwenbuild", facts=[f"{type(error).__name__}: {error}"],
         hint=f"install it on all machines of the cluster: python -m pip install '{EXTRA}=={__version__}'",

@@ -124,6 +124,34 @@ def test_a_resource_that_no_worker_has(cluster: str) -> None:
     assert told[0].hint == 'start workers with `dask worker ADDRESS --resources "GPU=1"`'
 
 
+def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once, and again each time that the last worker has gone."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(dask, "_LOOK_S", 0.01)
+    told: list[Problem] = []
+
+    async def act(executor: DaskExecutor) -> None:
+        first = asyncio.create_task(executor.do(add, 1, 1))
+        await asyncio.sleep(0.1)
+        assert len(told) == 1
+        running.scale(1)
+        assert await first == (2, 1)
+        while executor._is_waiting:  # noqa: ASYNC110 - nothing tells when a look has ended
+            await asyncio.sleep(0.01)
+        running.scale(0)
+        while len(told) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
+        dashboard_address=None, silence_logs="CRITICAL",
+    ) as running:  # fmt: skip
+        on(running.scheduler_address, act, told)
+        claim = f"the cluster of {running.scheduler_address} has no worker: the work waits for one"
+    assert [problem.claim for problem in told] == [claim, claim]
+
+
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing answers, or what answers is no scheduler, or there are no certificates."""
     monkeypatch.setattr(dask, "_CONNECT_S", 0.2)
