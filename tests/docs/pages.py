@@ -1,4 +1,4 @@
-"""The pages of the documentation: README.md and docs/, with their blocks, headings, links and paragraphs.
+"""The pages of the documentation: README.md, docs/ and .github/, with their blocks, headings, links and paragraphs.
 
 A comment directly before a fenced block says what the tests do with it:
 
@@ -62,7 +62,8 @@ class Block:
 def pages() -> list[Path]:
     """Return every page that people read; `index.md` is only for the generator."""
     found = sorted((REPOSITORY / "docs").rglob("*.md"))
-    return [REPOSITORY / "README.md", *(page for page in found if page.name != "index.md")]
+    about = [REPOSITORY / ".github" / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
+    return [REPOSITORY / "README.md", *(page for page in found if page.name != "index.md"), *about]
 
 
 def shown(page: Path) -> str:

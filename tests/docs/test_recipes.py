@@ -116,7 +116,7 @@ def test_the_workflow_is_safe() -> None:
 def test_the_hook(machine: Machine) -> None:
     """The real pre-commit refuses a commit if its lock is out of date, and accepts it otherwise."""
     config, work = block_of(".pre-commit-config.yaml", OTHERS).text, machine.folder / "work"
-    (offered,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    offered = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))[0]
     (hook,) = yaml.safe_load(config)["repos"][0]["hooks"]
     assert {key: hook[key] for key in hook if key != "language"} == {
         key: offered[key] for key in hook if key != "language"
