@@ -218,7 +218,7 @@ def test_selection(sandbox: Sandbox) -> None:
     assert made(sandbox, "icons/*") == {"rendered": 1, "up_to_date": 1}
     assert made(sandbox) == {"rendered": 3, "up_to_date": 5}
     wrong = sandbox.here("build", "icons/son")
-    assert (wrong.code, wrong.err.splitlines()[0], wrong.err.splitlines()[-2]) == (
+    assert (wrong.code, wrong.err.splitlines()[0], wrong.err.splitlines()[-3]) == (
         2, 'error: nothing is named "icons/son"', '  = hint: did you mean "icons/sun"?'
     )  # fmt: skip
     assert sandbox.here("build", "-w", "seed=3").code == 2
