@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from qwenbuild.files.provenance import read_provenance
+from qwenbuild.providers.same_images import pixels_of
 from tests.support.image_servers import MODEL, ImageServer, Reply, serving
 
 from .harness import Sandbox
@@ -134,3 +137,25 @@ def test_leaving_at_once_cancels_a_job(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert server.jobs["job_0"]["status"] == "cancelled"
+
+
+@pytest.mark.wheels
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_pipeline(sandbox: Sandbox) -> None:
+    """Tiny random weights behind the server: seeds and steps reach the model, and the same request gives the same."""
+    pytest.importorskip("diffusers")
+    from tests.support.tiny_pipeline import TinyPipeline
+
+    spec = SPEC.replace('["72x40", "40x72"]', '["64x64", "96x64"]')
+    with serving() as server:
+        place = project(sandbox, server, "steps = 2", spec=spec)
+        server.drawn = TinyPipeline().drawn  # type: ignore[method-assign, assignment]
+        assert place.build_here("-q")["rendered"] == 4
+        first = {name: pixels_of(png) for name, png in place.outputs().items()}
+        assert len({*first.values()}) == 4
+        assert place.here("build", "-q", "--force").code == 0
+        assert {name: pixels_of(png) for name, png in place.outputs().items()} == first
+        place.edit("qwenbuild.toml", "steps = 2", "steps = 3")
+        place.here("build", "-q")
+        assert {*first.values()}.isdisjoint(map(pixels_of, place.outputs().values()))
