@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import errno
 import logging
+import os
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -256,4 +257,10 @@ def _security(place: Place) -> Any:
             raise ValueError('tls:// needs certificates: [executor] tls = { ca = "…", cert = "…", key = "…" }')
         return found
     files = place.tls
+    for path in (files.ca, files.cert, files.key):
+        if "\n" not in path and not os.access(path, os.R_OK):
+            raise ExecutorError(
+                f"the certificate or key {path} can't be read", hint=f"[executor] tls names it; {_HERE}",
+                name="executor-unreachable",
+            )  # fmt: skip
     return Security(require_encryption=True, tls_ca_file=files.ca, tls_client_cert=files.cert, tls_client_key=files.key)

@@ -90,7 +90,7 @@ def serve() -> None:
 
             security: Any = Security.temporary()
             with LocalCluster(
-                n_workers=os.cpu_count() or 1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+                n_workers=os.cpu_count() or 1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 security=security, silence_logs="CRITICAL",
             ) as cluster:  # fmt: skip
                 say(address=cluster.scheduler_address, ca=security.tls_ca_file, cert=security.tls_client_cert,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ from tests.support.caches import Cache
 from tests.support.clusters import Processes
 
 from .harness import Sandbox
+
+pytestmark = pytest.mark.slow
 
 CARDS = """\
 model = "qwen-image-2.0"
@@ -89,13 +93,31 @@ def test_workers_and_schedulers_are_killed(cards: Sandbox, cache: Cache, tmp_pat
     assert again["rendered"] <= 34
 
 
+def refusal(port: int) -> str:
+    """Return why a server refuses a connection with TLS but without a certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port), 0.5) as plain, context.wrap_socket(plain) as connection:
+            return repr(connection.recv(1))
+    except (ssl.SSLError, OSError) as error:
+        return str(getattr(error, "reason", error))
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_a_local_cluster(cards: Sandbox, times: int) -> None:
-    """The first one ends the build after what came back, the second one at once. No process is left."""
+    """The first one ends the build after what came back, the second one at once. No process is left.
+
+    While the cluster lives, it listens on loopback alone, and takes work only with a certificate.
+    """
     cards.write({"qwenbuild.toml": 'provider = "null"\n[providers.null]\nlatency_s = 0.5\n'})
     build = cards.popen("--executor", "dask=local", start_new_session=True)
     wait_until(lambda: len(cards.stamps()) >= 1)
     left = psutil.Process(build.pid).children(recursive=True)
+    listening = [it.laddr for one in left for it in one.net_connections("tcp") if it.status == psutil.CONN_LISTEN]
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    why = [refusal(address.port) for address in {it.port: it for it in listening}.values()]
+    assert why.count("TLSV13_ALERT_CERTIFICATE_REQUIRED") >= 1 + (os.cpu_count() or 1)  # scheduler and workers
     for _ in range(times):
         os.killpg(build.pid, signal.SIGINT)
     out, err = build.communicate(timeout=60)

@@ -29,7 +29,7 @@ def cluster() -> Iterator[str]:
 
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
-        dashboard_address=None, silence_logs="CRITICAL",
+        dashboard_address="127.0.0.1:0", silence_logs="CRITICAL",
     ) as running:  # fmt: skip
         yield running.scheduler_address
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from qwenbuild.errors import BadImage, ExecutorError, ProviderError, Unreachable, UsageError
-from qwenbuild.executor import SLOTS, Place
+from qwenbuild.executor import SLOTS, Place, Tls
 from qwenbuild.executors import dask, likeness
 from qwenbuild.executors.dask import DaskExecutor
 from qwenbuild.problems import Problem
@@ -145,7 +145,7 @@ def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with LocalCluster(
         n_workers=0, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
-        dashboard_address=None, silence_logs="CRITICAL",
+        dashboard_address="127.0.0.1:0", silence_logs="CRITICAL",
     ) as running:  # fmt: skip
         on(running.scheduler_address, act, told)
         claim = f"the cluster of {running.scheduler_address} has no worker: the work waits for one"
@@ -162,6 +162,9 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
             assert caught.value.claim == f"no Dask scheduler answers at {address}"
     with pytest.raises(ExecutorError) as caught:
         on("tls://127.0.0.1:9", lambda executor: executor.do(add, 1, 1))
+    place = Place("tls://127.0.0.1:9", Tls("a\n", "missing.pem", "b\n"))
+    with pytest.raises(ExecutorError, match=r"the certificate or key missing\.pem can't be read"):
+        dask._security(place)
     assert caught.value.facts == ('tls:// needs certificates: [executor] tls = { ca = "…", cert = "…", key = "…" }',)
 
 
