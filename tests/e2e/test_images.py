@@ -150,7 +150,7 @@ def test_a_real_pipeline(sandbox: Sandbox) -> None:
     spec = SPEC.replace('["72x40", "40x72"]', '["64x64", "96x64"]')
     with serving() as server:
         place = project(sandbox, server, "steps = 2", spec=spec)
-        server.drawn = TinyPipeline().drawn  # type: ignore[method-assign, assignment]
+        server.drawn = TinyPipeline().drawn  # type: ignore[method-assign]
         assert place.build_here("-q")["rendered"] == 4
         first = {name: pixels_of(png) for name, png in place.outputs().items()}
         assert len({*first.values()}) == 4
