@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from qwenbuild.catalogue import BadDeclaration, Catalogue, OpenCatalogue
 from qwenbuild.errors import ProjectError, WrongSettings
 from qwenbuild.options import Options
-from qwenbuild.problems import Problem
 from qwenbuild.own_servers import default_model, serves_any_model
+from qwenbuild.problems import Problem
 from qwenbuild.provider import OPTIONS, Provider, Settings, accounted, asked_by
 from qwenbuild.providers import registry
 from qwenbuild.routes import DEFAULT, Choice, Routes
