@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -99,6 +98,8 @@ def address_fault(address: str) -> str | None:
 
 
 def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # here, because most projects have no cluster
+
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -21,7 +21,8 @@ def test_defaults_leave_every_choice_to_the_config() -> None:
     values = {field.name: getattr(Options(), field.name) for field in dataclasses.fields(Options)}
     assert {name for name, value in values.items() if value not in ((), False, None)} == set()
     assert {name for name, value in values.items() if value is None} == {
-        "executor", "shard", "profile", "provider", "region", "interface", "jobs", "resubmit", "remote", "max_renders", "max_cost"
+        "shard", "profile", "provider", "region", "interface", "executor", "jobs", "resubmit", "remote", "max_renders",
+        "max_cost",
     }  # fmt: skip
 
 
