@@ -34,6 +34,24 @@ html_show_sphinx = False
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)#\s]+\.md)(?:#[^)\s]*)?\)")
 
 
+_PICTURE = re.compile(r'<picture>\s*<source [^>]*srcset="([^"]+)">\s*<img alt="([^"]+)" src="([^"]+)">\s*</picture>')
+_IMAGES = """
+```{{image}} {2}
+:alt: {1}
+:class: only-light
+```
+```{{image}} {0}
+:alt: {1}
+:class: only-dark
+```
+"""
+
+
+def _with_pictures(_app: Sphinx, _docname: str, source: list[str]) -> None:
+    """Make Furo's images for light and dark of what GitHub reads as one picture."""
+    source[0] = _PICTURE.sub(lambda found: _IMAGES.format(*found.groups()), source[0])
+
+
 def _with_downloads(app: Sphinx, docname: str, source: list[str]) -> None:
     """Make downloads of the links to pages of the repository that lie outside of docs/."""
     folder = Path(app.srcdir, docname).parent
@@ -47,5 +65,6 @@ def _with_downloads(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     """Connect the events of Sphinx."""
+    app.connect("source-read", _with_pictures)
     app.connect("source-read", _with_downloads)
     app.connect("include-read", lambda app, _path, docname, source: _with_downloads(app, docname, source))

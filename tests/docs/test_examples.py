@@ -24,8 +24,9 @@ from tests.support.workspace import Workspace
 from .pages import REPOSITORY, Block, blocks, every_block, pages, prose, shown, start_of
 
 RUN = ("console", "toml", "python")
-ELSEWHERE = ("docs/reference/errors.md", "docs/tutorial.md")
-"""Pages with tests of their own: the errors are made from entries, the tutorial needs a terminal and a browser."""
+ELSEWHERE = ("docs/reference/errors.md", "docs/tutorial.md", "docs/README.zh.md")
+"""Pages with tests of their own: the errors are made from entries, the tutorial needs a terminal, the Chinese README
+has the blocks of the English one."""
 WITH_COMMANDS = [
     page
     for page in pages()
