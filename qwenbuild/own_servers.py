@@ -87,6 +87,15 @@ def is_repeatable(provider: object) -> bool:
     return bool(getattr(provider, "is_repeatable", True))
 
 
+def settings_of_environment(provider: object) -> Mapping[str, Any]:
+    """Return the settings that this machine's environment has in place of the project's: its attribute of that name.
+
+    A worker elsewhere gets them, too: what they replaced may not be approved.
+    """
+    found: Mapping[str, Any] = getattr(provider, "settings_of_environment", {})
+    return found
+
+
 def is_forced(journal: object) -> bool:
     """Return whether the user wants another image than an earlier one of the request: an attribute of that name."""
     return bool(getattr(journal, "is_forced", False))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.executor import HINT, LOCAL, Place, Tls, address_of, ask
 from qwenbuild.options import Options
-from qwenbuild.own_servers import reading
+from qwenbuild.own_servers import reading, settings_of_environment
 from qwenbuild.plan.plan import Plan, Verdict
 from qwenbuild.problems import Problem, listing
 from qwenbuild.provider import OPTIONS, asked_by, options_of
@@ -149,7 +149,7 @@ def _recipe(engine: Engine, choice: Choice) -> Recipe:
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in (reader.files() if reader else ())}
     given = {option: getattr(engine.options, option) or getattr(choice, option) for option in OPTIONS}
     taken = options_of(registry.find(name) or (lambda settings: engine.routes.provider(choice)))
-    table = engine.project.config.providers.get(name, {})
+    table = {**engine.project.config.providers.get(name, {}), **settings_of_environment(provider)}
     table = {**table, **{option: value for option, value in given.items() if value and option in taken}}
     return Recipe(name, table, files)
 

@@ -105,6 +105,11 @@ def asked(servers: Sequence[Address], variable: str, source: str, what: str) -> 
     return found
 
 
+def of_environment(servers: Sequence[Address]) -> Mapping[str, object]:
+    """Return the settings that the environment has in place of the project's: see `own_servers`."""
+    return {"base_url": [server.url for server in servers]} if any(server.is_users for server in servers) else {}
+
+
 def _checked(url: str, source: str, like: str) -> str:
     """Return an address without a slash at its end. Raises UsageError."""
     hint = f'such as "{like}"'

@@ -46,4 +46,5 @@ def test_a_provider_says_it_or_not() -> None:
     assert (own_servers.choosy(own), own_servers.choosy(plain)) == (own, None)
     assert (own_servers.reading(own), own_servers.reading(plain)) == (own, None)
     assert [*map(own_servers.is_repeatable, (own, plain))] == [False, True]
+    assert own_servers.settings_of_environment(plain) == {}
     assert own_servers.is_forced(object()) is False

@@ -146,6 +146,11 @@ class ComfyUIProvider:
         """Return the servers beyond this machine that only the project names."""
         return addresses.asked(self.addresses, "", f"[providers.{NAME}] base_url", "prompts and the workflow")
 
+    @property
+    def settings_of_environment(self) -> Mapping[str, object]:
+        """The addresses that the environment names: see `own_servers`."""
+        return addresses.of_environment(self.addresses)
+
     # --- renders ---
 
     @asynccontextmanager

@@ -78,8 +78,10 @@ def find(root: Path, written: str) -> Path:
     """
     hint = "a workflow is part of the project: copy it into the repository"
     try:
-        path, real_root = root / written, os.path.realpath(root)
-        is_inside = not os.path.isabs(written) and Path(os.path.realpath(path)).is_relative_to(real_root)
+        path, real_root = root / os.path.normpath(written), os.path.realpath(root)
+        # A way out and in again leads elsewhere on a worker, where the project's folder has another name.
+        is_out = os.path.isabs(written) or Path(os.path.normpath(written)).parts[:1] == ("..",)
+        is_inside = not is_out and Path(os.path.realpath(path)).is_relative_to(real_root)
     except (OSError, ValueError):  # NUL, or a name that no file can have
         raise UsageError(
             f'"{written}" is not the path of a file', hint='such as "workflows/poster.json"', name="outside-project"

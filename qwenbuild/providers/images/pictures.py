@@ -42,7 +42,8 @@ def picture(text: str, accepted: str, server: str) -> Picture:
     try:
         image = base64.b64decode(text.partition(";base64,")[2] or text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadImage(f"{server} sent an image that is not in base64", facts=[f"it begins: {text[:40]}"]) from None
+        # What it sent instead is not shown: it may be the token.
+        raise BadImage(f"{server} sent an image that is not in base64", facts=[f"{len(text):,} characters"]) from None
     facts: Mapping[str, Any] = {}
     if image.startswith(_JPEG):
         if accepted != "jpeg":

@@ -130,6 +130,11 @@ class ImagesProvider:
         """Return the servers that get prompts, or the token, and that only the project names."""
         return addresses.asked(self._servers, self._variable, f"[providers.{NAME}] base_url", "prompts")
 
+    @property
+    def settings_of_environment(self) -> Mapping[str, object]:
+        """The addresses that the environment names: see `own_servers`."""
+        return addresses.of_environment(self._servers)
+
     async def render(self, request: Request, journal: Journal) -> Rendered:
         """Return the image of a server. Raises ProviderError."""
         if self._renderer is None:

@@ -66,7 +66,7 @@ class Server:
             self.reader.check(answer, "")
             data = answer.body.get("data") if isinstance(answer.body, dict) else None
             found = [it.get("id") for it in data if isinstance(it, dict)] if isinstance(data, list) else []
-        return [name for name in found if isinstance(name, str) and name]
+        return [self.client.hide(name) for name in found if isinstance(name, str) and name]
 
     async def facts(self) -> Mapping[str, str]:
         """Return what the provenance of an image says about the server: where it is, and its version if it tells it."""

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from qwenbuild import load
+from qwenbuild.engine.distributing import away_of
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Stopping
 from qwenbuild.provider import Price
+from qwenbuild.routes import Choice
 from tests.support.builds import Build, ScriptedProvider
 from tests.support.caches import Cache
 from tests.support.comfy_server import Comfy, workflow
@@ -131,6 +133,25 @@ def test_a_server_that_is_not_approved(project: Workspace, threads: InThreads) -
     finished, _ = built(project)
     assert (finished.skipped, threads.done) == (1, [])
     assert "http://gpu.example:8188" in str(finished.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("images", 'dialect = "sglang"\ntoken_env = "QWENBUILD_IMAGES_TOKEN"'),
+        ("comfyui", 'workflow = "w.json"'),
+    ],
+)
+def test_a_server_of_the_environment_is_that_of_the_workers(
+    project: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, settings: str
+) -> None:
+    """They get no address of the project that it replaces here: nobody was asked whether they may use that."""
+    config = f'provider = "{name}"\n[providers.{name}]\nbase_url = "https://evil.example"\n{settings}\n'
+    project.write({"qwenbuild.toml": config, "w.json": json.dumps(workflow())})
+    monkeypatch.setenv(f"QWENBUILD_{name.upper()}_URL", "http://127.0.0.1:1 http://127.0.0.1:2")
+    away = away_of(load(project.root, executor="dask=local"), print)
+    assert away is not None
+    assert away.recipe(Choice()).table["base_url"] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 
 
 class Mixed(ScriptedProvider):

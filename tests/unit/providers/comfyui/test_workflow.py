@@ -142,7 +142,8 @@ def test_a_workflow_lies_in_the_project(tmp_path: Path) -> None:
     (tmp_path / "secret.json").write_text("{}")
     (tmp_path / "project" / "link.json").symlink_to("../secret.json")
     assert find(tmp_path / "project", "a/b.json") == tmp_path / "project" / "a" / "b.json"
-    for path in ("../secret.json", "link.json", str(tmp_path / "secret.json"), "a\0b"):
+    absolute = str(tmp_path / "secret.json")
+    for path in ("../secret.json", "../project/w.json", "a/../../project/w.json", "link.json", absolute, "a\0b"):
         with pytest.raises(UsageError) as caught:
             find(tmp_path / "project", path)
         assert caught.value.name == "outside-project"
