@@ -506,6 +506,8 @@ ELSEWHERE: Mapping[str, str] = {
     "\0; `qwenbuild plan --all`": "a narrow terminal: tests/unit/terminal/test_plan_overview.py",
     "`qwenbuild build` collects the images": "only the real service bills: tests/unit/terminal/test_cost_view.py",
     "`qwenbuild status` lists them": "tests/unit/terminal/test_live_view.py",
+    "`qwenbuild doctor` compares the workflow": "tests/unit/providers/comfyui/test_answers.py",
+    "`qwenbuild doctor` shows which models it serves": "tests/unit/providers/images/test_answers.py",
 }
 """Parts of messages that no scenario shows, and where they are shown or what makes them hard to show."""
 
