@@ -6,10 +6,7 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from qwenbuild.engine import scaffold
 from tests.support.workspace import Workspace
 
 from .pages import REPOSITORY, block_of
+from .programs import said, serving
 
 GITHUB = REPOSITORY / ".github"
 ACTION: dict[str, Any] = yaml.safe_load((GITHUB / "actions/build/action.yml").read_text("utf-8"))
@@ -33,15 +31,6 @@ SCHEMAS = {
     "github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
     "dependabot": [GITHUB / "dependabot.yml"],
 }
-
-
-def said(*command: str | Path, code: int = 0, **options: Any) -> str:
-    """Run a program, check its exit code, and return what it prints on both streams."""
-    done = subprocess.run(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
 
 
 # --- GitHub's files ---
@@ -206,27 +195,15 @@ def test_only_what_is_copied_goes_to_the_builder() -> None:
     assert all((REPOSITORY / path).exists() for path in copied)
 
 
-@contextmanager
-def serving(folder: Path, *command: str, ready: str) -> Iterator[int]:
-    """Run a command of qwenbuild that serves a page; yield its process id once it has printed `ready`."""
-    words = [sys.executable, "-m", "qwenbuild", *command]
-    with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout
-        try:
-            assert any(ready in line for line in process.stdout)
-            yield process.pid
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
-
-
 @pytest.mark.parametrize(
     ("command", "ready"),
-    [("emulator --port 0 --host 0.0.0.0", "Ctrl-C"), ("watch --port 0", "page http"), ("emulator --port 0", "Ctrl-C")],
+    [("emulator --port 0 --host 0.0.0.0", "Ctrl-C"), ("watch --port 0", "page http")],
 )
 def test_the_health_check(project: Workspace, command: str, ready: str) -> None:
     """A server is healthy while its page answers, and not when it hangs; a process that serves nothing is healthy."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "specs/a.toml": '[image.x]\nprompt = "a"\n'})
-    with serving(project.root, *command.split(), ready=ready) as process:
-        assert said(sys.executable, HEALTH, str(process)) == ""
+    with serving(sys.executable, "-m", "qwenbuild", *command.split(), ready=ready, cwd=project.root) as process:
+        assert said(sys.executable, HEALTH, str(process.pid)) == ""
         assert said(sys.executable, HEALTH, str(os.getpid())) == ""
+        process.send_signal(signal.SIGSTOP)  # it listens, and answers nothing
+        assert "serves no page at ['http://127.0.0.1:" in said(sys.executable, HEALTH, str(process.pid), code=1)
