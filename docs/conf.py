@@ -48,8 +48,9 @@ _IMAGES = """
 
 
 def _with_pictures(_app: Sphinx, _docname: str, source: list[str]) -> None:
-    """Make Furo's images for light and dark of what GitHub reads as one picture."""
+    """Make Furo's images for light and dark of what GitHub reads as one picture; the first page is `index` here."""
     source[0] = _PICTURE.sub(lambda found: _IMAGES.format(*found.groups()), source[0])
+    source[0] = source[0].replace("](README.md)", "](index.md)")
 
 
 def _with_downloads(app: Sphinx, docname: str, source: list[str]) -> None:
