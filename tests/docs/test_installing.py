@@ -26,6 +26,7 @@ from .test_repository import HEALTH, arguments
 
 BIN = Path(sys.executable).parent
 ADDRESS = f"git+file://{REPOSITORY}"
+ISOLATED = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 needs_uv = pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")
 needs_git = pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this is no clone")
 
@@ -75,3 +76,78 @@ def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
 @needs_git
 @pytest.mark.slow
 @pytest.mark.parametrize("installer", ["pip", pytest.param("uv", marks=needs_uv)])
+def test_installing_from_the_address_of_the_repository(tmp_path: Path, environ: dict[str, str], installer: str) -> None:
+    """Each installer makes a command that builds."""
+    if installer == "pip":
+        said(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+        python = tmp_path / "venv/bin/python"
+        said(sys.executable, "-m", "pip", "--python", python, "install", ADDRESS, env=environ)
+        command = tmp_path / "venv/bin/qwenbuild"
+    else:
+        said("uv", "tool", "install", ADDRESS, env=environ)
+        command = tmp_path / "bin/qwenbuild"
+    assert str(BIN) not in str(command.resolve())
+    assert builds(command, tmp_path, environ)
+
+
+@needs_git
+@pytest.mark.slow
+def test_pre_commit_installs_the_hooks(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The real pre-commit installs each hook that this repository offers, and runs it in another one."""
+    place = Workspace(tmp_path / "project").write({
+        "qwenbuild.toml": 'provider = "null"\n',
+        "specs/a.toml": '[vars]\nunused = "x"\n[image.x]\nprompt = "a"\n',
+    })  # fmt: skip
+    environ |= {"PRE_COMMIT_HOME": str(tmp_path / "hooks"), "GIT_CONFIG_GLOBAL": os.devnull}
+    said("git", "init", "-q", cwd=place.root, env=environ)
+    said("git", "add", ".", cwd=place.root, env=environ)
+    offered = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert [it["id"] for it in offered] == ["qwenbuild-lock", "qwenbuild-lint"]
+    words = (BIN / "pre-commit", "try-repo", REPOSITORY, "--ref", "HEAD", "--all-files", "--verbose")
+    printed = said(*words, code=1, cwd=place.root, env=environ)
+    assert "lock-outdated" in printed
+    assert "unused-variable" in printed
+
+
+# --- the steps of the Docker image ---
+
+
+@pytest.fixture
+def image(tmp_path: Path, environ: dict[str, str]) -> Path:
+    """The folder /opt/qwenbuild of the image, made by the steps of the Dockerfile from what it copies."""
+    source, opt = tmp_path / "source", tmp_path / "qwenbuild"
+    for copied in arguments("COPY"):
+        if "--from" not in copied and "health.py" not in copied:
+            for path in copied.split()[:-1]:
+                target = source / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if (REPOSITORY / path).is_dir() else shutil.copy
+                copy(REPOSITORY / path, target)
+    steps = arguments("RUN")[0].replace("/opt/qwenbuild", str(opt))
+    said("sh", "-euc", steps, cwd=source, env={**environ, "EXTRAS": ""})
+    shutil.copy(HEALTH, opt)
+    return opt
+
+
+def can_isolate() -> bool:
+    """Return whether this user may make a namespace of processes."""
+    words = [*ISOLATED, "true"]
+    return (
+        shutil.which("unshare") is not None and not subprocess.run(words, capture_output=True, check=False).returncode
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_isolate(), reason="processes can't be isolated here")
+def test_the_image(tmp_path: Path, image: Path, environ: dict[str, str]) -> None:
+    """As the first process of a container qwenbuild builds, passes the health check, and stops when it is asked to."""
+    store = tmp_path / "store"
+    environ |= {"PATH": f"{image}/bin:{environ['PATH']}", "QWENBUILD_CACHE_DIR": str(store)}
+    assert builds(image / "bin/qwenbuild", tmp_path, environ, "draft")
+    assert (store / "ac").is_dir()
+    with serving(*ISOLATED, "qwenbuild", "emulator", "--port", "0", ready="Ctrl-C", env=environ) as outer:
+        first = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().strip()
+        inside = ("nsenter", "--user", "--preserve-credentials", "--pid", "--mount", "--target", first)
+        assert said(*inside, image / "bin/python", image / "health.py", env=environ) == ""
+        os.kill(int(first), signal.SIGINT)
+        assert outer.wait(timeout=30) == 130
