@@ -21,10 +21,10 @@ from qwenbuild.builder.away import Delivery, Order, Recipe, Shared
 from qwenbuild.builder.keep import verified
 from qwenbuild.catalogue import builtin
 from qwenbuild.digest import canonical_json, sha256
-from qwenbuild.errors import ProviderError, QwenbuildError
+from qwenbuild.errors import ExecutorError, ProviderError, QwenbuildError
 from qwenbuild.executor import SLOTS
 from qwenbuild.pages.thumbnails import shrink
-from qwenbuild.provider import Journal, Provider, Rendered, Settings, broken
+from qwenbuild.provider import Journal, Provider, Rendered, Settings, broken, price_of
 from qwenbuild.providers.registry import create
 from qwenbuild.request import Request
 from qwenbuild.storage.remote.cache import MAX_IMAGE_BYTES, Remote
@@ -104,6 +104,7 @@ class Workshop:
         if remote and (entry := await remote.entry(order.key)):
             return Delivery(entry)
         provider, request = await self._provider(order.recipe, slots), Request.from_dict(order.request)
+        _check(provider, request)
         rendered = await _rendered(provider, request, FreeJournal(is_forced=order.is_forced))
         if remote and remote.may_write and not rendered.emulated_by:
             with_facts = replace(rendered, facts={**rendered.facts, **order.facts})
@@ -151,6 +152,19 @@ class Workshop:
                 if remote := self._remotes[at]:
                     await self._stack.enter_async_context(remote)
             return self._remotes[at]
+
+
+def _check(provider: Provider, request: Request) -> None:
+    """Raise ExecutorError if the provider of this machine is not the one that the order is about."""
+    if price_of(provider, request.model, request.size) is not None:  # another version may cost money
+        claim = f"a worker made nothing: its provider {provider.name} costs money there"
+        raise ExecutorError(claim, facts=[f"model: {request.model}"], name="executor-paid-work")
+    if provider.family != request.family:
+        raise ExecutorError(
+            f"the provider {provider.name} of a worker may make other images than this machine's",
+            facts=[f"family: {request.family} here, {provider.family} there"],
+            hint="install the same version of the provider's package on both machines", name="worker-differs",
+        )  # fmt: skip
 
 
 async def _rendered(provider: Provider, request: Request, journal: Journal) -> Rendered:

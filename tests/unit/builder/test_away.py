@@ -15,7 +15,10 @@ from qwenbuild import load
 from qwenbuild.engine.distributing import away_of
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.events import Event, Finished, ImageFinished, Outcome, Stopping
-from qwenbuild.provider import Price
+from qwenbuild.files.png_chunks import SIGNATURE, chunks, packed
+from qwenbuild.provider import Price, Rendered
+from qwenbuild.providers.null import NullProvider, plain
+from qwenbuild.request import Request
 from qwenbuild.routes import Choice
 from tests.support.builds import Build, ScriptedProvider
 from tests.support.caches import Cache
@@ -154,10 +157,27 @@ def test_a_server_of_the_environment_is_that_of_the_workers(
     assert away.recipe(Choice()).table["base_url"] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 
 
+def test_what_a_worker_sends_is_verified_here(
+    cards: Workspace, threads: InThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the worker says that it has done so."""
+    monkeypatch.setattr(NullProvider, "render", _damaged)
+    finished, events = built(cards)
+    assert (finished.rendered, finished.failed) == (0, 5)
+    assert {it.problems[0].name for it in events if isinstance(it, ImageFinished)} == {"bad-image"}
+
+
+async def _damaged(provider: NullProvider, request: Request, journal: object) -> Rendered:
+    """Return a PNG whose chunks are whole, but whose pixels are not."""
+    whole = chunks(plain(request.size, b"123"))
+    damaged = [packed(b"IDAT", b"?") if it.kind == b"IDAT" else it.whole for it in whole]
+    return Rendered(b"".join((SIGNATURE, *damaged)), verified=True)
+
+
 class Mixed(ScriptedProvider):
     """Renders one model for money, all others for free. Workers know it as `null`."""
 
-    name = "null"
+    name, family = "null", "null-1"
 
     def price(self, model: str) -> Price | None:
         return Price(Decimal("0.2")) if model == "qwen-image-max" else None

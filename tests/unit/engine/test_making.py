@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
 import pytest
 
 from qwenbuild.builder.away import Order, Recipe, Shared
 from qwenbuild.engine.making import Workshop, make
-from qwenbuild.errors import ProviderError, UsageError
+from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.files.provenance import read_provenance
+from qwenbuild.provider import Price
 from qwenbuild.providers.null import plain
 from qwenbuild.request import Request, Size
 from tests.support.caches import Cache
@@ -95,6 +97,17 @@ def test_settings_are_those_of_the_order(shop: Workshop) -> None:
         shop.make(order(latency_s=-1))
     with pytest.raises(UsageError, match='unknown provider "nulll"'):
         shop.make(order(provider="nulll"))
+
+
+def test_a_worker_with_another_provider_makes_nothing(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version of a plugin may make other images under the same key, or cost money."""
+    monkeypatch.setattr("qwenbuild.providers.null.NullProvider.family", "null-2")
+    with pytest.raises(ExecutorError) as caught:
+        shop.make(order())
+    assert caught.value.facts == ("family: null-1 here, null-2 there",)
+    monkeypatch.setattr("qwenbuild.providers.null.NullProvider.price", lambda *_: Price(Decimal(1)))
+    with pytest.raises(ExecutorError, match="a worker made nothing: its provider null costs money there"):
+        shop.make(order())
 
 
 def test_a_provider_that_breaks(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
