@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 EXTRA: Final = "qwenbuild[dask]"
 _CONNECT_S: Final = 10.0
 _CLOSE_S: Final = 2.0
+_COMPARE_S: Final = 10.0  # a worker that hangs does not answer; each worker is compared again with its first task
 _LOOK_S: Final = 5.0  # between two looks at the workers
 _HERE: Final = "`--executor local` makes the images on this machine"
 _LOGGERS: Final = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "distributed.utils",
@@ -92,7 +93,11 @@ class DaskExecutor:
 
     async def _check_workers(self) -> None:
         """Raise ExecutorError if a present worker can't make the same bytes; warn if there is no worker."""
-        found = await self._client.run(likeness.here, on_error="return")
+        try:
+            async with asyncio.timeout(_COMPARE_S):
+                found = await self._client.run(likeness.here, on_error="return")
+        except TimeoutError:
+            return
         if not found:
             self._tell_of_wait()
         for address, theirs in sorted(found.items()):

@@ -152,6 +152,13 @@ def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [problem.claim for problem in told] == [claim, claim]
 
 
+def test_a_worker_that_hangs_holds_up_nothing(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other workers do the work."""
+    monkeypatch.setattr(dask, "_COMPARE_S", 0.1)
+    monkeypatch.setattr("distributed.Client.run", lambda *_, **__: asyncio.Event().wait())
+    assert on(cluster, lambda executor: executor.do(add, 1, 1)) == (2, 1)
+
+
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing answers, or what answers is no scheduler, or there are no certificates."""
     monkeypatch.setattr(dask, "_CONNECT_S", 0.2)
