@@ -101,7 +101,7 @@ def watch(browser: Any, home: Path) -> None:
         watched.until(r".*4 up to date\n.*page .*")
         address = re.search(r"http\S+", watched.text)
         assert address
-        shoot(browser, address[0], "tutorial", (1280, 440))
+        shoot(browser, address[0], "tutorial", (960, 470))
     finally:
         watched.close()
 
