@@ -43,7 +43,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         **{key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))},
         "PYTHONPATH": str(link_packages(tmp_path / "packages")), "HOME": str(tmp_path / "home"),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_NO_INDEX": "1", "PIP_NO_COMPILE": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0",
         "UV_OFFLINE": "1", "UV_NO_BUILD_ISOLATION": "1", "UV_OVERRIDE": str(nothing),
         "UV_CACHE_DIR": str(tmp_path / "cache"), "UV_TOOL_DIR": str(tmp_path / "uv"),
         "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),

@@ -207,3 +207,31 @@ def test_the_health_check(project: Workspace, command: str, ready: str) -> None:
         assert said(sys.executable, HEALTH, str(os.getpid())) == ""
         process.send_signal(signal.SIGSTOP)  # it listens, and answers nothing
         assert "serves no page at ['http://127.0.0.1:" in said(sys.executable, HEALTH, str(process.pid), code=1)
+
+
+def test_the_page_of_the_image(tmp_path: Path) -> None:
+    """Its services have the form of Compose; the build waits for the emulator, on the same loopback."""
+    block = block_of("compose.yaml", "docs/how-to/docker.md")
+    (tmp_path / "compose.yaml").write_text(block.text, "utf-8")
+    said(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml")
+    images = yaml.safe_load(block.text)["services"]["images"]
+    assert images["network_mode"] == "service:emulator"
+    assert images["depends_on"] == {"emulator": {"condition": "service_healthy"}}
+    assert images["environment"]["DASHSCOPE_HTTP_BASE_URL"].startswith("http://127.0.0.1:8766/")
+    assert f"store:{arguments('VOLUME')[0]}" in images["volumes"]
+
+
+# --- how to contribute ---
+
+
+def test_contributing_names_what_exists() -> None:
+    """Each path of the guide exists, and so does each module that it runs."""
+    text = (GITHUB / "CONTRIBUTING.md").read_text("utf-8")
+    paths = set(re.findall(r"[ `(]((?:\.ci|docs|qwenbuild|tests)/[\w./-]*)", text))
+    modules = set(re.findall(r"python -m ((?:tests|qwenbuild)\.[\w.]*\w)", text))
+    assert len(paths) > 15
+    assert [it for it in paths if not (REPOSITORY / it).exists()] == []
+    assert [it for it in modules if not [*REPOSITORY.glob(it.replace(".", "/") + "*")]] == []
+    for name, path in (("_OWN", "qwenbuild/providers/registry.py"), ("Asking", "qwenbuild/provider.py")):
+        assert f"`{name}`" in text
+        assert re.search(rf"\b{name}\b", (REPOSITORY / path).read_text("utf-8"))
