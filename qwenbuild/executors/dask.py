@@ -204,7 +204,9 @@ def _checked(expected: Mapping[str, str], task: Callable[..., _T], *arguments: o
     token = SLOTS.set(worker.state.nthreads)
     try:
         return task(*arguments)
-    except ProviderError:
+    except ProviderError as error:
+        if error.stops_run:  # such as a server that is not running: not this machine's, but the worker's
+            error.facts = (*error.facts, f"at the worker {worker.address}")
         raise
     except QwenbuildError as error:  # others may not survive pickling
         raise ProviderError(error.claim, facts=error.facts, hint=error.hint, name=error.name) from None
