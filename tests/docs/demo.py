@@ -1,6 +1,8 @@
 """The animated terminal: records commands on a real terminal, and draws the frames as one SVG.
 
-The SVG follows the reader's choice of light and dark. Who wants less motion sees the last frame.
+The SVG follows the reader's choice of light and dark. It begins with the last frame, for programs that do not move it
+(https://github.com/haksolot/ank/pull/165 saw such a one). A browser that tells pictures of the wish for less motion
+shows nothing else.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ WIDE, HIGH, MARGIN = 8.0, 18, 14
 PATIENCE_S = 100
 """The longest that a command may take."""
 
-KEY_S, PAUSE_S, STEP_S, END_S = 0.045, 1.3, 0.3, 5.0
-"""A typed key; the pause after a command; the longest wait for output, so that nobody waits; the last frame."""
+KEY_S, PAUSE_S, STEP_S, START_S, END_S = 0.045, 1.3, 0.3, 1.5, 4.0
+"""A typed key; the pause after a command; the longest wait for output; the last frame, at the start and at the end."""
 
 COLOURS = {  # light, dark
     "red": ("#b3261e", "#f2958f"),
@@ -47,9 +49,9 @@ STYLE = """\
 %(light)s
 @media(prefers-color-scheme:dark){.t{fill:#ececea}.p{fill:#151618;stroke:#3a3d42}
 %(dark)s}
-.m{animation:m %(length).2fs step-end infinite}
+.m{transform:translateY(-%(last)dpx);animation:m %(length).2fs step-end infinite}
 @keyframes m{%(stops)s}
-@media(prefers-reduced-motion:reduce){.m{animation:none;transform:translateY(-%(last)dpx)}}"""
+@media(prefers-reduced-motion:reduce){.m{animation:none}}"""
 
 Run = tuple[int, str, str]
 """Column, text and classes of characters that look alike."""
@@ -136,6 +138,7 @@ def _row(screen: pyte.Screen, line: int) -> Row:
 
 def svg(frames: list[Frame]) -> str:
     """Draw frames as an animated SVG: one below the other, and each is moved into the window in its turn."""
+    frames = [Frame(frames[-1].rows, START_S), *frames]
     width, high = SIZE[0] * WIDE + 2 * MARGIN, SIZE[1] * HIGH
     length, past, stops = sum(frame.shown_s for frame in frames), 0.0, []
     numbers = dict[Row, int]()
@@ -181,7 +184,6 @@ def _text(run: Run) -> str:
 def text_of(drawing: str) -> list[str]:
     """Return the lines of the last frame of a drawing, without the space before them."""
     rows = dict(re.findall(r'<g id="(r\d+)">(.*?)</g>', drawing))
-    last = drawing[drawing.rindex("translateY(-") :]
-    start = int(re.findall(r"\d+", last)[0])
+    start = int(re.findall(r"\.m\{transform:translateY\(-(\d+)px", drawing)[0])
     used = [(int(y), number) for number, y in re.findall(r'<use href="#(r\d+)" y="(\d+)"/>', drawing)]
     return [unescape("".join(re.findall(r">([^<]*)</text>", rows[number]))) for y, number in used if y > start]

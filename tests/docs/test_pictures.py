@@ -49,7 +49,7 @@ def test_the_animated_terminal(tmp_path: Path) -> None:
     assert re.findall(r"https?:(?!//www\.w3\.org/2000/svg)|<script|<image|url\(", drawing) == []
     frames = demo.recorded(tmp_path, environ(tmp_path))
     now = compact(frames[-1].text.splitlines())
-    assert compact(demo.text_of(drawing)) == now
+    assert compact(demo.text_of(drawing)) == now, "`python -m tests.docs.pictures demo` makes it anew"
     assert "".join(now).count("$ qwenbuild build") == 2
 
 
