@@ -116,6 +116,15 @@ def ask(address: str) -> Item:
     return Item(Kind.EXECUTORS, server, claim, "[executor] dask")
 
 
+def ask_authority(ca: str) -> Item:
+    """Return the item that a project's file names `ca`, the certificate authority of clusters.
+
+    Whoever has its key can answer in place of any scheduler, also of one that the command line names.
+    """
+    claim = f"{ca} would say which scheduler is the right one, and what answers can run code on this machine"
+    return Item(Kind.EXECUTORS, f"certificates of {ca}", claim, "[executor] tls")
+
+
 def resource_of(maker: object) -> str:
     """Return the resource that a worker needs for a provider's images: its attribute `worker_resource`, else none."""
     return str(getattr(maker, "worker_resource", ""))

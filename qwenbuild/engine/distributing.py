@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
-from qwenbuild.executor import HINT, LOCAL, Place, Tls, address_of, ask
+from qwenbuild.executor import HINT, LOCAL, Place, Tls, address_of, ask, ask_authority
 from qwenbuild.options import Options
 from qwenbuild.own_servers import reading, settings_of_environment
 from qwenbuild.plan.plan import Plan, Verdict
@@ -33,20 +33,27 @@ _AT_ONCE = 256  # orders that are out; each may come back with an image in memor
 
 
 def place_of(project: Project, options: Options) -> Place | None:
-    """Return the cluster that does the project's free work; None for this machine alone. Raises UsageError."""
-    config = project.config.executor
-    address = config.dask or ""
+    """Return the cluster that does the project's free work; None for this machine alone.
+
+    Raises UsageError, and Untrusted if only the project says which scheduler is the right one.
+    """
+    config, trust = project.config.executor, project.trust
+    address, files = config.dask or "", config.tls
     if options.executor is not None:
         try:
             address = address_of(options.executor)
         except ValueError as error:
             claim = f"--executor {options.executor} can't be used: {error}"
             raise UsageError(claim, hint=HINT, name="executor-address") from None
-    elif address not in ("", LOCAL) and not project.trust.allows(ask(address)):
-        return None
+        if files and address.startswith("tls:"):
+            trust.require(ask_authority(files.ca))
+    else:
+        asked = [*([ask(address)] if address not in ("", LOCAL) else []), *([ask_authority(files.ca)] if files else [])]
+        allowed = [trust.allows(item) for item in asked]
+        if address != LOCAL and not all(allowed):
+            return None
     if not address:
         return None
-    files = config.tls
     tls = Tls(*(str(project.root / path) for path in (files.ca, files.cert, files.key))) if files else None
     return Place(address, tls)
 

@@ -10,7 +10,7 @@ import pytest
 from qwenbuild import load
 from qwenbuild.engine import distributing
 from qwenbuild.engine.trusting import wishes
-from qwenbuild.errors import ExecutorError, ProjectError, UsageError
+from qwenbuild.errors import ExecutorError, ProjectError, Untrusted, UsageError
 from qwenbuild.executor import LOCAL, Place, Tls
 from qwenbuild.routes import Choice
 from qwenbuild.specs import approvals
@@ -58,6 +58,21 @@ def test_the_command_line_needs_none(clustered: Workspace) -> None:
     found = load(clustered.root, executor="dask=tcp://127.0.0.1:8786").place
     assert found is not None
     assert found.address == "tcp://127.0.0.1:8786"
+
+
+def test_the_certificates_of_the_config_need_approval(clustered: Workspace) -> None:
+    """Else a clone could say who may answer in place of the user's own scheduler. Another authority asks again."""
+    mine = "dask=tls://mine.example:8786"
+    with pytest.raises(Untrusted, match=r"ca\.pem would say which scheduler is the right one"):
+        load(clustered.root, executor=mine)
+    approvals.record(clustered.root, wishes(clustered.root, os.environ).new)
+    found = load(clustered.root, executor=mine).place
+    assert found is not None
+    assert found.tls is not None
+    clustered.write({"qwenbuild.toml": CONFIG.replace("tls/ca.pem", "tls/other.pem")})
+    assert load(clustered.root).place is None
+    with pytest.raises(Untrusted, match=r"other\.pem"):
+        load(clustered.root, executor=mine)
 
 
 def test_a_cluster_of_this_machine_needs_none(clustered: Workspace) -> None:
