@@ -65,6 +65,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder, self.project = folder, folder / "project"
         self.output, self.summary = folder / "output", folder / "summary"
+        self.python = folder / "python"
         scaffold.write(self.project)
         Workspace(self.project).write({"qwenbuild.toml": 'provider = "null"\n'})
         (folder / "temp").mkdir()
@@ -78,7 +79,7 @@ class Runner:
         """Run the script of a step as GitHub does, with the environment variables that its inputs become."""
         (step,) = [it for it in STEPS if name in (it.get("id"), it.get("name"))]
         values = {"inputs." + key: inputs.get(key, it["default"]) for key, it in ACTION["inputs"].items()}
-        values |= {"steps.python.outputs.python-path": sys.executable, "steps.places.outputs.store": self.store}
+        values |= {"steps.python.outputs.python-path": str(self.python), "steps.places.outputs.store": self.store}
         given = {key: values[value[4:-3]] for key, value in step.get("env", {}).items()}
         shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
         return said(*shell, code=code, cwd=self.project, env={**self.environ, **given})
@@ -129,6 +130,17 @@ def test_a_quote_without_its_end_builds_nothing(runner: Runner) -> None:
     """A command that can't be split into words is no command."""
     assert "No closing quotation" in runner.step("run", code=1, command="build -w 'seed=1")
     assert not list((runner.project / "out").rglob("*.png"))
+
+
+def test_what_the_action_installs(runner: Runner) -> None:
+    """Its own commit, or what the input says, in an environment of its own."""
+    (runner.folder / "temp/qwenbuild").unlink()
+    runner.python.write_text(
+        '#!/bin/bash\nif [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; else echo "${!#}"; fi\n'
+    )
+    runner.python.chmod(0o755)
+    assert Path(runner.step("Install qwenbuild").strip()).resolve() == REPOSITORY
+    assert runner.step("Install qwenbuild", version="git+https://a.example/x@1; b") == "git+https://a.example/x@1; b\n"
 
 
 def test_no_script_holds_an_expression() -> None:
