@@ -41,6 +41,7 @@ _LIKELY: Final = {  # names of inputs that workflows of public repositories have
     "prompt": ("text", "prompt", "positive", "positive_prompt", "clip_l", "t5xxl", "text_g", "text_l", "value"),
     "seed": ("seed", "noise_seed", "rand_seed"),
 }
+_DEEPEST: Final = 50  # lists and tables within each other in the value of an input
 _DIGITS: Final = 32  # of a digest: nobody finds two workflows with one digest, and a plan shows both in a line
 _MOST_SHOWN: Final = 3
 _LONGEST_SHOWN: Final = 60  # characters of a value
@@ -179,11 +180,27 @@ def _wrong_nodes(nodes: Mapping[str, Any], place: Any) -> Iterator[Problem]:
             )
             continue
         for name, value in inputs.items():
+            if _is_deep(value):
+                claim = f"node {number} ({kind}): {name} is nested too deep"
+                yield Problem(claim, place(f'"{number}"'), hint=EXPORT, name="workflow-form")
             if _is_link(value) and value[0] not in nodes:
                 claim = f"node {number} ({kind}): {name} is a link to node {value[0]}, which is not in the workflow"
                 yield Problem(
                     claim, place(f'"{number}"'), hint=did_you_mean(value[0], nodes) or EXPORT, name="workflow-form"
                 )
+
+
+def _is_deep(value: object) -> bool:
+    """Return whether lists and tables stand within each other more than `_DEEPEST` times."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for it in level
+            if isinstance(it, dict | list)
+            for part in (it.values() if isinstance(it, dict) else it)
+        ]
+    return any(isinstance(it, dict | list) for it in level)
 
 
 def _is_link(value: object) -> bool:

@@ -23,6 +23,7 @@ from ..server_client import Answer
 from .dialects import Dialect
 
 _LONGEST: Final = 400  # characters of what a server says
+_DEEPEST: Final = 5  # tables within tables
 _MOST: Final = 5  # faults of a request that a message shows
 _NO_MODEL: Final = re.compile("mismatch|not found|not exist|unknown|no such", re.IGNORECASE)
 _NO_ROUTE: Final = ("Not Found", "Not found", "404 page not found", "File Not Found")
@@ -110,15 +111,15 @@ class Reader:
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _words(body: Any) -> Iterator[str]:
+def _words(body: Any, depth: int = 0) -> Iterator[str]:
     """Yield what an error says: `detail`, `message` or `error`, in the forms of FastAPI and of OpenAI."""
     table = _table(body)
     for name in ("detail", "error", "message"):
         match table.get(name):
             case str() as text if text:
                 yield text
-            case dict() as inner:
-                yield from _words(inner)
+            case dict() as inner if depth < _DEEPEST:
+                yield from _words(inner, depth + 1)
             case list() as several:
                 for each in several[:_MOST]:
                     where = ".".join(str(part) for part in _list(_table(each).get("loc")) if part != "body")

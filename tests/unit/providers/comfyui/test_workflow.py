@@ -109,6 +109,10 @@ def test_a_missing_hole_names_where_it_may_belong(tmp_path: Path) -> None:
         (workflow(n3={"cfg": 1e400}).__repr__().replace("'", '"').replace("inf", "1e999"), "w.json can't be read"),
         ('{"3": {"class_type": "A", "inputs": {"a": ' + "9" * 5000 + "}}}", "w.json can't be read"),
         ('{"3": {"class_type": "A", "inputs": {"a": ' + "[" * 20_000 + "]" * 20_000 + "}}}", "nested too deep"),
+        (
+            '{"3": {"class_type": "A", "inputs": {"a": ' + "[" * 51 + "]" * 51 + "}}}",
+            "node 3 (A): a is nested too deep",
+        ),
         (json.dumps(workflow(n6={"x": "!"})).replace("!", "\\ud800"), "unpaired surrogate"),
         ("x" * (workflows.MAX_BYTES + 1), "w.json is too large"),
     ],

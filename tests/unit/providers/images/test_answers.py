@@ -139,6 +139,15 @@ def test_an_answer_of_another_form_has_no_image(body: Any) -> None:
         READER.image(answer(200, body), "q")
 
 
+def test_an_error_within_errors_without_end() -> None:
+    """Only the first tables are looked into."""
+    body: dict[str, Any] = {}
+    for _ in range(5000):
+        body = {"error": body}
+    with pytest.raises(Refused, match="refuses the request"):
+        READER.image(answer(400, body, "no words"), "q")
+
+
 def test_the_image_of_an_answer() -> None:
     """The first one: one was asked for."""
     assert READER.image(answer(200, {"data": [{"b64_json": "aGk="}, {"b64_json": "bm8="}]}), "q") == "aGk="
