@@ -220,7 +220,10 @@ def test_prompts_that_change_places_in_a_clone_cost_nothing(emulator: Running, t
 # --- images that were paid for, with real git, Git LFS and a remote cache ---
 
 LFS = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed: no clone can have its pointers")
-ASK = "ask whoever has them for `qwenbuild cache push` or a commit, or render new ones, at their price: `qwenbuild build --relock`"
+ASK = (
+    "ask whoever has them for `qwenbuild cache push` or a commit, "
+    "or render new ones, at their price: `qwenbuild build --relock`"
+)
 
 
 def paid(folder: Path, service: Running, images: str) -> Clone:
