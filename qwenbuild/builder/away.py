@@ -117,8 +117,8 @@ class Orders:
         is_free = step.verdict is Verdict.RENDER and step.price is None and step.submission is None
         return self._away is not None and is_free and self._run.price(step.action) is None
 
-    async def made(self, action: Action, *, is_plain: bool) -> Rendered | Verified:
-        """Have a worker make the image of an action that has its request.
+    async def made(self, action: Action, *, is_plain: bool, is_forced: bool) -> Rendered | Verified:
+        """Have a worker make the image of an action that has its request. `is_forced`: see `own_servers.is_forced`.
 
         Without `is_plain` the image replaces another one, or its seed was drawn: then no cache is asked. Raises
         ProviderError, ExecutorError, Untrusted.
@@ -126,8 +126,7 @@ class Orders:
         assert self._away is not None
         facts = self._run.plan.uses.facts(action)
         shared = self._away.shared if is_plain and self._run.remote else None
-        recipe, is_forced = self._away.recipe(action.choice), self._run.options.force
-        order = Order(recipe, action.request.as_dict(), action.key, facts, shared, is_forced)
+        order = Order(self._away.recipe(action.choice), action.request.as_dict(), action.key, facts, shared, is_forced)
         found = await self._delivered(order)
         if found.entry:
             if image := await self._fetched(found.entry, action.request):

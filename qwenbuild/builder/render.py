@@ -332,7 +332,8 @@ class Rendering:
         service = resumable(self._run.provider)
         try:
             if self.orders.takes(step):
-                return await self._workers.until_stopped(self.orders.made(step.action, is_plain=is_plain), journal)
+                made = self.orders.made(step.action, is_plain=is_plain, is_forced=journal.is_forced)
+                return await self._workers.until_stopped(made, journal)
             if step.verdict is Verdict.REATTACH and step.submission and service:
                 taken = await journal.take()
                 return await self._workers.until_stopped(service.collect(taken, journal), journal)

@@ -114,7 +114,13 @@ def test_a_forced_image_is_not_taken_from_the_cache(cards: Workspace, threads: I
     """Nor is one whose seed was drawn."""
     built(cards, remote=cache.url)
     built(cards, remote=cache.url, force=True, where=["seed=2"])
-    assert [order.shared for (order,) in threads.done[4:]] == [None]
+    assert [(order.shared, order.is_forced) for (order,) in threads.done[4:]] == [(None, True)]
+
+
+def test_what_failed_is_made_anew(cards: Workspace, threads: InThreads) -> None:
+    """A server may still have what failed, such as an image of another size."""
+    built(cards, retry_failed=True)
+    assert {order.is_forced for (order,) in threads.done} == {True}
 
 
 def test_a_workflow_goes_along(project: Workspace, threads: InThreads, tmp_path: Path) -> None:
