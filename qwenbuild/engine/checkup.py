@@ -90,7 +90,7 @@ def of_ledger(environ: Mapping[str, str]) -> Iterator[Finding]:
         elif (folder / FILE).exists():
             with closing(Ledger(folder, create=False)) as ledger:
                 waiting = ledger.open_rows()
-            facts = (f"{len(waiting):,} requests of all projects are in flight",) if waiting else ()
+            facts = (f"requests without a result, of all projects: {len(waiting):,}",) if waiting else ()
             yield Finding("ledger", Level.OK, str(folder), facts)
         else:
             yield Finding("ledger", Level.OK, f"{folder}: not there yet; the first paid request creates it")
@@ -146,8 +146,13 @@ def _folders(project: Project) -> Iterator[Finding]:
     except StateError as error:
         yield Finding.of_error("state", error)
         return
-    facts = (f"{waiting:,} requests are in flight; the next build collects them",) if waiting else ()
-    yield Finding("state", Level.OK, f"{images:,} outputs on record" if images else "nothing was built yet", facts)
+    facts = (f"requests without a result: {waiting:,}; `qwenbuild tasks` lists them",) if waiting else ()
+    yield Finding("state", Level.OK, f"{outputs(images)} on record" if images else "nothing was built yet", facts)
+
+
+def outputs(count: int) -> str:
+    """Return a number of outputs in words."""
+    return f"{count:,} output{'s' * (count != 1)}"
 
 
 def _lock(project: Project) -> Finding:
@@ -164,7 +169,7 @@ def _lock(project: Project) -> Finding:
         return Finding("lock", Level.WARN, f"git ignores {lock.NAME}", hint=hint, name="git-ignores")
     if not path.exists():
         return Finding("lock", Level.OK, "not there yet; a build writes it")
-    return Finding("lock", Level.OK, f"{len(read.pins):,} outputs are pinned")
+    return Finding("lock", Level.OK, f"{outputs(len(read.pins))} pinned")
 
 
 def _schemas(project: Project) -> Finding:

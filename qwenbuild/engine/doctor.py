@@ -38,7 +38,7 @@ from qwenbuild.storage.store_place import default_root
 from qwenbuild.version import __version__
 
 from . import custody, routing
-from .checkup import of_ledger, of_project, of_store
+from .checkup import of_ledger, of_project, of_store, outputs
 
 _PATIENCE_S: Final = 15.0  # longest wait for the remote cache
 _REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[.*?\])? *(?:(>=|==) *([\d.]+))?")
@@ -107,7 +107,7 @@ def _specs(project: Project, routes: Routes) -> Finding:
         actions, _ = reader.actions(map(lock.counts, [project.root / lock.NAME]))
     except QwenbuildError as error:
         return Finding.of_error("specs", error)
-    return Finding("specs", Level.OK, f"{len(actions):,} outputs are declared")
+    return Finding("specs", Level.OK, f"{outputs(len(actions))} declared")
 
 
 def _images(project: Project, chosen: Provider | None, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def test_the_ledger(clinic: Clinic) -> None:
     ledger.prepare()
     request = Request("dashscope", "qwen-image-plus", "a dog", "", Size(1328, 1328), 1, False, False)
     ledger.intend(Intent("k", request, "dashscope", "/p", "s/a"))
-    assert clinic.findings()["ledger"].facts == ("1 requests of all projects are in flight",)
+    assert clinic.findings()["ledger"].facts == ("requests without a result, of all projects: 1",)
     ledger.close()
     (folder / "ledger.sqlite3").write_bytes(b"damaged" * 4096)
     found = clinic.findings()["ledger"]
@@ -96,7 +96,7 @@ def test_the_lock(clinic: Clinic) -> None:
     pin = lock_format.Pin("poster.png", "poster", "a" * 64, "b" * 64, "qwen-image", 1)
     text = lock_format.render([pin])
     clinic.write({lock.NAME: text})
-    assert clinic.findings()["lock"].claim == "1 outputs are pinned"
+    assert clinic.findings()["lock"].claim == "1 output pinned"
     clinic.write({lock.NAME: text.replace("version = 1", "version = 99")})
     assert clinic.findings()["lock"].level is Level.FAIL
     head, record = text.split("\n\n", 1)
