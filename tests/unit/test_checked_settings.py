@@ -29,6 +29,22 @@ def test_all_mistakes_are_told_at_once() -> None:
     ]  # fmt: skip
 
 
+def test_numbers() -> None:
+    """Each has a default, and a limit below."""
+    table = {"wait_s": 2, "jobs": 3, "poll_s": True, "most": 0, "late_s": float("inf")}
+    checked = CheckedSettings("p", Settings(table, builtin(), {}), tuple(table))
+    assert (checked.seconds("wait_s", 9.0), checked.seconds("rest_s", 9.0)) == (2.0, 9.0)
+    assert (checked.count("jobs", 9), checked.count("more", 9)) == (3, 9)
+    checked.seconds("poll_s", 9.0), checked.count("most", 9), checked.seconds("late_s", 1800.0)
+    with pytest.raises(WrongSettings) as caught:
+        checked.check()
+    assert [(error.claim, error.hint) for _, error in caught.value.faults] == [
+        ("[providers.p] poll_s is not a number of seconds above 0", "such as 9"),
+        ("[providers.p] most is not a whole number above 0", "such as 9"),
+        ("[providers.p] late_s is not a number of seconds above 0", "such as 1800"),
+    ]
+
+
 def test_settings_without_a_mistake() -> None:
     """Nothing is raised."""
     CheckedSettings("p", Settings({"pace": 1}, builtin(), {}), ("pace",)).check()

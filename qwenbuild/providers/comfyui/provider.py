@@ -5,7 +5,6 @@ Invariant: a plan reads the workflow's file, and needs no network and no heavy i
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -75,7 +74,7 @@ class ComfyUIProvider:
         self._written = checked.read("workflow", lambda: _text(table, "workflow"), "")
         self._path = checked.read("workflow", self._found, None)
         self._output_node = checked.read("output_node", lambda: _text(table, "output_node"), "")
-        self._timeout_s = checked.read("timeout_s", lambda: _seconds(table, "timeout_s", TIMEOUT_S), TIMEOUT_S)
+        self._timeout_s = checked.seconds("timeout_s", TIMEOUT_S)
         checked.check()
         self.concurrency = settings.jobs or AT_ONCE * len(self.addresses)
         self._workflow: Workflow | None = None
@@ -223,13 +222,3 @@ def _text(table: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or (key in table and not value):
         raise UsageError(f"[providers.{NAME}] {key} is not a text", name="wrong-setting")
     return value
-
-
-def _seconds(table: Mapping[str, Any], key: str, default: float) -> float:
-    value = table.get(key, default)
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        hint = f"such as {default:g}"
-        raise UsageError(
-            f"[providers.{NAME}] {key} is not a number of seconds above 0", hint=hint, name="wrong-setting"
-        )
-    return float(value)

@@ -8,10 +8,8 @@ codes", mid-2026, for the service's time limit of 300 s.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from qwenbuild.candidates import Search
@@ -82,11 +80,11 @@ class DashScopeProvider:
         self._catalogue = checked.read("submits", lambda: _paced(settings.catalogue, submits), settings.catalogue)
         seconds = {"timeout_s": TIMEOUT_S, "poll_s": POLL_S, "retry_wait_s": RETRY_WAIT_S}
         self._timeout_s, self._poll_s, self._first_wait_s = (
-            checked.read(key, partial(_seconds, table, key, default), default) for key, default in seconds.items()
+            checked.seconds(key, default) for key, default in seconds.items()
         )
         hosts = table.get("download_hosts", DOWNLOAD_HOSTS)
         self._hosts = checked.read("download_hosts", lambda: _hosts(hosts), DOWNLOAD_HOSTS)
-        concurrency = checked.read("max_concurrency", lambda: _concurrency(table), CONCURRENCY)
+        concurrency = checked.count("max_concurrency", CONCURRENCY)
         checked.check()
         self._at_once = settings.jobs or concurrency
         # Twice as many: while the service renders one half, the other half is downloaded, verified and stored.
@@ -236,17 +234,6 @@ def _flag(table: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def _concurrency(table: Mapping[str, Any]) -> int:
-    number = table.get("max_concurrency", CONCURRENCY)
-    if type(number) is not int or number < 1:
-        raise UsageError(
-            f"[providers.{NAME}] max_concurrency is not a whole number above 0",
-            hint=f"such as {CONCURRENCY}",
-            name="wrong-setting",
-        )
-    return number
-
-
 def _paced(catalogue: Catalogue, submits: object) -> Catalogue:
     """Return the catalogue with `submits` as the pace of every model. Raises UsageError."""
     if submits is None:
@@ -259,17 +246,6 @@ def _paced(catalogue: Catalogue, submits: object) -> Catalogue:
             hint='such as "2/second" or "30/minute"',
             name="wrong-setting",
         ) from None
-
-
-def _seconds(table: Mapping[str, Any], key: str, default: float) -> float:
-    value = table.get(key, default)
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise UsageError(
-            f"[providers.dashscope] {key} is not a number of seconds above 0",
-            hint=f"such as {default:g}",
-            name="wrong-setting",
-        )
-    return float(value)
 
 
 def _hosts(value: object) -> tuple[str, ...]:

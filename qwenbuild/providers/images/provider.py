@@ -71,8 +71,8 @@ class ImagesProvider:
         token = partial(addresses.find_token, table.get("token_env"), settings.environ, servers, TOKEN_PREFIX)
         self._variable, self._token = checked.read("token_env", token, ("", ""))
         self._accepted = checked.read("accept", lambda: _format(table), "png")
-        self._at_once = checked.read("max_concurrency", lambda: _at_once(table), 1)
-        self._timeout_s = checked.read("timeout_s", lambda: _seconds(table), TIMEOUT_S)
+        self._at_once = checked.count("max_concurrency", 1)
+        self._timeout_s = checked.seconds("timeout_s", TIMEOUT_S)
         self.parameters: Mapping[str, Any] = {
             name: checked.read(name, partial(self._parameter, name, value), None)
             for name, value in table.items()
@@ -176,19 +176,3 @@ def _format(table: Mapping[str, Any]) -> str:
     if (name := table.get("accept", "png")) not in _FORMATS:
         raise UsageError(f"[providers.{NAME}] accept is neither {' nor '.join(_FORMATS)}", name="wrong-setting")
     return str(name)
-
-
-def _at_once(table: Mapping[str, Any]) -> int:
-    number = table.get("max_concurrency", 1)
-    if type(number) is not int or number < 1:
-        claim = f"[providers.{NAME}] max_concurrency is not a whole number above 0"
-        raise UsageError(claim, hint="such as 1", name="wrong-setting")
-    return number
-
-
-def _seconds(table: Mapping[str, Any]) -> float:
-    value = table.get("timeout_s", TIMEOUT_S)
-    if type(value) not in (int, float) or not 0 < value < 1e6:
-        claim = f"[providers.{NAME}] timeout_s is not a number of seconds above 0"
-        raise UsageError(claim, hint=f"such as {TIMEOUT_S:g}", name="wrong-setting")
-    return float(value)
