@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from qwenbuild.errors import BadImage, ProviderError, ServiceFault, Unreachable
 
-from .answers import NotPng
+from .answers import Interrupted, NotPng
 from .client import Gone
 from .runs import Job, Made, Runs, is_superseded, run_id
 
@@ -62,6 +62,10 @@ class Fleet:
                 if seen[server].place != "ended" or isinstance(error, NotPng):
                     raise
                 number += 1
+            except Interrupted:
+                if not seen[server].place:
+                    raise
+                number += 1  # whoever queued the run has taken it back
             except _SILENT:
                 if len(self._leave_out(server)) == 0:
                     raise

@@ -5,7 +5,7 @@ Invariants:
   finds its runs again, and none is queued twice.
 - A run that failed, or whose image is gone, makes room for the next number. So does each finished run if the image is
   forced: ComfyUI then gets another id.
-- A render that is cancelled takes its run back: it leaves the queue, or is interrupted.
+- A render that is cancelled takes its run back: it leaves the queue, or is interrupted. It leaves a run that it found.
 
 ComfyUI keeps queue and history in memory. After its restart no run is known, and the workflow is queued again. Versions
 before 2025-08 choose the id themselves: their own id is followed, but a later build does not find it.
@@ -109,22 +109,25 @@ class Runs:
     async def make(self, job: Job, run: str, seen: Seen) -> Made:
         """Return the image of a run, which is queued if the server does not know it. Raises ProviderError.
 
-        If this is cancelled, the run is taken back.
+        If this is cancelled, the run is taken back, unless it was found: another build may wait for it.
         """
         self.busy += 1
         ignored: list[str] = []
+        is_own = False
         try:
             for _ in range(_MOST_LOST):
                 if not seen.place:
+                    is_own = True
                     run, ignored = await self._queued(job, run)
                 entry = seen.entry or await self._ended(job, run)
                 if entry is not None:
                     return await self._fetched(job, run, entry, ignored)
                 seen = Seen("")
         except asyncio.CancelledError:
-            with contextlib.suppress(ProviderError, TimeoutError):
-                async with asyncio.timeout(_LEAVING_S):
-                    await self.take_back(run)
+            if is_own:
+                with contextlib.suppress(ProviderError, TimeoutError):
+                    async with asyncio.timeout(_LEAVING_S):
+                        await self.take_back(run)
             raise
         finally:
             self.busy -= 1

@@ -14,7 +14,7 @@ from qwenbuild.errors import BadImage, ProviderError, Refused, Unreachable
 from qwenbuild.providers.addresses import Address
 from qwenbuild.providers.comfyui.client import Client
 from qwenbuild.providers.comfyui.fleet import Fleet, facts_of
-from qwenbuild.providers.comfyui.runs import Job, Runs, run_id
+from qwenbuild.providers.comfyui.runs import Job, Made, Runs, run_id
 from tests.support.comfy_server import Comfy
 
 from .test_runs import KEY, job
@@ -99,6 +99,33 @@ def test_a_server_that_falls_silent_gives_its_image_to_another(comfy: Comfy) -> 
             return server.client.address.url
 
         assert with_fleet([comfy.url, other.url], moved) == other.url
+
+
+def test_two_builds_may_wait_for_one_run(comfy: Comfy) -> None:
+    """If the one that found it leaves, the run goes on. If the one that queued it leaves, the other one queues it."""
+
+    async def shared(fleet: Fleet) -> str:
+        comfy.is_held = True
+        [runs] = fleet._servers
+
+        async def begun(count: int) -> asyncio.Task[tuple[Made, Runs]]:
+            making = asyncio.create_task(fleet.make(job()))
+            while runs.busy < count or not comfy.now:  # noqa: ASYNC110 - nothing tells that it waits
+                await asyncio.sleep(0.01)
+            return making
+
+        first, second = await begun(1), await begun(2)
+        second.cancel()
+        await asyncio.wait([second])
+        assert comfy.interrupted == []
+        third = await begun(2)
+        first.cancel()
+        await asyncio.wait([first])
+        comfy.is_held = False
+        return (await third)[0].run
+
+    assert with_fleet([comfy.url], shared) == run_id(KEY, 1)
+    assert (comfy.interrupted, len(comfy.prompts)) == ([run_id(KEY, 0)], 2)
 
 
 def test_no_server_answers() -> None:
