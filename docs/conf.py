@@ -20,13 +20,15 @@ release = _version[1] if _version else ""
 
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["README.md"]  # `index.md` includes it
+exclude_patterns = ["README.md"]  # `index.md` includes it, below the README of the repository
 myst_heading_anchors = 4
 nitpicky = True
 
 smartquotes = False  # quotes are part of commands
 
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = f"qwenbuild {release}"
 html_copy_source = False
 html_show_sphinx = False
@@ -64,8 +66,20 @@ def _with_downloads(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = _LINK.sub(linked, source[0])
 
 
+def _with_included(app: Sphinx, path: Path, docname: str, source: list[str]) -> None:
+    """Make the links of both README.md those of the first page; see the two functions above."""
+    if path == Path("../README.md"):
+        text = source[0].replace("](docs/README.md)", "](#documentation)")
+        text = re.sub(r'(\]\(|srcset="|src=")docs/', r"\1", text)
+        source[0] = re.sub(r"\]\((specs/[^)]+)\)", r"](<path:../\1>)", text)
+        _with_pictures(app, docname, source)
+    else:
+        source[0] = source[0].replace("](../README.md)", "](#qwenbuild)")
+        _with_downloads(app, docname, source)
+
+
 def setup(app: Sphinx) -> None:
     """Connect the events of Sphinx."""
     app.connect("source-read", _with_pictures)
     app.connect("source-read", _with_downloads)
-    app.connect("include-read", lambda app, _path, docname, source: _with_downloads(app, docname, source))
+    app.connect("include-read", _with_included)
