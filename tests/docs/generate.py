@@ -302,7 +302,10 @@ def contract() -> str:
     """Return the provider contract."""
     found = [(it, module) for module in (provider, own_servers) for it in vars(module).values()]
     kinds = [it for it, module in found if inspect.isclass(it) and it.__module__ == module.__name__]
-    attributes: list[Any] = [own_servers.serves_any_model, own_servers.default_model, own_servers.is_repeatable]
+    attributes: list[Any] = [
+        own_servers.serves_any_model, own_servers.default_model, own_servers.is_repeatable,
+        own_servers.settings_of_environment,
+    ]  # fmt: skip
     return "\n\n".join(_thing(it.__name__, it) for it in [*kinds, *attributes])
 
 
