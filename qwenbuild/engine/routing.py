@@ -72,7 +72,8 @@ def routes_of(project: Project, options: Options, environ: Mapping[str, str]) ->
         makers: list[object] = [provider]
         if accounted(provider) is None:  # it is free, and may stand in for the image's own, as that of drafts does
             written = project.file.table.get("provider")  # a profile may have another
-            makers += map(registry.find, filter(None, [choice.provider] if choice.provider else [written]))
+            replaced = choice.provider if choice.provider not in ("", provider.name) else written
+            makers += map(registry.find, filter(None, [replaced]))
         found = next(filter(serves_any_model, makers), None)
         return opened(default_model(found)) if found else None
 

@@ -166,6 +166,7 @@ def test_a_server_of_ones_own_has_any_model_and_size(project: Workspace, provide
     """A free provider that stands in for it takes them, too. The project's own tables limit a model."""
     odd = '[image.a]\nprompt = "x"\nmodel = "Qwen/Qwen-Image"\nsize = "1000*50"\n'
     assert own(project, odd, provider=provider) == "Qwen/Qwen-Image 1000x50"
+    assert own(project, f'provider = "draft"\n{odd}', provider=provider) == "Qwen/Qwen-Image 1000x50"
     mine = '[image.a]\nprompt = "x"\nmodel = "mine"\n'
     assert own(project, mine, provider=provider) == "mine 640x640"
     assert own(project, f'{mine}size = "1000*50"\n', provider=provider) == 'size "1000*50"'
