@@ -84,7 +84,8 @@ class Away:
     """The executor of one build, and what it needs for its orders.
 
     `make` is the task. `recipe` returns the recipe of a choice's provider; it raises Untrusted if the user has not
-    approved what the provider asks for. `at_once` is how many orders may be out at once.
+    approved what the provider asks for. `at_once` is how many orders may be out at once. `is_near`: the workers are
+    processes of this machine, which have no resources: what needs one is made by this process.
     """
 
     executor: Executor
@@ -92,6 +93,7 @@ class Away:
     recipe: Callable[[Choice], Recipe]
     shared: Shared | None
     at_once: int
+    is_near: bool = False
 
 
 class Orders:
@@ -115,7 +117,9 @@ class Orders:
     def takes(self, step: Step) -> bool:
         """Return whether workers make the image of a step: it has no price, and nothing of it was sent before."""
         is_free = step.verdict is Verdict.RENDER and step.price is None and step.submission is None
-        return self._away is not None and is_free and self._run.price(step.action) is None
+        if self._away is None or (self._away.is_near and resource_of(self._run.provider)):
+            return False
+        return is_free and self._run.price(step.action) is None
 
     async def made(self, action: Action, *, is_plain: bool, is_forced: bool) -> Rendered | Verified:
         """Have a worker make the image of an action that has its request. `is_forced`: see `own_servers.is_forced`.

@@ -86,7 +86,8 @@ def away_of(engine: Engine, tell: Callable[[Problem], None]) -> Away | None:
     from .making import make
 
     recipe = cache(partial(_recipe, engine))
-    return Away(DaskExecutor(engine.place, tell), make, recipe, _shared(engine), engine.options.jobs or _AT_ONCE)
+    executor, at_once = DaskExecutor(engine.place, tell), engine.options.jobs or _AT_ONCE
+    return Away(executor, make, recipe, _shared(engine), at_once, is_near=engine.place.address == LOCAL)
 
 
 def thumbnails_of(engine: Engine) -> Prepare | None:

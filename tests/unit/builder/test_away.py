@@ -41,6 +41,8 @@ size = "512*512"
 seed = 1
 """
 
+FAR = "dask=tcp://127.0.0.1:9"  # in these tests, threads take the place of any cluster
+
 
 @pytest.fixture
 def cache() -> Iterator[Cache]:
@@ -56,7 +58,7 @@ def cards(project: Workspace) -> Workspace:
 
 def built(place: Workspace, **choices: Any) -> tuple[Finished, list[Event]]:
     events: list[Event] = []
-    return load(place.root, executor="dask=local", **choices).build(events.append), events
+    return load(place.root, **{"executor": "dask=local", **choices}).build(events.append), events
 
 
 def images(root: Path) -> dict[str, bytes]:
@@ -130,6 +132,8 @@ def test_a_workflow_goes_along(project: Workspace, threads: InThreads, tmp_path:
         project.write({"qwenbuild.toml": config, "flows/w.json": json.dumps(workflow())})
         project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nsize = "64*64"\n'})
         assert built(project)[0].rendered == 1
+        assert threads.done == []  # workers of this machine have no resources, so it was made here
+        assert built(project, executor=FAR, force=True)[0].rendered == 1
     ((order,),) = threads.done
     assert (list(order.recipe.files), threads.needs) == (["flows/w.json"], {"GPU"})
 
@@ -139,7 +143,7 @@ def test_a_server_that_is_not_approved(project: Workspace, threads: InThreads) -
     config = 'provider = "comfyui"\n[providers.comfyui]\nworkflow = "w.json"\nbase_url = "http://gpu.example:8188"\n'
     project.write({"qwenbuild.toml": config, "w.json": json.dumps(workflow())})
     project.write({"specs/s.toml": '[image.a]\nprompt = "x"\nsize = "64*64"\n'})
-    finished, _ = built(project)
+    finished, _ = built(project, executor=FAR)
     assert (finished.skipped, threads.done) == (1, [])
     assert "http://gpu.example:8188" in str(finished.problems[0])
 

@@ -166,12 +166,17 @@ def test_a_server_of_ones_own_has_any_model_and_size(project: Workspace, provide
     """A free provider that stands in for it takes them, too. The project's own tables limit a model."""
     odd = '[image.a]\nprompt = "x"\nmodel = "Qwen/Qwen-Image"\nsize = "1000*50"\n'
     assert own(project, odd, provider=provider) == "Qwen/Qwen-Image 1000x50"
-    assert own(project, f'provider = "draft"\n{odd}', provider=provider) == "Qwen/Qwen-Image 1000x50"
     mine = '[image.a]\nprompt = "x"\nmodel = "mine"\n'
     assert own(project, mine, provider=provider) == "mine 640x640"
     assert own(project, f'{mine}size = "1000*50"\n', provider=provider) == 'size "1000*50"'
     assert own(project, '[image.a]\nprompt = "x"\n', provider=provider) == "the image names no model"
     assert own(project, f'provider = "dashscope"\n{odd}', provider=provider) == 'unknown model "Qwen/Qwen-Image"'
+
+
+def test_a_draft_that_an_image_chooses(project: Workspace) -> None:
+    """It takes the models of the project's own server."""
+    odd = 'provider = "draft"\n[image.a]\nprompt = "x"\nmodel = "Qwen/Qwen-Image"\nsize = "1000*50"\n'
+    assert own(project, odd) == "Qwen/Qwen-Image 1000x50"
 
 
 def test_the_service_has_its_catalogue_also_in_such_a_project(project: Workspace) -> None:
