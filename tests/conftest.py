@@ -30,6 +30,15 @@ for _name in ("SIGINT", "SIGHUP", "SIGQUIT"):
 _numbers = itertools.count()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another Python, keep one case of each test: what differs there is the language, not the case."""
+    if "FEW_EXAMPLES" in os.environ:
+        functions = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        kept = {*functions.values()}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache, settings and credentials out of every test."""
