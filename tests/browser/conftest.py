@@ -40,7 +40,8 @@ def _chromium() -> Iterator[Any]:
 
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        arguments = ["--disable-gpu"]  # else a process of its own draws each frame a second time, without a GPU
+        arguments += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=_FOUND, args=arguments)
         yield browser
         browser.close()

@@ -182,6 +182,7 @@ error: sweep/poster[mood=C,seed=7] is left out: this `exclude` entry matches it
 4 | [[image.poster.exclude]]
   |   ^^^^^^^^^^^^^^^^^^^^
 
+`qwenbuild explain-error left-out` says more about it
 """
     )
     reason = "is left out: none of the 2 `only` entries matches it\n --> specs/sweep.toml:6:3\n"

@@ -63,7 +63,11 @@ def test_show_reads_only_regular_files(tmp_path: Path, kind: str) -> None:
     sandbox = Sandbox(tmp_path / "p", tmp_path / "store").write(FILES)
     put(sandbox.root / "a.png", kind)
     ran = sandbox.here("show", "a.png")
-    assert (ran.code, ran.err.strip()) == (2, "error: a.png can't be read: it is not a regular file")
+    assert ran.code == 2
+    assert ran.err == (
+        "error: a.png can't be read: it is not a regular file\n\n"
+        "`qwenbuild explain-error file-unreadable` says more about it\n"
+    )
 
 
 def test_show_tells_of_a_million_chunks(tmp_path: Path) -> None:

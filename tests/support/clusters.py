@@ -22,9 +22,9 @@ from qwenbuild.executor import Tls
 _PATIENCE_S = 60.0  # enough for a busy machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its threads take numbers from `random`, which disturbs tests with random examples
 def cluster() -> Iterator[str]:
-    """The address of a scheduler with two workers in threads of this process, which all its tests share."""
+    """The address of a scheduler with two workers in threads of this process, which the tests of a module share."""
     from distributed import LocalCluster
 
     with LocalCluster(
