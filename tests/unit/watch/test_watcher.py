@@ -70,7 +70,7 @@ class Watched:
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until `is_so` returns True. It is called again after each change of the watch's state."""
         revisions = self.live.subscribe()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while not is_so():
                 await anext(revisions)
 
@@ -89,7 +89,7 @@ async def watching(workspace: Workspace, *, auto: bool = False, **choices: Any) 
     finally:
         waiting.cancel()
         watched.watch.leave()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await run
 
 
