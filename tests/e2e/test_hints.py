@@ -506,6 +506,7 @@ ELSEWHERE: Mapping[str, str] = {
     "\0; `qwenbuild plan --all`": "a narrow terminal: tests/unit/terminal/test_plan_overview.py",
     "`qwenbuild build` collects the images": "only the real service bills: tests/unit/terminal/test_cost_view.py",
     "`qwenbuild status` lists them": "tests/unit/terminal/test_live_view.py",
+    "requests without a result: \0; `qwenbuild tasks` lists them": "tests/unit/engine/test_checkup.py",
     "`qwenbuild doctor` compares the workflow": "tests/unit/providers/comfyui/test_answers.py",
     "`qwenbuild doctor` shows which models it serves": "tests/unit/providers/images/test_answers.py",
 }
