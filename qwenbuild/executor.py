@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from .trust import Item, Kind, origin
+from .trust import Item, Kind, is_loopback, origin
 
 _T = TypeVar("_T")
 
@@ -92,18 +92,9 @@ def address_fault(address: str) -> str | None:
         return "it is no address"
     if parts.scheme not in ("tcp", "tls") or not host or not port or parts.path.strip("/") or parts.query:
         return "the address of a scheduler is tls://HOST:PORT, or tcp://HOST:PORT on this machine"
-    if parts.scheme == "tcp" and not _is_loopback(host):
+    if parts.scheme == "tcp" and not is_loopback(host):
         return "tcp:// is neither encrypted nor guarded; a scheduler on another machine needs tls://"
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    from ipaddress import ip_address  # here, because most projects have no cluster
-
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def ask(address: str) -> Item:

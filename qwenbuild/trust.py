@@ -125,3 +125,13 @@ def origin(url: str) -> str:
         return "://".join((url.partition("://")[0], url.rpartition("@")[2].rpartition("://")[2]))
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host.encode('ascii', 'backslashreplace').decode()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, as a name or as an IP address, is this machine."""
+    from ipaddress import ip_address  # here, because most projects name no such host
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

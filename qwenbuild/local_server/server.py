@@ -12,13 +12,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
 
 from qwenbuild.errors import UsageError
+from qwenbuild.trust import is_loopback
 
 from .guard import LOOPBACK_NAMES, guarded
 
@@ -58,7 +58,7 @@ class LocalServer:
         """
         listener = _bind_one(self._host, self._port) if self._or_next else _bind(self._host, self._port)
         host, port = listener.getsockname()[:2]
-        names = {*LOOPBACK_NAMES, self._host.lower()} if _is_loopback(self._host) else None
+        names = {*LOOPBACK_NAMES, self._host.lower()} if is_loopback(self._host) else None
         guard = guarded(application, names, None if self._any_port else port, self._headers)
         self._server = _Server(
             uvicorn.Config(
@@ -117,14 +117,6 @@ def _quiet(
     """
     if not type(context.get("protocol")).__module__.startswith("uvicorn."):
         before(loop, context)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False
 
 
 def _bind_one(host: str, port: int) -> socket.socket:

@@ -40,10 +40,6 @@ def retrying(
         asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
         return (asked_s or 0.0) + float(backoff(state))
 
-    def before_wait(state: RetryCallState) -> None:
-        if isinstance(error := _error(state), ProviderError):
-            tell(error, state.upcoming_sleep)
-
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: attempts(error) > 1 and is_safe()),
         stop=lambda state: (
@@ -51,9 +47,19 @@ def retrying(
             or (state.seconds_since_start or 0.0) + state.upcoming_sleep > longest_s
         ),
         wait=wait_s,
-        before_sleep=before_wait,
+        before_sleep=telling(tell),
         reraise=True,
     )
+
+
+def telling(tell: Tell) -> Callable[[RetryCallState], None]:
+    """Return what tenacity calls before a wait: it hands the error and the wait to `tell`."""
+
+    def before_wait(state: RetryCallState) -> None:
+        if isinstance(error := _error(state), ProviderError):
+            tell(error, state.upcoming_sleep)
+
+    return before_wait
 
 
 def _error(state: RetryCallState) -> BaseException | None:

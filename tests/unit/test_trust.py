@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwenbuild.errors import Untrusted
-from qwenbuild.trust import Item, Kind, Trust, allows_all, origin, problem, secret
+from qwenbuild.trust import Item, Kind, Trust, allows_all, is_loopback, origin, problem, secret
 
 KEY = Item(Kind.SECRETS, "KEY to https://a.example", "the key would go to https://a.example", "[x] base_url")
 LINK = Item(Kind.LINKS, "templates -> /etc", "templates leads out of the project, to /etc", "templates")
@@ -72,3 +72,13 @@ def test_the_environment_may_allow_everything(value: str, expected: bool) -> Non
     """CI has nobody who could be asked."""
     assert allows_all({"QWENBUILD_TRUST_PROJECT": value}) is expected
     assert not allows_all({})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("LOCALHOST", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True),
+     ("0.0.0.0", False), ("127.0.0.1.example.org", False), ("localhost.example.org", False), ("", False)],
+)  # fmt: skip
+def test_what_is_this_machine(host: str, expected: bool) -> None:
+    """Names of other machines may begin like its own."""
+    assert is_loopback(host) is expected

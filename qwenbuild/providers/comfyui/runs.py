@@ -18,15 +18,16 @@ import contextlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from qwenbuild.errors import ProviderError, Refused, ServiceFault
 from qwenbuild.files import png
 
+from ..retrying import Tell, telling
 from . import answers
 from .client import Client
 from .workflow import Workflow
@@ -36,9 +37,6 @@ _MOST_LOST: Final = 3  # times that a server may forget one run
 _LEAVING_S: Final = 5.0  # longest time for taking a run back
 _FIRST_POLL_S: Final = 0.05
 _LONGEST_POLL_S: Final = 1.0
-
-Tell = Callable[[ProviderError, float], None]
-"""Takes the error of an attempt, and the wait in seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +201,10 @@ def is_superseded(seen: Seen, job: Job) -> bool:
 
 def _retrying(tell: Tell, patience_s: float) -> AsyncRetrying:
     """Return the loop over attempts: until `patience_s` have passed, if another attempt may succeed."""
-
-    def before_wait(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, ProviderError):
-            tell(error, state.upcoming_sleep)
-
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, ProviderError) and error.retryable),
         stop=stop_after_delay(patience_s),
         wait=wait_random_exponential(multiplier=0.2, max=5.0),
-        before_sleep=before_wait,
+        before_sleep=telling(tell),
         reraise=True,
     )
