@@ -5,9 +5,9 @@ A comment directly before a fenced block says what the tests do with it:
 - `<!-- file: PATH -->`: the block is a file of the page's project. It is written before the commands below it run.
 - `<!-- not run: REASON -->`: nothing is done with it.
 
-A comment at the top of a page says where its commands start: `<!-- starts in: clone -->` is a copy of this
-repository's project, `<!-- starts in: posters -->` the project that `qwenbuild init` writes. Without one it is an
-empty folder.
+A comment at the top of a page says where its commands start. `<!-- starts in: clone -->` is a copy of this
+repository's project. `<!-- starts in: posters -->` is the project that `qwenbuild init` writes. Without a comment it
+is an empty folder.
 """
 
 from __future__ import annotations
