@@ -23,7 +23,7 @@ from qwenbuild.problems import Place, Problem, did_you_mean, listing, plain
 from . import axis_values, rows
 from .fields import DataFile, Range
 from .project import Project
-from .rows import Row
+from .rows import KnownRows, Row, Rows
 from .spec import Image, Spec
 
 
@@ -152,9 +152,10 @@ def as_axes_are_spelled(image: Image, axes: Iterable[str]) -> Image:
 class Resolver:
     """Resolves the axes of a project. Each data file is read once."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._read: dict[tuple[Path, str | None], list[Row]] = {}
+    def __init__(self, project: Project, known: KnownRows | None = None) -> None:
+        """`known` are the rows that earlier reads of the project found."""
+        self._project, self._known = project, known
+        self._read: dict[tuple[Path, str | None], Rows] = {}
 
     def resolve(self, axis: WrittenAxis) -> Sequence[Any]:
         """Return the values of an axis, at least one. Raises ProjectError."""
@@ -175,7 +176,7 @@ class Resolver:
             case value:
                 return [value]
 
-    def _rows(self, axis: WrittenAxis, name: str, column: str | None) -> list[Row]:
+    def _rows(self, axis: WrittenAxis, name: str, column: str | None) -> Rows:
         """Return the rows of the data file that an axis names."""
         place = partial(axis.place, "file")  # lazy, since finding a place takes as long as reading the spec
         try:
@@ -204,7 +205,7 @@ class Resolver:
         if (path, column) not in self._read:
             shown = self._project.shown(Path(os.path.normpath(written)))
             try:
-                self._read[path, column] = rows.read(path, shown, column)
+                self._read[path, column] = rows.read(path, shown, column, self._known)
             except ProjectError as error:
                 raise ProjectError([replace(each, place=each.place or place()) for each in error.problems]) from None
         return self._read[path, column]

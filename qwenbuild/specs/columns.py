@@ -15,6 +15,8 @@ from qwenbuild.request import SEED_MAX, Size
 
 from .axes import WrittenAxis
 from .declaration import Value
+from .declared_names import FIELDS
+from .rows import Rows
 
 _LONGEST_LABEL = 10_000  # characters of a value, which stands in the name of each of its cells
 
@@ -23,6 +25,10 @@ def column(
     axis: str, values: Sequence[Any], written: WrittenAxis, model: Model | None, problems: list[Problem]
 ) -> list[Value]:
     """Return the values of an axis. Their problems go into `problems`. Without a model, sizes are as written."""
+    rows = values if isinstance(values, Rows) and axis not in FIELDS else None  # then each model has the same values
+    if rows is not None and rows.column is not None:
+        return rows.column
+    before = len(problems)
     column: list[Value] = []
     known: set[str] = set()
     for index, value in enumerate(values):
@@ -38,6 +44,8 @@ def column(
             continue
         known.add(item.label)
         column.append(item)
+    if rows is not None and len(problems) == before:
+        rows.column = column
     return column
 
 

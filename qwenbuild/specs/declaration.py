@@ -24,7 +24,7 @@ from .cell_names import cell_name, quoted
 from .findings import Findings
 from .layers import Layer
 from .project import Project
-from .rows import Row
+from .rows import KnownRows, Row
 from .sandbox import slug
 from .spec import Image, Spec
 
@@ -98,10 +98,15 @@ class Declaration:
         return layer.place(name) if layer else self.place()
 
 
-def declare(project: Project, specs: Iterable[Spec], findings: Findings) -> list[Declaration]:
-    """Return every image with its axes resolved. This reads data files and expands nothing."""
+def declare(
+    project: Project, specs: Iterable[Spec], findings: Findings, known: KnownRows | None = None
+) -> list[Declaration]:
+    """Return every image with its axes resolved. This reads data files and expands nothing.
+
+    `known` are the rows that earlier reads found.
+    """
     declarations = []
-    resolver = axes.Resolver(project)
+    resolver = axes.Resolver(project, known)
     for spec in specs:
         for name, image in spec.content.image.items():
             try:

@@ -30,6 +30,7 @@ from .fields import Fields
 from .findings import Findings
 from .output_paths import Recorded, settled
 from .project import Project
+from .rows import KnownRows, Rows
 from .sandbox import environment
 from .spec import Spec
 from .template import Templates
@@ -44,7 +45,7 @@ class _Expansion:
     spec: Spec = field(repr=False)
     fields: Sequence[Fields] = field(repr=False)  # of the layers
     provider: tuple[str, bool, str]  # its family, whether it is labelled, and its parameters
-    axes: str  # the values of the axes, as text
+    axes: Sequence[tuple[str, Rows | str]] = field(repr=False)  # see `_axes`
     texts: Mapping[str, str | None]  # the templates' texts by name; None: no such file
     actions: Sequence[Action] = field(repr=False)
 
@@ -56,6 +57,7 @@ class ReadCache:
     """
 
     def __init__(self) -> None:
+        self.rows = KnownRows()
         self._specs: dict[Path, Spec] = {}
         self._expansions: dict[str, _Expansion] = {}  # by the image's name
         self._bytecode = _Bytecode()
@@ -101,7 +103,7 @@ class ReadCache:
     def _kept(self, declaration: Declaration, routes: Routes, now: Templates) -> _Expansion | None:
         """Return the kept expansion of an image; None if there is none or if something that it depends on changed."""
         kept = self._expansions.get(declaration.name)
-        if kept is None or repr(declaration.axes) != kept.axes or not _are_unchanged(kept.texts, now):
+        if kept is None or not _are_same(_axes(declaration), kept.axes) or not _are_unchanged(kept.texts, now):
             return None
         fields = _fields(declaration)
         if _provider(declaration, routes) != kept.provider or not _are_equal(fields, kept.fields):
@@ -118,7 +120,7 @@ class ReadCache:
         """Expand an image; with `keep`, its actions hold their requests."""
         templates = self._templates(project)
         actions = list(expand.cells(templates, declaration, routes, findings, keep=keep))
-        provider, axes = _provider(declaration, routes), repr(declaration.axes)
+        provider, axes = _provider(declaration, routes), _axes(declaration)
         return _Expansion(declaration.spec, _fields(declaration), provider, axes, templates.texts, actions)
 
     def _templates(self, project: Project) -> Templates:
@@ -142,6 +144,19 @@ class _Bytecode(BytecodeCache):
 
 def _fields(declaration: Declaration) -> Sequence[Fields]:
     return tuple([layer.fields for layer in declaration.layers])
+
+
+def _axes(declaration: Declaration) -> Sequence[tuple[str, Rows | str]]:
+    """Return the axes with their values: the rows of a file themselves, all else as text, since 1 is equal to True."""
+    return [(axis, it if isinstance(it, Rows) else repr(it)) for axis, it in declaration.axes.items()]
+
+
+def _are_same(axes: Sequence[tuple[str, Rows | str]], others: Sequence[tuple[str, Rows | str]]) -> bool:
+    """Return whether axes have the same values. A file that was not parsed again has the very same rows."""
+    return len(axes) == len(others) and all(
+        axis == other and (values is before or (isinstance(values, str) and values == before))
+        for (axis, values), (other, before) in zip(axes, others, strict=True)
+    )
 
 
 def _provider(declaration: Declaration, routes: Routes) -> tuple[str, bool, str]:

@@ -70,7 +70,8 @@ class Reader:
         self.inputs = [*project.searched, *project.spec_folders(), *paths]
         specs = self._specs(paths, findings)
         self.inputs = [*self.inputs, *axes.data_files(project, specs)]
-        declarations = self._with_providers(declare(project, specs, findings), findings)
+        known = self._cache.rows if self._cache else None
+        declarations = self._with_providers(declare(project, specs, findings, known), findings)
         for reader in filter(None, map(reading, {self._routes.provider(it.choice): None for it in declarations})):
             self.inputs = [*self.inputs, *reader.files()]
             findings.add(reader.read_files())

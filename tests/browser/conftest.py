@@ -56,7 +56,8 @@ def expected() -> list[str]:
 @pytest.fixture
 def page(_chromium: Any, expected: list[str]) -> Iterator[Any]:
     """A new page. An error or a warning on its console fails the test; so does a violation of its policy."""
-    context = _chromium.new_context(viewport={"width": 1440, "height": 900})
+    # Animations would keep a processor busy, and show nothing that a test looks at.
+    context = _chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     said: list[str] = []

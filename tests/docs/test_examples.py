@@ -19,6 +19,7 @@ import pytest
 from qwenbuild import load
 from qwenbuild.engine import scaffold
 from qwenbuild.specs import user_config
+from tests.support import nursery
 from tests.support.workspace import Workspace
 
 from .pages import REPOSITORY, Block, blocks, every_block, pages, prose, shown, start_of
@@ -89,7 +90,7 @@ def test_commands(page: Path, tmp_path: Path) -> None:
             run.append(block)
         elif block.language == "python":
             lines += [f"python -c {shlex.quote(block.text)} > /dev/null"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join([str(nursery.stub()), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-c", "\n".join(lines)], cwd=folder, env={**os.environ, "PATH": path},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,

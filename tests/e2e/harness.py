@@ -7,16 +7,16 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qwenbuild.cli.main import run
-from tests.support import plugins
+from tests.support import nursery, plugins
+from tests.support.nursery import COMMAND
 
-COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
+__all__ = ["COMMAND", "Ran", "Sandbox"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class Sandbox:
         return self
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command and return its process."""
+        """Start a command and return its process. Most are forked off a process that has loaded qwenbuild."""
+        if options.keys() <= {"start_new_session"} and nursery.suits(self.environ):
+            return nursery.Process(arguments, self.root, self.environ, session=bool(options))
         return subprocess.Popen(
             [COMMAND, *arguments], cwd=self.root, env=self.environ, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,

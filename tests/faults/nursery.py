@@ -1,6 +1,4 @@
-"""The nursery: a process that has loaded qwenbuild and the injector, and forks a child for each command.
-
-Starting Python and loading qwenbuild takes most of the time of a small build. A forked child needs a tenth of it.
+"""The nursery of the faults: like `tests.support.nursery`, but with the injector loaded.
 
 The parent writes a line of JSON for each order and reads a line of JSON for each answer:
 
@@ -12,28 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
-import importlib
 import json
 import os
-import pkgutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support.nursery import REPOSITORY, become, load
+
 from .injector import Arming, arms
 from .scenarios import SPEC
-
-REPOSITORY = Path(__file__).parents[2]
-
-_LATER = ("PIL.PngImagePlugin", "filelock", "httpx", "httpcore", "sqlite3", "tenacity", "anyio._backends._asyncio")
-_APART = ("qwenbuild.__main__", "qwenbuild.watch", "qwenbuild.pages", "qwenbuild.emulator")
 
 
 class Nursery:
@@ -92,7 +83,7 @@ class Nursery:
 
 def main() -> None:
     """Answer orders on standard input until it ends."""
-    _load()
+    load(SPEC)
     orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
@@ -107,57 +98,18 @@ def main() -> None:
         answers.flush()
 
 
-def _load() -> None:
-    """Import everything, and build once: what that leaves in memory, the children need not do."""
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "true"  # as the command does
-    import qwenbuild
-
-    for module in pkgutil.walk_packages(qwenbuild.__path__, "qwenbuild."):
-        if not module.name.startswith(_APART):
-            importlib.import_module(module.name)
-    for name in _LATER:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    from qwenbuild.engine.engine import Engine
-    from qwenbuild.options import Options
-    from qwenbuild.specs import project
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "specs").mkdir()
-        (Path(folder) / "qwenbuild.toml").write_text('provider = "draft"\n', "utf-8")
-        (Path(folder) / "specs" / "fair.toml").write_text(SPEC, "utf-8")
-        places = dict.fromkeys(("QWENBUILD_CACHE_DIR", "QWENBUILD_LEDGER_DIR"), f"{folder}/store")
-        assert Engine(project.find(Path(folder)), Options(), places).build(lambda event: None).complete
-    assert threading.active_count() == 1
-    gc.collect()
-    gc.freeze()  # else each child's first collection would copy all pages
-
-
 def _run(order: Mapping[str, Any]) -> NoReturn:
     """Be the command, and end with its exit code."""
-    code = 1
     try:
         for name, number in (("out", 1), ("err", 2)):
             os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
         os.chdir(order["cwd"])
-        os.environ.clear()
-        os.environ.update(order["environ"])
-        sys.argv = ["qwenbuild", *order["arguments"]]
         if arming := order["arming"]:
             _arm(**arming)
-        from qwenbuild.__main__ import main as command
-
-        command()
-        code = 0
-    except SystemExit as leave:
-        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     except BaseException:
         traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
+        os._exit(1)
+    become(order["arguments"], order["cwd"], order["environ"])
 
 
 def _arm(log: str, paths: str, ports: str, at: int, act: str, data: int) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nursery import REPOSITORY
+
 from . import injector
 from .injector import Call, Fault
-from .nursery import REPOSITORY
 from .points import Point, calls, play, points
 from .scenarios import CELLS, SCENARIOS
 from .stage import Stage
