@@ -100,21 +100,24 @@ def stage(content: bytes, staging: Path, *, mode: int = 0o666, durable: bool = T
     return temporary
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder `path` and its missing parents, and sync them. Raises OSError."""
+def make_folder(path: Path) -> bool:
+    """Make the folder `path` and its missing parents, and sync them; return whether this call made `path`.
+
+    Other threads and processes may make the same folders at the same time. Raises OSError.
+    """
     try:
-        os.mkdir(path)
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            if not make_folder(path.parent):  # somebody else did just now: it may not be synced yet
+                sync_folder(path.parent.parent)
+            os.mkdir(path)  # fails again in a file system that allows no new folders, such as /proc
     except FileExistsError:
         if not path.is_dir():
             raise
-        return
-    except FileNotFoundError:
-        if path.parent.is_dir():  # the file system does not allow new folders, such as /proc
-            raise
-        make_folder(path.parent)
-        make_folder(path)
-        return
+        return False
     sync_folder(path.parent)
+    return True
 
 
 def sync_folder(path: Path) -> None:

@@ -101,8 +101,16 @@ class Process(subprocess.Popen[str]):
             if not select.select([self._socket], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             self.returncode = int(self._answers.readline())
-            self._socket.close()
+            self._close()
         return self.returncode
+
+    def __del__(self, **_: Any) -> None:
+        if self.returncode is None:
+            self._close()
+
+    def _close(self) -> None:
+        self._answers.close()
+        self._socket.close()
 
     def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:  # noqa: A002, Popen's
         """Return all output, on both streams; raises TimeoutExpired. The command reads nothing."""

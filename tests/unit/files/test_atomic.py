@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,17 @@ def test_make_folder_makes_all_of_the_path_once(tmp_path: Path) -> None:
     atomic.make_folder(tmp_path / "a" / "b" / "c")
     atomic.make_folder(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_make_folder_by_several_at_once(tmp_path: Path) -> None:
+    """Whoever comes second uses what the first one makes, at each level of the path."""
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            folder = tmp_path / str(number) / "a" / "b" / "c"
+            made = [*pool.map(atomic.make_folder, [folder, folder.parent, folder / "d", folder])]
+            assert made[2]
+            assert made.count(True) <= 3
+            assert (folder / "d").is_dir()
 
 
 def test_make_folder_refuses_a_file_in_its_place(tmp_path: Path) -> None:

@@ -357,3 +357,23 @@ def test_a_data_file_has_so_many_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     """A larger one is not read."""
     monkeypatch.setattr(rows, "MAX_BYTES", 20)
     assert "data/a.csv is too large: it has more than 20 bytes" in complaint(tmp_path, "a.csv", "a\n" + "1\n" * 10)
+
+
+def test_an_unchanged_file_gives_the_same_rows(tmp_path: Path) -> None:
+    """A file that was written again with the same text is not parsed again; one with another text is, and one with a
+    mistake never counts as known."""
+    path, known = tmp_path / "a.csv", rows.KnownRows()
+
+    def now(text: str, column: str | None = None) -> rows.Rows:
+        path.write_text(text, "utf-8")
+        return rows.read(path, "data/a.csv", column, known)
+
+    first = now("id,name\na,rose\n")
+    assert now("id,name\na,rose\n") is first
+    assert now("id,name\na,rose\n", "name") == [first[0]]
+    assert [*map(str, now("id,name\na,rose\n", "name"))] == ["rose"]
+    assert now("id,name\na,lily\n")[0]["name"] == "lily"
+    for _ in range(2):
+        with pytest.raises(ProjectError):
+            now("id,name\na,rose\na,lily\n")
+    assert now("id,name\na,rose\n") == first

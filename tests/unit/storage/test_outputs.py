@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -72,12 +71,9 @@ def test_many_at_once(place: Place) -> None:
 
 def test_staging_on_another_file_system(tmp_path: Path) -> None:
     """Copies are written even if staging is on another file system."""
-    shared = Path("/dev/shm")
-    if not shared.is_dir() or os.stat(shared).st_dev == os.stat(tmp_path).st_dev:
-        pytest.skip("there is no other file system")
-    with tempfile.TemporaryDirectory(dir=shared) as staging:
+    with other_file_system(tmp_path) as staging:
         (tmp_path / "blob").write_bytes(IMAGE)
-        outputs = Outputs(tmp_path / "out", Path(staging))
+        outputs = Outputs(tmp_path / "out", staging)
         (found,) = outputs.place([outputs.copy("a.png", tmp_path / "blob", IMAGE, None)])
         assert not isinstance(found, OutputError)
         assert os.listdir(staging) == []
