@@ -16,9 +16,7 @@ from typing import Any
 import pytest
 
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-_FOUND = os.environ.get("QWENBUILD_BROWSER") or next(
-    (path for name in _NAMES if (path := shutil.which(name))), None
-)
+_FOUND = os.environ.get("QWENBUILD_BROWSER") or next((path for name in _NAMES if (path := shutil.which(name))), None)
 _MISSING = (
     "playwright is not installed" if find_spec("playwright") is None else "" if _FOUND else "no Chromium is installed"
 )
