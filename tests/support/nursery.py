@@ -86,8 +86,7 @@ class Process(subprocess.Popen[str]):
             "arguments": list(arguments), "cwd": str(cwd), "environ": dict(environ), "umask": mask, "session": session,
         }  # fmt: skip
         self._socket.sendall(json.dumps(order).encode() + b"\n")
-        self._answers = self._socket.makefile()
-        self.pid = int(self._answers.readline())
+        self.pid = self._number()
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the command runs."""
@@ -100,17 +99,19 @@ class Process(subprocess.Popen[str]):
         if self.returncode is None:
             if not select.select([self._socket], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            self.returncode = int(self._answers.readline())
-            self._close()
+            self.returncode = self._number()
+            self._socket.close()
         return self.returncode
 
     def __del__(self, **_: Any) -> None:
-        if self.returncode is None:
-            self._close()
-
-    def _close(self) -> None:
-        self._answers.close()
         self._socket.close()
+
+    def _number(self) -> int:
+        """Read a line, and no byte more: `wait` looks whether another one has come."""
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._socket.recv(1) or b"1\n"  # a nursery that has ended sends nothing
+        return int(line)
 
     def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:  # noqa: A002, Popen's
         """Return all output, on both streams; raises TimeoutExpired. The command reads nothing."""
