@@ -20,7 +20,7 @@ from pathlib import Path
 from qwenbuild.digest import sha256
 
 from . import equivalent
-from .modules import REPOSITORY, measured_by, source
+from .modules import LEFT_OUT, REPOSITORY, measured_by, source
 
 WORK = REPOSITORY / "build" / "mutation"
 
@@ -29,13 +29,15 @@ _CONFIG = """
 source_paths = ["qwenbuild"]
 only_mutate = ["{source}"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "--timeout=60", "--tb=native"]
+pytest_add_cli_args = {arguments}
 timeout_multiplier = 5.0
 timeout_constant = 3.0
 do_not_mutate_patterns = ["pragma: no cover", "sys[.]platform"]
 use_git_change_detection = false
 track_dependencies = false
 """
+
+_ARGUMENTS = ("-n0", "-p", "no:cacheprovider", "--timeout=60", "--tb=native")
 
 _KILLED = {"killed", "timeout", "segfault", "suspicious"}
 
@@ -46,7 +48,10 @@ def run(module: str, *, survivors: bool) -> Counter[str]:
     With `survivors`, only those mutants are tested that survived the last run; all of them if the code has changed.
     """
     folder = WORK / module
-    config = _CONFIG.format(source=source(module), tests=json.dumps(measured_by(module)))
+    arguments = [*_ARGUMENTS, *(f"--deselect={test}" for test in LEFT_OUT.get(module, ()))]
+    config = _CONFIG.format(
+        source=source(module), tests=json.dumps(measured_by(module)), arguments=json.dumps(arguments)
+    )
     digest = sha256(REPOSITORY.joinpath(source(module)).read_bytes())
     project = f"{REPOSITORY.joinpath('pyproject.toml').read_text('utf-8')}{config}# code: {digest}\n"
     # Results of other code, or of other settings, say nothing.
