@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from qwenbuild.builder.endings import Endings
 from qwenbuild.builder.recorder import Recorder
 from qwenbuild.builder.workers import Workers
-from qwenbuild.builder.writing import Ready, Writing
+from qwenbuild.builder.writing import YIELD_EVERY, Ready, Writing
 from qwenbuild.digest import sha256
 from qwenbuild.events import Event, ImageFinished, Outcome
+from qwenbuild.storage.past_requests import PastRequests
 from qwenbuild.storage.state import State
 from tests.support.runs import run_of
 from tests.support.workspace import Workspace
@@ -56,6 +58,10 @@ class Scene:
     @property
     def ended(self) -> dict[str, Outcome]:
         return {it.name.removeprefix("s/"): it.outcome for it in self.events if isinstance(it, ImageFinished)}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return {it.name.removeprefix("s/"): it.seconds for it in self.events if isinstance(it, ImageFinished)}
 
     def path(self, number: int) -> Path:
         return self.run.outputs.path(self.run.plan.steps[number].action.output)
@@ -113,3 +119,64 @@ def test_a_locked_build_writes_only_what_the_lock_pins(project: Workspace, state
     assert found == ([] if together else [False, True])
     assert (scene.ended["a"], scene.ended["b"]) == (Outcome.MISSING, Outcome.RENDERED)
     assert not scene.path(0).exists()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_locked_build_writes_what_the_lock_does_not_pin(project: Workspace, state: State, together: bool) -> None:
+    """The lock demands no bytes for it."""
+    scene = Scene(project, state, locked=True)
+    assert scene.write(scene.ready(1, pinned=""), together=together) == ([] if together else [True])
+    assert scene.ended == {"b": Outcome.RENDERED}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_event_of_an_image_that_the_lock_does_not_pin(project: Workspace, state: State, together: bool) -> None:
+    """It tells of the lock alone, not of the change to the request, and the time that the render took."""
+    scene = Scene(project, state, locked=True)
+    step, began_s = scene.ready(1, pinned="0" * 64, was=("1" * 64, PastRequests(state))), time.monotonic() - 100.0
+    scene.write(step._replace(begun_s=began_s), together=together)
+    [event] = scene.events
+    assert isinstance(event, ImageFinished)
+    assert event.reason == "the render gave other bytes than the lock pins"
+    assert 100.0 <= event.seconds <= time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_each_output_took_its_own_time(project: Workspace, state: State, together: bool) -> None:
+    """The time of an image counts from the beginning of its step; of those that waited for it, only their writing."""
+    scene, before_s = Scene(project, state), time.monotonic()
+    scene.write(scene.ready(0)._replace(begun_s=before_s - 100.0), together=together)
+    longest_s = time.monotonic() - before_s
+    assert 100.0 <= scene.seconds["a"] <= 100.0 + longest_s
+    assert max(scene.seconds["c"], scene.seconds["d"]) <= longest_s
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_emulated_image_reaches_others_as_such(project: Workspace, state: State, together: bool) -> None:
+    """Each output that waited for it is recorded under the key of the emulator's image."""
+    scene = Scene(project, state)
+    first, *_, last = (step.action.made_by("http://127.0.0.1:1") for step in scene.run.plan.steps)
+    scene.write(scene.ready(0, action=first), together=together)
+    assert scene.recorder.outputs[last.output].key == last.key != scene.run.plan.steps[3].action.key
+
+
+def test_many_outputs_let_other_tasks_run(project: Workspace, state: State) -> None:
+    """Events are emitted for a few outputs at a time; between them, each other task goes on once."""
+    scene = Scene(project, state)
+    count, turns, found = 2 * YIELD_EVERY + 1, 0, list[int]()
+    project.write({"specs/s.toml": f'[image.x]\nprompt = "x"\nmatrix.seed = {{ start = 0, count = {count} }}\n'})
+    run = run_of(project.root, state, lambda event: found.append(turns))
+    endings = Endings(run, Workers(run), scene.recorder)
+    ready = [Ready(step, sha256(b"image"), b"image", Outcome.RENDERED, 0.0) for step in run.plan.steps]
+
+    async def turn() -> None:
+        nonlocal turns
+        while len(found) < count:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def write() -> None:
+        await asyncio.gather(Writing(run, endings, scene.recorder).write_all(ready), turn())
+
+    asyncio.run(write())
+    assert [number - found[0] for number in found] == [number // YIELD_EVERY for number in range(count)]
