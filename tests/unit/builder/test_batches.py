@@ -32,6 +32,7 @@ from qwenbuild.storage.state import State
 from tests.faults import injector
 from tests.faults.disk import Disk
 from tests.support.builds import Build, ScriptedProvider
+from tests.support.pngs import made_for
 from tests.support.runs import run_of
 from tests.support.trouble import most_bytes
 
@@ -39,23 +40,32 @@ pytest_plugins = ("tests.support.injected",)
 
 
 class Stored:
-    """Batches of a run whose outputs nobody writes; `batches` and `alone` are the cells that were stored."""
+    """Batches of a run whose outputs nobody writes; `batches` and `alone` are the cells that were stored.
+
+    `kept` are the images of `alone`. No batch ends while `gate` is closed; `arrived` counts what is stored.
+    """
 
     def __init__(self, run: Run, fault: Exception | None = None) -> None:
-        self.batches: list[Sequence[str]] = []
+        self.batches: list[list[str]] = []
         self.alone: list[str] = []
+        self.kept: list[tuple[Entry, bytes, Outcome, float]] = []
+        self.gate, self.arrived = asyncio.Event(), asyncio.Semaphore(0)
+        self.gate.set()
         self._fault = fault
         workers = Workers(run)
         self.it = Batches(run, Endings(run, workers, Recorder(run.state, lambda error: None)), self._kept, self._all)
 
     async def _kept(self, step: Step, entry: Entry, image: bytes, outcome: Outcome, begun_s: float) -> bool:
         self.alone.append(step.action.name)
+        self.kept.append((entry, image, outcome, begun_s))
         return True
 
     async def _all(self, batch: Sequence[tuple[Entry, Ready]]) -> None:
         if self._fault:
             raise self._fault
         self.batches.append([ready.step.action.name for _, ready in batch])
+        self.arrived.release()
+        await self.gate.wait()
 
 
 def made(step: Step) -> Verified:
@@ -117,6 +127,69 @@ def test_large_images_fill_a_batch(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert [len(batch) for batch in stored.batches] == [1] * 6
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_no_more_bytes_wait_than_a_batch_has(run: Run, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """While two batches wait for the disk, images join the next one until its bytes reach the limit."""
+    stored, (one, two, *joined) = Stored(run), run.plan.steps[:5]
+    limit = sum(made(step).new.entry.size_bytes for step in joined[:2])
+    monkeypatch.setattr("qwenbuild.builder.batches.MOST_BYTES", limit + room)
+
+    async def build() -> None:
+        async with stored.it.running():
+            stored.gate.clear()
+            for step in (one, two):
+                await stored.it.add(step, made(step), 0.0)
+                await stored.arrived.acquire()
+            for step in joined[:2]:
+                await stored.it.add(step, made(step), 0.0)
+            third = asyncio.create_task(stored.it.add(joined[2], made(joined[2]), 0.0))
+            await asyncio.sleep(0)  # it joins, or waits for room
+            assert third.done() == bool(room)
+            stored.gate.set()
+            await third
+
+    asyncio.run(build())
+    a, b, c, d, e = (step.action.name for step in (one, two, *joined))
+    assert stored.batches[:2] == [[a], [b]]
+    assert sorted(stored.batches[2:]) == ([[c, d, e]] if room else [[c, d], [e]])
+
+
+def test_two_batches_at_once(run: Run) -> None:
+    """What is made while both wait for the disk is one batch."""
+    stored, steps = Stored(run), run.plan.steps[:4]
+
+    async def build() -> None:
+        async with stored.it.running():
+            stored.gate.clear()
+            for step in steps[:2]:
+                await stored.it.add(step, made(step), 0.0)
+                await stored.arrived.acquire()
+            for step in steps[2:]:
+                await stored.it.add(step, made(step), 0.0)
+                await asyncio.sleep(0)  # a third batch would begin now
+            stored.gate.set()
+
+    asyncio.run(build())
+    a, b, c, d = (step.action.name for step in steps)
+    assert stored.batches == [[a], [b], [c, d]]
+
+
+def test_a_batch_that_ended_takes_no_room(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one may have all bytes of a batch."""
+    stored, (one, two, three) = Stored(run), run.plan.steps[:3]
+    monkeypatch.setattr("qwenbuild.builder.batches.MOST_BYTES", made(two).new.entry.size_bytes + 1)
+
+    async def build() -> None:
+        async with stored.it.running():
+            await stored.it.add(one, made(one), 0.0)
+            await stored.it.finish()
+            await stored.it.add(two, made(two), 0.0)
+            await stored.it.add(three, made(three), 0.0)
+
+    asyncio.run(build())
+    assert stored.batches == [[one.action.name], [two.action.name, three.action.name]]
+
+
 def test_what_a_batch_raises_ends_the_build(run: Run) -> None:
     """Whoever adds an image gets it, and so does whoever waits for the end."""
     stored, second = (Stored(run, BrokenPipeError()) for _ in range(2))
@@ -145,11 +218,29 @@ def test_an_image_that_is_there_already_is_kept_by_itself(run: Run) -> None:
     async def build() -> None:
         async with stored.it.running():
             for step in (first, second):
-                await stored.it.add(step, made(step), 0.0)
+                await stored.it.add(step, made(step), 7.0)
 
     asyncio.run(build())
     assert (stored.alone, stored.batches[-1]) == ([first.action.name], [second.action.name])
-    assert run.store.lookup(first.action.key) != entry  # it was no image of the request
+    image = made(first).new
+    assert run.store.lookup(first.action.key) == image.entry != entry  # it was no image of the request
+    assert stored.kept == [(image.entry, image.image, Outcome.RENDERED, 7.0)]
+
+
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_the_image_that_the_lock_pins_takes_its_place(run: Run, is_pinned: bool) -> None:
+    """The lock counts more than the image that was stored first."""
+    stored, step = Stored(run), run.plan.steps[0]
+    new, other = made(step).new, made_for(step.action.key, step.action.size, b"xyz")
+    first = run.store.put(step.action.key, other, b"{}")
+
+    async def build() -> None:
+        async with stored.it.running():
+            await stored.it.add(step._replace(pinned=new.entry.image * is_pinned), made(step), 7.0)
+
+    asyncio.run(build())
+    expected = (new.entry.image, new.image) if is_pinned else (first.image, other)
+    assert [(entry.image, image, begun_s) for entry, image, _, begun_s in stored.kept] == [(*expected, 7.0)]
 
 
 # --- in a whole build ---
@@ -209,7 +300,21 @@ def test_an_image_of_another_size_is_kept(build: Build) -> None:
     build.prompts("a", "b", "c")
     finished = build.run()
     assert (finished.rendered, finished.failed, build.stores()) == (2, 1, 3)
+    [problem] = finished.problems
+    assert problem.hint == "`--accept-size` takes it as it is; `--retry-failed` renders it again"
     assert build.run(accept_size=True).restored == 1
+
+
+def test_an_image_of_another_size_can_be_accepted(build: Build) -> None:
+    """Then it is rendered as any other."""
+
+    async def act(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(Size(8, 8), b"rgb"))
+
+    build.provider = ScriptedProvider(act)
+    build.prompts("a")
+    assert build.run(accept_size=True).rendered == 1
+    assert len(list((build.root / "out").rglob("*.png"))) == 1
 
 
 def test_an_interrupted_build_ends_after_its_batches(build: Build) -> None:
