@@ -307,6 +307,26 @@ def test_a_mistake_in_the_users_config_stops_the_build(build: Build) -> None:
     assert "sole_user" in build.stopped[0]
 
 
+def test_a_mistake_in_the_users_config_ends_the_lost_answer_at_once(build: Build) -> None:
+    """It is not kept until the other images have ended."""
+
+    async def act(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        if request.prompt == "two":
+            sent.set()
+            await ended.wait()
+        else:
+            await sent.wait()
+            raise AnswerLost("gone")
+
+    sent, ended = asyncio.Event(), asyncio.Event()
+    service = sole_user(build, "sole_user = 1")
+    service.concurrency, service._act = 2, act
+    build.prompts("one", "two")
+    build.run(lambda event: ended.set() if isinstance(event, ImageFinished) else None)
+    assert list(build.outcomes.items()) == [("i0", "unknown"), ("i1", "rendered")]
+
+
 def test_a_state_that_can_not_be_written(build: Build) -> None:
     """If the state can't be written before a request is sent, the render fails and the build stops."""
 
@@ -373,6 +393,38 @@ def test_the_budget_of_an_image(build: Build) -> None:
     assert (finished.rendered, finished.skipped, finished.cost) == (4, 2, {"CNY": "1.00"})
     claim = "the next image of s/a would cost more than its max_cost of 0.5 CNY"
     assert ([problem.claim for problem in finished.problems], build.stopped) == ([claim], [])
+
+
+def test_several_images_that_their_budgets_do_not_allow(build: Build) -> None:
+    """Each is told in its own words, also if its request changed. All outputs with its bytes are skipped."""
+    build.prompts("one", "two")
+    build.run()
+    build.provider = ScriptedProvider(price="0.25", concurrency=1)
+    same = 'prompt = "{}"\nseed = 1\nsize = "1:1"\nmax_cost = 0.1\n'
+    build.place.write({"specs/s.toml": f"[image.i0]\n{same.format('new')}[image.i1]\n{same.format('newer')}"})
+    finished = build.run()
+    claims = [f"the next image of s/{name} would cost more than its max_cost of 0.1 CNY" for name in ("i0", "i1")]
+    assert [problem.claim for problem in finished.problems] == claims
+    assert [[it.claim for it in event.problems] for event in build.events if isinstance(event, Warned)] == [
+        [claim] for claim in claims
+    ]
+    ended = [(event.outcome, event.reason) for event in build.events if isinstance(event, ImageFinished)]
+    assert ended == [(Outcome.SKIPPED, f"not sent: {claim}") for claim in claims]
+
+
+def test_what_was_not_billed_does_not_count_for_the_budget_of_its_image(build: Build) -> None:
+    """A refused request gives its price back; the next one of the image may cost as much."""
+
+    async def refuse(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        if request.seed == 1:
+            await journal.refused()
+            raise Refused("no")
+
+    build.provider = ScriptedProvider(refuse, price="0.25", concurrency=1)
+    build.place.write({"specs/s.toml": '[image.a]\nprompt = "a"\nmax_cost = 0.25\nmatrix.seed = [1, 2]\n'})
+    finished = build.run()
+    assert (finished.failed, finished.rendered, finished.skipped) == (1, 1, 0)
 
 
 def test_what_is_within_the_budget_is_sent_after_it_is_reached(build: Build) -> None:
@@ -725,6 +777,18 @@ def test_what_was_not_billed_is_sent_again(build: Build) -> None:
     assert build.ledger() == [("s/i0", "refused"), ("s/i0", "done")]
 
 
+def test_a_forced_image_that_was_not_billed_is_forced_no_more(build: Build, service: Service) -> None:
+    """The order was for the earlier build: the image that is in the store stays, and nothing is paid."""
+    service._act = None
+    build.run()
+    service._act = lose
+    assert build.run(force=True).unknown == 1
+    service.found, service._act = NOT_BILLED, accept
+    (build.root / "out/s/i0.png").unlink()
+    finished = build.run()
+    assert (finished.restored, finished.cost) == (1, {})
+
+
 @pytest.mark.parametrize(
     ("candidates", "order"), [((), ["i0", "i2", "i1"]), ((ITS_TASK,), ["i1", "i0", "i2"])], ids=["new", "found"]
 )
@@ -828,8 +892,9 @@ def test_two_interrupts_leave_a_task_at_the_service(build: Build, service: Servi
     assert (finished.submitted, finished.unknown, finished.skipped) == (1, 1, 1)
     assert finished.cost == {"CNY": "0.50"}
     [lost] = [event for event in build.events if isinstance(event, ImageFinished) and event.outcome is Outcome.UNKNOWN]
-    assert [(problem.claim, problem.hint) for problem in lost.problems] == [
+    assert [(problem.name, problem.claim, problem.hint) for problem in lost.problems] == [
         (
+            "answer-lost",
             "left before the answer came: the request may have been billed",
             "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again",
         )
