@@ -132,9 +132,11 @@ def test_a_locked_build_writes_what_the_lock_does_not_pin(project: Workspace, st
 @pytest.mark.parametrize("together", [False, True])
 def test_the_event_of_an_image_that_the_lock_does_not_pin(project: Workspace, state: State, together: bool) -> None:
     """It tells of the lock alone, not of the change to the request, and the time that the render took."""
-    scene = Scene(project, state, locked=True)
-    step, began_s = scene.ready(1, pinned="0" * 64, was=("1" * 64, PastRequests(state))), time.monotonic() - 100.0
-    scene.write(step._replace(begun_s=began_s), together=together)
+    scene, past, began_s = Scene(project, state, locked=True), PastRequests(state), time.monotonic() - 100.0
+    state.record([], {"1" * 64: {"prompt": "before"}})
+    ready = scene.ready(1, pinned="0" * 64, was=(past.add("1" * 64), past))
+    assert "prompt changed" in ready.step.reason
+    scene.write(ready._replace(begun_s=began_s), together=together)
     [event] = scene.events
     assert isinstance(event, ImageFinished)
     assert event.reason == "the render gave other bytes than the lock pins"
