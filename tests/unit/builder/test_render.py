@@ -778,15 +778,13 @@ def test_what_was_not_billed_is_sent_again(build: Build) -> None:
 
 
 def test_a_forced_image_that_was_not_billed_is_forced_no_more(build: Build, service: Service) -> None:
-    """The order was for the earlier build: the image that is in the store stays, and nothing is paid."""
-    service._act = None
-    build.run()
+    """The order was for the earlier build: this one sends a request like any other."""
     service._act = lose
     assert build.run(force=True).unknown == 1
+    assert [it.forced for it in build.engine().in_flight()] == [True]
     service.found, service._act = NOT_BILLED, accept
-    (build.root / "out/s/i0.png").unlink()
-    finished = build.run()
-    assert (finished.restored, finished.cost) == (1, {})
+    assert build.run(detach=True).submitted == 1
+    assert [(it.handle, it.forced) for it in build.engine().in_flight()] == [("task:one", False)]
 
 
 @pytest.mark.parametrize(
