@@ -49,7 +49,7 @@ REASONS: Final[Mapping[str, str]] = {
     r"model\.concurrent if .*(or True else 0|else 1)\)$": "the sync interface takes no place among the tasks",
     r"(step|journal)\.submission\) or True": "each of them has a submission",
     r"finish_all\(step\._replace\((verdict=None, )?cause=cause\)": "an ended step shows no verdict",
-    r'billed", hint=hint, (name=None)?$': "the class of the error has this name already",
+    r'billed", hint=hint, (name=None|\))$': "the class of the error has this name already",
     r"uri=(None|False)|connect\(uri, (isolation|check)": "this build of SQLite takes addresses in any case",
 }
 
