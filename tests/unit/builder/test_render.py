@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +16,12 @@ from typing import Any
 
 import pytest
 
+from qwenbuild.builder.budget import Spending
+from qwenbuild.builder.endings import Endings
 from qwenbuild.builder.interrupt import Interrupt
+from qwenbuild.builder.recorder import Recorder
+from qwenbuild.builder.render import Rendering
+from qwenbuild.builder.workers import Workers
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
 from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
@@ -33,6 +39,7 @@ from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import ITS_TASK, NOT_BILLED, Build, ScriptedProvider, Service, accept, lose
 from tests.support.pngs import made_for
+from tests.support.runs import run_of
 
 
 def test_concurrency(build: Build) -> None:
@@ -513,6 +520,35 @@ def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiti
     build.prompts("one", "two", "three")
     assert build.run(note).rendered == 3
     assert (seen, len(started)) == ([waiting] * 3, 3)
+
+
+def test_a_provider_that_was_given_up_sends_nothing(build: Build, state: State) -> None:
+    """The build goes on with other providers, but what this one has not sent yet is skipped."""
+
+    async def render(request: Request, journal: Journal) -> None:
+        workers.give_up(provider, "no key")
+        await journal.intend({})
+        raise AssertionError("it is sent")
+
+    async def build_part() -> None:
+        async with part.commits.running():
+            await part.run(deque(run.plan.steps), deque())
+
+    async def kept(*arguments: object) -> bool:
+        raise AssertionError("there is no image")
+
+    async def all_kept(batch: object) -> None:
+        raise AssertionError("there is no image")
+
+    provider = ScriptedProvider(render, concurrency=1)
+    build.prompts("one", "two")
+    run = run_of(build.root, state, build.events.append, provider)
+    workers = Workers(run)
+    workers.parts = 2
+    endings = Endings(run, workers, Recorder(state, lambda error: None))
+    part = Rendering(run, workers, endings, Spending(None), kept, all_kept)
+    asyncio.run(build_part())
+    assert (build.outcomes, provider.prompts, workers.is_stopped) == ({"i0": "skipped"}, ["one"], False)
 
 
 # --- a service that keeps what it accepted ---
