@@ -38,6 +38,8 @@ from qwenbuild.storage.lock_format import Pin
 from qwenbuild.storage.state import State
 from qwenbuild.storage.submissions import Submissions
 from tests.support.builds import ITS_TASK, NOT_BILLED, Build, ScriptedProvider, Service, accept, lose
+from tests.support.executors import InThreads
+from tests.support.executors import threads as threads
 from tests.support.pngs import made_for
 from tests.support.runs import run_of
 
@@ -363,6 +365,14 @@ def test_a_provider_that_can_not_start(build: Build) -> None:
     assert (finished.skipped, finished.cost, build.provider.prompts) == (2, {}, [])
     assert [(problem.claim, problem.hint) for problem in finished.problems] == [("no key", "set the key")]
     assert build.stopped == ["no key"]
+
+
+def test_a_provider_that_nothing_is_sent_to(build: Build, threads: InThreads) -> None:
+    """If workers make all images, its session is not opened: that may need a key."""
+    build.provider = Closed()
+    build.provider.name, build.provider.family = "null", "null-1"  # as workers know it
+    build.prompts("one", "two")
+    assert (build.run(executor="dask=local").rendered, len(threads.done)) == (2, 2)
 
 
 @pytest.mark.parametrize("price", ["0.1", ""])
