@@ -21,6 +21,7 @@ from qwenbuild.builder.endings import Endings
 from qwenbuild.builder.interrupt import Interrupt
 from qwenbuild.builder.recorder import Recorder
 from qwenbuild.builder.render import Rendering
+from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.candidates import Candidate, Likeness, Search
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
@@ -532,6 +533,24 @@ def test_what_costs_money_starts_when_it_is_sent(build: Build, price: str, waiti
     assert (seen, len(started)) == ([waiting] * 3, 3)
 
 
+def render_part(run: Run, workers: Workers, steps: Sequence[Step]) -> None:
+    """Render steps of which none gets an image, as the part of a build that one provider has."""
+
+    async def build_part() -> None:
+        async with part.commits.running():
+            await part.run(deque(steps), deque())
+
+    async def kept(*arguments: object) -> bool:
+        raise AssertionError("there is no image")
+
+    async def all_kept(batch: object) -> None:
+        raise AssertionError("there is no image")
+
+    endings = Endings(run, workers, Recorder(run.state, lambda error: None))
+    part = Rendering(run, workers, endings, Spending(None), kept, all_kept)
+    asyncio.run(build_part())
+
+
 def test_a_provider_that_was_given_up_sends_nothing(build: Build, state: State) -> None:
     """The build goes on with other providers, but what this one has not sent yet is skipped."""
 
@@ -540,25 +559,104 @@ def test_a_provider_that_was_given_up_sends_nothing(build: Build, state: State) 
         await journal.intend({})
         raise AssertionError("it is sent")
 
-    async def build_part() -> None:
-        async with part.commits.running():
-            await part.run(deque(run.plan.steps), deque())
-
-    async def kept(*arguments: object) -> bool:
-        raise AssertionError("there is no image")
-
-    async def all_kept(batch: object) -> None:
-        raise AssertionError("there is no image")
-
     provider = ScriptedProvider(render, concurrency=1)
     build.prompts("one", "two")
     run = run_of(build.root, state, build.events.append, provider)
     workers = Workers(run)
     workers.parts = 2
-    endings = Endings(run, workers, Recorder(state, lambda error: None))
-    part = Rendering(run, workers, endings, Spending(None), kept, all_kept)
-    asyncio.run(build_part())
+    render_part(run, workers, run.plan.steps)
     assert (build.outcomes, provider.prompts, workers.is_stopped) == ({"i0": "skipped"}, ["one"], False)
+
+
+def test_a_request_that_comes_out_differently_is_not_sent(build: Build, state: State) -> None:
+    """Its image fails, and no other: the image would be stored under a wrong key."""
+    provider = ScriptedProvider()
+    build.prompts("one")
+    run = run_of(build.root, state, build.events.append, provider)
+    [step] = run.plan.steps
+    render_part(run, Workers(run), [step._replace(action=step.action._replace(key="f" * 64))])
+    [event] = build.events
+    assert isinstance(event, ImageFinished)
+    claim = "the request of s/i0 came out differently the second time"
+    assert (event.outcome, event.reason, provider.prompts) == (Outcome.FAILED, claim, [])
+
+
+# --- seeds that are drawn ---
+
+
+RANDOM = '[image.i0]\nprompt = "one"\nseed = "random"\nsize = "1:1"\n'
+
+
+@pytest.mark.parametrize(("labelled", "label"), [(False, ""), (True, "s/i0")])
+def test_a_label_is_for_providers_that_draw_it(build: Build, labelled: bool, label: str) -> None:
+    """Others get the request without it, once its seed is drawn."""
+    sent: list[Request] = []
+
+    async def note(request: Request, journal: Journal) -> None:
+        sent.append(request)
+
+    build.provider = ScriptedProvider(note)
+    build.provider.labelled = labelled
+    build.place.write({"specs/s.toml": RANDOM})
+    assert build.run().rendered == 1
+    assert [(request.label, request.seed >= 0) for request in sent] == [(label, True)]
+
+
+def test_a_free_image_with_a_drawn_seed_is_found_again(build: Build) -> None:
+    """The store has it under the key without a seed, too: without lock, state and output nothing is rendered again."""
+    build.place.write({"specs/s.toml": RANDOM})
+    assert build.run().rendered == 1
+    for name in ("out", ".qwenbuild"):
+        shutil.rmtree(build.root / name)
+    build.engine().lock_path.unlink(missing_ok=True)
+    assert (build.run().restored, build.provider.prompts) == (1, ["one"])
+
+
+def test_a_task_with_a_drawn_seed_is_collected(build: Build, service: Service) -> None:
+    """Its image has the seed that was sent; nothing is paid twice."""
+    build.place.write({"specs/s.toml": RANDOM})
+    assert build.run(detach=True).submitted == 1
+    [sent] = build.engine().in_flight()
+    finished = build.run()
+    assert (finished.reattached, service.prompts, build.engine().in_flight()) == (1, ["one"], [])
+    provenance = read_provenance_file(build.root / "out/s/i0.png")
+    assert provenance
+    assert provenance["request"]["seed"] == sent.request.seed
+
+
+def test_a_refused_request_with_a_drawn_seed_is_on_record(build: Build) -> None:
+    """The failure is that of the request without a seed: the plan tells it."""
+
+    async def refuse(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        await journal.refused()
+        raise Refused("no cats")
+
+    build.provider = ScriptedProvider(refuse, price="0.25")
+    build.place.write({"specs/s.toml": RANDOM})
+    assert build.run().failed == 1
+    [step] = build.engine().plan().steps
+    assert step.failure
+    assert step.failure.claim == "no cats"
+
+
+def test_an_interrupted_request_with_a_drawn_seed_is_on_record(build: Build) -> None:
+    """Its answer may be lost: that is told of the request without a seed, under which it was claimed."""
+
+    async def hang(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+        interrupt.request()
+        interrupt.request()
+        await asyncio.Event().wait()
+
+    interrupt = Interrupt()
+    build.provider = Service(hang, price="0.25")
+    build.place.write({"specs/s.toml": RANDOM})
+    assert build.run(interrupt=interrupt).unknown == 1
+    [step] = build.engine().plan().steps
+    with contextlib.closing(State.of(build.root, create=False)) as state:
+        assert [failure.key for failure in state.failures()] == [step.action.key]
+    assert (step.verdict, step.action.is_seed_random) == (Verdict.UNKNOWN, True)
 
 
 # --- a service that keeps what it accepted ---
