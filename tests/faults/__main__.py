@@ -3,6 +3,7 @@
 python -m tests.faults                                      everything; takes more than an hour
 python -m tests.faults --scenario sync --scenario async     some scenarios
 python -m tests.faults --every 20                           every twentieth point
+python -m tests.faults --every 5 --first 2                  the third of five parts, of which each takes minutes
 python -m tests.faults --scenario sync --at 57 --act kill   one point again
 """
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in names:
                 found = calls(stage, SCENARIOS[name])
                 made[name] = len(found)
-                wanted += islice(points(SCENARIOS[name], found), None, None, asked.every)
+                wanted += islice(points(SCENARIOS[name], found), asked.first, None, asked.every)
     failed, played, missed = Counter[str](), Counter[str](), Counter[str]()
     for number, result in enumerate(_played(wanted, asked.jobs), 1):
         name = result.point.scenario.name
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable")
     parser.add_argument("--jobs", type=int, default=1, help="processes that play at the same time (default: 1)")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="play every K-th point (default: 1, all)")
+    parser.add_argument("--first", type=int, default=0, metavar="K", help="leave out the first K points (default: 0)")
     parser.add_argument("--at", type=int, metavar="N", help="play only the call with this number")
     parser.add_argument("--act", default="kill", help="the fault for --at, see injector.c (default: kill)")
     return parser
