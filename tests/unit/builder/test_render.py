@@ -24,8 +24,18 @@ from qwenbuild.builder.render import Rendering
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.candidates import Candidate, Likeness, Search
-from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError
-from qwenbuild.events import Event, ImageFinished, ImageStarted, ImageWaiting, LookingUp, Outcome, Stopping, Warned
+from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError, Throttled
+from qwenbuild.events import (
+    Delayed,
+    Event,
+    ImageFinished,
+    ImageStarted,
+    ImageWaiting,
+    LookingUp,
+    Outcome,
+    Stopping,
+    Warned,
+)
 from qwenbuild.files.provenance import read_provenance_file
 from qwenbuild.plan.plan import Step, Verdict
 from qwenbuild.problems import Problem
@@ -506,6 +516,44 @@ def test_a_view_that_fails_before_anything_is_sent(build: Build) -> None:
         build.run(leave)
     assert build.engine().in_flight() == []
     assert build.run().rendered == 10
+
+
+def test_a_view_that_fails_while_a_delay_is_told(build: Build) -> None:
+    """The build ends with the view's error; the provider is not blamed."""
+
+    async def delay(request: Request, journal: Journal) -> None:
+        journal.delayed(Throttled("slower, please"), 30.0)
+
+    def leave(event: Event) -> None:
+        if isinstance(event, Delayed):
+            raise BrokenPipeError
+
+    build.provider = ScriptedProvider(delay)
+    build.prompts("one")
+    with pytest.raises(BrokenPipeError):
+        build.run(leave)
+    assert not [event for event in build.events if isinstance(event, ImageFinished)]
+
+
+@pytest.mark.parametrize("price", ["", "0.25"])
+def test_an_emulated_image_has_a_key_of_its_own(build: Build, price: str) -> None:
+    """The service's image of the request is still wanted: the store has none."""
+
+    async def emulate(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(request.size, b"rgb"), emulated_by="http://127.0.0.1:1")
+
+    build.provider = ScriptedProvider(emulate, price=price)
+    build.prompts("one")
+    assert build.run().rendered == 1
+    [action] = build.engine().actions()
+    emulated, store = action.made_by("http://127.0.0.1:1"), build.engine().store
+    assert store.lookup(action.key) is None
+    assert store.lookup(emulated.key)
+    with contextlib.closing(State.of(build.root, create=False)) as state:
+        assert [output.key for output in state.outputs().values()] == [emulated.key]
+    provenance = read_provenance_file(build.root / "out/s/i0.png")
+    assert provenance
+    assert (provenance["action_key"], provenance["emulated_by"]) == (emulated.key, "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(("price", "waiting"), [("", 3), ("0.1", 0)])
@@ -1041,6 +1089,24 @@ def test_two_interrupts_leave_a_task_at_the_service(build: Build, service: Servi
             "the next build asks the service; if its answer is not certain, `--resubmit` sends the request again",
         )
     ]
+
+
+def test_a_request_that_is_not_sent_again_after_all(build: Build) -> None:
+    """It is skipped, and costs nothing; what was lost before stays on record."""
+
+    async def hang(request: Request, journal: Journal) -> None:
+        interrupt.request()
+        interrupt.request()
+        await asyncio.Event().wait()
+
+    interrupt = Interrupt()
+    build.provider = service = Service(lose, price="0.25")
+    build.prompts("one")
+    assert build.run().unknown == 1
+    service._act = hang
+    finished = build.run(interrupt=interrupt, resubmit=True)
+    assert (finished.skipped, finished.unknown, finished.cost) == (1, 0, {})
+    assert build.ledger() == [("s/i0", "")]
 
 
 def test_one_interrupt_stops_what_was_not_sent(build: Build) -> None:
