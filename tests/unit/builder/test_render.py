@@ -760,6 +760,35 @@ def test_several_images_that_no_spec_wants_any_more(build: Build, service: Servi
     assert sorted(service.collected) == ["task:one", "task:three", "task:two"]
 
 
+def test_a_forced_image_is_collected_in_place_of_the_stored_one(build: Build, service: Service) -> None:
+    """The earlier build had the order; the later one needs none."""
+    service._act = None
+    build.run()
+    old = (build.root / "out/s/i0.png").read_bytes()
+    service._act, service.colour = accept, b"new"
+    assert build.run(detach=True, force=True).submitted == 1
+    assert build.run().reattached == 1
+    new = (build.root / "out/s/i0.png").read_bytes()
+    assert new != old
+    shutil.rmtree(build.root / "out")
+    assert build.run().restored == 1
+    assert (build.root / "out/s/i0.png").read_bytes() == new
+
+
+def test_a_forced_image_that_is_free(build: Build) -> None:
+    """It takes the place of the stored one."""
+    build.prompts("one")
+    build.run()
+    old = (build.root / "out/s/i0.png").read_bytes()
+
+    async def draw(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(request.size, b"new"))
+
+    build.provider = ScriptedProvider(draw)
+    assert build.run(force=True).rendered == 1
+    assert (build.root / "out/s/i0.png").read_bytes() != old
+
+
 def test_a_forced_image_that_no_spec_wants_any_more(build: Build, service: Service) -> None:
     """It takes the place of the image in the store."""
     service._act = None
