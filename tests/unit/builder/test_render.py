@@ -113,6 +113,28 @@ def test_provenance(build: Build) -> None:
     }  # fmt: skip
 
 
+def test_provenance_has_what_was_given_on_the_command_line(build: Build) -> None:
+    """The variables that the image depends on, beside the provider's facts."""
+    build.place.write({"specs/s.toml": '[image.i0]\nprompt = "a {{ pet }}"\nvars.pet = "cat"\nseed = 1\n'})
+    assert build.run(variables=["pet=dog"]).rendered == 1
+    provenance = read_provenance_file(build.root / "out/s/i0.png")
+    assert provenance
+    assert (provenance["vars"], provenance["note"], build.provider.prompts) == (["pet=dog"], "drawn", ["a dog"])
+
+
+@pytest.mark.parametrize(("price", "cost"), [("", ""), ("0.25", ", and pays again")])
+def test_an_image_of_another_size_may_cost_again(build: Build, price: str, cost: str) -> None:
+    """The hint speaks of money only if there is a price."""
+
+    async def small(request: Request, journal: Journal) -> Rendered:
+        return Rendered(plain(Size(8, 8), b"rgb"))
+
+    build.provider = ScriptedProvider(small, price=price)
+    build.prompts("one")
+    [problem] = build.run().problems
+    assert problem.hint == f"`--accept-size` takes it as it is; `--retry-failed` renders it again{cost}"
+
+
 def test_a_provider_that_breaks(build: Build) -> None:
     """A plugin's exception fails only its own image; the message names file and line."""
 
