@@ -852,6 +852,24 @@ def test_a_forced_image_whose_output_can_not_be_written(build: Build, service: S
     assert build.run().up_to_date == 1
 
 
+def test_a_ledger_that_breaks_after_the_output_is_there(build: Build, service: Service) -> None:
+    """The forced image counts as rendered; its submission stays open, and a later build writes the output again."""
+
+    def rename(before: str, after: str) -> None:
+        with contextlib.closing(sqlite3.connect(build.engine().store.root / "ledger" / "ledger.sqlite3")) as db:
+            db.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+    finished = build.run(
+        lambda event: rename("submissions", "gone") if isinstance(event, ImageFinished) else None, force=True
+    )
+    assert (finished.rendered, finished.failed, finished.cost) == (1, 0, {"CNY": "0.25"})
+    rename("gone", "submissions")
+    assert build.ledger() == [("s/i0", "")]
+    finished = build.run()
+    assert (finished.reattached, finished.cost, service.collected) == (1, {}, ["task:one"])
+    assert build.ledger() == [("s/i0", "done")]
+
+
 def test_an_output_that_can_not_be_written(build: Build) -> None:
     """The image is in the store and paid for once: its submission is settled, and a later build restores it."""
     build.place.write({"out/s": "a file"})
