@@ -28,7 +28,7 @@ _MORE: Mapping[str, str] = {
     "storage.state": "unit/storage/test_submissions.py unit/storage/test_state_file.py",
     "storage.claims": "unit/storage/test_ledger.py",
     "storage.claimant": "unit/storage/test_ledger.py",
-    "builder.render": "unit/builder/test_journal.py unit/builder/test_away.py",
+    "builder.render": "unit/builder/test_journal.py",
     "providers.dashscope.rendering": (
         "unit/providers/dashscope/test_provider.py unit/providers/dashscope/test_reconcile.py"
     ),
