@@ -863,6 +863,7 @@ def test_a_ledger_that_breaks_after_the_output_is_there(build: Build, service: S
         lambda event: rename("submissions", "gone") if isinstance(event, ImageFinished) else None, force=True
     )
     assert (finished.rendered, finished.failed, finished.cost) == (1, 0, {"CNY": "0.25"})
+    assert (build.stopped, finished.problems) == ([], ())
     rename("gone", "submissions")
     assert build.ledger() == [("s/i0", "")]
     finished = build.run()
