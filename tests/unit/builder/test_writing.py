@@ -130,7 +130,7 @@ def test_a_locked_build_writes_what_the_lock_does_not_pin(project: Workspace, st
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_the_event_of_an_image_that_the_lock_does_not_pin(project: Workspace, state: State, together: bool) -> None:
+def test_the_event_of_an_image_with_other_bytes_than_the_pin(project: Workspace, state: State, together: bool) -> None:
     """It tells of the lock alone, not of the change to the request, and the time that the render took."""
     scene, past, began_s = Scene(project, state, locked=True), PastRequests(state), time.monotonic() - 100.0
     state.record([], {"1" * 64: {"prompt": "before"}})
