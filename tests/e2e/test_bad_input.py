@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from qwenbuild.storage.state_schema import WITH_PARAMETERS
 from tests.e2e.harness import COMMAND, Ran, Sandbox
+from tests.support.trouble import put_socket
 
 
 def blobs(sandbox: Sandbox) -> list[Path]:
@@ -148,11 +148,7 @@ def test_something_else_than_a_file_at_an_outputs_path(sandbox: Sandbox, kind: s
         case "fifo":
             os.mkfifo(path)
         case _:
-            here = os.getcwd()
-            os.chdir(path.parent)  # the path of a socket must be short
-            with socket.socket(socket.AF_UNIX) as server:
-                server.bind(path.name)
-            os.chdir(here)
+            put_socket(path)
     before = os.lstat(path)
     words = {"folder": "a folder", "link": "a symbolic link", "dangling": "a symbolic link"}
     reason = f"edited: {words.get(kind, 'a special file')} is in its place"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
+
+from tests.support.trouble import put_socket
 
 from .harness import Sandbox
 
@@ -34,13 +35,7 @@ def put(place: Path, kind: str) -> None:
     elif kind == "device":
         place.symlink_to("/dev/zero")
     else:
-        with socket.socket(socket.AF_UNIX) as listener:
-            here = os.getcwd()
-            os.chdir(place.parent)  # the path of a socket may have a hundred characters
-            try:
-                listener.bind(place.name)
-            finally:
-                os.chdir(here)
+        put_socket(place)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "socket"])

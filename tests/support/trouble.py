@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def other_file_system(than: Path) -> Iterator[Path]:
         pytest.skip("there is no other file system")
     with tempfile.TemporaryDirectory(dir=others[0]) as folder:
         yield Path(folder)
+
+
+def put_socket(path: Path) -> None:
+    """Put a socket at `path`. The address of a socket may have a hundred characters, so it is relative."""
+    with socket.socket(socket.AF_UNIX) as listener, chdir(path.parent):
+        listener.bind(path.name)
 
 
 @contextmanager

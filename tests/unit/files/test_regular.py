@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import socket
 import tracemalloc
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from qwenbuild.files import regular
 from qwenbuild.files.regular import NotRegular, TooLarge
+from tests.support.trouble import put_socket
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -45,8 +45,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_special_files_are_refused_at_once(tmp_path: Path) -> None:
     """A pipe, a socket, a device and links to them are not opened: a pipe would wait for its writer for ever."""
     os.mkfifo(tmp_path / "pipe")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
+    put_socket(tmp_path / "socket")
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "linked").symlink_to("pipe")
     for name in ("pipe", "socket", "zero", "linked"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import sqlite3
 import struct
 import time
@@ -19,6 +18,7 @@ from qwenbuild.request import Request, Size
 from qwenbuild.storage import state_file
 from qwenbuild.storage.records import Output
 from qwenbuild.storage.state import State
+from tests.support.trouble import put_socket
 
 REQUEST = Request("null-1", "m", "a ball", "", Size(10, 20), 7, False, False)
 ADVICE = "move the file away and build again: the store has the images, the ledger has the paid submissions"
@@ -260,8 +260,7 @@ def test_special_files_in_the_places_of_the_state(path: Path, suffix: str, kind:
     elif kind == "folder":
         place.mkdir()
     else:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(place))
+        put_socket(place)
     begun_s = time.monotonic()
     assert refused(path)
     assert time.monotonic() - begun_s < 30
