@@ -18,7 +18,7 @@ from tests.support.workspace import Workspace
 # On another Python, a few show whether the code works there.
 settings.register_profile(
     "qwenbuild", deadline=None, derandomize="CI" in os.environ,
-    max_examples=3 if "FEW_EXAMPLES" in os.environ else 40 if "CI" in os.environ else 100,
+    max_examples=10 if "FEW_EXAMPLES" in os.environ else 40 if "CI" in os.environ else 100,
 )  # fmt: skip
 settings.load_profile("qwenbuild")
 

@@ -81,12 +81,11 @@ def _make_plan(engine: Engine, state: State, outputs: AbstractSet[str] | None, k
 
 def _shortest_s(routes: Routes, steps: Sequence[Step]) -> float:
     """Return the least time of the renders, in seconds. Different providers render at the same time."""
-    render = Verdict.RENDER
-    counts = Counter((it.action.declaration.choice, it.action.model.name) for it in steps if it.verdict is render)
-    renders: dict[Choice, dict[str, int]] = {}
-    for (choice, model), count in counts.items():
-        renders.setdefault(choice, {})[model] = count
-    return max((routes.provider(choice).shortest_s(of_choice) for choice, of_choice in renders.items()), default=0.0)
+    renders: dict[Choice, Counter[str]] = {}
+    for step in steps:
+        if step.verdict is Verdict.RENDER:
+            renders.setdefault(step.action.choice, Counter())[step.action.model.name] += 1
+    return max((routes.provider(choice).shortest_s(counts) for choice, counts in renders.items()), default=0.0)
 
 
 def _without_key(routes: Routes, steps: Sequence[Step]) -> Iterator[Problem]:

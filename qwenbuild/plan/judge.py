@@ -109,7 +109,6 @@ class _Judge:
         self._absent = absent  # keys that are certainly not in the store
         self._lanes, self._state = lanes, state
         self._views: dict[Choice, LaneView] = {}
-        self._of_images: dict[int, LaneView] = {}  # by the `id()` of the declaration
         self._ownership = Ownership(records, lock, state, store)
         self._looked_up: tuple[str, Entry | None] = "", None
         self._failures = {(it.path, it.key): it for it in state.failures()}
@@ -118,12 +117,10 @@ class _Judge:
 
     def _lane(self, action: Action) -> LaneView:
         """Return what the provider of an action knows."""
-        image = id(action.declaration)  # each step asks several times
-        if image not in self._of_images:
-            if (choice := action.choice) not in self._views:
-                self._views[choice] = LaneView(self._lanes.of(choice), self._state, self._store)
-            self._of_images[image] = self._views[choice]
-        return self._of_images[image]
+        choice = action.choice
+        if choice not in self._views:
+            self._views[choice] = LaneView(self._lanes.of(choice), self._state, self._store)
+        return self._views[choice]
 
     def step(self, action: Action) -> Step:
         step = self._step(action)

@@ -25,7 +25,7 @@ def column(
     axis: str, values: Sequence[Any], written: WrittenAxis, model: Model | None, problems: list[Problem]
 ) -> list[Value]:
     """Return the values of an axis. Their problems go into `problems`. Without a model, sizes are as written."""
-    rows = values if isinstance(values, Rows) and axis not in FIELDS else None  # then each model has the same values
+    rows = values if isinstance(values, Rows) and axis not in FIELDS else None  # then all models have the same
     if rows is not None and rows.column is not None:
         return rows.column
     before = len(problems)

@@ -21,7 +21,7 @@ from tests.support import hints
 from tests.support.hints import Message
 
 from .conftest import FILES
-from .harness import Sandbox
+from .harness import COMMAND, Sandbox
 from .studio import KEY, Studio, cards
 from .test_lost_answers import CELL, losing, studio_of, task_ids
 
@@ -81,7 +81,7 @@ def on_a_terminal(sandbox: Sandbox, *arguments: str) -> str:
 
     primary, secondary = pty.openpty()
     environ = {**sandbox.environ, "TERM": "dumb", "COLUMNS": "200"}
-    command = [hints.COMMAND, *arguments]
+    command = [COMMAND, *arguments]
     process = subprocess.Popen(
         command, cwd=sandbox.root, env=environ, stdin=secondary, stdout=secondary, stderr=secondary
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,6 @@ import click
 
 from qwenbuild.cli.main import main
 
-COMMAND = str(Path(sys.executable).with_name("qwenbuild"))
 SOURCE = Path(__file__).parents[2] / "qwenbuild"
 
 _NAMES = "|".join(sorted(main.commands))

@@ -103,7 +103,7 @@ class Process(subprocess.Popen[str]):
             self._socket.close()
         return self.returncode
 
-    def __del__(self, **_: Any) -> None:
+    def __del__(self, *_: object) -> None:
         self._socket.close()
 
     def _number(self) -> int:
@@ -149,7 +149,12 @@ def suits(environ: Mapping[str, str]) -> bool:
 
 @functools.cache
 def stub() -> Path:
-    """Return a folder with a `qwenbuild` that asks the nursery, for the PATH of scripts without a terminal."""
+    """Return a folder with a `qwenbuild` that asks the nursery, for the PATH of scripts without a terminal.
+
+    Where no nursery can run, it is the folder of the installed command.
+    """
+    if not suits(os.environ):
+        return Path(COMMAND).parent
     folder = Path(_address()).parent
     (folder / "bin").mkdir()
     path = folder / "bin/qwenbuild"
@@ -163,9 +168,8 @@ def _address() -> str:
     """Return the socket of this process's nursery, which lives as long as this process does."""
     folder = tempfile.mkdtemp(prefix="qwenbuild-nursery-")
     address = f"{folder}/socket"
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.nursery", address], cwd=REPOSITORY, env=environ, text=True,
+        [sys.executable, "-m", "tests.support.nursery", address], cwd=REPOSITORY, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 

@@ -339,7 +339,7 @@ def test_a_profile_and_variables_hold_through_saves(project: Workspace) -> None:
 
 
 def test_a_burst_is_one_reading(project: Workspace) -> None:
-    """A thousand changed files, as by a branch switch, are read once, or a few times if they are reported in parts."""
+    """A thousand changed files, as by a branch switch, are read once, or twice if the system reports them in parts."""
     project.write({"qwenbuild.toml": 'provider = "null"\n', "templates/a.j2": "one"})
     files = {f"specs/s{number}.toml": '[image.x]\ntemplate = "a.j2"\n' for number in range(1000)}
     project.write({"specs/keep.toml": '[image.x]\nprompt = "kept"\n'})
@@ -350,7 +350,7 @@ def test_a_burst_is_one_reading(project: Workspace) -> None:
             before = len(it.events_of(Replanned))
             project.write({**files, "specs/keep.toml": '[image.x]\nprompt = "new"\n'})
             await it.until(lambda: it.prompts == ["new"] and len(it.plan.actions) == len(files) + 1)
-            assert len(it.events_of(Replanned)[before:]) <= 5
+            assert len([event for event in it.events_of(Replanned)[before:] if event.changed]) <= 2
 
     asyncio.run(use())
 
