@@ -1,6 +1,6 @@
 """Plays every fault at every call of every scenario, and prints a table; exits with 1 if anything went wrong.
 
-python -m tests.faults                                      everything; takes more than an hour
+python -m tests.faults                                      everything; takes half an hour
 python -m tests.faults --scenario sync --scenario async     some scenarios
 python -m tests.faults --every 20                           every twentieth point
 python -m tests.faults --every 5 --first 2                  the third of five parts, of which each takes minutes
@@ -10,12 +10,14 @@ python -m tests.faults --scenario sync --at 57 --act kill   one point again
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
+from multiprocessing.util import Finalize
 
 from . import injector
 from .injector import Fault
@@ -83,12 +85,10 @@ _stages: list[Stage] = []  # of this worker process, until it ends
 
 
 def _open_stage() -> None:
-    import atexit
-    import contextlib
-
     stack = contextlib.ExitStack()
     _stages.append(stack.enter_context(Stage.open()))
-    atexit.register(stack.close)
+    # A worker calls no function of `atexit`, and waits for the threads of its services before it ends.
+    Finalize(None, stack.close, exitpriority=0)
 
 
 def _play_all(chunk: Sequence[Point]) -> list[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from . import injector
 from .injector import Call, Fault
 from .points import Point, calls, play, points
 from .scenarios import CELLS, SCENARIOS
-from .stage import Stage
+from .stage import HANGS_S, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +71,15 @@ def test_the_command() -> None:
         done.stdout + done.stderr
     )
     assert "| all | 0 | 1 | 0 | 0 |" in lines
+
+
+@pytest.mark.usefixtures("stage")
+def test_the_command_in_two_processes() -> None:
+    """Both processes end, with the services that they started."""
+    code = "import tests.faults.__main__ as it; it._CHUNK = 1; it.main('--scenario draft --every 400 --jobs 2'.split())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=HANGS_S)
+    assert re.search(r"\| all \| [0-9]+ \| 2 \| 0 \| 0 \|\n", done.stdout), done.stdout + done.stderr
 
 
 def test_the_command_makes_the_same_calls(stage: Stage) -> None:
