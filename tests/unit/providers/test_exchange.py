@@ -52,9 +52,10 @@ def test_the_signature_of_a_link_and_an_echoed_key_are_never_logged() -> None:
     record = logging.makeLogRecord({"msg": "%s %s %s %d", "args": ("GET", url, f"reason {key}", 7)})
     other = logging.makeLogRecord({"msg": f"%(a)s [(b'X-Echo', b'{key}')]", "args": ({"a": 1},)})
     other.args = {"a": 1}
+    before = [*logger.filters]  # of clients that another test's threads keep open
     with hidden_in_logs(Mask(key).text):
         assert logger.filter(record)
         assert logger.filter(other)
     assert record.getMessage() == "GET https://example.test/1.png reason *** 7"
     assert other.getMessage() == "1 [(b'X-Echo', b'***')]"
-    assert logger.filters == []
+    assert logger.filters == before
