@@ -123,6 +123,29 @@ def test_a_save_shows_the_changed_words(running: Running, shown: Any) -> None:
     expect(shown.locator(".tile.old")).to_have_count(6)
 
 
+def test_details_that_are_late(running: Running, shown: Any) -> None:
+    """Details from before a save, which arrive after it, neither stand in for those after it nor replace them."""
+    late: list[tuple[Any, Any]] = []
+
+    def answered(route: Any) -> None:
+        if late:
+            route.continue_()
+        else:
+            late.append((route, route.fetch()))
+
+    shown.route("**/details.json*", answered)
+    with shown.expect_request("**/details.json*"):
+        shown.locator(".tile").first.click()
+    save(running, SPEC.replace("dog at", "puppy near"))
+    changed = shown.get_by_role("dialog").locator(".diff ins")
+    expect(changed).to_have_text("puppy near")
+    [(route, answer)] = late
+    with shown.expect_event("requestfinished"):
+        route.fulfill(response=answer)
+    shown.evaluate("new Promise((done) => setTimeout(done, 100))")
+    expect(changed).to_have_text("puppy near")
+
+
 def test_an_error_is_shown_until_it_is_fixed(running: Running, shown: Any) -> None:
     """An error shows its code frame and hint; the cells stay, and the fix removes it."""
     save(running, SPEC.replace("mood }}", "moood }}"))

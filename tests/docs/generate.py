@@ -177,9 +177,14 @@ def commands() -> Iterator[tuple[str, click.Command]]:
             yield f"{name} {below}", sub
 
 
+def _context(command: click.Command) -> click.Context:
+    """Return a context of the command. Its settings are the real ones, because Click keeps the option `--help`."""
+    return click.Context(command, **main.context_settings)
+
+
 def _options(command: click.Command) -> list[tuple[str, str]]:
     """Return (names, help) of the options of a command, as its help shows them."""
-    ctx = click.Context(command)
+    ctx = _context(command)
     shown = [it.get_help_record(ctx) for it in command.params if isinstance(it, click.Option)]
     return [record for record in shown if record and not record[0].startswith("--color")]
 
@@ -193,7 +198,7 @@ def common_options() -> str:
     """Return the options of many commands."""
     shared = [option for option, count in common().items() if count >= _COMMON]
     top = [(names, text) for names, text in _options(main) if not names.startswith("-h")]
-    color = next(it.get_help_record(click.Context(main)) for it in main.params if it.name == "color")
+    color = next(it.get_help_record(_context(main)) for it in main.params if it.name == "color")
     return table(["option", "meaning"], [[code(it), text] for it, text in [*top, *([color] if color else []), *shared]])
 
 
@@ -204,7 +209,7 @@ def command_pages() -> str:
 
 
 def _command(name: str, command: click.Command, shared: set[tuple[str, str]]) -> str:
-    usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+    usage = " ".join(command.collect_usage_pieces(_context(command)))
     options = [option for option in _options(command) if not option[0].startswith(("-h", "--help"))]
     own = [option for option in options if option not in shared]
     also = [option[0].split(" ")[0].rstrip(",") for option in options if option in shared]

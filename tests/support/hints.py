@@ -88,7 +88,7 @@ def arguments(command: str, fill: Mapping[str, str]) -> list[str]:
 def check_parses(command: str) -> None:
     """Raise click.UsageError if the command line does not know a command or an option that is named."""
     words = arguments(command.replace(_HOLE, " x"), {})
-    context, found = click.Context(main, info_name="qwenbuild"), main
+    context, found = click.Context(main, info_name="qwenbuild", **main.context_settings), main
     named: click.Command = found
     while isinstance(named, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)

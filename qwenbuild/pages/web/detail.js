@@ -11,6 +11,7 @@ qb.detail = (() => {
   let pair = null;
   let others = []; // the pictures that the present one can be compared with: the draft, then earlier images, the newest first
   let closed = () => {};
+  let turns = 0; // how often details were asked for: an answer that a later one has overtaken is dropped
 
   function open(target, onclose) {
     path = target;
@@ -43,7 +44,7 @@ qb.detail = (() => {
   async function show(keep = false) {
     const cell = qb.model.cell(path);
     if (!cell) { dialog.close(); return; }
-    const asked = path;
+    const turn = ++turns;
     shown = JSON.stringify(cell);
     dialog.querySelector("h2").replaceChildren(qb.name(cell.name));
     const body = dialog.querySelector(".detail-body");
@@ -54,7 +55,7 @@ qb.detail = (() => {
     } catch (error) {
       failure = error.message;
     }
-    if (!dialog || path !== asked) return;
+    if (!dialog || turn !== turns) return;
     body.removeAttribute("aria-busy");
     const scroll = keep ? body.querySelector(".facts")?.scrollTop : 0;
     const facts = qb.el("div", { class: "facts", tabindex: 0, role: "region", "aria-label": "About this cell" }, failure ? qb.el("p", { class: "failure" }, failure) : about(cell, detail));

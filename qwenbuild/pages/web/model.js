@@ -5,7 +5,6 @@ qb.model = (() => {
   const live = Boolean(source.live);
   const listeners = [];
   const RETRY_MS = 1000;
-  const waiting = new Map(); // details being fetched, by path
   let data = null;
   let byPath = new Map();
   let drafting = false; // whether drafts are shown in place of the images that they would replace
@@ -115,13 +114,9 @@ qb.model = (() => {
 
   async function details(path) {
     if (!live) return (await chunk(Math.floor(byPath.get(path) / data.chunk)))[path];
-    if (!waiting.has(path)) {
-      waiting.set(path, fetch(`details.json?path=${encodeURIComponent(path)}`).catch(away).then(async (answer) => {
-        if (!answer.ok) throw new Error(await answer.text());
-        return answer.json();
-      }).finally(() => waiting.delete(path)));
-    }
-    return waiting.get(path);
+    const answer = await fetch(`details.json?path=${encodeURIComponent(path)}`).catch(away);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.json();
   }
 
   const away = () => { throw new Error("the preview does not answer"); };
