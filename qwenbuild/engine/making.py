@@ -44,6 +44,14 @@ def thumbnail(shared: Shared, digest: str) -> bytes | None:
     return _workshop().thumbnail(shared, digest)
 
 
+def close() -> None:
+    """Leave the sessions of this process's providers, and close its connections; also done when the process ends."""
+    if _workshop.cache_info().currsize:
+        _workshop().close()
+        _workshop.cache_clear()
+        atexit.unregister(close)
+
+
 class FreeJournal:
     """The journal of requests that cost nothing: there is nothing to record, because they may be sent again.
 
@@ -178,6 +186,5 @@ async def _rendered(provider: Provider, request: Request, journal: Journal) -> R
 
 @cache
 def _workshop() -> Workshop:
-    workshop = Workshop()
-    atexit.register(workshop.close)
-    return workshop
+    atexit.register(close)
+    return Workshop()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
 
+from qwenbuild.engine import making
 from qwenbuild.executor import Place
 from qwenbuild.executors import dask
 from qwenbuild.problems import Problem
@@ -50,8 +51,9 @@ class InThreads:
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> InThreads:
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[InThreads]:
     """The executor of each build that names a cluster."""
     executor = InThreads()
     monkeypatch.setattr(dask, "DaskExecutor", executor.at)
-    return executor
+    yield executor
+    making.close()

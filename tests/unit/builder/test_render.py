@@ -758,6 +758,25 @@ def test_detached_images_are_collected_later(build: Build, service: Service) -> 
     assert build.ledger() == [("s/i0", "done")]
 
 
+def test_what_is_collected_ends_though_the_build_stops(build: Build, service: Service) -> None:
+    """It is paid for already: only what is not sent is left out. Its provider has a journal, as for a render."""
+    build.run(detach=True)
+    stopped = asyncio.Event()
+
+    async def wait(request: Request, journal: Journal) -> None:
+        journal.delayed(Throttled("too many questions"), 60.0)
+        await stopped.wait()
+
+    async def fail(request: Request, journal: Journal) -> None:
+        raise AccountError("no access")
+
+    service.collecting, service._act, service.concurrency = wait, fail, 2
+    build.prompts("one", "two")
+    finished = build.run(lambda event: stopped.set() if isinstance(event, Stopping) else None)
+    assert (build.outcomes, finished.cost) == ({"i0": "reattached", "i1": "failed"}, {})
+    assert [event.name for event in build.events if isinstance(event, Delayed)] == ["s/i0"]
+
+
 def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service: Service) -> None:
     """It is paid for, and a spec may ask for it again: then it is restored."""
     build.run(detach=True)

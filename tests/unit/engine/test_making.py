@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
 
 from qwenbuild.builder.away import Order, Recipe, Shared
-from qwenbuild.engine.making import Workshop, make
+from qwenbuild.engine.making import Workshop, close, make
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.files.provenance import read_provenance
 from qwenbuild.provider import Price
@@ -47,10 +48,15 @@ def shop(shops: Callable[[], Workshop]) -> Workshop:
 
 
 def test_without_a_cache_the_answer_is_the_image() -> None:
-    """It is as the provider made it: the builder adds the provenance."""
-    found = make(order())
-    assert found.rendered is not None
-    assert (found.entry, found.rendered.png) == (None, IMAGE)
+    """It is as the provider made it: the builder adds the provenance. What was opened for it can be closed."""
+    before = {*threading.enumerate()}
+    for _ in range(2):
+        found = make(order())
+        assert found.rendered is not None
+        assert (found.entry, found.rendered.png) == (None, IMAGE)
+        close()
+        close()
+        assert {*threading.enumerate()} == before
 
 
 def test_the_cache_gets_the_image_with_its_provenance(
