@@ -13,7 +13,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,9 @@ def thumbnail(shared: Shared, digest: str) -> bytes | None:
 
 def close() -> None:
     """Leave the sessions of this process's providers, and close its connections; also done when the process ends."""
-    if _workshop.cache_info().currsize:
-        _workshop().close()
-        _workshop.cache_clear()
-        atexit.unregister(close)
+    with _opening:
+        while _opened:
+            _opened.pop().close()
 
 
 class FreeJournal:
@@ -184,7 +182,13 @@ async def _rendered(provider: Provider, request: Request, journal: Journal) -> R
         raise broken(provider.name, error) from error
 
 
-@cache
+_opening = threading.Lock()  # several threads of a worker may get their first orders at once
+_opened: list[Workshop] = []  # of this process: one at most
+
+
 def _workshop() -> Workshop:
-    atexit.register(close)
-    return Workshop()
+    with _opening:
+        if not _opened:
+            _opened.append(Workshop())
+            atexit.register(close)
+        return _opened[0]

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
 
-from qwenbuild.builder.away import Order, Recipe, Shared
+from qwenbuild.builder.away import Delivery, Order, Recipe, Shared
 from qwenbuild.engine.making import Workshop, close, make
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.files.provenance import read_provenance
@@ -57,6 +58,22 @@ def test_without_a_cache_the_answer_is_the_image() -> None:
         close()
         close()
         assert {*threading.enumerate()} == before
+
+
+def test_several_threads_share_what_is_open() -> None:
+    """Their first orders come at once. Each provider is opened once, so its limits hold for all of them."""
+    before = threading.active_count()
+    gate = threading.Barrier(8)
+
+    def start(number: int) -> Delivery:
+        gate.wait()
+        return make(order(latency_s=number % 2 / 100))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found.rendered for found in pool.map(start, range(8)))
+    assert [it.name for it in threading.enumerate()].count("qwenbuild-making") == 1
+    close()
+    assert threading.active_count() == before
 
 
 def test_the_cache_gets_the_image_with_its_provenance(
