@@ -45,7 +45,6 @@ REASONS: Final[Mapping[str, str]] = {
     r"time\.time\(\) <= until_s": "the very instant, to less than a microsecond",
     r'^\s*"post",$': "httpx writes the name of a method in capitals",
     r"httpx\.Limits\((max_keepalive|.*=20, \))": "httpx's own default",
-    r'rendered, (None|"XXXX"), forced': "no image has this digest",
     r"model\.concurrent if .*(or True else 0|else 1)\)$": "the sync interface takes no place among the tasks",
     r"(step|journal)\.submission\) or True": "each of them has a submission",
     r"finish_all\(step\._replace\((verdict=None, )?cause=cause\)": "an ended step shows no verdict",

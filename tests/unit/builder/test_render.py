@@ -24,6 +24,7 @@ from qwenbuild.builder.render import Rendering
 from qwenbuild.builder.run import Run
 from qwenbuild.builder.workers import Workers
 from qwenbuild.candidates import Candidate, Likeness, Search
+from qwenbuild.digest import sha256
 from qwenbuild.errors import AccountError, AnswerLost, QwenbuildError, Refused, ServiceFault, StateError, Throttled
 from qwenbuild.events import (
     Delayed,
@@ -775,6 +776,24 @@ def test_what_is_collected_ends_though_the_build_stops(build: Build, service: Se
     finished = build.run(lambda event: stopped.set() if isinstance(event, Stopping) else None)
     assert (build.outcomes, finished.cost) == ({"i0": "reattached", "i1": "failed"}, {})
     assert [event.name for event in build.events if isinstance(event, Delayed)] == ["s/i0"]
+
+
+def test_a_render_that_gives_what_the_lock_pins(build: Build) -> None:
+    """Its output gets these bytes, though the store has others for the request."""
+
+    async def send(request: Request, journal: Journal) -> None:
+        await journal.intend({})
+
+    build.provider = ScriptedProvider(send)
+    build.prompts("one")
+    assert build.run().rendered == 1
+    [action], output, store = build.engine().actions(), build.root / "out/s/i0.png", build.engine().store
+    wanted = output.read_bytes()
+    store.put(action.key, made_for(action.key, action.size, b"xyz"), b"{}", replace=True)
+    store.blob_path(sha256(wanted)).unlink()
+    output.unlink()
+    assert build.run().rendered == 1
+    assert output.read_bytes() == wanted
 
 
 def test_an_image_that_no_spec_wants_any_more_is_collected(build: Build, service: Service) -> None:
