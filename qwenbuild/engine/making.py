@@ -85,12 +85,21 @@ class Workshop:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave the providers' sessions and close the connections."""
-        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(_CLOSING_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Cancel what is being made, leave the providers' sessions and close the connections."""
+        try:
+            asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(_CLOSING_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+
+    async def _leave(self) -> None:
+        making = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in making:
+            task.cancel()
+        await asyncio.gather(*making, return_exceptions=True)
+        await self._stack.aclose()
 
     def make(self, order: Order) -> Delivery:
         """See `make`."""
@@ -184,11 +193,11 @@ async def _rendered(provider: Provider, request: Request, journal: Journal) -> R
 
 _opening = threading.Lock()  # several threads of a worker may get their first orders at once
 _opened: list[Workshop] = []  # of this process: one at most
+atexit.register(close)
 
 
 def _workshop() -> Workshop:
     with _opening:
         if not _opened:
             _opened.append(Workshop())
-            atexit.register(close)
         return _opened[0]

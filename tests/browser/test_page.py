@@ -125,25 +125,47 @@ def test_a_save_shows_the_changed_words(running: Running, shown: Any) -> None:
 
 def test_details_that_are_late(running: Running, shown: Any) -> None:
     """Details from before a save, which arrive after it, neither stand in for those after it nor replace them."""
-    late: list[tuple[Any, Any]] = []
+    held: list[Any] = []
+    answers: list[Any] = []
 
-    def answered(route: Any) -> None:
-        if late:
+    def hold_first(route: Any) -> None:
+        if held:
             route.continue_()
         else:
-            late.append((route, route.fetch()))
+            held.append(route)
+            answers.append(route.fetch())
 
-    shown.route("**/details.json*", answered)
-    with shown.expect_request("**/details.json*"):
-        shown.locator(".tile").first.click()
+    shown.route("**/details.json*", hold_first)
+    shown.locator(".tile").first.click()
+    while not answers:
+        shown.wait_for_timeout(10)
     save(running, SPEC.replace("dog at", "puppy near"))
     changed = shown.get_by_role("dialog").locator(".diff ins")
     expect(changed).to_have_text("puppy near")
-    [(route, answer)] = late
-    with shown.expect_event("requestfinished"):
-        route.fulfill(response=answer)
+    with shown.expect_event("requestfinished", lambda request: request == held[0].request):
+        held[0].fulfill(response=answers[0])
     shown.evaluate("new Promise((done) => setTimeout(done, 100))")
     expect(changed).to_have_text("puppy near")
+
+
+def test_another_cell_is_drawn_anew(shown: Any) -> None:
+    """Also if its details are asked for a second time before the first answer: nothing of the cell before stays."""
+    shown.set_viewport_size({"width": 900, "height": 400})
+    shown.locator(".tile").first.click()
+    facts = shown.get_by_role("region", name="About this cell")
+    facts.evaluate("it => { it.scrollTop = 100 }")
+    assert facts.evaluate("it => it.scrollTop") == 100
+    held: list[Any] = []
+    shown.route("**/details.json*", lambda route: route.continue_() if held else held.append(route))
+    shown.keyboard.press("ArrowRight")
+    while not held:
+        shown.wait_for_timeout(10)
+    shown.keyboard.press("f")
+    expect(shown.get_by_role("button", name="★ Starred")).to_be_visible()
+    expect(shown.locator(".detail-body[aria-busy]")).to_have_count(0)
+    assert facts.evaluate("it => it.scrollTop") == 0
+    shown.keyboard.press("f")
+    expect(shown.get_by_role("button", name="☆ Star")).to_be_visible()
 
 
 def test_an_error_is_shown_until_it_is_fixed(running: Running, shown: Any) -> None:

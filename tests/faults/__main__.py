@@ -1,6 +1,6 @@
 """Plays every fault at every call of every scenario, and prints a table; exits with 1 if anything went wrong.
 
-python -m tests.faults                                      everything; takes half an hour
+python -m tests.faults                                      everything; takes half an hour with `--jobs 2`
 python -m tests.faults --scenario sync --scenario async     some scenarios
 python -m tests.faults --every 20                           every twentieth point
 python -m tests.faults --every 5 --first 2                  the third of five parts, of which each takes minutes

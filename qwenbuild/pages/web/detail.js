@@ -11,7 +11,8 @@ qb.detail = (() => {
   let pair = null;
   let others = []; // the pictures that the present one can be compared with: the draft, then earlier images, the newest first
   let closed = () => {};
-  let turns = 0; // how often details were asked for: an answer that a later one has overtaken is dropped
+  let turns = 0; // how often details were asked for: an answer that a later question has overtaken is dropped
+  let drawn = ""; // path of the cell whose picture and facts stand in the dialog
 
   function open(target, onclose) {
     path = target;
@@ -19,7 +20,7 @@ qb.detail = (() => {
     closed = onclose || closed;
     if (!dialog) {
       sight = qb.viewer.view();
-      dialog = qb.dialog("detail", "", qb.el("div", { class: "detail-body" }), () => { dialog = null; pair = null; shown = ""; closed(path); });
+      dialog = qb.dialog("detail", "", qb.el("div", { class: "detail-body" }), () => { dialog = null; pair = null; shown = ""; drawn = ""; closed(path); });
       const steps = qb.el("div", { class: "steps" }, qb.button("‹", () => step("ArrowLeft"), { title: "Previous (←)", "aria-label": "Previous cell" }),
         qb.button("›", () => step("ArrowRight"), { title: "Next (→)", "aria-label": "Next cell" }));
       dialog.querySelector(".dialog-head").insertBefore(steps, dialog.querySelector(".close"));
@@ -41,10 +42,10 @@ qb.detail = (() => {
     show();
   }
 
-  async function show(keep = false) {
+  async function show() {
+    const turn = ++turns;
     const cell = qb.model.cell(path);
     if (!cell) { dialog.close(); return; }
-    const turn = ++turns;
     shown = JSON.stringify(cell);
     dialog.querySelector("h2").replaceChildren(qb.name(cell.name));
     const body = dialog.querySelector(".detail-body");
@@ -57,6 +58,7 @@ qb.detail = (() => {
     }
     if (!dialog || turn !== turns) return;
     body.removeAttribute("aria-busy");
+    const keep = drawn === path;
     const scroll = keep ? body.querySelector(".facts")?.scrollTop : 0;
     const facts = qb.el("div", { class: "facts", tabindex: 0, role: "region", "aria-label": "About this cell" }, failure ? qb.el("p", { class: "failure" }, failure) : about(cell, detail));
     const before = keep && body.querySelector(".picture");
@@ -64,6 +66,7 @@ qb.detail = (() => {
     const focused = document.activeElement;
     const held = focused && dialog.contains(focused) ? focused.dataset.act : "";
     body.replaceChildren(picture, facts);
+    drawn = path;
     if (scroll) facts.scrollTop = scroll;
     const again = held && body.querySelector(`[data-act="${held}"]`);
     if (again) again.focus();
@@ -103,7 +106,7 @@ qb.detail = (() => {
   function against(digest) {
     beside = digest;
     settings.after = true;
-    show(true);
+    show();
   }
 
   // Compares in this way with the chosen picture, else with the first one.
@@ -129,9 +132,9 @@ qb.detail = (() => {
 
   async function star() {
     const done = qb.picks.toggle(path);
-    show(true);
+    show();
     await done;
-    if (dialog) show(true);
+    if (dialog) show();
   }
 
   function about(cell, detail) {
@@ -228,7 +231,7 @@ qb.detail = (() => {
   function update() {
     if (!dialog) return;
     const cell = qb.model.cell(path);
-    if (!cell || JSON.stringify(cell) !== shown) show(true);
+    if (!cell || JSON.stringify(cell) !== shown) show();
   }
 
   qb.keys.add("detail", "Open image", [

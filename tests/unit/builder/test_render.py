@@ -762,13 +762,15 @@ def test_detached_images_are_collected_later(build: Build, service: Service) -> 
 def test_what_is_collected_ends_though_the_build_stops(build: Build, service: Service) -> None:
     """It is paid for already: only what is not sent is left out. Its provider has a journal, as for a render."""
     build.run(detach=True)
-    stopped = asyncio.Event()
+    begun, stopped = asyncio.Event(), asyncio.Event()
 
     async def wait(request: Request, journal: Journal) -> None:
         journal.delayed(Throttled("too many questions"), 60.0)
+        begun.set()
         await stopped.wait()
 
     async def fail(request: Request, journal: Journal) -> None:
+        await begun.wait()
         raise AccountError("no access")
 
     service.collecting, service._act, service.concurrency = wait, fail, 2

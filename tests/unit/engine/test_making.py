@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
 
 from qwenbuild.builder.away import Delivery, Order, Recipe, Shared
+from qwenbuild.engine import making
 from qwenbuild.engine.making import Workshop, close, make
 from qwenbuild.errors import ExecutorError, ProviderError, UsageError
 from qwenbuild.files.provenance import read_provenance
-from qwenbuild.provider import Price
+from qwenbuild.provider import Price, Provider, Settings
 from qwenbuild.providers.null import plain
+from qwenbuild.providers.registry import create
 from qwenbuild.request import Request, Size
 from tests.support.caches import Cache
 
@@ -48,6 +51,14 @@ def shop(shops: Callable[[], Workshop]) -> Workshop:
     return shops()
 
 
+@pytest.fixture
+def closing() -> Iterator[None]:
+    """Closes what this process has opened."""
+    yield
+    close()
+
+
+@pytest.mark.usefixtures("closing")
 def test_without_a_cache_the_answer_is_the_image() -> None:
     """It is as the provider made it: the builder adds the provenance. What was opened for it can be closed."""
     before = {*threading.enumerate()}
@@ -57,23 +68,39 @@ def test_without_a_cache_the_answer_is_the_image() -> None:
         assert (found.entry, found.rendered.png) == (None, IMAGE)
         close()
         close()
-        assert {*threading.enumerate()} == before
+        assert {*threading.enumerate()} <= before
 
 
-def test_several_threads_share_what_is_open() -> None:
+@pytest.mark.usefixtures("closing")
+def test_several_threads_share_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their first orders come at once. Each provider is opened once, so its limits hold for all of them."""
-    before = threading.active_count()
-    gate = threading.Barrier(8)
+    gate, created = threading.Barrier(8), list[str]()
+
+    def note(name: str, settings: Settings) -> Provider:
+        created.append(name)
+        return create(name, settings)
 
     def start(number: int) -> Delivery:
         gate.wait()
         return make(order(latency_s=number % 2 / 100))
 
+    monkeypatch.setattr(making, "create", note)
     with ThreadPoolExecutor(8) as pool:
         assert all(found.rendered for found in pool.map(start, range(8)))
-    assert [it.name for it in threading.enumerate()].count("qwenbuild-making") == 1
-    close()
-    assert threading.active_count() == before
+    assert created == ["null", "null"]  # one for each latency
+
+
+@pytest.mark.usefixtures("closing")
+def test_what_is_being_made_is_cancelled() -> None:
+    """Whoever waits for it is not left alone."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(make, order(latency_s=60))
+        while not any(it.name == "qwenbuild-making" for it in threading.enumerate()):
+            time.sleep(0.01)
+        time.sleep(0.05)
+        close()
+        with pytest.raises(CancelledError):
+            waiting.result()
 
 
 def test_the_cache_gets_the_image_with_its_provenance(
