@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,19 @@ import pytest
 from qwenbuild import request
 from qwenbuild.digest import canonical_json, sha256
 from qwenbuild.emulation import emulated_key
-from qwenbuild.emulator.server import Running
+from qwenbuild.emulator.server import Running, running
 from qwenbuild.request import Request
 from qwenbuild.storage import lock
+from tests.support.emulated import QUICK
 
 from .studio import Studio, cards
 
-pytest_plugins = ("tests.support.emulated",)
+
+@pytest.fixture
+def emulator() -> Iterator[Running]:
+    """An emulator for one test: it keeps the images that it draws, and their colours depend on the key schema."""
+    with running(QUICK) as handle:
+        yield handle
 
 
 def first_schema(asked: Request) -> str | None:
