@@ -108,6 +108,7 @@ def test_a_star_that_cannot_be_written_is_taken_back(running: Running, shown: An
 def test_filters_by_star(running: Running, shown: Any) -> None:
     """The starred cells, and those whose image has changed since; the address keeps the filter."""
     press(shown, "Home", "f", "End", "f")
+    until(shown, lambda: len(starred(running)) == 2)  # before their images change
     expect(shown.locator(".tile .star")).to_have_count(2)
     shown.get_by_label("Show").select_option("starred")
     expect(shown.locator(".tile")).to_have_count(2)
