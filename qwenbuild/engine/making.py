@@ -32,6 +32,9 @@ from qwenbuild.trust import Trust
 
 _CLOSING_S = 5.0
 
+_opening = threading.Lock()  # several threads of a worker may get their first orders at once
+_opened: list[Workshop] = []  # of this process: one at most
+
 
 def make(order: Order) -> Delivery:
     """Return the image of an order, or the entry by which the shared cache has it. Raises QwenbuildError, OSError."""
@@ -43,6 +46,7 @@ def thumbnail(shared: Shared, digest: str) -> bytes | None:
     return _workshop().thumbnail(shared, digest)
 
 
+@atexit.register
 def close() -> None:
     """Leave the sessions of this process's providers, and close its connections; also done when the process ends."""
     with _opening:
@@ -189,11 +193,6 @@ async def _rendered(provider: Provider, request: Request, journal: Journal) -> R
         raise
     except Exception as error:
         raise broken(provider.name, error) from error
-
-
-_opening = threading.Lock()  # several threads of a worker may get their first orders at once
-_opened: list[Workshop] = []  # of this process: one at most
-atexit.register(close)
 
 
 def _workshop() -> Workshop:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.watched import Running, built, previewing
+from tests.support.watched import Running, built, previewing, until
 from tests.support.workspace import Workspace
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
@@ -137,8 +137,7 @@ def test_details_that_are_late(running: Running, shown: Any) -> None:
 
     shown.route("**/details.json*", hold_first)
     shown.locator(".tile").first.click()
-    while not answers:
-        shown.wait_for_timeout(10)
+    until(shown, lambda: bool(answers))
     save(running, SPEC.replace("dog at", "puppy near"))
     changed = shown.get_by_role("dialog").locator(".diff ins")
     expect(changed).to_have_text("puppy near")
@@ -158,8 +157,7 @@ def test_another_cell_is_drawn_anew(shown: Any) -> None:
     held: list[Any] = []
     shown.route("**/details.json*", lambda route: route.continue_() if held else held.append(route))
     shown.keyboard.press("ArrowRight")
-    while not held:
-        shown.wait_for_timeout(10)
+    until(shown, lambda: bool(held))
     shown.keyboard.press("f")
     expect(shown.get_by_role("button", name="★ Starred")).to_be_visible()
     expect(shown.locator(".detail-body[aria-busy]")).to_have_count(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from qwenbuild.engine.engine import load
-from tests.support.watched import Running, built, previewing
+from tests.support.watched import Running, built, previewing, until
 from tests.support.workspace import Workspace
 
 SPEC = """\
@@ -49,12 +49,6 @@ def root(running: Running) -> Path:
 
 def starred(running: Running) -> list[str]:
     return [pick.cell for pick in load(root(running)).picks()]
-
-
-def until(page: Any, condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, while the page goes on. The test's timeout is the limit."""
-    while not condition():
-        page.wait_for_timeout(20)
 
 
 def press(page: Any, *keys: str) -> None:

@@ -27,6 +27,12 @@ from qwenbuild.watch.live_state import UnderWay
 from tests.support.workspace import Workspace
 
 
+def until(page: Any, condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, while the page goes on. The test's timeout is the limit."""
+    while not condition():
+        page.wait_for_timeout(20)
+
+
 def built(workspace: Workspace, **choices: Any) -> None:
     """Build in another thread, because Playwright occupies the event loop of the main thread."""
     with ThreadPoolExecutor(1) as pool:
